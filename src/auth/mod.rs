@@ -1,0 +1,2 @@
+//! Who is calling: caller keys from the config, in either header.
+pub mod keys;

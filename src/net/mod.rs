@@ -1,0 +1,2 @@
+//! The network below the API: bodies, headers, the pooled client.
+pub mod body;

@@ -1,0 +1,118 @@
+//! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
+pub mod plugin;
+pub mod plugin_host;
+pub mod script;
+pub mod script_api;
+
+use crate::error::Error;
+use crate::wire::Reply;
+
+/// Which hooks somebody defines; what nobody defines costs nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// `on_request`
+    pub request: bool,
+    /// `on_upstream_request`
+    pub upstream_request: bool,
+    /// `on_event`
+    pub event: bool,
+    /// `on_tool_call` or `on_tool_result`
+    pub tool: bool,
+    /// `on_response`
+    pub response: bool,
+    /// `on_error`
+    pub error: bool,
+}
+
+/// What a stage decided; its edits are in the document.
+#[derive(Default)]
+pub struct Outcome {
+    /// The model (alias) to go to instead.
+    pub route: Option<String>,
+    /// The end of the request, if the stage ends it.
+    pub verdict: Verdict,
+}
+
+/// Whether the request goes on.
+#[derive(Default)]
+pub enum Verdict {
+    /// It does.
+    #[default]
+    Continue,
+    /// The stage answers in the upstream's place.
+    Respond(Box<Reply>),
+    /// The stage refuses (`deny`): a decision, not a failure of the stage.
+    Deny(Box<Error>),
+}
+
+/// What to do when a stage breaks: an error, a trap, a deadline. Always the host's decision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// Fail closed: the caller gets a 500 that names the stage.
+    #[default]
+    Deny,
+    /// Go on without the stage, its edits undone, and report it.
+    Skip,
+}
+
+/// `policies:`.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoliciesConfig {
+    /// Every `*.rhai` directly in it is a policy; relative to the config file.
+    pub dir: std::path::PathBuf,
+}
+
+/// `plugins:`.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginsConfig {
+    /// Every `*.wasm` directly in it is a plugin; relative to the config file.
+    pub dir: std::path::PathBuf,
+    /// What each plugin reads as its config, by plugin name.
+    pub config: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+/// An entry of `pipeline:`; exactly one of `policy` and `plugin`.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StageConfig {
+    /// The name of a policy: its file name without `.rhai`.
+    pub policy: Option<String>,
+    /// The name of a plugin: its file name without `.wasm`.
+    pub plugin: Option<String>,
+    /// The stage's own parameters: `ctx.with`.
+    #[serde(default)]
+    pub with: serde_json::Map<String, serde_json::Value>,
+    /// For which requests it runs; all if absent.
+    #[serde(default)]
+    pub when: WhenConfig,
+    /// What happens when it breaks.
+    #[serde(default)]
+    pub on_error: OnError,
+}
+
+/// Which requests a stage is for, each with `*` as wildcard; what is absent matches.
+#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WhenConfig {
+    /// The model that the caller asked for.
+    pub model: Option<String>,
+    /// The name of the caller's key.
+    pub key: Option<String>,
+    /// Tags of the key.
+    pub tags: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for PoliciesConfig {
+    fn default() -> Self {
+        Self { dir: "policies".into() }
+    }
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self { dir: "plugins".into(), config: std::collections::BTreeMap::new() }
+    }
+}

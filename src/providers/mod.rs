@@ -1,0 +1,118 @@
+//! The providers: everything that knows how an upstream speaks lives below this folder.
+pub mod simulator;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result, Secret};
+use crate::net::body::Body;
+use crate::wire::{MessagesRequest, Reply};
+
+/// An entry of `providers:`.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Config {
+    /// The Messages API itself, or an upstream that speaks it.
+    Anthropic {
+        /// Sent as `x-api-key`; none with `credentials: caller`.
+        #[serde(default)]
+        #[schemars(with = "String")]
+        api_key: Secret,
+        /// Without `/v1`.
+        #[serde(default = "default_base_url")]
+        base_url: String,
+        /// Whose credential the upstream gets.
+        #[serde(default)]
+        credentials: Credentials,
+    },
+    /// The built-in simulator (docs/simulator.md).
+    Simulator {
+        /// Between two events of a stream, unless the request says so itself.
+        #[serde(default, with = "crate::wire::duration")]
+        #[schemars(with = "String")]
+        pace: Duration,
+    },
+}
+
+/// Whose credential an upstream gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Credentials {
+    /// The provider's `api_key`.
+    #[default]
+    Own,
+    /// The caller's own `Authorization`, where it authenticated by `x-tidegate-key`.
+    Caller,
+}
+
+fn default_base_url() -> String {
+    "https://api.anthropic.com".to_owned()
+}
+
+/// What an upstream understands beyond the core of the Messages API.
+#[derive(Debug, Clone, Default)]
+pub struct Accepts {
+    /// Everything the API has passes as it is.
+    pub is_native: bool,
+}
+
+/// How long one attempt may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Until the connection stands, TLS included.
+    pub connect: Duration,
+    /// From sending the request to the first event, or the whole answer if it does not stream.
+    pub first_event: Duration,
+    /// Between two events.
+    pub idle: Duration,
+    /// The whole attempt.
+    pub total: Duration,
+}
+
+/// One attempt at one target: the request with the upstream's model name already in it.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What to send.
+    pub request: MessagesRequest,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+}
+
+/// An upstream. Users extend through scripts and wasm; this trait is for the dialects we ship.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What the upstream understands.
+    fn accepts(&self) -> &Accepts;
+
+    /// Sends one attempt. `Ok` is a success status, with a stream of events exactly if
+    /// `request.is_stream()`; an `Err` says by its kind and retry advice whether another target
+    /// may be tried, and carries the upstream's own answer where there was one.
+    async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Reply>;
+
+    /// Forwards a request to a route that the gateway does not know, body and answer untouched.
+    async fn forward(&self, _ctx: &Context, request: Request<Body>) -> Result<Response<Body>> {
+        let message = format!("this provider has no route `{}`", request.uri().path());
+        Err(Error::new(ErrorKind::NotFound, message))
+    }
+}
+
+/// An upstream's refusal: its own answer, to be passed on as it is.
+pub fn refusal(answer: Response<Bytes>) -> Error {
+    let kind = match answer.status().as_u16() {
+        401 => ErrorKind::Authentication,
+        403 => ErrorKind::Permission,
+        404 => ErrorKind::NotFound,
+        408 | 504 => ErrorKind::Timeout,
+        413 => ErrorKind::RequestTooLarge,
+        429 => ErrorKind::RateLimit,
+        503 | 529 => ErrorKind::Overloaded,
+        400..500 => ErrorKind::InvalidRequest,
+        _ => ErrorKind::Api,
+    };
+    let message = format!("the upstream answered {}", answer.status().as_u16());
+    Error { upstream: Some(Box::new(answer)), ..Error::new(kind, message) }
+}

@@ -1,0 +1,457 @@
+//! `Document`: a JSON object over the caller's bytes, opened level by level, edited span by span.
+//!
+//! Absences that hold: no tree of the whole text, no number ever re-encoded, no byte moved that
+//! nobody edited. What a stage opens is checked for duplicate keys, so that no policy can see one
+//! value and the upstream another.
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::wire::scan::{self, Entry, Span};
+
+/// One step into a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// A member of an object.
+    Key(&'a str),
+    /// An element of an array; negative counts from the end.
+    Index(i64),
+}
+
+/// What kind of JSON value stands somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// any number
+    Number,
+    /// a string
+    String,
+    /// an array
+    Array,
+    /// an object
+    Object,
+}
+
+impl Kind {
+    /// The kind of a JSON text, from its first byte.
+    pub fn of(text: &[u8]) -> Self {
+        match text.first() {
+            Some(b'"') => Self::String,
+            Some(b'{') => Self::Object,
+            Some(b'[') => Self::Array,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'n') => Self::Null,
+            _ => Self::Number,
+        }
+    }
+
+    /// How messages name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "an array",
+            Self::Object => "an object",
+        }
+    }
+}
+
+/// A JSON object, lazily indexed. Cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub struct Document {
+    root: Level,
+}
+
+#[derive(Debug, Clone)]
+struct Level {
+    /// What the spans of the members point into.
+    text: Bytes,
+    is_object: bool,
+    members: Vec<Member>,
+    is_edited: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    /// Where it stood in the text; `None` for one that was added.
+    entry: Option<Entry>,
+    /// The key where the text cannot serve: added, or written with escapes.
+    key: Option<Box<str>>,
+    node: Node,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    /// As it stands in the level's text.
+    Raw(Span),
+    /// Opened by a read or an edit below it.
+    Open(Box<Level>),
+    /// JSON text that replaces it.
+    New(Bytes),
+}
+
+impl Document {
+    /// One validating scan over the whole text; only the top level is indexed.
+    ///
+    /// Fails with a 400 that names the place if the text is no JSON object, is nested too deeply,
+    /// or has a duplicate key at the top level.
+    pub fn parse(raw: Bytes) -> Result<Self> {
+        let entries = scan::object(&raw)?;
+        Ok(Self { root: Level::new(raw, true, entries)? })
+    }
+
+    /// The JSON text at a path, edits included; `None` if nothing stands there.
+    ///
+    /// Fails with a 400 if an object on the way has duplicate keys.
+    pub fn get(&mut self, path: &[Step<'_>]) -> Result<Option<Bytes>> {
+        let Some((last, way)) = path.split_last() else { return Ok(Some(self.to_bytes())) };
+        let Some(level) = self.root.descend(way)? else { return Ok(None) };
+        let Some(at) = level.find(*last) else { return Ok(None) };
+        Ok(Some(level.text_of(at)))
+    }
+
+    /// The JSON text of a top-level field; a clone of the caller's bytes unless it was edited.
+    pub fn field(&self, name: &str) -> Option<Bytes> {
+        let at = self.root.find(Step::Key(name))?;
+        Some(self.root.text_of(at))
+    }
+
+    /// A top-level field stands there, be it `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.root.find(Step::Key(name)).is_some()
+    }
+
+    /// The kind of the value at a path, without opening it.
+    pub fn kind(&mut self, path: &[Step<'_>]) -> Result<Option<Kind>> {
+        let Some((last, way)) = path.split_last() else { return Ok(Some(Kind::Object)) };
+        let Some(level) = self.root.descend(way)? else { return Ok(None) };
+        Ok(level.find(*last).map(|at| level.kind_of(at)))
+    }
+
+    /// How many members or elements the object or array at a path has; `None` for anything else.
+    pub fn len(&mut self, path: &[Step<'_>]) -> Result<Option<usize>> {
+        Ok(self.root.descend(path)?.map(|level| level.members.len()))
+    }
+
+    /// The keys of the object at a path, in order; `None` for anything else.
+    pub fn keys(&mut self, path: &[Step<'_>]) -> Result<Option<Vec<String>>> {
+        let Some(level) = self.root.descend(path)? else { return Ok(None) };
+        if !level.is_object {
+            return Ok(None);
+        }
+        Ok(Some(level.members.iter().map(|member| level.key_of(member).to_string()).collect()))
+    }
+
+    /// Puts JSON text at a path: replaces what stands there, adds a member to an object, or, with
+    /// the index one past the end, an element to an array.
+    ///
+    /// `json` must be one well-formed value. Fails (`api_error`) if it is not, or if the way leads
+    /// through a missing or scalar value.
+    pub fn set(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {
+        let json = json.into();
+        scan::value(&json)
+            .map_err(|e| misuse(format!("cannot set {}: {}", Shown(path), e.message)))?;
+        self.put(path, json)
+    }
+
+    /// Serializes a value and puts it at a path.
+    pub fn set_value(&mut self, path: &[Step<'_>], value: &impl serde::Serialize) -> Result<()> {
+        let json = serde_json::to_vec(value)
+            .map_err(|e| misuse(format!("cannot set {}: {e}", Shown(path))))?;
+        self.put(path, json.into())
+    }
+
+    fn put(&mut self, path: &[Step<'_>], json: Bytes) -> Result<()> {
+        let Some((last, way)) = path.split_last() else {
+            return Err(misuse("the whole document cannot be set, only what is in it".to_owned()));
+        };
+        self.check(way, path)?;
+        let level = self.root.descend_to_edit(way)?;
+        match (level.find(*last), *last) {
+            (Some(at), _) => level.members[at].node = Node::New(json),
+            (None, Step::Key(key)) if level.is_object => {
+                level.members.push(Member {
+                    entry: None,
+                    key: Some(key.into()),
+                    node: Node::New(json),
+                });
+            }
+            (None, Step::Index(at)) if !level.is_object && at == level.members.len() as i64 => {
+                level.members.push(Member { entry: None, key: None, node: Node::New(json) });
+            }
+            (None, _) => return Err(misuse(format!("nothing can be set at {}", Shown(path)))),
+        }
+        Ok(())
+    }
+
+    /// Puts an element before the one at `path`, whose last step is an index.
+    pub fn insert(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {
+        let json = json.into();
+        scan::value(&json)
+            .map_err(|e| misuse(format!("cannot insert at {}: {}", Shown(path), e.message)))?;
+        let Some((Step::Index(index), way)) = path.split_last() else {
+            return Err(misuse(format!("{} does not name an element", Shown(path))));
+        };
+        self.check(way, path)?;
+        let level = self.root.descend_to_edit(way)?;
+        let count = level.members.len() as i64;
+        let at = if *index < 0 { index + count } else { *index };
+        if level.is_object || !(0..=count).contains(&at) {
+            return Err(misuse(format!("nothing can be inserted at {}", Shown(path))));
+        }
+        level.members.insert(at as usize, Member { entry: None, key: None, node: Node::New(json) });
+        Ok(())
+    }
+
+    /// Adds an element to the end of the array at a path.
+    pub fn push(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {
+        let end = self.len(path)?.unwrap_or_default() as i64;
+        let mut path = path.to_vec();
+        path.push(Step::Index(end));
+        self.set(&path, json)
+    }
+
+    /// Takes out what stands at a path; `false` if nothing did.
+    pub fn remove(&mut self, path: &[Step<'_>]) -> Result<bool> {
+        let Some((last, way)) = path.split_last() else { return Ok(false) };
+        let Some(level) = self.root.descend(way)? else { return Ok(false) };
+        let Some(at) = level.find(*last) else { return Ok(false) };
+        let level = self.root.descend_to_edit(way)?;
+        level.members.remove(at);
+        Ok(true)
+    }
+
+    /// Somebody changed something.
+    pub fn is_edited(&self) -> bool {
+        self.root.is_edited
+    }
+
+    /// The text: the very bytes it was parsed from if nobody edited it.
+    pub fn to_bytes(&self) -> Bytes {
+        self.root.to_bytes()
+    }
+
+    /// Before an edit marks levels, makes sure that the way to it exists.
+    fn check(&mut self, way: &[Step<'_>], path: &[Step<'_>]) -> Result<()> {
+        match self.root.descend(way)? {
+            Some(_) => Ok(()),
+            None => Err(misuse(format!(
+                "nothing can be set at {}: its parent is missing or no object or array",
+                Shown(path)
+            ))),
+        }
+    }
+}
+
+impl Level {
+    fn new(text: Bytes, is_object: bool, entries: Vec<Entry>) -> Result<Self> {
+        let mut members = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let key = if is_object { escaped_key(entry.key.of(&text))? } else { None };
+            members.push(Member { entry: Some(entry), key, node: Node::Raw(entry.value) });
+        }
+        let level = Self { text, is_object, members, is_edited: false };
+        level.refuse_duplicates()?;
+        Ok(level)
+    }
+
+    /// Indexes text that is known to be valid; `None` if it is a scalar.
+    fn open(text: Bytes) -> Result<Option<Self>> {
+        let is_object = match Kind::of(text.trim_ascii_start()) {
+            Kind::Object => true,
+            Kind::Array => false,
+            _ => return Ok(None),
+        };
+        let entries = scan::level(&text)?;
+        Self::new(text, is_object, entries).map(Some)
+    }
+
+    fn refuse_duplicates(&self) -> Result<()> {
+        const FEW: usize = 16;
+        if !self.is_object {
+            return Ok(());
+        }
+        let keys = || self.members.iter().map(|member| self.key_of(member));
+        let found = if self.members.len() <= FEW {
+            keys().enumerate().find(|(n, key)| keys().take(*n).any(|other| other == *key))
+        } else {
+            let mut seen = HashSet::with_capacity(self.members.len());
+            keys().enumerate().find(|(_, key)| !seen.insert(*key))
+        };
+        match found {
+            None => Ok(()),
+            Some((_, key)) => Err(Error::invalid(format!(
+                "`{}` occurs twice in the same object: remove one of them",
+                shorten(key)
+            ))),
+        }
+    }
+
+    fn key_of<'a>(&'a self, member: &'a Member) -> &'a str {
+        match (&member.key, &member.entry) {
+            (Some(key), _) => key,
+            (None, Some(entry)) => {
+                let quoted = entry.key.of(&self.text);
+                let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+                std::str::from_utf8(inner).unwrap_or_default()
+            }
+            (None, None) => "",
+        }
+    }
+
+    fn find(&self, step: Step<'_>) -> Option<usize> {
+        match step {
+            Step::Key(key) if self.is_object => {
+                self.members.iter().position(|member| self.key_of(member) == key)
+            }
+            Step::Index(index) if !self.is_object => {
+                let count = self.members.len() as i64;
+                let at = if index < 0 { index + count } else { index };
+                (0..count).contains(&at).then_some(at as usize)
+            }
+            _ => None,
+        }
+    }
+
+    fn kind_of(&self, at: usize) -> Kind {
+        match &self.members[at].node {
+            Node::Raw(span) => Kind::of(span.of(&self.text)),
+            Node::Open(level) if level.is_object => Kind::Object,
+            Node::Open(_) => Kind::Array,
+            Node::New(json) => Kind::of(json.trim_ascii_start()),
+        }
+    }
+
+    fn text_of(&self, at: usize) -> Bytes {
+        match &self.members[at].node {
+            Node::Raw(span) => self.text.slice(span.start as usize..span.end as usize),
+            Node::Open(level) => level.to_bytes(),
+            Node::New(json) => json.clone(),
+        }
+    }
+
+    /// Opens the levels on the way; `None` if it ends at nothing or at a scalar.
+    fn descend(&mut self, way: &[Step<'_>]) -> Result<Option<&mut Self>> {
+        let Some((first, rest)) = way.split_first() else { return Ok(Some(self)) };
+        let Some(at) = self.find(*first) else { return Ok(None) };
+        match self.open_member(at)? {
+            Some(level) => level.descend(rest),
+            None => Ok(None),
+        }
+    }
+
+    /// The same, and marks every level on the way; the way is known to exist.
+    fn descend_to_edit(&mut self, way: &[Step<'_>]) -> Result<&mut Self> {
+        self.is_edited = true;
+        let Some((first, rest)) = way.split_first() else { return Ok(self) };
+        let missing = || misuse("the path vanished during an edit".to_owned());
+        let at = self.find(*first).ok_or_else(missing)?;
+        self.open_member(at)?.ok_or_else(missing)?.descend_to_edit(rest)
+    }
+
+    fn open_member(&mut self, at: usize) -> Result<Option<&mut Self>> {
+        if !matches!(self.members[at].node, Node::Open(_)) {
+            let Some(level) = Self::open(self.text_of(at))? else { return Ok(None) };
+            self.members[at].node = Node::Open(Box::new(level));
+        }
+        match &mut self.members[at].node {
+            Node::Open(level) => Ok(Some(level)),
+            _ => Ok(None),
+        }
+    }
+
+    fn to_bytes(&self) -> Bytes {
+        if !self.is_edited {
+            return self.text.clone();
+        }
+        let mut out = BytesMut::with_capacity(self.text.len() + 256);
+        self.render(&mut out);
+        out.freeze()
+    }
+
+    fn render(&self, out: &mut BytesMut) {
+        if !self.is_edited {
+            out.extend_from_slice(&self.text);
+            return;
+        }
+        out.extend_from_slice(if self.is_object { b"{" } else { b"[" });
+        for (n, member) in self.members.iter().enumerate() {
+            if n > 0 {
+                out.extend_from_slice(b",");
+            }
+            self.render_member(member, out);
+        }
+        out.extend_from_slice(if self.is_object { b"}" } else { b"]" });
+    }
+
+    /// A member with the white space it had; an added one has none.
+    fn render_member(&self, member: &Member, out: &mut BytesMut) {
+        let before = match (&member.entry, &member.key) {
+            (Some(entry), _) => {
+                Cow::Borrowed(&self.text[entry.lead as usize..entry.value.start as usize])
+            }
+            (None, Some(key)) => Cow::Owned(quoted(key)),
+            (None, None) => Cow::Borrowed(&b""[..]),
+        };
+        out.extend_from_slice(&before);
+        match &member.node {
+            Node::Raw(span) => out.extend_from_slice(span.of(&self.text)),
+            Node::Open(level) => level.render(out),
+            Node::New(json) => out.extend_from_slice(json),
+        }
+        if let Some(entry) = &member.entry {
+            out.extend_from_slice(&self.text[entry.value.end as usize..entry.tail as usize]);
+        }
+    }
+}
+
+/// The key unescaped, if it has escapes.
+fn escaped_key(quoted: &[u8]) -> Result<Option<Box<str>>> {
+    if memchr::memchr(b'\\', quoted).is_none() {
+        return Ok(None);
+    }
+    match serde_json::from_slice::<String>(quoted) {
+        Ok(key) => Ok(Some(key.into())),
+        Err(_) => {
+            Err(Error::invalid("a key has an escape that is no character (a lone surrogate)"))
+        }
+    }
+}
+
+fn quoted(key: &str) -> Vec<u8> {
+    let mut text = serde_json::Value::from(key).to_string().into_bytes();
+    text.push(b':');
+    text
+}
+
+fn shorten(key: &str) -> String {
+    key.chars().take(64).collect()
+}
+
+fn misuse(message: String) -> Error {
+    Error::new(ErrorKind::Api, message)
+}
+
+/// A path as messages show it: `messages[0].content`.
+struct Shown<'a>(&'a [Step<'a>]);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("`")?;
+        for (n, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) if n == 0 => write!(f, "{key}")?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        f.write_str("`")
+    }
+}

@@ -1,0 +1,269 @@
+//! Folds the events of a stream into the message that they stand for.
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::wire::document::{Document, Step};
+use crate::wire::event::{Event, EventKind};
+use crate::wire::usage;
+
+/// One content block on its way to completion.
+#[derive(Debug)]
+pub struct Block {
+    /// As `content_block_start` gave it.
+    start: Document,
+    text: String,
+    thinking: String,
+    signature: String,
+    partial_json: String,
+    citations: Vec<Box<RawValue>>,
+}
+
+impl Block {
+    /// The block's `type`.
+    pub fn kind(&self) -> String {
+        self.string("type")
+    }
+
+    /// A string field of the block's start; empty if there is none.
+    pub fn string(&self, field: &str) -> String {
+        let text = self.start.field(field).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// The input of a tool call so far, as the model wrote it; `{}` if it wrote nothing.
+    pub fn input(&self) -> Bytes {
+        match self.partial_json.as_str() {
+            "" => self.start.field("input").unwrap_or_else(|| Bytes::from_static(b"{}")),
+            json => Bytes::copy_from_slice(json.as_bytes()),
+        }
+    }
+
+    /// The whole block as the API's non-streaming answer would hold it.
+    ///
+    /// Fails (`api_error`) if the parts of its input do not make one JSON value.
+    pub fn json(&self) -> Result<Bytes> {
+        let mut block = self.start.clone();
+        for (field, value) in
+            [("text", &self.text), ("thinking", &self.thinking), ("signature", &self.signature)]
+        {
+            if !value.is_empty() {
+                block.set_value(&[Step::Key(field)], value)?;
+            }
+        }
+        if !self.partial_json.is_empty() {
+            block.set(&[Step::Key("input")], self.partial_json.clone())?;
+        }
+        if !self.citations.is_empty() {
+            block.set_value(&[Step::Key("citations")], &self.citations)?;
+        }
+        Ok(block.to_bytes())
+    }
+}
+
+/// The fold: push every event of one message, in order.
+#[derive(Debug, Default)]
+pub struct Fold {
+    message: Option<Document>,
+    /// The blocks in order of their index.
+    pub blocks: Vec<Block>,
+    usage: Map<String, Value>,
+    is_complete: bool,
+}
+
+#[derive(serde::Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    delta: Parts<'a>,
+}
+
+#[derive(serde::Deserialize)]
+struct Parts<'a> {
+    text: Option<String>,
+    thinking: Option<String>,
+    signature: Option<String>,
+    partial_json: Option<String>,
+    #[serde(borrow)]
+    citation: Option<&'a RawValue>,
+    content: Option<&'a RawValue>,
+    encrypted_content: Option<&'a RawValue>,
+}
+
+impl Fold {
+    /// Takes one event. Unknown events and deltas change nothing, as in the official clients.
+    ///
+    /// Fails (`api_error`) on JSON that cannot be read, and on an `error` event.
+    pub fn push(&mut self, event: &Event) -> Result<()> {
+        match event.kind {
+            EventKind::MessageStart => self.start(event),
+            EventKind::ContentBlockStart => self.block_start(event),
+            EventKind::ContentBlockDelta => self.block_delta(event),
+            EventKind::MessageDelta => self.message_delta(event),
+            EventKind::MessageStop => {
+                self.is_complete = true;
+                Ok(())
+            }
+            EventKind::Error => Err(error_of(event)),
+            EventKind::ContentBlockStop | EventKind::Ping | EventKind::Other => Ok(()),
+        }
+    }
+
+    /// `message_stop` has been seen.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// `usage` so far.
+    pub fn usage(&self) -> &Map<String, Value> {
+        &self.usage
+    }
+
+    /// `stop_reason`, once `message_delta` has told it.
+    pub fn stop_reason(&self) -> String {
+        let reason = self.message.as_ref().and_then(|message| message.field("stop_reason"));
+        serde_json::from_slice(&reason.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The message, whole.
+    pub fn finish(mut self) -> Result<Bytes> {
+        if !self.is_complete {
+            return Err(nonsense("the upstream's stream ended without `message_stop`"));
+        }
+        let mut message =
+            self.message.take().ok_or_else(|| nonsense("the stream has no `message_start`"))?;
+        let mut content = Vec::with_capacity(1024);
+        content.push(b'[');
+        for (n, block) in self.blocks.iter().enumerate() {
+            if n > 0 {
+                content.push(b',');
+            }
+            content.extend_from_slice(&block.json()?);
+        }
+        content.push(b']');
+        message.set(&[Step::Key("content")], content)?;
+        message.set_value(&[Step::Key("usage")], &self.usage)?;
+        Ok(message.to_bytes())
+    }
+
+    fn start(&mut self, event: &Event) -> Result<()> {
+        let mut data = parse(event)?;
+        let message = data
+            .get(&[Step::Key("message")])?
+            .ok_or_else(|| nonsense("`message_start` has no `message`"))?;
+        let message = Document::parse(message).map_err(unreadable)?;
+        self.usage = map_of(message.field("usage"));
+        self.message = Some(message);
+        Ok(())
+    }
+
+    fn block_start(&mut self, event: &Event) -> Result<()> {
+        let mut data = parse(event)?;
+        let block = data
+            .get(&[Step::Key("content_block")])?
+            .ok_or_else(|| nonsense("`content_block_start` has no `content_block`"))?;
+        let start = Document::parse(block).map_err(unreadable)?;
+        self.blocks.push(Block {
+            start,
+            text: String::new(),
+            thinking: String::new(),
+            signature: String::new(),
+            partial_json: String::new(),
+            citations: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn block_delta(&mut self, event: &Event) -> Result<()> {
+        let data = event.data();
+        let delta: Delta<'_> = serde_json::from_slice(&data)
+            .map_err(|e| nonsense("a `content_block_delta` cannot be read").with_source(e))?;
+        let block = self
+            .blocks
+            .last_mut()
+            .ok_or_else(|| nonsense("a `content_block_delta` came before its block"))?;
+        let parts = delta.delta;
+        block.text.push_str(parts.text.as_deref().unwrap_or_default());
+        block.thinking.push_str(parts.thinking.as_deref().unwrap_or_default());
+        block.signature.push_str(parts.signature.as_deref().unwrap_or_default());
+        block.partial_json.push_str(parts.partial_json.as_deref().unwrap_or_default());
+        block.citations.extend(parts.citation.map(ToOwned::to_owned));
+        for (field, value) in
+            [("content", parts.content), ("encrypted_content", parts.encrypted_content)]
+        {
+            if let Some(value) = value {
+                block.start.set(&[Step::Key(field)], value.get().to_owned())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every field of `delta`, and those beside it, belong to the message.
+    fn message_delta(&mut self, event: &Event) -> Result<()> {
+        let mut data = parse(event)?;
+        let message = self
+            .message
+            .as_mut()
+            .ok_or_else(|| nonsense("`message_delta` came before `message_start`"))?;
+        usage::overwrite(&mut self.usage, &map_of(data.field("usage")));
+        for key in data.keys(&[Step::Key("delta")])?.unwrap_or_default() {
+            if let Some(value) = data.get(&[Step::Key("delta"), Step::Key(&key)])? {
+                message.set(&[Step::Key(&key)], value)?;
+            }
+        }
+        for key in data.keys(&[])?.unwrap_or_default() {
+            if !matches!(key.as_str(), "type" | "delta" | "usage")
+                && let Some(value) = data.field(&key)
+            {
+                message.set(&[Step::Key(&key)], value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error that an `error` event tells of, with the event as its message.
+pub fn error_of(event: &Event) -> Error {
+    #[derive(serde::Deserialize, Default)]
+    struct Inner {
+        #[serde(default, rename = "type")]
+        kind: String,
+        #[serde(default)]
+        message: String,
+    }
+    #[derive(serde::Deserialize, Default)]
+    struct Outer {
+        #[serde(default)]
+        error: Inner,
+    }
+    let outer: Outer = serde_json::from_slice(&event.data()).unwrap_or_default();
+    let kind = match outer.error.kind.as_str() {
+        "invalid_request_error" => ErrorKind::InvalidRequest,
+        "authentication_error" => ErrorKind::Authentication,
+        "permission_error" => ErrorKind::Permission,
+        "not_found_error" => ErrorKind::NotFound,
+        "request_too_large" => ErrorKind::RequestTooLarge,
+        "rate_limit_error" => ErrorKind::RateLimit,
+        "billing_error" => ErrorKind::Billing,
+        "timeout_error" => ErrorKind::Timeout,
+        "overloaded_error" => ErrorKind::Overloaded,
+        _ => ErrorKind::Api,
+    };
+    Error::new(kind, outer.error.message)
+}
+
+fn parse(event: &Event) -> Result<Document> {
+    Document::parse(event.data_bytes()).map_err(unreadable)
+}
+
+fn unreadable(source: Error) -> Error {
+    nonsense("an event of the upstream cannot be read").with_source(source)
+}
+
+fn nonsense(message: &str) -> Error {
+    Error::new(ErrorKind::BadUpstream, message)
+}
+
+fn map_of(json: Option<Bytes>) -> Map<String, Value> {
+    json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+}

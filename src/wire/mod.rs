@@ -1,0 +1,46 @@
+//! The Messages API as bytes: documents, requests, events, and their fold into a message.
+pub mod document;
+pub mod duration;
+pub mod event;
+pub mod message;
+pub mod request;
+pub mod scan;
+pub mod sse;
+pub mod usage;
+
+pub use document::{Document, Kind, Step};
+pub use event::{Event, EventKind, EventStream};
+pub use request::{Endpoint, MessagesRequest};
+pub use usage::Usage;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+/// What an upstream, the gateway or a policy answers.
+pub struct Reply {
+    /// The status; a success where it came from a provider.
+    pub status: StatusCode,
+    /// The headers to pass on.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: ReplyBody,
+}
+
+/// The body of a reply.
+pub enum ReplyBody {
+    /// All of it, JSON.
+    Full(Bytes),
+    /// A stream of events.
+    Events(EventStream),
+}
+
+impl Reply {
+    /// A 200 with a JSON body.
+    pub fn json(body: impl Into<Bytes>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: ReplyBody::Full(body.into()),
+        }
+    }
+}

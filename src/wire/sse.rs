@@ -1,0 +1,89 @@
+//! Cuts a byte stream into SSE frames at any chunk size, copying only frames that straddle chunks.
+use bytes::{Bytes, BytesMut};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A longer frame is taken for an attack on our memory; real ones stay below 20 MB.
+pub const MAX_FRAME: usize = 64 * 1024 * 1024;
+
+/// Finds the blank lines between frames. A frame keeps every byte: comments, padding, CRLF, and
+/// the blank line that ends it.
+#[derive(Debug)]
+pub struct Cutter {
+    /// What has arrived and not yet been cut.
+    chunk: Bytes,
+    /// The beginning of a frame that earlier chunks held.
+    partial: BytesMut,
+    /// The current line has had no character yet.
+    line_is_empty: bool,
+}
+
+impl Default for Cutter {
+    fn default() -> Self {
+        Self { chunk: Bytes::new(), partial: BytesMut::new(), line_is_empty: true }
+    }
+}
+
+impl Cutter {
+    /// Hands over the next bytes; every whole frame must have been taken out before.
+    pub fn push(&mut self, chunk: Bytes) {
+        debug_assert!(self.chunk.is_empty(), "frames are left");
+        self.chunk = chunk;
+    }
+
+    /// The next whole frame; `None` when more bytes are needed.
+    ///
+    /// Fails (`api_error`) when a frame grows past [`MAX_FRAME`].
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>> {
+        if self.chunk.is_empty() {
+            return Ok(None);
+        }
+        match self.find_end() {
+            Some(end) => Ok(Some(self.take(end))),
+            None => self.keep_rest().map(|()| None),
+        }
+    }
+
+    /// What is left when the stream ends: nothing, if it ended between frames.
+    pub fn finish(self) -> Bytes {
+        self.partial.freeze()
+    }
+
+    fn find_end(&mut self) -> Option<usize> {
+        let mut line_start = 0;
+        for newline in memchr::memchr_iter(b'\n', &self.chunk) {
+            let is_blank = self.line_is_empty && is_blank(&self.chunk[line_start..newline]);
+            self.line_is_empty = true;
+            line_start = newline + 1;
+            if is_blank {
+                return Some(line_start);
+            }
+        }
+        self.line_is_empty &= is_blank(&self.chunk[line_start..]);
+        None
+    }
+
+    fn take(&mut self, end: usize) -> Bytes {
+        let rest = self.chunk.split_to(end);
+        if self.partial.is_empty() {
+            return rest;
+        }
+        self.partial.extend_from_slice(&rest);
+        std::mem::take(&mut self.partial).freeze()
+    }
+
+    fn keep_rest(&mut self) -> Result<()> {
+        if self.partial.len() + self.chunk.len() > MAX_FRAME {
+            let message = format!("the upstream sent an event of more than {MAX_FRAME} bytes");
+            return Err(Error::new(ErrorKind::BadUpstream, message));
+        }
+        self.partial.extend_from_slice(&self.chunk);
+        self.chunk = Bytes::new();
+        Ok(())
+    }
+}
+
+/// Nothing but the carriage return of a CRLF, which may stand alone in a chunk.
+fn is_blank(line: &[u8]) -> bool {
+    line.is_empty() || line == b"\r"
+}

@@ -1,0 +1,84 @@
+//! What a reply says of the tokens it used: read for metering, summed over the turns of a tool loop.
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// The counts that metering needs, in tokens. Cache reads and writes are not part of `input`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// `input_tokens`
+    pub input: u64,
+    /// `output_tokens`
+    pub output: u64,
+    /// `cache_creation_input_tokens`
+    pub cache_creation: u64,
+    /// `cache_read_input_tokens`
+    pub cache_read: u64,
+}
+
+#[derive(Deserialize, Default)]
+struct Fields {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// Reads `usage` of a message, or of `message_start.message`, or of `message_delta`.
+    ///
+    /// `data` is a whole message or a whole event. Later values overwrite earlier ones, field by
+    /// field; absent and `null` keep what was there (messages-api.md 6.1). Anything unreadable
+    /// changes nothing: metering never breaks a stream.
+    pub fn update(&mut self, data: &[u8]) {
+        #[derive(Deserialize)]
+        struct Message {
+            usage: Option<Fields>,
+        }
+        #[derive(Deserialize)]
+        struct Outer {
+            message: Option<Message>,
+            usage: Option<Fields>,
+        }
+        let Ok(outer) = serde_json::from_slice::<Outer>(data) else { return };
+        let Some(new) = outer.usage.or(outer.message.and_then(|message| message.usage)) else {
+            return;
+        };
+        let fields = [
+            (&mut self.input, new.input_tokens),
+            (&mut self.output, new.output_tokens),
+            (&mut self.cache_creation, new.cache_creation_input_tokens),
+            (&mut self.cache_read, new.cache_read_input_tokens),
+        ];
+        for (field, value) in fields {
+            *field = value.unwrap_or(*field);
+        }
+    }
+}
+
+/// Overwrites `usage` with what a `message_delta` says: cumulative, `null` keeps the old value.
+pub fn overwrite(usage: &mut Map<String, Value>, newer: &Map<String, Value>) {
+    for (key, value) in newer {
+        if !value.is_null() || !usage.contains_key(key) {
+            usage.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+/// Adds the usage of one more turn: numbers add up, lists join, anything else takes the newer value.
+pub fn add(total: &mut Map<String, Value>, turn: &Map<String, Value>) {
+    for (key, value) in turn {
+        match (total.get_mut(key), value) {
+            (Some(Value::Number(old)), Value::Number(new)) => {
+                if let (Some(a), Some(b)) = (old.as_u64(), new.as_u64()) {
+                    *old = a.saturating_add(b).into();
+                }
+            }
+            (Some(Value::Object(old)), Value::Object(new)) => add(old, new),
+            (Some(Value::Array(old)), Value::Array(new)) => old.extend(new.iter().cloned()),
+            (Some(_), Value::Null) => {}
+            (_, new) => {
+                total.insert(key.clone(), new.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The one integration binary: every test is a sentence about what is promised.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod config;
+mod plugin;
+mod script;
+mod simulator;
+mod tidy;
+mod wire;
