@@ -245,3 +245,9 @@ impl<'de> serde::Deserialize<'de> for Secret {
         String::deserialize(deserializer).map(Self)
     }
 }
+
+impl serde::Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if self.is_empty() { "" } else { "***" })
+    }
+}

@@ -2,10 +2,10 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// An entry of `models:`. Either the short form (one target, named beside the alias) or `targets`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Short form: the one provider.
@@ -31,7 +31,7 @@ pub struct Config {
 }
 
 /// One target of an alias.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetConfig {
     /// A name under `providers:`.
@@ -44,7 +44,7 @@ pub struct TargetConfig {
 }
 
 /// How the first target is chosen; failover to the others follows in any case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// The first healthy one in the order of the list.
@@ -55,7 +55,7 @@ pub enum Strategy {
 }
 
 /// Tries of the same target before failover.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// Further tries of the same target; clients make their own.
@@ -65,7 +65,7 @@ pub struct RetryConfig {
 }
 
 /// How long one attempt may take.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutsConfig {
     /// Until the connection stands.

@@ -46,7 +46,17 @@ pub enum Verdict {
 }
 
 /// What to do when a stage breaks: an error, a trap, a deadline. Always the host's decision.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// Fail closed: the caller gets a 500 that names the stage.
@@ -57,7 +67,7 @@ pub enum OnError {
 }
 
 /// `policies:`.
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoliciesConfig {
     /// Every `*.rhai` directly in it is a policy; relative to the config file.
@@ -65,7 +75,7 @@ pub struct PoliciesConfig {
 }
 
 /// `plugins:`.
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginsConfig {
     /// Every `*.wasm` directly in it is a plugin; relative to the config file.
@@ -75,7 +85,7 @@ pub struct PluginsConfig {
 }
 
 /// An entry of `pipeline:`; exactly one of `policy` and `plugin`.
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageConfig {
     /// The name of a policy: its file name without `.rhai`.
@@ -94,7 +104,7 @@ pub struct StageConfig {
 }
 
 /// Which requests a stage is for, each with `*` as wildcard; what is absent matches.
-#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WhenConfig {
     /// The model that the caller asked for.

@@ -13,7 +13,7 @@ use crate::net::body::Body;
 use crate::wire::{MessagesRequest, Reply};
 
 /// An entry of `providers:`.
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Config {
     /// The Messages API itself, or an upstream that speaks it.
@@ -39,7 +39,17 @@ pub enum Config {
 }
 
 /// Whose credential an upstream gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Credentials {
     /// The provider's `api_key`.

@@ -23,3 +23,19 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     let text = String::deserialize(deserializer)?;
     parse(&text).map_err(de::Error::custom)
 }
+
+/// The largest unit that holds it whole, as the schema shows defaults.
+pub fn serialize<S: serde::Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let millis = duration.as_millis();
+    let (count, unit) = match millis {
+        0 => (0, "s"),
+        n if n % 3_600_000 == 0 => (n / 3_600_000, "h"),
+        n if n % 60_000 == 0 => (n / 60_000, "m"),
+        n if n % 1_000 == 0 => (n / 1_000, "s"),
+        n => (n, "ms"),
+    };
+    serializer.collect_str(&format_args!("{count}{unit}"))
+}
