@@ -1,4 +1,6 @@
 //! The providers: everything that knows how an upstream speaks lives below this folder.
+pub mod anthropic;
+pub mod frames;
 pub mod simulator;
 
 use std::time::Duration;
@@ -81,6 +83,17 @@ pub struct Timeouts {
     pub idle: Duration,
     /// The whole attempt.
     pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_event: Duration::from_secs(120),
+            idle: Duration::from_secs(120),
+            total: Duration::from_secs(15 * 60),
+        }
+    }
 }
 
 /// One attempt at one target: the request with the upstream's model name already in it.
