@@ -102,7 +102,12 @@ async fn try_target(
     }
 }
 
-async fn try_once(ctx: &Context, alias: &Alias, target: &Target, request: &MessagesRequest) -> Result<Reply> {
+async fn try_once(
+    ctx: &Context,
+    alias: &Alias,
+    target: &Target,
+    request: &MessagesRequest,
+) -> Result<Reply> {
     let mut request = request.clone();
     if let Some(model) = &target.model {
         request.set_model(model)?;
@@ -142,7 +147,9 @@ async fn with_first_event(reply: Reply) -> Result<Reply> {
 fn refused_in_stream(event: &Event, upstream: &http::HeaderMap) -> Error {
     let told = message::error_of(event);
     let status = match told.kind {
-        ErrorKind::Overloaded => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+        ErrorKind::Overloaded => {
+            StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+        }
         kind => kind.status(),
     };
     let mut answer = Response::new(Bytes::from(event.data().into_owned()));
@@ -170,7 +177,8 @@ fn cooldown(alias: &Alias, error: &Error) -> Duration {
 }
 
 fn all_cooling(soonest: Duration) -> Error {
-    let message = "every target of this model failed a moment ago and is left alone: try again later";
+    let message =
+        "every target of this model failed a moment ago and is left alone: try again later";
     Error::new(ErrorKind::Overloaded, message).with_retry(Retry::After(soonest.min(MAX_COOLDOWN)))
 }
 
@@ -183,7 +191,10 @@ struct Peeked {
 impl Stream for Peeked {
     type Item = Result<Event>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Event>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Event>>> {
         match self.first.take() {
             Some(first) => Poll::Ready(Some(Ok(first))),
             None => self.rest.as_mut().poll_next(cx),

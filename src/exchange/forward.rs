@@ -20,11 +20,17 @@ const MAX_BATCHES: usize = 8 * 1024 * 1024;
 /// Forwards body and answer as they come; only `results_url` of batches is turned to point here.
 ///
 /// Fails with a 404 where no provider is named for it.
-pub async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Result<Response<Body>> {
+pub async fn forward(
+    gateway: &Arc<Gateway>,
+    inbound: Inbound,
+    path: &str,
+) -> Result<Response<Body>> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     let Some(provider) = &gateway.passthrough else {
         let shown: String = path.chars().take(128).collect();
-        let message = format!("there is no route `{shown}`, and the config names no provider for such routes (`passthrough:`)");
+        let message = format!(
+            "there is no route `{shown}`, and the config names no provider for such routes (`passthrough:`)"
+        );
         return Err(Error::new(ErrorKind::NotFound, message));
     };
     let head = inbound.head;
@@ -57,8 +63,11 @@ pub async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Re
         return Ok(Response::from_parts(head, body));
     }
     let whole = Limited::new(body, MAX_BATCHES).collect().await.map_err(|e| {
-        Error::new(ErrorKind::BadUpstream, "the upstream's list of batches broke off or is too large")
-            .with_source(e)
+        Error::new(
+            ErrorKind::BadUpstream,
+            "the upstream's list of batches broke off or is too large",
+        )
+        .with_source(e)
     })?;
     let turned = turn_results_url(whole.to_bytes(), &here);
     head.headers.insert(CONTENT_LENGTH, turned.len().into());
@@ -69,7 +78,8 @@ pub async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Re
 fn turn_results_url(body: Bytes, here: &str) -> Bytes {
     let Ok(mut document) = Document::parse(body.clone()) else { return body };
     let count = document.len(&[Step::Key("data")]).ok().flatten().unwrap_or_default();
-    let listed = (0..count as i64).map(|n| vec![Step::Key("data"), Step::Index(n), Step::Key("results_url")]);
+    let listed = (0..count as i64)
+        .map(|n| vec![Step::Key("data"), Step::Index(n), Step::Key("results_url")]);
     for path in std::iter::once(vec![Step::Key("results_url")]).chain(listed) {
         if !matches!(document.kind(&path), Ok(Some(Kind::String))) {
             continue;

@@ -34,7 +34,11 @@ pub struct Inbound {
 }
 
 /// Answers `POST /v1/messages` and `…/count_tokens`.
-pub async fn messages(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> Result<Reply> {
+pub async fn messages(
+    gateway: &Arc<Gateway>,
+    inbound: Inbound,
+    endpoint: Endpoint,
+) -> Result<Reply> {
     let mut meter = Meter::start(&gateway.shared, inbound.started);
     let answered = answer(gateway, inbound, endpoint, &mut meter).await;
     meter.settle(answered)
@@ -64,7 +68,13 @@ async fn answer(
 }
 
 /// The facts, gathered before the first stage.
-fn context(identity: Identity, head: Parts, request: &MessagesRequest, request_id: String, started: Instant) -> Context {
+fn context(
+    identity: Identity,
+    head: Parts,
+    request: &MessagesRequest,
+    request_id: String,
+    started: Instant,
+) -> Context {
     let session = session(&identity, &head, request);
     Context {
         request_id,
@@ -107,7 +117,8 @@ fn refuse_thread(alias: &Alias, request: &MessagesRequest) -> Result<()> {
 }
 
 fn thread_unsupported(why: &str) -> Error {
-    Error::invalid(format!("`thread` is not supported here: {why}; send the whole conversation without it"))
-        .with_code("thread_unsupported_request")
+    Error::invalid(format!(
+        "`thread` is not supported here: {why}; send the whole conversation without it"
+    ))
+    .with_code("thread_unsupported_request")
 }
-

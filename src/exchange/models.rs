@@ -74,7 +74,9 @@ fn limit(text: &str) -> Result<usize> {
         Ok(limit @ 1..=MAX_LIMIT) => Ok(limit),
         _ => {
             let shown: String = text.chars().take(20).collect();
-            Err(Error::invalid(format!("`limit` is `{shown}`: it must be a whole number from 1 to {MAX_LIMIT}")))
+            Err(Error::invalid(format!(
+                "`limit` is `{shown}`: it must be a whole number from 1 to {MAX_LIMIT}"
+            )))
         }
     }
 }

@@ -52,25 +52,39 @@ impl Gateway {
     /// Builds a whole generation; all that can fail happens here, and nothing running is touched.
     ///
     /// Fails with every problem found, each with its path.
-    pub async fn build(config: &Config, number: u64, shared: &Arc<Shared>) -> Result<Self, Vec<Problem>> {
+    pub async fn build(
+        config: &Config,
+        number: u64,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let providers = build_providers(config, shared, &mut problems);
         let parts = Parts { providers: &providers, book: &shared.health, metrics: &shared.metrics };
         let models = collect(&mut problems, Models::build(&config.models, &parts));
         let auth = collect(&mut problems, Auth::build(&config.keys));
-        let pipeline = Pipeline::build(&config.policies, &config.plugins, config.pipeline.as_deref(), &shared.plugins);
+        let pipeline = Pipeline::build(
+            &config.policies,
+            &config.plugins,
+            config.pipeline.as_deref(),
+            &shared.plugins,
+        );
         let pipeline = collect(&mut problems, pipeline.await);
         let passthrough = match &config.passthrough {
             None => None,
             Some(name) => {
                 let found = providers.get(name).cloned();
                 if found.is_none() && !config.providers.contains_key(name) {
-                    problems.push(Problem::new("passthrough", format!("no provider is named \"{name}\"")));
+                    problems.push(Problem::new(
+                        "passthrough",
+                        format!("no provider is named \"{name}\""),
+                    ));
                 }
                 found
             }
         };
-        let (Some(models), Some(auth), Some(pipeline), true) = (models, auth, pipeline, problems.is_empty()) else {
+        let (Some(models), Some(auth), Some(pipeline), true) =
+            (models, auth, pipeline, problems.is_empty())
+        else {
             return Err(problems);
         };
         shared.metrics.generations_live.inc();
@@ -82,7 +96,10 @@ impl Gateway {
             pipeline,
             passthrough,
             bounds: Bounds {
-                body: BodyBounds { size: config.server.max_body_bytes, pause: config.server.body_timeout },
+                body: BodyBounds {
+                    size: config.server.max_body_bytes,
+                    pause: config.server.body_timeout,
+                },
                 ping_interval: config.server.ping_interval,
             },
             tools: config.tools.clone(),

@@ -1,6 +1,7 @@
 //! What outlives generations: connections, compiled plugins, health, metrics.
 use std::sync::Arc;
 
+use crate::error::Problem;
 use crate::models::HealthBook;
 use crate::net::client::Client;
 use crate::policy::plugin_host::PluginHost;
@@ -16,4 +17,18 @@ pub struct Shared {
     pub health: HealthBook,
     /// What `/metrics` tells.
     pub metrics: Metrics,
+}
+
+impl Shared {
+    /// For so many worker threads.
+    ///
+    /// Fails if wasm cannot be set up on this machine.
+    pub fn new(workers: usize) -> Result<Self, Vec<Problem>> {
+        Ok(Self {
+            client: Client::new(workers),
+            plugins: Arc::new(PluginHost),
+            health: HealthBook::new(),
+            metrics: Metrics::new(),
+        })
+    }
 }

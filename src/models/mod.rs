@@ -78,10 +78,7 @@ pub struct Parts<'a> {
 
 impl Models {
     /// Resolves every target's provider. Problems name `models.<alias>.…`.
-    pub fn build(
-        configs: &[(String, Config)],
-        parts: &Parts<'_>,
-    ) -> Result<Self, Vec<Problem>> {
+    pub fn build(configs: &[(String, Config)], parts: &Parts<'_>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let (mut exact, mut wildcards) = (HashMap::new(), Vec::new());
         for (name, config) in configs {
@@ -124,17 +121,13 @@ impl Models {
 }
 
 impl Alias {
-    fn build(
-        name: &str,
-        config: &Config,
-        parts: &Parts<'_>,
-    ) -> Result<Self, Vec<Problem>> {
+    fn build(name: &str, config: &Config, parts: &Parts<'_>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut targets = Vec::new();
         for (path, target) in config.all_targets(name) {
-            match providers.get(&target.provider) {
+            match parts.providers.get(&target.provider) {
                 Some(provider) => {
-                    targets.push(Arc::new(Target::new(name, &target, provider, book)))
+                    targets.push(Arc::new(Target::new(name, &target, provider, parts)))
                 }
                 None => problems.push(Problem::new(
                     format!("{path}.provider"),

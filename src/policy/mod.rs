@@ -1,8 +1,11 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
+pub mod pipeline;
 pub mod plugin;
 pub mod plugin_host;
 pub mod script;
 pub mod script_api;
+
+pub use pipeline::Pipeline;
 
 use crate::error::Error;
 use crate::wire::Reply;

@@ -1,1 +1,3 @@
-//! (not written yet)
+//! tmp
+/// tmp
+pub struct PluginHost;

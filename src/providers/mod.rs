@@ -3,6 +3,7 @@ pub mod anthropic;
 pub mod frames;
 pub mod simulator;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,8 +11,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result, Secret};
+use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 use crate::net::body::Body;
+use crate::net::client::Client;
+use crate::providers::anthropic::Anthropic;
+use crate::providers::simulator::Simulator;
 use crate::wire::{MessagesRequest, Reply};
 
 /// An entry of `providers:`.
@@ -38,6 +42,19 @@ pub enum Config {
         #[schemars(with = "String")]
         pace: Duration,
     },
+}
+
+impl Config {
+    /// Makes the provider; `name` is what the config calls it.
+    pub fn build(&self, name: &str, client: &Client) -> Result<Arc<dyn Provider>, Vec<Problem>> {
+        let path = format!("providers.{name}");
+        Ok(match self {
+            Self::Anthropic { api_key, base_url, credentials } => {
+                Arc::new(Anthropic::build(&path, api_key, base_url, *credentials, client)?)
+            }
+            Self::Simulator { pace } => Arc::new(Simulator::new(*pace)),
+        })
+    }
 }
 
 /// Whose credential an upstream gets.

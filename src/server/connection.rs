@@ -72,7 +72,10 @@ impl Acceptor {
         }
     }
 
-    async fn next(&self, listener: &TcpListener) -> Result<(TcpStream, OwnedSemaphorePermit), BoxError> {
+    async fn next(
+        &self,
+        listener: &TcpListener,
+    ) -> Result<(TcpStream, OwnedSemaphorePermit), BoxError> {
         let slot = Arc::clone(&self.slots).acquire_owned().await?;
         let (tcp, _) = listener.accept().await?;
         Ok((tcp, slot))
@@ -94,7 +97,8 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let pulse = Arc::new(Pulse::default());
-        let stream = Watched { inner: Guarded::new(stream, self.write_timeout), pulse: Arc::clone(&pulse) };
+        let stream =
+            Watched { inner: Guarded::new(stream, self.write_timeout), pulse: Arc::clone(&pulse) };
         let service = Handler { live: Arc::clone(&self.live), pulse: Arc::clone(&pulse) };
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -200,7 +204,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 

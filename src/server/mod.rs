@@ -2,6 +2,7 @@
 pub mod connection;
 pub mod respond;
 pub mod routes;
+pub mod watching;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -39,7 +40,8 @@ impl Server {
     ///
     /// Fails if the address cannot be had, or the TLS files cannot be used.
     pub fn start(listen: SocketAddr, config: &Config, live: &Arc<Live>) -> Result<Self, Problem> {
-        let unusable = |e: std::io::Error| Problem::new("listen", format!("cannot listen on {listen}: {e}"));
+        let unusable =
+            |e: std::io::Error| Problem::new("listen", format!("cannot listen on {listen}: {e}"));
         let tls = match &config.tls {
             None => None,
             Some(files) => Some(TlsAcceptor::from(tls::server(&files.cert, &files.key)?)),

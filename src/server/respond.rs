@@ -37,7 +37,13 @@ pub fn reply(reply: Reply, request_id: &str, ping: Duration) -> Response<Body> {
             headers.insert(CONTENT_TYPE, SSE);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             let request_id = request_id.to_owned();
-            Body::Stream(Box::pin(EventBody { events, request_id, ping, silence: None, is_over: false }))
+            Body::Stream(Box::pin(EventBody {
+                events,
+                request_id,
+                ping,
+                silence: None,
+                is_over: false,
+            }))
         }
     };
     let mut response = Response::new(body);
@@ -102,8 +108,12 @@ fn log(error: &Error, request_id: &str) {
     let kind = error.kind.as_str();
     let source = error.source.as_deref().map(tracing::field::display);
     match status {
-        500.. => tracing::warn!(request_id, status, kind, message = %error.message, source, "request failed"),
-        _ => tracing::info!(request_id, status, kind, message = %error.message, source, "request refused"),
+        500.. => {
+            tracing::warn!(request_id, status, kind, message = %error.message, source, "request failed")
+        }
+        _ => {
+            tracing::info!(request_id, status, kind, message = %error.message, source, "request refused")
+        }
     }
 }
 
@@ -183,7 +193,10 @@ impl http_body::Body for EventBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         match this.poll_event(cx) {
             Poll::Ready(Some(first)) => {
@@ -194,9 +207,9 @@ impl http_body::Body for EventBody {
                 Poll::Ready(Some(Ok(Frame::data(batch))))
             }
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => this
-                .poll_silence(cx)
-                .map(|()| Some(Ok(Frame::data(Event::ping().into_frame())))),
+            Poll::Pending => {
+                this.poll_silence(cx).map(|()| Some(Ok(Frame::data(Event::ping().into_frame()))))
+            }
         }
     }
 

@@ -39,9 +39,7 @@ async fn route(
         None => path.to_owned(),
     };
     match (&inbound.head.method, path.as_str()) {
-        (&Method::POST, "/v1/messages") => {
-            exchange(gateway, inbound, Endpoint::Messages).await
-        }
+        (&Method::POST, "/v1/messages") => exchange(gateway, inbound, Endpoint::Messages).await,
         (&Method::POST, "/v1/messages/count_tokens") => {
             exchange(gateway, inbound, Endpoint::CountTokens).await
         }
@@ -60,7 +58,11 @@ async fn route(
     }
 }
 
-async fn exchange(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> Result<Response<Body>> {
+async fn exchange(
+    gateway: &Arc<Gateway>,
+    inbound: Inbound,
+    endpoint: Endpoint,
+) -> Result<Response<Body>> {
     let request_id = inbound.request_id.clone();
     let reply = exchange::messages(gateway, inbound, endpoint).await?;
     Ok(respond::reply(reply, &request_id, gateway.bounds.ping_interval))
