@@ -40,6 +40,12 @@ fn syntax(error: &serde_saphyr::Error) -> String {
             location.line(),
             location.column()
         ),
+        serde_saphyr::Error::MultipleDocuments { location, .. } => {
+            format!(
+                "only one document may be in the file: remove the `---` before line {}",
+                location.line()
+            )
+        }
         other => format!("no valid YAML: {other}"),
     }
 }
