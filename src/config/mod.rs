@@ -136,6 +136,10 @@ impl Config {
         let draft = Draft::read(&mut reader);
         let (mut problems, expansion) = reader.finish();
         problems.extend(check::problems(&draft));
+        // what a variable would have been is not known: its field is not at fault as well
+        let unset = &expansion.problems;
+        problems.retain(|problem| unset.iter().all(|unset| unset.path != problem.path));
+        problems.splice(0..0, unset.iter().cloned());
         if problems.is_empty() {
             return Ok(draft.finish(base_dir, expansion));
         }

@@ -19,7 +19,7 @@ pub fn yaml(text: &str) -> Result<Map<String, Value>, Problem> {
         with_snippet: false,
     };
     let tree: Option<Value> = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| Problem::new("", format!("no valid YAML: {error}")))?;
+        .map_err(|error| Problem::new("", syntax(&error)))?;
     match tree {
         Some(Value::Object(root)) => Ok(root),
         None | Some(Value::Null) => {
@@ -29,6 +29,24 @@ pub fn yaml(text: &str) -> Result<Map<String, Value>, Problem> {
             "",
             "the file is no mapping: it needs at least `providers:` and `models:`",
         )),
+    }
+}
+
+fn syntax(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => format!(
+            "the key `{}` occurs twice: remove or rename the one at line {}, column {}",
+            key.as_deref().unwrap_or("?"),
+            location.line(),
+            location.column()
+        ),
+        serde_saphyr::Error::MultipleDocuments { location, .. } => {
+            format!(
+                "only one document may be in the file: remove the `---` before line {}",
+                location.line()
+            )
+        }
+        other => format!("no valid YAML: {other}"),
     }
 }
 
@@ -44,13 +62,12 @@ pub struct Reader {
 impl Reader {
     /// Expands the variables of the tree.
     pub fn new(root: Map<String, Value>, base_dir: &Path, lookup: &Lookup) -> Self {
-        let (tree, mut expansion) = expand::expand(Value::Object(root), base_dir, lookup);
+        let (tree, expansion) = expand::expand(Value::Object(root), base_dir, lookup);
         let root = match tree {
             Value::Object(root) => root,
             _ => Map::new(),
         };
-        let problems = std::mem::take(&mut expansion.problems);
-        Self { root, expansion, known: Vec::new(), problems }
+        Self { root, expansion, known: Vec::new(), problems: Vec::new() }
     }
 
     /// The value of a key; `None` if it is absent, `null`, or wrong.
@@ -210,18 +227,27 @@ impl Repair {
         place.of(&mut self.node).map(|node| *node = value).is_some()
     }
 
-    /// The key of the mapping at `place` without which the fault is another: serde loses the way
-    /// inside of tagged enums.
+    /// The key of the mapping at `place` that the fault is about: serde loses the way inside of
+    /// tagged enums. Without the culprit the fault is gone; without a key that has to be there it
+    /// only makes way for that one's absence, and the tag mostly comes first.
     fn blame<T: DeserializeOwned>(&mut self, place: &Place, message: &str) -> Option<Place> {
         let keys: Vec<String> = place.of(&mut self.node)?.as_object()?.keys().cloned().collect();
-        keys.into_iter().map(|key| place.key(key)).find(|suspect| {
-            let mut without =
-                Self { node: self.node.clone(), given_up: BTreeSet::new(), is_whole: true };
-            if let Some(Step::Key(key)) = suspect.0.last() {
-                without.drop_key(place, key);
-            }
-            attempt::<T>(&without.node).err().is_none_or(|(_, other)| other != message)
-        })
+        let others: Vec<_> = keys.iter().rev().map(|key| self.without::<T>(place, key)).collect();
+        let is_culprit = |other: &Option<String>| match other {
+            Some(other) => other != message && !other.starts_with("missing field"),
+            None => true,
+        };
+        let is_suspect = |other: &Option<String>| other.as_deref() != Some(message);
+        let found = others.iter().position(is_culprit).or(others.iter().position(is_suspect))?;
+        keys.iter().rev().nth(found).map(|key| place.key(key.as_str()))
+    }
+
+    /// The fault that is left without a key.
+    fn without<T: DeserializeOwned>(&self, place: &Place, key: &str) -> Option<String> {
+        let node = self.node.clone();
+        let mut other = Self { node, given_up: BTreeSet::new(), is_whole: true };
+        other.drop_key(place, key);
+        attempt::<T>(&other.node).err().map(|(_, message)| message)
     }
 }
 

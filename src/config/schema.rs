@@ -30,9 +30,16 @@ pub fn schema() -> Value {
 }
 
 fn allow_variable(schema: &mut Schema) {
-    let Some(Value::String(kind)) = schema.get("type") else { return };
-    if matches!(kind.as_str(), "integer" | "number" | "boolean") {
-        schema.insert("type".to_owned(), json!([kind, "string"]));
+    let mut kinds = match schema.get("type") {
+        Some(Value::String(kind)) => vec![Value::from(kind.as_str())],
+        Some(Value::Array(kinds)) => kinds.clone(),
+        _ => return,
+    };
+    let is_plain = |kind: &Value| matches!(kind.as_str(), Some("integer" | "number" | "boolean"));
+    if kinds.iter().any(is_plain) {
+        kinds.push("string".into());
+        schema.insert("type".to_owned(), kinds.into());
+        // a pattern holds for strings only
         schema.insert("pattern".to_owned(), r"^\$\{".into());
     }
 }

@@ -33,10 +33,13 @@ pub fn fault(message: &str) -> Fault {
             false => Fault::Other(text),
         };
     }
-    match message.strip_prefix("invalid value: ") {
-        Some(rest) => Fault::Other(mismatch(rest)),
-        None => Fault::Other(message.to_owned()),
-    }
+    Fault::Other(match message.strip_prefix("invalid value: ") {
+        Some(rest) => mismatch(rest),
+        None if message == "invalid socket address syntax" => {
+            "no address: an IP address and a port such as `127.0.0.1:4000` are needed".to_owned()
+        }
+        None => message.to_owned(),
+    })
 }
 
 /// `; did you mean …` or `; known are …`, for an unknown `word`.

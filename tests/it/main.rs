@@ -1,8 +1,10 @@
 //! The one integration binary: every test is a sentence about what is promised.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod auth;
 mod config;
 mod plugin;
 mod script;
 mod simulator;
+mod telemetry;
 mod tidy;
 mod wire;
