@@ -10,7 +10,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::exchange::meter::Meter;
+use crate::exchange::meter::{self, Meter};
 use crate::models::{Alias, Target};
 use crate::net::headers::{self, SHOULD_RETRY};
 use crate::providers::{Attempt, refusal};
@@ -49,7 +49,9 @@ pub async fn send(
                 continue;
             }
         };
-        match try_target(ctx, alias, target, request, meter).await {
+        let Tried { answer, tries } = try_target(ctx, alias, target, request).await;
+        meter.attempted(target, tries);
+        match answer {
             Ok(mut reply) => {
                 if let Some(entered) = entered {
                     entered.succeeded();
@@ -79,25 +81,25 @@ pub async fn send_to(
     alias: &Alias,
     target: &Target,
     request: &MessagesRequest,
-    meter: &mut Meter,
 ) -> Result<Reply> {
-    try_target(ctx, alias, target, request, meter).await
+    try_target(ctx, alias, target, request).await.answer
 }
 
-async fn try_target(
-    ctx: &Context,
-    alias: &Alias,
-    target: &Target,
-    request: &MessagesRequest,
-    meter: &mut Meter,
-) -> Result<Reply> {
-    let mut left = alias.retries;
+/// What came of one target.
+struct Tried {
+    answer: Result<Reply>,
+    tries: u32,
+}
+
+async fn try_target(ctx: &Context, alias: &Alias, target: &Target, request: &MessagesRequest) -> Tried {
+    let mut tries = 0;
     loop {
-        let answered = try_once(ctx, alias, target, request).await;
-        meter.attempted(target, answered.as_ref().map(|_| ()));
-        match answered {
-            Err(error) if left > 0 && may_go_on(alias, &error) => left -= 1,
-            done => return done,
+        tries += 1;
+        let answer = try_once(ctx, alias, target, request).await;
+        meter::count_attempt(target, answer.as_ref().map(|_| ()));
+        match answer {
+            Err(error) if tries <= alias.retries && may_go_on(alias, &error) => {}
+            answer => return Tried { answer, tries },
         }
     }
 }

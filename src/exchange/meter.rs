@@ -44,17 +44,9 @@ impl Meter {
         }
     }
 
-    /// An attempt is over.
-    pub fn attempted(&mut self, target: &Target, result: Result<(), &Error>) {
-        self.attempts += 1;
-        target.metrics.attempted(match result {
-            Ok(()) => AttemptOutcome::Success,
-            Err(error) if error.kind == ErrorKind::Timeout => AttemptOutcome::TimedOut,
-            Err(error) if error.upstream.is_some() && !error.status().is_server_error() => {
-                AttemptOutcome::Refused
-            }
-            Err(_) => AttemptOutcome::Failed,
-        });
+    /// A target has been tried so many times.
+    pub fn attempted(&mut self, target: &Target, tries: u32) {
+        self.attempts += tries;
         self.target = Some(Arc::clone(&target.metrics));
     }
 
@@ -132,6 +124,18 @@ impl Drop for Meter {
     fn drop(&mut self) {
         self.finish(Ending::CallerLeft);
     }
+}
+
+/// Counts one request to an upstream.
+pub fn count_attempt(target: &Target, result: Result<(), &Error>) {
+    target.metrics.attempted(match result {
+        Ok(()) => AttemptOutcome::Success,
+        Err(error) if error.kind == ErrorKind::Timeout => AttemptOutcome::TimedOut,
+        Err(error) if error.upstream.is_some() && !error.status().is_server_error() => {
+            AttemptOutcome::Refused
+        }
+        Err(_) => AttemptOutcome::Failed,
+    });
 }
 
 struct Metered {
