@@ -3,6 +3,7 @@ use rhai::{AST, ASTFlags, Engine, Position, Scope, Stmt};
 
 use crate::error::Problem;
 use crate::policy::Hooks;
+use crate::policy::script_json as json;
 use crate::policy::script_error::{self as errors, Source};
 
 /// The hooks there are, with their parameters.
@@ -31,9 +32,9 @@ pub(super) fn constants(parser: &Engine, source: &Source) -> Result<Scope<'stati
                 scope.push_constant_dynamic(name, value);
             }
             Constant::Nothing => {}
-            Constant::Computed => problems.push(source.problem(
+            Constant::NotPlain => problems.push(source.problem(
                 statement.position(),
-                "a constant must be a plain value: a number, a text, an array or a map of such",
+                "a constant must be a number, a text or a boolean; for anything else write a function",
             )),
             Constant::None => problems.push(source.problem(
                 statement.position(),
@@ -46,7 +47,8 @@ pub(super) fn constants(parser: &Engine, source: &Source) -> Result<Scope<'stati
 
 enum Constant {
     Known(String, rhai::Dynamic),
-    Computed,
+    /// Computed, or an array or map: functions would not see it.
+    NotPlain,
     /// Another statement.
     None,
     /// A statement that the parser has emptied.
@@ -59,8 +61,10 @@ fn constant(statement: &Stmt) -> Constant {
         Stmt::Var(definition, flags, _) if flags.intersects(ASTFlags::CONSTANT) => {
             let (name, value, _) = &**definition;
             match value.get_literal_value(None) {
-                Some(value) => Constant::Known(name.name.to_string(), value),
-                None => Constant::Computed,
+                Some(value) if json::is_scalar(&value) => {
+                    Constant::Known(name.name.to_string(), value)
+                }
+                _ => Constant::NotPlain,
             }
         }
         _ => Constant::None,

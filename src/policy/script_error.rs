@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
+use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
 use crate::error::{Error, ErrorKind, Problem};
 use crate::policy::script::Limits;
@@ -75,6 +75,9 @@ pub(super) fn unparsable(error: &ParseError, source: &Source) -> Problem {
     let message = match error.err_type() {
         ParseErrorType::Reserved(word) if word == "import" || word == "export" => {
             format!("`{word}` is not there for policies: a policy is one file")
+        }
+        ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) if word == "eval" => {
+            "`eval` is not there for policies".to_owned()
         }
         ParseErrorType::Reserved(word) => format!("`{word}` is not there for policies"),
         ParseErrorType::VariableUndefined(name) => format!("no variable is named `{name}`"),

@@ -162,7 +162,7 @@ fn a_wrong_use_names_its_place() {
         ("request.missing.x = 1;", ":2:", "x"),
         ("request.messages[0].frobnicate();", ":2:21", "frobnicate"),
         ("request.x = 1.0 / 0.0;", ":2:", "inf"),
-        ("request.x = Fn(\"a\");", ":2:", "FnPtr"),
+        ("request.x = Fn(\"a\");", ":2:", "`Fn`"),
         ("throw \"own words\";", ":2:1", "own words"),
     ] {
         let error = broken(wrong, r#"{"model":"m","messages":[{}]}"#);
