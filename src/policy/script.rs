@@ -47,7 +47,8 @@ impl Default for Limits {
             expression_depth: 32,
             // any string of a body fits: it may be read, but hardly be doubled
             string_bytes: 32 * 1024 * 1024,
-            array_items: 10_000,
+            // inner ones count: deeper nesting would overflow the stack where Rhai walks a value
+            array_items: 2_000,
             map_entries: 1_000,
             variables: 256,
         }

@@ -49,6 +49,7 @@ const MAX_LOG: usize = 1024;
 pub(super) fn register(engine: &mut Engine) {
     objects(engine);
     lists(engine);
+    shows(engine);
     comparisons(engine);
     ctx(engine);
     state(engine);
@@ -90,9 +91,25 @@ fn lists(engine: &mut Engine) {
         .register_fn("to_json", List::json);
 }
 
-/// A place equals whatever is the same JSON.
+/// Rhai's own would overflow the stack on values that are nested within the limits, but deeply.
+fn shows(engine: &mut Engine) {
+    for name in ["to_string", "to_debug", "to_json"] {
+        engine.register_fn(name, shown::<rhai::Array>).register_fn(name, shown::<Map>);
+    }
+}
+
+fn shown<T: Variant + Clone>(value: T) -> Answer<String> {
+    let text = json::text(&Dynamic::from(value))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A place equals whatever is the same JSON; so do arrays and maps.
 fn comparisons(engine: &mut Engine) {
     engine
+        .register_fn("==", same::<rhai::Array, rhai::Array>)
+        .register_fn("==", same::<Map, Map>)
+        .register_fn("!=", differ::<rhai::Array, rhai::Array>)
+        .register_fn("!=", differ::<Map, Map>)
         .register_fn("==", same::<Object, Object>)
         .register_fn("==", same::<Object, Map>)
         .register_fn("==", same::<Map, Object>)

@@ -71,7 +71,7 @@ fn a_big_array_or_map_ends() {
 
 #[test]
 fn deeply_nested_values_neither_crash_nor_reach_the_request() {
-    for nest in ["let a = []; for i in 0..9000 { a = [a]; }", "let a = #{}; for i in 0..900 { a = #{a: a}; }"] {
+    for nest in ["let a = []; for i in 0..900 { a = [a]; }", "let a = #{}; for i in 0..900 { a = #{a: a}; }"] {
         says(&broken(&format!("{nest} request.x = a;"), "{}"), &["nested deeper than 64"]);
         let limits = Limits { time: Duration::from_millis(50), ..Limits::default() };
         limited(limits, &format!("loop {{ {nest} }}"));
@@ -141,4 +141,28 @@ fn names_of_the_api_that_rhai_reserves_are_names() {
     let script = compile("fn on_request(request, ctx) { request.thread.default = #{new: ctx.with.match}; }");
     let (document, _) = run(&script.unwrap(), r#"{"thread":{}}"#).unwrap();
     assert_eq!(&document.to_bytes()[..], br#"{"thread":{"default":{"new":null}}}"#);
+}
+
+#[test]
+fn a_value_that_grows_by_assignment_below_it_ends() {
+    for nest in [
+        "let m = #{}; loop { let n = #{}; n.a = m; m = n; }",
+        "let m = #{}; loop { let n = #{a: 1}; n[\"a\"] = m; m = n; }",
+        "let m = []; loop { let n = [1]; n[0] = m; m = n; }",
+        "let m = []; loop { let n = []; n.push(m); m = n; }",
+        "let m = []; loop { let n = []; n.insert(0, m); m = n; }",
+    ] {
+        says(&broken(nest, "{}"), &["over its limit"]);
+    }
+}
+
+#[test]
+fn the_deepest_value_can_be_shown_and_compared() {
+    let limits = Limits { time: Duration::from_secs(60), ..Limits::default() };
+    for (nest, depth) in [("[a]", limits.array_items - 10), ("#{a: a}", limits.map_entries - 10)] {
+        let nest = format!("let a = 1; for i in 0..{depth} {{ a = {nest}; }}");
+        for act in ["a.to_string()", "a.to_debug()", "a == a.take()", "a.to_json()", "`${a}`", "[a].contains(a)", "a.len()"] {
+            limited(limits, &format!("{nest} let x = {act}; throw 1;"));
+        }
+    }
 }
