@@ -3,7 +3,13 @@ pub mod pipeline;
 pub mod plugin;
 pub mod plugin_host;
 pub mod script;
+mod script_answer;
 pub mod script_api;
+mod script_check;
+mod script_error;
+mod script_json;
+mod script_run;
+mod script_value;
 
 pub use pipeline::Pipeline;
 
