@@ -88,7 +88,7 @@ macro_rules! export {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::guest::Exported<$plugin>;
-            $crate::bindings::export_plugin!(Exported with_types_in $crate::bindings);
+    $crate::bindings::export_plugin!(Exported with_types_in $crate::bindings);
         };
     };
 }

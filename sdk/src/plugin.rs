@@ -1,7 +1,7 @@
 //! `Plugin`: the one trait that a plugin implements.
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::document::{Message, Request};
 use crate::problem::Result;

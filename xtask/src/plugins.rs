@@ -56,7 +56,8 @@ fn guests() -> Result<Vec<Guest>> {
     let places = [("plugins", "plugins"), ("tests/guests", "target/guests")];
     for (sources, outputs) in places {
         let dir = root().join(sources);
-        let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        let entries =
+            fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
         for entry in entries {
             let source = entry?.path();
             if !source.join("Cargo.toml").is_file() {

@@ -60,7 +60,11 @@ fn wait_for_answer(gateway: &mut Child) -> Result<()> {
 fn answers() -> Option<()> {
     let mut stream = TcpStream::connect(LISTEN).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-    stream.write_all(format!("GET / HTTP/1.1\r\nhost: {LISTEN}\r\nconnection: close\r\n\r\n").as_bytes()).ok()?;
+    stream
+        .write_all(
+            format!("GET / HTTP/1.1\r\nhost: {LISTEN}\r\nconnection: close\r\n\r\n").as_bytes(),
+        )
+        .ok()?;
     let mut head = [0; 12];
     stream.read_exact(&mut head).ok()?;
     head.starts_with(b"HTTP/1.1 200").then_some(())
@@ -73,7 +77,8 @@ fn greeting() -> String {
              -H 'anthropic-version: 2023-06-01' -d '{body}'"
         )
     };
-    let plain = r#"{"model":"demo","max_tokens":200,"messages":[{"role":"user","content":"Hello!"}]}"#;
+    let plain =
+        r#"{"model":"demo","max_tokens":200,"messages":[{"role":"user","content":"Hello!"}]}"#;
     let stream = r#"{"model":"demo","max_tokens":200,"stream":true,"messages":[{"role":"user","content":"Tell me a story."}]}"#;
     let tool = r#"{"model":"demo","max_tokens":200,"tools":[{"type":"gateway:datetime"}],"messages":[{"role":"user","content":"What time is it?"}]}"#;
     format!(

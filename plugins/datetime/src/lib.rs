@@ -111,7 +111,8 @@ mod tests {
     const WINTER: u64 = 1_768_478_400_000_000_000;
 
     fn call(input: Value, options: Value) -> Result<Value> {
-        let content = MockHost::new().clock(WINTER).call_tool::<Datetime>("datetime", input, options)?;
+        let content =
+            MockHost::new().clock(WINTER).call_tool::<Datetime>("datetime", input, options)?;
         Ok(serde_json::from_str(content.as_str().expect("JSON text")).expect("JSON"))
     }
 
@@ -138,7 +139,9 @@ mod tests {
     #[test]
     fn zones_that_the_options_pin_win_over_the_models() {
         let input = json!({"timezones": ["Asia/Tokyo"]});
-        for options in [json!({"timezone": "Europe/Berlin"}), json!({"timezones": ["Europe/Berlin"]})] {
+        for options in
+            [json!({"timezone": "Europe/Berlin"}), json!({"timezones": ["Europe/Berlin"]})]
+        {
             let expect = json!({"timezones": [
                 {"timezone": "Europe/Berlin", "datetime": "2026-01-15T13:00:00+01:00"},
             ]});

@@ -47,7 +47,8 @@ impl Plugin for Hooks {
                 return Ok(Action::Next);
             }
             "tail" => {
-                request.set("/messages/-", serde_json::json!({"role": "user", "content": "more"}))?;
+                request
+                    .set("/messages/-", serde_json::json!({"role": "user", "content": "more"}))?;
                 request.set("/messages/-2/content", "changed")?;
                 return Ok(Action::Next);
             }

@@ -23,12 +23,16 @@ impl Plugin for Unruly {
             Tool::new("panic", "Panics.", |_: &Self, say: Say, _: NoOptions| -> Result<String> {
                 panic!("{}", say.text)
             }),
-            Tool::new("spin", "Never ends.", |_: &Self, _: Nothing, _: NoOptions| -> Result<String> {
-                let mut n = 0u64;
-                loop {
-                    n = std::hint::black_box(n.wrapping_add(1));
-                }
-            }),
+            Tool::new(
+                "spin",
+                "Never ends.",
+                |_: &Self, _: Nothing, _: NoOptions| -> Result<String> {
+                    let mut n = 0u64;
+                    loop {
+                        n = std::hint::black_box(n.wrapping_add(1));
+                    }
+                },
+            ),
             Tool::new("eat", "Eats memory.", |_: &Self, _: Nothing, _: NoOptions| {
                 let mut eaten = Vec::new();
                 loop {
@@ -41,9 +45,13 @@ impl Plugin for Unruly {
             Tool::new("recurse", "Overflows the stack.", |_: &Self, _: Nothing, _: NoOptions| {
                 Ok(recurse(1).to_string())
             }),
-            Tool::new("refuse", "Reports a problem.", |_: &Self, say: Say, _: NoOptions| -> Result<String> {
-                Err(Problem::unavailable(say.text))
-            }),
+            Tool::new(
+                "refuse",
+                "Reports a problem.",
+                |_: &Self, say: Say, _: NoOptions| -> Result<String> {
+                    Err(Problem::unavailable(say.text))
+                },
+            ),
             Tool::new("echo", "Says what it was told.", |_: &Self, say: Say, _: NoOptions| {
                 Ok(say.text)
             }),
