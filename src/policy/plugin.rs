@@ -1,1 +1,300 @@
-//! (not written yet)
+//! `Plugin`: a loaded WebAssembly component: its manifest, its hooks, its server tools.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::plugin_host::{
+    Action, Answer, Call, Cause, Code, Denial, Export, Facts, Failure, Memory, MessageBody,
+    PluginHost, Reported, RequestBody,
+};
+use crate::policy::{Hooks, Outcome, Verdict};
+use crate::wire::{Document, Kind, Reply};
+
+/// What a plugin says of itself when it is loaded.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct Manifest {
+    /// Its name, for messages and logs.
+    pub name: String,
+    /// Its own version.
+    #[serde(default)]
+    pub version: String,
+    /// The hooks to call: `on-request`, `on-upstream-request`, `on-response`.
+    #[serde(default)]
+    pub hooks: Vec<String>,
+    /// Its server tools.
+    #[serde(default)]
+    pub tools: Vec<ToolManifest>,
+}
+
+/// A server tool, as the upstream gets to see it.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct ToolManifest {
+    /// What callers declare as `gateway:<name>`.
+    pub name: String,
+    /// For the model.
+    pub description: String,
+    /// A JSON Schema of type `object`.
+    pub input_schema: Value,
+}
+
+/// What a server tool is to do.
+#[derive(Debug, Clone, Copy)]
+pub struct ToolCall<'a> {
+    /// The tool's name in the manifest.
+    pub name: &'a str,
+    /// What the model gave: the JSON text of an object.
+    pub input: &'a str,
+    /// The declaration without its `type`: the JSON text of an object.
+    pub options: &'a str,
+}
+
+/// Why a server tool gave no result. Either is an `is_error` result for the model.
+#[derive(Debug)]
+pub enum ToolError {
+    /// The tool says so, for the model to read.
+    Problem {
+        /// For programs.
+        code: String,
+        /// What was found and what would do.
+        message: String,
+        /// The same call may succeed later.
+        retryable: bool,
+    },
+    /// It trapped, took too long, or wanted too much memory. The message names the plugin and may
+    /// be shown; the source is a [`Failure`] with its last words, for the log only.
+    Broke(Error),
+}
+
+/// A loaded plugin. Cloning is cheap; every call runs in a fresh instance.
+#[derive(Clone)]
+pub struct Plugin {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    host: Arc<PluginHost>,
+    code: Arc<Code>,
+    config: Arc<str>,
+    name: Arc<str>,
+    manifest: Manifest,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("manifest", &self.inner.manifest).finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    pub(in crate::policy) fn new(
+        host: Arc<PluginHost>,
+        code: Arc<Code>,
+        config: Arc<str>,
+        manifest: Manifest,
+    ) -> Self {
+        let name = manifest.name.as_str().into();
+        Self { inner: Arc::new(Inner { host, code, config, name, manifest }) }
+    }
+
+    /// What the plugin says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.inner.manifest
+    }
+
+    /// Which hooks it wants to be called for.
+    pub fn hooks(&self) -> Hooks {
+        let has = |export: Export| self.inner.manifest.hooks.iter().any(|h| h == export.as_str());
+        Hooks {
+            request: has(Export::OnRequest),
+            upstream_request: has(Export::OnUpstreamRequest),
+            response: has(Export::OnResponse),
+            ..Hooks::default()
+        }
+    }
+
+    /// Runs a server tool; the result is the JSON `content` of a `tool_result`: a string, or an
+    /// array of blocks.
+    pub async fn call_tool(
+        &self,
+        context: &Arc<Context>,
+        call: ToolCall<'_>,
+    ) -> Result<Bytes, ToolError> {
+        let facts = Facts { context: Arc::clone(context), with: Arc::default() };
+        let params = (call.name, call.input, call.options);
+        let (host, result) = self.call::<_, String>(Export::CallTool, params, facts, None).await;
+        let failed = |cause| {
+            let task = format!("{} {}", Export::CallTool.as_str(), call.name);
+            ToolError::Broke(self.failure(task, cause, host.last_words.clone()))
+        };
+        match result {
+            Ok(Ok(content)) if is_content(&content) => Ok(content.into()),
+            Ok(Ok(_)) => Err(failed(Cause::Nonsense(
+                "its result is neither a JSON string nor an array".to_owned(),
+            ))),
+            Ok(Err(problem)) => Err(ToolError::Problem {
+                code: problem.code,
+                message: problem.message,
+                retryable: problem.retryable,
+            }),
+            Err(cause) => Err(failed(cause)),
+        }
+    }
+
+    /// Runs `on-request` over a request.
+    ///
+    /// `with` are the stage's own parameters. An `Err` means that the stage broke (its message may
+    /// be shown, its source is for the log), or that it ran into a part of the request that no
+    /// stage may read (a duplicate key: a 400). The edits are lost then.
+    pub async fn on_request(
+        &self,
+        context: &Arc<Context>,
+        with: &Arc<Map<String, Value>>,
+        request: Document,
+    ) -> Result<(Document, Outcome)> {
+        let facts = Facts { context: Arc::clone(context), with: Arc::clone(with) };
+        let params = (Resource::<RequestBody>::new_borrow(0),);
+        self.hook(Export::OnRequest, params, facts, request).await
+    }
+
+    /// Runs `on-upstream-request` before an attempt. `target` is a JSON object with `provider`,
+    /// `model` and `unsupported`. Otherwise as [`Plugin::on_request`].
+    pub async fn on_upstream_request(
+        &self,
+        context: &Arc<Context>,
+        with: &Arc<Map<String, Value>>,
+        request: Document,
+        target: &Value,
+    ) -> Result<(Document, Outcome)> {
+        let facts = Facts { context: Arc::clone(context), with: Arc::clone(with) };
+        let target = target.to_string();
+        let params = (Resource::<RequestBody>::new_borrow(0), target.as_str());
+        self.hook(Export::OnUpstreamRequest, params, facts, request).await
+    }
+
+    /// Runs `on-response` over a whole message. Otherwise as [`Plugin::on_request`].
+    pub async fn on_response(
+        &self,
+        context: &Arc<Context>,
+        with: &Arc<Map<String, Value>>,
+        message: Document,
+    ) -> Result<(Document, Outcome)> {
+        let facts = Facts { context: Arc::clone(context), with: Arc::clone(with) };
+        let params = (Resource::<MessageBody>::new_borrow(0),);
+        self.hook(Export::OnResponse, params, facts, message).await
+    }
+
+    async fn hook<P>(
+        &self,
+        export: Export,
+        params: P,
+        facts: Facts,
+        document: Document,
+    ) -> Result<(Document, Outcome)>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+    {
+        let (call, result) = self.call::<_, Action>(export, params, facts, Some(document)).await;
+        let decided = match (call.refused, result) {
+            (Some(refused), _) => return Err(refused),
+            (None, Ok(Ok(action))) => outcome(action),
+            (None, Ok(Err(problem))) => {
+                Err(Cause::Problem(format!("{}: {}", problem.code, problem.message)))
+            }
+            (None, Err(cause)) => Err(cause),
+        };
+        let no_document = || Cause::Nonsense("its document is gone".to_owned());
+        decided
+            .and_then(|outcome| Ok((call.document.ok_or_else(no_document)?, outcome)))
+            .map_err(|cause| self.failure(export.as_str().to_owned(), cause, call.last_words))
+    }
+
+    async fn call<P, R>(
+        &self,
+        export: Export,
+        params: P,
+        facts: Facts,
+        document: Option<Document>,
+    ) -> (Call, Result<Result<R, Reported>, Cause>)
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: wasmtime::component::Lift + Send + Sync + 'static,
+    {
+        let inner = &*self.inner;
+        let limits = inner.host.limits;
+        let call = Call {
+            plugin: Arc::clone(&inner.name),
+            config: Arc::clone(&inner.config),
+            facts: Some(facts),
+            document,
+            refused: None,
+            last_words: None,
+            memory: Memory { limit: limits.memory, is_exceeded: false },
+        };
+        let Some(index) = inner.code.export(export) else {
+            return (call, Err(Cause::Nonsense(format!("it has no `{}`", export.as_str()))));
+        };
+        let deadline = if export == Export::CallTool { limits.tool } else { limits.hook };
+        let body = async |store: &mut Store<Call>, instance: Instance| {
+            let function = instance.get_typed_func::<P, Answer<R>>(&mut *store, index)?;
+            Ok(function.call_async(store, params).await?.0)
+        };
+        inner.host.run(&inner.code, call, deadline, body).await
+    }
+
+    fn failure(&self, task: String, cause: Cause, last_words: Option<String>) -> Error {
+        let Manifest { name, version, .. } = &self.inner.manifest;
+        let (plugin, version) = (name.clone(), version.clone());
+        Failure { plugin, version, task, cause, last_words }.into_error()
+    }
+}
+
+/// The `content` of a `tool_result`, as far as the gateway cares.
+fn is_content(text: &str) -> bool {
+    let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
+    is_json && matches!(Kind::of(text.trim_ascii_start().as_bytes()), Kind::String | Kind::Array)
+}
+
+fn outcome(action: Action) -> Result<Outcome, Cause> {
+    let verdict = match action {
+        Action::Next => Verdict::Continue,
+        Action::Route(model) => {
+            return Ok(Outcome { route: Some(model), verdict: Verdict::Continue });
+        }
+        Action::Respond(message) => {
+            let document = Document::parse(message.into())
+                .map_err(|e| Cause::Nonsense(format!("its answer: {}", e.message)))?;
+            Verdict::Respond(Box::new(Reply::json(document.to_bytes())))
+        }
+        Action::Deny(denial) => Verdict::Deny(Box::new(refusal(denial)?)),
+    };
+    Ok(Outcome { route: None, verdict })
+}
+
+fn refusal(denial: Denial) -> Result<Error, Cause> {
+    let status = StatusCode::from_u16(denial.status)
+        .ok()
+        .filter(|status| status.is_client_error() || status.is_server_error())
+        .ok_or_else(|| {
+            Cause::Nonsense(format!("it denies with status {}: use 400 to 599", denial.status))
+        })?;
+    let kind = match denial.status {
+        401 => ErrorKind::Authentication,
+        403 => ErrorKind::Permission,
+        404 => ErrorKind::NotFound,
+        413 => ErrorKind::RequestTooLarge,
+        429 => ErrorKind::RateLimit,
+        503 | 529 => ErrorKind::Overloaded,
+        500.. => ErrorKind::Api,
+        _ => ErrorKind::InvalidRequest,
+    };
+    let mut error = Error::new(kind, denial.message);
+    error.status = Some(status);
+    Ok(error)
+}

@@ -1,0 +1,74 @@
+//! What the gateway does for a plugin. Off wasm the calls go to a [`MockHost`](crate::testing::MockHost).
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Problem, Result};
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Something broke.
+    Error,
+    /// Something may break.
+    Warn,
+    /// Something worth a line.
+    Info,
+    /// For whoever looks for a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Writes a line to the gateway's log.
+pub fn log(level: Level, message: &str) {
+    imp::log(level, message);
+}
+
+/// The time of day: nanoseconds since 1970-01-01T00:00:00Z.
+pub fn clock() -> u64 {
+    imp::clock()
+}
+
+/// A fact of the exchange by its name: `request_id`, `key`, `tags`, `model`, `session`, `headers`,
+/// `with` (the stage's own parameters). `None` if it is not known.
+pub fn context<T: DeserializeOwned>(name: &str) -> Result<Option<T>> {
+    let facts: serde_json::Value = parse("the context", &imp::context())?;
+    match facts.get(name) {
+        None | Some(serde_json::Value::Null) => Ok(None),
+        Some(fact) => T::deserialize(fact)
+            .map(Some)
+            .map_err(|e| Problem::new("internal", format!("`{name}` of the context: {e}"))),
+    }
+}
+
+pub(crate) fn config<T: DeserializeOwned>() -> Result<T> {
+    let text = imp::config();
+    serde_json::from_str(&text).map_err(|e| Problem::new("invalid_config", e.to_string()))
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(what: &str, json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|e| Problem::new("internal", format!("{what}: {e}")))
+}
+
+#[cfg(target_arch = "wasm32")]
+mod imp {
+    use super::Level;
+    use crate::bindings::tidegate::plugin::host;
+
+    pub(super) use host::{clock, config, context};
+
+    pub(super) fn log(level: Level, message: &str) {
+        let level = match level {
+            Level::Error => host::Level::Error,
+            Level::Warn => host::Level::Warn,
+            Level::Info => host::Level::Info,
+            Level::Debug => host::Level::Debug,
+            Level::Trace => host::Level::Trace,
+        };
+        host::log(level, message);
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod imp {
+    pub(super) use crate::testing::{clock, config, context, log};
+}

@@ -1,0 +1,195 @@
+//! A stand-in for the gateway, so that a plugin's tests run natively.
+//!
+//! ```
+//! use tidegate_sdk::testing::MockHost;
+//!
+//! let host = MockHost::new().clock(1_000_000_000);
+//! let now = host.run(tidegate_sdk::host::clock);
+//! assert_eq!(now, 1_000_000_000);
+//! ```
+use std::cell::RefCell;
+
+use serde_json::{Value, json};
+
+use crate::document::Document;
+use crate::host::Level;
+use crate::plugin::{Action, Package, Plugin, Target};
+use crate::problem::Result;
+
+thread_local! {
+    static HOST: RefCell<MockHost> = RefCell::new(MockHost::new());
+}
+
+/// What the gateway would know and answer during one call.
+#[derive(Debug, Clone)]
+pub struct MockHost {
+    config: Value,
+    context: Value,
+    clock: u64,
+    logs: Vec<(Level, String)>,
+}
+
+impl Default for MockHost {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MockHost {
+    /// No config, no context, and the clock at its beginning.
+    pub fn new() -> Self {
+        Self { config: json!({}), context: json!({}), clock: 0, logs: Vec::new() }
+    }
+
+    /// The same with a config.
+    pub fn config(mut self, config: Value) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The same with facts of an exchange.
+    pub fn context(mut self, context: Value) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// The same with the time of day, in nanoseconds since 1970.
+    pub fn clock(mut self, nanoseconds: u64) -> Self {
+        self.clock = nanoseconds;
+        self
+    }
+
+    /// Runs what calls the host, on this thread.
+    pub fn run<T>(&self, what: impl FnOnce() -> T) -> T {
+        let before = HOST.replace(self.clone());
+        let result = what();
+        HOST.set(before);
+        result
+    }
+
+    /// The manifest, as the gateway reads it when it loads the plugin.
+    pub fn describe<P: Plugin + Package>(&self) -> Result<Value> {
+        self.run(crate::guest::describe::<P>)
+    }
+
+    /// Runs a tool; the result is the `content` of a `tool_result`.
+    pub fn call_tool<P: Plugin>(&self, name: &str, input: Value, options: Value) -> Result<Value> {
+        self.run(|| crate::guest::call_tool::<P>(name, &input.to_string(), &options.to_string()))
+    }
+
+    /// Runs [`Plugin::on_request`] over a body.
+    pub fn on_request<P: Plugin>(&self, body: &mut Value) -> Result<Action> {
+        self.run(|| P::new(crate::host::config()?)?.on_request(&mut Document::mock(body)))
+    }
+
+    /// Runs [`Plugin::on_upstream_request`] over a body.
+    pub fn on_upstream_request<P: Plugin>(
+        &self,
+        body: &mut Value,
+        target: &Target,
+    ) -> Result<Action> {
+        self.run(|| {
+            P::new(crate::host::config()?)?.on_upstream_request(&mut Document::mock(body), target)
+        })
+    }
+
+    /// Runs [`Plugin::on_response`] over a message.
+    pub fn on_response<P: Plugin>(&self, message: &mut Value) -> Result<Action> {
+        self.run(|| P::new(crate::host::config()?)?.on_response(&mut Document::mock(message)))
+    }
+}
+
+/// What was logged since [`MockHost::run`] began, from inside of it.
+pub fn logs() -> Vec<(Level, String)> {
+    HOST.with_borrow(|host| host.logs.clone())
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    HOST.with_borrow_mut(|host| host.logs.push((level, message.to_owned())));
+}
+
+pub(crate) fn clock() -> u64 {
+    HOST.with_borrow(|host| host.clock)
+}
+
+pub(crate) fn config() -> String {
+    HOST.with_borrow(|host| host.config.to_string())
+}
+
+pub(crate) fn context() -> String {
+    HOST.with_borrow(|host| host.context.to_string())
+}
+
+/// JSON pointers over a tree, as the host follows them over its document.
+pub(crate) mod pointer {
+    use serde_json::Value;
+
+    use crate::problem::{Problem, Result};
+
+    pub(crate) fn get<'a>(root: &'a Value, pointer: &str) -> Option<&'a Value> {
+        tokens(pointer).iter().try_fold(root, |value, token| match value {
+            Value::Object(object) => object.get(token),
+            Value::Array(array) => array.get(index(token, array.len())?),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn set(root: &mut Value, pointer: &str, json: Value) -> Result<()> {
+        let refuse = || Problem::new("cannot_set", format!("nothing can be set at `{pointer}`"));
+        let (parent, token) = parent(root, pointer).ok_or_else(refuse)?;
+        match parent {
+            Value::Object(object) => {
+                object.insert(token, json);
+            }
+            Value::Array(array) if token == "-" => array.push(json),
+            Value::Array(array) => {
+                let at = index(&token, array.len()).ok_or_else(refuse)?;
+                match at == array.len() {
+                    true => array.push(json),
+                    false => array[at] = json,
+                }
+            }
+            _ => return Err(refuse()),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(root: &mut Value, pointer: &str) -> bool {
+        match parent(root, pointer) {
+            Some((Value::Object(object), token)) => object.remove(&token).is_some(),
+            Some((Value::Array(array), token)) => match index(&token, array.len()) {
+                Some(at) if at < array.len() => {
+                    array.remove(at);
+                    true
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    fn parent<'a>(root: &'a mut Value, pointer: &str) -> Option<(&'a mut Value, String)> {
+        let mut tokens = tokens(pointer);
+        let last = tokens.pop()?;
+        let parent = tokens.iter().try_fold(root, |value, token| match value {
+            Value::Object(object) => object.get_mut(token),
+            Value::Array(array) => {
+                let at = index(token, array.len())?;
+                array.get_mut(at)
+            }
+            _ => None,
+        })?;
+        Some((parent, last))
+    }
+
+    /// At most the place after the last element.
+    fn index(token: &str, len: usize) -> Option<usize> {
+        let at: i64 = token.parse().ok()?;
+        let at = if at < 0 { at + len as i64 } else { at };
+        usize::try_from(at).ok().filter(|at| *at <= len)
+    }
+
+    fn tokens(pointer: &str) -> Vec<String> {
+        pointer.split('/').skip(1).map(|t| t.replace("~1", "/").replace("~0", "~")).collect()
+    }
+}

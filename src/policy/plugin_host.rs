@@ -1,3 +1,0 @@
-//! tmp
-/// tmp
-pub struct PluginHost;

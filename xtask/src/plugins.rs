@@ -1,0 +1,133 @@
+//! `cargo xtask plugins`: guests to wasm32, core modules to components.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use wit_component::ComponentEncoder;
+
+use crate::shell::{root, run, say};
+use crate::toolchain::{Toolchain, Way};
+
+/// A crate that becomes a `.wasm`.
+struct Guest {
+    name: String,
+    source: PathBuf,
+    output: PathBuf,
+}
+
+/// Builds the guests that have a newer source, and says so; nothing else is printed.
+pub fn plugins(args: &[&str]) -> Result<()> {
+    let way = match args {
+        [] => None,
+        ["--toolchain", way] => Some(Way::parse(way)?),
+        _ => bail!("usage: cargo xtask plugins [--toolchain own|rustup|debian]"),
+    };
+    build(way)
+}
+
+/// Builds what is out of date, by the first way to a wasm32 std that there is.
+pub fn build_stale() -> Result<()> {
+    build(None)
+}
+
+fn build(way: Option<Way>) -> Result<()> {
+    let mut stale = guests()?;
+    if way.is_none() {
+        let shared = newest(&[&root().join("sdk"), &root().join("plugins/Cargo.toml")])?;
+        stale.retain(|guest| is_stale(guest, shared));
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = stale.iter().map(|guest| guest.name.as_str()).collect();
+    say(&format!("building the plugins {} (the first time takes a minute)", names.join(", ")));
+    let toolchain = Toolchain::find(way)?;
+    let modules = compile(&toolchain, &names)?;
+    for guest in &stale {
+        componentize(&modules.join(format!("{}.wasm", guest.name.replace('-', "_"))), guest)?;
+    }
+    Ok(())
+}
+
+/// Every crate below `plugins/` is shipped; those below `tests/guests/` are for tests.
+fn guests() -> Result<Vec<Guest>> {
+    let mut found = Vec::new();
+    let places = [("plugins", "plugins"), ("tests/guests", "target/guests")];
+    for (sources, outputs) in places {
+        let dir = root().join(sources);
+        let entries =
+            fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        for entry in entries {
+            let source = entry?.path();
+            if !source.join("Cargo.toml").is_file() {
+                continue;
+            }
+            let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let output = root().join(outputs).join(format!("{name}.wasm"));
+            found.push(Guest { name, source, output });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn is_stale(guest: &Guest, shared: SystemTime) -> bool {
+    let built = fs::metadata(&guest.output).and_then(|meta| meta.modified());
+    match (built, newest(&[&guest.source])) {
+        (Ok(built), Ok(own)) => built < own.max(shared),
+        _ => true,
+    }
+}
+
+/// When the newest file below some paths was written.
+fn newest(paths: &[&Path]) -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for path in paths {
+        let meta = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+        if !meta.is_dir() {
+            newest = newest.max(meta.modified()?);
+            continue;
+        }
+        for entry in fs::read_dir(path)? {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name != "target") {
+                newest = newest.max(self::newest(&[&path])?);
+            }
+        }
+    }
+    Ok(newest)
+}
+
+/// The directory that holds the core modules.
+fn compile(toolchain: &Toolchain, names: &[&str]) -> Result<PathBuf> {
+    let target_dir = root().join("target").join(toolchain.build_dir());
+    let mut cargo = toolchain.cargo();
+    cargo.args(["build", "--release", "--target", "wasm32-unknown-unknown"]);
+    cargo.args(toolchain.extra_args());
+    cargo.arg("--manifest-path").arg(root().join("plugins/Cargo.toml"));
+    cargo.arg("--target-dir").arg(&target_dir);
+    for name in names {
+        cargo.args(["--package", name]);
+    }
+    run(&mut cargo)?;
+    Ok(target_dir.join("wasm32-unknown-unknown/release"))
+}
+
+fn componentize(module: &Path, guest: &Guest) -> Result<()> {
+    let wasm = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(&wasm)
+        .and_then(|mut encoder| encoder.encode())
+        .with_context(|| format!("cannot make a component of `{}`", guest.name))?;
+    let dir = guest.output.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)?;
+    // a gateway that watches the directory must never see half a file
+    let partial = guest.output.with_extension("wasm.partial");
+    fs::write(&partial, &component)?;
+    fs::rename(&partial, &guest.output)?;
+    let shown = guest.output.strip_prefix(root()).unwrap_or(&guest.output);
+    say(&format!("{} ({} KiB)", shown.display(), component.len() / 1024));
+    Ok(())
+}

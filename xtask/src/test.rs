@@ -1,0 +1,45 @@
+//! `cargo xtask test`: the plugins, and every test there is.
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::plugins;
+use crate::shell::{cargo, output, root, run, say};
+
+/// Runs real clients against a gateway, where it is there and they are.
+const CLIENTS: &str = "tests/clients/run.py";
+
+/// Stops at the first failure.
+pub fn test(args: &[&str]) -> Result<()> {
+    if !args.is_empty() {
+        bail!("usage: cargo xtask test");
+    }
+    say("1/4 plugins");
+    plugins::build_stale()?;
+    say("2/4 the gateway's tests");
+    run(&mut cargo(&["test", "--workspace"]))?;
+    say("3/4 the SDK's and the plugins' own tests");
+    let mut native = cargo(&["test", "--workspace", "--exclude", "unruly", "--exclude", "hooks"]);
+    native.arg("--manifest-path").arg(root().join("plugins/Cargo.toml"));
+    native.arg("--target-dir").arg(root().join("target/guests-native"));
+    run(&mut native)?;
+    say("4/4 real clients");
+    clients()?;
+    say("all tests passed");
+    Ok(())
+}
+
+fn clients() -> Result<()> {
+    if !root().join(CLIENTS).is_file() {
+        say(&format!("skipped: there is no {CLIENTS}"));
+        return Ok(());
+    }
+    if output("python3", &["--version"]).is_none() {
+        say("skipped: python3 is missing (apt-get install python3 python3-venv)");
+        return Ok(());
+    }
+    if output("node", &["--version"]).is_none() {
+        say("node is missing: the TypeScript SDK and Claude Code are not tested");
+    }
+    run(Command::new("python3").arg(CLIENTS).current_dir(root()))
+}
