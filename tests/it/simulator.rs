@@ -1,5 +1,4 @@
 //! The simulator: deterministic, in the real order of events, and as strict as the real API.
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,13 +7,17 @@ use futures_util::StreamExt;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tidegate::context::{Caller, Context};
-use tidegate::error::{Error, ErrorKind};
+use tidegate::error::Error;
 use tidegate::providers::simulator::Simulator;
 use tidegate::providers::{Attempt, Provider, Timeouts};
 use tidegate::wire::message::Fold;
-use tidegate::wire::{Endpoint, Event, EventKind, MessagesRequest, ReplyBody};
+use tidegate::wire::{Endpoint, Event, MessagesRequest, ReplyBody};
 
 use crate::support::grammar;
+
+mod checks;
+mod directives;
+mod docs;
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -26,7 +29,7 @@ fn context(betas: &str) -> Context {
     Context {
         request_id: "req_test".to_owned(),
         started: Instant::now(),
-        caller: Arc::new(Caller { key: String::new(), tags: BTreeMap::new() }),
+        caller: Arc::new(Caller::default()),
         headers,
         query: None,
         credential: None,
@@ -259,4 +262,80 @@ async fn tool_choice_is_obeyed() {
     assert!(calls(json!({"type": "none"}), "what time is it").await.is_empty());
     let one = json!({"type": "auto", "disable_parallel_tool_use": true});
     assert_eq!(calls(one, "get_weather [sim: parallel 3]").await, ["get_weather"]);
+}
+
+#[tokio::test]
+async fn tokens_are_counted_the_same_everywhere() {
+    let mut body = ask("four");
+    body["system"] = json!([
+        {"type": "text", "text": "x".repeat(4000), "cache_control": {"type": "ephemeral"}},
+    ]);
+    let message = both(&body).await;
+    let usage = &message["usage"];
+    let created = usage["cache_creation_input_tokens"].as_u64().unwrap();
+    assert!((1000..1010).contains(&created), "{usage}");
+    assert_eq!(usage["cache_creation"]["ephemeral_5m_input_tokens"], created);
+    assert_eq!(usage["output_tokens"], 4, "`You said: four` has 14 characters");
+
+    let reply = simulator().send(&context(""), attempt(&body, Endpoint::CountTokens)).await;
+    let ReplyBody::Full(count) = reply.unwrap().body else { panic!("a stream") };
+    let fresh = usage["input_tokens"].as_u64().unwrap();
+    let count: Value = serde_json::from_slice(&count).unwrap();
+    assert_eq!(count, json!({"input_tokens": fresh + created}));
+
+    let mut next = next_round(&body, &message, "");
+    next["messages"].as_array_mut().unwrap().push(json!({"role": "user", "content": "more"}));
+    let usage = &both(&next).await["usage"];
+    assert_eq!(usage["cache_read_input_tokens"], created);
+    assert_eq!(usage["cache_creation_input_tokens"], 0);
+}
+
+#[tokio::test]
+async fn message_start_holds_a_placeholder_and_message_delta_the_count() {
+    let events = events(&ask("[sim: words 100]")).await;
+    let usage = |event: &Event, pointer: &str| {
+        let data: Value = serde_json::from_slice(&event.data()).unwrap();
+        data.pointer(pointer).unwrap().as_u64().unwrap()
+    };
+    assert_eq!(usage(&events[0], "/message/usage/output_tokens"), 1);
+    let delta = &events[events.len() - 2];
+    assert!(usage(delta, "/usage/output_tokens") > 100);
+}
+
+#[tokio::test]
+async fn a_format_is_answered_with_json_that_fits() {
+    let mut body = ask("make a title");
+    body["output_config"] = json!({"format": {"type": "json_schema", "schema": {
+        "type": "object",
+        "properties": {"title": {"$ref": "#/$defs/title"}, "loud": {"type": "boolean"}},
+        "required": ["title", "loud"],
+        "$defs": {"title": {"type": "string", "maxLength": 4}},
+    }}});
+    let message = both(&body).await;
+    let json: Value = serde_json::from_str(texts(&message)[0]).unwrap();
+    assert_eq!(json, json!({"title": "exam", "loud": true}));
+}
+
+#[tokio::test]
+async fn the_grammar_misses_no_event_that_is_missing_or_doubled() {
+    let good = events(&ask_with_tools("[sim: thinking] what time is it?")).await;
+    grammar::check(&good).unwrap();
+    for at in 0..good.len() {
+        let kind = good[at].kind.as_str();
+        if matches!(kind, "ping" | "content_block_delta") {
+            continue;
+        }
+        let mut less = good.clone();
+        less.remove(at);
+        assert!(grammar::check(&less).is_err(), "without event {at}, `{kind}`");
+        let mut more = good.clone();
+        more.insert(at, good[at].clone());
+        assert!(grammar::check(&more).is_err(), "with event {at} twice, `{kind}`");
+        let mut broken = good[..at].to_vec();
+        assert!(grammar::check(&broken).is_err(), "ends before event {at}, `{kind}`");
+        broken.push(Event::error(&Error::invalid("x"), "req_x"));
+        grammar::check(&broken).unwrap();
+        broken.push(good[at].clone());
+        assert!(grammar::check(&broken).is_err(), "goes on after an error");
+    }
 }

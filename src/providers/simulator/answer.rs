@@ -129,9 +129,6 @@ impl Answer {
             let fitting = if cost <= left { Some(block) } else { block.shortened(left) };
             is_cut |= cost > left;
             if let Some(block) = fitting {
-                if matches!(block, Block::Thinking { .. } | Block::Redacted(_)) {
-                    self.thinking_tokens += cost.min(left);
-                }
                 left -= cost.min(left);
                 kept.push(block);
             }
@@ -140,6 +137,8 @@ impl Answer {
             }
         }
         self.blocks = kept;
+        let thoughts = self.blocks.iter().filter(|block| block.is_thought());
+        self.thinking_tokens = thoughts.map(Block::tokens).sum();
         self.output_tokens = max_tokens - left;
         if is_cut {
             self.stop_reason = "max_tokens".to_owned();
@@ -159,6 +158,10 @@ impl Block {
             Self::Unknown => 4,
         };
         tokens::of_characters(characters).max(1)
+    }
+
+    fn is_thought(&self) -> bool {
+        matches!(self, Self::Thinking { .. } | Self::Redacted(_))
     }
 
     fn shortened(self, tokens: u64) -> Option<Self> {

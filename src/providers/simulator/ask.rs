@@ -50,22 +50,20 @@ impl<'a> Ask<'a> {
     /// Understands a request that has passed the checks; the script comes from the same turns.
     ///
     /// Fails with a message for the user if a directive calls a tool that is not offered.
-    pub fn read(body: &'a Value, turns: &[Turn<'a>], script: &mut Script) -> Result<Self, String> {
-        let round = round(turns);
-        // behind the last step there is nothing to do but to answer
-        let step = script.steps.get_mut(round).map(std::mem::take);
+    pub fn read(body: &'a Value, turns: &[Turn<'a>], script: &Script) -> Result<Self, String> {
+        let step = script.step_of(round(turns));
         let tools = tools::offered(&body["tools"]);
-        let wishes = match &step {
+        let wishes = match step {
             Some(step) => wishes(step, &tools, &script.text)?,
             None => Vec::new(),
         };
         let choice = &body["tool_choice"];
-        let calls = calls(choice, wishes, &tools, step.as_ref().and_then(|step| step.parallel));
+        let calls = calls(choice, wishes, &tools, step.and_then(|step| step.parallel));
         let inputs = Inputs { asked: &script.text };
         Ok(Self {
             model: body["model"].as_str().unwrap_or_default(),
             text: script.text.clone(),
-            step: step.unwrap_or_default(),
+            step: step.cloned().unwrap_or_default(),
             results: results(turns),
             calls: calls.into_iter().map(|wish| wish.made(&inputs)).collect(),
             is_forced: is_forced(choice),

@@ -152,41 +152,47 @@ fn check_block(block: Block<'_>, role: &str, betas: &str) -> Result<(), String> 
 
 /// Calls and their results: each call is answered in the very next turn, once, at its beginning.
 fn check_pairs(turns: &[Turn<'_>]) -> Result<(), String> {
-    let mut all_calls = HashSet::new();
-    let mut server_calls = HashSet::new();
-    let mut open: Vec<&str> = Vec::new();
+    let mut calls = Calls::default();
     for turn in turns {
         if turn.is_user {
-            check_results(turn, &open)?;
-            open.clear();
-            continue;
-        }
-        for block in &turn.blocks {
-            let (kind, id) = (block.kind(), block.str("id"));
-            match kind {
-                "tool_use" => {
-                    open.push(id);
-                    if !all_calls.insert(id) {
-                        return Err(format!("{}: two `tool_use` have the id `{id}`", block.path()));
-                    }
-                }
-                "server_tool_use" | "mcp_tool_use" => {
-                    server_calls.insert(id);
-                }
-                _ if kind.ends_with("_tool_result")
-                    && !server_calls.contains(block.str("tool_use_id")) =>
-                {
-                    return Err(format!(
-                        "{}: no call before this `{kind}` has the id `{}`",
-                        block.path(),
-                        block.str("tool_use_id")
-                    ));
-                }
-                _ => {}
-            }
+            check_results(turn, &std::mem::take(&mut calls.open))?;
+        } else {
+            turn.blocks.iter().try_for_each(|block| calls.take(*block))?;
         }
     }
-    unanswered(&open)
+    unanswered(&calls.open)
+}
+
+/// The calls of a conversation so far.
+#[derive(Default)]
+struct Calls<'a> {
+    all: HashSet<&'a str>,
+    /// Those that the API answers itself.
+    server: HashSet<&'a str>,
+    /// Those that the user's next turn must answer.
+    open: Vec<&'a str>,
+}
+
+impl<'a> Calls<'a> {
+    fn take(&mut self, block: Block<'a>) -> Result<(), String> {
+        let (kind, path) = (block.kind(), block.path());
+        let (id, answers) = (block.str("id"), block.str("tool_use_id"));
+        let is_new = match kind {
+            "tool_use" => {
+                self.open.push(id);
+                self.all.insert(id)
+            }
+            "server_tool_use" | "mcp_tool_use" => self.server.insert(id),
+            _ if kind.ends_with("_tool_result") && !self.server.contains(answers) => {
+                return Err(format!("{path}: no call before this `{kind}` has the id `{answers}`"));
+            }
+            _ => true,
+        };
+        match is_new {
+            true => Ok(()),
+            false => Err(format!("{path}: two `{kind}` have the id `{id}`")),
+        }
+    }
 }
 
 fn check_results(turn: &Turn<'_>, open: &[&str]) -> Result<(), String> {

@@ -17,8 +17,8 @@ pub struct Script {
     pub framing: Framing,
     /// Between two events of a stream.
     pub pace: Option<Duration>,
-    /// One for each round of a tool loop; later rounds answer in plain text.
-    pub steps: Vec<Step>,
+    /// In order, for the rounds of a tool loop.
+    steps: Vec<Step>,
 }
 
 /// How the frames of a stream are written.
@@ -33,6 +33,8 @@ pub struct Framing {
 /// One answer.
 #[derive(Debug, Clone, Default)]
 pub struct Step {
+    /// For so many rounds; one if absent.
+    turns: Option<usize>,
     /// Tools to call, in one turn.
     pub calls: Vec<Call>,
     /// So many calls in one turn.
@@ -91,7 +93,7 @@ pub enum Odd {
     Block,
 }
 
-const MAX_WORDS: usize = 200_000;
+const MAX_WORDS: usize = 100_000;
 const MAX_CALLS: usize = 100;
 const MAX_ROUNDS: usize = 1_000;
 const MAX_DELAY: Duration = Duration::from_secs(600);
@@ -103,20 +105,13 @@ impl Script {
     pub fn parse(text: &str, model: &str) -> Result<Self, String> {
         let mut script = Self { steps: vec![Step::default()], ..Self::default() };
         let mut rest = text;
-        while let Some((at, open)) = next_directive(rest) {
+        while let Some((at, only_for, body)) = next_directive(rest) {
             script.text.push_str(&rest[..at]);
-            let (only_for, body) = open;
-            let end = end_of(body).ok_or_else(|| {
-                format!("the directive `[sim: {}` has no closing `]`", shorten(body))
-            })?;
+            let end = end_of(body)
+                .ok_or_else(|| format!("`[sim: {}` has no closing `]`", shorten(body)))?;
             let directive = body[..end].trim();
             if only_for.is_none_or(|only_for| only_for == model) {
-                script.take(directive).map_err(|problem| {
-                    format!(
-                        "`[sim: {}]`: {problem} (docs/simulator.md has them all)",
-                        shorten(directive)
-                    )
-                })?;
+                script.take(directive).map_err(|problem| wrong(directive, &problem))?;
             }
             rest = &body[end + 1..];
         }
@@ -125,15 +120,20 @@ impl Script {
         Ok(script)
     }
 
+    /// What to do in a round, counted from 0; behind the last step there is nothing but to answer.
+    pub fn step_of(&self, round: usize) -> Option<&Step> {
+        let mut first_behind = 0;
+        self.steps.iter().find(|step| {
+            first_behind += step.turns.unwrap_or(1);
+            round < first_behind
+        })
+    }
+
     fn take(&mut self, directive: &str) -> Result<(), String> {
         let (word, rest) = split_word(directive);
         match word {
             "then" => self.steps.push(Step::default()),
-            "turns" => {
-                let step = self.step().clone();
-                let copies = count(rest, MAX_ROUNDS)?.saturating_sub(1);
-                self.steps.extend(std::iter::repeat_n(step, copies));
-            }
+            "turns" => self.step().turns = Some(count(rest, MAX_ROUNDS)?),
             "pace" => self.pace = Some(delay(rest)?),
             "padded" => self.framing.is_padded = true,
             "crlf" => self.framing.is_crlf = true,
@@ -181,19 +181,19 @@ impl Step {
 }
 
 /// Where the next directive begins, the model that it is for, and the text behind its colon.
-fn next_directive(text: &str) -> Option<(usize, (Option<&str>, &str))> {
+fn next_directive(text: &str) -> Option<(usize, Option<&str>, &str)> {
     let mut from = 0;
     while let Some(found) = text[from..].find("[sim") {
         let at = from + found;
         let behind = &text[at + 4..];
         if let Some(body) = behind.strip_prefix(':') {
-            return Some((at, (None, body)));
+            return Some((at, None, body));
         }
         let named = behind.strip_prefix('@').and_then(|rest| rest.split_once(": "));
         if let Some((model, body)) = named
             && !model.contains(|c: char| c.is_whitespace() || c == ']')
         {
-            return Some((at, (Some(model), body)));
+            return Some((at, Some(model), body));
         }
         from = at + 4;
     }
@@ -293,6 +293,10 @@ fn words(count: usize) -> String {
         text.push_str(WORDS[n % WORDS.len()]);
     }
     text
+}
+
+fn wrong(directive: &str, problem: &str) -> String {
+    format!("`[sim: {}]`: {problem} (docs/simulator.md has them all)", shorten(directive))
 }
 
 fn shorten(text: &str) -> String {

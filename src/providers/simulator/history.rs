@@ -1,4 +1,6 @@
 //! The conversation of a request as the API sees it: messages of one role in a row are one turn.
+use std::fmt;
+
 use serde_json::Value;
 
 /// Consecutive messages of one role.
@@ -13,9 +15,9 @@ pub struct Turn<'a> {
 #[derive(Clone, Copy)]
 pub struct Block<'a> {
     /// Index into `messages`.
-    pub message: usize,
+    message: usize,
     /// Index into its `content`.
-    pub index: usize,
+    index: usize,
     value: &'a Value,
 }
 
@@ -41,8 +43,21 @@ impl<'a> Block<'a> {
     }
 
     /// `messages.3.content.0`, as the API writes it.
-    pub fn path(self) -> String {
-        format!("messages.{}.content.{}", self.message, self.index)
+    pub fn path(self) -> Path {
+        Path { message: self.message, index: self.index }
+    }
+}
+
+/// Where a block stands; written out only if there is something to say about it.
+#[derive(Clone, Copy)]
+pub struct Path {
+    message: usize,
+    index: usize,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "messages.{}.content.{}", self.message, self.index)
     }
 }
 

@@ -107,9 +107,9 @@ impl Simulator {
         let turns =
             history::turns(body["messages"].as_array().map(Vec::as_slice).unwrap_or_default());
         let asking = ask::asking_turn(&turns).map(|at| history::own_text(&turns[at]));
-        let mut script = Script::parse(&asking.unwrap_or_default(), request.model())
+        let script = Script::parse(&asking.unwrap_or_default(), request.model())
             .map_err(Failure::invalid)?;
-        let ask = Ask::read(&body, &turns, &mut script).map_err(Failure::invalid)?;
+        let ask = Ask::read(&body, &turns, &script).map_err(Failure::invalid)?;
         let input = Input::of(&body);
         let mut tempo = Tempo {
             first_event: ask.step.first_event,

@@ -83,11 +83,9 @@ impl Count {
                 self.media += 1;
             }
             Value::Object(fields) => {
-                for (key, value) in fields {
-                    if key != "cache_control" {
-                        self.characters += 1;
-                        self.value(value);
-                    }
+                for (_, value) in fields.iter().filter(|(key, _)| *key != "cache_control") {
+                    self.characters += 1;
+                    self.value(value);
                 }
                 if let Some(control) = fields.get("cache_control") {
                     self.mark(control);
