@@ -339,3 +339,17 @@ async fn the_grammar_misses_no_event_that_is_missing_or_doubled() {
         assert!(grammar::check(&broken).is_err(), "goes on after an error");
     }
 }
+
+#[tokio::test]
+async fn every_reply_has_the_id_of_its_request() {
+    for (stream, endpoint) in
+        [(false, Endpoint::Messages), (true, Endpoint::Messages), (false, Endpoint::CountTokens)]
+    {
+        let mut body = ask("hello");
+        body["stream"] = stream.into();
+        let reply = simulator().send(&context(""), attempt(&body, endpoint)).await.unwrap();
+        assert_eq!(reply.status, 200);
+        let id = reply.headers["request-id"].to_str().unwrap();
+        assert!(id.starts_with("req_sim_"), "{id}");
+    }
+}

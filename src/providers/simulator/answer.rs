@@ -1,7 +1,7 @@
 //! The answer to a request, whole: its blocks, why it stops, what it costs.
 use serde_json::{Value, json};
 
-use crate::providers::simulator::ask::{Ask, Outcome};
+use crate::providers::simulator::ask::{Ask, ToolResult};
 use crate::providers::simulator::directives::{Odd, Stop, Thinking};
 use crate::providers::simulator::input::Inputs;
 use crate::providers::simulator::seed::Seed;
@@ -235,9 +235,9 @@ fn announcement(ask: &Ask<'_>) -> String {
     format!("I will use {}.", names.join(" and "))
 }
 
-fn report(outcome: &Outcome<'_>) -> String {
-    let verb = if outcome.is_error { "failed" } else { "answered" };
-    format!("{} {verb}: {}", outcome.name, quote(&outcome.text, MAX_QUOTE))
+fn report(result: &ToolResult<'_>) -> String {
+    let verb = if result.is_error { "failed" } else { "answered" };
+    format!("{} {verb}: {}", result.name, quote(&result.text, MAX_QUOTE))
 }
 
 fn quote(text: &str, max: usize) -> String {

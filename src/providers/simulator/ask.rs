@@ -15,7 +15,7 @@ pub struct Ask<'a> {
     /// The step of the script that this round of the conversation is at.
     pub step: Step,
     /// What the tools answered, if they were the last to speak.
-    pub results: Vec<Outcome<'a>>,
+    pub results: Vec<ToolResult<'a>>,
     /// The calls to make now.
     pub calls: Vec<Wanted<'a>>,
     /// The caller forced the calls: no text comes before them.
@@ -29,7 +29,7 @@ pub struct Ask<'a> {
 }
 
 /// What one tool answered.
-pub struct Outcome<'a> {
+pub struct ToolResult<'a> {
     /// The tool.
     pub name: &'a str,
     /// Its text; other blocks by their type.
@@ -165,7 +165,7 @@ fn is_forced(choice: &Value) -> bool {
     matches!(choice["type"].as_str(), Some("any" | "tool"))
 }
 
-fn results<'a>(turns: &[Turn<'a>]) -> Vec<Outcome<'a>> {
+fn results<'a>(turns: &[Turn<'a>]) -> Vec<ToolResult<'a>> {
     let [.., calls, results] = turns else { return Vec::new() };
     let name_of = |id: &str| {
         calls.blocks.iter().find(|call| call.kind() == "tool_use" && call.str("id") == id)
@@ -174,7 +174,7 @@ fn results<'a>(turns: &[Turn<'a>]) -> Vec<Outcome<'a>> {
         .blocks
         .iter()
         .filter(|block| block.kind() == "tool_result")
-        .map(|block| Outcome {
+        .map(|block| ToolResult {
             name: name_of(block.str("tool_use_id")).map_or("", |call| call.str("name")),
             text: text_of(block.field("content")),
             is_error: *block.field("is_error") == true,

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -62,20 +62,19 @@ impl Provider for Simulator {
             .plan(&attempt, &betas(&ctx.headers), &seed)
             .map_err(|failure| failure.answer(&seed))?;
         wait(plan.wait, attempt.timeouts).await?;
-        let mut reply = match plan.outcome {
-            Outcome::Json(body) => Reply::json(body),
+        let body = match plan.outcome {
+            Outcome::Json(body) => ReplyBody::Full(body),
             Outcome::Refused(failure) => return Err(failure.answer(&seed)),
             Outcome::Events(items) if attempt.request.is_stream() => {
-                let mut reply = Reply::json(Bytes::new());
-                reply.body = ReplyBody::Events(play::play(items, plan.tempo));
-                reply
+                ReplyBody::Events(play::play(items, plan.tempo))
             }
-            Outcome::Events(items) => Reply::json(folded(items, &seed)?),
+            Outcome::Events(items) => ReplyBody::Full(folded(items, &seed)?),
         };
+        let mut headers = HeaderMap::new();
         if let Ok(id) = HeaderValue::try_from(seed.id("req", 0)) {
-            reply.headers.insert("request-id", id);
+            headers.insert("request-id", id);
         }
-        Ok(reply)
+        Ok(Reply { status: StatusCode::OK, headers, body })
     }
 }
 

@@ -60,6 +60,9 @@ pub fn find<'a, 't>(tools: &'t [Tool<'a>], name: &str) -> Option<&'t Tool<'a>> {
 
 /// The tools that a text asks for, in the order of the request.
 pub fn asked_for<'a, 't>(tools: &'t [Tool<'a>], text: &str) -> Vec<&'t Tool<'a>> {
+    if tools.is_empty() {
+        return Vec::new();
+    }
     let text = text.to_lowercase();
     let words: Vec<&str> =
         text.split(|c: char| !is_name_part(c)).filter(|word| !word.is_empty()).collect();
