@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::providers::simulator::faults::{self, Fault};
+use crate::providers::simulator::faults::{self, Fault, split_word};
 use crate::wire::duration;
 
 /// What the directives of one message ask for.
@@ -223,14 +223,6 @@ fn json_end(body: &str) -> Option<usize> {
     let mut values = serde_json::Deserializer::from_str(&body[start..]).into_iter::<&RawValue>();
     values.next()?.ok()?;
     Some(start + values.byte_offset())
-}
-
-/// The first word, and what follows it.
-pub fn split_word(text: &str) -> (&str, &str) {
-    match text.split_once(char::is_whitespace) {
-        Some((word, rest)) => (word, rest.trim()),
-        None => (text, ""),
-    }
 }
 
 fn call(rest: &str) -> Result<Call, String> {

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use crate::error::{Error, ErrorKind};
 use crate::providers;
-use crate::providers::simulator::directives::split_word;
 use crate::providers::simulator::seed::Seed;
 use crate::wire::duration;
 
@@ -90,6 +89,22 @@ impl Failure {
         }
         json!({"type": "error", "error": error, "request_id": seed.id("req", 0)})
     }
+
+    fn set_header(&mut self, option: &str, value: &str) -> Result<(), String> {
+        let (name, value) = match option {
+            "retry-after" => ("retry-after", seconds(value)?),
+            "retry-after-ms" if value.parse::<u32>().is_ok() => {
+                ("retry-after-ms", value.to_owned())
+            }
+            "should-retry" if matches!(value, "true" | "false") => {
+                ("x-should-retry", value.to_owned())
+            }
+            _ => return Err(format!("`{option} {value}` is no option of an error")),
+        };
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value));
+        Ok(())
+    }
 }
 
 /// A connection that is lost before the answer is whole.
@@ -115,6 +130,14 @@ pub fn parse(word: &str, rest: &str) -> Result<Option<Fault>, String> {
         "end" => Fault::End(after(rest)?),
         _ => return Ok(None),
     }))
+}
+
+/// The first word, and what follows it.
+pub fn split_word(text: &str) -> (&str, &str) {
+    match text.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim()),
+        None => (text, ""),
+    }
 }
 
 fn after(rest: &str) -> Result<usize, String> {
@@ -154,24 +177,6 @@ fn failure(text: &str) -> Result<Failure, String> {
         }
     }
     Ok(failure)
-}
-
-impl Failure {
-    fn set_header(&mut self, option: &str, value: &str) -> Result<(), String> {
-        let (name, value) = match option {
-            "retry-after" => ("retry-after", seconds(value)?),
-            "retry-after-ms" if value.parse::<u32>().is_ok() => {
-                ("retry-after-ms", value.to_owned())
-            }
-            "should-retry" if matches!(value, "true" | "false") => {
-                ("x-should-retry", value.to_owned())
-            }
-            _ => return Err(format!("`{option} {value}` is no option of an error")),
-        };
-        self.headers.retain(|(other, _)| *other != name);
-        self.headers.push((name, value));
-        Ok(())
-    }
 }
 
 /// `7` and `7s` are the same.
