@@ -5,6 +5,10 @@ mod config;
 mod plugin;
 mod script;
 mod simulator;
+<<<<<<< HEAD
 mod telemetry;
+=======
+mod support;
+>>>>>>> sim
 mod tidy;
 mod wire;
