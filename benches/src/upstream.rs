@@ -1,8 +1,9 @@
 //! A Messages upstream that costs next to nothing: it reads the whole body and sends a prepared answer.
-use std::time::Duration;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
 
 use crate::answers::Answer;
 use crate::arguments::Arguments;
@@ -10,6 +11,9 @@ use crate::http1::{Body, Connection};
 
 /// The model's name has to be within so many bytes from the start of a body.
 const START_BYTES: usize = 512;
+/// Between two events of all streams together. Faster than any provider, and slow enough for a server
+/// to pass each event on by itself: how many it finds in one read must not depend on luck.
+const GAP: Duration = Duration::from_micros(16);
 
 /// Serves until it is killed; the first line of output is the port.
 pub async fn run(given: &[String]) -> Result<(), String> {
@@ -19,10 +23,12 @@ pub async fn run(given: &[String]) -> Result<(), String> {
         TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("{}", address.port());
+    let turn = Rc::new(Turn(Cell::new(Instant::now())));
     loop {
+        let turn = Rc::clone(&turn);
         let (stream, _) = listener.accept().await.map_err(|error| error.to_string())?;
         tokio::task::spawn_local(async move {
-            if let Err(message) = serve(stream).await {
+            if let Err(message) = serve(stream, &turn).await {
                 eprintln!("upstream: {message}");
             }
         });
@@ -39,7 +45,7 @@ struct Prepared {
     pace: Duration,
 }
 
-async fn serve(stream: TcpStream) -> Result<(), String> {
+async fn serve(stream: TcpStream, turn: &Turn) -> Result<(), String> {
     let mut connection = Connection::new(stream)?;
     let mut prepared: Option<Prepared> = None;
     while let Some(head) = connection.head().await? {
@@ -55,7 +61,7 @@ async fn serve(stream: TcpStream) -> Result<(), String> {
             };
         }
         if let Some(answer) = &prepared {
-            send(&mut connection, answer).await?;
+            send(&mut connection, answer, turn).await?;
         }
     }
     Ok(())
@@ -110,18 +116,35 @@ fn chunk(frame: &[u8]) -> Vec<u8> {
     chunk
 }
 
-async fn send(connection: &mut Connection, answer: &Prepared) -> Result<(), String> {
+async fn send(connection: &mut Connection, answer: &Prepared, turn: &Turn) -> Result<(), String> {
     connection.send(&answer.first).await?;
-    let start = Instant::now();
+    let start = tokio::time::Instant::now();
     for (n, chunk) in (0..).zip(&answer.chunks) {
         if n > 0 && !answer.pace.is_zero() {
             tokio::time::sleep_until(start + answer.pace * n).await;
         }
+        turn.wait().await;
         connection.send(chunk).await?;
-        // the other connections have their turn: events of one stream come one by one
-        tokio::task::yield_now().await;
     }
     Ok(())
+}
+
+/// When the next event may leave, on whichever connection.
+struct Turn(Cell<Instant>);
+
+impl Turn {
+    /// Waits for its own moment. A late one does not bring the next forward: that would be a burst.
+    async fn wait(&self) {
+        let mut now = Instant::now();
+        let mine = self.0.get().max(now);
+        self.0.set(mine + GAP);
+        while now < mine {
+            // timers are too coarse for this; the load on the same core goes first
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+            now = Instant::now();
+        }
+    }
 }
 
 fn refusal(message: &str) -> Vec<u8> {

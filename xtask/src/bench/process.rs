@@ -143,6 +143,20 @@ impl Cpu {
     }
 }
 
+/// What this core was busy with up to now, whoever it was, the hypervisor's other guests included.
+pub fn busy(core: usize) -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    TICK * u32::try_from(busy_ticks(&stat, core).unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
+/// All but idle and waiting for disks; guest time is part of user time already.
+fn busy_ticks(stat: &str, core: usize) -> Option<u64> {
+    let line = stat.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")))?;
+    let counts: Vec<u64> = line.split(' ').map_while(|count| count.parse().ok()).collect();
+    let used = counts.iter().enumerate().filter(|(at, _)| ![3, 4].contains(at)).take(6);
+    Some(used.map(|(_, count)| count).sum())
+}
+
 /// Fields of `/proc/PID/stat` behind the name, which may hold spaces and brackets.
 fn fields(stat: &str) -> Option<Vec<&str>> {
     Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
@@ -185,6 +199,13 @@ mod tests {
     fn a_name_with_brackets_does_not_shift_the_fields() {
         assert_eq!(ticks(STAT), Some(300));
         assert_eq!(fields(STAT).unwrap()[1], "7");
+    }
+
+    #[test]
+    fn an_idle_core_is_not_busy() {
+        let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 100 1 20 5000 300 0 7 3 50 0\n";
+        assert_eq!(busy_ticks(stat, 0), Some(131));
+        assert_eq!(busy_ticks(stat, 1), None);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use super::options::Options;
 use super::scenario::Sort;
 
 const BEGIN: &str = "<!-- figures: written by `cargo xtask bench --write` -->";
+/// Beyond this part of the servers' core the figures are doubtful, and the report says so.
+const MOST_DISTURBANCE: f64 = 0.1;
 const END: &str = "<!-- end of figures -->";
 
 /// One server in one scenario: medians over the rounds, times in microseconds.
@@ -14,6 +16,8 @@ pub struct Row {
     pub scenario: &'static str,
     pub sort: Sort,
     pub server: String,
+    /// The part of the server's core that other processes took.
+    pub disturbance: f64,
     pub is_paced: bool,
     pub is_gateway: bool,
     pub cpu_us: f64,
@@ -31,7 +35,15 @@ impl Row {
     /// For the eyes of who waits.
     pub fn line(&self) -> String {
         let (cpu, p50) = (time(self.cpu_us), time(self.p50_us));
-        format!("{}: {cpu} CPU a request, {:.0}/s, p50 {p50}", self.server, self.per_second)
+        let mut line =
+            format!("{}: {cpu} CPU a request, {:.0}/s, p50 {p50}", self.server, self.per_second);
+        if self.disturbance > MOST_DISTURBANCE {
+            line.push_str(&format!(
+                "; {:.0}% of its core went to others",
+                self.disturbance * 100.0
+            ));
+        }
+        line
     }
 
     fn markdown(&self, first: Option<&Self>) -> String {
@@ -112,6 +124,13 @@ impl Report {
             let later = (gateway - nginx) / 1000.0;
             text.push_str(&format!(
                 "- First event of a paced stream, to nginx's: {later:+.2} ms\n"
+            ));
+        }
+        let most = self.rows.iter().map(|row| row.disturbance).fold(0.0, f64::max);
+        if most > MOST_DISTURBANCE {
+            text.push_str(&format!(
+                "- Not a quiet machine: other processes took up to {:.0}% of the servers' core\n",
+                most * 100.0
             ));
         }
         text

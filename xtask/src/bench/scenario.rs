@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::options::Options;
-use super::process::Process;
+use super::process::{self, Process};
 use super::report::{Row, median};
 use super::servers::{self, Kind, Place, Server};
 
@@ -109,6 +109,8 @@ pub const POLICIES: [(&str, &str); 3] = [
 /// One run of the load against one server.
 struct Sample {
     cpu_us: f64,
+    /// The part of the server's core that others took.
+    disturbance: f64,
     report: Value,
 }
 
@@ -149,11 +151,14 @@ fn run_load(
     let mut command = vec![tool, "load", "--port", port, "--connections", connections];
     command.extend(["--seconds", &seconds_text, "--bytes", bytes, "--model", scenario.model]);
 
-    let before = server.process.cpu();
+    let (before, busy_before) = (server.process.cpu(), process::busy(servers::SERVER_CORE));
+    let begin = Instant::now();
     let limit = Instant::now() + Duration::from_secs_f64(seconds) + LOAD_GRACE;
     let mut load = Process::start(servers::LOAD_CORE, &command, &out)?;
     let status = load.wait(limit).map_err(|error| format!("the load: {error}"))?;
     let cpu = server.process.cpu().since(before);
+    let busy = process::busy(servers::SERVER_CORE).saturating_sub(busy_before);
+    let disturbance = busy.saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64();
 
     let said = fs::read_to_string(&out).map_err(|error| error.to_string())?;
     if !status.success() {
@@ -165,7 +170,7 @@ fn run_load(
         let first = report["first_error"].as_str().unwrap_or("no request was answered");
         return Err(format!("{} of {requests} answers are wrong: {first}", report["errors"]));
     }
-    Ok(Sample { cpu_us: cpu.as_secs_f64() * 1e6 / requests, report })
+    Ok(Sample { cpu_us: cpu.as_secs_f64() * 1e6 / requests, disturbance, report })
 }
 
 fn row(scenario: &Scenario, kind: &Kind, server: &Server, samples: &[Sample]) -> Row {
@@ -176,6 +181,7 @@ fn row(scenario: &Scenario, kind: &Kind, server: &Server, samples: &[Sample]) ->
         scenario: scenario.title,
         sort: scenario.sort,
         server: kind.name().to_owned(),
+        disturbance: median(samples.iter().map(|sample| sample.disturbance).collect()),
         is_paced: scenario.name == "paced",
         is_gateway: matches!(kind, Kind::Gateway { .. }),
         cpu_us: median(samples.iter().map(|sample| sample.cpu_us).collect()),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::process::Process;
 
 /// The one core of what is measured.
-const SERVER_CORE: usize = 0;
+pub const SERVER_CORE: usize = 0;
 /// The core of the upstream and the load.
 pub const LOAD_CORE: usize = 1;
 /// Plugins are compiled on the first start.
