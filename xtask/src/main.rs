@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! `cargo xtask`: what a person types to build, run and test Tidegate.
 mod plugins;
 mod run;
@@ -23,10 +24,28 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
+=======
+//! What a person types: `cargo xtask bench`.
+mod bench;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match given.split_first() {
+        Some((command, rest)) if command == "bench" => bench::run(rest),
+        _ => Err("usage: cargo xtask bench [OPTIONS]".to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+>>>>>>> bench
             ExitCode::FAILURE
         }
     }
 }
+<<<<<<< HEAD
 
 fn dispatch() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,3 +61,5 @@ fn dispatch() -> Result<()> {
         [other, ..] => bail!("there is no command `{other}`\n\n{USAGE}"),
     }
 }
+=======
+>>>>>>> bench
