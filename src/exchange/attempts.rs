@@ -91,7 +91,12 @@ struct Tried {
     tries: u32,
 }
 
-async fn try_target(ctx: &Context, alias: &Alias, target: &Target, request: &MessagesRequest) -> Tried {
+async fn try_target(
+    ctx: &Context,
+    alias: &Alias,
+    target: &Target,
+    request: &MessagesRequest,
+) -> Tried {
     let mut tries = 0;
     loop {
         tries += 1;

@@ -50,9 +50,9 @@ pub fn restore(request: &mut MessagesRequest) -> Result<()> {
     for n in 0..count as i64 {
         let at = [Step::Key("messages"), Step::Index(n)];
         let message = document.get(&at)?.unwrap_or_default();
-        turns.message(message).map_err(|e| {
-            Error { message: format!("`messages[{n}]`: {}", e.message), ..e }
-        })?;
+        turns
+            .message(message)
+            .map_err(|e| Error { message: format!("`messages[{n}]`: {}", e.message), ..e })?;
     }
     if let Some(messages) = turns.finish() {
         document.set(&[Step::Key("messages")], messages)?;
@@ -78,7 +78,9 @@ impl Turns {
         }
         match self.results.is_empty() {
             true => self.messages.push(message),
-            false if document.field("role").as_deref() == Some(b"\"user\"") => self.user(&mut document)?,
+            false if document.field("role").as_deref() == Some(b"\"user\"") => {
+                self.user(&mut document)?
+            }
             false => {
                 self.flush();
                 self.messages.push(message);
@@ -94,15 +96,18 @@ impl Turns {
         let mut blocks = Vec::new();
         for n in 0..count as i64 {
             let text = document.get(&[Step::Key("content"), Step::Index(n)])?.unwrap_or_default();
-            let block: Block<'_> = serde_json::from_slice(&text)
-                .map_err(|e| Error::invalid(format!("`content[{n}]` cannot be read")).with_source(e))?;
+            let block: Block<'_> = serde_json::from_slice(&text).map_err(|e| {
+                Error::invalid(format!("`content[{n}]` cannot be read")).with_source(e)
+            })?;
             match block.kind.as_str() {
                 "mcp_tool_use" if block.server_name == SERVER_NAME => {
                     self.next_turn(&mut blocks);
                     blocks.push(call(&block));
                     ours.insert(block.id);
                 }
-                "mcp_tool_result" if ours.contains(&block.tool_use_id) => self.results.push(result(&block)),
+                "mcp_tool_result" if ours.contains(&block.tool_use_id) => {
+                    self.results.push(result(&block))
+                }
                 _ => {
                     self.next_turn(&mut blocks);
                     blocks.push(text.clone());
@@ -187,7 +192,10 @@ fn array(items: &[Bytes]) -> Vec<u8> {
 fn call(block: &Block<'_>) -> Bytes {
     let input = block.input.map_or("{}", RawValue::get);
     let head = json!({"type": "tool_use", "id": block.id, "name": upstream_name(&block.name)});
-    with_members(head.to_string(), &[("input", Some(input)), ("cache_control", block.cache_control.map(RawValue::get))])
+    with_members(
+        head.to_string(),
+        &[("input", Some(input)), ("cache_control", block.cache_control.map(RawValue::get))],
+    )
 }
 
 fn result(block: &Block<'_>) -> Bytes {

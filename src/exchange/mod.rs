@@ -78,7 +78,11 @@ async fn answer(
 
 /// What the gateway runs itself for this request; declarations and history are turned into what
 /// an upstream understands.
-fn server_tools(gateway: &Gateway, request: &mut MessagesRequest, declared: &[String]) -> Result<Vec<ServerTool>> {
+fn server_tools(
+    gateway: &Gateway,
+    request: &mut MessagesRequest,
+    declared: &[String],
+) -> Result<Vec<ServerTool>> {
     let tools = tools::replace(&gateway.pipeline, request, declared)?;
     if gateway.pipeline.has_tools() {
         history::restore(request)?;

@@ -209,7 +209,9 @@ impl<'a> Splice<'a> {
             "tool_use" => self.find(&block.string("name")),
             _ => None,
         };
-        let Some(tool) = tool.map(|tool| &self.tools[tool]) else { return self.within_block(event) };
+        let Some(tool) = tool.map(|tool| &self.tools[tool]) else {
+            return self.within_block(event);
+        };
         if !tool.is_shown {
             self.open = Open::Hidden;
             return Ok(None);

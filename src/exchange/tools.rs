@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::policy::Pipeline;
+use crate::policy::plugin::ToolManifest;
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 
 /// What a caller writes in front of a server tool of the gateway: `gateway:datetime`.
@@ -61,12 +62,14 @@ pub fn replace(
         let document = request.document_mut();
         let Some(kind) = tool_type(document, n)? else { continue };
         let Some(name) = kind.strip_prefix(NAMESPACE) else { continue };
-        let definition = pipeline.tool_definition(name).ok_or_else(|| unknown(pipeline, n, &kind))?;
+        let definition = pipeline.tool(name).ok_or_else(|| unknown(pipeline, n, &kind))?;
         if tools.iter().any(|tool| tool.name == name) {
-            return Err(Error::invalid(format!("`tools[{n}]` declares `{kind}` a second time: remove one")));
+            return Err(Error::invalid(format!(
+                "`tools[{n}]` declares `{kind}` a second time: remove one"
+            )));
         }
         let declaration = document.get(&[Step::Key("tools"), Step::Index(n)])?.unwrap_or_default();
-        let (plain, options) = split(&declaration, name, &definition)?;
+        let (plain, options) = split(&declaration, name, definition)?;
         document.set(&[Step::Key("tools"), Step::Index(n)], plain)?;
         tools.push(ServerTool {
             name: name.to_owned(),
@@ -116,15 +119,17 @@ fn string(document: &mut Document, path: &[Step<'_>]) -> Result<Option<String>> 
 }
 
 /// An ordinary declaration, and the options that stood beside `type`.
-fn split(declaration: &Bytes, name: &str, definition: &Value) -> Result<(String, Bytes)> {
-    let mut options: Map<String, Value> = serde_json::from_slice(declaration)
-        .map_err(|e| Error::invalid(format!("the declaration of `{NAMESPACE}{name}` cannot be read")).with_source(e))?;
+fn split(declaration: &Bytes, name: &str, definition: &ToolManifest) -> Result<(String, Bytes)> {
+    let mut options: Map<String, Value> = serde_json::from_slice(declaration).map_err(|e| {
+        Error::invalid(format!("the declaration of `{NAMESPACE}{name}` cannot be read"))
+            .with_source(e)
+    })?;
     options.remove("type");
     options.remove("name");
     let mut plain = json!({
         "name": upstream_name(name),
-        "description": definition["description"],
-        "input_schema": definition["input_schema"],
+        "description": definition.description,
+        "input_schema": definition.input_schema,
     });
     if let Some(breakpoint) = options.remove("cache_control") {
         plain["cache_control"] = breakpoint;
@@ -178,5 +183,7 @@ fn unknown(pipeline: &Pipeline, n: i64, kind: &str) -> Error {
         true => "this gateway has none".to_owned(),
         false => format!("there are {}", known.join(", ")),
     };
-    Error::invalid(format!("`tools[{n}].type` is `{shown}`, a server tool that no plugin has: {known}"))
+    Error::invalid(format!(
+        "`tools[{n}].type` is `{shown}`, a server tool that no plugin has: {known}"
+    ))
 }

@@ -58,7 +58,10 @@ pub async fn start(
     let Sent { reply, target } = attempts::send(ctx, alias, &request, meter).await?;
     let Reply { status, mut headers, body } = reply;
     let ReplyBody::Events(first) = body else {
-        return Err(Error::new(ErrorKind::BadUpstream, "the upstream did not stream though it was asked to"));
+        return Err(Error::new(
+            ErrorKind::BadUpstream,
+            "the upstream did not stream though it was asked to",
+        ));
     };
     let conversation = Conversation {
         gateway: Arc::clone(gateway),
@@ -120,13 +123,22 @@ impl Conversation {
     }
 
     /// All calls of a turn at once; results keep their order.
-    async fn run_tools(&self, tools: &[ServerTool], calls: &[Call], left: &mut u32) -> Vec<ToolOutput> {
+    async fn run_tools(
+        &self,
+        tools: &[ServerTool],
+        calls: &[Call],
+        left: &mut u32,
+    ) -> Vec<ToolOutput> {
         let allowed = (*left as usize).min(calls.len());
         *left -= allowed as u32;
         let (run, refused) = calls.split_at(allowed);
         let running = run.iter().map(|call| {
             let tool = &tools[call.tool];
-            let call = ToolCall { tool: &tool.name, input: call.input.clone(), options: tool.options.clone() };
+            let call = ToolCall {
+                tool: &tool.name,
+                input: call.input.clone(),
+                options: tool.options.clone(),
+            };
             async {
                 let output = self.gateway.pipeline.call_tool(&self.ctx, call);
                 timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
@@ -156,9 +168,10 @@ impl Conversation {
         let sent = attempts::send_to(&self.ctx, &self.alias, &self.target, &self.request).await?;
         match sent.body {
             ReplyBody::Events(events) => Ok(events),
-            ReplyBody::Full(_) => {
-                Err(Error::new(ErrorKind::BadUpstream, "the upstream did not stream though it was asked to"))
-            }
+            ReplyBody::Full(_) => Err(Error::new(
+                ErrorKind::BadUpstream,
+                "the upstream did not stream though it was asked to",
+            )),
         }
     }
 }
@@ -231,7 +244,10 @@ impl Turns {
 impl Stream for Turns {
     type Item = Result<Event>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Event>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Event>>> {
         loop {
             if let Poll::Ready(event) = self.events.poll_recv(cx) {
                 return Poll::Ready(event);

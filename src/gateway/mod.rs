@@ -14,7 +14,7 @@ use crate::error::Problem;
 use crate::gateway::shared::Shared;
 use crate::models::{Models, Parts};
 use crate::net::receive::Bounds as BodyBounds;
-use crate::policy::Pipeline;
+use crate::policy::{Pipeline, Plan};
 use crate::providers::Provider;
 
 /// An immutable generation. A request takes one and keeps it to the end.
@@ -62,13 +62,14 @@ impl Gateway {
         let parts = Parts { providers: &providers, book: &shared.health, metrics: &shared.metrics };
         let models = collect(&mut problems, Models::build(&config.models, &parts));
         let auth = collect(&mut problems, Auth::build(&config.keys));
-        let pipeline = Pipeline::build(
-            &config.policies,
-            &config.plugins,
-            config.pipeline.as_deref(),
-            &shared.plugins,
-        );
-        let pipeline = collect(&mut problems, pipeline.await);
+        let plan = Plan {
+            policies: &config.policies,
+            plugins: &config.plugins,
+            order: config.pipeline.as_deref(),
+            host: &shared.plugins,
+            metrics: &shared.metrics,
+        };
+        let pipeline = collect(&mut problems, plan.build().await);
         let passthrough = match &config.passthrough {
             None => None,
             Some(name) => {

@@ -50,7 +50,8 @@ pub struct Watched {
 
 impl Watched {
     fn of(config: &Config) -> Self {
-        let dirs = vec![config.policies.dir.clone(), config.plugins.dir.clone()];
+        let policies = &config.policies.dir;
+        let dirs = vec![policies.clone(), policies.join("library"), config.plugins.dir.clone()];
         Self { files: config.files.clone(), dirs }
     }
 

@@ -1,4 +1,5 @@
 //! What outlives generations: connections, compiled plugins, health, metrics.
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Problem;
@@ -20,13 +21,13 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// For so many worker threads.
+    /// For so many worker threads; `cache_dir` keeps compiled plugins between runs.
     ///
     /// Fails if wasm cannot be set up on this machine.
-    pub fn new(workers: usize) -> Result<Self, Vec<Problem>> {
+    pub fn new(workers: usize, cache_dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
         Ok(Self {
             client: Client::new(workers),
-            plugins: Arc::new(PluginHost),
+            plugins: PluginHost::new(cache_dir).map_err(|problem| vec![problem])?,
             health: HealthBook::new(),
             metrics: Metrics::new(),
         })

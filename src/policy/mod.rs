@@ -1,4 +1,5 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
+pub mod build;
 pub mod pipeline;
 pub mod plugin;
 pub mod plugin_host;
@@ -11,7 +12,8 @@ mod script_json;
 mod script_run;
 mod script_value;
 
-pub use pipeline::Pipeline;
+pub use build::Plan;
+pub use pipeline::{Pipeline, ToolCall, ToolOutput};
 
 use crate::error::Error;
 use crate::wire::Reply;

@@ -5,10 +5,7 @@ mod config;
 mod plugin;
 mod script;
 mod simulator;
-<<<<<<< HEAD
-mod telemetry;
-=======
 mod support;
->>>>>>> sim
+mod telemetry;
 mod tidy;
 mod wire;

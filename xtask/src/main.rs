@@ -1,5 +1,5 @@
-<<<<<<< HEAD
 //! `cargo xtask`: what a person types to build, run and test Tidegate.
+mod bench;
 mod plugins;
 mod run;
 mod shell;
@@ -17,6 +17,7 @@ usage: cargo xtask <command>
   test     build the plugins and run every test
   plugins  build the bundled plugins to plugins/<name>.wasm, where a source is newer
            [--toolchain own|rustup|debian] takes that way to a wasm32 std and no other
+  bench    compare with nginx in one run; `cargo xtask bench --help` lists the options
 ";
 
 fn main() -> ExitCode {
@@ -24,28 +25,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-=======
-//! What a person types: `cargo xtask bench`.
-mod bench;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    let given: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match given.split_first() {
-        Some((command, rest)) if command == "bench" => bench::run(rest),
-        _ => Err("usage: cargo xtask bench [OPTIONS]".to_owned()),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("xtask: {message}");
->>>>>>> bench
             ExitCode::FAILURE
         }
     }
 }
-<<<<<<< HEAD
 
 fn dispatch() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +37,10 @@ fn dispatch() -> Result<()> {
         ["run", rest @ ..] => run::run(rest),
         ["test", rest @ ..] => test::test(rest),
         ["plugins", rest @ ..] => plugins::plugins(rest),
+        ["bench", rest @ ..] => {
+            let rest: Vec<String> = rest.iter().map(|arg| (*arg).to_owned()).collect();
+            bench::run(&rest).map_err(anyhow::Error::msg)
+        }
         [] | ["help" | "--help" | "-h", ..] => {
             print!("{USAGE}");
             Ok(())
@@ -61,5 +48,3 @@ fn dispatch() -> Result<()> {
         [other, ..] => bail!("there is no command `{other}`\n\n{USAGE}"),
     }
 }
-=======
->>>>>>> bench

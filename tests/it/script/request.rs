@@ -54,8 +54,10 @@ fn numbers_that_nobody_writes_are_never_encoded_anew() {
 
 #[test]
 fn a_large_number_may_be_moved_inside_its_object_unharmed() {
-    let out = edited("request.copy = request.outer;", r#"{"outer": {"n": 12345678901234567890123}}"#);
-    let expected = r#"{"outer": {"n": 12345678901234567890123},"copy":{"n": 12345678901234567890123}}"#;
+    let out =
+        edited("request.copy = request.outer;", r#"{"outer": {"n": 12345678901234567890123}}"#);
+    let expected =
+        r#"{"outer": {"n": 12345678901234567890123},"copy":{"n": 12345678901234567890123}}"#;
     assert_eq!(out, expected);
 }
 
@@ -148,7 +150,10 @@ fn helper_functions_get_the_same_request() {
 #[test]
 fn text_is_escaped_and_unescaped() {
     let body = r#"{"a":"x\n\u00e9\"","b":"\ud83d\ude00"}"#;
-    assert_eq!(edited("request.c = request.a + request.b;", body), r#"{"a":"x\n\u00e9\"","b":"\ud83d\ude00","c":"x\né\"😀"}"#);
+    assert_eq!(
+        edited("request.c = request.a + request.b;", body),
+        r#"{"a":"x\n\u00e9\"","b":"\ud83d\ude00","c":"x\né\"😀"}"#
+    );
     assert_eq!(broken("request.a", r#"{"a":"\ud83d"}"#).kind, ErrorKind::InvalidRequest);
 }
 
