@@ -1,5 +1,5 @@
 //! `tidegate serve`: builds the first generation, serves, reloads, drains.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -29,7 +29,7 @@ pub fn run(file: &Path) -> ExitCode {
 fn serve(file: &Path) -> Result<(), Vec<Problem>> {
     let config = Config::load(file)?;
     logs::init(&config.log).map_err(|problem| vec![problem])?;
-    let shared = Arc::new(Shared::new(worker_count(&config.server))?);
+    let shared = Arc::new(Shared::new(worker_count(&config.server), cache_dir(&config))?);
     // reloads, signals and the admin listener live here, away from the threads that serve
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -69,4 +69,11 @@ async fn until_stopped() -> Result<(), BoxError> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Compiled plugins are kept beside the config, in a folder that only the gateway writes.
+fn cache_dir(config: &Config) -> Option<PathBuf> {
+    let dir = config.base_dir.join(".tidegate").join("cache");
+    // the cache wants an absolute path; without one every start compiles anew
+    std::path::absolute(dir).ok()
 }
