@@ -1,1 +1,2 @@
-//! (not written yet)
+//! The commands: one file each.
+pub mod test;

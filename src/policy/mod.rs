@@ -1,4 +1,5 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
+pub mod cases;
 pub mod plugin;
 pub mod plugin_host;
 pub mod script;

@@ -3,8 +3,8 @@ use rhai::{AST, ASTFlags, Engine, Position, Scope, Stmt};
 
 use crate::error::Problem;
 use crate::policy::Hooks;
-use crate::policy::script_json as json;
 use crate::policy::script_error::{self as errors, Source};
+use crate::policy::script_json as json;
 
 /// The hooks there are, with their parameters.
 const HOOKS: &[(&str, &[&str])] = &[
@@ -21,9 +21,8 @@ const CALLED: &[&str] = &["on_request"];
 
 /// The constants beside the functions. Nothing else may stand there, since nothing else would run.
 pub(super) fn constants(parser: &Engine, source: &Source) -> Result<Scope<'static>, Vec<Problem>> {
-    let ast = parser
-        .compile(source.text())
-        .map_err(|error| vec![errors::unparsable(&error, source)])?;
+    let ast =
+        parser.compile(source.text()).map_err(|error| vec![errors::unparsable(&error, source)])?;
     let mut scope = Scope::new();
     let mut problems = Vec::new();
     for statement in ast.statements() {
@@ -98,9 +97,8 @@ fn wrong_with(name: &str, parameters: usize) -> Option<String> {
                 wanted.len()
             ));
         }
-        return (!CALLED.contains(&name)).then(|| {
-            format!("`{name}` is not called by this version, only {}", listed(CALLED))
-        });
+        return (!CALLED.contains(&name))
+            .then(|| format!("`{name}` is not called by this version, only {}", listed(CALLED)));
     }
     let (nearest, distance) = nearest(name)?;
     // a helper may have any name but one that looks like a hook's

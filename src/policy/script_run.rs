@@ -14,10 +14,7 @@ pub(super) enum Stop {
     /// Out of time.
     Time,
     /// `deny`
-    Deny {
-        status: u16,
-        message: String,
-    },
+    Deny { status: u16, message: String },
     /// `respond`
     Respond(Content),
     /// The caller's own body is at fault, as the message says.

@@ -26,12 +26,16 @@ fn says(error: &Error, parts: &[&str]) {
 #[test]
 fn an_endless_loop_ends_by_operations() {
     let error = limited(Limits { time: Duration::from_secs(60), ..Limits::default() }, "loop { }");
-    says(&error, &["policy \"probe\" failed at policies/probe.rhai", "more than 1000000 operations"]);
+    says(
+        &error,
+        &["policy \"probe\" failed at policies/probe.rhai", "more than 1000000 operations"],
+    );
 }
 
 #[test]
 fn an_endless_loop_ends_by_time() {
-    let limits = Limits { operations: u64::MAX, time: Duration::from_millis(5), ..Limits::default() };
+    let limits =
+        Limits { operations: u64::MAX, time: Duration::from_millis(5), ..Limits::default() };
     says(&limited(limits, "loop { }"), &["policies/probe.rhai", "longer than 5 ms"]);
     says(&limited(limits, "loop { try { loop { } } catch { } }"), &["longer than 5 ms"]);
 }
@@ -44,7 +48,9 @@ fn deep_recursion_ends() {
 #[test]
 fn the_deepest_script_that_compiles_fits_the_stack() {
     let mut expression = "n".to_owned();
-    while compile(&format!("fn f(n) {{ {expression} }} fn on_request(request, ctx) {{ f(1) }}")).is_ok() {
+    while compile(&format!("fn f(n) {{ {expression} }} fn on_request(request, ctx) {{ f(1) }}"))
+        .is_ok()
+    {
         expression = format!("(1 + {expression})");
     }
     let inner = expression[5..expression.len() - 1].replacen('n', "f(n)", 1);
@@ -66,12 +72,21 @@ fn a_big_string_ends() {
 #[test]
 fn a_big_array_or_map_ends() {
     says(&broken("let a = []; loop { a.push(1); }", "{}"), &["array", "over its limit"]);
-    says(&broken("let m = #{}; let n = 0; loop { let k = #{}; k[`k${n}`] = 1; m += k; n += 1; }", "{}"), &["map", "over its limit"]);
+    says(
+        &broken(
+            "let m = #{}; let n = 0; loop { let k = #{}; k[`k${n}`] = 1; m += k; n += 1; }",
+            "{}",
+        ),
+        &["map", "over its limit"],
+    );
 }
 
 #[test]
 fn deeply_nested_values_neither_crash_nor_reach_the_request() {
-    for nest in ["let a = []; for i in 0..900 { a = [a]; }", "let a = #{}; for i in 0..900 { a = #{a: a}; }"] {
+    for nest in [
+        "let a = []; for i in 0..900 { a = [a]; }",
+        "let a = #{}; for i in 0..900 { a = #{a: a}; }",
+    ] {
         says(&broken(&format!("{nest} request.x = a;"), "{}"), &["nested deeper than 64"]);
         let limits = Limits { time: Duration::from_millis(50), ..Limits::default() };
         limited(limits, &format!("loop {{ {nest} }}"));
@@ -94,7 +109,8 @@ fn a_function_that_does_not_exist_is_named_with_its_place_when_reached() {
 
 #[test]
 fn an_error_in_a_function_names_its_callers() {
-    let script = compile("fn g(r) { r.a.b.c }\nfn on_request(request, ctx) {\n  g(request)\n}").unwrap();
+    let script =
+        compile("fn g(r) { r.a.b.c }\nfn on_request(request, ctx) {\n  g(request)\n}").unwrap();
     let Err(error) = run(&script, "{}") else { panic!("it did not break") };
     says(&error, &["policies/probe.rhai:1:", "in `g`, called at line 3"]);
 }
@@ -109,16 +125,43 @@ fn problems(source: &str) -> String {
 fn a_script_that_does_not_compile_names_line_and_column() {
     for (source, expected) in [
         ("fn on_request(request, ctx) {\n  let x = ;\n}", "policies/probe.rhai:2:11: "),
-        ("fn on_request(request, ctx) {\n  reqest.model\n}", "policies/probe.rhai:2:3: no variable is named `reqest` in `reqest.model`"),
-        ("fn on_request(request, ctx) {\n  eval(\"1\")\n}", "policies/probe.rhai:2:3: `eval` is not there for policies"),
-        ("import \"lib\" as lib;\nfn on_request(request, ctx) { }", "policies/probe.rhai:1:1: `import` is not there for policies"),
-        ("fn on_request(request, ctx) {\n  import \"/etc/passwd\" as x;\n}", "policies/probe.rhai:2:3: `import` is not there"),
-        ("let x = 1;\nfn on_request(request, ctx) { }", "policies/probe.rhai:1:1: only `fn` and `const`"),
-        ("const X = 1 + now();\nfn on_request(request, ctx) { }", "policies/probe.rhai:1:1: a constant must be a number, a text or a boolean"),
-        ("fn on_reqest(request, ctx) { }", "policies/probe.rhai:1:4: no hook is named `on_reqest`; the nearest is `on_request`"),
+        (
+            "fn on_request(request, ctx) {\n  reqest.model\n}",
+            "policies/probe.rhai:2:3: no variable is named `reqest` in `reqest.model`",
+        ),
+        (
+            "fn on_request(request, ctx) {\n  eval(\"1\")\n}",
+            "policies/probe.rhai:2:3: `eval` is not there for policies",
+        ),
+        (
+            "import \"lib\" as lib;\nfn on_request(request, ctx) { }",
+            "policies/probe.rhai:1:1: `import` is not there for policies",
+        ),
+        (
+            "fn on_request(request, ctx) {\n  import \"/etc/passwd\" as x;\n}",
+            "policies/probe.rhai:2:3: `import` is not there",
+        ),
+        (
+            "let x = 1;\nfn on_request(request, ctx) { }",
+            "policies/probe.rhai:1:1: only `fn` and `const`",
+        ),
+        (
+            "const X = 1 + now();\nfn on_request(request, ctx) { }",
+            "policies/probe.rhai:1:1: a constant must be a number, a text or a boolean",
+        ),
+        (
+            "fn on_reqest(request, ctx) { }",
+            "policies/probe.rhai:1:4: no hook is named `on_reqest`; the nearest is `on_request`",
+        ),
         ("fn onrequest(request, ctx) { }", "policies/probe.rhai:1:4: no hook is named `onrequest`"),
-        ("fn on_request(request) { }", "policies/probe.rhai:1:4: `on_request` takes 2 parameters, `on_request(request, ctx)`, not 1"),
-        ("fn on_event(event, ctx) { }", "policies/probe.rhai:1:4: `on_event` is not called by this version, only `on_request`"),
+        (
+            "fn on_request(request) { }",
+            "policies/probe.rhai:1:4: `on_request` takes 2 parameters, `on_request(request, ctx)`, not 1",
+        ),
+        (
+            "fn on_event(event, ctx) { }",
+            "policies/probe.rhai:1:4: `on_event` is not called by this version, only `on_request`",
+        ),
         ("fn help() { }", "policies/probe.rhai: it defines no hook"),
     ] {
         let found = problems(source);
@@ -133,12 +176,15 @@ fn constants_are_seen_by_functions() {
     );
     let (document, _) = run(&script.unwrap(), "{}").unwrap();
     assert_eq!(&document.to_bytes()[..], br#"{"n":7.5,"a":"x"}"#);
-    assert!(problems("const A = [1];\nfn on_request(request, ctx) { }").contains("write a function"));
+    assert!(
+        problems("const A = [1];\nfn on_request(request, ctx) { }").contains("write a function")
+    );
 }
 
 #[test]
 fn names_of_the_api_that_rhai_reserves_are_names() {
-    let script = compile("fn on_request(request, ctx) { request.thread.default = #{new: ctx.with.match}; }");
+    let script =
+        compile("fn on_request(request, ctx) { request.thread.default = #{new: ctx.with.match}; }");
     let (document, _) = run(&script.unwrap(), r#"{"thread":{}}"#).unwrap();
     assert_eq!(&document.to_bytes()[..], br#"{"thread":{"default":{"new":null}}}"#);
 }
@@ -161,7 +207,15 @@ fn the_deepest_value_can_be_shown_and_compared() {
     let limits = Limits { time: Duration::from_secs(60), ..Limits::default() };
     for (nest, depth) in [("[a]", limits.array_items - 10), ("#{a: a}", limits.map_entries - 10)] {
         let nest = format!("let a = 1; for i in 0..{depth} {{ a = {nest}; }}");
-        for act in ["a.to_string()", "a.to_debug()", "a == a.take()", "a.to_json()", "`${a}`", "[a].contains(a)", "a.len()"] {
+        for act in [
+            "a.to_string()",
+            "a.to_debug()",
+            "a == a.take()",
+            "a.to_json()",
+            "`${a}`",
+            "[a].contains(a)",
+            "a.len()",
+        ] {
             limited(limits, &format!("{nest} let x = {act}; throw 1;"));
         }
     }

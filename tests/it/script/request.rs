@@ -54,8 +54,10 @@ fn numbers_that_nobody_writes_are_never_encoded_anew() {
 
 #[test]
 fn a_large_number_may_be_moved_inside_its_object_unharmed() {
-    let out = edited("request.copy = request.outer;", r#"{"outer": {"n": 12345678901234567890123}}"#);
-    let expected = r#"{"outer": {"n": 12345678901234567890123},"copy":{"n": 12345678901234567890123}}"#;
+    let out =
+        edited("request.copy = request.outer;", r#"{"outer": {"n": 12345678901234567890123}}"#);
+    let expected =
+        r#"{"outer": {"n": 12345678901234567890123},"copy":{"n": 12345678901234567890123}}"#;
     assert_eq!(out, expected);
 }
 
@@ -80,7 +82,7 @@ fn arrays_are_walked_pushed_to_and_counted_from_the_end() {
     let body = r#"{"messages":[{"role":"user"},{"role":"assistant"}]}"#;
     let walk = "let roles = []; for m in request.messages { roles.push(m.role); } deny(roles.to_string());";
     let (_, outcome) = run(&hook(walk), body).unwrap();
-    assert_eq!(super::refusal(outcome).message, r#"["user", "assistant"]"#);
+    assert_eq!(super::refusal(outcome).message, r#"["user","assistant"]"#);
     assert_eq!(found("request.messages[-1].role", body), "assistant");
     assert_eq!(
         edited("request.messages.push(#{role: \"user\", content: [1, 1.5, true, ()]});", body),
@@ -116,8 +118,8 @@ fn an_array_can_be_filtered_by_rhais_own_functions() {
 
 #[test]
 fn objects_tell_their_keys_in_order() {
-    assert_eq!(found("request.keys()", r#"{"b":1,"a":2}"#), r#"["b", "a"]"#);
-    assert_eq!(found("request.values()", r#"{"b":1,"a":2}"#), "[1, 2]");
+    assert_eq!(found("request.keys()", r#"{"b":1,"a":2}"#), r#"["b","a"]"#);
+    assert_eq!(found("request.values()", r#"{"b":1,"a":2}"#), "[1,2]");
     assert_eq!(found("request.len()", r#"{"b":1,"a":2}"#), "2");
     assert_eq!(found("\"a\" in request", r#"{"b":1,"a":2}"#), "true");
     assert_eq!(found("\"c\" in request", r#"{"b":1,"a":2}"#), "false");
@@ -148,7 +150,10 @@ fn helper_functions_get_the_same_request() {
 #[test]
 fn text_is_escaped_and_unescaped() {
     let body = r#"{"a":"x\n\u00e9\"","b":"\ud83d\ude00"}"#;
-    assert_eq!(edited("request.c = request.a + request.b;", body), r#"{"a":"x\n\u00e9\"","b":"\ud83d\ude00","c":"x\né\"😀"}"#);
+    assert_eq!(
+        edited("request.c = request.a + request.b;", body),
+        r#"{"a":"x\n\u00e9\"","b":"\ud83d\ude00","c":"x\né\"😀"}"#
+    );
     assert_eq!(broken("request.a", r#"{"a":"\ud83d"}"#).kind, ErrorKind::InvalidRequest);
 }
 

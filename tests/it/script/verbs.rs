@@ -133,14 +133,16 @@ fn a_stage_reads_its_own_parameters() {
 
 #[test]
 fn state_lives_across_the_stages_of_a_request() {
-    let first = hook("ctx.state.seen = request.list; request.list.push(3); ctx.state[\"n\"] = 1; ctx.state.n += 1;");
+    let first = hook(
+        "ctx.state.seen = request.list; request.list.push(3); ctx.state[\"n\"] = 1; ctx.state.n += 1;",
+    );
     let second = hook("deny(`${ctx.state.seen} ${ctx.state.n} ${ctx.state.none == ()}`);");
     let (context, state, with) = (context(), State::default(), With::default());
     let call = Call { context: &context, with: &with, state: &state };
     let document = Document::parse(r#"{"list":[1,2]}"#.into()).unwrap();
     let (document, _) = first.on_request(&call, document).unwrap();
     let (_, outcome) = second.on_request(&call, document).unwrap();
-    assert_eq!(refusal(outcome).message, "[1, 2] 2 true");
+    assert_eq!(refusal(outcome).message, "[1,2] 2 true");
     let many = "for i in 0..65 { ctx.state[`k${i}`] = i; }";
     assert!(broken(many, "{}").message.contains("no more than 64 entries"));
 }
@@ -172,7 +174,9 @@ fn logged(act: impl FnOnce()) -> String {
 #[test]
 fn log_lines_name_policy_and_request_and_hold_no_body() {
     let body = r#"{"model":"m","messages":[{"content":"the-secret-text"}]}"#;
-    let script = hook("log(\"warn\", \"seen \" + request.model); request.messages[0].content; print(\"printed\"); debug(1);");
+    let script = hook(
+        "log(\"warn\", \"seen \" + request.model); request.messages[0].content; print(\"printed\"); debug(1);",
+    );
     let lines = logged(|| drop(run(&script, body).unwrap()));
     let warning = lines.lines().next().unwrap();
     for part in ["WARN", "tidegate::policy", "seen m", "policy=\"probe\"", "request_id=\"req_1\""] {
