@@ -193,3 +193,18 @@ fn a_document_can_still_be_opened_after_a_script_has_edited_it() {
     let way = [Step::Key("a"), Step::Key("b"), Step::Index(1), Step::Key("c")];
     assert_eq!(document.get(&way).unwrap().unwrap(), "2");
 }
+
+#[test]
+fn a_field_named_tag_is_the_requests_own() {
+    assert_eq!(found("request.tag", r#"{"tag":"x"}"#), "x");
+    assert_eq!(edited("request.a.tag = 5;", r#"{"a":{"tag":"x"}}"#), r#"{"a":{"tag":5}}"#);
+    assert_eq!(
+        found("ctx.tags.tag == () && ctx.with.tag == () && ctx.state.tag == ()", "{}"),
+        "true"
+    );
+}
+
+#[test]
+fn an_element_that_is_set_to_nothing_stays_as_null() {
+    assert_eq!(edited("request.a[0] = ();", r#"{"a":[1,2]}"#), r#"{"a":[null,2]}"#);
+}
