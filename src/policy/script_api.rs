@@ -242,6 +242,7 @@ fn verbs(engine: &mut Engine) {
         .register_fn("respond", respond::<Object>)
         .register_fn("route", route)
         .register_fn("log", log)
+        .register_fn("parse_json", json::parse)
         .register_fn("sleep", no_sleep::<i64>)
         .register_fn("sleep", no_sleep::<f64>)
         .on_print(|text| Run::current(|run| emit(run, "info", text)))

@@ -208,3 +208,13 @@ fn a_field_named_tag_is_the_requests_own() {
 fn an_element_that_is_set_to_nothing_stays_as_null() {
     assert_eq!(edited("request.a[0] = ();", r#"{"a":[1,2]}"#), r#"{"a":[null,2]}"#);
 }
+
+#[test]
+fn json_in_a_text_can_be_read_and_written() {
+    let body =
+        r#"{"text":"{\"b\":[1,2.5,{\"c\":null}]}","deep":"@"}"#.replace('@', &"[".repeat(100_000));
+    assert_eq!(found("parse_json(request.text).b[1]", &body), "2.5");
+    assert_eq!(found("parse_json(request.text).to_json()", &body), r#"{"b":[1,2.5,{"c":null}]}"#);
+    let error = broken("parse_json(request.deep)", &body);
+    assert!(error.message.contains(":2:1: the text is no JSON"), "{}", error.message);
+}
