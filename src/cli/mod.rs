@@ -3,6 +3,7 @@ mod check;
 mod key;
 mod schema;
 mod serve;
+pub mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

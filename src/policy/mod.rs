@@ -1,5 +1,6 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
 pub mod build;
+pub mod cases;
 pub mod pipeline;
 pub mod plugin;
 pub mod plugin_host;

@@ -60,6 +60,9 @@ fn objects(engine: &mut Engine) {
     engine
         .register_type_with_name::<Object>("map")
         .register_indexer_get(Object::get)
+        // Rhai has a property of that name for every value
+        .register_get("tag", |object: &mut Object| object.get("tag".into()))
+        .register_set("tag", |object: &mut Object, value: Dynamic| object.set("tag".into(), value))
         .register_indexer_set(Object::set)
         .register_fn("len", Object::len)
         .register_fn("is_empty", Object::is_empty)
@@ -67,7 +70,7 @@ fn objects(engine: &mut Engine) {
         .register_fn("remove", Object::remove)
         .register_fn("keys", Object::keys)
         .register_fn("values", Object::values)
-        .register_fn("to_map", Object::to_map)
+        .register_fn("to_map", Object::members)
         .register_fn("to_string", Object::json)
         .register_fn("to_debug", Object::json)
         .register_fn("to_json", Object::json);
@@ -85,7 +88,7 @@ fn lists(engine: &mut Engine) {
         .register_fn("push", List::push)
         .register_fn("insert", List::insert)
         .register_fn("remove", List::remove)
-        .register_fn("to_array", List::to_array)
+        .register_fn("to_array", List::elements)
         .register_fn("to_string", List::json)
         .register_fn("to_debug", List::json)
         .register_fn("to_json", List::json);
@@ -153,25 +156,23 @@ fn ctx(engine: &mut Engine) {
         .register_get("tags", |ctx: &mut Ctx| Tags(ctx.context.clone()));
     engine
         .register_type_with_name::<With>("with")
-        .register_indexer_get(|with: &mut With, name: &str| {
-            with.0.get(name).cloned().unwrap_or_default()
-        })
+        .register_indexer_get(parameter)
+        .register_get("tag", |with: &mut With| parameter(with, "tag"))
         .register_fn("contains", |with: &mut With, name: &str| with.0.contains_key(name))
         .register_fn("keys", |with: &mut With| names(with.0.keys()))
         .register_fn("to_map", |with: &mut With| with.0.as_ref().clone());
     engine
         .register_type_with_name::<Headers>("headers")
-        .register_indexer_get(|headers: &mut Headers, name: &str| header(&headers.0, name))
+        .register_indexer_get(header)
+        .register_get("tag", |headers: &mut Headers| header(headers, "tag"))
         .register_fn("contains", |headers: &mut Headers, name: &str| {
             headers.0.headers.contains_key(name)
         })
         .register_fn("keys", |headers: &mut Headers| names(headers.0.headers.keys()));
     engine
         .register_type_with_name::<Tags>("tags")
-        .register_indexer_get(|tags: &mut Tags, name: &str| match tags.0.caller.tags.get(name) {
-            Some(value) => text(value).into(),
-            None => Dynamic::UNIT,
-        })
+        .register_indexer_get(tag)
+        .register_get("tag", |tags: &mut Tags| tag(tags, "tag"))
         .register_fn("contains", |tags: &mut Tags, name: &str| {
             tags.0.caller.tags.contains_key(name)
         })
@@ -186,8 +187,16 @@ fn names<T: AsRef<str>>(names: impl Iterator<Item = T>) -> rhai::Array {
     names.map(|name| text(name.as_ref()).into()).collect()
 }
 
-fn header(context: &Context, name: &str) -> Dynamic {
-    match context.headers.get(name) {
+fn parameter(with: &mut With, name: &str) -> Dynamic {
+    with.0.get(name).cloned().unwrap_or_default()
+}
+
+fn tag(tags: &mut Tags, name: &str) -> Dynamic {
+    tags.0.caller.tags.get(name).map_or(Dynamic::UNIT, |value| text(value).into())
+}
+
+fn header(headers: &mut Headers, name: &str) -> Dynamic {
+    match headers.0.headers.get(name) {
         Some(value) => String::from_utf8_lossy(value.as_bytes()).as_ref().into(),
         None => Dynamic::UNIT,
     }
@@ -198,6 +207,8 @@ fn state(engine: &mut Engine) {
         .register_type_with_name::<State>("state")
         .register_indexer_get(|state: &mut State, name: &str| state.get(name))
         .register_indexer_set(|state: &mut State, name: &str, value| state.set(name, value))
+        .register_get("tag", |state: &mut State| state.get("tag"))
+        .register_set("tag", |state: &mut State, value: Dynamic| state.set("tag", value))
         .register_fn("contains", |state: &mut State, name: &str| !state.get(name).is_unit());
 }
 
@@ -231,6 +242,7 @@ fn verbs(engine: &mut Engine) {
         .register_fn("respond", respond::<Object>)
         .register_fn("route", route)
         .register_fn("log", log)
+        .register_fn("parse_json", json::parse)
         .register_fn("sleep", no_sleep::<i64>)
         .register_fn("sleep", no_sleep::<f64>)
         .on_print(|text| Run::current(|run| emit(run, "info", text)))

@@ -129,6 +129,11 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// Rhai counts no further.
+fn clamp(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
 /// Where a function's name stands; the syntax tree does not keep it.
 fn position(text: &str, name: &str) -> Position {
     for (n, line) in text.lines().enumerate() {
@@ -136,7 +141,7 @@ fn position(text: &str, name: &str) -> Position {
             let is_definition = line[..at].trim_end().ends_with("fn");
             if is_definition && !line.trim_start().starts_with("//") {
                 let column = line[..at].chars().count() + 1;
-                return Position::new(n as u16 + 1, column as u16);
+                return Position::new(clamp(n + 1), clamp(column));
             }
         }
     }

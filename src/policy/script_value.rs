@@ -128,7 +128,7 @@ impl Place {
         })
     }
 
-    /// Writes below; `()` takes out what stands there.
+    /// Writes below; `()` takes a member out, and is `null` as an element: others must not move.
     ///
     /// Rhai feeds what a getter gave back through the setter after each method call in a chain, so
     /// writing what can be read there already is no edit.
@@ -139,7 +139,7 @@ impl Place {
         if json::is_scalar(value) && json::is_same_scalar(&self.read(part.clone())?, value) {
             return Ok(());
         }
-        if value.is_unit() {
+        if value.is_unit() && matches!(part, Part::Key(_)) {
             return self.with(Some(&part), |document, path| document.remove(path)).map(drop);
         }
         let text = json::text(value)?;
@@ -192,7 +192,7 @@ impl Object {
         keys.into_iter().map(|key| self.get(key.into())).collect()
     }
 
-    pub(super) fn to_map(&mut self) -> Answer<rhai::Map> {
+    pub(super) fn members(&mut self) -> Answer<rhai::Map> {
         let keys = self.0.with(None, |document, path| document.keys(path))?;
         let keys = keys.ok_or_else(|| self.0.gone())?;
         keys.into_iter().map(|key| Ok((key.as_str().into(), self.get(key.into())?))).collect()
@@ -247,7 +247,7 @@ impl List {
         Ok(false)
     }
 
-    pub(super) fn to_array(&mut self) -> Answer<rhai::Array> {
+    pub(super) fn elements(&mut self) -> Answer<rhai::Array> {
         self.clone().into_iter().collect()
     }
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::wire::document::{Document, Kind, Step};
 use crate::wire::event::{Event, EventKind};
 
@@ -138,7 +138,6 @@ fn event(kind: EventKind, data: &Document) -> Result<Event> {
 /// The data of an event must be one line. Inside of JSON strings there are no bare line ends, so
 /// those that there are stand between values.
 fn one_line(json: &[u8]) -> Result<String> {
-    let text = std::str::from_utf8(json)
-        .map_err(|_| crate::error::Error::invalid("the message is not UTF-8"))?;
+    let text = std::str::from_utf8(json).map_err(|_| Error::invalid("the message is not UTF-8"))?;
     Ok(text.replace(['\n', '\r'], " "))
 }

@@ -1,6 +1,8 @@
 //! Policies: what scripts see and may do, what they cannot, and what is said when they break.
+mod cases;
 mod limits;
 mod request;
+mod unfold;
 mod verbs;
 
 use std::path::Path;

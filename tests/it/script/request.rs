@@ -82,7 +82,7 @@ fn arrays_are_walked_pushed_to_and_counted_from_the_end() {
     let body = r#"{"messages":[{"role":"user"},{"role":"assistant"}]}"#;
     let walk = "let roles = []; for m in request.messages { roles.push(m.role); } deny(roles.to_string());";
     let (_, outcome) = run(&hook(walk), body).unwrap();
-    assert_eq!(super::refusal(outcome).message, r#"["user", "assistant"]"#);
+    assert_eq!(super::refusal(outcome).message, r#"["user","assistant"]"#);
     assert_eq!(found("request.messages[-1].role", body), "assistant");
     assert_eq!(
         edited("request.messages.push(#{role: \"user\", content: [1, 1.5, true, ()]});", body),
@@ -118,8 +118,8 @@ fn an_array_can_be_filtered_by_rhais_own_functions() {
 
 #[test]
 fn objects_tell_their_keys_in_order() {
-    assert_eq!(found("request.keys()", r#"{"b":1,"a":2}"#), r#"["b", "a"]"#);
-    assert_eq!(found("request.values()", r#"{"b":1,"a":2}"#), "[1, 2]");
+    assert_eq!(found("request.keys()", r#"{"b":1,"a":2}"#), r#"["b","a"]"#);
+    assert_eq!(found("request.values()", r#"{"b":1,"a":2}"#), "[1,2]");
     assert_eq!(found("request.len()", r#"{"b":1,"a":2}"#), "2");
     assert_eq!(found("\"a\" in request", r#"{"b":1,"a":2}"#), "true");
     assert_eq!(found("\"c\" in request", r#"{"b":1,"a":2}"#), "false");
@@ -192,4 +192,29 @@ fn a_document_can_still_be_opened_after_a_script_has_edited_it() {
         run(&hook("request.a = #{b: [1, #{c: 2}]};"), "{}").unwrap();
     let way = [Step::Key("a"), Step::Key("b"), Step::Index(1), Step::Key("c")];
     assert_eq!(document.get(&way).unwrap().unwrap(), "2");
+}
+
+#[test]
+fn a_field_named_tag_is_the_requests_own() {
+    assert_eq!(found("request.tag", r#"{"tag":"x"}"#), "x");
+    assert_eq!(edited("request.a.tag = 5;", r#"{"a":{"tag":"x"}}"#), r#"{"a":{"tag":5}}"#);
+    assert_eq!(
+        found("ctx.tags.tag == () && ctx.with.tag == () && ctx.state.tag == ()", "{}"),
+        "true"
+    );
+}
+
+#[test]
+fn an_element_that_is_set_to_nothing_stays_as_null() {
+    assert_eq!(edited("request.a[0] = ();", r#"{"a":[1,2]}"#), r#"{"a":[null,2]}"#);
+}
+
+#[test]
+fn json_in_a_text_can_be_read_and_written() {
+    let body =
+        r#"{"text":"{\"b\":[1,2.5,{\"c\":null}]}","deep":"@"}"#.replace('@', &"[".repeat(100_000));
+    assert_eq!(found("parse_json(request.text).b[1]", &body), "2.5");
+    assert_eq!(found("parse_json(request.text).to_json()", &body), r#"{"b":[1,2.5,{"c":null}]}"#);
+    let error = broken("parse_json(request.deep)", &body);
+    assert!(error.message.contains(":2:1: the text is no JSON"), "{}", error.message);
 }
