@@ -1,20 +1,11 @@
 //! The facts of one exchange, known before the first stage runs; no services.
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
 
+pub use crate::auth::Caller;
 use crate::error::Secret;
-
-/// Who is calling, as the config names it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Caller {
-    /// The key's `name`; empty where the gateway is open.
-    pub key: String,
-    /// The key's `tags`.
-    pub tags: BTreeMap<String, String>,
-}
 
 /// What every part of the path of a request may know.
 #[derive(Debug)]

@@ -1,2 +1,43 @@
-//! x
-fn main() {}
+//! The two ends of a benchmark run: a fast upstream, and the load that goes through what is measured.
+mod answers;
+mod arguments;
+mod http1;
+mod load;
+mod requests;
+mod upstream;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: tidegate-bench upstream [--port PORT]
+       tidegate-bench load --port PORT [--connections N] [--seconds S] [--bytes N] [--model NAME]
+
+`upstream` answers POST /v1/messages on 127.0.0.1 and prints the port it listens on.
+`load` sends requests to 127.0.0.1:PORT, checks every answer and prints what it saw as JSON.
+The model says what the answer is: `bench` a small message, `bench-64` a stream of 64 events,
+`bench-64-5ms` the same with 5 ms between two events.";
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        // spawned tasks live on this thread: nothing is shared, nothing locks
+        tokio::task::LocalSet::new().block_on(&runtime, run())
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("tidegate-bench: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), String> {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    let Some((command, rest)) = given.split_first() else { return Err(USAGE.to_owned()) };
+    match command.as_str() {
+        "upstream" => upstream::run(rest).await,
+        "load" => load::run(rest).await,
+        _ => Err(USAGE.to_owned()),
+    }
+}

@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use crate::error::Secret;
+use crate::error::{Problem, Secret};
 
 /// An entry of `keys:`; exactly one of `hash` and `key`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -22,4 +23,86 @@ pub struct Config {
     /// For policies (`when: { tags: … }`) and metrics.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+}
+
+/// The SHA-256 of a key: all that the gateway keeps of it.
+pub type Digest = [u8; 32];
+
+/// A key that was just made; it is shown once and kept nowhere.
+pub struct NewKey {
+    /// `tg_` and 64 hex digits.
+    pub key: Secret,
+    /// What goes into the config: `sha256:` and 64 hex digits.
+    pub hash: String,
+}
+
+/// Makes a key of 32 random bytes.
+pub fn new_key() -> Result<NewKey, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    let key = format!("tg_{}", hex::encode(bytes));
+    let hash = format!("{HASH_PREFIX}{}", hex::encode(digest(&key)));
+    Ok(NewKey { key: Secret::new(key), hash })
+}
+
+/// The digest that a key is compared by.
+pub fn digest(key: &str) -> Digest {
+    Sha256::digest(key).into()
+}
+
+impl Config {
+    /// The digest of the key that the entry stands for, or the field that is wrong and why.
+    pub fn digest(&self) -> Result<Digest, Problem> {
+        match (&self.hash, &self.key) {
+            (Some(hash), None) => from_hash(hash).ok_or_else(|| {
+                let message = "no hash: `sha256:` and 64 hex digits are needed, as `tidegate key new` prints them";
+                Problem::new("hash", message)
+            }),
+            (None, Some(key)) if key.is_empty() => {
+                Err(Problem::new("key", "the key is empty: set the variable, or give a `hash`"))
+            }
+            (None, Some(key)) => Ok(digest(key.expose())),
+            (Some(_), Some(_)) => Err(Problem::new("", "both `hash` and `key`: give one of them")),
+            (None, None) => Err(Problem::new(
+                "",
+                "neither `hash` nor `key`: give one of them; `tidegate key new` makes both",
+            )),
+        }
+    }
+}
+
+/// What is wrong with the entries of `keys:`, each with its index there.
+pub fn problems(entries: &[(usize, &Config)]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut names = BTreeMap::new();
+    let mut digests = BTreeMap::new();
+    for &(n, entry) in entries {
+        let here = format!("keys[{n}]");
+        if entry.name.is_empty() {
+            found.push(Problem::new(format!("{here}.name"), "the name is empty"));
+        } else if let Some(first) = names.insert(&entry.name, n) {
+            let message = format!("`{}` is the name of keys[{first}] already", entry.name);
+            found.push(Problem::new(format!("{here}.name"), message));
+        }
+        match entry.digest() {
+            Ok(digest) => found.extend(digests.insert(digest, n).map(|first| {
+                Problem::new(&here, format!("the same key as keys[{first}]: make another"))
+            })),
+            Err(problem) if problem.path.is_empty() => {
+                found.push(Problem::new(here, problem.message));
+            }
+            Err(problem) => {
+                found.push(Problem::new(format!("{here}.{}", problem.path), problem.message));
+            }
+        }
+    }
+    found
+}
+
+const HASH_PREFIX: &str = "sha256:";
+
+fn from_hash(hash: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    hex::decode_to_slice(hash.strip_prefix(HASH_PREFIX)?, &mut digest).ok()?;
+    Some(digest)
 }

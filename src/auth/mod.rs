@@ -1,2 +1,166 @@
 //! Who is calling: caller keys from the config, in either header.
 pub mod keys;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use http::HeaderMap;
+use subtle::ConstantTimeEq;
+use wildmatch::WildMatch;
+
+use crate::auth::keys::Digest;
+use crate::error::{Error, ErrorKind, Problem, Result, Secret};
+
+/// The headers that may carry a caller's credential; none of them goes on to an upstream by itself.
+pub const CREDENTIAL_HEADERS: [&str; 3] = ["x-tidegate-key", "x-api-key", "authorization"];
+
+/// Who is calling, as the config names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The key's `name`; empty where the gateway is open.
+    pub key: String,
+    /// The key's `tags`.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The keys of one generation.
+pub struct Auth {
+    entries: Vec<Entry>,
+    /// Where in `entries` a digest may be, by a hash under a secret of this process: how long a
+    /// lookup takes says nothing about the digests that are there.
+    slots: HashMap<u64, Vec<usize>>,
+    hasher: RandomState,
+}
+
+struct Entry {
+    digest: Digest,
+    caller: Arc<Caller>,
+    models: Option<Arc<[WildMatch]>>,
+}
+
+/// A caller that may use the gateway; cheap to clone.
+#[derive(Clone)]
+pub struct Identity {
+    /// Who it is.
+    pub caller: Arc<Caller>,
+    /// The caller's own `Authorization` value, where it authenticated by `x-tidegate-key`.
+    pub credential: Option<Secret>,
+    models: Option<Arc<[WildMatch]>>,
+}
+
+impl Auth {
+    /// From `keys:`; without any entry everybody is welcome.
+    pub fn build(configs: &[keys::Config]) -> Result<Self, Vec<Problem>> {
+        let indexed: Vec<_> = configs.iter().enumerate().collect();
+        let problems = keys::problems(&indexed);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let entries = configs.iter().map(Entry::build).collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(|problem| vec![problem])?;
+        let hasher = RandomState::new();
+        let mut slots: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (n, entry) in entries.iter().enumerate() {
+            slots.entry(hasher.hash_one(entry.digest)).or_default().push(n);
+        }
+        Ok(Self { entries, slots, hasher })
+    }
+
+    /// Who sent these headers. An error is a 401 that never shows what was sent.
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Identity> {
+        let found = credential(headers);
+        let is_gateway_key = found.is_some_and(|(header, _)| header == CREDENTIAL_HEADERS[0]);
+        let own = headers.get(http::header::AUTHORIZATION).filter(|_| is_gateway_key);
+        let own = own.and_then(|value| value.to_str().ok()).map(Secret::new);
+        if self.entries.is_empty() {
+            return Ok(Identity { caller: Arc::default(), credential: own, models: None });
+        }
+        let Some((header, key)) = found else {
+            return Err(refusal(
+                "no key was sent: send a key of this gateway as `x-api-key`, as `authorization: Bearer`, or as `x-tidegate-key`".to_owned(),
+            ));
+        };
+        let entry = self.find(keys::digest(key)).ok_or_else(|| {
+            refusal(format!(
+                "the key in `{header}` is not known: send a key that this gateway's config lists"
+            ))
+        })?;
+        Ok(Identity {
+            caller: Arc::clone(&entry.caller),
+            credential: own,
+            models: entry.models.clone(),
+        })
+    }
+
+    fn find(&self, digest: Digest) -> Option<&Entry> {
+        let slot = self.slots.get(&self.hasher.hash_one(digest))?;
+        slot.iter().map(|n| &self.entries[*n]).find(|entry| entry.digest.ct_eq(&digest).into())
+    }
+}
+
+impl Entry {
+    fn build(config: &keys::Config) -> Result<Self, Problem> {
+        let models = config.models.as_ref();
+        Ok(Self {
+            digest: config.digest()?,
+            caller: Arc::new(Caller { key: config.name.clone(), tags: config.tags.clone() }),
+            models: models.map(|globs| globs.iter().map(|glob| WildMatch::new(glob)).collect()),
+        })
+    }
+}
+
+impl Identity {
+    /// Whether the key may name this model (alias).
+    pub fn may_use(&self, model: &str) -> bool {
+        self.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(model)))
+    }
+
+    /// The same as a 403 that names key and model.
+    pub fn check_model(&self, model: &str) -> Result<()> {
+        if self.may_use(model) {
+            return Ok(());
+        }
+        let message = format!(
+            "the key `{}` may not use the model `{model}`: `GET /v1/models` lists those that it may use",
+            self.caller.key
+        );
+        Err(Error::new(ErrorKind::Permission, message))
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("keys", &self.entries.len()).finish()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("caller", &self.caller)
+            .field("credential", &self.credential)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The credential that counts, with the header it came in. An empty header counts as absent; a
+/// value that is no text matches no key.
+fn credential(headers: &HeaderMap) -> Option<(&'static str, &str)> {
+    CREDENTIAL_HEADERS.into_iter().find_map(|name| {
+        let value = headers.get(name)?;
+        let text = value.to_str().unwrap_or("\u{fffd}").trim();
+        let key = if name == CREDENTIAL_HEADERS[2] { bearer(text)? } else { text };
+        (!key.is_empty()).then_some((name, key))
+    })
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn refusal(message: String) -> Error {
+    Error::new(ErrorKind::Authentication, message)
+}

@@ -1,1 +1,56 @@
-//! (not written yet)
+//! The command line: one variant a command, one file each.
+mod check;
+mod key;
+mod schema;
+mod serve;
+pub mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A programmable gateway for the Anthropic Messages API.
+#[derive(Parser)]
+#[command(name = "tidegate", version)]
+struct Cli {
+    /// The config; paths in it are relative to it.
+    #[arg(long, global = true, value_name = "FILE", default_value = "tidegate.yaml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves until it is told to stop, and reloads when the config, a policy or a plugin changes.
+    Serve,
+    /// Prints every problem of the config, each with its place; exits 1 if there is one.
+    Check,
+    /// Prints the JSON Schema of the config.
+    Schema,
+    /// Caller keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Makes a key, and prints it once with the entry for the config.
+    New {
+        /// What logs, metrics and policies call the caller.
+        #[arg(long, default_value = "my-key")]
+        name: String,
+    },
+}
+
+/// Does what the arguments of the process ask for.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Serve => serve::run(&cli.config),
+        Command::Check => check::run(&cli.config),
+        Command::Schema => schema::run(),
+        Command::Key(KeyCommand::New { name }) => key::new(&name),
+    }
+}

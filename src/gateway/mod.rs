@@ -1,1 +1,163 @@
-//! (not written yet)
+//! One generation of the gateway: everything that a config, its policies and its plugins make up.
+pub mod reload;
+pub mod shared;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+
+use crate::auth::Auth;
+use crate::config::{Config, ToolsConfig};
+use crate::error::Problem;
+use crate::gateway::shared::Shared;
+use crate::models::{Models, Parts};
+use crate::net::receive::Bounds as BodyBounds;
+use crate::policy::{Pipeline, Plan};
+use crate::providers::Provider;
+
+/// An immutable generation. A request takes one and keeps it to the end.
+pub struct Gateway {
+    /// Counts up from 1 with every swap.
+    pub number: u64,
+    /// When it was built.
+    pub built: SystemTime,
+    /// Who may call.
+    pub auth: Auth,
+    /// What model names stand for.
+    pub models: Models,
+    /// The stages and the server tools.
+    pub pipeline: Pipeline,
+    /// Where unknown `/v1/*` routes go.
+    pub passthrough: Option<Arc<dyn Provider>>,
+    /// Bounds on callers.
+    pub bounds: Bounds,
+    /// Bounds on the tool loop.
+    pub tools: ToolsConfig,
+    /// What outlives generations.
+    pub shared: Arc<Shared>,
+}
+
+/// Bounds on callers.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Of a body on its way in.
+    pub body: BodyBounds,
+    /// A stream that is silent for so long gets a `ping`.
+    pub ping_interval: Duration,
+}
+
+impl Gateway {
+    /// Builds a whole generation; all that can fail happens here, and nothing running is touched.
+    ///
+    /// Fails with every problem found, each with its path.
+    pub async fn build(
+        config: &Config,
+        number: u64,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let providers = build_providers(config, shared, &mut problems);
+        let parts = Parts { providers: &providers, book: &shared.health, metrics: &shared.metrics };
+        let models = collect(&mut problems, Models::build(&config.models, &parts));
+        let auth = collect(&mut problems, Auth::build(&config.keys));
+        let plan = Plan {
+            policies: &config.policies,
+            plugins: &config.plugins,
+            order: config.pipeline.as_deref(),
+            host: &shared.plugins,
+            metrics: &shared.metrics,
+        };
+        let pipeline = collect(&mut problems, plan.build().await);
+        let passthrough = match &config.passthrough {
+            None => None,
+            Some(name) => {
+                let found = providers.get(name).cloned();
+                if found.is_none() && !config.providers.contains_key(name) {
+                    problems.push(Problem::new(
+                        "passthrough",
+                        format!("no provider is named \"{name}\""),
+                    ));
+                }
+                found
+            }
+        };
+        let (Some(models), Some(auth), Some(pipeline), true) =
+            (models, auth, pipeline, problems.is_empty())
+        else {
+            return Err(problems);
+        };
+        shared.metrics.generations_live.inc();
+        Ok(Self {
+            number,
+            built: SystemTime::now(),
+            auth,
+            models,
+            pipeline,
+            passthrough,
+            bounds: Bounds {
+                body: BodyBounds {
+                    size: config.server.max_body_bytes,
+                    pause: config.server.body_timeout,
+                },
+                ping_interval: config.server.ping_interval,
+            },
+            tools: config.tools.clone(),
+            shared: Arc::clone(shared),
+        })
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.shared.metrics.generations_live.dec();
+    }
+}
+
+fn build_providers(
+    config: &Config,
+    shared: &Shared,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Arc<dyn Provider>> {
+    let mut providers = BTreeMap::new();
+    for (name, config) in &config.providers {
+        match config.build(name, &shared.client) {
+            Ok(provider) => {
+                providers.insert(name.clone(), provider);
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    providers
+}
+
+fn collect<T>(problems: &mut Vec<Problem>, built: Result<T, Vec<Problem>>) -> Option<T> {
+    match built {
+        Ok(built) => Some(built),
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
+    }
+}
+
+/// The running generation. Swapping it cannot fail.
+pub struct Live(ArcSwap<Gateway>);
+
+impl Live {
+    /// Starts with a first generation.
+    pub fn new(gateway: Gateway) -> Self {
+        Self(ArcSwap::from_pointee(gateway))
+    }
+
+    /// The running generation, to keep for one request.
+    pub fn load(&self) -> Arc<Gateway> {
+        self.0.load_full()
+    }
+
+    /// Puts another in its place; requests under way keep theirs.
+    pub fn swap(&self, gateway: Gateway) {
+        self.0.store(Arc::new(gateway));
+    }
+}

@@ -1,112 +1,193 @@
 //! Aliases: which targets a model name stands for, and how they are tried.
+pub mod config;
+pub mod health;
+pub mod order;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use dashmap::DashMap;
+use http::HeaderValue;
+use wildmatch::WildMatch;
 
-/// An entry of `models:`. Either the short form (one target, named beside the alias) or `targets`.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Short form: the one provider.
-    pub provider: Option<String>,
-    /// Short form: the upstream's model; the name that the caller asked for if absent.
-    pub model: Option<String>,
-    /// The targets, in order of preference.
-    #[serde(default)]
-    pub targets: Vec<TargetConfig>,
-    /// How a target is chosen.
-    #[serde(default)]
+pub use config::{Config, Strategy, TargetConfig};
+
+use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::models::health::Health;
+use crate::net::headers;
+use crate::providers::{Provider, Timeouts};
+use crate::telemetry::metrics::{Metrics, TargetMetrics};
+
+/// All aliases of a generation.
+pub struct Models {
+    exact: HashMap<String, Arc<Alias>>,
+    /// The longest pattern first.
+    wildcards: Vec<(WildMatch, Arc<Alias>)>,
+}
+
+/// What a model name stands for.
+pub struct Alias {
+    /// As the config writes it; also the metrics' label, since it is one of few.
+    pub name: String,
+    /// Never empty.
+    pub targets: Vec<Arc<Target>>,
+    /// How the first is chosen.
     pub strategy: Strategy,
-    /// Tries of the same target.
-    #[serde(default)]
-    pub retry: RetryConfig,
+    /// Further tries of the same target.
+    pub retries: u32,
+    /// Upstream statuses that another try or target may mend.
+    pub retry_on: Vec<u16>,
     /// How long an attempt may take.
-    #[serde(default)]
-    pub timeouts: TimeoutsConfig,
-    /// How long a target that fails is left alone, unless it says so itself (`retry-after`).
-    #[serde(default = "default_cooldown", with = "crate::wire::duration")]
-    #[schemars(with = "String")]
+    pub timeouts: Timeouts,
+    /// How long a failing target is left alone, unless it says so itself.
     pub cooldown: Duration,
 }
 
-/// One target of an alias.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TargetConfig {
-    /// A name under `providers:`.
-    pub provider: String,
-    /// The upstream's model; the name that the caller asked for if absent.
+/// A provider and an upstream's model.
+pub struct Target {
+    /// The provider's name in the config.
+    pub provider_name: String,
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// The upstream's model; `None` for the name that the caller asked for.
     pub model: Option<String>,
-    /// The share of sessions under `strategy: weighted`; 1 if absent.
-    #[serde(default = "default_weight")]
+    /// The share under `weighted`.
     pub weight: u32,
+    /// Shared by the generations.
+    pub health: Arc<Health>,
+    /// `provider/model`, or `provider/*`.
+    pub key: String,
+    /// What requests to it add to.
+    pub metrics: Arc<TargetMetrics>,
+    label: Option<HeaderValue>,
 }
 
-/// How the first target is chosen; failover to the others follows in any case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Strategy {
-    /// The first healthy one in the order of the list.
-    #[default]
-    Failover,
-    /// By weight, the same session always to the same target while it is healthy.
-    Weighted,
+/// The health of targets by alias and target; outlives generations.
+pub type HealthBook = DashMap<String, Arc<Health>>;
+
+/// What aliases are built from.
+pub struct Parts<'a> {
+    /// By their names.
+    pub providers: &'a BTreeMap<String, Arc<dyn Provider>>,
+    /// Where health is kept.
+    pub book: &'a HealthBook,
+    /// Where counts are kept.
+    pub metrics: &'a Metrics,
 }
 
-/// Tries of the same target before failover.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RetryConfig {
-    /// Further tries of the same target; clients make their own.
-    pub attempts: u32,
-    /// The upstream statuses that another try, or another target, may mend.
-    pub on: Vec<u16>,
-}
+impl Models {
+    /// Resolves every target's provider. Problems name `models.<alias>.…`.
+    pub fn build(configs: &[(String, Config)], parts: &Parts<'_>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let (mut exact, mut wildcards) = (HashMap::new(), Vec::new());
+        for (name, config) in configs {
+            match Alias::build(name, config, parts) {
+                Err(found) => problems.extend(found),
+                Ok(alias) if name.contains('*') => {
+                    wildcards.push((WildMatch::new(name), Arc::new(alias)));
+                }
+                Ok(alias) => {
+                    exact.insert(name.clone(), Arc::new(alias));
+                }
+            }
+        }
+        wildcards.sort_by_key(|(_, alias)| std::cmp::Reverse(alias.name.len()));
+        if problems.is_empty() { Ok(Self { exact, wildcards }) } else { Err(problems) }
+    }
 
-/// How long one attempt may take.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimeoutsConfig {
-    /// Until the connection stands.
-    #[serde(with = "crate::wire::duration")]
-    #[schemars(with = "String")]
-    pub connect: Duration,
-    /// Until the first event, or the whole answer if it does not stream.
-    #[serde(with = "crate::wire::duration")]
-    #[schemars(with = "String")]
-    pub first_event: Duration,
-    /// Between two events.
-    #[serde(with = "crate::wire::duration")]
-    #[schemars(with = "String")]
-    pub idle: Duration,
-    /// The whole attempt.
-    #[serde(with = "crate::wire::duration")]
-    #[schemars(with = "String")]
-    pub total: Duration,
-}
+    /// The alias for a model name: the exact one, else the longest wildcard that matches.
+    ///
+    /// Fails with a 404 that names the model.
+    pub fn resolve(&self, model: &str) -> Result<&Arc<Alias>> {
+        if let Some(alias) = self.exact.get(model) {
+            return Ok(alias);
+        }
+        let found = self.wildcards.iter().find(|(pattern, _)| pattern.matches(model));
+        found.map(|(_, alias)| alias).ok_or_else(|| {
+            let shown: String = model.chars().take(128).collect();
+            let message =
+                format!("no model is named `{shown}` here: `GET /v1/models` lists those that are");
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
 
-impl Default for RetryConfig {
-    fn default() -> Self {
-        Self { attempts: 0, on: vec![408, 429, 500, 502, 503, 504, 529] }
+    /// The names without wildcards, sorted: what a caller can be told to use.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.exact.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
     }
 }
 
-impl Default for TimeoutsConfig {
-    fn default() -> Self {
+impl Alias {
+    fn build(name: &str, config: &Config, parts: &Parts<'_>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut targets = Vec::new();
+        for (path, target) in config.all_targets(name) {
+            match parts.providers.get(&target.provider) {
+                Some(provider) => {
+                    targets.push(Arc::new(Target::new(name, &target, provider, parts)))
+                }
+                None => problems.push(Problem::new(
+                    format!("{path}.provider"),
+                    format!("no provider is named \"{}\"", target.provider),
+                )),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        if targets.is_empty() {
+            let message = "has no target: give `provider`, or `targets` with at least one entry";
+            return Err(vec![Problem::new(format!("models.{name}"), message)]);
+        }
+        let t = &config.timeouts;
+        Ok(Self {
+            name: name.to_owned(),
+            targets,
+            strategy: config.strategy,
+            retries: config.retry.attempts,
+            retry_on: config.retry.on.clone(),
+            timeouts: Timeouts {
+                connect: t.connect,
+                first_event: t.first_event,
+                idle: t.idle,
+                total: t.total,
+            },
+            cooldown: config.cooldown,
+        })
+    }
+}
+
+impl Target {
+    fn new(
+        alias: &str,
+        config: &TargetConfig,
+        provider: &Arc<dyn Provider>,
+        parts: &Parts<'_>,
+    ) -> Self {
+        let key = format!("{}/{}", config.provider, config.model.as_deref().unwrap_or("*"));
+        // a provider may fail under one alias's timeouts and be fine under another's
+        let health = parts.book.entry(format!("{alias}\n{key}")).or_default().clone();
+        let model = config.model.as_deref().unwrap_or("*");
         Self {
-            connect: Duration::from_secs(5),
-            first_event: Duration::from_secs(120),
-            idle: Duration::from_secs(120),
-            total: Duration::from_secs(15 * 60),
+            provider_name: config.provider.clone(),
+            provider: Arc::clone(provider),
+            label: config.model.is_some().then(|| headers::value(&key)),
+            model: config.model.clone(),
+            weight: config.weight,
+            metrics: parts.metrics.target(alias, &config.provider, model),
+            health,
+            key,
         }
     }
-}
 
-fn default_cooldown() -> Duration {
-    Duration::from_secs(10)
-}
-
-fn default_weight() -> u32 {
-    1
+    /// `x-tidegate-target` for a request that asked for `model`.
+    pub fn label(&self, model: &str) -> HeaderValue {
+        match &self.label {
+            Some(label) => label.clone(),
+            None => headers::value(&format!("{}/{model}", self.provider_name)),
+        }
+    }
 }

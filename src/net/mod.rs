@@ -1,2 +1,8 @@
-//! The network below the API: bodies, headers, the pooled client.
+//! The network below the API: bodies in and out, headers, the pooled client, a guarded socket.
 pub mod body;
+pub mod client;
+pub mod headers;
+pub mod pool;
+pub mod receive;
+pub mod socket;
+pub mod tls;

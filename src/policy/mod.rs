@@ -1,8 +1,20 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
+pub mod build;
+pub mod cases;
+pub mod pipeline;
 pub mod plugin;
 pub mod plugin_host;
 pub mod script;
+mod script_answer;
 pub mod script_api;
+mod script_check;
+mod script_error;
+mod script_json;
+mod script_run;
+mod script_value;
+
+pub use build::Plan;
+pub use pipeline::{Pipeline, ToolCall, ToolOutput};
 
 use crate::error::Error;
 use crate::wire::Reply;

@@ -1,1 +1,309 @@
-//! (not written yet)
+//! What scripts see: `request`, `ctx` and the verbs.
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, Variant};
+
+use crate::context::Context;
+use crate::policy::script_answer::Content;
+use crate::policy::script_json as json;
+use crate::policy::script_run::{Run, Stop};
+use crate::policy::script_value::{Answer, List, Object};
+
+/// `ctx.with`: a stage's own parameters, converted once. Cloning shares them.
+#[derive(Debug, Clone, Default)]
+pub struct With(Arc<Map>);
+
+impl With {
+    /// The parameters as the config gives them.
+    pub fn new(parameters: &serde_json::Map<String, serde_json::Value>) -> Self {
+        Self(Arc::new(json::map(parameters)))
+    }
+}
+
+/// `ctx.state`: what the scripts of one request tell each other. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub struct State(Arc<Mutex<Map>>);
+
+/// `ctx`.
+#[derive(Clone)]
+pub(super) struct Ctx {
+    pub(super) context: Arc<Context>,
+    pub(super) with: With,
+    pub(super) state: State,
+}
+
+/// `ctx.headers`: by name in any case.
+#[derive(Clone)]
+struct Headers(Arc<Context>);
+
+/// `ctx.tags`.
+#[derive(Clone)]
+struct Tags(Arc<Context>);
+
+/// Everything that `state` may hold at once, in entries.
+const MAX_STATE: usize = 64;
+/// Everything of a text that `log` passes on, in characters.
+const MAX_LOG: usize = 1024;
+
+/// Makes an engine know all of it.
+pub(super) fn register(engine: &mut Engine) {
+    objects(engine);
+    lists(engine);
+    shows(engine);
+    comparisons(engine);
+    ctx(engine);
+    state(engine);
+    verbs(engine);
+}
+
+fn objects(engine: &mut Engine) {
+    engine
+        .register_type_with_name::<Object>("map")
+        .register_indexer_get(Object::get)
+        // Rhai has a property of that name for every value
+        .register_get("tag", |object: &mut Object| object.get("tag".into()))
+        .register_set("tag", |object: &mut Object, value: Dynamic| object.set("tag".into(), value))
+        .register_indexer_set(Object::set)
+        .register_fn("len", Object::len)
+        .register_fn("is_empty", Object::is_empty)
+        .register_fn("contains", Object::contains)
+        .register_fn("remove", Object::remove)
+        .register_fn("keys", Object::keys)
+        .register_fn("values", Object::values)
+        .register_fn("to_map", Object::members)
+        .register_fn("to_string", Object::json)
+        .register_fn("to_debug", Object::json)
+        .register_fn("to_json", Object::json);
+}
+
+fn lists(engine: &mut Engine) {
+    engine
+        .register_type_with_name::<List>("array")
+        .register_indexer_get(List::get)
+        .register_indexer_set(List::set)
+        .register_iterator_result::<List, Dynamic>()
+        .register_fn("len", List::len)
+        .register_fn("is_empty", List::is_empty)
+        .register_fn("contains", List::contains)
+        .register_fn("push", List::push)
+        .register_fn("insert", List::insert)
+        .register_fn("remove", List::remove)
+        .register_fn("to_array", List::elements)
+        .register_fn("to_string", List::json)
+        .register_fn("to_debug", List::json)
+        .register_fn("to_json", List::json);
+}
+
+/// Rhai's own would overflow the stack on values that are nested within the limits, but deeply.
+fn shows(engine: &mut Engine) {
+    for name in ["to_string", "to_debug", "to_json"] {
+        engine.register_fn(name, shown::<rhai::Array>).register_fn(name, shown::<Map>);
+    }
+}
+
+fn shown<T: Variant + Clone>(value: T) -> Answer<String> {
+    let text = json::text(&Dynamic::from(value))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A place equals whatever is the same JSON; so do arrays and maps.
+fn comparisons(engine: &mut Engine) {
+    engine
+        .register_fn("==", same::<rhai::Array, rhai::Array>)
+        .register_fn("==", same::<Map, Map>)
+        .register_fn("!=", differ::<rhai::Array, rhai::Array>)
+        .register_fn("!=", differ::<Map, Map>)
+        .register_fn("==", same::<Object, Object>)
+        .register_fn("==", same::<Object, Map>)
+        .register_fn("==", same::<Map, Object>)
+        .register_fn("==", same::<List, List>)
+        .register_fn("==", same::<List, rhai::Array>)
+        .register_fn("==", same::<rhai::Array, List>)
+        .register_fn("!=", differ::<Object, Object>)
+        .register_fn("!=", differ::<Object, Map>)
+        .register_fn("!=", differ::<Map, Object>)
+        .register_fn("!=", differ::<List, List>)
+        .register_fn("!=", differ::<List, rhai::Array>)
+        .register_fn("!=", differ::<rhai::Array, List>);
+}
+
+fn same<A, B>(one: A, other: B) -> Answer<bool>
+where
+    A: Variant + Clone,
+    B: Variant + Clone,
+{
+    json::is_same(&Dynamic::from(one), &Dynamic::from(other))
+}
+
+fn differ<A, B>(one: A, other: B) -> Answer<bool>
+where
+    A: Variant + Clone,
+    B: Variant + Clone,
+{
+    Ok(!same(one, other)?)
+}
+
+fn ctx(engine: &mut Engine) {
+    engine
+        .register_type_with_name::<Ctx>("ctx")
+        .register_get("key", |ctx: &mut Ctx| text(&ctx.context.caller.key))
+        .register_get("model", |ctx: &mut Ctx| text(&ctx.context.model))
+        .register_get("session", |ctx: &mut Ctx| text(&ctx.context.session))
+        .register_get("request_id", |ctx: &mut Ctx| text(&ctx.context.request_id))
+        .register_get("with", |ctx: &mut Ctx| ctx.with.clone())
+        .register_get("state", |ctx: &mut Ctx| ctx.state.clone())
+        .register_get("headers", |ctx: &mut Ctx| Headers(ctx.context.clone()))
+        .register_get("tags", |ctx: &mut Ctx| Tags(ctx.context.clone()));
+    engine
+        .register_type_with_name::<With>("with")
+        .register_indexer_get(parameter)
+        .register_get("tag", |with: &mut With| parameter(with, "tag"))
+        .register_fn("contains", |with: &mut With, name: &str| with.0.contains_key(name))
+        .register_fn("keys", |with: &mut With| names(with.0.keys()))
+        .register_fn("to_map", |with: &mut With| with.0.as_ref().clone());
+    engine
+        .register_type_with_name::<Headers>("headers")
+        .register_indexer_get(header)
+        .register_get("tag", |headers: &mut Headers| header(headers, "tag"))
+        .register_fn("contains", |headers: &mut Headers, name: &str| {
+            headers.0.headers.contains_key(name)
+        })
+        .register_fn("keys", |headers: &mut Headers| names(headers.0.headers.keys()));
+    engine
+        .register_type_with_name::<Tags>("tags")
+        .register_indexer_get(tag)
+        .register_get("tag", |tags: &mut Tags| tag(tags, "tag"))
+        .register_fn("contains", |tags: &mut Tags, name: &str| {
+            tags.0.caller.tags.contains_key(name)
+        })
+        .register_fn("keys", |tags: &mut Tags| names(tags.0.caller.tags.keys()));
+}
+
+fn text(value: &str) -> ImmutableString {
+    value.into()
+}
+
+fn names<T: AsRef<str>>(names: impl Iterator<Item = T>) -> rhai::Array {
+    names.map(|name| text(name.as_ref()).into()).collect()
+}
+
+fn parameter(with: &mut With, name: &str) -> Dynamic {
+    with.0.get(name).cloned().unwrap_or_default()
+}
+
+fn tag(tags: &mut Tags, name: &str) -> Dynamic {
+    tags.0.caller.tags.get(name).map_or(Dynamic::UNIT, |value| text(value).into())
+}
+
+fn header(headers: &mut Headers, name: &str) -> Dynamic {
+    match headers.0.headers.get(name) {
+        Some(value) => String::from_utf8_lossy(value.as_bytes()).as_ref().into(),
+        None => Dynamic::UNIT,
+    }
+}
+
+fn state(engine: &mut Engine) {
+    engine
+        .register_type_with_name::<State>("state")
+        .register_indexer_get(|state: &mut State, name: &str| state.get(name))
+        .register_indexer_set(|state: &mut State, name: &str, value| state.set(name, value))
+        .register_get("tag", |state: &mut State| state.get("tag"))
+        .register_set("tag", |state: &mut State, value: Dynamic| state.set("tag", value))
+        .register_fn("contains", |state: &mut State, name: &str| !state.get(name).is_unit());
+}
+
+impl State {
+    fn get(&self, name: &str) -> Dynamic {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(name).cloned().unwrap_or_default()
+    }
+
+    fn set(&self, name: &str, value: Dynamic) -> Answer<()> {
+        let value = json::detach(value)?;
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if value.is_unit() {
+            entries.remove(name);
+            return Ok(());
+        }
+        if entries.len() >= MAX_STATE && !entries.contains_key(name) {
+            return Err(format!("`ctx.state` holds no more than {MAX_STATE} entries").into());
+        }
+        entries.insert(name.into(), value);
+        Ok(())
+    }
+}
+
+fn verbs(engine: &mut Engine) {
+    engine
+        .register_fn("deny", deny_plainly)
+        .register_fn("deny", deny)
+        .register_fn("respond", respond_text)
+        .register_fn("respond", respond::<Map>)
+        .register_fn("respond", respond::<Object>)
+        .register_fn("route", route)
+        .register_fn("log", log)
+        .register_fn("parse_json", json::parse)
+        .register_fn("sleep", no_sleep::<i64>)
+        .register_fn("sleep", no_sleep::<f64>)
+        .on_print(|text| Run::current(|run| emit(run, "info", text)))
+        .on_debug(|text, _, _| Run::current(|run| emit(run, "debug", text)));
+}
+
+fn deny(status: i64, message: &str) -> Answer<()> {
+    match u16::try_from(status) {
+        Ok(status @ 400..=599) => Err(Stop::Deny { status, message: message.to_owned() }.into()),
+        _ => Err(format!("`deny` takes a status from 400 to 599, not {status}").into()),
+    }
+}
+
+fn deny_plainly(message: &str) -> Answer<()> {
+    deny(400, message)
+}
+
+fn respond_text(text: &str) -> Answer<()> {
+    Err(Stop::Respond(Content::Text(text.to_owned())).into())
+}
+
+fn respond<T: Variant + Clone>(message: T) -> Answer<()> {
+    let message = json::tree(&Dynamic::from(message))?;
+    let content = Content::message(message).map_err(Box::<EvalAltResult>::from)?;
+    Err(Stop::Respond(content).into())
+}
+
+fn route(alias: &str) -> Answer<()> {
+    if alias.is_empty() {
+        return Err("`route` takes the name of a model, not an empty text".into());
+    }
+    Run::current(|run| run.route = Some(alias.to_owned()));
+    Ok(())
+}
+
+fn log(level: &str, text: &str) -> Answer<()> {
+    if !matches!(level, "error" | "warn" | "info" | "debug" | "trace") {
+        return Err(format!(
+            "`log` takes `error`, `warn`, `info`, `debug` or `trace` as level, not `{}`",
+            level.chars().take(40).collect::<String>()
+        )
+        .into());
+    }
+    Run::current(|run| emit(run, level, text));
+    Ok(())
+}
+
+fn emit(run: &Run, level: &str, text: &str) {
+    const TARGET: &str = "tidegate::policy";
+    let end = text.char_indices().nth(MAX_LOG).map_or(text.len(), |(at, _)| at);
+    let (text, policy, request_id) = (&text[..end], &*run.policy, &*run.context.request_id);
+    match level {
+        "error" => tracing::error!(target: TARGET, policy, request_id, "{text}"),
+        "warn" => tracing::warn!(target: TARGET, policy, request_id, "{text}"),
+        "info" => tracing::info!(target: TARGET, policy, request_id, "{text}"),
+        "debug" => tracing::debug!(target: TARGET, policy, request_id, "{text}"),
+        _ => tracing::trace!(target: TARGET, policy, request_id, "{text}"),
+    }
+}
+
+/// Rhai's own would block the thread, whatever the limits say.
+fn no_sleep<T>(_time: T) -> Answer<()> {
+    Err("`sleep` is not there for policies: a request must not wait for one".into())
+}

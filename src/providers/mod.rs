@@ -1,6 +1,9 @@
 //! The providers: everything that knows how an upstream speaks lives below this folder.
+pub mod anthropic;
+pub mod frames;
 pub mod simulator;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,8 +11,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result, Secret};
+use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 use crate::net::body::Body;
+use crate::net::client::Client;
+use crate::providers::anthropic::Anthropic;
+use crate::providers::simulator::Simulator;
 use crate::wire::{MessagesRequest, Reply};
 
 /// An entry of `providers:`.
@@ -36,6 +42,19 @@ pub enum Config {
         #[schemars(with = "String")]
         pace: Duration,
     },
+}
+
+impl Config {
+    /// Makes the provider; `name` is what the config calls it.
+    pub fn build(&self, name: &str, client: &Client) -> Result<Arc<dyn Provider>, Vec<Problem>> {
+        let path = format!("providers.{name}");
+        Ok(match self {
+            Self::Anthropic { api_key, base_url, credentials } => {
+                Arc::new(Anthropic::build(&path, api_key, base_url, *credentials, client)?)
+            }
+            Self::Simulator { pace } => Arc::new(Simulator::new(*pace)),
+        })
+    }
 }
 
 /// Whose credential an upstream gets.
@@ -81,6 +100,17 @@ pub struct Timeouts {
     pub idle: Duration,
     /// The whole attempt.
     pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_event: Duration::from_secs(120),
+            idle: Duration::from_secs(120),
+            total: Duration::from_secs(15 * 60),
+        }
+    }
 }
 
 /// One attempt at one target: the request with the upstream's model name already in it.

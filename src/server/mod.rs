@@ -1,55 +1,116 @@
-//! The listeners: accept, read the head, hand over to the routes.
+//! The listeners: worker threads that accept, guard and drain connections.
+pub mod connection;
+pub mod respond;
+pub mod routes;
+pub mod watching;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
 
-/// `server:`, bounds on callers.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// The largest body, decoded, in bytes.
-    pub max_body_bytes: u64,
-    /// A caller must have sent its head by then.
-    #[serde(with = "crate::wire::duration")]
-    #[schemars(with = "String")]
-    pub header_timeout: Duration,
-    /// A caller must send, or take, something at least this often.
-    #[serde(with = "crate::wire::duration")]
-    #[schemars(with = "String")]
-    pub body_timeout: Duration,
-    /// A stream that is silent for so long gets a `ping`.
-    #[serde(with = "crate::wire::duration")]
-    #[schemars(with = "String")]
-    pub ping_interval: Duration,
-    /// More connections than this wait in the kernel's queue.
-    pub max_connections: usize,
-    /// Threads that serve; as many as there are cores if 0.
-    pub workers: usize,
-    /// Serves TLS if given.
-    pub tls: Option<TlsConfig>,
+pub use crate::config::listeners::ServerConfig as Config;
+pub use crate::config::listeners::TlsConfig;
+use crate::error::{BoxError, Problem};
+use crate::gateway::Live;
+use crate::net::{client, tls};
+use crate::server::connection::Acceptor;
+
+/// A running data plane.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: watch::Sender<Option<Duration>>,
+    workers: Vec<JoinHandle<()>>,
 }
 
-/// `server.tls`, PEM files; relative to the config file.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// The certificate chain.
-    pub cert: std::path::PathBuf,
-    /// Its private key.
-    pub key: std::path::PathBuf,
+/// How many worker threads a config asks for.
+pub fn worker_count(config: &Config) -> usize {
+    match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        some => some,
+    }
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_body_bytes: 32 * 1024 * 1024,
-            header_timeout: Duration::from_secs(15),
-            body_timeout: Duration::from_secs(60),
-            ping_interval: Duration::from_secs(15),
-            max_connections: 16_384,
-            workers: 0,
-            tls: None,
+impl Server {
+    /// Opens the listener and starts the workers.
+    ///
+    /// Fails if the address cannot be had, or the TLS files cannot be used.
+    pub fn start(listen: SocketAddr, config: &Config, live: &Arc<Live>) -> Result<Self, Problem> {
+        let unusable =
+            |e: std::io::Error| Problem::new("listen", format!("cannot listen on {listen}: {e}"));
+        let tls = match &config.tls {
+            None => None,
+            Some(files) => Some(TlsAcceptor::from(tls::server(&files.cert, &files.key)?)),
+        };
+        let listener = bind(listen).map_err(unusable)?;
+        let address = listener.local_addr().map_err(unusable)?;
+        let (stop, stopped) = watch::channel(None);
+        let slots = Arc::new(Semaphore::new(config.max_connections));
+        let mut workers = Vec::new();
+        for number in 0..worker_count(config) {
+            let acceptor = Acceptor {
+                live: Arc::clone(live),
+                tls: tls.clone(),
+                header_timeout: config.header_timeout,
+                write_timeout: config.body_timeout,
+                slots: Arc::clone(&slots),
+                stopped: stopped.clone(),
+            };
+            let listener = listener.try_clone().map_err(unusable)?;
+            let worker = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || work(number, listener, acceptor))
+                .map_err(unusable)?;
+            workers.push(worker);
         }
+        Ok(Self { address, stop, workers })
+    }
+
+    /// Takes no new connections, lets the open requests finish within `patience`, and returns when
+    /// every worker has ended.
+    pub fn drain(self, patience: Duration) {
+        // fails only if every worker has ended already
+        let _ = self.stop.send(Some(patience));
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+/// One worker: a thread with a runtime of its own, so that a request never changes threads.
+fn work(number: usize, listener: TcpListener, acceptor: Acceptor) {
+    client::enter_worker(number);
+    let ran = || -> Result<(), BoxError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let mut stopped = acceptor.stopped.clone();
+            let (open, mut all_closed) = mpsc::channel::<()>(1);
+            acceptor.accept(listener, open).await;
+            let patience = (*stopped.borrow_and_update()).unwrap_or_default();
+            if tokio::time::timeout(patience, all_closed.recv()).await.is_err() {
+                tracing::warn!("connections were still open at the end of the drain: they are cut");
+            }
+            Ok(())
+        })
+    };
+    if let Err(e) = ran() {
+        tracing::error!(error = %e, "a worker could not start");
     }
 }

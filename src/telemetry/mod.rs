@@ -1,4 +1,8 @@
 //! What operators see: logs, metrics, the record of an exchange.
+pub mod logs;
+pub mod metrics;
+pub mod record;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,8 @@
 //! Durations as people write them in config and cases: `250ms`, `15s`, `2m`, `1h`.
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserializer, de};
 
 /// Reads a whole number with one of the units `ms`, `s`, `m`, `h`.
 pub fn parse(text: &str) -> Result<Duration, String> {
@@ -20,8 +21,21 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 
 /// For `#[serde(with = "crate::wire::duration")]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse(&text).map_err(de::Error::custom)
+    deserializer.deserialize_str(Text)
+}
+
+struct Text;
+
+impl de::Visitor<'_> for Text {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as `15s`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+        parse(text).map_err(E::custom)
+    }
 }
 
 /// The largest unit that holds it whole, as the schema shows defaults.

@@ -32,6 +32,11 @@ impl Block {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
+    /// A text block that has no text (yet).
+    pub fn is_empty_text(&self) -> bool {
+        self.text.is_empty() && self.string("text").is_empty()
+    }
+
     /// The input of a tool call so far, as the model wrote it; `{}` if it wrote nothing.
     pub fn input(&self) -> Bytes {
         match self.partial_json.as_str() {

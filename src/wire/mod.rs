@@ -6,6 +6,7 @@ pub mod message;
 pub mod request;
 pub mod scan;
 pub mod sse;
+pub mod unfold;
 pub mod usage;
 
 pub use document::{Document, Kind, Step};

@@ -1,8 +1,11 @@
 //! The one integration binary: every test is a sentence about what is promised.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod auth;
 mod config;
 mod plugin;
 mod script;
 mod simulator;
+mod support;
+mod telemetry;
 mod tidy;
 mod wire;

@@ -1,1 +1,90 @@
-//! (not written yet)
+//! Policies: what scripts see and may do, what they cannot, and what is said when they break.
+mod cases;
+mod limits;
+mod request;
+mod unfold;
+mod verbs;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Value, json};
+use tidegate::context::{Caller, Context};
+use tidegate::error::{Error, Problem};
+use tidegate::policy::Outcome;
+use tidegate::policy::script::{Call, Limits, Script, ScriptEngine};
+use tidegate::policy::script_api::{State, With};
+use tidegate::wire::Document;
+
+/// Time is generous: a busy machine must not fail what is not about time.
+fn compile(source: &str) -> Result<Script, Vec<Problem>> {
+    let limits = Limits { time: Duration::from_secs(20), ..Limits::default() };
+    ScriptEngine::new(limits).compile(Path::new("policies/probe.rhai"), source)
+}
+
+/// A script whose hook has this body.
+fn hook(body: &str) -> Script {
+    compile(&format!("fn on_request(request, ctx) {{\n{body}\n}}")).unwrap()
+}
+
+fn context() -> Arc<Context> {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-team", "ml".parse().unwrap());
+    Arc::new(Context {
+        request_id: "req_1".to_owned(),
+        started: Instant::now(),
+        caller: Arc::new(Caller {
+            key: "ci".to_owned(),
+            tags: [("team".to_owned(), "ml".to_owned())].into(),
+        }),
+        headers,
+        query: None,
+        credential: None,
+        session: "session-1".to_owned(),
+        model: "claude-asked".to_owned(),
+    })
+}
+
+fn run_with(
+    script: &Script,
+    with: Value,
+    body: impl Into<Bytes>,
+) -> Result<(Document, Outcome), Error> {
+    let with = With::new(with.as_object().unwrap());
+    let call = Call { context: &context(), with: &with, state: &State::default() };
+    script.on_request(&call, Document::parse(body.into()).unwrap())
+}
+
+fn run(script: &Script, body: impl Into<Bytes>) -> Result<(Document, Outcome), Error> {
+    run_with(script, json!({}), body)
+}
+
+/// What the body becomes.
+fn edited(hook_body: &str, body: &str) -> String {
+    let (document, _) = run(&hook(hook_body), body.to_owned()).unwrap();
+    String::from_utf8(document.to_bytes().to_vec()).unwrap()
+}
+
+/// What is said about a script that breaks.
+fn broken(hook_body: &str, body: &str) -> Error {
+    match run(&hook(hook_body), body.to_owned()) {
+        Ok((document, _)) => panic!("it did not break: {:?}", document.to_bytes()),
+        Err(error) => error,
+    }
+}
+
+/// What a script finds: the text that it gives to `deny`.
+fn found(expression: &str, body: &str) -> String {
+    let (_, outcome) = run(&hook(&format!("deny(`${{{expression}}}`)")), body.to_owned()).unwrap();
+    refusal(outcome).message
+}
+
+fn refusal(outcome: Outcome) -> Error {
+    match outcome.verdict {
+        tidegate::policy::Verdict::Deny(error) => *error,
+        _ => panic!("it did not refuse"),
+    }
+}

@@ -1,4 +1,5 @@
 //! `cargo xtask`: what a person types to build, run and test Tidegate.
+mod bench;
 mod plugins;
 mod run;
 mod shell;
@@ -16,6 +17,7 @@ usage: cargo xtask <command>
   test     build the plugins and run every test
   plugins  build the bundled plugins to plugins/<name>.wasm, where a source is newer
            [--toolchain own|rustup|debian] takes that way to a wasm32 std and no other
+  bench    compare with nginx in one run; `cargo xtask bench --help` lists the options
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +37,10 @@ fn dispatch() -> Result<()> {
         ["run", rest @ ..] => run::run(rest),
         ["test", rest @ ..] => test::test(rest),
         ["plugins", rest @ ..] => plugins::plugins(rest),
+        ["bench", rest @ ..] => {
+            let rest: Vec<String> = rest.iter().map(|arg| (*arg).to_owned()).collect();
+            bench::run(&rest).map_err(anyhow::Error::msg)
+        }
         [] | ["help" | "--help" | "-h", ..] => {
             print!("{USAGE}");
             Ok(())

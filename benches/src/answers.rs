@@ -1,0 +1,133 @@
+//! The upstream's answers. The load makes the same ones to compare what it gets, byte by byte.
+use std::time::Duration;
+
+use serde_json::json;
+
+const WORDS: &[&str] = &["the", "tide", "comes", "in", "under", "a", "quiet", "harbour", "gate"];
+
+/// What a model name stands for.
+#[derive(Debug, PartialEq)]
+pub enum Answer {
+    /// One JSON message.
+    Message(Vec<u8>),
+    /// Server-sent events, each written on its own.
+    Events {
+        /// The frames, with their final empty lines.
+        frames: Vec<Vec<u8>>,
+        /// Between two frames.
+        pace: Duration,
+    },
+}
+
+impl Answer {
+    /// `bench`, `bench-EVENTS` or `bench-EVENTS-PACEms`.
+    pub fn of(model: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{model}` is none of `bench`, `bench-EVENTS`, `bench-EVENTS-PACEms`");
+        let rest = model.strip_prefix("bench").ok_or_else(wrong)?;
+        if rest.is_empty() {
+            return Ok(Self::Message(message(model)));
+        }
+        let mut parts = rest.strip_prefix('-').ok_or_else(wrong)?.split('-');
+        let events: usize = parts.next().and_then(|part| part.parse().ok()).ok_or_else(wrong)?;
+        let pace = match parts.next() {
+            Some(part) => {
+                part.strip_suffix("ms").and_then(|ms| ms.parse().ok()).ok_or_else(wrong)?
+            }
+            None => 0,
+        };
+        let is_whole = parts.next().is_none() && events >= 6;
+        if !is_whole {
+            return Err(format!("{}; a stream has at least 6 events", wrong()));
+        }
+        Ok(Self::Events { frames: frames(model, events), pace: Duration::from_millis(pace) })
+    }
+
+    /// The whole body, as a caller gets it.
+    pub fn body(&self) -> Vec<u8> {
+        match self {
+            Self::Message(body) => body.clone(),
+            Self::Events { frames, .. } => frames.concat(),
+        }
+    }
+}
+
+/// `count` words, other ones for another `seed`.
+pub fn words(seed: usize, count: usize) -> String {
+    let pick = |n: usize| WORDS[(seed * 31 + n * 7 + n * n) % WORDS.len()];
+    (0..count).map(pick).collect::<Vec<_>>().join(" ")
+}
+
+fn message(model: &str) -> Vec<u8> {
+    let answer = json!({
+        "id": "msg_01XFDUDYJgAACzvnptvVoYEL", "type": "message", "role": "assistant",
+        "model": model,
+        "content": [{"type": "text", "text": words(1, 36)}],
+        "stop_reason": "end_turn", "stop_sequence": null,
+        "usage": {
+            "input_tokens": 84, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
+            "output_tokens": 43, "service_tier": "standard",
+        },
+    });
+    answer.to_string().into_bytes()
+}
+
+fn frames(model: &str, events: usize) -> Vec<Vec<u8>> {
+    let start = json!({"type": "message_start", "message": {
+        "id": "msg_01XFDUDYJgAACzvnptvVoYEL", "type": "message", "role": "assistant",
+        "model": model, "content": [], "stop_reason": null, "stop_sequence": null,
+        "usage": {"input_tokens": 84, "output_tokens": 1},
+    }});
+    let block = json!({"type": "content_block_start", "index": 0,
+        "content_block": {"type": "text", "text": ""}});
+    let mut all = vec![start, block];
+    for n in 0..events - 5 {
+        let text = format!(" {}", words(n, 2));
+        all.push(json!({"type": "content_block_delta", "index": 0,
+            "delta": {"type": "text_delta", "text": text}}));
+    }
+    all.push(json!({"type": "content_block_stop", "index": 0}));
+    all.push(json!({"type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": null},
+        "usage": {"output_tokens": events * 2}}));
+    all.push(json!({"type": "message_stop"}));
+    all.iter().map(frame).collect()
+}
+
+fn frame(event: &serde_json::Value) -> Vec<u8> {
+    let kind = event["type"].as_str().unwrap_or_default();
+    format!("event: {kind}\ndata: {event}\n\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_has_as_many_events_as_its_model_says() {
+        for (model, count, pace) in
+            [("bench-64", 64, 0), ("bench-6", 6, 0), ("bench-64-5ms", 64, 5)]
+        {
+            let Answer::Events { frames, pace: found } = Answer::of(model).unwrap() else {
+                panic!("`{model}` streams");
+            };
+            assert_eq!((frames.len(), found), (count, Duration::from_millis(pace)));
+            assert!(frames[0].starts_with(b"event: message_start\n"));
+            assert!(frames[count - 1].starts_with(b"event: message_stop\n"));
+        }
+    }
+
+    #[test]
+    fn a_delta_and_a_message_are_as_large_as_real_ones() {
+        let Answer::Events { frames, .. } = Answer::of("bench-64").unwrap() else { panic!() };
+        assert!(frames[2..61].iter().all(|frame| (100..150).contains(&frame.len())));
+        assert!((400..600).contains(&Answer::of("bench").unwrap().body().len()));
+    }
+
+    #[test]
+    fn other_models_are_refused() {
+        for model in ["claude", "bench-", "bench-5", "bench-64-5", "bench-64-5ms-1", "benchmark"] {
+            assert!(Answer::of(model).is_err(), "{model}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A Messages upstream that costs next to nothing: it reads the whole body and sends a prepared answer.
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::answers::Answer;
+use crate::arguments::Arguments;
+use crate::http1::{Body, Connection};
+
+/// The model's name has to be within so many bytes from the start of a body.
+const START_BYTES: usize = 512;
+/// Between two events of all streams together. Faster than any provider, and slow enough for a server
+/// to pass each event on by itself: how many it finds in one read must not depend on luck.
+const GAP: Duration = Duration::from_micros(16);
+
+/// Serves until it is killed; the first line of output is the port.
+pub async fn run(given: &[String]) -> Result<(), String> {
+    let arguments = Arguments::parse(given, &["--port"])?;
+    let port: u16 = arguments.get("--port", 0)?;
+    let listener =
+        TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    println!("{}", address.port());
+    let turn = Rc::new(Turn(Cell::new(Instant::now())));
+    loop {
+        let turn = Rc::clone(&turn);
+        let (stream, _) = listener.accept().await.map_err(|error| error.to_string())?;
+        tokio::task::spawn_local(async move {
+            if let Err(message) = serve(stream, &turn).await {
+                eprintln!("upstream: {message}");
+            }
+        });
+    }
+}
+
+/// An answer as it goes over the wire.
+struct Prepared {
+    model: String,
+    /// Head and body of a message; the head alone of a stream.
+    first: Vec<u8>,
+    /// Each event in a chunk of its own.
+    chunks: Vec<Vec<u8>>,
+    pace: Duration,
+}
+
+async fn serve(stream: TcpStream, turn: &Turn) -> Result<(), String> {
+    let mut connection = Connection::new(stream)?;
+    let mut prepared: Option<Prepared> = None;
+    while let Some(head) = connection.head().await? {
+        let start = read_body(&mut connection, head.body).await?;
+        let model = match model(&start) {
+            Ok(model) => model,
+            Err(message) => return connection.send(&refusal(&message)).await,
+        };
+        if prepared.as_ref().is_none_or(|answer| answer.model != model) {
+            prepared = match Answer::of(model) {
+                Ok(answer) => Some(prepare(model, &answer)),
+                Err(message) => return connection.send(&refusal(&message)).await,
+            };
+        }
+        if let Some(answer) = &prepared {
+            send(&mut connection, answer, turn).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a body to its end and returns the start of it.
+async fn read_body(connection: &mut Connection, mut body: Body) -> Result<Vec<u8>, String> {
+    let mut start = Vec::with_capacity(START_BYTES);
+    while !body.is_done() {
+        let content = connection.content(&mut body).await?;
+        let wanted = content.len().min(START_BYTES - start.len());
+        start.extend_from_slice(&content[..wanted]);
+    }
+    Ok(start)
+}
+
+fn model(start: &[u8]) -> Result<&str, String> {
+    const FIELD: &[u8] = b"\"model\":\"";
+    let found = start.windows(FIELD.len()).position(|window| window == FIELD);
+    let rest = found.map(|at| &start[at + FIELD.len()..]);
+    let name = rest.and_then(|rest| rest.split(|byte| *byte == b'"').next());
+    let name = name.and_then(|name| std::str::from_utf8(name).ok());
+    name.ok_or_else(|| format!("no `model` within the first {START_BYTES} bytes"))
+}
+
+fn prepare(model: &str, answer: &Answer) -> Prepared {
+    let model = model.to_owned();
+    match answer {
+        Answer::Message(body) => Prepared {
+            model,
+            first: whole("200 OK", body),
+            chunks: Vec::new(),
+            pace: Duration::ZERO,
+        },
+        Answer::Events { frames, pace } => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
+                cache-control: no-cache\r\nrequest-id: req_011CSHoEeqs5C35K2UUqR7Fy\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+            let mut chunks: Vec<Vec<u8>> = frames.iter().map(|frame| chunk(frame)).collect();
+            if let Some(last) = chunks.last_mut() {
+                last.extend_from_slice(b"0\r\n\r\n");
+            }
+            Prepared { model, first: head.as_bytes().to_vec(), chunks, pace: *pace }
+        }
+    }
+}
+
+fn chunk(frame: &[u8]) -> Vec<u8> {
+    let mut chunk = format!("{:x}\r\n", frame.len()).into_bytes();
+    chunk.extend_from_slice(frame);
+    chunk.extend_from_slice(b"\r\n");
+    chunk
+}
+
+async fn send(connection: &mut Connection, answer: &Prepared, turn: &Turn) -> Result<(), String> {
+    connection.send(&answer.first).await?;
+    let start = tokio::time::Instant::now();
+    for (n, chunk) in (0..).zip(&answer.chunks) {
+        if n > 0 && !answer.pace.is_zero() {
+            tokio::time::sleep_until(start + answer.pace * n).await;
+        }
+        turn.wait().await;
+        connection.send(chunk).await?;
+    }
+    Ok(())
+}
+
+/// When the next event may leave, on whichever connection.
+struct Turn(Cell<Instant>);
+
+impl Turn {
+    /// Waits for its own moment. A late one does not bring the next forward: that would be a burst.
+    async fn wait(&self) {
+        let mut now = Instant::now();
+        let mine = self.0.get().max(now);
+        self.0.set(mine + GAP);
+        while now < mine {
+            // timers are too coarse for this; the load on the same core goes first
+            std::thread::yield_now();
+            tokio::task::yield_now().await;
+            now = Instant::now();
+        }
+    }
+}
+
+fn refusal(message: &str) -> Vec<u8> {
+    let error = serde_json::json!({"type": "invalid_request_error", "message": message});
+    let body = serde_json::json!({"type": "error", "error": error}).to_string();
+    whole("400 Bad Request", body.as_bytes())
+}
+
+fn whole(status: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         request-id: req_011CSHoEeqs5C35K2UUqR7Fy\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}

@@ -1,0 +1,14 @@
+//! `tidegate schema`: what editors read to complete and check `tidegate.yaml`.
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config;
+
+/// Prints the JSON Schema of the config.
+pub fn run() -> ExitCode {
+    // a reader that has seen enough, such as `head`, is no reason to panic
+    match writeln!(io::stdout(), "{:#}", config::schema()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,239 @@
+//! What one part cannot see by itself: names that must exist elsewhere, bounds, safe listeners.
+use std::net::{IpAddr, SocketAddr};
+
+use crate::auth::keys;
+use crate::config::Draft;
+use crate::config::expand::Expansion;
+use crate::config::tree::Place;
+use crate::config::wording;
+use crate::error::Problem;
+use crate::models;
+use crate::policy::StageConfig;
+use crate::providers;
+use crate::telemetry::logs;
+
+/// Everything that does not hold together.
+pub fn problems(draft: &Draft) -> Vec<Problem> {
+    let entries = draft.keys.iter().enumerate();
+    let entries: Vec<_> = entries.filter_map(|(n, key)| Some((n, key.as_ref()?))).collect();
+    let mut found = listeners(draft);
+    found.extend(providers(draft));
+    found.extend(models(draft));
+    found.extend(keys::problems(&entries));
+    found.extend(passthrough(draft));
+    found.extend(pipeline(draft));
+    found.extend(bounds(draft));
+    found
+}
+
+/// A value that came from a variable may be a secret: shows the variable instead.
+pub fn redact(problem: Problem, expansion: &Expansion) -> Problem {
+    let mut message = problem.message;
+    for (place, origin) in &expansion.origins {
+        if place.to_string().starts_with(&problem.path) && !origin.value.is_empty() {
+            let shown = format!("`{}`", origin.text);
+            message = message.replace(&format!("`{}`", origin.value), &shown);
+        }
+    }
+    Problem::new(problem.path, message)
+}
+
+fn listeners(draft: &Draft) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let config = &draft.config;
+    if !config.listen.ip().is_loopback() && draft.keys.is_empty() {
+        found.push(Problem::new(
+            "listen",
+            "anybody could use the gateway: add `keys`, or listen on a loopback address",
+        ));
+    }
+    let Some(admin) = &config.admin else { return found };
+    if !admin.listen.ip().is_loopback() && admin.token.is_empty() {
+        found.push(Problem::new(
+            "admin.token",
+            "a token is needed off loopback: set one, or listen on a loopback address",
+        ));
+    }
+    if clashes(config.listen, admin.listen) {
+        found.push(Problem::new("admin.listen", "the same address as `listen`: take another port"));
+    }
+    found
+}
+
+fn clashes(a: SocketAddr, b: SocketAddr) -> bool {
+    let is_same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && is_same_host
+}
+
+fn providers(draft: &Draft) -> Vec<Problem> {
+    if draft.providers.is_empty() {
+        return vec![Problem::new("providers", "there is none: name at least one upstream")];
+    }
+    let here = Place::default().key("providers");
+    let mut found = Vec::new();
+    for (name, config) in &draft.providers {
+        if name.is_empty() {
+            found.push(Problem::new("providers", "a provider needs a name that is not empty"));
+        }
+        if let Some(providers::Config::Anthropic { base_url, .. }) = config
+            && let Err(message) = base_url_problem(base_url)
+        {
+            let place = here.key(name.as_str()).key("base_url");
+            found.push(Problem::new(place.to_string(), message));
+        }
+    }
+    found
+}
+
+fn base_url_problem(text: &str) -> Result<(), String> {
+    let url = url::Url::parse(text)
+        .map_err(|error| format!("no URL such as `https://api.example.com`: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("`http://` or `https://` is needed".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("no query and no fragment may be in it: the route is added to it".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("no credentials may be in it: use `api_key`".to_owned());
+    }
+    Ok(())
+}
+
+fn models(draft: &Draft) -> Vec<Problem> {
+    if draft.models.is_empty() {
+        return vec![Problem::new("models", "there is none: name at least one alias")];
+    }
+    let here = Place::default().key("models");
+    let mut found = Vec::new();
+    for (alias, config) in &draft.models {
+        if alias.is_empty() {
+            found.push(Problem::new("models", "an alias needs a name that is not empty"));
+        }
+        if let Some(config) = config {
+            found.extend(model(draft, &here.key(alias.as_str()), config));
+        }
+    }
+    found
+}
+
+fn model(draft: &Draft, here: &Place, config: &models::Config) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut report = |place: Place, message: String| {
+        found.push(Problem::new(place.to_string(), message));
+    };
+    match (&config.provider, config.targets.is_empty()) {
+        (None, true) => report(
+            here.clone(),
+            "no target: give `provider` (the short form) or a list of `targets`".to_owned(),
+        ),
+        (Some(_), false) => report(
+            here.clone(),
+            "both `provider` (the short form) and `targets`: give one of them".to_owned(),
+        ),
+        _ => {}
+    }
+    if config.provider.is_none() && config.model.is_some() {
+        let message = "belongs to the short form: put it into the targets, or add `provider`";
+        report(here.key("model"), message.to_owned());
+    }
+    if let Some(message) = config.provider.as_ref().and_then(|name| unknown(draft, name)) {
+        report(here.key("provider"), message);
+    }
+    for (n, target) in config.targets.iter().enumerate() {
+        let here = here.key("targets").index(n);
+        if let Some(message) = unknown(draft, &target.provider) {
+            report(here.key("provider"), message);
+        }
+        if target.weight == 0 {
+            report(here.key("weight"), "1 or more is needed; take the target out instead".into());
+        }
+    }
+    for (n, status) in config.retry.on.iter().enumerate() {
+        if !(400..600).contains(status) {
+            let message = "no status of an error: a number from 400 to 599 is needed";
+            report(here.key("retry").key("on").index(n), message.to_owned());
+        }
+    }
+    found
+}
+
+fn unknown(draft: &Draft, provider: &str) -> Option<String> {
+    let known: Vec<&str> = draft.providers.iter().map(|(name, _)| name.as_str()).collect();
+    (!known.contains(&provider)).then(|| {
+        let suggestion = wording::suggestion(provider, &known);
+        format!("no provider is named `{provider}`{suggestion}")
+    })
+}
+
+fn passthrough(draft: &Draft) -> Option<Problem> {
+    let name = draft.config.passthrough.as_ref()?;
+    unknown(draft, name).map(|message| Problem::new("passthrough", message))
+}
+
+fn pipeline(draft: &Draft) -> Vec<Problem> {
+    let here = Place::default().key("pipeline");
+    let stages = draft.pipeline.iter().flatten().enumerate();
+    let stages = stages.filter_map(|(n, stage)| Some((here.index(n), stage.as_ref()?)));
+    stages.flat_map(|(here, stage)| stage_problems(&here, stage)).collect()
+}
+
+fn stage_problems(here: &Place, stage: &StageConfig) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let message = match (&stage.policy, &stage.plugin) {
+        (Some(_), Some(_)) => "both `policy` and `plugin`: give one of them",
+        (None, None) => "neither `policy` nor `plugin`: give one of them",
+        (Some(name), None) | (None, Some(name)) if name.is_empty() => "the name is empty",
+        _ => "",
+    };
+    if !message.is_empty() {
+        found.push(Problem::new(here.to_string(), message));
+    }
+    let when = here.key("when");
+    let tags = when.key("tags");
+    let patterns = [("model", &stage.when.model), ("key", &stage.when.key)];
+    let patterns =
+        patterns.into_iter().filter_map(|(key, text)| Some((when.key(key), text.as_ref()?)));
+    let patterns = patterns.chain(stage.when.tags.iter().map(|(tag, text)| (tags.key(tag), text)));
+    let empty = patterns.filter(|(_, text)| text.is_empty());
+    found.extend(empty.map(|(place, _)| {
+        Problem::new(place.to_string(), "an empty pattern matches nothing: write `*` for all")
+    }));
+    found
+}
+
+fn bounds(draft: &Draft) -> Vec<Problem> {
+    let config = &draft.config;
+    let mut found = Vec::new();
+    for (n, block) in config.egress.allow_private.iter().enumerate() {
+        if !is_cidr(block) {
+            let path = format!("egress.allow_private[{n}]");
+            found.push(Problem::new(path, format!("`{block}` is no block such as `10.1.0.0/16`")));
+        }
+    }
+    let numbers = [
+        ("server.max_body_bytes", config.server.max_body_bytes == 0),
+        ("server.max_connections", config.server.max_connections == 0),
+        ("tools.max_turns", config.tools.max_turns == 0),
+        ("tools.timeout", config.tools.timeout.is_zero()),
+        ("server.header_timeout", config.server.header_timeout.is_zero()),
+        ("server.body_timeout", config.server.body_timeout.is_zero()),
+        ("server.ping_interval", config.server.ping_interval.is_zero()),
+    ];
+    let zeros = numbers.into_iter().filter(|(_, is_zero)| *is_zero);
+    found.extend(zeros.map(|(path, _)| Problem::new(path, "more than 0 is needed")));
+    if let Some(message) = config.log.level.as_deref().and_then(logs::level_problem) {
+        found.push(Problem::new("log.level", message));
+    }
+    found
+}
+
+fn is_cidr(block: &str) -> bool {
+    let Some((address, bits)) = block.split_once('/') else { return false };
+    let most = match address.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.bytes().all(|b| b.is_ascii_digit()) && bits.parse().is_ok_and(|bits: u8| bits <= most)
+}

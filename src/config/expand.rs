@@ -1,0 +1,161 @@
+//! Variables in scalars: `${VAR}`, `${VAR:-default}`, `${file:path}`; `$${` is a literal `${`.
+//!
+//! This is the only place that reads the environment.
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::config::tree::Place;
+use crate::error::Problem;
+
+/// Where variables come from: the environment, or a table in a test.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// What became of the variables.
+#[derive(Default)]
+pub struct Expansion {
+    /// The scalars that held a variable, by where they are.
+    pub origins: BTreeMap<Place, Origin>,
+    /// The files that were read for `${file:…}`.
+    pub files: Vec<PathBuf>,
+    /// What could not be expanded.
+    pub problems: Vec<Problem>,
+}
+
+/// A scalar that held a variable; its value may be a secret.
+pub struct Origin {
+    /// As it stands in the file.
+    pub text: String,
+    /// What it became.
+    pub value: String,
+}
+
+impl Origin {
+    /// The number or truth value that it stands for, if it is one variable and nothing else.
+    pub fn plain(&self) -> Option<Value> {
+        let body = self.text.strip_prefix("${")?.strip_suffix('}')?;
+        if body.contains(['{', '}']) {
+            return None;
+        }
+        let plain: Value = serde_json::from_str(self.value.trim()).ok()?;
+        (plain.is_number() || plain.is_boolean()).then_some(plain)
+    }
+}
+
+/// A variable of the environment of this process.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Expands every string scalar of `tree`; keys stay as they are. `base_dir` is what the paths of
+/// `${file:…}` are relative to.
+pub fn expand(tree: Value, base_dir: &Path, lookup: &Lookup) -> (Value, Expansion) {
+    let mut run = Run { base_dir, lookup, found: Expansion::default() };
+    let tree = run.node(tree, Place::default());
+    (tree, run.found)
+}
+
+struct Run<'a> {
+    base_dir: &'a Path,
+    lookup: &'a Lookup<'a>,
+    found: Expansion,
+}
+
+impl Run<'_> {
+    fn node(&mut self, node: Value, place: Place) -> Value {
+        match node {
+            Value::String(text) if text.contains("${") => self.scalar(text, place),
+            Value::Array(items) => items
+                .into_iter()
+                .enumerate()
+                .map(|(n, item)| self.node(item, place.index(n)))
+                .collect(),
+            Value::Object(entries) => entries
+                .into_iter()
+                .map(|(key, value)| {
+                    let below = place.key(key.as_str());
+                    (key, self.node(value, below))
+                })
+                .collect(),
+            other => other,
+        }
+    }
+
+    fn scalar(&mut self, text: String, place: Place) -> Value {
+        let value = match self.text(&text) {
+            Ok(value) => value,
+            Err(message) => {
+                self.found.problems.push(Problem::new(place.to_string(), message));
+                String::new()
+            }
+        };
+        self.found.origins.insert(place, Origin { text, value: value.clone() });
+        Value::String(value)
+    }
+
+    fn text(&mut self, text: &str) -> Result<String, String> {
+        let mut value = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            let (before, variable) = rest.split_at(at);
+            if let Some(before) = before.strip_suffix('$') {
+                value.push_str(before);
+                value.push_str("${");
+                rest = &variable[2..];
+                continue;
+            }
+            value.push_str(before);
+            let (body, after) = variable[2..].split_once('}').ok_or(
+                "a `${` is never closed: add the `}`, or write `$${` for the characters themselves",
+            )?;
+            value.push_str(&self.variable(body)?);
+            rest = after;
+        }
+        value.push_str(rest);
+        Ok(value)
+    }
+
+    fn variable(&mut self, body: &str) -> Result<String, String> {
+        if body.contains("${") {
+            return Err("a variable inside a variable is not supported".to_owned());
+        }
+        if let Some(path) = body.strip_prefix("file:") {
+            return self.file(path);
+        }
+        let (name, default) = match body.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (body, None),
+        };
+        if !is_name(name) {
+            return Err(format!(
+                "`${{{body}}}` is no variable: write `${{NAME}}`, `${{NAME:-default}}` or `${{file:path}}`"
+            ));
+        }
+        match ((self.lookup)(name), default) {
+            (Some(value), None) => Ok(value),
+            (Some(value), Some(_)) if !value.is_empty() => Ok(value),
+            (_, Some(default)) => Ok(default.to_owned()),
+            (None, None) => Err(format!(
+                "the environment variable `{name}` is not set: set it, or write `${{{name}:-default}}`"
+            )),
+        }
+    }
+
+    /// The text of a file without the line ends at its end, as editors and `kubectl` leave them.
+    fn file(&mut self, path: &str) -> Result<String, String> {
+        let full = self.base_dir.join(path);
+        let text = fs::read_to_string(&full);
+        // watched even if it is not there yet
+        self.found.files.push(full);
+        let text = text.map_err(|error| format!("the file `{path}` cannot be read: {error}"))?;
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

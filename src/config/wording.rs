@@ -1,0 +1,125 @@
+//! What serde says of a wrong value, in words for the person who wrote it, without the value.
+
+/// What is wrong with a node.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A key that nobody knows; with what to say of it.
+    Unknown(String, String),
+    /// A key that has to be there.
+    Missing(String),
+    /// A string where something else has to be; with what to say of it.
+    String(String),
+    /// Anything else; with what to say of it.
+    Other(String),
+}
+
+/// Takes serde's message apart. Values never come through: they may be secrets in a wrong place.
+pub fn fault(message: &str) -> Fault {
+    if let Some((field, expected)) = named(message, "unknown field `") {
+        let text = format!("unknown key{}", suggestion(field, &quoted(expected)));
+        return Fault::Unknown(field.to_owned(), text);
+    }
+    if let Some((field, _)) = named(message, "missing field `") {
+        return Fault::Missing(field.to_owned());
+    }
+    if let Some((variant, expected)) = named(message, "unknown variant `") {
+        let known = quoted(expected);
+        return Fault::Other(format!("not a known value{}", suggestion(variant, &known)));
+    }
+    if let Some(rest) = message.strip_prefix("invalid type: ") {
+        let text = mismatch(rest);
+        return match rest.starts_with("string") {
+            true => Fault::String(text),
+            false => Fault::Other(text),
+        };
+    }
+    Fault::Other(match message.strip_prefix("invalid value: ") {
+        Some(rest) => mismatch(rest),
+        None if message == "invalid socket address syntax" => {
+            "no address: an IP address and a port such as `127.0.0.1:4000` are needed".to_owned()
+        }
+        None => message.to_owned(),
+    })
+}
+
+/// `; did you mean …` or `; known are …`, for an unknown `word`.
+pub fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
+    let near = known
+        .iter()
+        .map(|name| (distance(word, name.as_ref()), name.as_ref()))
+        .filter(|(steps, name)| *steps <= name.len().max(word.len()) / 3 + 1)
+        .min();
+    match near {
+        Some((_, name)) => format!("; did you mean `{name}`?"),
+        None if known.is_empty() => String::new(),
+        None => {
+            let known: Vec<_> = known.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+            format!("; known are {}", known.join(", "))
+        }
+    }
+}
+
+fn named<'a>(message: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {
+    let rest = message.strip_prefix(prefix)?;
+    // the expected names come last, so a name with a backtick in it does not mislead
+    match rest.rsplit_once("`, expected ") {
+        Some(parts) => Some(parts),
+        None => rest.rsplit_once('`'),
+    }
+}
+
+fn quoted(expected: &str) -> Vec<&str> {
+    expected.split('`').skip(1).step_by(2).collect()
+}
+
+fn mismatch(rest: &str) -> String {
+    let (found, wanted) = rest.rsplit_once(", expected ").unwrap_or((rest, "something else"));
+    let (found, wanted) = (found_kind(found), wanted_kind(wanted));
+    let advice = match (found, wanted.as_str()) {
+        ("a number" | "true or false", "a string") => ": put it in quotes",
+        _ => "",
+    };
+    format!("found {found}, where {wanted} is needed{advice}")
+}
+
+fn found_kind(found: &str) -> &'static str {
+    match found.split([' ', '`']).next().unwrap_or_default() {
+        "string" => "a string",
+        "integer" | "floating" => "a number",
+        "boolean" => "true or false",
+        "sequence" => "a list",
+        "map" => "a mapping",
+        _ => "nothing",
+    }
+}
+
+fn wanted_kind(wanted: &str) -> String {
+    let kind = match wanted {
+        "a string" | "string or map" | "a borrowed string" => "a string",
+        "path string" => "a path",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
+        "a boolean" => "true or false",
+        "socket address" => "an address such as `127.0.0.1:4000`",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        other if other.contains("struct") || other.contains("enum") => "a mapping",
+        other => other,
+    };
+    kind.to_owned()
+}
+
+/// Levenshtein's distance, in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}

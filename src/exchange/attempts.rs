@@ -1,0 +1,210 @@
+//! Tries the targets of an alias in order until one gives a first event; afterwards there is no retry.
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::exchange::meter::{self, Meter};
+use crate::models::{Alias, Target};
+use crate::net::headers::{self, SHOULD_RETRY};
+use crate::providers::{Attempt, refusal};
+use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
+
+/// A target that says `retry-after` is believed up to here.
+const MAX_COOLDOWN: Duration = Duration::from_secs(10 * 60);
+
+/// A success, and who gave it.
+pub struct Sent {
+    /// With `x-tidegate-target` and `x-tidegate-attempts`.
+    pub reply: Reply,
+    /// Who answered: further turns of a tool loop go there, since signatures are bound to it.
+    pub target: Arc<Target>,
+}
+
+/// Sends a request to the first target that takes it.
+///
+/// Fails with the last upstream's own answer, or with a 503 if every target is cooling down.
+pub async fn send(
+    ctx: &Context,
+    alias: &Alias,
+    request: &MessagesRequest,
+    meter: &mut Meter,
+) -> Result<Sent> {
+    let mut last = None;
+    let mut soonest = Duration::MAX;
+    for target in alias.order(&ctx.session) {
+        let is_only = alias.targets.len() == 1;
+        let entered = match target.health.enter(Instant::now()) {
+            Ok(entered) => Some(entered),
+            // with nowhere else to go the upstream itself is the best judge of its health
+            Err(_) if is_only => None,
+            Err(wait) => {
+                soonest = soonest.min(wait);
+                continue;
+            }
+        };
+        let Tried { answer, tries } = try_target(ctx, alias, target, request).await;
+        meter.attempted(target, tries);
+        match answer {
+            Ok(mut reply) => {
+                if let Some(entered) = entered {
+                    entered.succeeded();
+                }
+                let asked = request.model();
+                reply.headers.insert(headers::TARGET, target.label(asked));
+                reply.headers.insert(headers::ATTEMPTS, HeaderValue::from(meter.attempts()));
+                return Ok(Sent { reply, target: Arc::clone(target) });
+            }
+            Err(error) if may_go_on(alias, &error) => {
+                let cooldown = cooldown(alias, &error);
+                tracing::debug!(target = %target.key, error = %error, "an attempt failed");
+                if let Some(entered) = entered.filter(|_| !is_only) {
+                    entered.failed(cooldown);
+                }
+                last = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| all_cooling(soonest)))
+}
+
+/// One more turn of a conversation, at the target that holds it.
+pub async fn send_to(
+    ctx: &Context,
+    alias: &Alias,
+    target: &Target,
+    request: &MessagesRequest,
+) -> Result<Reply> {
+    try_target(ctx, alias, target, request).await.answer
+}
+
+/// What came of one target.
+struct Tried {
+    answer: Result<Reply>,
+    tries: u32,
+}
+
+async fn try_target(
+    ctx: &Context,
+    alias: &Alias,
+    target: &Target,
+    request: &MessagesRequest,
+) -> Tried {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let answer = try_once(ctx, alias, target, request).await;
+        meter::count_attempt(target, answer.as_ref().map(|_| ()));
+        match answer {
+            Err(error) if tries <= alias.retries && may_go_on(alias, &error) => {}
+            answer => return Tried { answer, tries },
+        }
+    }
+}
+
+async fn try_once(
+    ctx: &Context,
+    alias: &Alias,
+    target: &Target,
+    request: &MessagesRequest,
+) -> Result<Reply> {
+    let mut request = request.clone();
+    if let Some(model) = &target.model {
+        request.set_model(model)?;
+    }
+    let timeouts = alias.timeouts;
+    let answered = async {
+        let reply = target.provider.send(ctx, Attempt { request, timeouts }).await?;
+        with_first_event(reply).await
+    };
+    match tokio::time::timeout(timeouts.first_event.min(timeouts.total), answered).await {
+        Ok(answered) => answered,
+        Err(_) => {
+            let message = format!(
+                "the upstream gave no first event within {} ms",
+                timeouts.first_event.as_millis()
+            );
+            Err(Error::new(ErrorKind::Timeout, message))
+        }
+    }
+}
+
+/// Waits for the first event, which is what makes a stream a success.
+async fn with_first_event(reply: Reply) -> Result<Reply> {
+    let ReplyBody::Events(mut events) = reply.body else { return Ok(reply) };
+    let first = match events.next().await {
+        Some(first) => first?,
+        None => return Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream is empty")),
+    };
+    if first.kind == EventKind::Error {
+        return Err(refused_in_stream(&first, &reply.headers));
+    }
+    let body = ReplyBody::Events(Box::pin(Peeked { first: Some(first), rest: events }));
+    Ok(Reply { body, ..reply })
+}
+
+/// A refusal that came as the first event is a status code after all.
+fn refused_in_stream(event: &Event, upstream: &http::HeaderMap) -> Error {
+    let told = message::error_of(event);
+    let status = match told.kind {
+        ErrorKind::Overloaded => {
+            StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+        }
+        kind => kind.status(),
+    };
+    let mut answer = Response::new(Bytes::from(event.data().into_owned()));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = upstream.clone();
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    refusal(answer)
+}
+
+/// Another try, or another target, may mend it.
+fn may_go_on(alias: &Alias, error: &Error) -> bool {
+    let Some(answer) = &error.upstream else {
+        return matches!(error.kind, ErrorKind::BadUpstream | ErrorKind::Timeout);
+    };
+    match answer.headers().get(SHOULD_RETRY).map(HeaderValue::as_bytes) {
+        Some(b"false") => false,
+        Some(b"true") => true,
+        _ => alias.retry_on.contains(&answer.status().as_u16()),
+    }
+}
+
+fn cooldown(alias: &Alias, error: &Error) -> Duration {
+    let told = error.upstream.as_ref().and_then(|answer| headers::retry_after(answer.headers()));
+    told.unwrap_or(alias.cooldown).min(MAX_COOLDOWN)
+}
+
+fn all_cooling(soonest: Duration) -> Error {
+    let message =
+        "every target of this model failed a moment ago and is left alone: try again later";
+    Error::new(ErrorKind::Overloaded, message).with_retry(Retry::After(soonest.min(MAX_COOLDOWN)))
+}
+
+/// A stream with the first event put back.
+struct Peeked {
+    first: Option<Event>,
+    rest: EventStream,
+}
+
+impl Stream for Peeked {
+    type Item = Result<Event>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Event>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => self.rest.as_mut().poll_next(cx),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Routes that the gateway does not know (batches, files, …) go to the `passthrough:` provider.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Limited};
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::Inbound;
+use crate::gateway::Gateway;
+use crate::net::body::Body;
+use crate::net::headers;
+use crate::wire::{Document, Kind, Step};
+
+/// A page of 1000 batches has less than 1 MiB.
+const MAX_BATCHES: usize = 8 * 1024 * 1024;
+
+/// Forwards body and answer as they come; only `results_url` of batches is turned to point here.
+///
+/// Fails with a 404 where no provider is named for it.
+pub async fn forward(
+    gateway: &Arc<Gateway>,
+    inbound: Inbound,
+    path: &str,
+) -> Result<Response<Body>> {
+    let identity = gateway.auth.authenticate(&inbound.head.headers)?;
+    let Some(provider) = &gateway.passthrough else {
+        let shown: String = path.chars().take(128).collect();
+        let message = format!(
+            "there is no route `{shown}`, and the config names no provider for such routes (`passthrough:`)"
+        );
+        return Err(Error::new(ErrorKind::NotFound, message));
+    };
+    let head = inbound.head;
+    let here = here(&head.headers);
+    let mut request = Request::new(Body::Incoming(inbound.body));
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = path.parse().map_err(|e: http::uri::InvalidUri| {
+        Error::invalid("the path is malformed").with_source(e)
+    })?;
+    for name in [CONTENT_TYPE, CONTENT_LENGTH] {
+        if let Some(value) = head.headers.get(&name) {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    let ctx = Context {
+        request_id: inbound.request_id,
+        started: inbound.started,
+        session: identity.caller.key.clone(),
+        caller: identity.caller,
+        query: head.uri.query().map(ToOwned::to_owned),
+        headers: headers::for_upstream(head.headers),
+        credential: identity.credential,
+        model: String::new(),
+    };
+    let answer = provider.forward(&ctx, request).await?;
+    let (mut head, body) = answer.into_parts();
+    head.headers = headers::forwarded(head.headers);
+    let is_batches = path.starts_with("/v1/messages/batches") && is_json(&head.headers);
+    if !is_batches || head.headers.contains_key(http::header::CONTENT_ENCODING) {
+        return Ok(Response::from_parts(head, body));
+    }
+    let whole = Limited::new(body, MAX_BATCHES).collect().await.map_err(|e| {
+        Error::new(
+            ErrorKind::BadUpstream,
+            "the upstream's list of batches broke off or is too large",
+        )
+        .with_source(e)
+    })?;
+    let turned = turn_results_url(whole.to_bytes(), &here);
+    head.headers.insert(CONTENT_LENGTH, turned.len().into());
+    Ok(Response::from_parts(head, turned.into()))
+}
+
+/// The SDKs fetch `results_url` wherever it points, with the caller's key (messages-api.md 4.1).
+fn turn_results_url(body: Bytes, here: &str) -> Bytes {
+    let Ok(mut document) = Document::parse(body.clone()) else { return body };
+    let count = document.len(&[Step::Key("data")]).ok().flatten().unwrap_or_default();
+    let listed = (0..count as i64)
+        .map(|n| vec![Step::Key("data"), Step::Index(n), Step::Key("results_url")]);
+    for path in std::iter::once(vec![Step::Key("results_url")]).chain(listed) {
+        if !matches!(document.kind(&path), Ok(Some(Kind::String))) {
+            continue;
+        }
+        let Ok(Some(text)) = document.get(&path) else { continue };
+        let url: String = serde_json::from_slice(&text).unwrap_or_default();
+        let Ok(url) = url::Url::parse(&url) else { continue };
+        let turned = format!("{here}{}", &url[url::Position::BeforePath..]);
+        if document.set_value(&path, &turned).is_err() {
+            return body;
+        }
+    }
+    document.to_bytes()
+}
+
+/// The origin under which the caller knows the gateway.
+fn here(request: &HeaderMap) -> String {
+    let text = |name: &str| request.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+    let host = text("x-forwarded-host").or_else(|| text(HOST.as_str())).unwrap_or("localhost");
+    format!("{scheme}://{host}")
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let found = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    found.is_some_and(|found| found.starts_with("application/json"))
+}

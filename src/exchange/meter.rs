@@ -1,0 +1,159 @@
+//! Counts an exchange, once, when it is over: the answer is whole, it broke, or the caller left.
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::Stream;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::gateway::shared::Shared;
+use crate::models::Target;
+use crate::telemetry::metrics::{AttemptOutcome, TargetMetrics};
+use crate::telemetry::record::{Ending, Record};
+use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody, Usage};
+
+/// What nginx and others note for a caller that left before an answer.
+const CALLER_LEFT: u16 = 499;
+
+/// What is known of an exchange under way.
+pub struct Meter {
+    shared: Arc<Shared>,
+    started: Instant,
+    target: Option<Arc<TargetMetrics>>,
+    status: u16,
+    attempts: u32,
+    first_event: Option<Duration>,
+    usage: Usage,
+    is_finished: bool,
+}
+
+impl Meter {
+    /// Begins to count.
+    pub fn start(shared: &Arc<Shared>, started: Instant) -> Self {
+        shared.metrics.active_requests.inc();
+        Self {
+            shared: Arc::clone(shared),
+            started,
+            target: None,
+            status: CALLER_LEFT,
+            attempts: 0,
+            first_event: None,
+            usage: Usage::default(),
+            is_finished: false,
+        }
+    }
+
+    /// A target has been tried so many times.
+    pub fn attempted(&mut self, target: &Target, tries: u32) {
+        self.attempts += tries;
+        self.target = Some(Arc::clone(&target.metrics));
+    }
+
+    /// How many requests went upstream.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Takes the answer: counts it at once if it is whole, else when its stream is over.
+    pub fn settle(mut self, answered: Result<Reply>) -> Result<Reply> {
+        match answered {
+            Err(error) => {
+                self.status = error.status().as_u16();
+                self.finish(Ending::Whole);
+                Err(error)
+            }
+            Ok(reply) => {
+                self.status = reply.status.as_u16();
+                let body = match reply.body {
+                    ReplyBody::Full(body) => {
+                        self.usage.update(&body);
+                        self.finish(Ending::Whole);
+                        ReplyBody::Full(body)
+                    }
+                    ReplyBody::Events(events) => {
+                        ReplyBody::Events(Box::pin(Metered { events, meter: self }))
+                    }
+                };
+                Ok(Reply { body, ..reply })
+            }
+        }
+    }
+
+    fn see(&mut self, event: &Event) {
+        if self.first_event.is_none() {
+            self.first_event = Some(self.started.elapsed());
+        }
+        if matches!(event.kind, EventKind::MessageStart | EventKind::MessageDelta) {
+            self.usage.update(&event.data());
+        }
+    }
+
+    fn finish(&mut self, ending: Ending) {
+        if std::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        let metrics = &self.shared.metrics;
+        metrics.active_requests.dec();
+        let record = Record {
+            status: self.status,
+            duration: self.started.elapsed(),
+            first_event: self.first_event,
+            usage: self.usage,
+            attempts: self.attempts,
+            ending,
+        };
+        match &self.target {
+            Some(target) => target.observe(&record),
+            None => metrics.target("", "", "").observe(&record),
+        }
+        tracing::debug!(
+            status = record.status,
+            ending = ending.as_str(),
+            millis = record.duration.as_millis() as u64,
+            input_tokens = record.usage.input,
+            output_tokens = record.usage.output,
+            attempts = record.attempts,
+            "exchange over"
+        );
+    }
+}
+
+impl Drop for Meter {
+    /// Only counters: who is dropped before its end has lost its caller.
+    fn drop(&mut self) {
+        self.finish(Ending::CallerLeft);
+    }
+}
+
+/// Counts one request to an upstream.
+pub fn count_attempt(target: &Target, result: Result<(), &Error>) {
+    target.metrics.attempted(match result {
+        Ok(()) => AttemptOutcome::Success,
+        Err(error) if error.kind == ErrorKind::Timeout => AttemptOutcome::TimedOut,
+        Err(error) if error.upstream.is_some() && !error.status().is_server_error() => {
+            AttemptOutcome::Refused
+        }
+        Err(_) => AttemptOutcome::Failed,
+    });
+}
+
+struct Metered {
+    events: EventStream,
+    meter: Meter,
+}
+
+impl Stream for Metered {
+    type Item = Result<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
+        let polled = self.events.as_mut().poll_next(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(event))) => self.meter.see(event),
+            Poll::Ready(Some(Err(_))) => self.meter.finish(Ending::Broken),
+            Poll::Ready(None) => self.meter.finish(Ending::Whole),
+            Poll::Pending => {}
+        }
+        polled
+    }
+}

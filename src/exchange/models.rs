@@ -1,0 +1,82 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`: the aliases that this caller may use.
+use serde_json::{Value, json};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::Inbound;
+use crate::gateway::Gateway;
+
+/// The API takes 1 to 1000 and assumes 20.
+const DEFAULT_LIMIT: usize = 20;
+const MAX_LIMIT: usize = 1000;
+
+/// A page of models, by `limit`, `after_id` and `before_id`. Wildcards name no model and are not
+/// listed.
+pub fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
+    let identity = gateway.auth.authenticate(&inbound.head.headers)?;
+    let page = Page::parse(inbound.head.uri.query().unwrap_or_default())?;
+    let names: Vec<&str> =
+        gateway.models.names().into_iter().filter(|name| identity.may_use(name)).collect();
+    let after = page.after.and_then(|id| names.iter().position(|name| *name == id));
+    let before = page.before.and_then(|id| names.iter().position(|name| *name == id));
+    let (begin, end) = (after.map_or(0, |n| n + 1), before.unwrap_or(names.len()));
+    let within = names.get(begin..end).unwrap_or_default();
+    let shown = match before {
+        Some(_) => &within[within.len().saturating_sub(page.limit)..],
+        None => &within[..within.len().min(page.limit)],
+    };
+    Ok(json!({
+        "data": shown.iter().map(|name| model(name)).collect::<Vec<_>>(),
+        "has_more": shown.len() < within.len(),
+        "first_id": shown.first(),
+        "last_id": shown.last(),
+    }))
+}
+
+/// One model; also one that only a wildcard knows, since it can be used.
+pub fn show(gateway: &Gateway, inbound: &Inbound, id: &str) -> Result<Value> {
+    let identity = gateway.auth.authenticate(&inbound.head.headers)?;
+    gateway.models.resolve(id)?;
+    if !identity.may_use(id) {
+        let message = format!("the key `{}` may not use the model `{id}`", identity.caller.key);
+        return Err(Error::new(ErrorKind::Permission, message));
+    }
+    Ok(model(id))
+}
+
+fn model(id: &str) -> Value {
+    // the API requires a date, and an alias has none
+    json!({"type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z"})
+}
+
+struct Page {
+    limit: usize,
+    after: Option<String>,
+    before: Option<String>,
+}
+
+impl Page {
+    fn parse(query: &str) -> Result<Self> {
+        let mut page = Self { limit: DEFAULT_LIMIT, after: None, before: None };
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "limit" => page.limit = limit(&value)?,
+                "after_id" => page.after = Some(value.into_owned()),
+                "before_id" => page.before = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn limit(text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(limit @ 1..=MAX_LIMIT) => Ok(limit),
+        _ => {
+            let shown: String = text.chars().take(20).collect();
+            Err(Error::invalid(format!(
+                "`limit` is `{shown}`: it must be a whole number from 1 to {MAX_LIMIT}"
+            )))
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Several upstream turns as one stream: pure, no I/O, no clock.
+//!
+//! What it guarantees, and tests state: one `message_start`; block indexes without gaps; one
+//! `message_delta` with the usage of all turns; one `message_stop`; the upstream's bytes untouched
+//! where nothing changes.
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::history::SERVER_NAME;
+use crate::exchange::tools::ServerTool;
+use crate::wire::message::Fold;
+use crate::wire::{Document, Event, EventKind, Step, usage};
+
+/// Rewrites the events of one turn after the other.
+pub struct Splice<'a> {
+    tools: &'a [ServerTool],
+    /// The turn under way, as the upstream tells it: what the next request is made of.
+    turn: Fold,
+    turns: u32,
+    /// The index that the caller's next block gets.
+    next_index: u64,
+    /// The block that is open.
+    open: Open,
+    /// Usage of the turns before this one.
+    total: Map<String, Value>,
+    /// The held back `message_delta` of this turn.
+    last_delta: Option<Event>,
+    last_stop: Option<Event>,
+    calls: Map<String, Value>,
+}
+
+/// What happens to the events of the block that is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    /// They pass, under the same index.
+    Same,
+    /// They pass, under this index.
+    Moved(u64),
+    /// The caller does not see them.
+    Hidden,
+}
+
+/// A call of a server tool that a finished turn asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// `toolu_…`
+    pub id: String,
+    /// Which of the request's server tools.
+    pub tool: usize,
+    /// As the model wrote it.
+    pub input: bytes::Bytes,
+}
+
+impl<'a> Splice<'a> {
+    /// For a request that may use these tools.
+    pub fn new(tools: &'a [ServerTool]) -> Self {
+        Self {
+            tools,
+            turn: Fold::default(),
+            turns: 0,
+            next_index: 0,
+            open: Open::Same,
+            total: Map::new(),
+            last_delta: None,
+            last_stop: None,
+            calls: Map::new(),
+        }
+    }
+
+    /// Takes an event of the upstream; gives what the caller sees of it.
+    ///
+    /// Fails (`api_error`) on events that cannot be read.
+    pub fn push(&mut self, event: Event) -> Result<Option<Event>> {
+        if event.kind != EventKind::Error {
+            self.turn.push(&event)?;
+        }
+        match event.kind {
+            EventKind::MessageStart => Ok((self.turns == 0).then_some(event)),
+            EventKind::ContentBlockStart => self.block_start(event),
+            EventKind::ContentBlockDelta => self.within_block(event),
+            EventKind::ContentBlockStop => {
+                let event = self.within_block(event);
+                self.next_index += u64::from(self.open != Open::Hidden);
+                event
+            }
+            EventKind::MessageDelta => {
+                self.last_delta = Some(event);
+                Ok(None)
+            }
+            EventKind::MessageStop => {
+                self.last_stop = Some(event);
+                Ok(None)
+            }
+            EventKind::Ping | EventKind::Error | EventKind::Other => Ok(Some(event)),
+        }
+    }
+
+    /// The turn's message is whole.
+    pub fn is_turn_complete(&self) -> bool {
+        self.turn.is_complete()
+    }
+
+    /// The calls of ours that the finished turn ends with; none if it ends otherwise.
+    pub fn calls(&self) -> Vec<Call> {
+        if self.turn.stop_reason() != "tool_use" {
+            return Vec::new();
+        }
+        let blocks = self.turn.blocks.iter().filter(|block| block.kind() == "tool_use");
+        blocks
+            .filter_map(|block| {
+                let tool = self.find(&block.string("name"))?;
+                Some(Call { id: block.string("id"), tool, input: block.input() })
+            })
+            .collect()
+    }
+
+    /// The turn also calls tools of the caller's, so that the caller must go on.
+    pub fn calls_the_caller(&self) -> bool {
+        let mut blocks = self.turn.blocks.iter().filter(|block| block.kind() == "tool_use");
+        blocks.any(|block| self.find(&block.string("name")).is_none())
+    }
+
+    /// The assistant's blocks of the finished turn, as the next request repeats them.
+    pub fn blocks(&self) -> Result<Vec<bytes::Bytes>> {
+        let blocks = self.turn.blocks.iter();
+        // the API refuses an empty text block that it made itself
+        let blocks = blocks.filter(|block| !(block.kind() == "text" && block.is_empty_text()));
+        blocks.map(|block| block.json()).collect()
+    }
+
+    /// The events that show the result of a call; none for a hidden tool. `content` is a JSON list
+    /// of blocks.
+    pub fn result(&mut self, call: &Call, content: &str, is_error: bool) -> Result<Vec<Event>> {
+        let tool = &self.tools[call.tool];
+        let counter = format!("{}_requests", tool.name.replace('-', "_"));
+        let count = self.calls.get(&counter).and_then(Value::as_u64).unwrap_or_default();
+        self.calls.insert(counter, (count + 1).into());
+        if !tool.is_shown {
+            return Ok(Vec::new());
+        }
+        let index = self.next_index;
+        self.next_index += 1;
+        let mut start = Document::parse(
+            json!({
+                "type": "content_block_start",
+                "index": index,
+                "content_block": {
+                    "type": "mcp_tool_result",
+                    "tool_use_id": call.id,
+                    "is_error": is_error,
+                },
+            })
+            .to_string()
+            .into(),
+        )?;
+        start.set(&[Step::Key("content_block"), Step::Key("content")], content.to_owned())?;
+        let stop = json!({"type": "content_block_stop", "index": index});
+        Ok(vec![
+            Event::new(EventKind::ContentBlockStart, &start.to_bytes()),
+            Event::new(EventKind::ContentBlockStop, stop.to_string().as_bytes()),
+        ])
+    }
+
+    /// Ends this turn; another follows.
+    pub fn next_turn(&mut self) {
+        let turn = std::mem::take(&mut self.turn);
+        usage::add(&mut self.total, turn.usage());
+        self.turns += 1;
+        self.last_delta = None;
+        self.last_stop = None;
+    }
+
+    /// The last two events. `stop_reason` replaces the upstream's where the gateway ends the turn.
+    pub fn finish(&mut self, stop_reason: Option<&str>) -> Result<Vec<Event>> {
+        let (Some(delta), Some(stop)) = (self.last_delta.take(), self.last_stop.take()) else {
+            return Err(Error::new(
+                ErrorKind::BadUpstream,
+                "the upstream's stream ended without `message_delta`",
+            ));
+        };
+        if self.turns == 0 && self.calls.is_empty() && stop_reason.is_none() {
+            return Ok(vec![delta, stop]);
+        }
+        let mut total = std::mem::take(&mut self.total);
+        usage::add(&mut total, self.turn.usage());
+        count_calls(&mut total, &self.calls);
+        // what `message_start` has told already, and `message_delta` has no field for
+        total.retain(|key, value| !value.is_string() && key != "cache_creation");
+        let mut data = Document::parse(delta.data_bytes())?;
+        data.set_value(&[Step::Key("usage")], &total)?;
+        if let Some(reason) = stop_reason {
+            data.set_value(&[Step::Key("delta"), Step::Key("stop_reason")], &reason)?;
+        }
+        Ok(vec![Event::new(EventKind::MessageDelta, &data.to_bytes()), stop])
+    }
+
+    fn find(&self, upstream_name: &str) -> Option<usize> {
+        self.tools.iter().position(|tool| tool.upstream_name == upstream_name)
+    }
+
+    fn block_start(&mut self, event: Event) -> Result<Option<Event>> {
+        let Some(block) = self.turn.blocks.last() else { return Ok(Some(event)) };
+        let upstream_index = self.turn.blocks.len() as u64 - 1;
+        self.open = match self.next_index == upstream_index {
+            true => Open::Same,
+            false => Open::Moved(self.next_index),
+        };
+        let tool = match block.kind().as_str() {
+            "tool_use" => self.find(&block.string("name")),
+            _ => None,
+        };
+        let Some(tool) = tool.map(|tool| &self.tools[tool]) else {
+            return self.within_block(event);
+        };
+        if !tool.is_shown {
+            self.open = Open::Hidden;
+            return Ok(None);
+        }
+        let mut data = Document::parse(event.data_bytes())?;
+        for (field, value) in
+            [("type", "mcp_tool_use"), ("name", tool.name.as_str()), ("server_name", SERVER_NAME)]
+        {
+            data.set_value(&[Step::Key("content_block"), Step::Key(field)], &value)?;
+        }
+        // who may call a client tool is no matter of a server's tool
+        data.remove(&[Step::Key("content_block"), Step::Key("caller")])?;
+        self.within_block(Event::new(EventKind::ContentBlockStart, &data.to_bytes()))
+    }
+
+    fn within_block(&self, event: Event) -> Result<Option<Event>> {
+        match self.open {
+            Open::Same => Ok(Some(event)),
+            Open::Hidden => Ok(None),
+            Open::Moved(index) => {
+                let mut data = Document::parse(event.data_bytes())?;
+                data.set_value(&[Step::Key("index")], &index)?;
+                Ok(Some(Event::new(event.kind, &data.to_bytes())))
+            }
+        }
+    }
+}
+
+/// `usage.server_tool_use`, with the two counters that clients require beside ours.
+fn count_calls(usage: &mut Map<String, Value>, calls: &Map<String, Value>) {
+    if calls.is_empty() {
+        return;
+    }
+    let mut counts = match usage.remove("server_tool_use") {
+        Some(Value::Object(counts)) => counts,
+        _ => Map::new(),
+    };
+    for key in ["web_search_requests", "web_fetch_requests"] {
+        counts.entry(key).or_insert_with(|| 0.into());
+    }
+    usage::add(&mut counts, calls);
+    usage.insert("server_tool_use".to_owned(), Value::Object(counts));
+}

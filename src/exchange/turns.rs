@@ -1,0 +1,264 @@
+//! The tool loop: asks the upstream, runs the server tools it calls, and goes on until it answers.
+//!
+//! The loop is a plain `async fn` that pushes events into a bounded channel; the stream that the
+//! caller reads drives it. Whoever drops the stream drops the loop, and with it the upstream call
+//! and the tools that run.
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt};
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::{Instant, timeout_at};
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::attempts::{self, Sent};
+use crate::exchange::history;
+use crate::exchange::meter::Meter;
+use crate::exchange::splice::{Call, Splice};
+use crate::exchange::tools::{self, ServerTool};
+use crate::gateway::Gateway;
+use crate::models::{Alias, Target};
+use crate::policy::{ToolCall, ToolOutput};
+use crate::wire::message::Fold;
+use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, Step};
+
+/// Enough that a burst of small events does not switch back and forth for each.
+const BUFFERED: usize = 64;
+
+/// A conversation that the gateway goes on with by itself.
+struct Conversation {
+    gateway: Arc<Gateway>,
+    ctx: Arc<Context>,
+    alias: Arc<Alias>,
+    target: Arc<Target>,
+    tools: Vec<ServerTool>,
+    request: MessagesRequest,
+    deadline: Instant,
+}
+
+/// Sends the first turn; its refusal is still a status. The reply is a stream, or, for a caller
+/// that wants none, the fold of the same stream.
+pub async fn start(
+    gateway: &Arc<Gateway>,
+    ctx: &Arc<Context>,
+    alias: &Arc<Alias>,
+    mut request: MessagesRequest,
+    tools: Vec<ServerTool>,
+    meter: &mut Meter,
+) -> Result<Reply> {
+    let wants_stream = request.is_stream();
+    request.set_stream(true)?;
+    let Sent { reply, target } = attempts::send(ctx, alias, &request, meter).await?;
+    let Reply { status, mut headers, body } = reply;
+    let ReplyBody::Events(first) = body else {
+        return Err(Error::new(
+            ErrorKind::BadUpstream,
+            "the upstream did not stream though it was asked to",
+        ));
+    };
+    let conversation = Conversation {
+        gateway: Arc::clone(gateway),
+        ctx: Arc::clone(ctx),
+        alias: Arc::clone(alias),
+        target,
+        tools,
+        request,
+        deadline: Instant::now() + gateway.tools.timeout,
+    };
+    let events = Turns::start(conversation, first);
+    if wants_stream {
+        return Ok(Reply { status, headers, body: ReplyBody::Events(Box::pin(events)) });
+    }
+    headers.remove(CONTENT_TYPE);
+    let body = ReplyBody::Full(fold(events).await?);
+    Ok(Reply { status, headers, body })
+}
+
+async fn fold(mut events: Turns) -> Result<Bytes> {
+    let mut fold = Fold::default();
+    while let Some(event) = events.next().await {
+        fold.push(&event?)?;
+    }
+    fold.finish()
+}
+
+impl Conversation {
+    async fn run(mut self, first: EventStream, caller: &Sender<Result<Event>>) -> Result<()> {
+        let tools = std::mem::take(&mut self.tools);
+        let mut splice = Splice::new(&tools);
+        let mut events = first;
+        let mut calls_left = self.gateway.tools.max_calls;
+        for turn in 1.. {
+            if !relay(&mut events, &mut splice, caller).await? {
+                return Ok(());
+            }
+            let calls = splice.calls();
+            if calls.is_empty() {
+                return send_all(caller, splice.finish(None)?).await;
+            }
+            let outputs = self.run_tools(&tools, &calls, &mut calls_left).await;
+            let mut results = Vec::with_capacity(calls.len());
+            for (call, output) in calls.iter().zip(&outputs) {
+                send_all(caller, splice.result(call, &output.blocks(), output.is_error)?).await?;
+                results.push(result_block(call, output));
+            }
+            if splice.calls_the_caller() {
+                return send_all(caller, splice.finish(None)?).await;
+            }
+            if turn >= self.gateway.tools.max_turns || Instant::now() >= self.deadline {
+                return send_all(caller, splice.finish(Some("pause_turn"))?).await;
+            }
+            self.go_on(&splice, &results)?;
+            splice.next_turn();
+            events = self.next_turn().await?;
+        }
+        Ok(())
+    }
+
+    /// All calls of a turn at once; results keep their order.
+    async fn run_tools(
+        &self,
+        tools: &[ServerTool],
+        calls: &[Call],
+        left: &mut u32,
+    ) -> Vec<ToolOutput> {
+        let allowed = (*left as usize).min(calls.len());
+        *left -= allowed as u32;
+        let (run, refused) = calls.split_at(allowed);
+        let running = run.iter().map(|call| {
+            let tool = &tools[call.tool];
+            let call = ToolCall {
+                tool: &tool.name,
+                input: call.input.clone(),
+                options: tool.options.clone(),
+            };
+            async {
+                let output = self.gateway.pipeline.call_tool(&self.ctx, call);
+                timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
+                    ToolOutput::error("the time that all tools of one request may take is over")
+                })
+            }
+        });
+        let mut outputs = join_all(running).await;
+        let most = self.gateway.tools.max_calls;
+        outputs.extend(refused.iter().map(|_| {
+            ToolOutput::error(&format!("not run: a request may make {most} tool calls in all"))
+        }));
+        outputs
+    }
+
+    /// The same request, longer: what was sent before stays the same bytes, so that the upstream's
+    /// prompt cache holds.
+    fn go_on(&mut self, splice: &Splice<'_>, results: &[Bytes]) -> Result<()> {
+        let document = self.request.document_mut();
+        let messages = [Step::Key("messages")];
+        document.push(&messages, history::message("assistant", &splice.blocks()?))?;
+        document.push(&messages, history::message("user", results))?;
+        tools::free_choice(document)
+    }
+
+    async fn next_turn(&self) -> Result<EventStream> {
+        let sent = attempts::send_to(&self.ctx, &self.alias, &self.target, &self.request).await?;
+        match sent.body {
+            ReplyBody::Events(events) => Ok(events),
+            ReplyBody::Full(_) => Err(Error::new(
+                ErrorKind::BadUpstream,
+                "the upstream did not stream though it was asked to",
+            )),
+        }
+    }
+}
+
+/// Passes a turn on; `false` if the upstream ended it with an `error` event.
+async fn relay(
+    events: &mut EventStream,
+    splice: &mut Splice<'_>,
+    caller: &Sender<Result<Event>>,
+) -> Result<bool> {
+    while let Some(event) = events.next().await {
+        let event = event?;
+        let is_error = event.kind == EventKind::Error;
+        if let Some(event) = splice.push(event)? {
+            send(caller, event).await?;
+        }
+        if is_error {
+            return Ok(false);
+        }
+    }
+    match splice.is_turn_complete() {
+        true => Ok(true),
+        false => Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off")),
+    }
+}
+
+async fn send_all(caller: &Sender<Result<Event>>, events: Vec<Event>) -> Result<()> {
+    for event in events {
+        send(caller, event).await?;
+    }
+    Ok(())
+}
+
+/// Fails only when nobody reads any more; then nobody sees the error either.
+async fn send(caller: &Sender<Result<Event>>, event: Event) -> Result<()> {
+    let sent = caller.send(Ok(event)).await;
+    sent.map_err(|_| Error::new(ErrorKind::Api, "the caller is gone"))
+}
+
+fn result_block(call: &Call, output: &ToolOutput) -> Bytes {
+    let mut head = json!({"type": "tool_result", "tool_use_id": call.id});
+    if output.is_error {
+        head["is_error"] = true.into();
+    }
+    let mut text = head.to_string();
+    text.pop();
+    text.push_str(&format!(",\"content\":{}}}", output.blocks()));
+    text.into()
+}
+
+/// The events of all turns. Polling it runs the loop.
+struct Turns {
+    events: Receiver<Result<Event>>,
+    run: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Turns {
+    fn start(conversation: Conversation, first: EventStream) -> Self {
+        let (caller, events) = mpsc::channel(BUFFERED);
+        let run = Box::pin(async move {
+            if let Err(error) = conversation.run(first, &caller).await {
+                // fails only when nobody reads any more
+                let _ = caller.send(Err(error)).await;
+            }
+        });
+        Self { events, run: Some(run) }
+    }
+}
+
+impl Stream for Turns {
+    type Item = Result<Event>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Event>>> {
+        loop {
+            if let Poll::Ready(event) = self.events.poll_recv(cx) {
+                return Poll::Ready(event);
+            }
+            let Some(run) = &mut self.run else { return Poll::Pending };
+            if run.as_mut().poll(cx).is_ready() {
+                // the sender is dropped with it: what is left in the channel ends the stream
+                self.run = None;
+            } else if self.events.is_empty() {
+                return Poll::Pending;
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What outlives generations: connections, compiled plugins, health, metrics.
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::Problem;
+use crate::models::HealthBook;
+use crate::net::client::Client;
+use crate::policy::plugin_host::PluginHost;
+use crate::telemetry::metrics::Metrics;
+
+/// Made once at the start.
+pub struct Shared {
+    /// Connections to upstreams.
+    pub client: Client,
+    /// The wasm engine and what it has compiled.
+    pub plugins: Arc<PluginHost>,
+    /// Which targets are cooling down.
+    pub health: HealthBook,
+    /// What `/metrics` tells.
+    pub metrics: Metrics,
+}
+
+impl Shared {
+    /// For so many worker threads; `cache_dir` keeps compiled plugins between runs.
+    ///
+    /// Fails if wasm cannot be set up on this machine.
+    pub fn new(workers: usize, cache_dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
+        Ok(Self {
+            client: Client::new(workers),
+            plugins: PluginHost::new(cache_dir).map_err(|problem| vec![problem])?,
+            health: HealthBook::new(),
+            metrics: Metrics::new(),
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! `models:`: the config of an alias, in its short and its long form.
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An entry of `models:`. Either the short form (one target, named beside the alias) or `targets`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Short form: the one provider.
+    pub provider: Option<String>,
+    /// Short form: the upstream's model; the name that the caller asked for if absent.
+    pub model: Option<String>,
+    /// The targets, in order of preference.
+    #[serde(default)]
+    pub targets: Vec<TargetConfig>,
+    /// How a target is chosen.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Tries of the same target.
+    #[serde(default)]
+    pub retry: RetryConfig,
+    /// How long an attempt may take.
+    #[serde(default)]
+    pub timeouts: TimeoutsConfig,
+    /// How long a target that fails is left alone, unless it says so itself (`retry-after`).
+    #[serde(default = "default_cooldown", with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub cooldown: Duration,
+}
+
+/// One target of an alias.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetConfig {
+    /// A name under `providers:`.
+    pub provider: String,
+    /// The upstream's model; the name that the caller asked for if absent.
+    pub model: Option<String>,
+    /// The share of sessions under `strategy: weighted`; 1 if absent.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+}
+
+/// How the first target is chosen; failover to the others follows in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// The first healthy one in the order of the list.
+    #[default]
+    Failover,
+    /// By weight, the same session always to the same target while it is healthy.
+    Weighted,
+}
+
+/// Tries of the same target before failover.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryConfig {
+    /// Further tries of the same target; clients make their own.
+    pub attempts: u32,
+    /// The upstream statuses that another try, or another target, may mend.
+    pub on: Vec<u16>,
+}
+
+/// How long one attempt may take.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsConfig {
+    /// Until the connection stands.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub connect: Duration,
+    /// Until the first event, or the whole answer if it does not stream.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub first_event: Duration,
+    /// Between two events.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub idle: Duration,
+    /// The whole attempt.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub total: Duration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self { attempts: 0, on: vec![408, 429, 500, 502, 503, 504, 529] }
+    }
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_event: Duration::from_secs(120),
+            idle: Duration::from_secs(120),
+            total: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+fn default_cooldown() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn default_weight() -> u32 {
+    1
+}
+
+impl Config {
+    /// The targets with the paths under which the config names them, whichever form it has.
+    pub fn all_targets(&self, name: &str) -> Vec<(String, TargetConfig)> {
+        let path = format!("models.{name}");
+        let short = self.provider.iter().map(|provider| {
+            let target =
+                TargetConfig { provider: provider.clone(), model: self.model.clone(), weight: 1 };
+            (path.clone(), target)
+        });
+        let long = self.targets.iter().enumerate();
+        let long = long.map(|(n, target)| (format!("{path}.targets[{n}]"), target.clone()));
+        short.chain(long).collect()
+    }
+}

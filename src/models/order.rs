@@ -1,0 +1,60 @@
+//! In which order the targets of an alias are tried.
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use crate::models::{Alias, Strategy, Target};
+
+impl Alias {
+    /// The targets, first choice first. Under `weighted` the same session gets the same order as
+    /// long as the targets are the same; an empty session stands for nobody and is drawn anew.
+    pub fn order(&self, session: &str) -> Vec<&Arc<Target>> {
+        let mut targets: Vec<&Arc<Target>> = self.targets.iter().collect();
+        if self.strategy == Strategy::Weighted && targets.len() > 1 {
+            let salt = if session.is_empty() { fastrand::u64(..) } else { 0 };
+            targets.sort_by(|a, b| {
+                let (a, b) = (score(a, session, salt), score(b, session, salt));
+                b.total_cmp(&a)
+            });
+        }
+        targets
+    }
+}
+
+/// Weighted rendezvous hashing: each target draws a number from the session's name, and a target
+/// that comes or goes moves only its own share of the sessions.
+fn score(target: &Target, session: &str, salt: u64) -> f64 {
+    let mut hasher = Fnv::new(salt);
+    hasher.write(session.as_bytes());
+    hasher.write(&[0]);
+    hasher.write(target.key.as_bytes());
+    let draw = ((mix(hasher.finish()) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    f64::from(target.weight) / -draw.ln()
+}
+
+/// FNV-1a: the same in every build and on every machine, which std's hasher does not promise.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new(salt: u64) -> Self {
+        Self(0xcbf2_9ce4_8422_2325 ^ salt)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+/// FNV's high bits depend little on the last bytes; this spreads them (the finalizer of SplitMix64).
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}

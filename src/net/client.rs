@@ -1,0 +1,247 @@
+//! The client for upstreams: one `Upstream` an origin, connections kept per worker thread.
+use std::cell::Cell;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use http::{Request, Response, Uri, request};
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::error::BoxError;
+use crate::net::body::Body;
+use crate::net::pool::{Connection, PooledBody, Shard};
+use crate::net::tls;
+
+thread_local! {
+    /// Which shard of every pool this thread uses: a connection is driven on the thread that opened it.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Tells this thread which worker it is; threads that never say share the first shard.
+pub fn enter_worker(number: usize) {
+    WORKER.set(number);
+}
+
+/// Makes upstreams; outlives generations, so that a reload keeps its connections.
+pub struct Client {
+    workers: usize,
+    upstreams: DashMap<Origin, Arc<Upstream>>,
+    tls: OnceLock<Arc<ClientConfig>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Origin {
+    is_tls: bool,
+    host: String,
+    port: u16,
+}
+
+/// One origin and the connections to it.
+pub struct Upstream {
+    origin: Origin,
+    tls: Option<Arc<ClientConfig>>,
+    shards: Box<[Arc<Shard>]>,
+}
+
+/// What a request carries.
+pub enum Payload {
+    /// Can be sent again, should a kept connection turn out to be closed.
+    Bytes(Bytes),
+    /// Comes as it is sent on, once: only fresh or shared connections are used.
+    Once(Body),
+}
+
+/// Why no answer came.
+#[derive(Debug)]
+pub enum Failure {
+    /// No connection: refused, unreachable, TLS; the request was not sent.
+    Connect(BoxError),
+    /// It did not stand in time; the request was not sent.
+    ConnectTimeout,
+    /// The connection broke before the head of an answer was read.
+    Broken(BoxError),
+}
+
+impl Client {
+    /// A client for so many worker threads.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: workers.max(1), upstreams: DashMap::new(), tls: OnceLock::new() }
+    }
+
+    /// The upstream at an `http` or `https` base URL; the same one for the same origin.
+    ///
+    /// Fails with a message if the URL has another scheme or no host, or if TLS cannot be set up.
+    pub fn upstream(&self, base: &Uri) -> Result<Arc<Upstream>, String> {
+        let is_tls = match base.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err("the URL must begin with http:// or https://".to_owned()),
+        };
+        let host = base.host().ok_or("the URL has no host")?.to_owned();
+        let port = base.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let origin = Origin { is_tls, host, port };
+        let tls = if is_tls { Some(self.tls()?) } else { None };
+        let made = self.upstreams.entry(origin.clone()).or_insert_with(|| {
+            let shards = (0..self.workers).map(|_| Arc::default()).collect();
+            Arc::new(Upstream { origin, tls, shards })
+        });
+        Ok(Arc::clone(&made))
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>, String> {
+        if let Some(config) = self.tls.get() {
+            return Ok(Arc::clone(config));
+        }
+        let config = tls::client().map_err(|e| e.to_string())?;
+        Ok(Arc::clone(self.tls.get_or_init(|| config)))
+    }
+}
+
+impl Upstream {
+    /// Sends a request and reads the head of its answer. The URI holds the path only.
+    pub async fn send(
+        &self,
+        head: request::Parts,
+        payload: Payload,
+        connect: Duration,
+    ) -> Result<Response<PooledBody>, Failure> {
+        let shard = &self.shards[WORKER.get() % self.shards.len()];
+        let body = match payload {
+            Payload::Once(body) => body,
+            Payload::Bytes(bytes) => match self.send_kept(&head, &bytes, shard).await? {
+                Some(answer) => return Ok(answer),
+                None => bytes.into(),
+            },
+        };
+        let mut fresh = match shard.take_shared() {
+            Some(shared) => shared,
+            None => match tokio::time::timeout(connect, self.open(shard)).await {
+                Ok(opened) => opened.map_err(Failure::Connect)?,
+                Err(_) => return Err(Failure::ConnectTimeout),
+            },
+        };
+        let answer = fresh.send(Request::from_parts(head, body), &self.origin).await;
+        let answer = answer.map_err(|e| Failure::Broken(e.into()))?;
+        Ok(answer.map(|body| PooledBody::new(body, fresh, shard)))
+    }
+
+    /// Tries the kept connections; `None` if there is none that still lives.
+    async fn send_kept(
+        &self,
+        head: &request::Parts,
+        bytes: &Bytes,
+        shard: &Arc<Shard>,
+    ) -> Result<Option<Response<PooledBody>>, Failure> {
+        while let Some(mut kept) = shard.take() {
+            let request = Request::from_parts(head.clone(), bytes.clone().into());
+            match kept.send(request, &self.origin).await {
+                Ok(answer) => {
+                    return Ok(Some(answer.map(|body| PooledBody::new(body, kept, shard))));
+                }
+                // closed while it lay idle, before it gave a byte of an answer: not this request's fault
+                Err(e) if e.is_canceled() || e.is_incomplete_message() || e.is_closed() => {}
+                Err(e) if is_reset(&e) => {}
+                Err(e) => return Err(Failure::Broken(e.into())),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn open(&self, shard: &Arc<Shard>) -> Result<Connection, BoxError> {
+        let host = self.origin.host.trim_start_matches('[').trim_end_matches(']');
+        let tcp = TcpStream::connect((host, self.origin.port)).await?;
+        tcp.set_nodelay(true)?;
+        let Some(config) = &self.tls else { return one(tcp).await };
+        let name = ServerName::try_from(host.to_owned())?;
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => many(stream, shard).await,
+            _ => one(stream).await,
+        }
+    }
+}
+
+impl Connection {
+    async fn send(
+        &mut self,
+        request: Request<Body>,
+        origin: &Origin,
+    ) -> Result<Response<hyper::body::Incoming>, hyper::Error> {
+        match self {
+            Self::One(sender) => {
+                // an answer read to its end leaves the connection ready a moment later
+                sender.ready().await?;
+                sender.try_send_request(request).await.map_err(TrySendError::into_error)
+            }
+            Self::Many(sender) => {
+                sender.ready().await?;
+                let request = absolute(request, origin);
+                sender.try_send_request(request).await.map_err(TrySendError::into_error)
+            }
+        }
+    }
+}
+
+/// HTTP/2 carries scheme and authority in the URI, not in `host`.
+fn absolute(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
+    request.headers_mut().remove(http::header::HOST);
+    let scheme = if origin.is_tls { "https" } else { "http" };
+    let authority = match origin.port {
+        443 if origin.is_tls => origin.host.clone(),
+        port => format!("{}:{port}", origin.host),
+    };
+    let path = request.uri().path_and_query().cloned();
+    let whole = Uri::builder().scheme(scheme).authority(authority);
+    if let Some(path) = path
+        && let Ok(uri) = whole.path_and_query(path).build()
+    {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+fn is_reset(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return matches!(io.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+        }
+        source = cause.source();
+    }
+    false
+}
+
+async fn one<S>(stream: S) -> Result<Connection, BoxError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) =
+        http1::Builder::new().max_headers(256).handshake(TokioIo::new(stream)).await?;
+    // ends by itself when the sender is dropped or the upstream closes; who waits gets the error
+    tokio::spawn(connection);
+    Ok(Connection::One(sender))
+}
+
+async fn many<S>(stream: S, shard: &Arc<Shard>) -> Result<Connection, BoxError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .adaptive_window(true)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .handshake(TokioIo::new(stream))
+        .await?;
+    tokio::spawn(connection);
+    shard.share(&sender);
+    Ok(Connection::Many(sender))
+}

@@ -1,0 +1,122 @@
+//! Which headers cross the gateway, in either direction.
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// `request-id`, the API's own name for it.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// `x-should-retry`, which the SDKs obey before they look at the status.
+pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// `retry-after-ms`, which wins over `retry-after`.
+pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// `x-tidegate-target: <provider>/<model>`.
+pub const TARGET: HeaderName = HeaderName::from_static("x-tidegate-target");
+/// `x-tidegate-attempts`.
+pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
+
+/// Of a request, what belongs to this hop or to us. `accept-encoding` is ours: events are read.
+const NOT_UPSTREAM: [HeaderName; 16] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+    header::CONTENT_ENCODING,
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::COOKIE,
+];
+
+/// The caller's headers as any upstream may see them: no credential, nothing of this hop, nothing
+/// that speaks to the gateway itself. `anthropic-version` and `anthropic-beta` stay as they are.
+pub fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
+    remove_named_by_connection(&mut headers);
+    for name in &NOT_UPSTREAM {
+        headers.remove(name);
+    }
+    headers.remove("x-api-key");
+    remove_ours(&mut headers);
+    headers
+}
+
+/// Of an upstream's answer, what callers rely on.
+pub fn for_caller(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(upstream.len() + 4);
+    for (name, value) in upstream {
+        if passes_to_caller(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// Of an answer on a route that the gateway only forwards: everything but this hop's own.
+pub fn forwarded(mut headers: HeaderMap) -> HeaderMap {
+    remove_named_by_connection(&mut headers);
+    for name in [
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        header::TRAILER,
+        header::UPGRADE,
+        header::SET_COOKIE,
+        header::STRICT_TRANSPORT_SECURITY,
+    ] {
+        headers.remove(name);
+    }
+    headers
+}
+
+fn passes_to_caller(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "request-id" | "retry-after" | "retry-after-ms" | "x-should-retry" | "content-type"
+    ) || name.as_str().starts_with("anthropic-")
+}
+
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    let Some(value) = headers.get(header::CONNECTION) else { return };
+    let Ok(list) = value.to_str() else { return };
+    if list.eq_ignore_ascii_case("keep-alive") || list.eq_ignore_ascii_case("close") {
+        return;
+    }
+    let named: Vec<HeaderName> =
+        list.split(',').filter_map(|name| name.trim().parse().ok()).collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+fn remove_ours(headers: &mut HeaderMap) {
+    let ours: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("x-tidegate-")).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+/// A header value from text that is known to be printable; empty if it is not.
+pub fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// How long an answer asks to be left alone: `retry-after-ms`, else `retry-after` in seconds or as
+/// an HTTP date.
+pub fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
+    use std::time::{Duration, SystemTime};
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(millis) = text(RETRY_AFTER_MS).and_then(|text| text.trim().parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(millis / 1000.0).ok();
+    }
+    let text = text(header::RETRY_AFTER)?.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}

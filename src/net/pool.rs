@@ -1,0 +1,140 @@
+//! The connections to one upstream: kept per worker thread, HTTP/1.1 or 2, given back when read to the end.
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+
+use crate::error::BoxError;
+use crate::net::body::Body;
+
+/// Upstreams close idle connections after a minute or more; leave before they do.
+const MAX_IDLE: Duration = Duration::from_secs(50);
+/// Per worker; further ones are closed when their answer has been read.
+const MAX_KEPT: usize = 256;
+
+/// The idle connections of one upstream that one worker opened.
+#[derive(Default)]
+pub struct Shard {
+    idle: Mutex<Vec<Idle>>,
+    shared: Mutex<Option<http2::SendRequest<Body>>>,
+}
+
+struct Idle {
+    sender: http1::SendRequest<Body>,
+    since: Instant,
+}
+
+/// A connection that a request may be sent on.
+pub enum Connection {
+    /// Of HTTP/1.1, ours alone until the answer has been read.
+    One(http1::SendRequest<Body>),
+    /// Of HTTP/2, shared.
+    Many(http2::SendRequest<Body>),
+}
+
+impl Shard {
+    /// A connection that was used before and is not known to be closed.
+    pub fn take(&self) -> Option<Connection> {
+        if let Some(shared) = self.take_shared() {
+            return Some(shared);
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // the newest is the least likely to be closed, and lets the others age
+        while let Some(kept) = idle.pop() {
+            if kept.since.elapsed() > MAX_IDLE {
+                idle.clear();
+                return None;
+            }
+            if !kept.sender.is_closed() {
+                return Some(Connection::One(kept.sender));
+            }
+        }
+        None
+    }
+
+    /// The HTTP/2 connection, if there is one.
+    pub fn take_shared(&self) -> Option<Connection> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            Some(sender) if !sender.is_closed() => Some(Connection::Many(sender.clone())),
+            _ => {
+                *shared = None;
+                None
+            }
+        }
+    }
+
+    /// Offers a fresh HTTP/2 connection to the requests that follow.
+    pub fn share(&self, sender: &http2::SendRequest<Body>) {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+    }
+
+    fn give_back(&self, sender: http1::SendRequest<Body>) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_KEPT {
+            idle.push(Idle { sender, since: Instant::now() });
+        }
+    }
+}
+
+/// An answer's body. Read to the end, it gives its connection back; dropped before, it closes it,
+/// which is how an upstream learns that the caller is gone.
+pub struct PooledBody {
+    body: Incoming,
+    connection: Option<(http1::SendRequest<Body>, Weak<Shard>)>,
+}
+
+impl PooledBody {
+    /// Ties a body to the connection it comes on.
+    pub fn new(body: Incoming, connection: Connection, shard: &Arc<Shard>) -> Self {
+        let connection = match connection {
+            Connection::One(sender) => Some((sender, Arc::downgrade(shard))),
+            Connection::Many(_) => None,
+        };
+        let mut pooled = Self { body, connection };
+        if pooled.body.is_end_stream() {
+            pooled.release();
+        }
+        pooled
+    }
+
+    fn release(&mut self) {
+        if let Some((sender, shard)) = self.connection.take()
+            && let Some(shard) = shard.upgrade()
+        {
+            shard.give_back(sender);
+        }
+    }
+}
+
+impl http_body::Body for PooledBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.release();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

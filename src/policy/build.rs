@@ -1,0 +1,239 @@
+//! Builds a pipeline: finds policies and plugins, compiles them, puts them into their order.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::error::Problem;
+use crate::policy::pipeline::{Pipeline, ServedTool, Stage, When, Work};
+use crate::policy::plugin::Plugin;
+use crate::policy::plugin_host::PluginHost;
+use crate::policy::script::{Limits, Script, ScriptEngine};
+use crate::policy::script_api::With;
+use crate::policy::{Hooks, OnError, PluginsConfig, PoliciesConfig, StageConfig, WhenConfig};
+use crate::telemetry::metrics::Metrics;
+
+/// What a pipeline is built from.
+pub struct Plan<'a> {
+    /// Where the policies are.
+    pub policies: &'a PoliciesConfig,
+    /// Where the plugins are.
+    pub plugins: &'a PluginsConfig,
+    /// The order; if absent, every policy in name order, then every plugin that has hooks.
+    pub order: Option<&'a [StageConfig]>,
+    /// Runs the plugins.
+    pub host: &'a Arc<PluginHost>,
+    /// Where counts are kept.
+    pub metrics: &'a Metrics,
+}
+
+impl Plan<'_> {
+    /// Compiles everything. Fails with every problem, each with its file and line.
+    pub async fn build(&self) -> Result<Pipeline, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let scripts = self.scripts(&mut problems);
+        let plugins = self.plugins(&mut problems).await;
+        let stages = match self.order {
+            Some(order) => self.ordered(order, &scripts, &plugins, &mut problems),
+            None => self.all(&scripts, &plugins),
+        };
+        let tools = self.tools(&plugins, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let hooks = stages.iter().map(Stage::hooks).fold(Hooks::default(), Hooks::or);
+        Ok(Pipeline { stages, hooks, tools })
+    }
+
+    /// Everything in the folder itself, and what `pipeline:` names out of `library/`.
+    fn scripts(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Script> {
+        let dir = &self.policies.dir;
+        let mut files = sources(dir, "rhai");
+        for stage in self.order.unwrap_or_default() {
+            if let Some(name) = &stage.policy {
+                let shipped = dir.join("library").join(format!("{name}.rhai"));
+                if !files.contains_key(name) && shipped.is_file() {
+                    files.insert(name.clone(), shipped);
+                }
+            }
+        }
+        let mut scripts = BTreeMap::new();
+        if files.is_empty() {
+            return scripts;
+        }
+        let engine = ScriptEngine::new(Limits::default());
+        for (name, path) in files {
+            let source = match std::fs::read_to_string(&path) {
+                Ok(source) => source,
+                Err(e) => {
+                    problems.push(Problem::new(
+                        path.display().to_string(),
+                        format!("cannot be read: {e}"),
+                    ));
+                    continue;
+                }
+            };
+            match engine.compile(&path, &source) {
+                Ok(script) => {
+                    scripts.insert(name, script);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        scripts
+    }
+
+    async fn plugins(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Plugin> {
+        let mut plugins = BTreeMap::new();
+        for (name, path) in sources(&self.plugins.dir, "wasm") {
+            let config = self.plugins.config.get(&name).cloned().unwrap_or(Value::Null);
+            match self.host.load(&path, config).await {
+                Ok(plugin) => {
+                    plugins.insert(name, plugin);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        for name in self.plugins.config.keys().filter(|name| !plugins.contains_key(*name)) {
+            if problems.is_empty() {
+                let dir = self.plugins.dir.display();
+                let message = format!("there is no plugin `{name}.wasm` in `{dir}`");
+                problems.push(Problem::new(format!("plugins.config.{name}"), message));
+            }
+        }
+        plugins
+    }
+
+    fn all(
+        &self,
+        scripts: &BTreeMap<String, Script>,
+        plugins: &BTreeMap<String, Plugin>,
+    ) -> Vec<Stage> {
+        let none = Map::new();
+        let scripts = scripts.iter().map(|(name, script)| {
+            self.stage(name, Work::Script(script.clone(), With::new(&none)), &StageRules::default())
+        });
+        let plugins = plugins.iter().filter(|(_, plugin)| plugin.hooks() != Hooks::default());
+        let plugins = plugins.map(|(name, plugin)| {
+            self.stage(name, Work::Plugin(plugin.clone(), Arc::default()), &StageRules::default())
+        });
+        scripts.chain(plugins).collect()
+    }
+
+    fn ordered(
+        &self,
+        order: &[StageConfig],
+        scripts: &BTreeMap<String, Script>,
+        plugins: &BTreeMap<String, Plugin>,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Stage> {
+        // a file that does not compile is a problem already; that its name is missing is none
+        let is_complete = problems.is_empty();
+        let mut stages = Vec::new();
+        for (n, config) in order.iter().enumerate() {
+            let rules = StageRules { when: config.when.clone(), on_error: config.on_error };
+            let found = match (&config.policy, &config.plugin) {
+                (Some(name), _) => scripts
+                    .get(name)
+                    .map(|script| (name, Work::Script(script.clone(), With::new(&config.with))))
+                    .ok_or_else(|| missing(n, "policy", name, &self.policies.dir, "rhai")),
+                (None, Some(name)) => plugins
+                    .get(name)
+                    .map(|plugin| {
+                        (name, Work::Plugin(plugin.clone(), Arc::new(config.with.clone())))
+                    })
+                    .ok_or_else(|| missing(n, "plugin", name, &self.plugins.dir, "wasm")),
+                (None, None) => {
+                    Err(Problem::new(format!("pipeline[{n}]"), "needs `policy` or `plugin`"))
+                }
+            };
+            match found {
+                Ok((name, work)) => stages.push(self.stage(name, work, &rules)),
+                Err(problem) if is_complete => problems.push(problem),
+                Err(_) => {}
+            }
+        }
+        stages
+    }
+
+    fn stage(&self, name: &str, work: Work, rules: &StageRules) -> Stage {
+        Stage {
+            name: name.to_owned(),
+            work,
+            when: When::new(&rules.when),
+            on_error: rules.on_error,
+            on_request: self.metrics.stage(name, "on_request"),
+        }
+    }
+
+    fn tools(
+        &self,
+        plugins: &BTreeMap<String, Plugin>,
+        problems: &mut Vec<Problem>,
+    ) -> BTreeMap<String, ServedTool> {
+        let mut tools: BTreeMap<String, ServedTool> = BTreeMap::new();
+        for (file, plugin) in plugins {
+            for manifest in &plugin.manifest().tools {
+                let tool = ServedTool {
+                    plugin: plugin.clone(),
+                    manifest: manifest.clone(),
+                    metrics: self.metrics.tool(&format!("gateway:{}", manifest.name)),
+                };
+                if let Some(other) = tools.insert(manifest.name.clone(), tool) {
+                    problems.push(Problem::new(
+                        self.plugins.dir.join(format!("{file}.wasm")).display().to_string(),
+                        format!(
+                            "its tool `{}` is also one of the plugin `{}`: remove one of the two",
+                            manifest.name,
+                            other.plugin.manifest().name
+                        ),
+                    ));
+                }
+            }
+        }
+        tools
+    }
+}
+
+#[derive(Default)]
+struct StageRules {
+    when: WhenConfig,
+    on_error: OnError,
+}
+
+impl Hooks {
+    fn or(self, other: Self) -> Self {
+        Self {
+            request: self.request || other.request,
+            upstream_request: self.upstream_request || other.upstream_request,
+            event: self.event || other.event,
+            tool: self.tool || other.tool,
+            response: self.response || other.response,
+            error: self.error || other.error,
+        }
+    }
+}
+
+/// The files with an extension directly in a folder, by their name without it. Hidden files are an
+/// editor's; a folder that is not there holds none.
+pub fn sources(dir: &Path, extension: &str) -> BTreeMap<String, PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let files = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file() && path.extension().is_some_and(|found| found == extension));
+    files
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path)))
+        .filter(|(name, _)| !name.starts_with('.'))
+        .collect()
+}
+
+fn missing(n: usize, kind: &str, name: &str, dir: &Path, extension: &str) -> Problem {
+    let known: Vec<String> =
+        sources(dir, extension).into_keys().map(|name| format!("`{name}`")).collect();
+    let known = match known.is_empty() {
+        true => format!("`{}` has none", dir.display()),
+        false => format!("there are {}", known.join(", ")),
+    };
+    Problem::new(format!("pipeline[{n}].{kind}"), format!("no {kind} is named `{name}`: {known}"))
+}

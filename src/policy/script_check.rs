@@ -1,0 +1,149 @@
+//! What is checked about a script before it ever runs: its hooks, and what stands beside them.
+use rhai::{AST, ASTFlags, Engine, Position, Scope, Stmt};
+
+use crate::error::Problem;
+use crate::policy::Hooks;
+use crate::policy::script_error::{self as errors, Source};
+use crate::policy::script_json as json;
+
+/// The hooks there are, with their parameters.
+const HOOKS: &[(&str, &[&str])] = &[
+    ("on_request", &["request", "ctx"]),
+    ("on_upstream_request", &["request", "target", "ctx"]),
+    ("on_event", &["event", "ctx"]),
+    ("on_tool_call", &["call", "ctx"]),
+    ("on_tool_result", &["result", "ctx"]),
+    ("on_response", &["message", "ctx"]),
+    ("on_error", &["error", "ctx"]),
+];
+/// Those that the gateway calls: a policy must not wait in vain for the others.
+const CALLED: &[&str] = &["on_request"];
+
+/// The constants beside the functions. Nothing else may stand there, since nothing else would run.
+pub(super) fn constants(parser: &Engine, source: &Source) -> Result<Scope<'static>, Vec<Problem>> {
+    let ast =
+        parser.compile(source.text()).map_err(|error| vec![errors::unparsable(&error, source)])?;
+    let mut scope = Scope::new();
+    let mut problems = Vec::new();
+    for statement in ast.statements() {
+        match constant(statement) {
+            Constant::Known(name, value) => {
+                scope.push_constant_dynamic(name, value);
+            }
+            Constant::Nothing => {}
+            Constant::NotPlain => problems.push(source.problem(
+                statement.position(),
+                "a constant must be a number, a text or a boolean; for anything else write a function",
+            )),
+            Constant::None => problems.push(source.problem(
+                statement.position(),
+                "only `fn` and `const` may stand outside of a function",
+            )),
+        }
+    }
+    if problems.is_empty() { Ok(scope) } else { Err(problems) }
+}
+
+enum Constant {
+    Known(String, rhai::Dynamic),
+    /// Computed, or an array or map: functions would not see it.
+    NotPlain,
+    /// Another statement.
+    None,
+    /// A statement that the parser has emptied.
+    Nothing,
+}
+
+fn constant(statement: &Stmt) -> Constant {
+    match statement {
+        Stmt::Noop(_) => Constant::Nothing,
+        Stmt::Var(definition, flags, _) if flags.intersects(ASTFlags::CONSTANT) => {
+            let (name, value, _) = &**definition;
+            match value.get_literal_value(None) {
+                Some(value) if json::is_scalar(&value) => {
+                    Constant::Known(name.name.to_string(), value)
+                }
+                _ => Constant::NotPlain,
+            }
+        }
+        _ => Constant::None,
+    }
+}
+
+/// The hooks that a script defines: known ones, with the right parameters, at least one.
+pub(super) fn hooks(ast: &AST, source: &Source) -> Result<Hooks, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut hooks = Hooks::default();
+    for function in ast.iter_functions() {
+        if let Some(message) = wrong_with(function.name, function.params.len()) {
+            problems.push(source.problem(position(source.text(), function.name), &message));
+        }
+        hooks.request |= function.name == "on_request";
+    }
+    if problems.is_empty() && hooks == Hooks::default() {
+        let message = "it defines no hook: write `fn on_request(request, ctx) { … }`";
+        problems.push(source.problem(Position::NONE, message));
+    }
+    problems.sort_by(|a, b| a.path.cmp(&b.path));
+    if problems.is_empty() { Ok(hooks) } else { Err(problems) }
+}
+
+fn wrong_with(name: &str, parameters: usize) -> Option<String> {
+    if let Some((_, wanted)) = HOOKS.iter().find(|(hook, _)| *hook == name) {
+        if wanted.len() != parameters {
+            let wanted_list = wanted.join(", ");
+            return Some(format!(
+                "`{name}` takes {} parameters, `{name}({wanted_list})`, not {parameters}",
+                wanted.len()
+            ));
+        }
+        return (!CALLED.contains(&name))
+            .then(|| format!("`{name}` is not called by this version, only {}", listed(CALLED)));
+    }
+    let (nearest, distance) = nearest(name)?;
+    // a helper may have any name but one that looks like a hook's
+    let looks_like_one = name.starts_with("on_") || distance <= 2;
+    looks_like_one.then(|| format!("no hook is named `{name}`; the nearest is `{nearest}`"))
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn nearest(name: &str) -> Option<(&'static str, usize)> {
+    HOOKS.iter().map(|(hook, _)| (*hook, distance(name, hook))).min_by_key(|(_, far)| *far)
+}
+
+/// How many letters must be changed, added or removed (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (n, a) in one.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = n + 1;
+        for (m, b) in other.chars().enumerate() {
+            let change = corner + usize::from(a != b);
+            corner = row[m + 1];
+            row[m + 1] = change.min(corner + 1).min(row[m] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Rhai counts no further.
+fn clamp(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+/// Where a function's name stands; the syntax tree does not keep it.
+fn position(text: &str, name: &str) -> Position {
+    for (n, line) in text.lines().enumerate() {
+        for (at, _) in line.match_indices(name) {
+            let is_definition = line[..at].trim_end().ends_with("fn");
+            if is_definition && !line.trim_start().starts_with("//") {
+                let column = line[..at].chars().count() + 1;
+                return Position::new(clamp(n + 1), clamp(column));
+            }
+        }
+    }
+    Position::NONE
+}

@@ -1,0 +1,182 @@
+//! What is said about a script that does not compile, or broke: file, line, column, what and why.
+use std::path::Path;
+use std::sync::Arc;
+
+use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
+
+use crate::error::{Error, ErrorKind, Problem};
+use crate::policy::script::Limits;
+use crate::policy::script_run::Stop;
+
+/// More of a message is cut: a script may throw whatever it likes.
+const MAX_MESSAGE: usize = 300;
+/// More of a line of source is cut.
+const MAX_LINE: usize = 120;
+
+/// A policy's file.
+pub(super) struct Source {
+    name: Arc<str>,
+    path: String,
+    text: String,
+}
+
+impl Source {
+    pub(super) fn new(path: &Path, text: &str) -> Self {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Self { name: name.into(), path: path.display().to_string(), text: text.to_owned() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// A problem at a position, with the offending line.
+    pub(super) fn problem(&self, at: Position, message: &str) -> Problem {
+        let message = match self.line(at) {
+            Some(line) => format!("{message} in `{}`", cut(line.trim(), MAX_LINE)),
+            None => message.to_owned(),
+        };
+        Problem::new(self.place(at), message)
+    }
+
+    /// `policies/cap.rhai:3:7`, as far as it is known.
+    fn place(&self, at: Position) -> String {
+        match (at.line(), at.position()) {
+            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.path),
+            (Some(line), None) => format!("{}:{line}", self.path),
+            _ => self.path.clone(),
+        }
+    }
+
+    fn line(&self, at: Position) -> Option<&str> {
+        self.text.lines().nth(at.line()?.checked_sub(1)?)
+    }
+
+    /// The offending line with a caret below the place, for the log.
+    fn excerpt(&self, at: Position) -> Option<String> {
+        let line = cut(self.line(at)?, MAX_LINE);
+        let column = at.position()?.saturating_sub(1);
+        let blank: String =
+            line.chars().take(column).map(|c| if c == '\t' { c } else { ' ' }).collect();
+        Some(format!("{line}\n{blank}^"))
+    }
+}
+
+/// A script that does not parse.
+pub(super) fn unparsable(error: &ParseError, source: &Source) -> Problem {
+    let message = match error.err_type() {
+        ParseErrorType::Reserved(word) if word == "import" || word == "export" => {
+            format!("`{word}` is not there for policies: a policy is one file")
+        }
+        ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) if word == "eval" => {
+            "`eval` is not there for policies".to_owned()
+        }
+        ParseErrorType::Reserved(word) => format!("`{word}` is not there for policies"),
+        ParseErrorType::VariableUndefined(name) => format!("no variable is named `{name}`"),
+        other => lower(&other.to_string()),
+    };
+    source.problem(error.position(), &cut(&message, MAX_MESSAGE))
+}
+
+/// A script that broke while it ran. The caller is told where and what; the line itself, which may
+/// hold what only operators should see, goes to the log.
+pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) -> Error {
+    let cause = Cause::of(error);
+    let mut message = format!("policy \"{}\" failed at {}: ", source.name, source.place(cause.at));
+    message.push_str(&cut(&reason(cause.error, limits), MAX_MESSAGE));
+    for (function, at) in &cause.calls {
+        if let Some(line) = at.line() {
+            message.push_str(&format!(", in `{function}`, called at line {line}"));
+        }
+    }
+    let error = Error::new(ErrorKind::Api, message);
+    match source.excerpt(cause.at) {
+        Some(excerpt) => error.with_source(excerpt),
+        None => error,
+    }
+}
+
+/// The innermost error, where it is, and the calls that led to it.
+struct Cause<'a> {
+    error: &'a EvalAltResult,
+    at: Position,
+    calls: Vec<(&'a str, Position)>,
+}
+
+impl<'a> Cause<'a> {
+    /// More calls than this tell nothing new.
+    const MAX_CALLS: usize = 3;
+
+    fn of(error: &'a EvalAltResult) -> Self {
+        let mut cause = Self { error, at: error.position(), calls: Vec::new() };
+        while let EvalAltResult::ErrorInFunctionCall(name, _, inner, at) = cause.error {
+            cause.calls.push((name, *at));
+            cause.error = inner;
+            // errors of limits have no place of their own: the call's is the nearest
+            if !inner.position().is_none() {
+                cause.at = inner.position();
+            }
+        }
+        cause.calls.reverse();
+        cause.calls.truncate(Self::MAX_CALLS);
+        cause
+    }
+}
+
+fn reason(error: &EvalAltResult, limits: &Limits) -> String {
+    match error {
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            format!("it took more than {} operations", limits.operations)
+        }
+        EvalAltResult::ErrorStackOverflow(_) => {
+            format!("its functions call each other deeper than {} levels", limits.call_depth)
+        }
+        EvalAltResult::ErrorDataTooLarge(kind, _) => format!(
+            "{} (limits: {} bytes a string, {} elements an array, {} entries a map)",
+            lower(kind) + " is over its limit",
+            limits.string_bytes,
+            limits.array_items,
+            limits.map_entries
+        ),
+        EvalAltResult::ErrorTerminated(token, _)
+            if matches!(token.clone().try_cast(), Some(Stop::Time)) =>
+        {
+            format!("it ran longer than {} ms", limits.time.as_millis())
+        }
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            format!("there is no function `{signature}`")
+        }
+        EvalAltResult::ErrorVariableNotFound(name, _) => format!("no variable is named `{name}`"),
+        EvalAltResult::ErrorRuntime(thrown, _) if thrown.is_unit() => "it threw".to_owned(),
+        EvalAltResult::ErrorRuntime(thrown, _) => thrown.to_string(),
+        other => lower(without_place(&other.to_string())),
+    }
+}
+
+/// Rhai puts the position at the end of its messages; ours stands in front.
+fn without_place(message: &str) -> &str {
+    message.rsplit_once(" (line ").map_or(message, |(text, _)| text)
+}
+
+fn lower(message: &str) -> String {
+    let mut chars = message.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,172 @@
+//! JSON text to Rhai values and back.
+use rhai::{Dynamic, Map};
+use serde::ser::{Error as _, SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::error::{Error, Result};
+use crate::policy::script_value::{Answer, place_of};
+use crate::wire::Kind;
+
+/// Deeper values are refused when they are written: no request comes near it.
+const MAX_DEPTH: usize = 64;
+
+/// A scalar of this kind as a script sees it: whole numbers that fit as integers, others as floats.
+///
+/// Fails with a 400 if a string has an escape that is no character.
+pub(super) fn scalar(kind: Kind, text: &[u8]) -> Result<Dynamic> {
+    Ok(match kind {
+        Kind::Bool => Dynamic::from(text.starts_with(b"t")),
+        Kind::Number => match serde_json::from_slice::<i64>(text) {
+            Ok(whole) => Dynamic::from(whole),
+            Err(_) => Dynamic::from(serde_json::from_slice::<f64>(text).unwrap_or(f64::INFINITY)),
+        },
+        Kind::String => match serde_json::from_slice::<&str>(text) {
+            Ok(plain) => plain.into(),
+            Err(_) => serde_json::from_slice::<String>(text)
+                .map_err(|_| {
+                    Error::invalid("a string has an escape that is no character (a lone surrogate)")
+                })?
+                .into(),
+        },
+        Kind::Null | Kind::Array | Kind::Object => Dynamic::UNIT,
+    })
+}
+
+/// The JSON text of a value; a place gives the text that stands there.
+pub(super) fn text(value: &Dynamic) -> Answer<Vec<u8>> {
+    serde_json::to_vec(&Json { value, depth: 0 }).map_err(|e| e.to_string().into())
+}
+
+/// A value as a tree of its own.
+pub(super) fn tree(value: &Dynamic) -> Answer<Value> {
+    serde_json::from_slice(&text(value)?).map_err(|e| e.to_string().into())
+}
+
+/// A tree as a value that has nothing to do with any document.
+pub(super) fn dynamic(value: &Value) -> Dynamic {
+    match value {
+        Value::Null => Dynamic::UNIT,
+        Value::Bool(flag) => Dynamic::from(*flag),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Dynamic::from(whole),
+            None => Dynamic::from(number.as_f64().unwrap_or(f64::INFINITY)),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => Dynamic::from_array(items.iter().map(dynamic).collect()),
+        Value::Object(members) => Dynamic::from_map(map(members)),
+    }
+}
+
+/// `parse_json`: a text, which may be a caller's, as a value. Rhai's own takes twenty times as long.
+pub(super) fn parse(text: &str) -> Answer {
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(dynamic(&value)),
+        // the error names a place in the text, never what stands there
+        Err(error) => Err(format!("the text is no JSON: {error}").into()),
+    }
+}
+
+/// The members of an object as a Rhai map.
+pub(super) fn map(members: &serde_json::Map<String, Value>) -> Map {
+    members.iter().map(|(key, value)| (key.as_str().into(), dynamic(value))).collect()
+}
+
+/// A value that no later edit of the document changes.
+pub(super) fn detach(value: Dynamic) -> Answer {
+    let holds_places = value.is_array() || value.is_map() || place_of(&value).is_some();
+    if holds_places { Ok(dynamic(&tree(&value)?)) } else { Ok(value) }
+}
+
+/// Neither array nor map nor place.
+pub(super) fn is_scalar(value: &Dynamic) -> bool {
+    value.is_unit() || value.is_bool() || value.is_int() || value.is_float() || value.is_string()
+}
+
+/// The same scalar of the same type.
+pub(super) fn is_same_scalar(one: &Dynamic, other: &Dynamic) -> bool {
+    if let (Ok(one), Ok(other)) = (one.as_immutable_string_ref(), other.as_immutable_string_ref()) {
+        return *one == *other;
+    }
+    (one.is_unit() && other.is_unit())
+        || matches!((one.as_bool(), other.as_bool()), (Ok(a), Ok(b)) if a == b)
+        || matches!((one.as_int(), other.as_int()), (Ok(a), Ok(b)) if a == b)
+        || matches!((one.as_float(), other.as_float()), (Ok(a), Ok(b)) if a.total_cmp(&b).is_eq())
+}
+
+/// The same JSON value, order of keys aside.
+pub(super) fn is_same(one: &Dynamic, other: &Dynamic) -> Answer<bool> {
+    match (is_scalar(one), is_scalar(other)) {
+        (true, true) => Ok(is_same_scalar(one, other)),
+        (false, false) => Ok(tree(one)? == tree(other)?),
+        _ => Ok(false),
+    }
+}
+
+struct Json<'a> {
+    value: &'a Dynamic,
+    depth: usize,
+}
+
+impl Json<'_> {
+    fn below<'a>(&self, value: &'a Dynamic) -> Json<'a> {
+        Json { value, depth: self.depth + 1 }
+    }
+
+    fn container<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.depth == MAX_DEPTH {
+            return Err(S::Error::custom(format!("a value is nested deeper than {MAX_DEPTH}")));
+        }
+        if let Ok(items) = self.value.as_array_ref() {
+            let mut sequence = serializer.serialize_seq(Some(items.len()))?;
+            for item in items.iter() {
+                sequence.serialize_element(&self.below(item))?;
+            }
+            return sequence.end();
+        }
+        if let Ok(members) = self.value.as_map_ref() {
+            let mut object = serializer.serialize_map(Some(members.len()))?;
+            for (key, value) in members.iter() {
+                object.serialize_entry(key.as_str(), &self.below(value))?;
+            }
+            return object.end();
+        }
+        let Some(place) = place_of(self.value) else {
+            let name = self.value.type_name();
+            let name = name.rsplit("::").next().unwrap_or(name);
+            return Err(S::Error::custom(format!("a value of type `{name}` is no JSON")));
+        };
+        let text = place.text().map_err(S::Error::custom)?;
+        let raw: &RawValue = serde_json::from_slice(&text).map_err(S::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = self.value;
+        if let Ok(text) = value.as_immutable_string_ref() {
+            return serializer.serialize_str(&text);
+        }
+        if let Ok(whole) = value.as_int() {
+            return serializer.serialize_i64(whole);
+        }
+        if let Ok(flag) = value.as_bool() {
+            return serializer.serialize_bool(flag);
+        }
+        if let Ok(number) = value.as_float() {
+            return match number.is_finite() {
+                true => serializer.serialize_f64(number),
+                false => Err(S::Error::custom(format!("{number} is no JSON number"))),
+            };
+        }
+        if let Ok(letter) = value.as_char() {
+            return serializer.serialize_char(letter);
+        }
+        match value.is_unit() {
+            true => serializer.serialize_unit(),
+            false => self.container(serializer),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The body of an upstream's answer as events: cut, timed, and never ended cleanly if it broke.
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use http_body::Body;
+use tokio::time::{Instant, Sleep};
+
+use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::providers::Timeouts;
+use crate::wire::sse::Cutter;
+use crate::wire::{Event, EventKind};
+
+/// Events out of a body of SSE. Ends with an error unless `message_stop` or `error` has passed.
+pub struct Frames<B> {
+    body: B,
+    cutter: Cutter,
+    timeouts: Timeouts,
+    started: Instant,
+    last: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// More must come.
+    Open,
+    /// The last event has passed; only the end of the body is missing.
+    Complete,
+    /// Nothing more is read.
+    Ended,
+}
+
+impl<B> Frames<B>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+{
+    /// Reads a body.
+    pub fn new(body: B, timeouts: Timeouts) -> Self {
+        let now = Instant::now();
+        Self {
+            body,
+            cutter: Cutter::default(),
+            timeouts,
+            started: now,
+            last: now,
+            timer: None,
+            state: State::Open,
+        }
+    }
+
+    fn event(&mut self, frame: Bytes) -> Event {
+        let event = Event::from_frame(frame);
+        if matches!(event.kind, EventKind::MessageStop | EventKind::Error) {
+            self.state = State::Complete;
+        }
+        event
+    }
+
+    /// The body is over: fine between frames behind the last event, otherwise a break.
+    fn end(&mut self, cause: Option<BoxError>) -> Option<Result<Event>> {
+        let was = std::mem::replace(&mut self.state, State::Ended);
+        if was != State::Open {
+            return None;
+        }
+        let rest = std::mem::take(&mut self.cutter).finish();
+        // some servers leave out the last blank line
+        if cause.is_none()
+            && let Some(event) = completed(&rest)
+        {
+            self.state = State::Complete;
+            return Some(Ok(event));
+        }
+        let error = Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off");
+        Some(Err(match cause {
+            Some(cause) => error.with_source(cause),
+            None => error,
+        }))
+    }
+
+    /// Waits for bytes; ready only when they took too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        loop {
+            let deadline = (self.last + self.timeouts.idle).min(self.started + self.timeouts.total);
+            let timer =
+                self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // events came since the timer was set: it is set anew only when it rings
+            if deadline > Instant::now() {
+                timer.as_mut().reset(deadline);
+                continue;
+            }
+            let message = "the upstream's stream fell silent or took too long in all";
+            return Poll::Ready(Error::new(ErrorKind::Timeout, message));
+        }
+    }
+}
+
+impl<B> Stream for Frames<B>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+{
+    type Item = Result<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
+        let this = &mut *self;
+        while this.state != State::Ended {
+            match this.cutter.next_frame() {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(this.event(frame)))),
+                Ok(None) => {}
+                Err(e) => {
+                    this.state = State::Ended;
+                    return Poll::Ready(Some(Err(e)));
+                }
+            }
+            match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.last = Instant::now();
+                    if let Ok(data) = frame.into_data() {
+                        this.cutter.push(data);
+                    }
+                }
+                Poll::Ready(Some(Err(e))) => return Poll::Ready(this.end(Some(e))),
+                Poll::Ready(None) => return Poll::Ready(this.end(None)),
+                Poll::Pending => {
+                    return this.poll_late(cx).map(|error| {
+                        let was = std::mem::replace(&mut this.state, State::Ended);
+                        (was == State::Open).then_some(Err(error))
+                    });
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// The event of a last frame that lacks its blank line, if its data is whole.
+fn completed(rest: &Bytes) -> Option<Event> {
+    let mut frame = BytesMut::from(&rest[..]);
+    frame.extend_from_slice(if rest.ends_with(b"\n") { b"\n" } else { b"\n\n" });
+    let event = Event::from_frame(frame.freeze());
+    let is_last = matches!(event.kind, EventKind::MessageStop | EventKind::Error);
+    let is_whole = serde_json::from_slice::<serde::de::IgnoredAny>(&event.data()).is_ok();
+    (is_last && is_whole).then_some(event)
+}

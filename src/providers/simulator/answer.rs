@@ -1,0 +1,248 @@
+//! The answer to a request, whole: its blocks, why it stops, what it costs.
+use serde_json::{Value, json};
+
+use crate::providers::simulator::ask::{Ask, ToolResult};
+use crate::providers::simulator::directives::{Odd, Stop, Thinking};
+use crate::providers::simulator::input::Inputs;
+use crate::providers::simulator::seed::Seed;
+use crate::providers::simulator::tokens;
+
+/// A message that is about to be sent.
+pub struct Answer {
+    /// In order.
+    pub blocks: Vec<Block>,
+    /// `stop_reason`
+    pub stop_reason: String,
+    /// `stop_sequence`
+    pub stop_sequence: Option<String>,
+    /// `stop_details`
+    pub stop_details: Value,
+    /// All that was written, thinking included.
+    pub output_tokens: u64,
+    /// The part of it that was thinking.
+    pub thinking_tokens: u64,
+    /// Unknown things to mix in.
+    pub odd: Vec<Odd>,
+}
+
+/// A content block.
+pub enum Block {
+    /// `text`
+    Text(String),
+    /// `thinking`
+    Thinking {
+        /// What it shows.
+        text: String,
+        /// Belongs to exactly this text.
+        signature: String,
+    },
+    /// `redacted_thinking`
+    Redacted(String),
+    /// `tool_use`
+    ToolUse {
+        /// `toolu_sim_…`
+        id: String,
+        /// The tool.
+        name: String,
+        /// JSON text, as a directive gave it.
+        input: String,
+    },
+    /// A type that no client knows.
+    Unknown,
+}
+
+/// Longer texts are quoted up to here, in characters.
+const MAX_QUOTE: usize = 4_000;
+
+impl Answer {
+    /// Decides on everything; what comes later only writes it down.
+    pub fn to(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Self {
+        let mut answer = Self {
+            blocks: thoughts(ask, thinking, seed),
+            stop_reason: if ask.calls.is_empty() { "end_turn" } else { "tool_use" }.to_owned(),
+            stop_sequence: None,
+            stop_details: Value::Null,
+            output_tokens: 0,
+            thinking_tokens: 0,
+            odd: ask.step.odd.clone(),
+        };
+        let text = text(ask);
+        if !text.is_empty() {
+            answer.blocks.push(Block::Text(text));
+        }
+        if answer.odd.contains(&Odd::Block) {
+            answer.blocks.push(Block::Unknown);
+        }
+        answer.blocks.extend(ask.calls.iter().enumerate().map(|(n, call)| Block::ToolUse {
+            id: seed.id("toolu", n + 1),
+            name: call.name.to_owned(),
+            input: call.input.clone(),
+        }));
+        answer.stop(ask.step.stop.as_ref());
+        answer.cut_at_stop_sequence(&ask.stop_sequences);
+        answer.cut_at_limit(ask.max_tokens);
+        answer
+    }
+
+    fn stop(&mut self, stop: Option<&Stop>) {
+        match stop {
+            None => {}
+            Some(Stop::Reason(reason)) => self.stop_reason.clone_from(reason),
+            Some(Stop::Refusal(category)) => {
+                self.stop_reason = "refusal".to_owned();
+                self.stop_details = json!({
+                    "type": "refusal",
+                    "category": category,
+                    "explanation": "the simulator was told to refuse",
+                });
+            }
+        }
+    }
+
+    fn cut_at_stop_sequence(&mut self, sequences: &[&str]) {
+        let found = self.blocks.iter().enumerate().find_map(|(at, block)| {
+            let Block::Text(text) = block else { return None };
+            let hits = sequences.iter().filter(|sequence| !sequence.is_empty());
+            let (end, sequence) =
+                hits.filter_map(|sequence| Some((text.find(sequence)?, *sequence))).min()?;
+            Some((at, end, sequence.to_owned()))
+        });
+        let Some((at, end, sequence)) = found else { return };
+        self.blocks.truncate(at + 1);
+        if end == 0 {
+            self.blocks.pop();
+        } else if let Some(Block::Text(text)) = self.blocks.last_mut() {
+            text.truncate(end);
+        }
+        self.stop_reason = "stop_sequence".to_owned();
+        self.stop_sequence = Some(sequence);
+    }
+
+    /// Counts the tokens, and ends where `max_tokens` does. A call that does not fit is left out
+    /// whole: half of an input is no JSON.
+    fn cut_at_limit(&mut self, max_tokens: u64) {
+        let mut left = max_tokens;
+        let mut kept = Vec::with_capacity(self.blocks.len());
+        let mut is_cut = max_tokens == 0;
+        for block in std::mem::take(&mut self.blocks) {
+            let cost = block.tokens();
+            let fitting = if cost <= left { Some(block) } else { block.shortened(left) };
+            is_cut |= cost > left;
+            if let Some(block) = fitting {
+                left -= cost.min(left);
+                kept.push(block);
+            }
+            if is_cut {
+                break;
+            }
+        }
+        self.blocks = kept;
+        let thoughts = self.blocks.iter().filter(|block| block.is_thought());
+        self.thinking_tokens = thoughts.map(Block::tokens).sum();
+        self.output_tokens = max_tokens - left;
+        if is_cut {
+            self.stop_reason = "max_tokens".to_owned();
+            self.stop_sequence = None;
+        }
+    }
+}
+
+impl Block {
+    fn tokens(&self) -> u64 {
+        let characters = match self {
+            Self::Text(text) => text.chars().count(),
+            // what was thought costs the same whether it is shown or not
+            Self::Thinking { text, .. } => text.chars().count().max(80),
+            Self::Redacted(_) => 80,
+            Self::ToolUse { name, input, .. } => name.len() + input.chars().count() + 16,
+            Self::Unknown => 4,
+        };
+        tokens::of_characters(characters).max(1)
+    }
+
+    fn is_thought(&self) -> bool {
+        matches!(self, Self::Thinking { .. } | Self::Redacted(_))
+    }
+
+    fn shortened(self, tokens: u64) -> Option<Self> {
+        let Self::Text(text) = self else { return None };
+        match tokens {
+            0 => None,
+            _ => Some(Self::Text(text.chars().take(tokens as usize * 4).collect())),
+        }
+    }
+}
+
+/// Thinking is asked for by a directive, or by the request where it is not left to the model.
+fn thoughts(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Vec<Block> {
+    let is_on = thinking["type"] == "enabled";
+    let asked = match ask.step.thinking.as_slice() {
+        [] if is_on => &[Thinking::Open],
+        asked => asked,
+    };
+    let block = |kind: &Thinking| match kind {
+        Thinking::Redacted => Block::Redacted(seed.sign("redacted")),
+        Thinking::Open => {
+            let text = match thinking["display"].as_str() {
+                Some("omitted") => String::new(),
+                _ => thought(ask),
+            };
+            Block::Thinking { signature: seed.sign(&text), text }
+        }
+    };
+    asked.iter().map(block).collect()
+}
+
+fn thought(ask: &Ask<'_>) -> String {
+    let about = quote(&ask.text, 120);
+    match (ask.calls.first(), ask.results.as_slice()) {
+        (Some(call), _) => format!("The user wrote: {about} The tool {} can help.", call.name),
+        (None, []) => format!("The user wrote: {about} I can repeat that."),
+        (None, results) => format!("The user wrote: {about} I have {} results.", results.len()),
+    }
+}
+
+fn text(ask: &Ask<'_>) -> String {
+    if let Some(say) = &ask.step.say {
+        return say.clone();
+    }
+    if let Some(Stop::Refusal(_)) = ask.step.stop {
+        return "I will not help with this.".to_owned();
+    }
+    if !ask.calls.is_empty() {
+        return if ask.is_forced { String::new() } else { announcement(ask) };
+    }
+    if let Some(schema) = ask.format {
+        return Inputs { asked: &ask.text }.of(schema).to_string();
+    }
+    if !ask.results.is_empty() {
+        let lines: Vec<String> = ask.results.iter().map(report).collect();
+        return lines.join("\n");
+    }
+    match ask.text.as_str() {
+        "" => "Your message has no text that I could repeat.".to_owned(),
+        text => format!("You said: {}", quote(text, MAX_QUOTE)),
+    }
+}
+
+fn announcement(ask: &Ask<'_>) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for call in &ask.calls {
+        if !names.contains(&call.name) {
+            names.push(call.name);
+        }
+    }
+    format!("I will use {}.", names.join(" and "))
+}
+
+fn report(result: &ToolResult<'_>) -> String {
+    let verb = if result.is_error { "failed" } else { "answered" };
+    format!("{} {verb}: {}", result.name, quote(&result.text, MAX_QUOTE))
+}
+
+fn quote(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

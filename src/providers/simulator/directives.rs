@@ -1,0 +1,296 @@
+//! The directives that a user writes into a message, `[sim: …]`, read into a script of steps.
+//!
+//! `docs/simulator.md` is their reference; a test runs every line of it.
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::providers::simulator::faults::{self, Fault, split_word};
+use crate::wire::duration;
+
+/// What the directives of one message ask for.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// The text without the directives.
+    pub text: String,
+    /// How the frames of a stream are written.
+    pub framing: Framing,
+    /// Between two events of a stream.
+    pub pace: Option<Duration>,
+    /// In order, for the rounds of a tool loop.
+    steps: Vec<Step>,
+}
+
+/// How the frames of a stream are written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Framing {
+    /// Blanks before the closing brace, as the real API has them.
+    pub is_padded: bool,
+    /// Lines end with CR LF.
+    pub is_crlf: bool,
+}
+
+/// One answer.
+#[derive(Debug, Clone, Default)]
+pub struct Step {
+    /// For so many rounds; one if absent.
+    turns: Option<usize>,
+    /// Tools to call, in one turn.
+    pub calls: Vec<Call>,
+    /// So many calls in one turn.
+    pub parallel: Option<usize>,
+    /// What to say instead of an answer.
+    pub say: Option<String>,
+    /// Thinking blocks in front.
+    pub thinking: Vec<Thinking>,
+    /// Instead of the natural `stop_reason`.
+    pub stop: Option<Stop>,
+    /// Things that a client must tolerate.
+    pub odd: Vec<Odd>,
+    /// What goes wrong.
+    pub fault: Option<Fault>,
+    /// Before the answer begins, its status included.
+    pub wait: Duration,
+    /// Between the status and the first event.
+    pub first_event: Duration,
+}
+
+/// A call that a directive asks for.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// As the user wrote it.
+    pub name: String,
+    /// The input as JSON text; made from the tool's schema if absent.
+    pub input: Option<String>,
+}
+
+/// A kind of thinking block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thinking {
+    /// `thinking`, with its signature.
+    Open,
+    /// `redacted_thinking`
+    Redacted,
+}
+
+/// Another end than the natural one.
+#[derive(Debug, Clone)]
+pub enum Stop {
+    /// This `stop_reason`.
+    Reason(String),
+    /// `refusal`, with this category.
+    Refusal(String),
+}
+
+/// What the API may add one day, and what it never does but must be survived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Odd {
+    /// An event of an unknown name.
+    Event,
+    /// A delta of an unknown type.
+    Delta,
+    /// A content block of an unknown type.
+    Block,
+}
+
+const MAX_WORDS: usize = 100_000;
+const MAX_CALLS: usize = 100;
+const MAX_ROUNDS: usize = 1_000;
+const MAX_DELAY: Duration = Duration::from_secs(600);
+
+impl Script {
+    /// Takes the directives out of a text. `model` decides about those of the form `[sim@MODEL: …]`.
+    ///
+    /// Fails with a message for the user if one cannot be read.
+    pub fn parse(text: &str, model: &str) -> Result<Self, String> {
+        let mut script = Self { steps: vec![Step::default()], ..Self::default() };
+        let mut rest = text;
+        while let Some((at, only_for, body)) = next_directive(rest) {
+            script.text.push_str(&rest[..at]);
+            let end = end_of(body)
+                .ok_or_else(|| format!("`[sim: {}` has no closing `]`", shorten(body)))?;
+            let directive = body[..end].trim();
+            if only_for.is_none_or(|only_for| only_for == model) {
+                script.take(directive).map_err(|problem| wrong(directive, &problem))?;
+            }
+            rest = &body[end + 1..];
+        }
+        script.text.push_str(rest);
+        script.text = script.text.trim().to_owned();
+        Ok(script)
+    }
+
+    /// What to do in a round, counted from 0; behind the last step there is nothing but to answer.
+    pub fn step_of(&self, round: usize) -> Option<&Step> {
+        let mut first_behind = 0;
+        self.steps.iter().find(|step| {
+            first_behind += step.turns.unwrap_or(1);
+            round < first_behind
+        })
+    }
+
+    fn take(&mut self, directive: &str) -> Result<(), String> {
+        let (word, rest) = split_word(directive);
+        match word {
+            "then" => self.steps.push(Step::default()),
+            "turns" => self.step().turns = Some(count(rest, MAX_ROUNDS)?),
+            "pace" => self.pace = Some(delay(rest)?),
+            "padded" => self.framing.is_padded = true,
+            "crlf" => self.framing.is_crlf = true,
+            _ => return self.step().take(word, rest),
+        }
+        Ok(())
+    }
+
+    /// The step that is being written.
+    fn step(&mut self) -> &mut Step {
+        if self.steps.is_empty() {
+            self.steps.push(Step::default());
+        }
+        let last = self.steps.len() - 1;
+        &mut self.steps[last]
+    }
+}
+
+impl Step {
+    fn take(&mut self, word: &str, rest: &str) -> Result<(), String> {
+        match word {
+            "call" => self.calls.push(call(rest)?),
+            "parallel" => self.parallel = Some(count(rest, MAX_CALLS)?),
+            "say" => self.say = Some(rest.to_owned()),
+            "words" => self.say = Some(words(count(rest, MAX_WORDS)?)),
+            "empty" => self.say = Some(String::new()),
+            "thinking" => self.thinking.push(Thinking::Open),
+            "redacted" => self.thinking.push(Thinking::Redacted),
+            "pause" => self.stop = Some(Stop::Reason("pause_turn".to_owned())),
+            "stop" => self.stop = Some(Stop::Reason(named(rest)?)),
+            "refuse" if rest.is_empty() => {
+                self.stop = Some(Stop::Refusal("general_harms".to_owned()));
+            }
+            "refuse" => self.stop = Some(Stop::Refusal(named(rest)?)),
+            "unknown" => self.odd.push(odd(rest)?),
+            "wait" => self.wait = delay(rest)?,
+            "first-event" => self.first_event = delay(rest)?,
+            _ => match faults::parse(word, rest)? {
+                Some(fault) => self.fault = Some(fault),
+                None => return Err(format!("`{word}` is no directive")),
+            },
+        }
+        Ok(())
+    }
+}
+
+/// Where the next directive begins, the model that it is for, and the text behind its colon.
+fn next_directive(text: &str) -> Option<(usize, Option<&str>, &str)> {
+    let mut from = 0;
+    while let Some(found) = text[from..].find("[sim") {
+        let at = from + found;
+        let behind = &text[at + 4..];
+        if let Some(body) = behind.strip_prefix(':') {
+            return Some((at, None, body));
+        }
+        let named = behind.strip_prefix('@').and_then(|rest| rest.split_once(": "));
+        if let Some((model, body)) = named
+            && !model.contains(|c: char| c.is_whitespace() || c == ']')
+        {
+            return Some((at, Some(model), body));
+        }
+        from = at + 4;
+    }
+    None
+}
+
+/// The closing bracket: the JSON of a call may hold any brackets, elsewhere they come in pairs.
+fn end_of(body: &str) -> Option<usize> {
+    let from = match body.trim_start().starts_with("call ") {
+        true => json_end(body).unwrap_or(0),
+        false => 0,
+    };
+    let mut depth = 0usize;
+    for (at, c) in body[from..].char_indices() {
+        match c {
+            '[' => depth += 1,
+            ']' if depth == 0 => return Some(from + at),
+            ']' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn json_end(body: &str) -> Option<usize> {
+    let start = body.find('{').filter(|start| body.find(']').is_none_or(|end| *start < end))?;
+    let mut values = serde_json::Deserializer::from_str(&body[start..]).into_iter::<&RawValue>();
+    values.next()?.ok()?;
+    Some(start + values.byte_offset())
+}
+
+fn call(rest: &str) -> Result<Call, String> {
+    let (name, input) = split_word(rest);
+    if name.is_empty() {
+        return Err("write `call TOOL`, or `call TOOL {\"the\": \"input\"}`".to_owned());
+    }
+    let input = match input {
+        "" => None,
+        json => {
+            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json)
+                .map_err(|e| format!("the input is no JSON object: {e}"))?;
+            Some(json.to_owned())
+        }
+    };
+    Ok(Call { name: name.to_owned(), input })
+}
+
+/// A whole number from 1 to a limit.
+fn count(text: &str, max: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=max).contains(&n) => Ok(n),
+        _ => Err(format!("`{text}` must be a whole number from 1 to {max}")),
+    }
+}
+
+/// A duration of at most ten minutes.
+fn delay(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        delay if delay <= MAX_DELAY => Ok(delay),
+        _ => Err(format!("`{text}` is too long: the limit is 10m")),
+    }
+}
+
+fn named(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    match !text.is_empty() && text.chars().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` is no name: use lowercase letters and `_`")),
+    }
+}
+
+fn odd(text: &str) -> Result<Odd, String> {
+    match text {
+        "event" => Ok(Odd::Event),
+        "delta" => Ok(Odd::Delta),
+        "block" => Ok(Odd::Block),
+        _ => Err("write `unknown event`, `unknown delta` or `unknown block`".to_owned()),
+    }
+}
+
+/// A text of so many words.
+fn words(count: usize) -> String {
+    const WORDS: [&str; 8] = ["the", "tide", "comes", "in", "and", "goes", "out", "again"];
+    let mut text = String::with_capacity(count * 5);
+    for n in 0..count {
+        if n > 0 {
+            text.push(' ');
+        }
+        text.push_str(WORDS[n % WORDS.len()]);
+    }
+    text
+}
+
+fn wrong(directive: &str, problem: &str) -> String {
+    format!("`[sim: {}]`: {problem} (docs/simulator.md has them all)", shorten(directive))
+}
+
+fn shorten(text: &str) -> String {
+    text.trim().chars().take(80).collect()
+}

@@ -1,0 +1,189 @@
+//! The built-in simulator: an upstream without a model, for first steps, demos and tests.
+//!
+//! It answers with what it was asked, calls tools when it is asked to, is as strict about a
+//! request as the real API, and always gives the same bytes for the same request. What else it
+//! does is chosen by directives in the user's text: `docs/simulator.md`.
+mod answer;
+mod ask;
+mod check;
+mod directives;
+mod faults;
+mod frames;
+mod history;
+mod input;
+mod play;
+mod seed;
+mod tokens;
+mod tools;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::providers::simulator::answer::Answer;
+use crate::providers::simulator::ask::Ask;
+use crate::providers::simulator::directives::Script;
+use crate::providers::simulator::faults::{Failure, Fault};
+use crate::providers::simulator::frames::{Head, Pieces};
+use crate::providers::simulator::play::Tempo;
+use crate::providers::simulator::seed::Seed;
+use crate::providers::simulator::tokens::Input;
+use crate::providers::{Accepts, Attempt, Provider, Timeouts};
+use crate::wire::message::Fold;
+use crate::wire::{Endpoint, Event, Reply, ReplyBody};
+
+/// The provider. It keeps nothing between two requests.
+pub struct Simulator {
+    pace: Duration,
+    accepts: Accepts,
+}
+
+impl Simulator {
+    /// `pace` passes between two events of a stream, unless a request says otherwise.
+    pub fn new(pace: Duration) -> Self {
+        Self { pace, accepts: Accepts { is_native: true } }
+    }
+}
+
+#[async_trait]
+impl Provider for Simulator {
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
+    async fn send(&self, ctx: &Context, mut attempt: Attempt) -> Result<Reply> {
+        let seed = Seed::of(&mut attempt.request)?;
+        let plan = self
+            .plan(&attempt, &betas(&ctx.headers), &seed)
+            .map_err(|failure| failure.answer(&seed))?;
+        wait(plan.wait, attempt.timeouts).await?;
+        let body = match plan.outcome {
+            Outcome::Json(body) => ReplyBody::Full(body),
+            Outcome::Refused(failure) => return Err(failure.answer(&seed)),
+            Outcome::Events(items) if attempt.request.is_stream() => {
+                ReplyBody::Events(play::play(items, plan.tempo))
+            }
+            Outcome::Events(items) => ReplyBody::Full(folded(items, &seed)?),
+        };
+        let mut headers = HeaderMap::new();
+        if let Ok(id) = HeaderValue::try_from(seed.id("req", 0)) {
+            headers.insert("request-id", id);
+        }
+        Ok(Reply { status: StatusCode::OK, headers, body })
+    }
+}
+
+/// What will happen, and when.
+struct Plan {
+    /// Before anything at all.
+    wait: Duration,
+    tempo: Tempo,
+    outcome: Outcome,
+}
+
+/// What the caller gets.
+enum Outcome {
+    /// A whole body.
+    Json(Bytes),
+    /// An error answer.
+    Refused(Failure),
+    /// A message, as its events.
+    Events(Vec<Result<Event>>),
+}
+
+impl Simulator {
+    /// Everything but the waiting: no clock, no I/O.
+    fn plan(&self, attempt: &Attempt, betas: &str, seed: &Seed) -> Result<Plan, Failure> {
+        let request = &attempt.request;
+        let body: Value = serde_json::from_slice(&request.to_bytes())
+            .map_err(|e| Failure::invalid(format!("the body cannot be read: {e}")))?;
+        check::check(&body, betas)?;
+        let turns =
+            history::turns(body["messages"].as_array().map(Vec::as_slice).unwrap_or_default());
+        let asking = ask::asking_turn(&turns).map(|at| history::own_text(&turns[at]));
+        let script = Script::parse(&asking.unwrap_or_default(), request.model())
+            .map_err(Failure::invalid)?;
+        let ask = Ask::read(&body, &turns, &script).map_err(Failure::invalid)?;
+        let input = Input::of(&body);
+        let mut tempo = Tempo {
+            first_event: ask.step.first_event,
+            pace: script.pace.unwrap_or(self.pace),
+            timeouts: attempt.timeouts,
+        };
+        let mut wait = ask.step.wait;
+        if !request.is_stream() {
+            wait += std::mem::take(&mut tempo.first_event);
+        }
+        let outcome = match (&ask.step.fault, request.endpoint) {
+            (Some(Fault::Status(failure)), _) => Outcome::Refused(failure.clone()),
+            (_, Endpoint::CountTokens) => {
+                Outcome::Json(json!({"input_tokens": input.total()}).to_string().into())
+            }
+            (Some(Fault::Event(failure, _)), _) if !request.is_stream() => {
+                Outcome::Refused(failure.clone())
+            }
+            (fault, _) => {
+                let answer = Answer::to(&ask, &body["thinking"], seed);
+                let pieces = if request.is_stream() { Pieces::Words } else { Pieces::Whole };
+                let head = Head { seed, model: ask.model, input };
+                let events = frames::events(&head, &answer, pieces, script.framing);
+                let error = |failure: &Failure| {
+                    frames::event("error", &failure.envelope(seed), script.framing)
+                };
+                Outcome::Events(with_fault(events, fault.as_ref(), error))
+            }
+        };
+        Ok(Plan { wait, tempo, outcome })
+    }
+}
+
+/// The events up to a fault. It always strikes before `message_stop`.
+fn with_fault(
+    events: Vec<Event>,
+    fault: Option<&Fault>,
+    error: impl Fn(&Failure) -> Event,
+) -> Vec<Result<Event>> {
+    let (after, end) = match fault {
+        None | Some(Fault::Status(_)) => (events.len(), None),
+        Some(Fault::Event(failure, after)) => (*after, Some(Ok(error(failure)))),
+        Some(Fault::Break(after)) => (*after, Some(Err(faults::lost()))),
+        Some(Fault::End(after)) => (*after, None),
+    };
+    let after = if fault.is_some() { after.min(events.len() - 1) } else { after };
+    events.into_iter().take(after).map(Ok).chain(end).collect()
+}
+
+/// The message that the events stand for. A stream that ends early is half a body here.
+fn folded(items: Vec<Result<Event>>, seed: &Seed) -> Result<Bytes> {
+    let mut fold = Fold::default();
+    for item in items {
+        fold.push(&item?)?;
+    }
+    match fold.is_complete() {
+        true => fold.finish(),
+        false => Ok(format!("{{\"id\":\"{}\",\"type\":\"message\",\"ro", seed.id("msg", 0)).into()),
+    }
+}
+
+async fn wait(delay: Duration, timeouts: Timeouts) -> Result<()> {
+    let limit = timeouts.first_event.min(timeouts.total);
+    if !delay.is_zero() {
+        tokio::time::sleep(delay.min(limit)).await;
+    }
+    match delay > limit {
+        true => Err(faults::too_slow(limit)),
+        false => Ok(()),
+    }
+}
+
+/// All values of `anthropic-beta`, in one text.
+fn betas(headers: &HeaderMap) -> String {
+    let values: Vec<&str> =
+        headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
+}

@@ -1,0 +1,56 @@
+//! Plays the events of an answer: at a pace, up to a fault, within the timeouts of the attempt.
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use crate::error::Result;
+use crate::providers::Timeouts;
+use crate::providers::simulator::faults;
+use crate::wire::{Event, EventStream};
+
+/// When events come.
+#[derive(Debug, Clone, Copy)]
+pub struct Tempo {
+    /// Before the first one.
+    pub first_event: Duration,
+    /// Before each of the others.
+    pub pace: Duration,
+    /// What the attempt may take.
+    pub timeouts: Timeouts,
+}
+
+/// The stream. Dropping it stops everything, since nothing runs outside of it.
+pub fn play(items: Vec<Result<Event>>, tempo: Tempo) -> EventStream {
+    if tempo.first_event.is_zero() && tempo.pace.is_zero() {
+        return stream::iter(items).boxed();
+    }
+    let player = Player { items: items.into_iter(), spent: Duration::ZERO, is_first: true, tempo };
+    stream::unfold(player, Player::next).boxed()
+}
+
+struct Player {
+    items: std::vec::IntoIter<Result<Event>>,
+    spent: Duration,
+    is_first: bool,
+    tempo: Tempo,
+}
+
+impl Player {
+    async fn next(mut self) -> Option<(Result<Event>, Self)> {
+        let item = self.items.next()?;
+        let (delay, limit) = match self.is_first {
+            true => (self.tempo.first_event, self.tempo.timeouts.first_event),
+            false => (self.tempo.pace, self.tempo.timeouts.idle),
+        };
+        self.is_first = false;
+        let limit = limit.min(self.tempo.timeouts.total.saturating_sub(self.spent));
+        tokio::time::sleep(delay.min(limit)).await;
+        if delay > limit {
+            self.items = Vec::new().into_iter();
+            return Some((Err(faults::too_slow(limit)), self));
+        }
+        self.spent += delay;
+        Some((item, self))
+    }
+}

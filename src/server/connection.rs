@@ -1,0 +1,296 @@
+//! One accepted connection: TLS, HTTP/1.1 or 2, and a watch over callers that are too slow.
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::error::BoxError;
+use crate::gateway::Live;
+use crate::net::body::Body;
+use crate::net::socket::Guarded;
+use crate::server::routes;
+
+/// A kept connection without a request is closed after so many header timeouts.
+const IDLE_TIMEOUTS: u32 = 8;
+
+/// What a worker needs to serve connections.
+#[derive(Clone)]
+pub struct Acceptor {
+    /// The running generation.
+    pub live: Arc<Live>,
+    /// Set if the listener speaks TLS.
+    pub tls: Option<TlsAcceptor>,
+    /// A head must be whole within it.
+    pub header_timeout: Duration,
+    /// A caller must take something within it.
+    pub write_timeout: Duration,
+    /// How many connections there may be, over all workers.
+    pub slots: Arc<Semaphore>,
+    /// Becomes the drain's patience once the server stops.
+    pub stopped: watch::Receiver<Option<Duration>>,
+}
+
+impl Acceptor {
+    /// Accepts until the server stops; `open` is held by every connection.
+    pub async fn accept(self, listener: TcpListener, open: mpsc::Sender<()>) {
+        let mut stopped = self.stopped.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.next(&listener) => accepted,
+                _ = stopped.wait_for(Option::is_some) => return,
+            };
+            let (tcp, slot) = match accepted {
+                Ok(accepted) => accepted,
+                Err(e) => {
+                    // out of descriptors, or the peer left at once: give others time to close
+                    tracing::warn!(error = %e, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let (this, open) = (self.clone(), open.clone());
+            tokio::spawn(async move {
+                if let Err(e) = this.serve(tcp).await {
+                    tracing::debug!(error = %e, "a connection ended with an error");
+                }
+                drop((slot, open));
+            });
+        }
+    }
+
+    async fn next(
+        &self,
+        listener: &TcpListener,
+    ) -> Result<(TcpStream, OwnedSemaphorePermit), BoxError> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await?;
+        let (tcp, _) = listener.accept().await?;
+        Ok((tcp, slot))
+    }
+
+    async fn serve(self, tcp: TcpStream) -> Result<(), BoxError> {
+        tcp.set_nodelay(true)?;
+        match &self.tls {
+            None => self.http(tcp).await,
+            Some(tls) => {
+                let stream = tokio::time::timeout(self.header_timeout, tls.accept(tcp)).await??;
+                self.http(stream).await
+            }
+        }
+    }
+
+    async fn http<S>(&self, stream: S) -> Result<(), BoxError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let pulse = Arc::new(Pulse::default());
+        let stream =
+            Watched { inner: Guarded::new(stream, self.write_timeout), pulse: Arc::clone(&pulse) };
+        let service = Handler { live: Arc::clone(&self.live), pulse: Arc::clone(&pulse) };
+        let builder = builder();
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut stopped = self.stopped.clone();
+        let mut judge = Judge::default();
+        let mut is_draining = false;
+        let mut beat = tokio::time::interval(self.header_timeout / 2);
+        beat.tick().await;
+        loop {
+            tokio::select! {
+                done = connection.as_mut() => return done,
+                _ = stopped.wait_for(Option::is_some), if !is_draining => {
+                    is_draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = beat.tick() => match judge.sees(&pulse) {
+                    Seen::Fine => {}
+                    Seen::Idle => connection.as_mut().graceful_shutdown(),
+                    Seen::TooSlow => return Err("the caller took too long to send a request head".into()),
+                },
+            }
+        }
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // slow heads are the judge's business, which costs nothing per request
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_headers(256);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .adaptive_window(true)
+        .max_concurrent_streams(256)
+        .max_header_list_size(256 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// What a connection did, counted without a clock.
+#[derive(Default)]
+struct Pulse {
+    reads: AtomicU64,
+    requests: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+/// Compares the pulse at two beats, half a header timeout apart.
+#[derive(Default)]
+struct Judge {
+    requests: u64,
+    reads_at_rest: u64,
+    quiet_beats: u32,
+}
+
+enum Seen {
+    Fine,
+    /// Nothing for long: close it politely.
+    Idle,
+    /// A head was begun and never finished.
+    TooSlow,
+}
+
+impl Judge {
+    fn sees(&mut self, pulse: &Pulse) -> Seen {
+        let (reads, requests) = (pulse.reads.load(Relaxed), pulse.requests.load(Relaxed));
+        if pulse.in_flight.load(Relaxed) > 0 || requests != self.requests {
+            *self = Self { requests, reads_at_rest: reads, quiet_beats: 0 };
+            return Seen::Fine;
+        }
+        self.quiet_beats += 1;
+        // bytes came since the last request ended, but no head was complete
+        let has_begun = reads != self.reads_at_rest;
+        match self.quiet_beats {
+            2.. if requests == 0 => Seen::TooSlow,
+            4.. if has_begun => Seen::TooSlow,
+            2.. if has_begun => Seen::Idle,
+            beats if beats > 2 * IDLE_TIMEOUTS => Seen::Idle,
+            _ => Seen::Fine,
+        }
+    }
+}
+
+struct Watched<S> {
+    inner: Guarded<S>,
+    pulse: Arc<Pulse>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.pulse.reads.fetch_add(1, Relaxed);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+struct Handler {
+    live: Arc<Live>,
+    pulse: Arc<Pulse>,
+}
+
+impl Service<Request<Incoming>> for Handler {
+    type Response = Response<Tracked>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Tracked>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let flight = Flight::begin(&self.pulse);
+        let live = Arc::clone(&self.live);
+        Box::pin(async move {
+            let response = routes::handle(live, request).await;
+            Ok(response.map(|body| Tracked { body, _flight: flight }))
+        })
+    }
+}
+
+/// A request under way, until its response's body is sent or dropped.
+struct Flight(Arc<Pulse>);
+
+impl Flight {
+    fn begin(pulse: &Arc<Pulse>) -> Self {
+        pulse.requests.fetch_add(1, Relaxed);
+        pulse.in_flight.fetch_add(1, Relaxed);
+        Self(Arc::clone(pulse))
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+struct Tracked {
+    body: Body,
+    _flight: Flight,
+}
+
+impl http_body::Body for Tracked {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,223 @@
+//! Replies and errors as HTTP: the envelope, the stream's body, and the one log line of a failure.
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use serde_json::json;
+use tokio::time::{Instant, Sleep};
+
+use crate::error::{BoxError, Error, ErrorKind, Retry};
+use crate::net::body::Body;
+use crate::net::headers::{self, REQUEST_ID, SHOULD_RETRY};
+use crate::wire::{Event, EventStream, Reply, ReplyBody};
+
+/// Events that arrived together leave together, up to this size.
+const MAX_BATCH: usize = 32 * 1024;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+
+/// A reply as a response. `request_id` stands where no upstream gave one.
+pub fn reply(reply: Reply, request_id: &str, ping: Duration) -> Response<Body> {
+    let Reply { status, mut headers, body } = reply;
+    if !headers.contains_key(REQUEST_ID) {
+        headers.insert(REQUEST_ID, headers::value(request_id));
+    }
+    let body = match body {
+        ReplyBody::Full(bytes) => {
+            headers.entry(CONTENT_TYPE).or_insert(JSON);
+            Body::from(bytes)
+        }
+        ReplyBody::Events(events) => {
+            headers.insert(CONTENT_TYPE, SSE);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            let request_id = request_id.to_owned();
+            Body::Stream(Box::pin(EventBody {
+                events,
+                request_id,
+                ping,
+                silence: None,
+                is_over: false,
+            }))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// An error as a response: the upstream's own answer, or the API's envelope. Logs it, once.
+pub fn error(error: Error, request_id: &str) -> Response<Body> {
+    log(&error, request_id);
+    if let Some(answer) = error.upstream {
+        let (head, body) = answer.into_parts();
+        let mut response = Response::from_parts(head, Body::from(body));
+        let headers = response.headers_mut();
+        headers.entry(CONTENT_TYPE).or_insert(JSON);
+        headers.entry(REQUEST_ID).or_insert_with(|| headers::value(request_id));
+        return response;
+    }
+    let mut response = Response::new(Body::from(envelope(&error, request_id)));
+    *response.status_mut() = error.status();
+    advise(&error, response.headers_mut());
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response.headers_mut().insert(REQUEST_ID, headers::value(request_id));
+    response
+}
+
+fn envelope(error: &Error, request_id: &str) -> Bytes {
+    let mut body = json!({
+        "type": "error",
+        "error": {"type": error.kind.as_str(), "message": error.message},
+        "request_id": request_id,
+    });
+    if let Some(code) = error.code {
+        body["error"]["details"] = json!({"error_code": code});
+    }
+    body.to_string().into()
+}
+
+/// What clients obey: without `x-should-retry: false` a dead key costs a Claude Code user minutes.
+fn advise(error: &Error, headers: &mut HeaderMap) {
+    let status = error.status();
+    let clients_retry = status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
+        );
+    match error.retry {
+        Retry::Never if clients_retry || error.kind == ErrorKind::Authentication => {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        Retry::Never | Retry::Now => {}
+        Retry::After(wait) => {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+    }
+}
+
+fn log(error: &Error, request_id: &str) {
+    let status = error.status().as_u16();
+    let kind = error.kind.as_str();
+    let source = error.source.as_deref().map(tracing::field::display);
+    match status {
+        500.. => {
+            tracing::warn!(request_id, status, kind, message = %error.message, source, "request failed")
+        }
+        _ => {
+            tracing::info!(request_id, status, kind, message = %error.message, source, "request refused")
+        }
+    }
+}
+
+/// A stream of events as a body: what is ready goes out at once, silence gets a `ping`, and a
+/// break becomes an `error` event.
+struct EventBody {
+    events: EventStream,
+    request_id: String,
+    ping: Duration,
+    silence: Option<Silence>,
+    is_over: bool,
+}
+
+struct Silence {
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl EventBody {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        match self.events.poll_next_unpin(cx) {
+            Poll::Ready(Some(Ok(event))) => Poll::Ready(Some(event.into_frame())),
+            Poll::Ready(Some(Err(error))) => {
+                self.is_over = true;
+                log(&error, &self.request_id);
+                Poll::Ready(Some(Event::error(&error, &self.request_id).into_frame()))
+            }
+            Poll::Ready(None) => {
+                self.is_over = true;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Behind a first frame, whatever else is there already: one write for all of it.
+    fn batch(&mut self, cx: &mut Context<'_>, first: Bytes) -> Bytes {
+        let mut all: Option<BytesMut> = None;
+        let mut length = first.len();
+        while length < MAX_BATCH
+            && let Poll::Ready(Some(next)) = self.poll_event(cx)
+        {
+            length += next.len();
+            all.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&next);
+        }
+        all.map_or(first, BytesMut::freeze)
+    }
+
+    /// Ready when the caller has heard nothing for `ping`.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ping = self.ping;
+        let silence = self.silence.get_or_insert_with(|| {
+            let now = Instant::now();
+            Silence { since: now, timer: Box::pin(tokio::time::sleep_until(now + ping)) }
+        });
+        loop {
+            if silence.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let due = silence.since + ping;
+            if due <= Instant::now() {
+                silence.since = Instant::now();
+                silence.timer.as_mut().reset(silence.since + ping);
+                // the timer must be polled once more, or nothing wakes us for the next ping
+                let _ = silence.timer.as_mut().poll(cx);
+                return Poll::Ready(());
+            }
+            silence.timer.as_mut().reset(due);
+        }
+    }
+}
+
+impl http_body::Body for EventBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        match this.poll_event(cx) {
+            Poll::Ready(Some(first)) => {
+                if let Some(silence) = &mut this.silence {
+                    silence.since = Instant::now();
+                }
+                let batch = this.batch(cx, first);
+                Poll::Ready(Some(Ok(Frame::data(batch))))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                this.poll_silence(cx).map(|()| Some(Ok(Frame::data(Event::ping().into_frame()))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

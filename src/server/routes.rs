@@ -1,0 +1,104 @@
+//! The whole public API on one screen.
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::{self, Inbound};
+use crate::gateway::{Gateway, Live};
+use crate::net::body::Body;
+use crate::net::headers::{self, REQUEST_ID};
+use crate::server::respond;
+use crate::wire::Endpoint;
+
+/// Answers one request; whatever happens comes out as a response.
+pub async fn handle(live: Arc<Live>, request: Request<Incoming>) -> Response<Body> {
+    let started = Instant::now();
+    let gateway = live.load();
+    let request_id = request_id();
+    let answered = route(&gateway, request, request_id.clone(), started).await;
+    answered.unwrap_or_else(|error| respond::error(error, &request_id))
+}
+
+async fn route(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+    request_id: String,
+    started: Instant,
+) -> Result<Response<Body>> {
+    let (head, body) = request.into_parts();
+    let inbound = Inbound { head, body, request_id, started };
+    let path = inbound.head.uri.path();
+    // SDKs that are given a base URL with /v1, or the AI SDK without it (messages-api.md 4.2)
+    let path = match path.strip_prefix("/v1/v1/") {
+        Some(rest) => format!("/v1/{rest}"),
+        None if path == "/messages" || path.starts_with("/messages/") => format!("/v1{path}"),
+        None => path.to_owned(),
+    };
+    match (&inbound.head.method, path.as_str()) {
+        (&Method::POST, "/v1/messages") => exchange(gateway, inbound, Endpoint::Messages).await,
+        (&Method::POST, "/v1/messages/count_tokens") => {
+            exchange(gateway, inbound, Endpoint::CountTokens).await
+        }
+        (&Method::GET, "/v1/models") => exchange::models::list(gateway, &inbound).map(json),
+        (&Method::GET, path) if path.starts_with("/v1/models/") => {
+            exchange::models::show(gateway, &inbound, &path["/v1/models/".len()..]).map(json)
+        }
+        (&Method::GET | &Method::HEAD, "/") => Ok(hello()),
+        (&Method::HEAD | &Method::GET, "/api/hello") => Ok(hello()),
+        (_, "/v1/messages" | "/v1/messages/count_tokens") => Ok(wrong_method(&inbound)),
+        (_, path) if path.starts_with("/v1/") => {
+            let path = path.to_owned();
+            exchange::forward::forward(gateway, inbound, &path).await
+        }
+        (_, path) => Err(no_route(path)),
+    }
+}
+
+async fn exchange(
+    gateway: &Arc<Gateway>,
+    inbound: Inbound,
+    endpoint: Endpoint,
+) -> Result<Response<Body>> {
+    let request_id = inbound.request_id.clone();
+    let reply = exchange::messages(gateway, inbound, endpoint).await?;
+    Ok(respond::reply(reply, &request_id, gateway.bounds.ping_interval))
+}
+
+fn json(value: serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes::Bytes::from(value.to_string())));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(REQUEST_ID, headers::value(&request_id()));
+    response
+}
+
+fn hello() -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes::Bytes::from_static(b"tidegate\n")));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn wrong_method(inbound: &Inbound) -> Response<Body> {
+    let message = format!("`{}` takes POST, not {}", inbound.head.uri.path(), inbound.head.method);
+    let mut response = respond::error(Error::invalid(message), &inbound.request_id);
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+fn no_route(path: &str) -> Error {
+    let shown: String = path.chars().take(128).collect();
+    let message = format!("there is no route `{shown}`: the Messages API is at `/v1/messages`");
+    Error::new(ErrorKind::NotFound, message)
+}
+
+/// `req_` and 24 characters.
+fn request_id() -> String {
+    let mut id = String::with_capacity(28);
+    id.push_str("req_");
+    id.extend((0..24).map(|_| fastrand::alphanumeric()));
+    id
+}

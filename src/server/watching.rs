@@ -1,0 +1,122 @@
+//! Watches what a generation was built from, and reloads when it changes.
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::gateway::reload::{Reloader, Watched};
+
+/// An editor's save is several events: wait until they stop …
+const SETTLE: Duration = Duration::from_millis(40);
+/// … but not for ever.
+const SETTLE_AT_MOST: Duration = Duration::from_millis(400);
+/// For what notify cannot see: network file systems, folders that were removed and made anew.
+const LOOK_ANYWAY: Duration = Duration::from_secs(5);
+
+/// Runs until aborted. Events are only hints: what counts is whether contents differ.
+pub async fn watch(reloader: Arc<Reloader>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (hint, mut hints) = mpsc::channel(1);
+    let mut eyes = Eyes::new(hint);
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => Some(hangup),
+        Err(e) => {
+            tracing::warn!(error = %e, "`SIGHUP` will not reload");
+            None
+        }
+    };
+    loop {
+        eyes.look_at(&reloader.watched().await);
+        let asked = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = asked => {
+                reloader.reload().await;
+            }
+            Some(()) = hints.recv() => {
+                settle(&mut hints).await;
+                reloader.reload_if_changed().await;
+            }
+            () = tokio::time::sleep(LOOK_ANYWAY) => {
+                eyes.forget();
+                reloader.reload_if_changed().await;
+            }
+        }
+    }
+}
+
+async fn settle(hints: &mut mpsc::Receiver<()>) {
+    let end = Instant::now() + SETTLE_AT_MOST;
+    loop {
+        let quiet = (Instant::now() + SETTLE).min(end);
+        match tokio::time::timeout_at(quiet, hints.recv()).await {
+            Ok(Some(())) if Instant::now() < end => {}
+            _ => return,
+        }
+    }
+}
+
+/// The watched folders: a file is watched through its folder, since a rename replaces it.
+struct Eyes {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Eyes {
+    fn new(hint: mpsc::Sender<()>) -> Self {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // reading the files is an event too: reacting to it would never end
+            if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+                // a full channel holds a hint already
+                let _ = hint.try_send(());
+            }
+        });
+        match watcher {
+            Ok(watcher) => Self { watcher: Some(watcher), folders: BTreeSet::new() },
+            Err(e) => {
+                tracing::warn!(error = %e, "changes are looked for every few seconds only");
+                Self { watcher: None, folders: BTreeSet::new() }
+            }
+        }
+    }
+
+    fn look_at(&mut self, watched: &Watched) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let parents = watched.files.iter().filter_map(|file| file.parent());
+        let folders: BTreeSet<PathBuf> = parents
+            .map(
+                |parent| if parent.as_os_str().is_empty() { ".".into() } else { parent.to_owned() },
+            )
+            .chain(watched.dirs.iter().cloned())
+            .collect();
+        for gone in self.folders.difference(&folders) {
+            let _ = watcher.unwatch(gone);
+        }
+        let known = std::mem::take(&mut self.folders);
+        for folder in folders {
+            // one that is not there (yet) is tried again at the next look
+            if known.contains(&folder)
+                || watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
+            {
+                self.folders.insert(folder);
+            }
+        }
+    }
+
+    /// A folder that was removed and made anew has another inode: watch it afresh.
+    fn forget(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            for folder in std::mem::take(&mut self.folders) {
+                let _ = watcher.unwatch(&folder);
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Logs: one line an event on standard error, as text or JSON.
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::error::Problem;
+use crate::telemetry::{LogConfig, LogFormat};
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Starts logging for the life of the process; later calls fail.
+pub fn init(config: &LogConfig) -> Result<(), Problem> {
+    let filter = filter(config.level.as_deref().unwrap_or("info"))
+        .map_err(|message| Problem::new("log.level", message))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(true);
+    let registry = tracing_subscriber::registry().with(filter);
+    let outcome = match config.format {
+        LogFormat::Text => {
+            let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+            registry.with(lines.with_ansi(is_terminal)).try_init()
+        }
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+    outcome.map_err(|error| Problem::new("log", error.to_string()))
+}
+
+/// What is wrong with `log.level`.
+pub fn level_problem(level: &str) -> Option<String> {
+    filter(level).err()
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let wrong = || {
+        "no level: write `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate::policy=debug`".to_owned()
+    };
+    // a lone word that is no level would otherwise be taken for a module, and silence all others
+    let is_known = |part: &str| {
+        let name = part.trim().to_ascii_lowercase();
+        part.contains('=') || LEVELS.contains(&name.as_str())
+    };
+    if !level.split(',').all(is_known) {
+        return Err(wrong());
+    }
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse(level)
+        .map_err(|_| wrong())
+}

@@ -1,0 +1,352 @@
+//! The metrics: their names, their labels, and bundles resolved once so that requests only add.
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+use crate::telemetry::record::Record;
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Seconds; the bounds that OpenTelemetry's GenAI conventions give, and more for long answers.
+const DURATION_BUCKETS: &[f64] = &[
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
+    327.68, 655.36,
+];
+/// Seconds; from the same conventions.
+const FIRST_TOKEN_BUCKETS: &[f64] = &[
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    30.0, 120.0,
+];
+/// Tokens; from the same conventions.
+const TOKEN_BUCKETS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+];
+/// Seconds; a script takes microseconds, a plugin that fetches may take seconds.
+const STAGE_BUCKETS: &[f64] =
+    &[0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+
+type Labels = Vec<(&'static str, String)>;
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+type Counters = Family<Labels, Counter>;
+type Targets = HashMap<[String; 3], Arc<TargetMetrics>>;
+
+/// Every metric of the process; it outlives generations.
+pub struct Metrics {
+    registry: Registry,
+    requests: Counters,
+    durations: Histograms,
+    first_tokens: Histograms,
+    tokens: Histograms,
+    attempts: Counters,
+    stage_durations: Histograms,
+    stage_failures: Counters,
+    tool_calls: Counters,
+    tool_durations: Histograms,
+    reloads: Counters,
+    last_reload_successful: Gauge,
+    last_reload_success: Gauge<f64, AtomicU64>,
+    targets: Mutex<Targets>,
+    /// Requests on their way, streams included.
+    pub active_requests: Gauge,
+    /// Generations that still serve a request, the current one included.
+    pub generations_live: Gauge,
+}
+
+/// What requests to one target of one alias add to.
+pub struct TargetMetrics {
+    labels: Labels,
+    requests: Counters,
+    successes: Counter,
+    attempts: [Counter; 4],
+    duration: Histogram,
+    first_token: Histogram,
+    /// In the order of [`Record`]'s `usage`: input, output, cache writes, cache reads.
+    tokens: [Histogram; 4],
+}
+
+/// How an attempt went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// A success status.
+    Success,
+    /// The upstream refused, and another target would too.
+    Refused,
+    /// The upstream failed, was busy, or could not be reached.
+    Failed,
+    /// It took too long.
+    TimedOut,
+}
+
+/// What one hook of one stage adds to.
+pub struct StageMetrics {
+    duration: Histogram,
+    failures: Counter,
+}
+
+/// What calls of one server tool add to.
+pub struct ToolMetrics {
+    successes: Counter,
+    failures: Counter,
+    duration: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("tidegate");
+        let r = &mut registry;
+        // counters get their `_total` from the encoder
+        Self {
+            requests: add(r, "requests", "Requests answered", Family::default()),
+            durations: histograms(
+                r,
+                "gen_ai_server_request_duration_seconds",
+                "Time from the head of a request to the last byte of its answer",
+                || Histogram::new(DURATION_BUCKETS.iter().copied()),
+            ),
+            first_tokens: histograms(
+                r,
+                "gen_ai_server_time_to_first_token_seconds",
+                "Time from the head of a request to the first event of its answer",
+                || Histogram::new(FIRST_TOKEN_BUCKETS.iter().copied()),
+            ),
+            tokens: histograms(
+                r,
+                "gen_ai_client_token_usage",
+                "Tokens of an exchange, by type; cache reads and writes are not part of input",
+                || Histogram::new(TOKEN_BUCKETS.iter().copied()),
+            ),
+            attempts: add(r, "attempts", "Times an upstream was asked", Family::default()),
+            stage_durations: histograms(
+                r,
+                "stage_duration_seconds",
+                "Time that a hook of a stage took",
+                || Histogram::new(STAGE_BUCKETS.iter().copied()),
+            ),
+            stage_failures: add(r, "stage_failures", "Stages that broke", Family::default()),
+            tool_calls: add(r, "server_tool_calls", "Server tools run", Family::default()),
+            tool_durations: histograms(
+                r,
+                "server_tool_duration_seconds",
+                "Time that a call of a server tool took",
+                || Histogram::new(DURATION_BUCKETS.iter().copied()),
+            ),
+            reloads: add(r, "config_reloads", "Tries to load the config", Family::default()),
+            last_reload_successful: add(
+                r,
+                "config_last_reload_successful",
+                "Whether the config that was last read is the one that serves",
+                Gauge::default(),
+            ),
+            last_reload_success: add(
+                r,
+                "config_last_reload_success_timestamp_seconds",
+                "When the config that serves was loaded",
+                Gauge::default(),
+            ),
+            active_requests: add(r, "active_requests", "Requests on their way", Gauge::default()),
+            generations_live: add(
+                r,
+                "generations_live",
+                "Generations of the config that still serve a request",
+                Gauge::default(),
+            ),
+            targets: Mutex::default(),
+            registry,
+        }
+    }
+
+    /// The bundle of a target. `alias` and `model` are as the config writes them, never what a
+    /// caller sent: a model that is taken over from the request is `*`. A request that came to no
+    /// target has `""` for what is not known.
+    pub fn target(&self, alias: &str, provider: &str, model: &str) -> Arc<TargetMetrics> {
+        let key = [alias, provider, model].map(str::to_owned);
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bundle = targets.entry(key).or_insert_with_key(|key| Arc::new(self.resolve(key)));
+        Arc::clone(bundle)
+    }
+
+    /// The bundle of a hook (`on_request`, …) of a stage.
+    pub fn stage(&self, stage: &str, hook: &'static str) -> StageMetrics {
+        let labels = labels([("stage", stage), ("hook", hook)]);
+        StageMetrics {
+            duration: self.stage_durations.get_or_create_owned(&labels),
+            failures: self.stage_failures.get_or_create_owned(&labels),
+        }
+    }
+
+    /// The bundle of a server tool that a plugin has (`gateway:datetime`).
+    pub fn tool(&self, tool: &str) -> ToolMetrics {
+        let calls = |outcome| {
+            self.tool_calls.get_or_create_owned(&labels([("tool", tool), ("outcome", outcome)]))
+        };
+        ToolMetrics {
+            successes: calls("ok"),
+            failures: calls("error"),
+            duration: self.tool_durations.get_or_create_owned(&labels([("tool", tool)])),
+        }
+    }
+
+    /// A config serves from now on; also the first one.
+    pub fn reloaded(&self, now: SystemTime) {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.reloads.get_or_create(&labels([("result", "ok")])).inc();
+        self.last_reload_successful.set(1);
+        self.last_reload_success.set(since.as_secs_f64());
+    }
+
+    /// A config was read and could not serve.
+    pub fn reload_failed(&self) {
+        self.reloads.get_or_create(&labels([("result", "error")])).inc();
+        self.last_reload_successful.set(0);
+    }
+
+    /// All of them, as [`CONTENT_TYPE`].
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+
+    fn resolve(&self, [alias, provider, model]: &[String; 3]) -> TargetMetrics {
+        let request = labels([
+            ("gen_ai_operation_name", "chat"),
+            ("gen_ai_provider_name", provider),
+            ("gen_ai_request_model", alias),
+            ("target_model", model),
+        ]);
+        let tokens = ["input", "output", "cache_creation", "cache_read"].map(|kind| {
+            let mut labels = request.clone();
+            labels.insert(0, ("gen_ai_token_type", kind.to_owned()));
+            self.tokens.get_or_create_owned(&labels)
+        });
+        let attempts = ["success", "refused", "failed", "timed_out"].map(|outcome| {
+            let labels = labels([("provider", provider.as_str()), ("outcome", outcome)]);
+            self.attempts.get_or_create_owned(&labels)
+        });
+        let labels = labels([("model", alias), ("provider", provider)]);
+        TargetMetrics {
+            successes: self.requests.get_or_create_owned(&with_status(&labels, 200)),
+            requests: self.requests.clone(),
+            attempts,
+            duration: self.durations.get_or_create_owned(&request),
+            first_token: self.first_tokens.get_or_create_owned(&request),
+            tokens,
+            labels,
+        }
+    }
+}
+
+impl TargetMetrics {
+    /// Adds a finished exchange.
+    pub fn observe(&self, record: &Record) {
+        match record.status {
+            200 => self.successes.inc(),
+            status => self.requests.get_or_create(&with_status(&self.labels, status)).inc(),
+        };
+        self.duration.observe(record.duration.as_secs_f64());
+        if let Some(first) = record.first_event {
+            self.first_token.observe(first.as_secs_f64());
+        }
+        let usage = &record.usage;
+        let counts = [usage.input, usage.output, usage.cache_creation, usage.cache_read];
+        // an error used none: it would only press the distribution down
+        for (tokens, count) in self.tokens.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            tokens.observe(count as f64);
+        }
+    }
+
+    /// Adds one attempt.
+    pub fn attempted(&self, outcome: AttemptOutcome) {
+        let [success, refused, failed, timed_out] = &self.attempts;
+        match outcome {
+            AttemptOutcome::Success => success.inc(),
+            AttemptOutcome::Refused => refused.inc(),
+            AttemptOutcome::Failed => failed.inc(),
+            AttemptOutcome::TimedOut => timed_out.inc(),
+        };
+    }
+}
+
+impl StageMetrics {
+    /// Adds one run of the hook, broken or not.
+    pub fn observe(&self, took: Duration) {
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Adds a run that broke (error, trap, deadline); a `deny` is none.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
+}
+
+impl ToolMetrics {
+    /// Adds a call that gave a result.
+    pub fn succeeded(&self, took: Duration) {
+        self.successes.inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Adds a call that gave an error.
+    pub fn failed(&self, took: Duration) {
+        self.failures.inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn histograms(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    make: fn() -> Histogram,
+) -> Histograms {
+    add(registry, name, help, Family::new_with_constructor(make))
+}
+
+fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    pairs.map(|(name, value)| (name, value.to_owned())).into()
+}
+
+fn with_status(labels: &Labels, status: u16) -> Labels {
+    let mut labels = labels.clone();
+    labels.push(("status", status.to_string()));
+    labels
+}

@@ -1,0 +1,182 @@
+//! Cases: what is promised about a policy, kept by the shipped ones and by the docs.
+use std::fs;
+use std::path::Path;
+
+use tidegate::policy::cases::run_cases;
+
+use super::{compile, hook};
+
+const CAP: &str = "request.max_tokens = 5; if ctx.key == \"x\" { route(\"y\"); }";
+
+/// The failures of cases, a line each.
+fn failures(body: &str, yaml: &str) -> String {
+    let results = run_cases(&hook(body), yaml, Path::new("policies/probe.cases.yaml")).unwrap();
+    results.into_iter().filter_map(|case| case.failure).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_case_that_fails_says_where_and_how() {
+    for (body, case, expected) in [
+        (CAP, "expect: { unchanged: true }", "request.max_tokens: expected 9, found 5"),
+        (
+            CAP,
+            "expect: { request: { max_tokens: 5, x: [1] } }",
+            "request.x: expected [1], found nothing",
+        ),
+        (CAP, "expect: { request: { max_tokens: 6 } }", "request.max_tokens: expected 6, found 5"),
+        (CAP, "expect: { deny: {} }", "expected a denial, but the request goes on"),
+        (CAP, "expect: { route: small }", "route: expected Some(\"small\"), found None"),
+        (
+            CAP,
+            "ctx: { key: x }\n  expect: { request: { max_tokens: 5 } }",
+            "route: expected None, found Some(\"y\")",
+        ),
+        (
+            "deny(403, \"no\")",
+            "expect: { unchanged: true }",
+            "expected the request to go on, but it is denied: 403 no",
+        ),
+        (
+            "deny(403, \"no\")",
+            "expect: { deny: { message: yes } }",
+            "deny.status: expected 400, found 403\ndeny.message: expected Some(\"yes\"), found Some(\"no\")",
+        ),
+        ("respond(\"a\")", "expect: { respond: b }", "respond: expected \"b\", found \"a\""),
+        (
+            "respond(\"a\")",
+            "expect: { respond: { role: user } }",
+            "role: expected \"user\", found \"assistant\"",
+        ),
+        (
+            "nope()",
+            "expect: { unchanged: true }",
+            "expected the request to go on, but it fails: policy \"probe\" failed at policies/probe.rhai:2:1: there is no function `nope ()`",
+        ),
+        ("nope()", "expect: { error: other }", "error: expected \"other\", found"),
+    ] {
+        let found = failures(body, &format!("- name: n\n  request: {{ max_tokens: 9 }}\n  {case}"));
+        assert!(found.starts_with(expected), "{case}\nexpected {expected}\nfound    {found}");
+    }
+}
+
+#[test]
+fn cases_that_hold_pass() {
+    for (body, case) in [
+        (CAP, "expect: { request: { max_tokens: 5 } }"),
+        (CAP, "ctx: { key: x }\n  expect: { route: y, request: { max_tokens: 5 } }"),
+        ("deny(403, \"no\")", "expect: { deny: { status: 403, message: no } }"),
+        ("respond(\"a\")", "expect: { respond: a }"),
+        (
+            "respond(\"a\")",
+            "expect: { respond: { role: assistant, content: [{ type: text, text: a }] } }",
+        ),
+        ("nope()", "expect: { error: no function `nope }"),
+        (
+            "request.n = ctx.headers[\"x-a\"] + ctx.model",
+            "ctx: { headers: { X-A: b } }\n  expect: { request: { max_tokens: 9, n: b } }",
+        ),
+    ] {
+        let found = failures(body, &format!("- name: n\n  request: {{ max_tokens: 9 }}\n  {case}"));
+        assert_eq!(found, "", "{case}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_list_of_cases_is_a_problem() {
+    for (yaml, expected) in [
+        ("[]", "policies/p.cases.yaml: there are no cases in it"),
+        ("- { name: n, request: {}, expects: {} }", "policies/p.cases.yaml:1:"),
+        ("- { name: n, request: {}, expect: { denied: 1 } }", "policies/p.cases.yaml:1:"),
+        (
+            "- { name: n, request: {}, expect: {} }",
+            "policies/p.cases.yaml: case `n`: `expect` must have one of",
+        ),
+        (
+            "- { name: n, request: {}, expect: { unchanged: true, respond: x } }",
+            "policies/p.cases.yaml: case `n`: `expect` must",
+        ),
+    ] {
+        let problem = run_cases(&hook(CAP), yaml, Path::new("policies/p.cases.yaml")).unwrap_err();
+        assert!(problem.to_string().starts_with(expected), "{problem}");
+    }
+}
+
+fn test_command(files: &[(&str, &str)]) -> (bool, String) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let mut out = Vec::new();
+    let passed = tidegate::cli::test::run(dir.path(), &mut out);
+    let out = String::from_utf8(out).unwrap();
+    (passed, out.replace(&format!("{}/", dir.path().display()), ""))
+}
+
+#[test]
+fn the_test_command_tells_of_each_case_and_counts() {
+    let policy = "fn on_request(request, ctx) { request.a = 1; }";
+    let cases = "- { name: good, request: {}, expect: { request: { a: 1 } } }\n- { name: bad, request: {}, expect: { request: { a: 2 } } }";
+    let (passed, out) = test_command(&[("p.rhai", policy), ("p.cases.yaml", cases)]);
+    assert!(!passed);
+    assert_eq!(
+        out,
+        "ok    p: good\nFAIL  p: bad\n      request.a: expected 2, found 1\n1 passed, 1 failed\n"
+    );
+    let (passed, out) = test_command(&[("p.rhai", policy)]);
+    assert!(passed);
+    assert_eq!(out, "p: no cases\n0 passed, 0 failed\n");
+}
+
+#[test]
+fn the_test_command_fails_for_what_cannot_be_run() {
+    let policy = "fn on_request(request, ctx) { }";
+    for (files, expected) in [
+        (vec![("q.cases.yaml", "[]")], "q.cases.yaml: there is no policy `q.rhai`"),
+        (vec![("p.rhai", "fn on_request(")], "p.rhai:1:"),
+        (vec![("p.rhai", policy), ("p.cases.yaml", "[]")], "p.cases.yaml: there are no cases"),
+        (vec![("p.rhai", policy), ("p.cases.yaml", "- { nam: x }")], "p.cases.yaml:1:"),
+    ] {
+        let (passed, out) = test_command(&files);
+        assert!(!passed && out.starts_with(expected), "{out}");
+    }
+    let mut out = Vec::new();
+    assert!(!tidegate::cli::test::run(Path::new("no/such/folder"), &mut out));
+    assert!(String::from_utf8(out).unwrap().starts_with("no/such/folder: cannot be read"));
+}
+
+#[test]
+fn the_shipped_policies_keep_their_cases() {
+    let mut out = Vec::new();
+    let passed = tidegate::cli::test::run(Path::new("policies"), &mut out);
+    let out = String::from_utf8(out).unwrap();
+    assert!(passed && out.contains("cap-max-tokens: ") && out.contains("system-note: "), "{out}");
+    for entry in fs::read_dir("policies").unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ext| ext == "rhai") {
+            assert!(fs::read_to_string(&path).unwrap().starts_with("// "), "{}", path.display());
+            assert!(path.with_extension("cases.yaml").exists(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn what_the_docs_show_runs() {
+    let docs = fs::read_to_string("docs/policies.md").unwrap();
+    let mut script = None;
+    let mut cases = 0;
+    for block in docs.split("\n```").skip(1).step_by(2) {
+        let (language, text) = block.split_once('\n').unwrap();
+        match language {
+            "rhai" => script = Some(compile(text).unwrap()),
+            "yaml" => {
+                let script = script.take().expect("cases follow their policy");
+                for case in run_cases(&script, text, Path::new("docs/policies.md")).unwrap() {
+                    assert_eq!(case.failure, None, "{}", case.name);
+                    cases += 1;
+                }
+            }
+            other => panic!("a block of `{other}` is not run"),
+        }
+    }
+    assert!(script.is_none() && cases >= 5, "a policy in the docs has no cases");
+}

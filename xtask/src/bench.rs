@@ -1,0 +1,147 @@
+//! `cargo xtask bench`: nginx and Tidegate before the same upstream, in turns, one core for them.
+mod options;
+mod process;
+mod report;
+mod scenario;
+mod servers;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use options::Options;
+use report::Report;
+use scenario::{Scenario, Sort};
+use servers::{Kind, Place};
+
+/// Builds, measures, prints; `--write` puts the tables into `benches/README.md`.
+pub fn run(given: &[String]) -> Result<(), String> {
+    let Some(options) = Options::parse(given)? else {
+        println!("{}", options::USAGE);
+        return Ok(());
+    };
+    process::require_linux()?;
+    let nginx = servers::find_or_install_nginx()?;
+    let place = place(&options, nginx)?;
+    let upstream = servers::start_upstream(&place)?;
+    let mut report = Report::default();
+    for scenario in scenario::ALL.iter().filter(|scenario| options.wants(scenario.name)) {
+        let contenders = contenders(&options, &place, scenario)?;
+        if contenders.is_empty() {
+            continue;
+        }
+        eprintln!("{} …", scenario.name);
+        let rows = scenario::measure(&place, &options, scenario, (&contenders, upstream.port))?;
+        for row in &rows {
+            eprintln!("  {}", row.line());
+        }
+        report.rows.extend(rows);
+    }
+    let text = format!("{}\n{}", report::machine(&place.nginx, &options), report.markdown());
+    println!("{text}");
+    if options.is_written {
+        let readme = root().join("benches/README.md");
+        let old = fs::read_to_string(&readme).map_err(|error| error.to_string())?;
+        let new = report::between_markers(&old, &text)?;
+        fs::write(&readme, new).map_err(|error| error.to_string())?;
+        eprintln!("benches/README.md has the new figures");
+    }
+    Ok(())
+}
+
+/// Builds what is measured and lays it aside, where no later build can replace it.
+fn place(options: &Options, nginx: PathBuf) -> Result<Place, String> {
+    let target = target_dir()?;
+    let dir = target.join("bench");
+    let policies = dir.join("policies");
+    for needed in [&policies, &dir.join("nginx"), &dir.join("none")] {
+        fs::create_dir_all(needed).map_err(|error| format!("{}: {error}", needed.display()))?;
+    }
+    for (name, text) in scenario::POLICIES {
+        fs::write(policies.join(name), text).map_err(|error| error.to_string())?;
+    }
+    let is_gateway_built = options.gateway.is_none() && !options.is_nginx_alone;
+    build(&target, is_gateway_built.then_some("tidegate"))?;
+    let tool = lay_aside(&target.join("release/tidegate-bench"), &dir)?;
+    let built = target.join("release/tidegate");
+    let gateway = options.gateway.as_ref().or(is_gateway_built.then_some(&built));
+    let gateway = gateway.map(|gateway| lay_aside(gateway, &dir)).transpose()?;
+    Ok(Place { dir, tool, nginx, gateway })
+}
+
+fn build(target: &Path, gateway: Option<&str>) -> Result<(), String> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--package", "tidegate-bench"]).current_dir(root());
+    cargo.arg("--target-dir").arg(target);
+    if let Some(package) = gateway {
+        cargo.args(["--package", package]);
+    }
+    eprintln!("building in release mode; the first time takes minutes …");
+    let status = cargo.status().map_err(|error| format!("cargo: {error}"))?;
+    if status.success() { Ok(()) } else { Err("the release build failed".to_owned()) }
+}
+
+fn lay_aside(binary: &Path, dir: &Path) -> Result<PathBuf, String> {
+    let name = binary.file_name().ok_or_else(|| format!("`{}` is no file", binary.display()))?;
+    let copy = dir.join(name);
+    // a running binary cannot be written to, but its name can go to another file
+    let fresh = copy.with_extension("new");
+    fs::copy(binary, &fresh).map_err(|error| format!("{}: {error}", binary.display()))?;
+    fs::rename(&fresh, &copy).map_err(|error| format!("{}: {error}", copy.display()))?;
+    Ok(copy)
+}
+
+/// Who takes part in a scenario; the first one is what the others are compared with.
+fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<Vec<Kind>, String> {
+    let none = place.dir.join("none");
+    let plain = Kind::gateway("tidegate", &none, &none);
+    let is_gateway_here = place.gateway.is_some();
+    match scenario.sort {
+        Sort::Proxy if is_gateway_here => Ok(vec![Kind::Nginx, plain]),
+        Sort::Proxy => Ok(vec![Kind::Nginx]),
+        Sort::Stages if !is_gateway_here => Ok(Vec::new()),
+        Sort::Stages => {
+            let own = place.dir.join("policies");
+            let policies = options.policies.as_ref().unwrap_or(&own);
+            let plugins = options.plugins.clone().unwrap_or_else(|| root().join("plugins"));
+            let scripts = names(policies, "rhai")?;
+            let mut all = vec![plain];
+            let name = format!("tidegate, {} policies", scripts.len());
+            all.push(Kind::gateway(&name, policies, &none));
+            let guests = names(&plugins, "wasm")?;
+            if !guests.is_empty() {
+                let name = format!("{name} and {}", guests.join(", "));
+                all.push(Kind::gateway(&name, policies, &plugins));
+            }
+            Ok(all)
+        }
+    }
+}
+
+/// The files of a folder with this ending, without it.
+fn names(dir: &Path, ending: &str) -> Result<Vec<String>, String> {
+    let wrong = |error: std::io::Error| format!("{}: {error}", dir.display());
+    let mut found = Vec::new();
+    if !dir.exists() {
+        return Ok(found);
+    }
+    for entry in fs::read_dir(dir).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        if path.extension().is_some_and(|extension| extension == ending) {
+            found.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Where this very program was built: `TARGET/PROFILE/xtask`.
+fn target_dir() -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let target = program.ancestors().nth(2).map(Path::to_path_buf);
+    target.ok_or_else(|| "cannot tell the target directory".to_owned())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}

@@ -1,0 +1,104 @@
+//! The options of `cargo xtask bench`.
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::scenario;
+
+pub const USAGE: &str = "\
+usage: cargo xtask bench [OPTIONS]
+
+  --rounds N       runs of each server in each scenario, in turns (3)
+  --seconds S      length of a run (3)
+  --only NAME      this scenario only; may be given several times
+  --gateway PATH   measure this gateway binary instead of building one
+  --policies DIR   the policies of scenario `policies`, instead of three small ones
+  --plugins DIR    the plugins of scenario `policies` (plugins/)
+  --only-nginx     leave the gateway out
+  --write          put the tables into benches/README.md
+
+`--only` knows: small-1 small-16 small-64 100k 1m stream-64 stream-1000 paced policies";
+
+/// What the command line asks for.
+pub struct Options {
+    /// Runs of each server in each scenario.
+    pub rounds: usize,
+    /// Length of a run.
+    pub seconds: f64,
+    /// Names of scenarios; empty stands for all.
+    only: Vec<String>,
+    /// A gateway binary that exists already.
+    pub gateway: Option<PathBuf>,
+    /// Policies of the scenario with stages.
+    pub policies: Option<PathBuf>,
+    /// Plugins of the scenario with stages.
+    pub plugins: Option<PathBuf>,
+    /// Without a gateway.
+    pub is_nginx_alone: bool,
+    /// The tables go into the README.
+    pub is_written: bool,
+}
+
+impl Options {
+    /// `None` if help is asked for.
+    pub fn parse(given: &[String]) -> Result<Option<Self>, String> {
+        let mut options = Self {
+            rounds: 3,
+            seconds: 3.0,
+            only: Vec::new(),
+            gateway: None,
+            policies: None,
+            plugins: None,
+            is_nginx_alone: false,
+            is_written: false,
+        };
+        let mut rest = given.iter();
+        while let Some(name) = rest.next() {
+            match name.as_str() {
+                "--rounds" => options.rounds = value(name, rest.next())?,
+                "--seconds" => options.seconds = value(name, rest.next())?,
+                "--only" => options.only.push(value(name, rest.next())?),
+                "--gateway" => options.gateway = Some(directory(name, rest.next())?),
+                "--policies" => options.policies = Some(directory(name, rest.next())?),
+                "--plugins" => options.plugins = Some(directory(name, rest.next())?),
+                "--only-nginx" => options.is_nginx_alone = true,
+                "--write" => options.is_written = true,
+                "--help" | "-h" => return Ok(None),
+                _ => return Err(format!("`{name}` is unknown; `--help` lists the options")),
+            }
+        }
+        options.check()?;
+        Ok(Some(options))
+    }
+
+    /// This scenario is to be run.
+    pub fn wants(&self, scenario: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == scenario)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let known: Vec<&str> = scenario::ALL.iter().map(|scenario| scenario.name).collect();
+        if let Some(name) = self.only.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!("no scenario is named `{name}`; there are {}", known.join(", ")));
+        }
+        if self.rounds == 0 || !(0.1..=600.0).contains(&self.seconds) {
+            return Err("`--rounds` is at least 1, `--seconds` between 0.1 and 600".to_owned());
+        }
+        if self.is_written && (!self.only.is_empty() || self.is_nginx_alone) {
+            return Err(
+                "`--write` needs the whole table: no `--only`, no `--only-nginx`".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn value<T: FromStr>(name: &str, given: Option<&String>) -> Result<T, String> {
+    let given = given.ok_or_else(|| format!("`{name}` needs a value"))?;
+    given.parse().map_err(|_| format!("`{name} {given}`: this value will not do"))
+}
+
+/// The servers run in a folder of their own, so a relative path would lose its meaning.
+fn directory(name: &str, given: Option<&String>) -> Result<PathBuf, String> {
+    let path: PathBuf = value(name, given)?;
+    path.canonicalize().map_err(|error| format!("`{name} {}`: {error}", path.display()))
+}

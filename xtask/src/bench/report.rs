@@ -1,0 +1,212 @@
+//! Medians, tables, and their place in the README.
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::options::Options;
+use super::scenario::Sort;
+
+const BEGIN: &str = "<!-- figures: written by `cargo xtask bench --write` -->";
+/// Beyond this part of the servers' core the figures are doubtful, and the report says so.
+const MOST_DISTURBANCE: f64 = 0.1;
+const END: &str = "<!-- end of figures -->";
+
+/// One server in one scenario: medians over the rounds, times in microseconds.
+pub struct Row {
+    pub scenario: &'static str,
+    pub sort: Sort,
+    pub server: String,
+    /// The part of the server's core that other processes took.
+    pub disturbance: f64,
+    pub is_paced: bool,
+    pub is_gateway: bool,
+    pub cpu_us: f64,
+    pub per_second: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    /// Of streams.
+    pub first_event_us: Option<f64>,
+    pub peak_mib: f64,
+    pub idle_mib: f64,
+    pub first_answer_us: f64,
+}
+
+impl Row {
+    /// For the eyes of who waits.
+    pub fn line(&self) -> String {
+        let (cpu, p50) = (time(self.cpu_us), time(self.p50_us));
+        let mut line =
+            format!("{}: {cpu} CPU a request, {:.0}/s, p50 {p50}", self.server, self.per_second);
+        if self.disturbance > MOST_DISTURBANCE {
+            line.push_str(&format!(
+                "; {:.0}% of its core went to others",
+                self.disturbance * 100.0
+            ));
+        }
+        line
+    }
+
+    fn markdown(&self, first: Option<&Self>) -> String {
+        let ratio = match (self.sort, first) {
+            (Sort::Proxy, Some(first)) => format!("{:.2}", self.cpu_us / first.cpu_us),
+            (Sort::Stages, Some(first)) => format!("{:+.1} µs", self.cpu_us - first.cpu_us),
+            (_, None) => String::new(),
+        };
+        let first_event = self.first_event_us.map(time).unwrap_or_default();
+        format!(
+            "| {} | {} | {} | {ratio} | {:.0} | {} | {} | {first_event} | {:.0} MiB |\n",
+            if first.is_none() { self.scenario } else { "" },
+            self.server,
+            time(self.cpu_us),
+            self.per_second,
+            time(self.p50_us),
+            time(self.p99_us),
+            self.peak_mib,
+        )
+    }
+}
+
+/// All rows of a run, scenario by scenario.
+#[derive(Default)]
+pub struct Report {
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// The tables, and the figures that are not in them.
+    pub fn markdown(&self) -> String {
+        let mut text = self.table(Sort::Proxy, "ratio to nginx");
+        if self.rows.iter().any(|row| row.sort == Sort::Stages) {
+            text.push_str("\nWith stages, 300 bytes, 16 connections:\n\n");
+            text.push_str(&self.table(Sort::Stages, "added"));
+        }
+        let facts = self.facts();
+        if !facts.is_empty() {
+            text.push('\n');
+            text.push_str(&facts);
+        }
+        text
+    }
+
+    fn table(&self, sort: Sort, compared: &str) -> String {
+        let mut text = format!(
+            "| scenario | server | CPU a request | {compared} | requests/s | p50 | p99 | first event \
+             | peak memory |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n"
+        );
+        let mut first: Option<&Row> = None;
+        for row in self.rows.iter().filter(|row| row.sort == sort) {
+            if first.is_none_or(|first| first.scenario != row.scenario) {
+                first = None;
+            }
+            text.push_str(&row.markdown(first));
+            first = first.or(Some(row));
+        }
+        text
+    }
+
+    fn facts(&self) -> String {
+        let plain = || self.rows.iter().filter(|row| row.is_gateway && row.server == "tidegate");
+        let mut text = String::new();
+        if plain().next().is_some() {
+            let idle = median(plain().map(|row| row.idle_mib).collect());
+            let start = median(plain().map(|row| row.first_answer_us).collect());
+            text.push_str(&format!("- Tidegate, idle after its start: {idle:.1} MiB\n"));
+            text.push_str(&format!(
+                "- Start of the process to the first answer: {}\n",
+                time(start)
+            ));
+        }
+        let first_event = |is_gateway| {
+            let mut rows = self.rows.iter();
+            rows.find(|row| row.is_paced && row.is_gateway == is_gateway)?.first_event_us
+        };
+        if let (Some(nginx), Some(gateway)) = (first_event(false), first_event(true)) {
+            let later = (gateway - nginx) / 1000.0;
+            text.push_str(&format!(
+                "- First event of a paced stream, to nginx's: {later:+.2} ms\n"
+            ));
+        }
+        let most = self.rows.iter().map(|row| row.disturbance).fold(0.0, f64::max);
+        if most > MOST_DISTURBANCE {
+            text.push_str(&format!(
+                "- Not a quiet machine: other processes took up to {:.0}% of the servers' core\n",
+                most * 100.0
+            ));
+        }
+        text
+    }
+}
+
+/// Where and how the figures came about.
+pub fn machine(nginx: &Path, options: &Options) -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("unknown CPU", |(_, model)| model);
+    let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // nginx tells its version on stderr
+    let told = Command::new(nginx).arg("-v").output().map(|output| output.stderr);
+    let told = String::from_utf8_lossy(&told.unwrap_or_default()).into_owned();
+    let version = told.trim().strip_prefix("nginx version: ").unwrap_or("nginx").to_owned();
+    format!(
+        "{model}, {cores} cores; Linux {}; {version}; {} rounds of {} s, medians.\n",
+        kernel.trim(),
+        options.rounds,
+        options.seconds
+    )
+}
+
+/// `old` with `figures` in the marked place.
+pub fn between_markers(old: &str, figures: &str) -> Result<String, String> {
+    let parts = old.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let (before, after) = parts.ok_or("benches/README.md has lost its markers for the figures")?;
+    Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", figures.trim()))
+}
+
+/// The middle one; NaN of nothing.
+pub fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    match all.len() {
+        0 => f64::NAN,
+        len if len % 2 == 1 => all[len / 2],
+        len => f64::midpoint(all[len / 2 - 1], all[len / 2]),
+    }
+}
+
+/// Microseconds, as people write them.
+fn time(us: f64) -> String {
+    match us {
+        us if us < 99.95 => format!("{us:.1} µs"),
+        us if us < 9_995.0 => format!("{:.2} ms", us / 1000.0),
+        us => format!("{:.0} ms", us / 1000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_not_moved_by_one_bad_round() {
+        assert_eq!(median(vec![900.0, 14.0, 15.0]), 15.0);
+        assert_eq!(median(vec![14.0, 16.0]), 15.0);
+        assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn only_what_is_between_the_markers_changes() {
+        let old = format!("# Title\n{BEGIN}\nold\n{END}\nrest\n");
+        let new = between_markers(&old, "\nnew\n").unwrap();
+        assert_eq!(new, format!("# Title\n{BEGIN}\n\nnew\n\n{END}\nrest\n"));
+        assert_eq!(between_markers(&new, "new").unwrap(), new);
+        assert!(between_markers("no markers", "new").is_err());
+    }
+
+    #[test]
+    fn a_time_is_written_in_the_unit_that_suits_it() {
+        assert_eq!([14.23, 512.0, 40_000.0].map(time), ["14.2 µs", "0.51 ms", "40 ms"]);
+    }
+}

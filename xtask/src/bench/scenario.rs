@@ -1,0 +1,196 @@
+//! What is measured: the scenarios, and one of them run by all its contenders in turns.
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::options::Options;
+use super::process::{self, Process};
+use super::report::{Row, median};
+use super::servers::{self, Kind, Place, Server};
+
+/// Before the first round each server gets so long to open its connections.
+const WARM_UP_SECONDS: f64 = 0.5;
+/// The load gives up by itself before this.
+const LOAD_GRACE: Duration = Duration::from_secs(40);
+
+/// One kind of traffic.
+pub struct Scenario {
+    /// For `--only`.
+    pub name: &'static str,
+    /// For the tables.
+    pub title: &'static str,
+    /// Who takes part.
+    pub sort: Sort,
+    connections: usize,
+    bytes: usize,
+    model: &'static str,
+}
+
+/// What a scenario compares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// The gateway, with nothing to do, with nginx.
+    Proxy,
+    /// The gateway with policies and plugins, with itself.
+    Stages,
+}
+
+const SMALL: Scenario = Scenario {
+    name: "small-16",
+    title: "300 bytes, 16 connections",
+    sort: Sort::Proxy,
+    connections: 16,
+    bytes: 300,
+    model: "bench",
+};
+
+/// In the order of the tables.
+pub const ALL: &[Scenario] = &[
+    Scenario { name: "small-1", title: "300 bytes, 1 connection", connections: 1, ..SMALL },
+    SMALL,
+    Scenario { name: "small-64", title: "300 bytes, 64 connections", connections: 64, ..SMALL },
+    Scenario {
+        name: "100k",
+        title: "100 KiB, 8 connections",
+        connections: 8,
+        bytes: 100 * 1024,
+        ..SMALL
+    },
+    Scenario {
+        name: "1m",
+        title: "1 MiB, 8 connections",
+        connections: 8,
+        bytes: 1024 * 1024,
+        ..SMALL
+    },
+    Scenario { name: "stream-64", title: "64 events, 16 connections", model: "bench-64", ..SMALL },
+    Scenario {
+        name: "stream-1000",
+        title: "1000 events, 4 connections",
+        connections: 4,
+        model: "bench-1000",
+        ..SMALL
+    },
+    Scenario {
+        name: "paced",
+        title: "64 events 5 ms apart, 16 connections",
+        model: "bench-64-5ms",
+        ..SMALL
+    },
+    Scenario { name: "policies", sort: Sort::Stages, ..SMALL },
+];
+
+/// Three small policies: one that edits, one that looks and would refuse, one that would route.
+pub const POLICIES: [(&str, &str); 3] = [
+    (
+        "cap-max-tokens.rhai",
+        "fn on_request(request, ctx) {
+    if request.max_tokens > 512 { request.max_tokens = 512; }
+}
+",
+    ),
+    (
+        "no-previews.rhai",
+        "fn on_request(request, ctx) {
+    if request.model.ends_with(\"-preview\") { deny(\"previews are not for production\"); }
+}
+",
+    ),
+    (
+        "small-answers.rhai",
+        "fn on_request(request, ctx) {
+    if request.max_tokens < 64 && request.model == \"bench-large\" { route(\"bench\"); }
+}
+",
+    ),
+];
+
+/// One run of the load against one server.
+struct Sample {
+    cpu_us: f64,
+    /// The part of the server's core that others took.
+    disturbance: f64,
+    report: Value,
+}
+
+/// Runs a scenario: all contenders up, a warm-up for each, then round by round.
+pub fn measure(
+    place: &Place,
+    options: &Options,
+    scenario: &Scenario,
+    (contenders, upstream): (&[Kind], u16),
+) -> Result<Vec<Row>, String> {
+    let mut running = Vec::new();
+    for kind in contenders {
+        let server = servers::start_server(place, kind, upstream)?;
+        run_load(place, scenario, &server, WARM_UP_SECONDS)?;
+        running.push((kind, server, Vec::new()));
+    }
+    for _ in 0..options.rounds {
+        for (kind, server, samples) in &mut running {
+            let sample = run_load(place, scenario, server, options.seconds);
+            samples.push(sample.map_err(|error| format!("{}: {error}", kind.name()))?);
+        }
+    }
+    Ok(running.iter().map(|(kind, server, samples)| row(scenario, kind, server, samples)).collect())
+}
+
+fn run_load(
+    place: &Place,
+    scenario: &Scenario,
+    server: &Server,
+    seconds: f64,
+) -> Result<Sample, String> {
+    let out = place.dir.join("load.json");
+    let tool = place.tool.to_str().ok_or("the target directory is not UTF-8")?;
+    let numbers = [u64::from(server.port), scenario.connections as u64, scenario.bytes as u64]
+        .map(|n| n.to_string());
+    let [port, connections, bytes] = &numbers;
+    let seconds_text = seconds.to_string();
+    let mut command = vec![tool, "load", "--port", port, "--connections", connections];
+    command.extend(["--seconds", &seconds_text, "--bytes", bytes, "--model", scenario.model]);
+
+    let (before, busy_before) = (server.process.cpu(), process::busy(servers::SERVER_CORE));
+    let begin = Instant::now();
+    let limit = Instant::now() + Duration::from_secs_f64(seconds) + LOAD_GRACE;
+    let mut load = Process::start(servers::LOAD_CORE, &command, &out)?;
+    let status = load.wait(limit).map_err(|error| format!("the load: {error}"))?;
+    let cpu = server.process.cpu().since(before);
+    let busy = process::busy(servers::SERVER_CORE).saturating_sub(busy_before);
+    let disturbance = busy.saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64();
+
+    let said = fs::read_to_string(&out).map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(format!("the load failed: {said}"));
+    }
+    let report: Value = serde_json::from_str(&said).map_err(|error| error.to_string())?;
+    let requests = report["requests"].as_f64().unwrap_or_default();
+    if report["errors"] != 0 || requests == 0.0 {
+        let first = report["first_error"].as_str().unwrap_or("no request was answered");
+        return Err(format!("{} of {requests} answers are wrong: {first}", report["errors"]));
+    }
+    Ok(Sample { cpu_us: cpu.as_secs_f64() * 1e6 / requests, disturbance, report })
+}
+
+fn row(scenario: &Scenario, kind: &Kind, server: &Server, samples: &[Sample]) -> Row {
+    let of = |field: &str| {
+        median(samples.iter().filter_map(|sample| sample.report[field].as_f64()).collect())
+    };
+    Row {
+        scenario: scenario.title,
+        sort: scenario.sort,
+        server: kind.name().to_owned(),
+        disturbance: median(samples.iter().map(|sample| sample.disturbance).collect()),
+        is_paced: scenario.name == "paced",
+        is_gateway: matches!(kind, Kind::Gateway { .. }),
+        cpu_us: median(samples.iter().map(|sample| sample.cpu_us).collect()),
+        per_second: of("requests_per_second"),
+        p50_us: of("p50_us"),
+        p99_us: of("p99_us"),
+        first_event_us: scenario.model.contains('-').then(|| of("first_event_p50_us")),
+        peak_mib: server.process.memory("VmHWM"),
+        idle_mib: server.idle_mib,
+        first_answer_us: server.first_answer.as_secs_f64() * 1e6,
+    }
+}
