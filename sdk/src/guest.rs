@@ -5,6 +5,9 @@ use crate::host;
 use crate::plugin::{Package, Plugin};
 use crate::problem::{Problem, Result};
 
+/// What [`describe`] is for every plugin.
+pub type Describe = fn() -> Result<Value>;
+
 /// The manifest of a plugin, once its config has turned out to work.
 pub fn describe<P: Plugin + Package>() -> Result<Value> {
     P::new(host::config()?)?;

@@ -62,14 +62,14 @@ mod tool;
 pub use document::{Document, Message, Request};
 pub use plugin::{Action, Hook, NoConfig, Package, Plugin, Target};
 pub use problem::{Problem, Result};
-pub use tool::{Blocks, IntoContent, Json, NoOptions, Tool};
+pub use tool::{Blocks, IntoContent, Json, NoInput, NoOptions, Tool};
 
 /// What a plugin usually needs, the derives of serde and schemars among it.
 pub mod prelude {
     pub use crate::host;
     pub use crate::{
-        Action, Blocks, Document, Hook, IntoContent, Json, Message, NoConfig, NoOptions, Plugin,
-        Problem, Request, Result, Target, Tool,
+        Action, Blocks, Document, Hook, IntoContent, Json, Message, NoConfig, NoInput, NoOptions,
+        Plugin, Problem, Request, Result, Target, Tool,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
@@ -84,6 +84,9 @@ macro_rules! export {
             const NAME: &'static str = env!("CARGO_PKG_NAME");
             const VERSION: &'static str = env!("CARGO_PKG_VERSION");
         }
+
+        // off wasm nothing else would use the plugin but its tests
+        const _: $crate::guest::Describe = $crate::guest::describe::<$plugin>;
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {

@@ -12,8 +12,11 @@ pub struct Tool<P> {
     pub(crate) name: &'static str,
     pub(crate) description: String,
     pub(crate) input_schema: fn() -> Value,
-    run: Box<dyn Fn(&P, &str, &str) -> Result<Value>>,
+    run: Box<Run<P>>,
 }
+
+/// From the JSON texts of input and options to the content of a result.
+type Run<P> = dyn Fn(&P, &str, &str) -> Result<Value>;
 
 impl<P> Tool<P> {
     /// A tool that callers declare as `gateway:<name>`.
@@ -82,6 +85,11 @@ impl IntoContent for Blocks {
     }
 }
 
+/// The input of a tool that needs none: anything but `{}` is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoInput {}
+
 /// The options of a tool that has none: anything but `{}` is refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +107,8 @@ fn schema_of<T: JsonSchema>() -> Value {
     });
     let mut schema: Schema = settings.into_generator().into_root_schema_for::<T>();
     schema.remove("title");
+    // the words on the type are for its authors; those on its fields are for the model
+    schema.remove("description");
     if schema.get("type").is_none() {
         schema.insert("type".to_owned(), "object".into());
     }

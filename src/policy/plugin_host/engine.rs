@@ -1,6 +1,6 @@
 //! The wasm engine: a tuned instance pool, the epoch ticker, the cache of compiled code.
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -89,16 +89,23 @@ fn has_swap() -> bool {
     fs::read_to_string("/proc/swaps").map_or(true, |swaps| swaps.lines().count() > 1)
 }
 
-/// Compiled code is machine code that will be run: nobody else may write there.
-fn open_cache(dir: &Path) -> Result<Cache, Problem> {
-    let refuse = |why: String| Problem::new(dir.display().to_string(), why);
+/// Makes the directory of compiled code: machine code that will be run, so nobody else may write
+/// there.
+pub(super) fn prepare_cache(dir: &Path) -> Result<PathBuf, Problem> {
     fs::create_dir_all(dir)
         .and_then(|()| make_private(dir))
-        .map_err(|e| refuse(format!("cannot keep compiled plugins here: {e}")))?;
-    let dir = fs::canonicalize(dir).map_err(|e| refuse(e.to_string()))?;
+        .and_then(|()| fs::canonicalize(dir))
+        .map_err(|e| no_cache(dir, &e.into()))
+}
+
+fn open_cache(dir: &Path) -> Result<Cache, Problem> {
     let mut config = CacheConfig::new();
     config.with_directory(dir);
-    Cache::new(config).map_err(|e| refuse(format!("cannot keep compiled plugins here: {e:#}")))
+    Cache::new(config).map_err(|e| no_cache(dir, &e))
+}
+
+fn no_cache(dir: &Path, error: &wasmtime::Error) -> Problem {
+    Problem::new(dir.display().to_string(), format!("cannot keep compiled plugins here: {error:#}"))
 }
 
 #[cfg(unix)]

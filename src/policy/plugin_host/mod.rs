@@ -63,15 +63,17 @@ impl PluginHost {
     /// A host whose calls have the usual limits.
     ///
     /// `cache_dir` is where compiled code is kept between runs, a directory of the gateway's own
-    /// (it is made, with mode 0700); without one every start compiles anew.
+    /// (it is made, with mode 0700); without one every start compiles anew. Fails if it cannot be
+    /// made.
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Arc<Self>, Problem> {
         Self::with_limits(cache_dir, Limits::default())
     }
 
     /// The same with other limits.
     pub fn with_limits(cache_dir: Option<PathBuf>, limits: Limits) -> Result<Arc<Self>, Problem> {
+        let cache = cache_dir.as_deref().map(engine::prepare_cache).transpose()?;
         Ok(Arc::new(Self {
-            cache: cache_dir,
+            cache,
             limits,
             runtime: OnceLock::new(),
             compiled: Mutex::default(),

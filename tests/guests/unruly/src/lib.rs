@@ -4,9 +4,6 @@ use tidegate_sdk::prelude::*;
 struct Unruly;
 
 #[derive(Deserialize, JsonSchema)]
-struct Nothing {}
-
-#[derive(Deserialize, JsonSchema)]
 struct Say {
     text: String,
 }
@@ -26,23 +23,17 @@ impl Plugin for Unruly {
             Tool::new(
                 "spin",
                 "Never ends.",
-                |_: &Self, _: Nothing, _: NoOptions| -> Result<String> {
+                |_: &Self, _: NoInput, _: NoOptions| -> Result<String> {
                     let mut n = 0u64;
                     loop {
                         n = std::hint::black_box(n.wrapping_add(1));
                     }
                 },
             ),
-            Tool::new("eat", "Eats memory.", |_: &Self, _: Nothing, _: NoOptions| {
-                let mut eaten = Vec::new();
-                loop {
-                    eaten.push(vec![1u8; 1 << 20]);
-                    if std::hint::black_box(&eaten).len() > 1 << 20 {
-                        return Ok(String::from("full"));
-                    }
-                }
+            Tool::new("eat", "Eats memory.", |_: &Self, _: NoInput, _: NoOptions| {
+                Ok(eat().len().to_string())
             }),
-            Tool::new("recurse", "Overflows the stack.", |_: &Self, _: Nothing, _: NoOptions| {
+            Tool::new("recurse", "Overflows the stack.", |_: &Self, _: NoInput, _: NoOptions| {
                 Ok(recurse(1).to_string())
             }),
             Tool::new(
@@ -55,7 +46,7 @@ impl Plugin for Unruly {
             Tool::new("echo", "Says what it was told.", |_: &Self, say: Say, _: NoOptions| {
                 Ok(say.text)
             }),
-            Tool::new("churn", "Allocates and frees.", |_: &Self, _: Nothing, _: NoOptions| {
+            Tool::new("churn", "Allocates and frees.", |_: &Self, _: NoInput, _: NoOptions| {
                 let mut sum = 0usize;
                 for n in 0..20_000usize {
                     let held = std::hint::black_box(vec![n as u8; 10_000]);
@@ -65,6 +56,14 @@ impl Plugin for Unruly {
             }),
         ]
     }
+}
+
+fn eat() -> Vec<Vec<u8>> {
+    let mut eaten = Vec::new();
+    while std::hint::black_box(&eaten).len() < 1 << 20 {
+        eaten.push(vec![1; 1 << 20]);
+    }
+    eaten
 }
 
 fn recurse(depth: u64) -> u64 {
