@@ -1,10 +1,11 @@
 //! What scripts see: `request`, `ctx` and the verbs.
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map, Variant};
+use rhai::{Dynamic, Engine, ImmutableString, Map, Variant};
 
 use crate::context::Context;
 use crate::policy::script_answer::Content;
+use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
 use crate::policy::script_run::{Run, Stop};
 use crate::policy::script_value::{Answer, List, Object};
@@ -226,7 +227,7 @@ impl State {
             return Ok(());
         }
         if entries.len() >= MAX_STATE && !entries.contains_key(name) {
-            return Err(format!("`ctx.state` holds no more than {MAX_STATE} entries").into());
+            return Err(Told(format!("`ctx.state` holds no more than {MAX_STATE} entries")).into());
         }
         entries.insert(name.into(), value);
         Ok(())
@@ -243,6 +244,9 @@ fn verbs(engine: &mut Engine) {
         .register_fn("route", route)
         .register_fn("log", log)
         .register_fn("parse_json", json::parse)
+        .register_type_with_name::<Told>("error")
+        .register_fn("to_string", |told: &mut Told| told.0.clone())
+        .register_fn("to_debug", |told: &mut Told| told.0.clone())
         .register_fn("sleep", no_sleep::<i64>)
         .register_fn("sleep", no_sleep::<f64>)
         .on_print(|text| Run::current(|run| emit(run, "info", text)))
@@ -252,7 +256,7 @@ fn verbs(engine: &mut Engine) {
 fn deny(status: i64, message: &str) -> Answer<()> {
     match u16::try_from(status) {
         Ok(status @ 400..=599) => Err(Stop::Deny { status, message: message.to_owned() }.into()),
-        _ => Err(format!("`deny` takes a status from 400 to 599, not {status}").into()),
+        _ => Err(Told(format!("`deny` takes a status from 400 to 599, not {status}")).into()),
     }
 }
 
@@ -266,13 +270,13 @@ fn respond_text(text: &str) -> Answer<()> {
 
 fn respond<T: Variant + Clone>(message: T) -> Answer<()> {
     let message = json::tree(&Dynamic::from(message))?;
-    let content = Content::message(message).map_err(Box::<EvalAltResult>::from)?;
+    let content = Content::message(message).map_err(Told)?;
     Err(Stop::Respond(content).into())
 }
 
 fn route(alias: &str) -> Answer<()> {
     if alias.is_empty() {
-        return Err("`route` takes the name of a model, not an empty text".into());
+        return Err(Told("`route` takes the name of a model, not an empty text".to_owned()).into());
     }
     Run::current(|run| run.route = Some(alias.to_owned()));
     Ok(())
@@ -280,11 +284,8 @@ fn route(alias: &str) -> Answer<()> {
 
 fn log(level: &str, text: &str) -> Answer<()> {
     if !matches!(level, "error" | "warn" | "info" | "debug" | "trace") {
-        return Err(format!(
-            "`log` takes `error`, `warn`, `info`, `debug` or `trace` as level, not `{}`",
-            level.chars().take(40).collect::<String>()
-        )
-        .into());
+        let known = "`log` takes `error`, `warn`, `info`, `debug` or `trace` as level";
+        return Err(Told(known.to_owned()).into());
     }
     Run::current(|run| emit(run, level, text));
     Ok(())
@@ -305,5 +306,6 @@ fn emit(run: &Run, level: &str, text: &str) {
 
 /// Rhai's own would block the thread, whatever the limits say.
 fn no_sleep<T>(_time: T) -> Answer<()> {
-    Err("`sleep` is not there for policies: a request must not wait for one".into())
+    Err(Told("`sleep` is not there for policies: a request must not wait for one".to_owned())
+        .into())
 }

@@ -91,7 +91,7 @@ pub(super) fn unparsable(error: &ParseError, source: &Source) -> Problem {
 pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) -> Error {
     let cause = Cause::of(error);
     let mut message = format!("policy \"{}\" failed at {}: ", source.name, source.place(cause.at));
-    message.push_str(&cut(&reason(cause.error, limits), MAX_MESSAGE));
+    message.push_str(&cut(&reason(cause.error, source, limits), MAX_MESSAGE));
     for (function, at) in &cause.calls {
         if let Some(line) = at.line() {
             message.push_str(&format!(", in `{function}`, called at line {line}"));
@@ -131,7 +131,7 @@ impl<'a> Cause<'a> {
     }
 }
 
-fn reason(error: &EvalAltResult, limits: &Limits) -> String {
+fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
     match error {
         EvalAltResult::ErrorTooManyOperations(_) => {
             format!("it took more than {} operations", limits.operations)
@@ -155,9 +155,36 @@ fn reason(error: &EvalAltResult, limits: &Limits) -> String {
             format!("there is no function `{signature}`")
         }
         EvalAltResult::ErrorVariableNotFound(name, _) => format!("no variable is named `{name}`"),
-        EvalAltResult::ErrorRuntime(thrown, _) if thrown.is_unit() => "it threw".to_owned(),
-        EvalAltResult::ErrorRuntime(thrown, _) => thrown.to_string(),
+        EvalAltResult::ErrorRuntime(thrown, _) => told(thrown, source),
+        // Rhai quotes the value it could not read, which may be a piece of a body
+        EvalAltResult::ErrorArithmetic(message, _) => {
+            lower(message.split(['\'', '"', ':']).next().unwrap_or_default().trim_end())
+        }
         other => lower(without_place(&other.to_string())),
+    }
+}
+
+/// What was thrown, as far as it says nothing of a request: our own words, and what stands in the
+/// script as it is. Anything else may be a piece of a body, which no log may hold.
+fn told(thrown: &rhai::Dynamic, source: &Source) -> String {
+    if let Some(Told(message)) = thrown.clone().try_cast() {
+        return message;
+    }
+    match thrown.clone().into_immutable_string() {
+        Ok(text) if source.text.contains(text.as_str()) => text.to_string(),
+        Ok(_) => "it threw a text that is made as it runs (not shown: it may be part of a request)"
+            .to_owned(),
+        Err(_) => "it threw".to_owned(),
+    }
+}
+
+/// What one of our own functions says of a wrong use. It names fields and types, never values.
+#[derive(Debug, Clone)]
+pub(super) struct Told(pub(super) String);
+
+impl From<Told> for Box<EvalAltResult> {
+    fn from(told: Told) -> Self {
+        EvalAltResult::ErrorRuntime(rhai::Dynamic::from(told), Position::NONE).into()
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+use crate::policy::script_error::Told;
 use crate::policy::script_value::{Answer, place_of};
 use crate::wire::Kind;
 
@@ -36,12 +37,12 @@ pub(super) fn scalar(kind: Kind, text: &[u8]) -> Result<Dynamic> {
 
 /// The JSON text of a value; a place gives the text that stands there.
 pub(super) fn text(value: &Dynamic) -> Answer<Vec<u8>> {
-    serde_json::to_vec(&Json { value, depth: 0 }).map_err(|e| e.to_string().into())
+    serde_json::to_vec(&Json { value, depth: 0 }).map_err(|e| Told(e.to_string()).into())
 }
 
 /// A value as a tree of its own.
 pub(super) fn tree(value: &Dynamic) -> Answer<Value> {
-    serde_json::from_slice(&text(value)?).map_err(|e| e.to_string().into())
+    serde_json::from_slice(&text(value)?).map_err(|e| Told(e.to_string()).into())
 }
 
 /// A tree as a value that has nothing to do with any document.
@@ -64,7 +65,7 @@ pub(super) fn parse(text: &str) -> Answer {
     match serde_json::from_str(text) {
         Ok(value) => Ok(dynamic(&value)),
         // the error names a place in the text, never what stands there
-        Err(error) => Err(format!("the text is no JSON: {error}").into()),
+        Err(error) => Err(Told(format!("the text is no JSON: {error}")).into()),
     }
 }
 

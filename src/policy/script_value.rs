@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
 use crate::policy::script_run::Stop;
 use crate::wire::{Document, Kind, Step};
@@ -147,7 +148,8 @@ impl Place {
     }
 
     fn gone(&self) -> Box<EvalAltResult> {
-        "what stood here has been removed or replaced by a value of another type".into()
+        let message = "what stood here has been removed or replaced by a value of another type";
+        Told(message.to_owned()).into()
     }
 }
 
@@ -309,6 +311,6 @@ pub(super) fn place_of(value: &Dynamic) -> Option<Place> {
 pub(super) fn fault(error: Error) -> Box<EvalAltResult> {
     match error.kind {
         ErrorKind::InvalidRequest => Stop::Invalid(error.message).into(),
-        _ => error.message.into(),
+        _ => Told(error.message).into(),
     }
 }

@@ -179,6 +179,21 @@ fn a_wrong_use_names_its_place() {
 }
 
 #[test]
+fn an_error_never_shows_a_piece_of_the_body() {
+    for leak in [
+        "throw request.model;",
+        "throw `model ${request.model}`;",
+        "parse_int(request.model);",
+        "parse_json(request.model);",
+        "log(request.model, \"text\");",
+    ] {
+        let error = broken(leak, r#"{"model":"hunter2","messages":[{}]}"#);
+        let shown = format!("{error:?}");
+        assert!(!shown.contains("hunter2"), "{leak}: {shown}");
+    }
+}
+
+#[test]
 fn a_place_that_is_gone_says_so() {
     let error = broken("let m = request.m; request.m = 1; m.x = 2;", r#"{"m":{}}"#);
     assert!(error.message.contains("nothing can be set at `m.x`"), "{}", error.message);
