@@ -37,22 +37,25 @@ def virtualenv(requirements):
     return interpreter
 
 
-def node_modules(project):
-    """A directory with the `node_modules` of this project's lock file."""
+def node_modules(project, wanted):
+    """What `wanted`, a pattern below `node_modules`, finds once this project's lock file is installed."""
     npm = shutil.which("npm")
     if npm is None:
         raise Missing("npm is missing (apt-get install npm)")
     manifests = [project / name for name in ("package.json", "package-lock.json", ".npmrc")]
     place, is_there = place_of(project.name, manifests, f"{platform.system()} {platform.machine()}")
-    if is_there:
-        return place
-    place.mkdir(parents=True)
-    for manifest in manifests:
-        shutil.copy(manifest, place)
-    install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    run(install, "npm could not install it (no package registry?)", cwd=place)
+    if not is_there:
+        place.mkdir(parents=True)
+        for manifest in manifests:
+            shutil.copy(manifest, place)
+        install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        run(install, "npm could not install it (no package registry?)", cwd=place)
+    found = next((place / "node_modules").glob(wanted), None)
+    if found is None:
+        # an optional package that is not for this machine, or could not be fetched, is no error to npm
+        raise Missing("npm could not install it (no package registry, or nothing for this machine)")
     (place / DONE).touch()
-    return place
+    return found
 
 
 def place_of(name, files, salt):
@@ -74,5 +77,6 @@ def run(command, trouble, cwd=None):
     except subprocess.TimeoutExpired:
         raise Missing(f"{trouble}: no end after {PATIENCE} s") from None
     if done.returncode != 0:
-        last = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()][-1:]
-        raise Missing(": ".join([trouble, *last]))
+        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines()]
+        told = [line for line in lines if line.lower().startswith(("error", "npm error", "npm err!"))][:1]
+        raise Missing(": ".join([trouble, *told]))

@@ -8,8 +8,8 @@ A client whose tools are missing here is skipped, with the reason; `--require` m
 """
 
 import argparse
+import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -75,20 +75,16 @@ def typescript_sdk():
     node = shutil.which("node")
     if node is None:
         raise Missing("node is missing (apt-get install nodejs npm)")
-    place = node_modules(HERE / "typescript")
+    manifest = node_modules(HERE / "typescript", "@anthropic-ai/sdk/package.json")
     # a module finds its packages from where it lies
-    suite = shutil.copy(HERE / "typescript" / "suite.mjs", place)
-    manifest = (place / "node_modules/@anthropic-ai/sdk/package.json").read_text()
-    version = re.search(r'"version":\s*"([^"]+)"', manifest).group(1)
+    suite = shutil.copy(HERE / "typescript" / "suite.mjs", manifest.parents[3])
+    version = json.loads(manifest.read_text())["version"]
     return Program([node, suite], f"{version} on Node {printed([node, '--version'])}")
 
 
 def claude():
-    place = node_modules(HERE / "claude-code")
-    found = sorted(place.glob("node_modules/@anthropic-ai/claude-code-*/claude"))
-    if not found:
-        raise Missing("the registry has no Claude Code for this machine")
-    return ClaudeCode(found[0], printed([found[0], "--version"]))
+    program = node_modules(HERE / "claude-code", "@anthropic-ai/claude-code-*/claude")
+    return ClaudeCode(program, printed([program, "--version"]))
 
 
 CLIENTS = {
