@@ -4,5 +4,6 @@ mod config;
 mod plugin;
 mod script;
 mod simulator;
+mod support;
 mod tidy;
 mod wire;
