@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Limited};
 
@@ -40,7 +40,8 @@ pub async fn forward(
     *request.uri_mut() = path.parse().map_err(|e: http::uri::InvalidUri| {
         Error::invalid("the path is malformed").with_source(e)
     })?;
-    for name in [CONTENT_TYPE, CONTENT_LENGTH] {
+    // the body goes on as it is, so what describes it goes with it
+    for name in [CONTENT_TYPE, CONTENT_ENCODING] {
         if let Some(value) = head.headers.get(&name) {
             request.headers_mut().insert(name, value.clone());
         }
@@ -59,7 +60,7 @@ pub async fn forward(
     let (mut head, body) = answer.into_parts();
     head.headers = headers::forwarded(head.headers);
     let is_batches = path.starts_with("/v1/messages/batches") && is_json(&head.headers);
-    if !is_batches || head.headers.contains_key(http::header::CONTENT_ENCODING) {
+    if !is_batches || head.headers.contains_key(CONTENT_ENCODING) {
         return Ok(Response::from_parts(head, body));
     }
     let whole = Limited::new(body, MAX_BATCHES).collect().await.map_err(|e| {
