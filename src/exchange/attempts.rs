@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -54,9 +54,7 @@ pub async fn send(
                 if let Some(entered) = entered {
                     entered.succeeded();
                 }
-                let asked = request.model();
-                reply.headers.insert(headers::TARGET, target.label(asked));
-                reply.headers.insert(headers::ATTEMPTS, HeaderValue::from(meter.attempts()));
+                sign(&mut reply.headers, target, request, meter);
                 return Ok(Sent { reply, target: Arc::clone(target) });
             }
             Err(error) if may_go_on(alias, &error) => {
@@ -97,9 +95,21 @@ async fn try_target(
         meter.attempted(target, answered.as_ref().map(|_| ()));
         match answered {
             Err(error) if left > 0 && may_go_on(alias, &error) => left -= 1,
+            Err(mut error) => {
+                if let Some(answer) = &mut error.upstream {
+                    sign(answer.headers_mut(), target, request, meter);
+                }
+                return Err(error);
+            }
             done => return done,
         }
     }
+}
+
+/// Says who answered, and how many were asked: a refusal needs it more than a success.
+fn sign(headers: &mut HeaderMap, target: &Target, request: &MessagesRequest, meter: &Meter) {
+    headers.insert(headers::TARGET, target.label(request.model()));
+    headers.insert(headers::ATTEMPTS, HeaderValue::from(meter.attempts()));
 }
 
 async fn try_once(
@@ -144,7 +154,7 @@ async fn with_first_event(reply: Reply) -> Result<Reply> {
 }
 
 /// A refusal that came as the first event is a status code after all.
-fn refused_in_stream(event: &Event, upstream: &http::HeaderMap) -> Error {
+fn refused_in_stream(event: &Event, upstream: &HeaderMap) -> Error {
     let told = message::error_of(event);
     let status = match told.kind {
         ErrorKind::Overloaded => {
