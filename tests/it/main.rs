@@ -5,5 +5,6 @@ mod plugin;
 mod script;
 mod simulator;
 mod support;
+mod surface;
 mod tidy;
 mod wire;

@@ -82,7 +82,10 @@ impl Inlet {
     }
 
     /// The next chunk; `Some(None)` at the clean end, `None` at a break.
-    pub async fn chunk(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Option<Option<Vec<u8>>> {
+    pub async fn chunk(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Option<Option<Vec<u8>>> {
         let end = loop {
             if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n") {
                 break end;
@@ -155,7 +158,8 @@ impl Ask {
 
     /// The bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: gateway.test\r\n", self.method, self.target);
+        let mut head =
+            format!("{} {} HTTP/1.1\r\nhost: gateway.test\r\n", self.method, self.target);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -167,16 +171,22 @@ impl Ask {
     }
 
     /// Sends it on a connection of its own and reads the head of the answer.
-    pub async fn open(&self, address: SocketAddr) -> Incoming {
+    pub async fn open(self, address: SocketAddr) -> Incoming {
         let stream = send_bytes(address, &self.to_bytes()).await;
         Incoming::read(stream).await
     }
 
     /// The same with the whole answer.
-    pub async fn send(&self, address: SocketAddr) -> Answer {
+    pub async fn send(self, address: SocketAddr) -> Answer {
+        let method = self.method;
         let incoming = self.open(address).await;
-        match self.method {
-            "HEAD" => Answer { status: incoming.status, head: incoming.head, body: Vec::new(), is_whole: true },
+        match method {
+            "HEAD" => Answer {
+                status: incoming.status,
+                head: incoming.head,
+                body: Vec::new(),
+                is_whole: true,
+            },
             _ => incoming.finish().await,
         }
     }

@@ -2,6 +2,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate::config::Config;
@@ -82,8 +83,8 @@ impl Gateway {
     pub async fn until_metric(&self, name: &str, value: f64) {
         let what = format!("`{name}` to be {value}");
         within(&what, async {
-            while self.metric(name).await < value {
-                tokio::task::yield_now().await;
+            while self.metric(name).await != value {
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         })
         .await;

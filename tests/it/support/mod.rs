@@ -6,6 +6,10 @@ pub mod upstream;
 use std::future::Future;
 use std::time::Duration;
 
+use client::{Ask, Incoming};
+use gateway::Gateway;
+use upstream::{Call, Upstream};
+
 /// Far above what anything here takes: only a hang reaches it.
 const HANG: Duration = Duration::from_secs(20);
 
@@ -15,6 +19,19 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("hangs: {what}"),
     }
+}
+
+/// Opens a stream: the caller holds its first frame, the upstream waits to go on.
+pub async fn streaming(gateway: &Gateway, up: &mut Upstream) -> (Incoming, Call) {
+    let begin = async {
+        let mut call = up.call().await;
+        call.begin_stream().await;
+        call.chunk(FRAMES[0]).await;
+        call
+    };
+    let (mut answer, call) = tokio::join!(Ask::message(STREAM).open(gateway.address), begin);
+    assert_eq!(answer.frame().await.unwrap(), FRAMES[0]);
+    (answer, call)
 }
 
 /// A message that `client::Ask::message` can send.

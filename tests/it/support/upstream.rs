@@ -120,11 +120,7 @@ impl Auto {
     }
 }
 
-async fn read_calls(
-    mut stream: TcpStream,
-    connection: usize,
-    sender: mpsc::UnboundedSender<Call>,
-) {
+async fn read_calls(mut stream: TcpStream, connection: usize, sender: mpsc::UnboundedSender<Call>) {
     stream.set_nodelay(true).unwrap();
     loop {
         let mut inlet = Inlet::default();

@@ -119,9 +119,13 @@ fn what_cannot_be_read_is_an_error_and_no_panic() {
     let delta = json!({"type": "content_block_delta", "index": 0, "delta": {"text": "x"}});
     assert!(Fold::default().push(&event(&delta)).is_err(), "a delta before its block");
     for data in ["", "{", "[]", "{\"message\":1}", "{}"] {
-        for kind in ["message_start", "content_block_start", "content_block_delta", "message_delta"] {
+        for kind in ["message_start", "content_block_start", "content_block_delta", "message_delta"]
+        {
             let frame = format!("event: {kind}\ndata: {data}\n\n");
-            assert!(Fold::default().push(&Event::from_frame(frame.into())).is_err(), "{kind} {data}");
+            assert!(
+                Fold::default().push(&Event::from_frame(frame.into())).is_err(),
+                "{kind} {data}"
+            );
         }
     }
     let mut fold = Fold::default();
@@ -146,8 +150,7 @@ fn a_later_usage_overwrites_and_null_does_not() {
     let mut usage = map(json!({"input_tokens": 7, "output_tokens": 1, "service_tier": "standard"}));
     let newer = map(json!({"input_tokens": null, "output_tokens": 9, "iterations": null}));
     usage::overwrite(&mut usage, &newer);
-    let expected =
-        json!({"input_tokens": 7, "output_tokens": 9, "service_tier": "standard", "iterations": null});
+    let expected = json!({"input_tokens": 7, "output_tokens": 9, "service_tier": "standard", "iterations": null});
     assert_eq!(Value::Object(usage), expected);
 }
 

@@ -132,9 +132,17 @@ fn an_event_is_known_by_its_line() {
 fn data_without_an_event_line_gets_one() {
     let table = [
         ("data: {\"type\":\"ping\"}\n\n", EventKind::Ping, "event: ping\n"),
-        ("data: {\"x\":[1],\"type\":\"message_stop\"}\r\n\r\n", EventKind::MessageStop, "event: message_stop\n"),
+        (
+            "data: {\"x\":[1],\"type\":\"message_stop\"}\r\n\r\n",
+            EventKind::MessageStop,
+            "event: message_stop\n",
+        ),
         ("data: {\"type\":\"vendor_event\"}\n\n", EventKind::Other, "event: vendor_event\n"),
-        (": hello\ndata: {\"type\":\"error\",\ndata: \"error\":{}}\n\n", EventKind::Error, "event: error\n"),
+        (
+            ": hello\ndata: {\"type\":\"error\",\ndata: \"error\":{}}\n\n",
+            EventKind::Error,
+            "event: error\n",
+        ),
     ];
     for (frame, kind, line) in table {
         let event = Event::from_frame(frame.into());
