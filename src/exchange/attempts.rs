@@ -18,6 +18,8 @@ use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBo
 
 /// A target that says `retry-after` is believed up to here.
 const MAX_COOLDOWN: Duration = Duration::from_secs(10 * 60);
+/// So many comments are held back at the beginning of a stream.
+const MAX_COMMENTS: usize = 64;
 
 /// A success, and who gave it.
 pub struct Sent {
@@ -139,17 +141,28 @@ async fn try_once(
     }
 }
 
-/// Waits for the first event, which is what makes a stream a success.
+/// Waits for the first event, which is what makes a stream a success. A comment is none: routers
+/// send one at once, long before they know whether an upstream will answer.
 async fn with_first_event(reply: Reply) -> Result<Reply> {
     let ReplyBody::Events(mut events) = reply.body else { return Ok(reply) };
-    let first = match events.next().await {
-        Some(first) => first?,
-        None => return Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream is empty")),
-    };
-    if first.kind == EventKind::Error {
-        return Err(refused_in_stream(&first, &reply.headers));
+    let mut held = Vec::with_capacity(1);
+    loop {
+        let event = match events.next().await {
+            Some(event) => event?,
+            None => {
+                return Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream is empty"));
+            }
+        };
+        if event.kind == EventKind::Error {
+            return Err(refused_in_stream(&event, &reply.headers));
+        }
+        let is_comment = event.kind == EventKind::Other && event.data().is_empty();
+        held.push(event);
+        if !is_comment || held.len() == MAX_COMMENTS {
+            break;
+        }
     }
-    let body = ReplyBody::Events(Box::pin(Peeked { first: Some(first), rest: events }));
+    let body = ReplyBody::Events(Box::pin(Peeked { held: held.into_iter(), rest: events }));
     Ok(Reply { body, ..reply })
 }
 
@@ -192,9 +205,9 @@ fn all_cooling(soonest: Duration) -> Error {
     Error::new(ErrorKind::Overloaded, message).with_retry(Retry::After(soonest.min(MAX_COOLDOWN)))
 }
 
-/// A stream with the first event put back.
+/// A stream with what was read of it put back.
 struct Peeked {
-    first: Option<Event>,
+    held: std::vec::IntoIter<Event>,
     rest: EventStream,
 }
 
@@ -205,8 +218,8 @@ impl Stream for Peeked {
         mut self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Event>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(first))),
+        match self.held.next() {
+            Some(event) => Poll::Ready(Some(Ok(event))),
             None => self.rest.as_mut().poll_next(cx),
         }
     }
