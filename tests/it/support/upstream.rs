@@ -146,6 +146,11 @@ impl Call {
         within("the gateway to read", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
+    /// Writes a part of an answer; `false` once the gateway has hung up.
+    pub async fn is_read(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
     /// Writes a part of an answer, as one chunk.
     pub async fn chunk(&mut self, bytes: impl AsRef<[u8]>) {
         self.write(chunked(bytes)).await;
