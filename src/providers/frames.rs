@@ -54,8 +54,11 @@ where
 
     fn event(&mut self, frame: Bytes) -> Event {
         let event = Event::from_frame(frame);
-        if matches!(event.kind, EventKind::MessageStop | EventKind::Error) {
-            self.state = State::Complete;
+        match event.kind {
+            // the end of the body is still read: it is what frees the connection
+            EventKind::MessageStop => self.state = State::Complete,
+            EventKind::Error => self.state = State::Ended,
+            _ => {}
         }
         event
     }

@@ -122,15 +122,7 @@ impl Event {
 
     /// The JSON of the `data:` line (lines, joined); empty if there is none.
     pub fn data(&self) -> Cow<'_, [u8]> {
-        let mut lines = fields(&self.frame, b"data");
-        let first = lines.next().unwrap_or_default();
-        let mut joined: Option<Vec<u8>> = None;
-        for line in lines {
-            let all = joined.get_or_insert_with(|| first.to_vec());
-            all.push(b'\n');
-            all.extend_from_slice(line);
-        }
-        joined.map_or(Cow::Borrowed(first), Cow::Owned)
+        joined(&self.frame)
     }
 
     /// The JSON as its own bytes, without a copy where it is of one line.
@@ -150,13 +142,31 @@ fn named(frame: &Bytes) -> Option<Bytes> {
         #[serde(borrow, rename = "type")]
         kind: Cow<'a, str>,
     }
-    let data = field(frame, b"data")?;
-    let typed: Typed<'_> = serde_json::from_slice(data).ok()?;
+    field(frame, b"data")?;
+    let data = joined(frame);
+    let typed: Typed<'_> = serde_json::from_slice(&data).ok()?;
+    // a name with a line end in it would write lines of its own
+    if typed.kind.contains(['\r', '\n']) {
+        return None;
+    }
     let mut whole = BytesMut::with_capacity(frame.len() + typed.kind.len() + 8);
     for part in [&b"event: "[..], typed.kind.as_bytes(), b"\n", frame] {
         whole.extend_from_slice(part);
     }
     Some(whole.freeze())
+}
+
+/// The `data:` lines, joined by line ends.
+fn joined(frame: &[u8]) -> Cow<'_, [u8]> {
+    let mut lines = fields(frame, b"data");
+    let first = lines.next().unwrap_or_default();
+    let mut joined: Option<Vec<u8>> = None;
+    for line in lines {
+        let all = joined.get_or_insert_with(|| first.to_vec());
+        all.push(b'\n');
+        all.extend_from_slice(line);
+    }
+    joined.map_or(Cow::Borrowed(first), Cow::Owned)
 }
 
 fn field<'a>(frame: &'a [u8], name: &'a [u8]) -> Option<&'a [u8]> {

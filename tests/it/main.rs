@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod auth;
 mod config;
+mod errors;
 mod plugin;
 mod script;
 mod simulator;
 mod support;
+mod surface;
 mod telemetry;
 mod tidy;
 mod wire;
