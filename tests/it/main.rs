@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod auth;
 mod config;
+mod docs;
+mod examples;
 mod plugin;
 mod script;
+mod shown;
 mod simulator;
 mod support;
 mod telemetry;
