@@ -14,7 +14,7 @@ use talc::wasm::WasmBinning;
 
 /// With the stack (1 MiB) and a plugin's data this stays below the 4 MiB that the host resets
 /// without giving their pages back.
-const ARENA: usize = 2 << 20;
+const ARENA: usize = 1 << 20;
 
 static mut MEMORY: [MaybeUninit<u8>; ARENA] = [MaybeUninit::uninit(); ARENA];
 

@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 pub use crate::config::listeners::AdminConfig as Config;
 use crate::error::{Problem, Secret};
@@ -65,21 +65,22 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let state = Arc::clone(&state);
-        tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let response = answer(&state, &request);
-                async { Ok::<_, Infallible>(response) }
-            });
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(15))
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(e) = served {
-                tracing::debug!(error = %e, "an admin connection ended with an error");
-            }
-        });
+        tokio::spawn(serve(stream, Arc::clone(&state)));
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    let service = service_fn(|request| {
+        let response = answer(&state, &request);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(15))
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(e) = served {
+        tracing::debug!(error = %e, "an admin connection ended with an error");
     }
 }
 

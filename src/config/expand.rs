@@ -129,12 +129,21 @@ impl Run<'_> {
             Some((name, default)) => (name, Some(default)),
             None => (body, None),
         };
+        let (name, instead) = match name.split_once(":+") {
+            Some((name, instead)) => (name, Some(instead)),
+            None => (name, None),
+        };
         if !is_name(name) {
             return Err(format!(
-                "`${{{body}}}` is no variable: write `${{NAME}}`, `${{NAME:-default}}` or `${{file:path}}`"
+                "`${{{body}}}` is no variable: write `${{NAME}}`, `${{NAME:-default}}`, `${{NAME:+text:-default}}` or `${{file:path}}`"
             ));
         }
-        match ((self.lookup)(name), default) {
+        let found = (self.lookup)(name);
+        if let Some(instead) = instead {
+            let is_set = found.is_some_and(|value| !value.is_empty());
+            return Ok(if is_set { instead } else { default.unwrap_or_default() }.to_owned());
+        }
+        match (found, default) {
             (Some(value), None) => Ok(value),
             (Some(value), Some(_)) if !value.is_empty() => Ok(value),
             (_, Some(default)) => Ok(default.to_owned()),

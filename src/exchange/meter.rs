@@ -19,6 +19,7 @@ const CALLER_LEFT: u16 = 499;
 /// What is known of an exchange under way.
 pub struct Meter {
     shared: Arc<Shared>,
+    request_id: Box<str>,
     started: Instant,
     target: Option<Arc<TargetMetrics>>,
     status: u16,
@@ -30,10 +31,11 @@ pub struct Meter {
 
 impl Meter {
     /// Begins to count.
-    pub fn start(shared: &Arc<Shared>, started: Instant) -> Self {
+    pub fn start(shared: &Arc<Shared>, request_id: &str, started: Instant) -> Self {
         shared.metrics.active_requests.inc();
         Self {
             shared: Arc::clone(shared),
+            request_id: request_id.into(),
             started,
             target: None,
             status: CALLER_LEFT,
@@ -108,6 +110,7 @@ impl Meter {
             None => metrics.target("", "", "").observe(&record),
         }
         tracing::debug!(
+            request_id = &*self.request_id,
             status = record.status,
             ending = ending.as_str(),
             millis = record.duration.as_millis() as u64,

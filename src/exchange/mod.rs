@@ -44,7 +44,7 @@ pub async fn messages(
     inbound: Inbound,
     endpoint: Endpoint,
 ) -> Result<Reply> {
-    let mut meter = Meter::start(&gateway.shared, inbound.started);
+    let mut meter = Meter::start(&gateway.shared, &inbound.request_id, inbound.started);
     let answered = answer(gateway, inbound, endpoint, &mut meter).await;
     meter.settle(answered)
 }

@@ -106,6 +106,21 @@ fn a_variable_is_a_string_unless_the_field_needs_a_number() {
 }
 
 #[test]
+fn a_variable_that_is_set_can_choose_another_text() {
+    let alias = |variable: &str| {
+        let provider = format!("${{{variable}:+sim:-other}}");
+        let text = format!(
+            "providers: {{ sim: {{ type: simulator }}, other: {{ type: simulator }} }}\n\
+             models: {{ \"*\": {{ provider: \"{provider}\" }} }}\n"
+        );
+        parse(&text).unwrap().models[0].1.provider.clone().unwrap()
+    };
+    assert_eq!(alias("SECRET"), "sim");
+    assert_eq!(alias("EMPTY"), "other");
+    assert_eq!(alias("NOT_SET"), "other");
+}
+
+#[test]
 fn a_doubled_dollar_sign_keeps_the_braces() {
     let tags = &valid("variables.yaml").keys[0].tags;
     assert_eq!((&*tags["price"], &*tags["half"], &*tags["both"]), ("${5}", "$5", "abc4444d"));
