@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod auth;
 mod config;
+mod docs;
 mod errors;
+mod examples;
 mod plugin;
 mod script;
+mod shown;
 mod simulator;
 mod support;
 mod surface;
