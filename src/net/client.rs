@@ -121,9 +121,10 @@ impl Upstream {
                 None => bytes.into(),
             },
         };
+        // boxed: a handshake is rare, and would make the future of every request kilobytes larger
         let mut fresh = match shard.take_shared() {
             Some(shared) => shared,
-            None => match tokio::time::timeout(connect, self.open(shard)).await {
+            None => match tokio::time::timeout(connect, Box::pin(self.open(shard))).await {
                 Ok(opened) => opened.map_err(Failure::Connect)?,
                 Err(_) => return Err(Failure::ConnectTimeout),
             },
