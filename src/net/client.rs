@@ -224,8 +224,7 @@ async fn one<S>(stream: S) -> Result<Connection, BoxError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) =
-        http1::Builder::new().max_headers(256).handshake(TokioIo::new(stream)).await?;
+    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
     // ends by itself when the sender is dropped or the upstream closes; who waits gets the error
     tokio::spawn(connection);
     Ok(Connection::One(sender))

@@ -127,7 +127,7 @@ impl Acceptor {
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // slow heads are the judge's business, which costs nothing per request
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_headers(256);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())
