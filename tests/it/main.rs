@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod auth;
 mod config;
+mod history;
 mod plugin;
 mod script;
 mod simulator;
+mod splice;
 mod support;
 mod telemetry;
 mod tidy;

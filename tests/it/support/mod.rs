@@ -1,2 +1,4 @@
-//! What several tests share.
+//! What the tests of several parts share.
 pub mod grammar;
+pub mod loop_gateway;
+pub mod turn;
