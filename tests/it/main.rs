@@ -3,6 +3,7 @@
 mod auth;
 mod config;
 mod history;
+mod pipeline;
 mod plugin;
 mod script;
 mod simulator;
@@ -10,4 +11,6 @@ mod splice;
 mod support;
 mod telemetry;
 mod tidy;
+mod tools;
+mod turns;
 mod wire;

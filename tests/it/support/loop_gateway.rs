@@ -33,7 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::plugin::wasm;
 
 /// Far above what anything here takes: only a hang reaches it.
-const HANG: Duration = Duration::from_secs(30);
+const HANG: Duration = Duration::from_secs(20);
 
 /// Waits for what must happen; a hang is a failure that says what was awaited.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -116,18 +116,17 @@ impl Looping {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        let connection = tokio::spawn(async move { drop(connection.await) });
+        let connection = Leaving(tokio::spawn(async move { drop(connection.await) }));
         let request = Request::post(path).header("host", "gateway.test");
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let response = within("the head of an answer", sender.send_request(request)).await.unwrap();
         let (head, body) = response.into_parts();
         Opened {
             status: head.status.as_u16(),
-            headers: head.headers,
             body,
             cutter: Cutter::default(),
             is_broken: false,
-            connection: connection.abort_handle(),
+            connection,
         }
     }
 
@@ -146,16 +145,23 @@ fn fail(found: &[Problem]) -> ! {
     panic!("{}", found.iter().map(|problem| format!("{problem}\n")).collect::<String>())
 }
 
+/// Closes its connection when it is dropped.
+struct Leaving(tokio::task::JoinHandle<()>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// An answer whose head has been read.
 pub struct Opened {
     /// The status.
     pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
     body: Incoming,
     cutter: Cutter,
     is_broken: bool,
-    connection: tokio::task::AbortHandle,
+    connection: Leaving,
 }
 
 impl Opened {
@@ -179,12 +185,12 @@ impl Opened {
     /// The whole answer.
     pub async fn finish(self) -> Answer {
         let body = within("a body", self.body.collect()).await.unwrap().to_bytes();
-        Answer { status: self.status, headers: self.headers, body }
+        Answer { status: self.status, body }
     }
 
     /// The caller leaves.
     pub fn leave(self) {
-        self.connection.abort();
+        drop(self.connection);
     }
 }
 
@@ -192,8 +198,6 @@ impl Opened {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
     body: Bytes,
 }
 
@@ -340,7 +344,8 @@ impl Call {
         let _ = self.reply.send(response.body(body).unwrap());
     }
 
-    fn whole(self, status: u16, body: Bytes) {
+    /// Answers with a whole body.
+    pub fn whole(self, status: u16, body: Bytes) {
         let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
         self.answer(status, "application/json", body);
     }
