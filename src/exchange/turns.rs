@@ -248,17 +248,18 @@ impl Stream for Turns {
         mut self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Event>>> {
-        loop {
-            if let Poll::Ready(event) = self.events.poll_recv(cx) {
-                return Poll::Ready(event);
-            }
-            let Some(run) = &mut self.run else { return Poll::Pending };
-            if run.as_mut().poll(cx).is_ready() {
-                // the sender is dropped with it: what is left in the channel ends the stream
-                self.run = None;
-            } else if self.events.is_empty() {
-                return Poll::Pending;
-            }
+        if let Poll::Ready(event) = self.events.poll_recv(cx) {
+            return Poll::Ready(event);
         }
+        // it goes on only when the caller has taken everything: that is the back-pressure
+        if let Some(run) = &mut self.run
+            && run.as_mut().poll(cx).is_ready()
+        {
+            // the sender is dropped with it: what is left in the channel ends the stream
+            self.run = None;
+        }
+        // asked once, never in a loop: a task that has used up its budget gets `Pending` here, with
+        // events in the channel, until it has yielded
+        self.events.poll_recv(cx)
     }
 }

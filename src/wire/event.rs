@@ -84,9 +84,12 @@ impl Event {
         }
     }
 
-    /// Makes an event from its JSON, which must be of one line.
+    /// Makes an event of a known kind from its JSON. Line ends in JSON stand between values only:
+    /// they become blanks, since the data of an event is one line.
     pub fn new(kind: EventKind, data: &[u8]) -> Self {
         let name = kind.as_str().as_bytes();
+        let data = one_line(data);
+        let data = &*data;
         let mut frame = BytesMut::with_capacity(name.len() + data.len() + 16);
         for part in [&b"event: "[..], name, b"\ndata: ", data, b"\n\n"] {
             frame.extend_from_slice(part);
@@ -100,8 +103,14 @@ impl Event {
         Self { kind: EventKind::Ping, frame: Bytes::from_static(PING) }
     }
 
-    /// An `error` event with the envelope of an error answer.
+    /// An `error` event with the envelope of an error answer: the upstream's own where it gave one,
+    /// since clients act on its words.
     pub fn error(error: &Error, request_id: &str) -> Self {
+        if let Some(answer) = &error.upstream
+            && is_envelope(answer.body())
+        {
+            return Self::new(EventKind::Error, answer.body());
+        }
         let body = serde_json::json!({
             "type": "error",
             "error": {"type": error.kind.as_str(), "message": error.message},
@@ -133,6 +142,31 @@ impl Event {
             Cow::Owned(all) => all.into(),
         }
     }
+}
+
+fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        return Cow::Borrowed(json);
+    }
+    let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+    Cow::Owned(json.iter().map(blank).collect())
+}
+
+/// A body as the API answers errors with.
+fn is_envelope(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        #[serde(rename = "type")]
+        kind: String,
+        error: Typed,
+    }
+    serde_json::from_slice::<Envelope>(body)
+        .is_ok_and(|body| body.kind == "error" && !body.error.kind.is_empty())
 }
 
 /// The frame with an `event:` line in front, if its data is an object that names its type.

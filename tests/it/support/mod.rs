@@ -2,6 +2,9 @@
 pub mod client;
 pub mod gateway;
 pub mod grammar;
+pub mod loop_gateway;
+pub mod stages;
+pub mod turn;
 pub mod upstream;
 
 use std::future::Future;
