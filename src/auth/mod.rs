@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 use subtle::ConstantTimeEq;
 use wildmatch::WildMatch;
 
@@ -14,7 +14,11 @@ use crate::auth::keys::Digest;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 
 /// The headers that may carry a caller's credential; none of them goes on to an upstream by itself.
-pub const CREDENTIAL_HEADERS: [&str; 3] = ["x-tidegate-key", "x-api-key", "authorization"];
+pub const CREDENTIAL_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-tidegate-key"),
+    HeaderName::from_static("x-api-key"),
+    header::AUTHORIZATION,
+];
 
 /// Who is calling, as the config names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,8 +75,9 @@ impl Auth {
     /// Who sent these headers. An error is a 401 that never shows what was sent.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Identity> {
         let found = credential(headers);
-        let is_gateway_key = found.is_some_and(|(header, _)| header == CREDENTIAL_HEADERS[0]);
-        let own = headers.get(http::header::AUTHORIZATION).filter(|_| is_gateway_key);
+        let is_gateway_key =
+            found.as_ref().is_some_and(|(header, _)| header == CREDENTIAL_HEADERS[0]);
+        let own = headers.get(header::AUTHORIZATION).filter(|_| is_gateway_key);
         let own = own.and_then(|value| value.to_str().ok()).map(Secret::new);
         if self.entries.is_empty() {
             return Ok(Identity { caller: Arc::default(), credential: own, models: None });
@@ -147,9 +152,9 @@ impl fmt::Debug for Identity {
 
 /// The credential that counts, with the header it came in. An empty header counts as absent; a
 /// value that is no text matches no key.
-fn credential(headers: &HeaderMap) -> Option<(&'static str, &str)> {
+fn credential(headers: &HeaderMap) -> Option<(HeaderName, &str)> {
     CREDENTIAL_HEADERS.into_iter().find_map(|name| {
-        let value = headers.get(name)?;
+        let value = headers.get(&name)?;
         let text = value.to_str().unwrap_or("\u{fffd}").trim();
         let key = if name == CREDENTIAL_HEADERS[2] { bearer(text)? } else { text };
         (!key.is_empty()).then_some((name, key))

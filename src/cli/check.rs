@@ -1,13 +1,18 @@
-//! `tidegate check`: every problem of the config, one a line.
+//! `tidegate check`: everything that `serve` would build, and every problem on a line of its own.
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::config::Config;
+use crate::error::Problem;
+use crate::gateway::Gateway;
+use crate::gateway::shared::Shared;
+use crate::net::tls;
 
 /// Prints `ok`, or the problems on standard error.
 pub fn run(config: &Path) -> ExitCode {
-    match Config::load(config) {
-        Ok(_) => {
+    match check(config) {
+        Ok(()) => {
             println!("ok");
             ExitCode::SUCCESS
         }
@@ -18,4 +23,24 @@ pub fn run(config: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds a generation from the config in `file` and throws it away: policies compile, plugins load,
+/// certificates are read. Nothing listens, and nothing is written: compiled plugins are not kept.
+///
+/// Fails with every problem found; policies and plugins are only looked at if the config holds
+/// together.
+pub fn check(file: &Path) -> Result<(), Vec<Problem>> {
+    let config = Config::load(file)?;
+    let shared = Arc::new(Shared::new(1, None)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| vec![Problem::new("", format!("cannot start: {e}"))])?;
+    let built = runtime.block_on(Gateway::build(&config, 1, &shared));
+    let mut problems = built.err().unwrap_or_default();
+    if let Some(files) = &config.server.tls {
+        problems.extend(tls::server(&files.cert, &files.key).err());
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

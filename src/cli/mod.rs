@@ -1,5 +1,5 @@
 //! The command line: one variant a command, one file each.
-mod check;
+pub mod check;
 mod key;
 mod schema;
 mod serve;
@@ -25,8 +25,13 @@ struct Cli {
 enum Command {
     /// Serves until it is told to stop, and reloads when the config, a policy or a plugin changes.
     Serve,
-    /// Prints every problem of the config, each with its place; exits 1 if there is one.
+    /// Builds all that `serve` would, and prints every problem with its place; exits 1 if there is one.
     Check,
+    /// Runs the cases beside the policies; exits 1 if one fails.
+    Test {
+        /// Folders of policies; the config's own, with its `library`, if none is named.
+        dirs: Vec<PathBuf>,
+    },
     /// Prints the JSON Schema of the config.
     Schema,
     /// Caller keys.
@@ -50,6 +55,7 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve::run(&cli.config),
         Command::Check => check::run(&cli.config),
+        Command::Test { dirs } => test::command(&cli.config, &dirs),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
     }

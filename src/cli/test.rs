@@ -1,13 +1,38 @@
 //! `tidegate test`: runs the cases beside the policies.
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::policy::cases;
 use crate::policy::script::{Limits, Script, ScriptEngine};
 
 /// What follows a policy's name in the name of its cases.
 const CASES: &str = ".cases.yaml";
+
+/// Runs the cases in `dirs`, or in the folder of policies that the config names and its `library`.
+pub fn command(config: &Path, dirs: &[PathBuf]) -> ExitCode {
+    let dirs = match dirs {
+        [] => match Config::load(config) {
+            Ok(config) => own_folders(&config.policies.dir),
+            Err(problems) => {
+                for problem in problems {
+                    eprintln!("{problem}");
+                }
+                return ExitCode::FAILURE;
+            }
+        },
+        dirs => dirs.to_vec(),
+    };
+    let failed = dirs.iter().filter(|dir| !run(dir, &mut io::stdout())).count();
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn own_folders(dir: &Path) -> Vec<PathBuf> {
+    let library = Some(dir.join("library")).filter(|library| library.is_dir());
+    std::iter::once(dir.to_owned()).chain(library).collect()
+}
 
 /// Runs every `*.cases.yaml` in `dir` and tells of each case on `out`; compiles the policies that
 /// have none. Whether all was well; a test run that cannot be read or told is not.

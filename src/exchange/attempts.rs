@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -18,6 +18,8 @@ use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBo
 
 /// A target that says `retry-after` is believed up to here.
 const MAX_COOLDOWN: Duration = Duration::from_secs(10 * 60);
+/// So many comments are held back at the beginning of a stream.
+const MAX_COMMENTS: usize = 64;
 
 /// A success, and who gave it.
 pub struct Sent {
@@ -51,14 +53,18 @@ pub async fn send(
         };
         let Tried { answer, tries } = try_target(ctx, alias, target, request).await;
         meter.attempted(target, tries);
+        let answer = answer.map_err(|mut error| {
+            if let Some(answer) = &mut error.upstream {
+                sign(answer.headers_mut(), target, request, meter);
+            }
+            error
+        });
         match answer {
             Ok(mut reply) => {
                 if let Some(entered) = entered {
                     entered.succeeded();
                 }
-                let asked = request.model();
-                reply.headers.insert(headers::TARGET, target.label(asked));
-                reply.headers.insert(headers::ATTEMPTS, HeaderValue::from(meter.attempts()));
+                sign(&mut reply.headers, target, request, meter);
                 return Ok(Sent { reply, target: Arc::clone(target) });
             }
             Err(error) if may_go_on(alias, &error) => {
@@ -109,6 +115,12 @@ async fn try_target(
     }
 }
 
+/// Says who answered, and how many were asked: a refusal needs it more than a success.
+fn sign(headers: &mut HeaderMap, target: &Target, request: &MessagesRequest, meter: &Meter) {
+    headers.insert(headers::TARGET, target.label(request.model()));
+    headers.insert(headers::ATTEMPTS, HeaderValue::from(meter.attempts()));
+}
+
 async fn try_once(
     ctx: &Context,
     alias: &Alias,
@@ -136,22 +148,33 @@ async fn try_once(
     }
 }
 
-/// Waits for the first event, which is what makes a stream a success.
+/// Waits for the first event, which is what makes a stream a success. A comment is none: routers
+/// send one at once, long before they know whether an upstream will answer.
 async fn with_first_event(reply: Reply) -> Result<Reply> {
     let ReplyBody::Events(mut events) = reply.body else { return Ok(reply) };
-    let first = match events.next().await {
-        Some(first) => first?,
-        None => return Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream is empty")),
-    };
-    if first.kind == EventKind::Error {
-        return Err(refused_in_stream(&first, &reply.headers));
+    let mut held = Vec::with_capacity(1);
+    loop {
+        let event = match events.next().await {
+            Some(event) => event?,
+            None => {
+                return Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream is empty"));
+            }
+        };
+        if event.kind == EventKind::Error {
+            return Err(refused_in_stream(&event, &reply.headers));
+        }
+        let is_comment = event.kind == EventKind::Other && event.data().is_empty();
+        held.push(event);
+        if !is_comment || held.len() == MAX_COMMENTS {
+            break;
+        }
     }
-    let body = ReplyBody::Events(Box::pin(Peeked { first: Some(first), rest: events }));
+    let body = ReplyBody::Events(Box::pin(Peeked { held: held.into_iter(), rest: events }));
     Ok(Reply { body, ..reply })
 }
 
 /// A refusal that came as the first event is a status code after all.
-fn refused_in_stream(event: &Event, upstream: &http::HeaderMap) -> Error {
+fn refused_in_stream(event: &Event, upstream: &HeaderMap) -> Error {
     let told = message::error_of(event);
     let status = match told.kind {
         ErrorKind::Overloaded => {
@@ -189,9 +212,9 @@ fn all_cooling(soonest: Duration) -> Error {
     Error::new(ErrorKind::Overloaded, message).with_retry(Retry::After(soonest.min(MAX_COOLDOWN)))
 }
 
-/// A stream with the first event put back.
+/// A stream with what was read of it put back.
 struct Peeked {
-    first: Option<Event>,
+    held: std::vec::IntoIter<Event>,
     rest: EventStream,
 }
 
@@ -202,8 +225,8 @@ impl Stream for Peeked {
         mut self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Event>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(first))),
+        match self.held.next() {
+            Some(event) => Poll::Ready(Some(Ok(event))),
             None => self.rest.as_mut().poll_next(cx),
         }
     }

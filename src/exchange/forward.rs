@@ -2,7 +2,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Limited};
 
@@ -34,13 +36,14 @@ pub async fn forward(
         return Err(Error::new(ErrorKind::NotFound, message));
     };
     let head = inbound.head;
-    let here = here(&head.headers);
+    let here = here(gateway, &head);
     let mut request = Request::new(Body::Incoming(inbound.body));
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = path.parse().map_err(|e: http::uri::InvalidUri| {
         Error::invalid("the path is malformed").with_source(e)
     })?;
-    for name in [CONTENT_TYPE, CONTENT_LENGTH] {
+    // the body goes on as it is, so what describes it goes with it
+    for name in [CONTENT_TYPE, CONTENT_ENCODING] {
         if let Some(value) = head.headers.get(&name) {
             request.headers_mut().insert(name, value.clone());
         }
@@ -59,7 +62,7 @@ pub async fn forward(
     let (mut head, body) = answer.into_parts();
     head.headers = headers::forwarded(head.headers);
     let is_batches = path.starts_with("/v1/messages/batches") && is_json(&head.headers);
-    if !is_batches || head.headers.contains_key(http::header::CONTENT_ENCODING) {
+    if !is_batches || head.headers.contains_key(CONTENT_ENCODING) {
         return Ok(Response::from_parts(head, body));
     }
     let whole = Limited::new(body, MAX_BATCHES).collect().await.map_err(|e| {
@@ -96,10 +99,13 @@ fn turn_results_url(body: Bytes, here: &str) -> Bytes {
 }
 
 /// The origin under which the caller knows the gateway.
-fn here(request: &HeaderMap) -> String {
-    let text = |name: &str| request.get(name).and_then(|value| value.to_str().ok());
-    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
-    let host = text("x-forwarded-host").or_else(|| text(HOST.as_str())).unwrap_or("localhost");
+fn here(gateway: &Gateway, request: &Parts) -> String {
+    let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let forwarded = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+    let scheme = forwarded.unwrap_or(gateway.scheme);
+    // HTTP/2 has it in the URI instead of `host`
+    let asked = || request.uri.authority().map(Authority::as_str).or_else(|| text(HOST.as_str()));
+    let host = text("x-forwarded-host").or_else(asked).unwrap_or("localhost");
     format!("{scheme}://{host}")
 }
 

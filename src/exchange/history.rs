@@ -2,40 +2,51 @@
 //!
 //! What the caller saw as one assistant message were several turns upstream. A turn ends where
 //! results stand; the blocks behind them are the next turn's.
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use memchr::memmem;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
-use crate::exchange::tools::upstream_name;
-use crate::wire::{Document, MessagesRequest, Step};
+use crate::exchange::tools::{self, upstream_name};
+use crate::wire::{self, Document, MessagesRequest, Step};
 
 /// Who the caller is told had run the tool.
 pub const SERVER_NAME: &str = "gateway";
 
-#[derive(serde::Deserialize)]
-struct Block<'a> {
+/// A call that ended before it was whole, or whose result the caller has lost.
+const UNANSWERED: &str = "not run: the answer ended before the call was complete";
+
+/// What a block is; one that is not ours is read no further.
+#[derive(serde::Deserialize, Default)]
+struct Kind {
     #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
     name: String,
-    #[serde(default)]
-    server_name: String,
-    #[serde(default)]
-    tool_use_id: String,
-    #[serde(default)]
-    is_error: bool,
+}
+
+#[derive(serde::Deserialize)]
+struct Call<'a> {
+    id: String,
+    name: String,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(serde::Deserialize)]
+struct Answer<'a> {
+    tool_use_id: String,
+    is_error: Option<bool>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
+}
+
+#[derive(serde::Deserialize)]
+struct Text {
+    text: String,
 }
 
 /// Rewrites `messages` if it holds calls that the gateway ran; else touches nothing.
@@ -54,8 +65,14 @@ pub fn restore(request: &mut MessagesRequest) -> Result<()> {
             .message(message)
             .map_err(|e| Error { message: format!("`messages[{n}]`: {}", e.message), ..e })?;
     }
-    if let Some(messages) = turns.finish() {
-        document.set(&[Step::Key("messages")], messages)?;
+    if !turns.is_changed {
+        return Ok(());
+    }
+    // the caller goes on with a turn that paused: a call that it forced has been made
+    let goes_on = !turns.results.is_empty();
+    document.set(&[Step::Key("messages")], turns.finish())?;
+    if goes_on {
+        tools::free_choice(document)?;
     }
     Ok(())
 }
@@ -66,6 +83,8 @@ struct Turns {
     messages: Vec<Bytes>,
     /// Results that wait for the user message they belong into.
     results: Vec<Bytes>,
+    /// Calls of ours in the turn under way that have no result yet.
+    open: Vec<String>,
     is_changed: bool,
 }
 
@@ -79,7 +98,7 @@ impl Turns {
         match self.results.is_empty() {
             true => self.messages.push(message),
             false if document.field("role").as_deref() == Some(b"\"user\"") => {
-                self.user(&mut document)?
+                self.user(&mut document, message)?
             }
             false => {
                 self.flush();
@@ -92,55 +111,101 @@ impl Turns {
     fn assistant(&mut self, document: &mut Document, message: Bytes) -> Result<()> {
         self.flush();
         let count = document.len(&[Step::Key("content")])?.unwrap_or_default();
-        let mut ours = HashSet::new();
+        let mut has_ours = false;
         let mut blocks = Vec::new();
         for n in 0..count as i64 {
             let text = document.get(&[Step::Key("content"), Step::Index(n)])?.unwrap_or_default();
-            let block: Block<'_> = serde_json::from_slice(&text).map_err(|e| {
-                Error::invalid(format!("`content[{n}]` cannot be read")).with_source(e)
+            let found = self.block(&text).map_err(|e| {
+                Error::invalid(format!("`content[{n}]` cannot be read: {e}")).with_source(e)
             })?;
-            match block.kind.as_str() {
-                "mcp_tool_use" if block.server_name == SERVER_NAME => {
+            match found {
+                Found::Result(result) => self.results.push(result),
+                Found::Call(id, call) => {
                     self.next_turn(&mut blocks);
-                    blocks.push(call(&block));
-                    ours.insert(block.id);
+                    has_ours = true;
+                    self.open.push(id);
+                    blocks.push(call);
                 }
-                "mcp_tool_result" if ours.contains(&block.tool_use_id) => {
-                    self.results.push(result(&block))
-                }
-                _ => {
+                Found::Other => {
                     self.next_turn(&mut blocks);
-                    blocks.push(text.clone());
+                    blocks.push(text);
                 }
             }
         }
-        if ours.is_empty() {
+        if !has_ours {
             self.messages.push(message);
             return Ok(());
         }
         self.is_changed = true;
-        self.push("assistant", &blocks);
+        self.end_turn(&blocks);
         // results behind the last block wait for the user message that follows
         Ok(())
+    }
+
+    fn block(&mut self, text: &Bytes) -> serde_json::Result<Found> {
+        let kind: Kind = serde_json::from_slice(text).unwrap_or_default();
+        match kind.name.as_str() {
+            "mcp_tool_use" if is_ours(text) => {
+                let call: Call<'_> = serde_json::from_slice(text)?;
+                let plain = call.plain();
+                Ok(Found::Call(call.id, plain))
+            }
+            "mcp_tool_result" => {
+                let Ok(answer) = serde_json::from_slice::<Answer<'_>>(text) else {
+                    return Ok(Found::Other);
+                };
+                let open = self.open.iter().position(|id| *id == answer.tool_use_id);
+                let Some(open) = open else { return Ok(Found::Other) };
+                self.open.remove(open);
+                Ok(Found::Result(answer.plain()))
+            }
+            _ => Ok(Found::Other),
+        }
     }
 
     /// A block behind results begins the next turn.
     fn next_turn(&mut self, blocks: &mut Vec<Bytes>) {
         if !self.results.is_empty() {
-            let finished = std::mem::take(blocks);
-            self.push("assistant", &finished);
+            self.end_turn(&std::mem::take(blocks));
             self.flush();
         }
     }
 
+    /// Every call needs a result in the message behind it.
+    fn end_turn(&mut self, blocks: &[Bytes]) {
+        let is_sent = |block: &&Bytes| !is_empty_text(block);
+        let blocks: Vec<Bytes> = blocks.iter().filter(is_sent).cloned().collect();
+        self.push("assistant", &blocks);
+        for id in std::mem::take(&mut self.open) {
+            let result = json!({
+                "type": "tool_result",
+                "tool_use_id": id,
+                "is_error": true,
+                "content": UNANSWERED,
+            });
+            self.results.push(result.to_string().into());
+        }
+    }
+
     /// Results come first in a user message, as the API wants them.
-    fn user(&mut self, document: &mut Document) -> Result<()> {
+    fn user(&mut self, document: &mut Document, message: Bytes) -> Result<()> {
+        let path = [Step::Key("content")];
         let content = document.field("content").unwrap_or_default();
-        if content.first() == Some(&b'"') {
-            let text: Box<RawValue> = serde_json::from_slice(&content)
-                .map_err(|e| Error::invalid("`content` cannot be read").with_source(e))?;
-            let block = json!([{"type": "text", "text": text}]).to_string();
-            document.set(&[Step::Key("content")], block)?;
+        match document.kind(&path)? {
+            Some(wire::Kind::Array) => {}
+            Some(wire::Kind::String) if &content[..] == b"\"\"" => document.set(&path, "[]")?,
+            Some(wire::Kind::String) => {
+                let mut blocks = br#"[{"type":"text","text":"#.to_vec();
+                blocks.extend_from_slice(&content);
+                blocks.extend_from_slice(b"}]");
+                document.set(&path, blocks)?;
+            }
+            // wrong in any case: the upstream says how
+            _ => {
+                self.flush();
+                self.messages.push(message);
+                return Ok(());
+            }
         }
         for result in std::mem::take(&mut self.results).into_iter().rev() {
             document.insert(&[Step::Key("content"), Step::Index(0)], result)?;
@@ -161,10 +226,20 @@ impl Turns {
         }
     }
 
-    fn finish(mut self) -> Option<Vec<u8>> {
+    fn finish(mut self) -> Vec<u8> {
         self.flush();
-        self.is_changed.then(|| array(&self.messages))
+        array(&self.messages)
     }
+}
+
+/// What a block of the assistant's is to us.
+enum Found {
+    /// A call that the gateway ran, by its id, as an upstream takes it.
+    Call(String, Bytes),
+    /// A result of one, as an upstream takes it.
+    Result(Bytes),
+    /// None of ours.
+    Other,
 }
 
 /// A message of whole blocks.
@@ -189,25 +264,44 @@ fn array(items: &[Bytes]) -> Vec<u8> {
     text
 }
 
-fn call(block: &Block<'_>) -> Bytes {
-    let input = block.input.map_or("{}", RawValue::get);
-    let head = json!({"type": "tool_use", "id": block.id, "name": upstream_name(&block.name)});
-    with_members(
-        head.to_string(),
-        &[("input", Some(input)), ("cache_control", block.cache_control.map(RawValue::get))],
-    )
+fn is_ours(text: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Server {
+        server_name: String,
+    }
+    serde_json::from_slice::<Server>(text).is_ok_and(|server| server.server_name == SERVER_NAME)
 }
 
-fn result(block: &Block<'_>) -> Bytes {
-    let mut head = json!({"type": "tool_result", "tool_use_id": block.tool_use_id});
-    if block.is_error {
-        head["is_error"] = true.into();
+/// What an upstream made itself, and refuses to take back.
+fn is_empty_text(block: &[u8]) -> bool {
+    let kind: Kind = serde_json::from_slice(block).unwrap_or_default();
+    kind.name == "text"
+        && serde_json::from_slice::<Text>(block).is_ok_and(|block| block.text.is_empty())
+}
+
+impl Call<'_> {
+    fn plain(&self) -> Bytes {
+        let input = self.input.map_or("{}", RawValue::get);
+        let head = json!({"type": "tool_use", "id": self.id, "name": upstream_name(&self.name)});
+        with_members(
+            head.to_string(),
+            &[("input", Some(input)), ("cache_control", self.cache_control.map(RawValue::get))],
+        )
     }
-    let members = [
-        ("content", block.content.map(RawValue::get)),
-        ("cache_control", block.cache_control.map(RawValue::get)),
-    ];
-    with_members(head.to_string(), &members)
+}
+
+impl Answer<'_> {
+    fn plain(&self) -> Bytes {
+        let mut head = json!({"type": "tool_result", "tool_use_id": self.tool_use_id});
+        if self.is_error == Some(true) {
+            head["is_error"] = true.into();
+        }
+        let members = [
+            ("content", self.content.map(RawValue::get)),
+            ("cache_control", self.cache_control.map(RawValue::get)),
+        ];
+        with_members(head.to_string(), &members)
+    }
 }
 
 /// Appends members to the text of an object; numbers in them keep the form they had.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::HeaderName;
 use http::request::Parts;
 use hyper::body::Incoming;
 
@@ -25,6 +26,8 @@ use crate::models::Alias;
 use crate::net::{headers, receive};
 use crate::policy::Verdict;
 use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, unfold};
+
+const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
 
 /// A request as it came in, its body not yet read.
 pub struct Inbound {
@@ -124,7 +127,7 @@ fn context(
 }
 
 fn session(identity: &Identity, head: &Parts, request: &MessagesRequest) -> String {
-    if let Some(id) = head.headers.get("x-claude-code-session-id").and_then(|id| id.to_str().ok()) {
+    if let Some(id) = head.headers.get(SESSION).and_then(|id| id.to_str().ok()) {
         return id.to_owned();
     }
     let metadata = request.document().field("metadata");

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::history::SERVER_NAME;
 use crate::exchange::tools::ServerTool;
-use crate::wire::message::Fold;
-use crate::wire::{Document, Event, EventKind, Step, usage};
+use crate::wire::message::{self, Fold};
+use crate::wire::{Document, Event, EventKind, Kind, Step, usage};
 
 /// Rewrites the events of one turn after the other.
 pub struct Splice<'a> {
@@ -23,9 +23,9 @@ pub struct Splice<'a> {
     open: Open,
     /// Usage of the turns before this one.
     total: Map<String, Value>,
-    /// The held back `message_delta` of this turn.
-    last_delta: Option<Event>,
-    last_stop: Option<Event>,
+    /// Held back: this turn's `message_delta` and everything behind it.
+    ending: Vec<Event>,
+    /// How often each server tool was called, by the name of its counter in `usage`.
     calls: Map<String, Value>,
 }
 
@@ -61,8 +61,7 @@ impl<'a> Splice<'a> {
             next_index: 0,
             open: Open::Same,
             total: Map::new(),
-            last_delta: None,
-            last_stop: None,
+            ending: Vec::new(),
             calls: Map::new(),
         }
     }
@@ -81,17 +80,20 @@ impl<'a> Splice<'a> {
             EventKind::ContentBlockStop => {
                 let event = self.within_block(event);
                 self.next_index += u64::from(self.open != Open::Hidden);
+                self.open = Open::Same;
                 event
             }
-            EventKind::MessageDelta => {
-                self.last_delta = Some(event);
+            EventKind::Error => Ok(Some(event)),
+            EventKind::MessageDelta | EventKind::MessageStop => {
+                self.ending.push(event);
                 Ok(None)
             }
-            EventKind::MessageStop => {
-                self.last_stop = Some(event);
+            EventKind::Ping | EventKind::Other if !self.ending.is_empty() => {
+                self.ending.push(event);
                 Ok(None)
             }
-            EventKind::Ping | EventKind::Error | EventKind::Other => Ok(Some(event)),
+            EventKind::Ping => Ok(Some(event)),
+            EventKind::Other => self.unknown(event),
         }
     }
 
@@ -132,7 +134,7 @@ impl<'a> Splice<'a> {
     /// of blocks.
     pub fn result(&mut self, call: &Call, content: &str, is_error: bool) -> Result<Vec<Event>> {
         let tool = &self.tools[call.tool];
-        let counter = format!("{}_requests", tool.name.replace('-', "_"));
+        let counter = format!("{}_requests", tool.name);
         let count = self.calls.get(&counter).and_then(Value::as_u64).unwrap_or_default();
         self.calls.insert(counter, (count + 1).into());
         if !tool.is_shown {
@@ -166,32 +168,29 @@ impl<'a> Splice<'a> {
         let turn = std::mem::take(&mut self.turn);
         usage::add(&mut self.total, turn.usage());
         self.turns += 1;
-        self.last_delta = None;
-        self.last_stop = None;
+        self.ending.clear();
     }
 
-    /// The last two events. `stop_reason` replaces the upstream's where the gateway ends the turn.
+    /// The last events. `stop_reason` replaces the upstream's where the gateway ends the turn.
     pub fn finish(&mut self, stop_reason: Option<&str>) -> Result<Vec<Event>> {
-        let (Some(delta), Some(stop)) = (self.last_delta.take(), self.last_stop.take()) else {
-            return Err(Error::new(
-                ErrorKind::BadUpstream,
-                "the upstream's stream ended without `message_delta`",
-            ));
-        };
+        let ending = std::mem::take(&mut self.ending);
         if self.turns == 0 && self.calls.is_empty() && stop_reason.is_none() {
-            return Ok(vec![delta, stop]);
+            return Ok(ending);
         }
+        let mut data = whole_delta(&ending)?;
         let mut total = std::mem::take(&mut self.total);
         usage::add(&mut total, self.turn.usage());
         count_calls(&mut total, &self.calls);
         // what `message_start` has told already, and `message_delta` has no field for
-        total.retain(|key, value| !value.is_string() && key != "cache_creation");
-        let mut data = Document::parse(delta.data_bytes())?;
+        total
+            .retain(|key, value| !value.is_string() && (self.turns > 0 || key != "cache_creation"));
         data.set_value(&[Step::Key("usage")], &total)?;
         if let Some(reason) = stop_reason {
             data.set_value(&[Step::Key("delta"), Step::Key("stop_reason")], &reason)?;
         }
-        Ok(vec![Event::new(EventKind::MessageDelta, &data.to_bytes()), stop])
+        let mut events = vec![Event::new(EventKind::MessageDelta, &data.to_bytes())];
+        events.extend(ending.into_iter().filter(|event| event.kind != EventKind::MessageDelta));
+        Ok(events)
     }
 
     fn find(&self, upstream_name: &str) -> Option<usize> {
@@ -216,7 +215,7 @@ impl<'a> Splice<'a> {
             self.open = Open::Hidden;
             return Ok(None);
         }
-        let mut data = Document::parse(event.data_bytes())?;
+        let mut data = message::data_of(&event)?;
         for (field, value) in
             [("type", "mcp_tool_use"), ("name", tool.name.as_str()), ("server_name", SERVER_NAME)]
         {
@@ -232,12 +231,57 @@ impl<'a> Splice<'a> {
             Open::Same => Ok(Some(event)),
             Open::Hidden => Ok(None),
             Open::Moved(index) => {
-                let mut data = Document::parse(event.data_bytes())?;
+                let mut data = message::data_of(&event)?;
                 data.set_value(&[Step::Key("index")], &index)?;
                 Ok(Some(Event::new(event.kind, &data.to_bytes())))
             }
         }
     }
+
+    /// An event of the future, or a comment. If it has an index it belongs to the open block.
+    fn unknown(&self, event: Event) -> Result<Option<Event>> {
+        if self.open == Open::Same {
+            return Ok(Some(event));
+        }
+        let Ok(mut data) = message::data_of(&event) else { return Ok(Some(event)) };
+        if !data.has("index") {
+            return Ok(Some(event));
+        }
+        let Open::Moved(index) = self.open else { return Ok(None) };
+        data.set_value(&[Step::Key("index")], &index)?;
+        // its name comes from its type
+        let frame = [b"data: ", &data.to_bytes()[..], b"\n\n"].concat();
+        Ok(Some(Event::from_frame(frame.into())))
+    }
+}
+
+/// The `message_delta` of a turn. An upstream may send several: what a later one does not tell
+/// stands in an earlier one.
+fn whole_delta(ending: &[Event]) -> Result<Document> {
+    let mut deltas = ending.iter().rev().filter(|event| event.kind == EventKind::MessageDelta);
+    let last = deltas.next().ok_or_else(|| {
+        Error::new(ErrorKind::BadUpstream, "the upstream's stream ended without `message_delta`")
+    })?;
+    let mut whole = message::data_of(last)?;
+    for event in deltas {
+        let mut earlier = message::data_of(event)?;
+        adopt(&mut whole, &mut earlier, &[])?;
+        adopt(&mut whole, &mut earlier, &[Step::Key("delta")])?;
+    }
+    Ok(whole)
+}
+
+/// Members of an object that are missing, or `null`.
+fn adopt(whole: &mut Document, earlier: &mut Document, at: &[Step<'_>]) -> Result<()> {
+    for key in earlier.keys(at)?.unwrap_or_default() {
+        let path = [at, &[Step::Key(&key)]].concat();
+        if whole.kind(&path)?.is_none_or(|kind| kind == Kind::Null)
+            && let Some(value) = earlier.get(&path)?
+        {
+            whole.set(&path, value)?;
+        }
+    }
+    Ok(())
 }
 
 /// `usage.server_tool_use`, with the two counters that clients require beside ours.

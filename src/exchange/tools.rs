@@ -26,9 +26,10 @@ pub struct ServerTool {
     pub is_shown: bool,
 }
 
-/// The name under which an upstream sees a server tool.
+/// The name under which an upstream sees a server tool. Names are of `a` to `z`, digits and `_`: the
+/// one that a plugin's manifest has is the one that callers declare (`gateway:web_fetch`).
 pub fn upstream_name(name: &str) -> String {
-    format!("{PREFIX}{}", name.replace('-', "_"))
+    format!("{PREFIX}{name}")
 }
 
 /// The `gateway:` tools in a request, by type, before any stage could add one.
@@ -80,7 +81,7 @@ pub fn replace(
     }
     refuse_taken_names(request.document_mut(), &tools, count)?;
     if !tools.is_empty() {
-        rename_choice(request.document_mut(), &tools)?;
+        rename_choice(request.document_mut(), &tools, count)?;
     }
     Ok(tools)
 }
@@ -154,25 +155,52 @@ fn refuse_taken_names(document: &mut Document, tools: &[ServerTool], count: i64)
     Ok(())
 }
 
-/// A choice may name ours as it was declared, bare or in an object.
-fn rename_choice(document: &mut Document, tools: &[ServerTool]) -> Result<()> {
-    let find = |named: &str| {
-        let bare = named.strip_prefix(NAMESPACE).unwrap_or(named);
-        tools.iter().find(|tool| tool.name == bare || tool.upstream_name == bare)
+/// A choice may name ours as it was declared: in an object by `name` or by `type`, or bare.
+fn rename_choice(document: &mut Document, tools: &[ServerTool], count: i64) -> Result<()> {
+    let choice = [Step::Key("tool_choice")];
+    if let Some(named) = string(document, &choice)? {
+        return match chosen(document, tools, count, &named)? {
+            Some(tool) => {
+                document.set_value(&choice, &json!({"type": "tool", "name": tool.upstream_name}))
+            }
+            None => Ok(()),
+        };
+    }
+    let (kind, name) = (
+        [Step::Key("tool_choice"), Step::Key("type")],
+        [Step::Key("tool_choice"), Step::Key("name")],
+    );
+    let by_type = string(document, &kind)?.filter(|kind| kind.starts_with(NAMESPACE));
+    let named = match by_type.clone() {
+        Some(kind) => Some(kind),
+        None => string(document, &name)?,
     };
-    if let Some(named) = string(document, &[Step::Key("tool_choice")])?
-        && let Some(tool) = find(&named)
-    {
-        let choice = json!({"type": "tool", "name": tool.upstream_name});
-        return document.set_value(&[Step::Key("tool_choice")], &choice);
+    let Some(named) = named else { return Ok(()) };
+    let Some(tool) = chosen(document, tools, count, &named)? else { return Ok(()) };
+    if by_type.is_some() {
+        document.set_value(&kind, &"tool")?;
     }
-    let path = [Step::Key("tool_choice"), Step::Key("name")];
-    if let Some(named) = string(document, &path)?
-        && let Some(tool) = find(&named)
-    {
-        return document.set_value(&path, &tool.upstream_name);
+    document.set_value(&name, &tool.upstream_name)
+}
+
+/// A tool of the caller's own goes before one of ours that is named like it.
+fn chosen<'a>(
+    document: &mut Document,
+    tools: &'a [ServerTool],
+    count: i64,
+    named: &str,
+) -> Result<Option<&'a ServerTool>> {
+    if let Some(tool) = tools.iter().find(|tool| tool.upstream_name == named) {
+        return Ok(Some(tool));
     }
-    Ok(())
+    for n in 0..count {
+        let name = string(document, &[Step::Key("tools"), Step::Index(n), Step::Key("name")])?;
+        if name.as_deref() == Some(named) {
+            return Ok(None);
+        }
+    }
+    let bare = named.strip_prefix(NAMESPACE).unwrap_or(named);
+    Ok(tools.iter().find(|tool| tool.name == bare))
 }
 
 fn unknown(pipeline: &Pipeline, n: i64, kind: &str) -> Error {

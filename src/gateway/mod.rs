@@ -31,6 +31,8 @@ pub struct Gateway {
     pub pipeline: Pipeline,
     /// Where unknown `/v1/*` routes go.
     pub passthrough: Option<Arc<dyn Provider>>,
+    /// How callers reach it, unless a proxy before it says otherwise: `http` or `https`.
+    pub scheme: &'static str,
     /// Bounds on callers.
     pub bounds: Bounds,
     /// Bounds on the tool loop.
@@ -96,6 +98,7 @@ impl Gateway {
             models,
             pipeline,
             passthrough,
+            scheme: if config.server.tls.is_some() { "https" } else { "http" },
             bounds: Bounds {
                 body: BodyBounds {
                     size: config.server.max_body_bytes,

@@ -27,9 +27,17 @@ impl Shared {
     pub fn new(workers: usize, cache_dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
         Ok(Self {
             client: Client::new(workers),
-            plugins: PluginHost::new(cache_dir).map_err(|problem| vec![problem])?,
+            plugins: plugin_host(cache_dir).map_err(|problem| vec![problem])?,
             health: HealthBook::new(),
             metrics: Metrics::new(),
         })
     }
+}
+
+/// A folder that cannot be written (a read-only container) costs time at the start, nothing else.
+fn plugin_host(cache_dir: Option<PathBuf>) -> Result<Arc<PluginHost>, Problem> {
+    PluginHost::new(cache_dir).or_else(|problem| {
+        tracing::warn!(problem = %problem, "every start compiles the plugins anew");
+        PluginHost::new(None)
+    })
 }

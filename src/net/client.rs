@@ -121,9 +121,10 @@ impl Upstream {
                 None => bytes.into(),
             },
         };
+        // boxed: a handshake is rare, and would make the future of every request kilobytes larger
         let mut fresh = match shard.take_shared() {
             Some(shared) => shared,
-            None => match tokio::time::timeout(connect, self.open(shard)).await {
+            None => match tokio::time::timeout(connect, Box::pin(self.open(shard))).await {
                 Ok(opened) => opened.map_err(Failure::Connect)?,
                 Err(_) => return Err(Failure::ConnectTimeout),
             },
@@ -223,8 +224,7 @@ async fn one<S>(stream: S) -> Result<Connection, BoxError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) =
-        http1::Builder::new().max_headers(256).handshake(TokioIo::new(stream)).await?;
+    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
     // ends by itself when the sender is dropped or the upstream closes; who waits gets the error
     tokio::spawn(connection);
     Ok(Connection::One(sender))

@@ -12,35 +12,16 @@ pub const TARGET: HeaderName = HeaderName::from_static("x-tidegate-target");
 /// `x-tidegate-attempts`.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 
-/// Of a request, what belongs to this hop or to us. `accept-encoding` is ours: events are read.
-const NOT_UPSTREAM: [HeaderName; 16] = [
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::UPGRADE,
-    header::EXPECT,
-    header::CONTENT_ENCODING,
-    header::ACCEPT_ENCODING,
-    header::AUTHORIZATION,
-    header::COOKIE,
-];
-
 /// The caller's headers as any upstream may see them: no credential, nothing of this hop, nothing
 /// that speaks to the gateway itself. `anthropic-version` and `anthropic-beta` stay as they are.
 pub fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
     remove_named_by_connection(&mut headers);
-    for name in &NOT_UPSTREAM {
+    // one look at what is there is cheaper than a look-up of everything that may be
+    let stays: Vec<HeaderName> =
+        headers.keys().filter(|name| !passes_upstream(name)).cloned().collect();
+    for name in stays {
         headers.remove(name);
     }
-    headers.remove("x-api-key");
-    remove_ours(&mut headers);
     headers
 }
 
@@ -72,6 +53,31 @@ pub fn forwarded(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Not what belongs to this hop or to us. `accept-encoding` is ours: events are read.
+fn passes_upstream(name: &HeaderName) -> bool {
+    let is_ours = matches!(
+        name.as_str(),
+        "host"
+            | "content-length"
+            | "transfer-encoding"
+            | "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "expect"
+            | "content-encoding"
+            | "accept-encoding"
+            | "authorization"
+            | "cookie"
+            | "x-api-key"
+    );
+    !is_ours && !name.as_str().starts_with("x-tidegate-")
+}
+
 fn passes_to_caller(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -88,14 +94,6 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> =
         list.split(',').filter_map(|name| name.trim().parse().ok()).collect();
     for name in named {
-        headers.remove(name);
-    }
-}
-
-fn remove_ours(headers: &mut HeaderMap) {
-    let ours: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("x-tidegate-")).cloned().collect();
-    for name in ours {
         headers.remove(name);
     }
 }

@@ -46,35 +46,15 @@ impl Plan<'_> {
         Ok(Pipeline { stages, hooks, tools })
     }
 
-    /// Everything in the folder itself, and what `pipeline:` names out of `library/`.
     fn scripts(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Script> {
-        let dir = &self.policies.dir;
-        let mut files = sources(dir, "rhai");
-        for stage in self.order.unwrap_or_default() {
-            if let Some(name) = &stage.policy {
-                let shipped = dir.join("library").join(format!("{name}.rhai"));
-                if !files.contains_key(name) && shipped.is_file() {
-                    files.insert(name.clone(), shipped);
-                }
-            }
-        }
         let mut scripts = BTreeMap::new();
+        let files = self.script_files();
         if files.is_empty() {
             return scripts;
         }
         let engine = ScriptEngine::new(Limits::default());
         for (name, path) in files {
-            let source = match std::fs::read_to_string(&path) {
-                Ok(source) => source,
-                Err(e) => {
-                    problems.push(Problem::new(
-                        path.display().to_string(),
-                        format!("cannot be read: {e}"),
-                    ));
-                    continue;
-                }
-            };
-            match engine.compile(&path, &source) {
+            match compile(&engine, &path) {
                 Ok(script) => {
                     scripts.insert(name, script);
                 }
@@ -82,6 +62,20 @@ impl Plan<'_> {
             }
         }
         scripts
+    }
+
+    /// Everything in the folder itself, and what `pipeline:` names out of `library/`.
+    fn script_files(&self) -> BTreeMap<String, PathBuf> {
+        let dir = &self.policies.dir;
+        let mut files = sources(dir, "rhai");
+        for name in self.order.unwrap_or_default().iter().filter_map(|stage| stage.policy.as_ref())
+        {
+            let shipped = dir.join("library").join(format!("{name}.rhai"));
+            if !files.contains_key(name) && shipped.is_file() {
+                files.insert(name.clone(), shipped);
+            }
+        }
+        files
     }
 
     async fn plugins(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Plugin> {
@@ -173,23 +167,20 @@ impl Plan<'_> {
         problems: &mut Vec<Problem>,
     ) -> BTreeMap<String, ServedTool> {
         let mut tools: BTreeMap<String, ServedTool> = BTreeMap::new();
-        for (file, plugin) in plugins {
-            for manifest in &plugin.manifest().tools {
-                let tool = ServedTool {
-                    plugin: plugin.clone(),
-                    manifest: manifest.clone(),
-                    metrics: self.metrics.tool(&format!("gateway:{}", manifest.name)),
-                };
-                if let Some(other) = tools.insert(manifest.name.clone(), tool) {
-                    problems.push(Problem::new(
-                        self.plugins.dir.join(format!("{file}.wasm")).display().to_string(),
-                        format!(
-                            "its tool `{}` is also one of the plugin `{}`: remove one of the two",
-                            manifest.name,
-                            other.plugin.manifest().name
-                        ),
-                    ));
-                }
+        let all = plugins.iter().flat_map(|(file, plugin)| {
+            plugin.manifest().tools.iter().map(move |manifest| (file, plugin, manifest))
+        });
+        for (file, plugin, manifest) in all {
+            let name = &manifest.name;
+            let metrics = self.metrics.tool(&format!("gateway:{name}"));
+            let tool = ServedTool { plugin: plugin.clone(), manifest: manifest.clone(), metrics };
+            if let Some(other) = tools.insert(name.clone(), tool) {
+                let path = self.plugins.dir.join(format!("{file}.wasm"));
+                let other = &other.plugin.manifest().name;
+                let message = format!(
+                    "its tool `{name}` is also one of the plugin `{other}`: remove one of the two"
+                );
+                problems.push(Problem::new(path.display().to_string(), message));
             }
         }
         tools
@@ -213,6 +204,13 @@ impl Hooks {
             error: self.error || other.error,
         }
     }
+}
+
+fn compile(engine: &ScriptEngine, path: &Path) -> Result<Script, Vec<Problem>> {
+    let source = std::fs::read_to_string(path).map_err(|e| {
+        vec![Problem::new(path.display().to_string(), format!("cannot be read: {e}"))]
+    })?;
+    engine.compile(path, &source)
 }
 
 /// The files with an extension directly in a folder, by their name without it. Hidden files are an

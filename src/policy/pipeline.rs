@@ -14,7 +14,7 @@ use crate::policy::script::{Call, Script};
 use crate::policy::script_api::{State, With};
 use crate::policy::{Hooks, OnError, Outcome, Verdict, WhenConfig};
 use crate::telemetry::metrics::{StageMetrics, ToolMetrics};
-use crate::wire::{Document, MessagesRequest};
+use crate::wire::{Document, MessagesRequest, message};
 
 /// The stages of a generation in their order, and its server tools.
 pub struct Pipeline {
@@ -73,11 +73,12 @@ impl ToolOutput {
         Self { content: json!(message).to_string(), is_error: true }
     }
 
-    /// The content as a JSON list of blocks.
+    /// The content as a JSON list of blocks; an empty text is none, since the API refuses those.
     pub fn blocks(&self) -> String {
-        match self.content.trim_start().starts_with('[') {
-            true => self.content.clone(),
-            false => format!("[{{\"type\":\"text\",\"text\":{}}}]", self.content),
+        match self.content.trim() {
+            r#""""# => "[]".to_owned(),
+            blocks if blocks.starts_with('[') => blocks.to_owned(),
+            _ => format!("[{{\"type\":\"text\",\"text\":{}}}]", self.content),
         }
     }
 }
@@ -135,10 +136,13 @@ impl Pipeline {
             return ToolOutput::error("there is no such tool");
         };
         let started = Instant::now();
-        let (Ok(input), Ok(options)) =
-            (std::str::from_utf8(&call.input), std::str::from_utf8(&call.options))
-        else {
-            return ToolOutput::error("the input is not UTF-8");
+        let (Ok(input), Ok(options), true) = (
+            std::str::from_utf8(&call.input),
+            std::str::from_utf8(&call.options),
+            message::is_object(&call.input),
+        ) else {
+            tool.metrics.failed(started.elapsed());
+            return ToolOutput::error("the input is no JSON object: call the tool again with one");
         };
         let plugin_call = crate::policy::plugin::ToolCall { name: call.tool, input, options };
         match tool.plugin.call_tool(ctx, plugin_call).await {

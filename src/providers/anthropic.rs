@@ -127,10 +127,12 @@ impl Provider for Anthropic {
             Some(query) => with_query(&path, query)?,
             None => path.parse::<Uri>().map_err(|e| bad_path().with_source(e))?,
         };
-        let content_type = head.headers.get(CONTENT_TYPE).cloned();
-        head.headers = self.headers(ctx, ctx.headers.clone())?;
-        if let Some(content_type) = content_type {
-            head.headers.insert(CONTENT_TYPE, content_type);
+        let described =
+            std::mem::replace(&mut head.headers, self.headers(ctx, ctx.headers.clone())?);
+        for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+            if let Some(value) = described.get(&name) {
+                head.headers.insert(name, value.clone());
+            }
         }
         let timeouts = Timeouts::default();
         let answer = self.upstream.send(head, Payload::Once(body), timeouts.connect).await;

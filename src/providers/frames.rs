@@ -1,7 +1,8 @@
 //! The body of an upstream's answer as events: cut, timed, and never ended cleanly if it broke.
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -54,8 +55,11 @@ where
 
     fn event(&mut self, frame: Bytes) -> Event {
         let event = Event::from_frame(frame);
-        if matches!(event.kind, EventKind::MessageStop | EventKind::Error) {
-            self.state = State::Complete;
+        match event.kind {
+            // the end of the body is still read: it is what frees the connection
+            EventKind::MessageStop => self.state = State::Complete,
+            EventKind::Error => self.state = State::Ended,
+            _ => {}
         }
         event
     }
@@ -101,6 +105,41 @@ where
     }
 }
 
+impl<B> Frames<B>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+{
+    /// The next event of the bytes that are there.
+    fn cut(&mut self) -> Option<Result<Event>> {
+        match self.cutter.next_frame() {
+            Ok(frame) => frame.map(|frame| Ok(self.event(frame))),
+            Err(e) => {
+                self.state = State::Ended;
+                Some(Err(e))
+            }
+        }
+    }
+
+    /// Takes in more bytes, or breaks with what the stream ends with.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<ControlFlow<Option<Result<Event>>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.last = Instant::now();
+                if let Ok(data) = frame.into_data() {
+                    self.cutter.push(data);
+                }
+                Poll::Ready(ControlFlow::Continue(()))
+            }
+            Poll::Ready(Some(Err(e))) => Poll::Ready(ControlFlow::Break(self.end(Some(e)))),
+            Poll::Ready(None) => Poll::Ready(ControlFlow::Break(self.end(None))),
+            Poll::Pending => self.poll_late(cx).map(|error| {
+                let was = std::mem::replace(&mut self.state, State::Ended);
+                ControlFlow::Break((was == State::Open).then_some(Err(error)))
+            }),
+        }
+    }
+}
+
 impl<B> Stream for Frames<B>
 where
     B: Body<Data = Bytes, Error = BoxError> + Unpin,
@@ -108,31 +147,12 @@ where
     type Item = Result<Event>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
-        let this = &mut *self;
-        while this.state != State::Ended {
-            match this.cutter.next_frame() {
-                Ok(Some(frame)) => return Poll::Ready(Some(Ok(this.event(frame)))),
-                Ok(None) => {}
-                Err(e) => {
-                    this.state = State::Ended;
-                    return Poll::Ready(Some(Err(e)));
-                }
+        while self.state != State::Ended {
+            if let Some(event) = self.cut() {
+                return Poll::Ready(Some(event));
             }
-            match Pin::new(&mut this.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.last = Instant::now();
-                    if let Ok(data) = frame.into_data() {
-                        this.cutter.push(data);
-                    }
-                }
-                Poll::Ready(Some(Err(e))) => return Poll::Ready(this.end(Some(e))),
-                Poll::Ready(None) => return Poll::Ready(this.end(None)),
-                Poll::Pending => {
-                    return this.poll_late(cx).map(|error| {
-                        let was = std::mem::replace(&mut this.state, State::Ended);
-                        (was == State::Open).then_some(Err(error))
-                    });
-                }
+            if let ControlFlow::Break(last) = ready!(self.poll_bytes(cx)) {
+                return Poll::Ready(last);
             }
         }
         Poll::Ready(None)

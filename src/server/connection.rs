@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -16,6 +18,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, Interval};
 use tokio_rustls::TlsAcceptor;
 
 use crate::error::BoxError;
@@ -102,23 +105,70 @@ impl Acceptor {
         let service = Handler { live: Arc::clone(&self.live), pulse: Arc::clone(&pulse) };
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let mut stopped = self.stopped.clone();
-        let mut judge = Judge::default();
-        let mut is_draining = false;
-        let mut beat = tokio::time::interval(self.header_timeout / 2);
-        beat.tick().await;
+        // unlike a `select!` of all of them, this polls only what has woken up
+        let mut orders = FuturesUnordered::new();
+        orders.push(self.overseer(pulse).next());
         loop {
             tokio::select! {
+                biased;
                 done = connection.as_mut() => return done,
-                _ = stopped.wait_for(Option::is_some), if !is_draining => {
-                    is_draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                _ = beat.tick() => match judge.sees(&pulse) {
-                    Seen::Fine => {}
-                    Seen::Idle => connection.as_mut().graceful_shutdown(),
-                    Seen::TooSlow => return Err("the caller took too long to send a request head".into()),
+                Some((order, overseer)) = orders.next() => match order {
+                    Order::Finish => {
+                        connection.as_mut().graceful_shutdown();
+                        orders.push(overseer.next());
+                    }
+                    Order::Cut => return Err("the caller took too long to send a request head".into()),
                 },
+            }
+        }
+    }
+
+    fn overseer(&self, pulse: Arc<Pulse>) -> Overseer {
+        let period = self.header_timeout / 2;
+        let beat = tokio::time::interval_at(Instant::now() + period, period);
+        let stopped = Some(self.stopped.clone());
+        Overseer { pulse, judge: Judge::default(), beat, stopped }
+    }
+}
+
+/// What becomes of a connection while nothing happens on it.
+struct Overseer {
+    pulse: Arc<Pulse>,
+    judge: Judge,
+    beat: Interval,
+    /// `None` once the server has stopped.
+    stopped: Option<watch::Receiver<Option<Duration>>>,
+}
+
+enum Order {
+    /// Take no further request.
+    Finish,
+    /// End it at once.
+    Cut,
+}
+
+impl Overseer {
+    /// The next order, and who gives the one after it.
+    async fn next(mut self) -> (Order, Self) {
+        loop {
+            let stop = async {
+                match &mut self.stopped {
+                    Some(stopped) => stopped.wait_for(Option::is_some).await.is_ok(),
+                    None => std::future::pending().await,
+                }
+            };
+            let has_stopped = tokio::select! {
+                _ = stop => true,
+                _ = self.beat.tick() => false,
+            };
+            if has_stopped {
+                self.stopped = None;
+                return (Order::Finish, self);
+            }
+            match self.judge.sees(&self.pulse) {
+                Seen::Fine => {}
+                Seen::Idle => return (Order::Finish, self),
+                Seen::TooSlow => return (Order::Cut, self),
             }
         }
     }
@@ -127,7 +177,7 @@ impl Acceptor {
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // slow heads are the judge's business, which costs nothing per request
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_headers(256);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -2,6 +2,7 @@
 pub mod connection;
 pub mod respond;
 pub mod routes;
+pub mod running;
 pub mod watching;
 
 use std::net::{SocketAddr, TcpListener};

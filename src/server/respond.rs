@@ -36,7 +36,9 @@ pub fn reply(reply: Reply, request_id: &str, ping: Duration) -> Response<Body> {
         ReplyBody::Events(events) => {
             headers.insert(CONTENT_TYPE, SSE);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            let request_id = request_id.to_owned();
+            // an error event further down names the same id as the head
+            let named = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+            let request_id = named.unwrap_or(request_id).to_owned();
             Body::Stream(Box::pin(EventBody {
                 events,
                 request_id,

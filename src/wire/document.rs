@@ -278,7 +278,7 @@ impl Level {
         if !self.is_object {
             return Ok(());
         }
-        let keys = || self.members.iter().map(|member| self.key_of(member));
+        let keys = || self.members.iter().map(|member| self.key_bytes(member));
         let found = if self.members.len() <= FEW {
             keys().enumerate().find(|(n, key)| keys().take(*n).any(|other| other == *key))
         } else {
@@ -289,27 +289,31 @@ impl Level {
             None => Ok(()),
             Some((_, key)) => Err(Error::invalid(format!(
                 "`{}` occurs twice in the same object: remove one of them",
-                shorten(key)
+                shorten(&String::from_utf8_lossy(key))
             ))),
         }
     }
 
     fn key_of<'a>(&'a self, member: &'a Member) -> &'a str {
+        std::str::from_utf8(self.key_bytes(member)).unwrap_or_default()
+    }
+
+    /// Unescaped, without its quotes. Keys are compared as bytes: the whole text is known to be UTF-8.
+    fn key_bytes<'a>(&'a self, member: &'a Member) -> &'a [u8] {
         match (&member.key, &member.entry) {
-            (Some(key), _) => key,
+            (Some(key), _) => key.as_bytes(),
             (None, Some(entry)) => {
                 let quoted = entry.key.of(&self.text);
-                let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
-                std::str::from_utf8(inner).unwrap_or_default()
+                quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()
             }
-            (None, None) => "",
+            (None, None) => b"",
         }
     }
 
     fn find(&self, step: Step<'_>) -> Option<usize> {
         match step {
             Step::Key(key) if self.is_object => {
-                self.members.iter().position(|member| self.key_of(member) == key)
+                self.members.iter().position(|member| self.key_bytes(member) == key.as_bytes())
             }
             Step::Index(index) if !self.is_object => {
                 let count = self.members.len() as i64;

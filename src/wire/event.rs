@@ -84,9 +84,12 @@ impl Event {
         }
     }
 
-    /// Makes an event from its JSON, which must be of one line.
+    /// Makes an event of a known kind from its JSON. Line ends in JSON stand between values only:
+    /// they become blanks, since the data of an event is one line.
     pub fn new(kind: EventKind, data: &[u8]) -> Self {
         let name = kind.as_str().as_bytes();
+        let data = one_line(data);
+        let data = &*data;
         let mut frame = BytesMut::with_capacity(name.len() + data.len() + 16);
         for part in [&b"event: "[..], name, b"\ndata: ", data, b"\n\n"] {
             frame.extend_from_slice(part);
@@ -100,8 +103,14 @@ impl Event {
         Self { kind: EventKind::Ping, frame: Bytes::from_static(PING) }
     }
 
-    /// An `error` event with the envelope of an error answer.
+    /// An `error` event with the envelope of an error answer: the upstream's own where it gave one,
+    /// since clients act on its words.
     pub fn error(error: &Error, request_id: &str) -> Self {
+        if let Some(answer) = &error.upstream
+            && is_envelope(answer.body())
+        {
+            return Self::new(EventKind::Error, answer.body());
+        }
         let body = serde_json::json!({
             "type": "error",
             "error": {"type": error.kind.as_str(), "message": error.message},
@@ -122,15 +131,7 @@ impl Event {
 
     /// The JSON of the `data:` line (lines, joined); empty if there is none.
     pub fn data(&self) -> Cow<'_, [u8]> {
-        let mut lines = fields(&self.frame, b"data");
-        let first = lines.next().unwrap_or_default();
-        let mut joined: Option<Vec<u8>> = None;
-        for line in lines {
-            let all = joined.get_or_insert_with(|| first.to_vec());
-            all.push(b'\n');
-            all.extend_from_slice(line);
-        }
-        joined.map_or(Cow::Borrowed(first), Cow::Owned)
+        joined(&self.frame)
     }
 
     /// The JSON as its own bytes, without a copy where it is of one line.
@@ -143,6 +144,31 @@ impl Event {
     }
 }
 
+fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        return Cow::Borrowed(json);
+    }
+    let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+    Cow::Owned(json.iter().map(blank).collect())
+}
+
+/// A body as the API answers errors with.
+fn is_envelope(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        #[serde(rename = "type")]
+        kind: String,
+        error: Typed,
+    }
+    serde_json::from_slice::<Envelope>(body)
+        .is_ok_and(|body| body.kind == "error" && !body.error.kind.is_empty())
+}
+
 /// The frame with an `event:` line in front, if its data is an object that names its type.
 fn named(frame: &Bytes) -> Option<Bytes> {
     #[derive(serde::Deserialize)]
@@ -150,13 +176,31 @@ fn named(frame: &Bytes) -> Option<Bytes> {
         #[serde(borrow, rename = "type")]
         kind: Cow<'a, str>,
     }
-    let data = field(frame, b"data")?;
-    let typed: Typed<'_> = serde_json::from_slice(data).ok()?;
+    field(frame, b"data")?;
+    let data = joined(frame);
+    let typed: Typed<'_> = serde_json::from_slice(&data).ok()?;
+    // a name with a line end in it would write lines of its own
+    if typed.kind.contains(['\r', '\n']) {
+        return None;
+    }
     let mut whole = BytesMut::with_capacity(frame.len() + typed.kind.len() + 8);
     for part in [&b"event: "[..], typed.kind.as_bytes(), b"\n", frame] {
         whole.extend_from_slice(part);
     }
     Some(whole.freeze())
+}
+
+/// The `data:` lines, joined by line ends.
+fn joined(frame: &[u8]) -> Cow<'_, [u8]> {
+    let mut lines = fields(frame, b"data");
+    let first = lines.next().unwrap_or_default();
+    let mut joined: Option<Vec<u8>> = None;
+    for line in lines {
+        let all = joined.get_or_insert_with(|| first.to_vec());
+        all.push(b'\n');
+        all.extend_from_slice(line);
+    }
+    joined.map_or(Cow::Borrowed(first), Cow::Owned)
 }
 
 fn field<'a>(frame: &'a [u8], name: &'a [u8]) -> Option<&'a [u8]> {

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::document::{Document, Step};
+use crate::wire::document::{Document, Kind, Step};
 use crate::wire::event::{Event, EventKind};
 use crate::wire::usage;
 
@@ -37,7 +37,8 @@ impl Block {
         self.text.is_empty() && self.string("text").is_empty()
     }
 
-    /// The input of a tool call so far, as the model wrote it; `{}` if it wrote nothing.
+    /// The input of a tool call so far, as the model wrote it; `{}` if it wrote nothing. No JSON if
+    /// the model was cut off.
     pub fn input(&self) -> Bytes {
         match self.partial_json.as_str() {
             "" => self.start.field("input").unwrap_or_else(|| Bytes::from_static(b"{}")),
@@ -45,19 +46,20 @@ impl Block {
         }
     }
 
-    /// The whole block as the API's non-streaming answer would hold it.
-    ///
-    /// Fails (`api_error`) if the parts of its input do not make one JSON value.
+    /// The whole block as the API's non-streaming answer would hold it. An input that is no JSON
+    /// object, since the model was cut off, stays as the block's start gave it: `{}`.
     pub fn json(&self) -> Result<Bytes> {
         let mut block = self.start.clone();
-        for (field, value) in
-            [("text", &self.text), ("thinking", &self.thinking), ("signature", &self.signature)]
-        {
+        for (field, value) in [("text", &self.text), ("thinking", &self.thinking)] {
             if !value.is_empty() {
-                block.set_value(&[Step::Key(field)], value)?;
+                let whole = format!("{}{value}", self.string(field));
+                block.set_value(&[Step::Key(field)], &whole)?;
             }
         }
-        if !self.partial_json.is_empty() {
+        if !self.signature.is_empty() {
+            block.set_value(&[Step::Key("signature")], &self.signature)?;
+        }
+        if is_object(self.partial_json.as_bytes()) {
             block.set(&[Step::Key("input")], self.partial_json.clone())?;
         }
         if !self.citations.is_empty() {
@@ -65,6 +67,25 @@ impl Block {
         }
         Ok(block.to_bytes())
     }
+
+    fn compacted(
+        &mut self,
+        content: Option<&RawValue>,
+        encrypted: Option<&RawValue>,
+    ) -> Result<()> {
+        for (field, value) in [("content", content), ("encrypted_content", encrypted)] {
+            if let Some(value) = value {
+                self.start.set(&[Step::Key(field)], value.get().to_owned())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The JSON text of an object, whole.
+pub fn is_object(text: &[u8]) -> bool {
+    Kind::of(text.trim_ascii_start()) == Kind::Object
+        && serde_json::from_slice::<&RawValue>(text).is_ok()
 }
 
 /// The fold: push every event of one message, in order.
@@ -83,15 +104,24 @@ struct Delta<'a> {
     delta: Parts<'a>,
 }
 
+/// What the known deltas have; what a field means is decided by the type.
 #[derive(serde::Deserialize)]
 struct Parts<'a> {
-    text: Option<String>,
-    thinking: Option<String>,
-    signature: Option<String>,
-    partial_json: Option<String>,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    signature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    partial_json: Option<&'a RawValue>,
     #[serde(borrow)]
     citation: Option<&'a RawValue>,
+    #[serde(borrow)]
     content: Option<&'a RawValue>,
+    #[serde(borrow)]
     encrypted_content: Option<&'a RawValue>,
 }
 
@@ -152,7 +182,7 @@ impl Fold {
     }
 
     fn start(&mut self, event: &Event) -> Result<()> {
-        let mut data = parse(event)?;
+        let mut data = data_of(event)?;
         let message = data
             .get(&[Step::Key("message")])?
             .ok_or_else(|| nonsense("`message_start` has no `message`"))?;
@@ -163,7 +193,7 @@ impl Fold {
     }
 
     fn block_start(&mut self, event: &Event) -> Result<()> {
-        let mut data = parse(event)?;
+        let mut data = data_of(event)?;
         let block = data
             .get(&[Step::Key("content_block")])?
             .ok_or_else(|| nonsense("`content_block_start` has no `content_block`"))?;
@@ -181,31 +211,35 @@ impl Fold {
 
     fn block_delta(&mut self, event: &Event) -> Result<()> {
         let data = event.data();
-        let delta: Delta<'_> = serde_json::from_slice(&data)
-            .map_err(|e| nonsense("a `content_block_delta` cannot be read").with_source(e))?;
+        let unreadable = |e| nonsense("a `content_block_delta` cannot be read").with_source(e);
+        let delta: Delta<'_> = serde_json::from_slice(&data).map_err(unreadable)?;
         let block = self
             .blocks
             .last_mut()
             .ok_or_else(|| nonsense("a `content_block_delta` came before its block"))?;
         let parts = delta.delta;
-        block.text.push_str(parts.text.as_deref().unwrap_or_default());
-        block.thinking.push_str(parts.thinking.as_deref().unwrap_or_default());
-        block.signature.push_str(parts.signature.as_deref().unwrap_or_default());
-        block.partial_json.push_str(parts.partial_json.as_deref().unwrap_or_default());
-        block.citations.extend(parts.citation.map(ToOwned::to_owned));
-        for (field, value) in
-            [("content", parts.content), ("encrypted_content", parts.encrypted_content)]
-        {
-            if let Some(value) = value {
-                block.start.set(&[Step::Key(field)], value.get().to_owned())?;
+        let (whole, part) = match parts.kind.as_str() {
+            "text_delta" => (&mut block.text, parts.text),
+            "thinking_delta" => (&mut block.thinking, parts.thinking),
+            "signature_delta" => (&mut block.signature, parts.signature),
+            "input_json_delta" => (&mut block.partial_json, parts.partial_json),
+            "citations_delta" => {
+                block.citations.extend(parts.citation.map(ToOwned::to_owned));
+                return Ok(());
             }
-        }
+            "compaction_delta" => {
+                return block.compacted(parts.content, parts.encrypted_content);
+            }
+            _ => return Ok(()),
+        };
+        let part = part.map_or(Ok(String::new()), |part| serde_json::from_str(part.get()));
+        whole.push_str(&part.map_err(unreadable)?);
         Ok(())
     }
 
     /// Every field of `delta`, and those beside it, belong to the message.
     fn message_delta(&mut self, event: &Event) -> Result<()> {
-        let mut data = parse(event)?;
+        let mut data = data_of(event)?;
         let message = self
             .message
             .as_mut()
@@ -257,7 +291,8 @@ pub fn error_of(event: &Event) -> Error {
     Error::new(kind, outer.error.message)
 }
 
-fn parse(event: &Event) -> Result<Document> {
+/// The JSON of an upstream's event. Fails (`api_error`) if it is no object.
+pub fn data_of(event: &Event) -> Result<Document> {
     Document::parse(event.data_bytes()).map_err(unreadable)
 }
 

@@ -83,7 +83,8 @@ impl Cutter {
     }
 }
 
-/// Nothing but the carriage return of a CRLF, which may stand alone in a chunk.
+/// Nothing but carriage returns: that of a CRLF may stand alone in a chunk, and a line must be
+/// judged the same wherever the chunks were cut.
 fn is_blank(line: &[u8]) -> bool {
-    line.is_empty() || line == b"\r"
+    line.iter().all(|b| *b == b'\r')
 }

@@ -2,10 +2,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod auth;
 mod config;
+mod docs;
+mod errors;
+mod examples;
+mod history;
+mod pipeline;
 mod plugin;
 mod script;
+mod shown;
 mod simulator;
+mod splice;
 mod support;
+mod surface;
 mod telemetry;
 mod tidy;
+mod tools;
+mod turns;
 mod wire;

@@ -18,7 +18,7 @@ const BODY: &str =
     r#"{"model":"claude-x", "max_tokens": 9000,"messages":[{"role":"user","content":"hi"}]}"#;
 
 /// Builds the guests if a source is newer, once a run.
-fn wasm(name: &str) -> PathBuf {
+pub fn wasm(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let output = Command::new(env!("CARGO"))

@@ -30,21 +30,16 @@ fn modules_only_look_down() {
     for (path, text) in sources() {
         let Some(here) = floor_of(&path) else { continue };
         for (n, line) in text.lines().enumerate() {
+            let place = format!("{}:{}", path.display(), n + 1);
             // `crate::{a, b}` would hide its modules from this scan
             if line.contains("crate::{") {
-                wrong.push(format!("{}:{}: one `use crate::…` a module", path.display(), n + 1));
+                wrong.push(format!("{place}: one `use crate::…` a module"));
             }
-            for used in line.split("crate::").skip(1).filter_map(|rest| position(ident(rest))) {
-                if used > here {
-                    wrong.push(format!(
-                        "{}:{}: {} may not use {}",
-                        path.display(),
-                        n + 1,
-                        FLOORS[here],
-                        FLOORS[used]
-                    ));
-                }
-            }
+            let used = line.split("crate::").skip(1).filter_map(|rest| position(ident(rest)));
+            let above = used.filter(|used| *used > here);
+            wrong.extend(
+                above.map(|used| format!("{place}: {} may not use {}", FLOORS[here], FLOORS[used])),
+            );
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));

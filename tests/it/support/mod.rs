@@ -1,2 +1,60 @@
-//! What several tests share.
+//! What the tests share: a gateway in the process, an upstream that they lead, a client of bytes.
+pub mod client;
+pub mod gateway;
 pub mod grammar;
+pub mod loop_gateway;
+pub mod stages;
+pub mod turn;
+pub mod upstream;
+
+use std::future::Future;
+use std::time::Duration;
+
+use client::{Ask, Incoming};
+use gateway::Gateway;
+use upstream::{Call, Upstream};
+
+/// Far above what anything here takes: only a hang reaches it.
+const HANG: Duration = Duration::from_secs(20);
+
+/// Waits for what must happen; a hang is a failure that says what was awaited.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(HANG, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("hangs: {what}"),
+    }
+}
+
+/// Opens a stream: the caller holds its first frame, the upstream waits to go on.
+pub async fn streaming(gateway: &Gateway, up: &mut Upstream) -> (Incoming, Call) {
+    let begin = async {
+        let mut call = up.call().await;
+        call.begin_stream().await;
+        call.chunk(FRAMES[0]).await;
+        call
+    };
+    let (mut answer, call) = tokio::join!(Ask::message(STREAM).open(gateway.address), begin);
+    assert_eq!(answer.frame().await.unwrap(), FRAMES[0]);
+    (answer, call)
+}
+
+/// A message that `client::Ask::message` can send.
+pub const MESSAGE: &str =
+    r#"{"model":"m","max_tokens":16,"messages":[{"role":"user","content":"hi"}]}"#;
+
+/// The same as a stream.
+pub const STREAM: &str =
+    r#"{"model":"m","max_tokens":16,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+
+/// An upstream's whole answer.
+pub const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"up","content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":2}}"#;
+
+/// The frames of an upstream's stream.
+pub const FRAMES: [&str; 6] = [
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"up\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"hello\"}}\n\n",
+    "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":2}}\n\n",
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+];

@@ -1,0 +1,101 @@
+//! Every error that the gateway makes: status, kind, envelope, and advice about another try.
+use crate::support::client::Ask;
+use crate::support::gateway::Gateway;
+use crate::support::upstream::{self, Behaviour, Upstream};
+use crate::support::{ANSWER, MESSAGE};
+
+#[tokio::test]
+async fn every_error_has_its_status_its_kind_and_its_advice() {
+    let fine = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let mute = Upstream::always(Behaviour::Silence).await;
+    let gone = Upstream::always(Behaviour::Close(Vec::new())).await;
+    let busy = upstream::answer(529, "retry-after: 30\r\n", "{}");
+    let busy = Upstream::always(Behaviour::Answer(busy)).await;
+    let gateway = Gateway::start(&format!(
+        "providers:
+  fine: {{ type: anthropic, base_url: \"http://{}\" }}
+  mute: {{ type: anthropic, base_url: \"http://{}\" }}
+  gone: {{ type: anthropic, base_url: \"http://{}\" }}
+  busy: {{ type: anthropic, base_url: \"http://{}\" }}
+models:
+  m: {{ provider: fine }}
+  slow: {{ provider: mute, timeouts: {{ first_event: 30ms }} }}
+  gone: {{ provider: gone }}
+  busy: {{ targets: [{{ provider: busy, model: a }}, {{ provider: busy, model: b }}] }}
+  secret: {{ provider: fine }}
+keys: [{{ name: ci, key: k, models: [m, slow, gone, busy, nope] }}]
+server: {{ workers: 1, max_body_bytes: 1000 }}
+",
+        fine.address, mute.address, gone.address, busy.address
+    ))
+    .await;
+    let named = |model: &str| MESSAGE.replace("\"m\"", &format!("\"{model}\""));
+    // both targets fail once, and are left alone from then on
+    let first = Ask::message(named("busy")).header("x-api-key", "k").send(gateway.address).await;
+    assert_eq!(first.status, 529);
+    let table = [
+        ("k", "[]".to_owned(), 400, "invalid_request_error", None, None),
+        ("dead", MESSAGE.to_owned(), 401, "authentication_error", Some("false"), None),
+        ("k", named("secret"), 403, "permission_error", None, None),
+        ("k", named("nope"), 404, "not_found_error", None, None),
+        ("k", named(&"x".repeat(1000)), 413, "request_too_large", None, None),
+        ("k", named("gone"), 502, "api_error", None, None),
+        ("k", named("slow"), 504, "timeout_error", None, None),
+        ("k", named("busy"), 503, "overloaded_error", None, Some("30")),
+    ];
+    for (key, body, status, kind, should_retry, retry_after) in table {
+        let answer = Ask::message(body).header("x-api-key", key).send(gateway.address).await;
+        let message = answer.refusal(status, kind);
+        assert_eq!(answer.header("x-should-retry"), should_retry, "{status}");
+        assert_eq!(answer.header("retry-after"), retry_after, "{status}");
+        assert!(!message.contains("127.0.0.1"), "an address: {message}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstreams_refusal_passes_as_it_is() {
+    let html = "<html><body>503 Service Temporarily Unavailable</body></html>";
+    let json = "{\"type\": \"error\", \"error\": {\"type\": \"overloaded_error\", \"message\": \"Overloaded\"}, \"request_id\": \"req_up\"}";
+    let table = [
+        (400, "application/json", json),
+        (401, "application/json", json),
+        (404, "application/json; charset=utf-8", json),
+        (413, "application/json", json),
+        (429, "application/json", json),
+        (500, "application/json", json),
+        (503, "text/html", html),
+        (529, "application/json", json),
+        (599, "text/plain", ""),
+    ];
+    for (status, kind, body) in table {
+        let headers = format!("content-type: {kind}\r\nrequest-id: req_up\r\nretry-after: 3\r\n");
+        let up =
+            Upstream::always(Behaviour::Answer(upstream::answer(status, &headers, body))).await;
+        let gateway = Gateway::start(&crate::support::gateway::to(up.address)).await;
+        for asked in [MESSAGE, crate::support::STREAM] {
+            let answer = Ask::message(asked).send(gateway.address).await;
+            assert_eq!((answer.status, answer.text().as_str()), (status, body));
+            assert_eq!(answer.header("content-type"), Some(kind));
+            assert_eq!(answer.header("request-id"), Some("req_up"));
+            assert_eq!(answer.header("retry-after"), Some("3"));
+            assert_eq!(answer.header("x-tidegate-target"), Some("up/m"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_successes_are_counted() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::start(&crate::support::gateway::to(up.address)).await;
+    Ask::message(MESSAGE).send(gateway.address).await;
+    Ask::message("{}").send(gateway.address).await;
+    let metrics = gateway.metrics().await;
+    for line in [
+        "tidegate_requests_total{model=\"*\",provider=\"up\",status=\"200\"} 1",
+        "tidegate_requests_total{model=\"\",provider=\"\",status=\"400\"} 1",
+        "tidegate_attempts_total{provider=\"up\",outcome=\"success\"} 1",
+        "tidegate_active_requests 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+}

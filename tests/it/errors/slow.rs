@@ -1,0 +1,77 @@
+//! Callers that are too slow to send or to take what is theirs.
+use tokio::io::AsyncReadExt;
+
+use crate::support::client::{Ask, Incoming, send_bytes};
+use crate::support::gateway::{Gateway, to};
+use crate::support::upstream::{self, Behaviour, Upstream};
+use crate::support::{ANSWER, FRAMES, MESSAGE, streaming, within};
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_hung_up_on() {
+    let up = Upstream::start().await;
+    let config = to(up.address) + "server: { workers: 1, header_timeout: 40ms }\n";
+    let gateway = Gateway::start(&config).await;
+    for begun in ["", "POST", "POST /v1/messages HTTP/1.1\r\nhost: g\r\n", "PRI * HTTP/2.0\r\n\r\n"]
+    {
+        let mut stream = send_bytes(gateway.address, begun.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = within("the gateway to hang up", stream.read_to_end(&mut answer)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_head_that_never_ends_is_hung_up_on_too() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let config = to(up.address) + "server: { workers: 1, header_timeout: 40ms }\n";
+    let gateway = Gateway::start(&config).await;
+    let bytes = [&Ask::message(MESSAGE).to_bytes()[..], b"POST /v1/mess"].concat();
+    let mut stream = send_bytes(gateway.address, &bytes).await;
+    let mut answer = Vec::new();
+    let _ = within("the gateway to hang up", stream.read_to_end(&mut answer)).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_slow_head_costs_a_slow_answer_nothing() {
+    let mut up = Upstream::start().await;
+    let config =
+        to(up.address) + "server: { workers: 1, header_timeout: 10ms, ping_interval: 15ms }\n";
+    let gateway = Gateway::start(&config).await;
+    let (mut answer, mut call) = streaming(&gateway, &mut up).await;
+    // many header timeouts later it streams on
+    for _ in 0..8 {
+        assert!(answer.frame().await.unwrap().starts_with(b"event: ping"));
+    }
+    call.chunk(FRAMES[1..].concat()).await;
+    call.finish("0\r\n\r\n").await;
+    let rest = answer.frames().await;
+    assert_eq!(rest.last().unwrap().frame(), FRAMES[5]);
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_a_408() {
+    let mut up = Upstream::start().await;
+    let config = to(up.address) + "server: { workers: 1, body_timeout: 40ms }\n";
+    let gateway = Gateway::start(&config).await;
+    let bytes = Ask::message(MESSAGE).to_bytes();
+    for sent in [bytes.len() - MESSAGE.len(), bytes.len() - 1] {
+        let stream = send_bytes(gateway.address, &bytes[..sent]).await;
+        let answer = Incoming::read(stream).await.finish().await;
+        answer.refusal(408, "timeout_error");
+    }
+    assert!(up.is_idle());
+}
+
+#[tokio::test]
+async fn a_caller_that_stops_reading_loses_its_stream() {
+    let mut up = Upstream::start().await;
+    let config = to(up.address) + "server: { workers: 1, body_timeout: 50ms }\n";
+    let gateway = Gateway::start(&config).await;
+    let (answer, mut call) = streaming(&gateway, &mut up).await;
+    let frame = format!("event: ping\ndata: \"{}\"\n\n", "x".repeat(256 * 1024));
+    let chunk = upstream::chunked(frame);
+    // fills every buffer on the way, and ends because the gateway gives up
+    within("the gateway to give up", async { while call.is_read(&chunk).await {} }).await;
+    gateway.until_metric("tidegate_active_requests", 0.0).await;
+    drop(answer);
+}

@@ -1,0 +1,137 @@
+//! Streams that break after their first event: never a clean end, and never a hang.
+use serde_json::Value;
+use tidegate::wire::{Event, EventKind};
+
+use crate::support::client::{Answer, Ask};
+use crate::support::gateway::{Gateway, to};
+use crate::support::upstream::{Behaviour, Upstream, broken, chunked, stream};
+use crate::support::{FRAMES, STREAM, streaming};
+
+async fn answered(behaviour: Behaviour) -> Answer {
+    let up = Upstream::always(behaviour).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    Ask::message(STREAM).send(gateway.address).await
+}
+
+/// The last event is an error of the gateway's own, under the request id of the head.
+fn assert_broken(answer: &Answer, kind: &str) {
+    let events = answer.events();
+    assert_broken_at(events.last().unwrap(), kind, answer.header("request-id").unwrap());
+    assert!(events.iter().all(|event| event.kind != EventKind::MessageStop));
+}
+
+fn assert_broken_at(event: &Event, kind: &str, request_id: &str) {
+    assert_eq!(event.kind, EventKind::Error);
+    let data: Value = serde_json::from_slice(&event.data()).unwrap();
+    assert_eq!(data["type"], "error");
+    assert_eq!(data["error"]["type"], kind);
+    assert_eq!(data["request_id"], request_id);
+}
+
+#[tokio::test]
+async fn a_break_within_a_stream_is_an_error_event() {
+    let begun = &FRAMES[..3];
+    let half = [begun, &[&FRAMES[3][..20]]].concat();
+    let table = [
+        Behaviour::Close(broken(begun)),
+        Behaviour::Close(broken(&half)),
+        Behaviour::Close([broken(begun), b"ffff\r\nevent: con".to_vec()].concat()),
+        // an end that HTTP takes for clean, but the API does not
+        Behaviour::Answer(stream(begun)),
+        Behaviour::Answer(stream(&half)),
+        Behaviour::Answer(stream(&FRAMES[..5])),
+        Behaviour::Close([broken(begun), b"this is no chunk\r\n".to_vec()].concat()),
+    ];
+    for behaviour in table {
+        let shown = format!("{behaviour:?}");
+        let answer = answered(behaviour).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.text().starts_with(&begun.concat()), "{shown}");
+        assert_broken(&answer, "api_error");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_within_a_stream_is_an_error_event() {
+    let mut up = Upstream::start().await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let (mut answer, call) = streaming(&gateway, &mut up).await;
+    call.reset();
+    let rest = answer.frames().await;
+    assert_eq!(rest.len(), 1);
+    assert_broken_at(&rest[0], "api_error", answer.head.header("request-id").unwrap());
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_is_an_error_event() {
+    for timeouts in ["idle: 40ms", "total: 60ms"] {
+        let mut up = Upstream::start().await;
+        let config =
+            to(up.address).replace(" up }", &format!(" up, timeouts: {{ {timeouts} }} }}"));
+        let gateway = Gateway::start(&config).await;
+        let (mut answer, mut call) = streaming(&gateway, &mut up).await;
+        let rest = answer.frames().await;
+        assert_broken_at(&rest[0], "timeout_error", answer.head.header("request-id").unwrap());
+        call.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn an_error_event_of_the_upstream_passes_and_ends_the_stream() {
+    let error = "event: error\ndata: {\"type\": \"error\", \"error\": {\"type\": \"overloaded_error\", \"message\": \"Overloaded\"}}\n\n";
+    let frames = [FRAMES[0], FRAMES[1], error];
+    for behaviour in [
+        Behaviour::Answer(stream(&frames)),
+        Behaviour::Close(broken(&frames)),
+        Behaviour::Answer(stream(&[FRAMES[0], FRAMES[1], error.trim_end()])),
+    ] {
+        let answer = answered(behaviour).await;
+        assert_eq!((answer.status, answer.text()), (200, frames.concat()));
+        assert!(answer.is_whole);
+    }
+}
+
+#[tokio::test]
+async fn a_last_blank_line_that_is_missing_is_put_there() {
+    let last = FRAMES[5];
+    for cut in [last.trim_end(), last.strip_suffix('\n').unwrap()] {
+        let frames = [&FRAMES[..5], &[cut]].concat();
+        let answer = answered(Behaviour::Answer(stream(&frames))).await;
+        assert_eq!(answer.text(), FRAMES.concat());
+    }
+    // what is not whole is no end
+    let frames = [&FRAMES[..5], &[&last[..last.len() - 5]]].concat();
+    assert_broken(&answered(Behaviour::Answer(stream(&frames))).await, "api_error");
+}
+
+#[tokio::test]
+async fn a_break_behind_the_last_event_is_none() {
+    for behaviour in [
+        Behaviour::Close(broken(&FRAMES)),
+        Behaviour::Close([broken(&FRAMES), chunked(": goodby")].concat()),
+    ] {
+        let answer = answered(behaviour).await;
+        assert_eq!((answer.text(), answer.is_whole), (FRAMES.concat(), true));
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_closes_behind_the_last_event_hangs_nobody() {
+    let mut up = Upstream::start().await;
+    let config = to(up.address).replace(" up }", " up, timeouts: { idle: 40ms } }");
+    let gateway = Gateway::start(&config).await;
+    let (mut answer, mut call) = streaming(&gateway, &mut up).await;
+    call.chunk(FRAMES[1..].concat()).await;
+    let rest = answer.frames().await;
+    assert_eq!(rest.last().unwrap().kind, EventKind::MessageStop);
+    assert!(answer.is_whole());
+    call.closed().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_goes_on_behind_an_error_is_not_listened_to() {
+    let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"x\"}}\n\n";
+    let frames = [FRAMES[0], error, FRAMES[1]];
+    let answer = answered(Behaviour::Answer(stream(&frames))).await;
+    assert_eq!(answer.text(), frames[..2].concat());
+}

@@ -1,0 +1,164 @@
+//! The fenced blocks of a Markdown page, and what happens when they are run in their order.
+use std::path::Path;
+
+use serde_json::Value;
+use tidegate::gateway::reload::Reloaded;
+
+use super::gateway::{Answer, Running, ask};
+
+/// A fenced block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// All that stands behind the opening fence: `sh`, `yaml tidegate`, `rhai policies/x.rhai`.
+    pub info: String,
+    /// What stands between the fences.
+    pub text: String,
+    /// Where it begins.
+    pub line: usize,
+}
+
+/// The fenced blocks of a page, in order.
+pub fn blocks(page: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let mut open: Option<Block> = None;
+    for (n, line) in page.lines().enumerate() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(info)) => {
+                open = Some(Block { info: info.to_owned(), text: String::new(), line: n + 1 });
+            }
+            (Some(_), Some("")) => found.extend(open.take()),
+            (Some(block), _) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert_eq!(open, None, "a block is never closed");
+    found
+}
+
+/// What a run of a page has shown.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// Requests sent.
+    pub requests: usize,
+    /// Answers and headers that were as the page says.
+    pub answers: usize,
+    /// Files written.
+    pub files: usize,
+}
+
+/// Runs a page from its top: sends what `curl` sends, compares the `json` and `headers` blocks below
+/// with the answer, and writes a block that names a file in the folder of the config.
+pub fn play(page: &str, folder: &Path, gateway: &Running) -> Shown {
+    let mut shown = Shown::default();
+    let mut last: Option<Answer> = None;
+    for block in blocks(page) {
+        let place = format!("line {}:\n{}", block.line, block.text);
+        match block.info.split_once(' ').unwrap_or((&block.info, "")) {
+            ("sh", "") if block.text.contains("curl ") => {
+                last = Some(curl(&block.text, folder, gateway));
+                shown.requests += 1;
+            }
+            ("json", "") => {
+                let answer = last.as_ref().unwrap_or_else(|| panic!("nothing is asked {place}"));
+                let expected: Value = serde_json::from_str(&block.text).unwrap();
+                let found = answer.json();
+                assert!(holds(&found, &expected), "{place}\nthe answer is {found}");
+                shown.answers += 1;
+            }
+            ("http", "") => {
+                let answer = last.as_ref().unwrap_or_else(|| panic!("nothing is asked {place}"));
+                has_head(answer, &block.text);
+                shown.answers += 1;
+            }
+            ("rhai", path) if !path.is_empty() => {
+                let reloaded = gateway.write(path, &block.text);
+                assert!(matches!(reloaded, Reloaded::Swapped(_)), "{place}\n{reloaded:?}");
+                shown.files += 1;
+            }
+            _ => {}
+        }
+    }
+    shown
+}
+
+/// The status line and some of the headers.
+fn has_head(answer: &Answer, text: &str) {
+    for line in text.lines() {
+        match line.split_once(": ") {
+            Some((name, value)) => assert_eq!(answer.header(name), Some(value), "{line}"),
+            None => assert_eq!(line.split(' ').nth(1), Some(answer.status.to_string().as_str())),
+        }
+    }
+}
+
+/// Sends what a curl command would. Files are found in `folder` by their last name.
+fn curl(command: &str, folder: &Path, gateway: &Running) -> Answer {
+    let words = words(command);
+    let mut headers = Vec::new();
+    let (mut path, mut body, mut to) = (None, String::new(), gateway.address);
+    let mut words = words.iter().skip_while(|word| *word != "curl").skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-H" => headers.push(words.next().unwrap().clone()),
+            "-d" => body = data(words.next().unwrap(), folder),
+            word if word.starts_with('-') => {}
+            url => {
+                let rest = url.strip_prefix("http://127.0.0.1:").unwrap_or_else(|| panic!("{url}"));
+                let (port, rest) = rest.split_at(4);
+                to = if port == "4001" { gateway.admin } else { gateway.address };
+                path = Some(rest.to_owned());
+            }
+        }
+    }
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    ask(to, method, &path.expect("a URL"), &headers, &body)
+}
+
+fn data(word: &str, folder: &Path) -> String {
+    let Some(path) = word.strip_prefix('@') else { return word.to_owned() };
+    let file = folder.join(Path::new(path).file_name().unwrap());
+    std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+}
+
+/// The words of a command as a shell splits them: blanks, quotes, lines that go on.
+fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut rest = command.chars();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '\\') => {
+                rest.next();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    assert_eq!(quote, None, "a quote is never closed: {command}");
+    words.extend(word);
+    words
+}
+
+/// Everything in `expected` is in `found` as well.
+pub fn holds(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => expected
+            .iter()
+            .all(|(key, value)| found.get(key).is_some_and(|found| holds(found, value))),
+        (Value::Array(found), Value::Array(expected)) => {
+            found.len() == expected.len()
+                && found.iter().zip(expected).all(|(found, expected)| holds(found, expected))
+        }
+        (found, expected) => found == expected,
+    }
+}

@@ -1,0 +1,99 @@
+//! A pipeline from files in a folder of its own, and what it does with a request.
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidegate::context::{Caller, Context};
+use tidegate::error::{Error, Problem};
+use tidegate::policy::plugin_host::{Limits, PluginHost};
+use tidegate::policy::{Pipeline, Plan, PluginsConfig, PoliciesConfig, StageConfig, Verdict};
+use tidegate::telemetry::metrics::Metrics;
+use tidegate::wire::{Endpoint, MessagesRequest};
+
+use crate::plugin::wasm;
+use crate::support::loop_gateway;
+
+/// Policies and plugins in their folders.
+pub struct Stages {
+    folder: TempDir,
+    order: Option<Vec<StageConfig>>,
+}
+
+impl Stages {
+    /// These policies, by name and source; no plugins; the order of names.
+    pub fn new(policies: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["policies/library", "plugins"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        for (name, source) in policies {
+            fs::write(folder.path().join(format!("policies/{name}.rhai")), source).unwrap();
+        }
+        Self { folder, order: None }
+    }
+
+    /// With a plugin.
+    pub fn plugin(self, name: &str) -> Self {
+        self.plugin_as(name, name)
+    }
+
+    /// With a plugin under another file name.
+    pub fn plugin_as(self, name: &str, file: &str) -> Self {
+        fs::copy(wasm(name), self.folder.path().join(format!("plugins/{file}.wasm"))).unwrap();
+        self
+    }
+
+    /// In this order.
+    pub fn order(self, order: Value) -> Self {
+        Self { order: Some(serde_json::from_value(order).unwrap()), ..self }
+    }
+
+    /// The pipeline, or what is wrong.
+    pub async fn try_build(&self) -> Result<Pipeline, Vec<Problem>> {
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache");
+        let long = std::time::Duration::from_secs(60);
+        let limits = Limits { tool: long, hook: long, memory: 32 << 20 };
+        let plan = Plan {
+            policies: &PoliciesConfig { dir: self.folder.path().join("policies") },
+            plugins: &PluginsConfig {
+                dir: self.folder.path().join("plugins"),
+                ..PluginsConfig::default()
+            },
+            order: self.order.as_deref(),
+            host: &PluginHost::with_limits(Some(cache), limits).unwrap(),
+            metrics: &Metrics::new(),
+        };
+        plan.build().await
+    }
+
+    /// The pipeline.
+    pub async fn build(&self) -> Pipeline {
+        self.try_build().await.unwrap_or_else(|found| panic!("{found:?}"))
+    }
+}
+
+/// The facts of an exchange of a caller.
+pub fn caller(key: &str, tags: &[(&str, &str)], model: &str) -> Arc<Context> {
+    let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+    Arc::new(Context {
+        caller: Arc::new(Caller { key: key.to_owned(), tags }),
+        model: model.to_owned(),
+        ..loop_gateway::context()
+    })
+}
+
+/// A request for a model.
+pub fn request(model: &str) -> MessagesRequest {
+    let body =
+        json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    MessagesRequest::parse(body.to_string().into(), Endpoint::Messages).unwrap()
+}
+
+/// What a caller's request for `m` becomes.
+pub async fn passed(pipeline: &Pipeline, ctx: &Arc<Context>) -> Result<Value, Error> {
+    let (request, verdict) = pipeline.on_request(ctx, request("m")).await?;
+    assert!(matches!(verdict, Verdict::Continue));
+    Ok(serde_json::from_slice(&request.to_bytes()).unwrap())
+}

@@ -1,0 +1,8 @@
+//! What callers can rely on: routes, credentials, headers, bytes, streams, connections.
+mod auth;
+mod connections;
+mod headers;
+mod passthrough;
+mod requests;
+mod routes;
+mod streams;

@@ -1,0 +1,113 @@
+//! Which headers cross, in either direction.
+use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, to};
+use crate::support::upstream::{self, Behaviour, Upstream};
+use crate::support::{ANSWER, MESSAGE};
+
+#[tokio::test]
+async fn what_the_client_says_to_the_api_arrives_unchanged() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let passing = [
+        ("anthropic-version", "2023-06-01"),
+        ("anthropic-beta", "a-2025-01-01,b-of-tomorrow"),
+        ("anthropic-dangerous-direct-browser-access", "true"),
+        ("user-agent", "Anthropic/Python 0.125.0"),
+        ("x-stainless-retry-count", "0"),
+        ("x-app", "cli"),
+        ("x-claude-code-session-id", "s-1"),
+        ("accept", "application/json"),
+        ("idempotency-key", "i-1"),
+    ];
+    let ask =
+        passing.iter().fold(Ask::message(MESSAGE), |ask, (name, value)| ask.header(name, value));
+    assert_eq!(ask.send(gateway.address).await.status, 200);
+    let (head, _) = up.seen().remove(0);
+    for (name, value) in passing {
+        assert_eq!(head.header(name), Some(value), "{name}");
+    }
+    assert_eq!(head.header("content-type"), Some("application/json"));
+    assert_eq!(head.header("host"), Some(up.address.to_string().as_str()));
+}
+
+#[tokio::test]
+async fn beta_headers_on_several_lines_all_arrive() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let ask = Ask::message(MESSAGE).header("anthropic-beta", "a").header("anthropic-beta", "b");
+    ask.send(gateway.address).await;
+    let (head, _) = up.seen().remove(0);
+    let betas = head.headers.iter().filter(|(name, _)| name == "anthropic-beta");
+    assert_eq!(betas.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    // curl without a version gets the one that the API has
+    assert_eq!(head.header("anthropic-version"), Some("2023-06-01"));
+}
+
+#[tokio::test]
+async fn what_belongs_to_one_hop_stays_there() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let staying = [
+        ("connection", "keep-alive, x-mine"),
+        ("x-mine", "1"),
+        ("keep-alive", "timeout=5"),
+        ("te", "trailers"),
+        ("proxy-authorization", "Basic x"),
+        ("proxy-connection", "keep-alive"),
+        ("upgrade", "h2c"),
+        ("accept-encoding", "gzip, br"),
+        ("x-tidegate-strictness", "warn"),
+        ("x-tidegate-anything", "1"),
+    ];
+    let ask =
+        staying.iter().fold(Ask::message(MESSAGE), |ask, (name, value)| ask.header(name, value));
+    assert_eq!(ask.send(gateway.address).await.status, 200);
+    let (head, _) = up.seen().remove(0);
+    for (name, value) in staying {
+        let found = head.header(name);
+        assert!(found != Some(value), "{name}: {found:?}");
+    }
+    assert_eq!(head.header("accept-encoding"), Some("identity"));
+    assert!(!format!("{head:?}").contains("gateway.test"));
+}
+
+#[tokio::test]
+async fn what_the_api_says_to_the_client_arrives_and_the_rest_does_not() {
+    let passing = [
+        ("request-id", "req_of_the_upstream"),
+        ("retry-after", "7"),
+        ("retry-after-ms", "7000"),
+        ("x-should-retry", "true"),
+        ("anthropic-ratelimit-requests-remaining", "3"),
+        ("anthropic-organization-id", "org"),
+    ];
+    let staying =
+        [("server", "secret/1"), ("set-cookie", "a=b"), ("via", "1.1 inside"), ("cf-ray", "x")];
+    let lines: String =
+        passing.iter().chain(&staying).map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+    for (status, body) in [(200, ANSWER), (400, "{\"type\":\"error\"}")] {
+        let answer =
+            upstream::answer(status, &format!("{lines}content-type: application/json\r\n"), body);
+        let up = Upstream::always(Behaviour::Answer(answer)).await;
+        let gateway = Gateway::start(&to(up.address)).await;
+        let answer = Ask::message(MESSAGE).send(gateway.address).await;
+        assert_eq!((answer.status, answer.text().as_str()), (status, body));
+        for (name, value) in passing {
+            assert_eq!(answer.header(name), Some(value), "{name}");
+        }
+        for (name, _) in staying {
+            assert_eq!(answer.header(name), None, "{name}");
+        }
+        assert_eq!(answer.header("x-tidegate-target"), Some("up/m"));
+        assert_eq!(answer.header("x-tidegate-attempts"), Some("1"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_request_id_gets_one() {
+    let answer = upstream::answer(200, "content-type: application/json\r\n", ANSWER);
+    let up = Upstream::always(Behaviour::Answer(answer)).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert!(answer.header("request-id").unwrap().starts_with("req_"));
+}

@@ -1,0 +1,88 @@
+//! A request's body: what arrives upstream is what the caller sent.
+use std::io::Write;
+
+use async_compression::tokio::bufread;
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, to};
+use crate::support::upstream::{self, Behaviour, Upstream};
+use crate::support::{ANSWER, MESSAGE};
+
+/// A body that any rewriting would change.
+const ODD: &str = "\u{20}{ \"messages\" : [{\"role\":\"user\",\"content\":\"\\u0041\\/é\"}],\r\n\t\"temperature\": 1.50e0, \"big\": 123456789012345678901234567890, \"unknown\": {\"a\":1,\"a\":2}, \"max_tokens\":16,\"mod\\u0065l\":\"fast\"}\n";
+
+#[tokio::test]
+async fn an_unedited_body_arrives_byte_for_byte() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    assert_eq!(Ask::message(ODD).send(gateway.address).await.status, 200);
+    assert_eq!(up.seen()[0].1, ODD.as_bytes());
+}
+
+#[tokio::test]
+async fn under_an_alias_the_models_name_alone_changes() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let config = to(up.address) + "  fast: { provider: up, model: claude-opus-4-6 }\n";
+    let gateway = Gateway::start(&config).await;
+    let answer = Ask::message(ODD).send(gateway.address).await;
+    assert_eq!(answer.header("x-tidegate-target"), Some("up/claude-opus-4-6"));
+    let expected = ODD.replace("\"fast\"", "\"claude-opus-4-6\"");
+    assert_eq!(String::from_utf8(up.seen()[0].1.clone()).unwrap(), expected.trim());
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_arrives_whole() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let head = "POST /v1/messages HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunks: Vec<u8> = MESSAGE.as_bytes().chunks(7).flat_map(upstream::chunked).collect();
+    let bytes = [head.as_bytes(), &chunks, b"0\r\n\r\n"].concat();
+    let stream = crate::support::client::send_bytes(gateway.address, &bytes).await;
+    let answer = crate::support::client::Incoming::read(stream).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(up.seen()[0].1, MESSAGE.as_bytes());
+}
+
+async fn encoded(encoder: impl AsyncRead) -> Vec<u8> {
+    let mut out = Vec::new();
+    Box::pin(encoder).read_to_end(&mut out).await.unwrap();
+    out
+}
+
+#[tokio::test]
+async fn encoded_bodies_are_understood() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let plain = MESSAGE.as_bytes();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(plain).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+    zlib.write_all(plain).unwrap();
+    let mut raw = DeflateEncoder::new(Vec::new(), Compression::fast());
+    raw.write_all(plain).unwrap();
+    let brotli = encoded(bufread::BrotliEncoder::new(plain)).await;
+    let zstd = encoded(bufread::ZstdEncoder::new(plain)).await;
+    let twice = encoded(bufread::BrotliEncoder::new(&gzip[..])).await;
+    let table = [
+        ("gzip", gzip.clone()),
+        ("GZIP", gzip.clone()),
+        ("x-gzip", gzip),
+        ("deflate", zlib.finish().unwrap()),
+        ("deflate", raw.finish().unwrap()),
+        ("br", brotli),
+        ("zstd", zstd),
+        ("gzip, br", twice),
+        ("identity", plain.to_vec()),
+    ];
+    for (n, (coding, body)) in table.into_iter().enumerate() {
+        let answer =
+            Ask::message(body).header("content-encoding", coding).send(gateway.address).await;
+        assert_eq!(answer.status, 200, "{coding}: {}", answer.text());
+        let (head, body) = up.seen().remove(n);
+        assert_eq!((body, head.header("content-encoding")), (plain.to_vec(), None), "{coding}");
+    }
+}

@@ -1,0 +1,158 @@
+//! Declarations of server tools: what the upstream sees of them, and which ones are refused.
+use serde_json::{Value, json};
+use tidegate::error::Error;
+use tidegate::exchange::tools::{self, ServerTool};
+use tidegate::policy::Pipeline;
+use tidegate::wire::{Endpoint, MessagesRequest};
+
+use crate::support::stages::Stages;
+
+fn body(tools: Value, more: Value) -> MessagesRequest {
+    let mut body = json!({"model": "m", "max_tokens": 9, "messages": [], "tools": tools});
+    for (key, value) in more.as_object().unwrap() {
+        body[key] = value.clone();
+    }
+    MessagesRequest::parse(body.to_string().into(), Endpoint::Messages).unwrap()
+}
+
+/// What becomes of a request, all of it declared by the caller.
+fn replaced(
+    pipeline: &Pipeline,
+    tools: Value,
+    more: Value,
+) -> Result<(Value, Vec<ServerTool>), Error> {
+    let mut request = body(tools, more);
+    let declared = tools::declared(&mut request)?;
+    let found = tools::replace(pipeline, &mut request, &declared)?;
+    Ok((serde_json::from_slice(&request.to_bytes()).unwrap(), found))
+}
+
+async fn clock() -> Pipeline {
+    Stages::new(&[]).plugin("datetime").build().await
+}
+
+#[tokio::test]
+async fn a_declaration_becomes_an_ordinary_tool() {
+    let point = json!({"type": "ephemeral", "ttl": "1h"});
+    let declaration = json!({"type": "gateway:datetime", "timezone": "UTC", "cache_control": point, "name": "clock"});
+    let own = json!({"name": "weather", "input_schema": {"type": "object"}});
+    let (body, found) = replaced(&clock().await, json!([own, declaration]), json!({})).unwrap();
+    assert_eq!(body["tools"][0], own);
+    let plain = &body["tools"][1];
+    assert_eq!(plain["name"], "gateway_datetime");
+    assert_eq!(plain["cache_control"], point);
+    assert_eq!(plain["input_schema"]["type"], "object");
+    assert!(plain["description"].as_str().unwrap().contains("time"));
+    assert_eq!(plain.as_object().unwrap().len(), 4, "{plain}");
+    assert_eq!((found.len(), found[0].name.as_str(), found[0].is_shown), (1, "datetime", true));
+    assert_eq!(found[0].options, r#"{"timezone":"UTC"}"#);
+}
+
+#[tokio::test]
+async fn a_request_without_our_tools_keeps_its_bytes() {
+    let pipeline = clock().await;
+    let own = json!([{"name": "datetime", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}]);
+    let mut request = body(own, json!({"tool_choice": {"type": "tool", "name": "datetime"}}));
+    let before = request.to_bytes();
+    assert!(tools::replace(&pipeline, &mut request, &[]).unwrap().is_empty());
+    assert_eq!(request.to_bytes(), before);
+}
+
+#[tokio::test]
+async fn wrong_declarations_are_named() {
+    let pipeline = clock().await;
+    let own = json!({"name": "weather", "input_schema": {"type": "object"}});
+    let clock = json!({"type": "gateway:datetime"});
+    for (tools, says) in [
+        (
+            json!([own, {"type": "gateway:clock"}]),
+            "`tools[1].type` is `gateway:clock`, a server tool that no plugin has: there are `gateway:datetime`",
+        ),
+        (
+            json!([clock, own, clock]),
+            "`tools[2]` declares `gateway:datetime` a second time: remove one",
+        ),
+        (
+            json!([clock, {"name": "gateway_datetime", "input_schema": {"type": "object"}}]),
+            "`tools` has a tool of your own named `gateway_datetime`, the name that `gateway:datetime` needs: rename yours",
+        ),
+    ] {
+        let error = replaced(&pipeline, tools, json!({})).unwrap_err();
+        assert_eq!((error.status().as_u16(), error.message.as_str()), (400, says));
+    }
+    let none = Stages::new(&[]).build().await;
+    let error = replaced(&none, json!([clock]), json!({})).unwrap_err();
+    assert!(error.message.ends_with("no plugin has: this gateway has none"), "{error}");
+}
+
+#[tokio::test]
+async fn a_choice_of_ours_is_renamed_in_every_form() {
+    let pipeline = clock().await;
+    let renamed = json!({"type": "tool", "name": "gateway_datetime"});
+    for choice in [
+        json!({"type": "tool", "name": "datetime"}),
+        json!({"type": "tool", "name": "gateway:datetime"}),
+        json!({"type": "tool", "name": "gateway_datetime"}),
+        json!({"type": "gateway:datetime"}),
+        json!("datetime"),
+        json!("gateway:datetime"),
+        json!("gateway_datetime"),
+    ] {
+        let more = json!({"tool_choice": choice});
+        let (body, _) = replaced(&pipeline, json!([{"type": "gateway:datetime"}]), more).unwrap();
+        assert_eq!(body["tool_choice"], renamed, "{choice}");
+    }
+    for choice in [
+        json!({"type": "auto"}),
+        json!({"type": "any", "disable_parallel_tool_use": true}),
+        json!({"type": "none"}),
+        json!({"type": "tool", "name": "weather"}),
+        json!("auto"),
+        json!(null),
+    ] {
+        let more = json!({"tool_choice": choice});
+        let (body, _) = replaced(&pipeline, json!([{"type": "gateway:datetime"}]), more).unwrap();
+        assert_eq!(body["tool_choice"], choice);
+    }
+}
+
+#[tokio::test]
+async fn a_choice_of_the_callers_own_tool_is_left_alone() {
+    let own = json!({"name": "datetime", "input_schema": {"type": "object"}});
+    let tools = json!([{"type": "gateway:datetime"}, own]);
+    for (choice, expect) in [("datetime", "datetime"), ("gateway:datetime", "gateway_datetime")] {
+        let more = json!({"tool_choice": {"type": "tool", "name": choice}});
+        let (body, _) = replaced(&clock().await, tools.clone(), more).unwrap();
+        assert_eq!(body["tool_choice"]["name"], expect);
+    }
+}
+
+#[tokio::test]
+async fn what_the_caller_did_not_declare_is_hidden() {
+    let pipeline = clock().await;
+    let mut request = body(json!([{"type": "gateway:datetime"}]), json!({}));
+    let found = tools::replace(&pipeline, &mut request, &[]).unwrap();
+    assert!(!found[0].is_shown);
+}
+
+#[test]
+fn a_free_choice_keeps_what_else_it_says() {
+    for (choice, expect) in [
+        (
+            json!({"type": "tool", "name": "x", "disable_parallel_tool_use": true}),
+            json!({"type": "auto", "disable_parallel_tool_use": true}),
+        ),
+        (json!({"type": "any"}), json!({"type": "auto"})),
+        (json!({"type": "none"}), json!({"type": "none"})),
+        (json!({"type": "auto"}), json!({"type": "auto"})),
+    ] {
+        let mut request = body(json!([]), json!({"tool_choice": choice}));
+        tools::free_choice(request.document_mut()).unwrap();
+        let body: Value = serde_json::from_slice(&request.to_bytes()).unwrap();
+        assert_eq!(body["tool_choice"], expect);
+    }
+    let mut request = body(json!([]), json!({}));
+    let before = request.to_bytes();
+    tools::free_choice(request.document_mut()).unwrap();
+    assert_eq!(request.to_bytes(), before);
+}

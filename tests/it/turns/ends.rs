@@ -1,0 +1,177 @@
+//! How a loop ends otherwise: bounds, tools that fail, an upstream that fails in a later turn.
+use serde_json::{Value, json};
+use tidegate::wire::EventKind;
+
+use super::{ask, ask_unruly, blocks, data, kinds, simulated, simulated_with, streamed};
+use crate::support::grammar;
+
+fn result_text(result: &Value) -> &str {
+    result["content"][0]["text"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn out_of_turns_the_message_pauses_and_can_go_on() {
+    let (upstream, gateway) = simulated_with("tools: { max_turns: 2 }", &[]).await;
+    let mut body = ask("[sim: call datetime] [sim: turns 3] [sim: then] [sim: say done]");
+    let message = streamed(&gateway, &body).await;
+    assert_eq!(message["stop_reason"], "pause_turn");
+    assert_eq!(upstream.seen().len(), 2);
+    assert_eq!(blocks(&message, "mcp_tool_result").len(), 2);
+    assert_eq!(kinds(&message).last(), Some(&"mcp_tool_result"));
+    assert_eq!(gateway.ask(&body).await.json()["stop_reason"], "pause_turn");
+    let paused = json!({"role": "assistant", "content": message["content"]});
+    body["messages"].as_array_mut().unwrap().push(paused);
+    let message = streamed(&gateway, &body).await;
+    assert_eq!(message["stop_reason"], "end_turn");
+    assert_eq!(message["content"].as_array().unwrap().last().unwrap()["text"], "done");
+}
+
+#[tokio::test]
+async fn calls_beyond_the_bound_are_not_run() {
+    let (upstream, gateway) = simulated_with("tools: { max_calls: 2 }", &[]).await;
+    let body = ask("[sim: call datetime] [sim: parallel 3] [sim: turns 2]");
+    let message = streamed(&gateway, &body).await;
+    assert_eq!(message["stop_reason"], "end_turn");
+    let failed: Vec<bool> = blocks(&message, "mcp_tool_result")
+        .iter()
+        .map(|result| result["is_error"] == true)
+        .collect();
+    assert_eq!(failed, [false, false, true, true, true, true]);
+    let sent = &upstream.seen()[1]["messages"][2]["content"];
+    assert_eq!(sent[2]["is_error"], true);
+    assert!(result_text(&sent[2]).contains("2 tool calls"), "{sent}");
+    assert!(sent[1]["is_error"].is_null());
+}
+
+#[tokio::test]
+async fn a_tool_that_never_ends_meets_the_timeout_of_all() {
+    let (upstream, gateway) = simulated_with("tools: { timeout: 100ms }", &[]).await;
+    let message = streamed(&gateway, &ask_unruly("[sim: call spin]")).await;
+    assert_eq!(message["stop_reason"], "pause_turn");
+    let result = blocks(&message, "mcp_tool_result")[0];
+    assert_eq!(result["is_error"], true);
+    assert!(result_text(result).contains("time"), "{result}");
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn pings_are_heard_while_a_tool_runs() {
+    let config = "server: { workers: 1, ping_interval: 20ms }\ntools: { timeout: 400ms }";
+    let (_upstream, gateway) = simulated_with(config, &[]).await;
+    let events = gateway.events(&ask_unruly("[sim: call spin]")).await;
+    grammar::check(&events).unwrap();
+    let called = events.iter().position(|e| data(e)["content_block"]["type"] == "mcp_tool_use");
+    let ran = events.iter().position(|e| data(e)["content_block"]["type"] == "mcp_tool_result");
+    let between = &events[called.unwrap()..ran.unwrap()];
+    assert!(between.iter().any(|event| event.kind == EventKind::Ping));
+}
+
+#[tokio::test]
+async fn a_tool_that_fails_is_a_result_and_the_conversation_goes_on() {
+    let (upstream, gateway) = simulated().await;
+    for (call, says) in [
+        ("refuse {\"text\": \"the sea is closed\"}", "the sea is closed"),
+        ("refuse {\"wrong\": 1}", "invalid_input"),
+        ("panic {\"text\": \"secret\"}", "panic"),
+    ] {
+        let before = upstream.seen().len();
+        let body = ask_unruly(&format!("[sim: call {call}] [sim: then] [sim: say sorry]"));
+        let message = streamed(&gateway, &body).await;
+        assert_eq!(message["stop_reason"], "end_turn");
+        let result = blocks(&message, "mcp_tool_result")[0];
+        assert_eq!(result["is_error"], true);
+        assert!(result_text(result).contains(says), "{result}");
+        assert!(!result_text(result).contains("secret"), "{result}");
+        let sent = &upstream.seen()[before + 1]["messages"][2]["content"][0];
+        assert_eq!((&sent["is_error"], &sent["content"]), (&json!(true), &result["content"]));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_time_zone_is_told_to_the_model() {
+    let (_upstream, gateway) = simulated().await;
+    let body = ask("[sim: call datetime {\"timezones\": [\"Mars/Olympus\"]}]");
+    let message = gateway.ask(&body).await.json();
+    let result = blocks(&message, "mcp_tool_result")[0];
+    assert_eq!(result["is_error"], true);
+    assert!(result_text(result).contains("Mars/Olympus"), "{result}");
+    assert_eq!(message["stop_reason"], "end_turn");
+}
+
+#[tokio::test]
+async fn options_bind_the_model() {
+    let (_upstream, gateway) = simulated().await;
+    let mut body = ask("[sim: call datetime {\"timezones\": [\"Asia/Tokyo\"]}]");
+    body["tools"][0]["timezone"] = json!("Asia/Kathmandu");
+    let message = gateway.ask(&body).await.json();
+    let text = result_text(blocks(&message, "mcp_tool_result")[0]).to_owned();
+    assert!(text.contains("Asia/Kathmandu") && !text.contains("Tokyo"), "{text}");
+}
+
+#[tokio::test]
+async fn an_empty_result_is_no_block() {
+    let (upstream, gateway) = simulated().await;
+    let message = gateway.ask(&ask_unruly("[sim: call echo {\"text\": \"\"}]")).await.json();
+    assert_eq!(blocks(&message, "mcp_tool_result")[0]["content"], json!([]));
+    assert_eq!(upstream.seen()[1]["messages"][2]["content"][0]["content"], json!([]));
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_later_turn_is_a_status_or_an_event() {
+    let (_upstream, gateway) = simulated().await;
+    for (error, status, kind, says) in [
+        ("error 529", 529, "overloaded_error", "Overloaded"),
+        ("error-event 529 after 4", 503, "overloaded_error", "Overloaded"),
+        (
+            "error 400 message prompt is too long: 9 tokens > 8 maximum",
+            400,
+            "invalid_request_error",
+            "prompt is too long: 9 tokens > 8 maximum",
+        ),
+    ] {
+        let body = ask(&format!("[sim: call datetime] [sim: then] [sim: {error}]"));
+        let events = gateway.events(&body).await;
+        grammar::check(&events).unwrap();
+        let last = data(events.last().unwrap());
+        assert_eq!((&last["type"], &last["error"]["type"]), (&json!("error"), &json!(kind)));
+        assert_eq!(last["error"]["message"], says);
+        assert_eq!(gateway.ask(&body).await.refusal(status), says);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_first_turn_is_a_status() {
+    let (_upstream, gateway) = simulated().await;
+    for stream in [true, false] {
+        let mut body = ask("[sim: error 529]");
+        body["stream"] = stream.into();
+        gateway.ask(&body).await.refusal(529);
+    }
+}
+
+#[tokio::test]
+async fn a_break_in_a_later_turn_is_never_a_clean_end() {
+    let (_upstream, gateway) = simulated().await;
+    for fault in ["break after 4", "end after 4"] {
+        let body = ask(&format!("[sim: call datetime] [sim: then] [sim: {fault}]"));
+        let events = gateway.events(&body).await;
+        grammar::check(&events).unwrap();
+        assert_eq!(data(events.last().unwrap())["error"]["type"], "api_error");
+        gateway.ask(&body).await.refusal(502);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_cut_off_within_a_call_is_whole_json() {
+    let (upstream, gateway) = simulated().await;
+    let zones = "{\"timezones\": [\"America/Argentina/Buenos_Aires\", \"Asia/Tokyo\"]}";
+    let mut body = ask(&format!("[sim: say x] [sim: call datetime {zones}]"));
+    for tokens in 1..24 {
+        body["max_tokens"] = tokens.into();
+        let message = gateway.ask(&body).await.json();
+        if message["stop_reason"] == "max_tokens" {
+            assert!(blocks(&message, "mcp_tool_result").is_empty());
+        }
+    }
+    assert!(upstream.bodies().len() >= 23);
+}
