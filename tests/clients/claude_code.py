@@ -9,6 +9,8 @@ import time
 from datetime import datetime, timezone
 
 MODEL = "claude-opus-5-5"
+# it asks for `thinking: enabled`, and sends the signatures back
+THINKER = "claude-haiku-4-5"
 PATIENCE = 60
 BASH = '[sim: call Bash {"command": "echo tide-$((40+2))", "description": "Adds"}]'
 DATETIME = '[sim: call datetime {"timezones": ["Asia/Tokyo"]}]'
@@ -44,7 +46,7 @@ class Claude:
         self.home.mkdir(parents=True)
         self.work.mkdir()
 
-    def ask(self, prompt, *options, key=None, bearer=False):
+    def ask(self, prompt, *options, key=None, bearer=False, model=MODEL):
         """What it printed as JSON, event by event; the seconds that it took; its exit status."""
         name = "ANTHROPIC_AUTH_TOKEN" if bearer else "ANTHROPIC_API_KEY"
         environment = {
@@ -58,7 +60,7 @@ class Claude:
             "HTTPS_PROXY": self.outside.url,
             "NO_PROXY": "127.0.0.1,localhost",
         }
-        command = [self.program, "-p", prompt, "--model", MODEL, "--output-format", "stream-json", "--verbose", *options]
+        command = [self.program, "-p", prompt, "--model", model, "--output-format", "stream-json", "--verbose", *options]
         begin = time.monotonic()
         done = subprocess.run(
             command, cwd=self.work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
@@ -117,13 +119,19 @@ def file_tools(claude):
 
 
 def thinking(claude):
-    told, _, status = claude.ask(f"[sim: thinking] {BASH}", "--allowedTools", "Bash")
-    has(succeeded(told, status), "tide-42")
+    for model in (MODEL, THINKER):
+        told, _, status = claude.ask(f"[sim: thinking] {BASH}", "--allowedTools", "Bash", model=model)
+        has(succeeded(told, status), "tide-42")
 
 
 def long_answer(claude):
     told, _, status = claude.ask("[sim: words 3000]")
     same(len(succeeded(told, status).split()), 3000)
+
+
+def odd_streams(claude):
+    told, _, status = claude.ask("hello [sim: padded] [sim: crlf] [sim: unknown event] [sim: unknown delta]")
+    same(succeeded(told, status), "You said: hello")
 
 
 def dead_key(claude):
@@ -161,8 +169,8 @@ def hidden_tool(claude):
 
 
 def hidden_tool_before_its_own(claude):
-    clock = {"key": claude.gateway.clock_key}
-    told, _, status = claude.ask(f"[sim: thinking] {DATETIME} [sim: then] {BASH}", "--allowedTools", "Bash", **clock)
+    clock = {"key": claude.gateway.clock_key, "model": THINKER}
+    told, _, status = claude.ask(f"{DATETIME} [sim: then] {BASH}", "--allowedTools", "Bash", **clock)
     has(succeeded(told, status), "tide-42")
     # once or twice: what is hidden is no part of the history by which the simulator counts rounds
     calls = {block["name"] for block in blocks(told) if block["type"].endswith("tool_use")}
@@ -187,6 +195,7 @@ CHECKS = [
     ("plain answer, with its key in either header", plain),
     ("stream, piece by piece", partial_messages),
     ("long answer", long_answer),
+    ("stream with padded data, CR LF, and what it does not know", odd_streams),
     ("tool: runs Bash and goes on", tool),
     ("tools: Read and Bash in one turn", file_tools),
     ("tool behind thinking", thinking),
