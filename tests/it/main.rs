@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod config;
 mod errors;
+mod failover;
 mod plugin;
+mod reload;
 mod script;
 mod simulator;
 mod support;
