@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -19,16 +20,9 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 
 /// Runs until aborted. Events are only hints: what counts is whether contents differ.
 pub async fn watch(reloader: Arc<Reloader>) {
-    use tokio::signal::unix::{SignalKind, signal};
     let (hint, mut hints) = mpsc::channel(1);
     let mut eyes = Eyes::new(hint);
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => Some(hangup),
-        Err(e) => {
-            tracing::warn!(error = %e, "`SIGHUP` will not reload");
-            None
-        }
-    };
+    let mut hangup = hangups();
     loop {
         // what changed before a folder was watched gives no hint
         while eyes.look_at(&reloader.watched().await) {
@@ -55,6 +49,12 @@ pub async fn watch(reloader: Arc<Reloader>) {
             }
         }
     }
+}
+
+fn hangups() -> Option<Signal> {
+    signal(SignalKind::hangup())
+        .inspect_err(|e| tracing::warn!(error = %e, "`SIGHUP` will not reload"))
+        .ok()
 }
 
 async fn settle(hints: &mut mpsc::Receiver<()>) {
