@@ -5,12 +5,14 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use tidegate::gateway::reload::Reloaded;
+use tokio::task::JoinHandle;
 
 use crate::support::client::{Ask, Incoming};
 use crate::support::gateway::{Gateway, completed, to};
-use crate::support::upstream::{self, Behaviour, Call, Upstream};
+use crate::support::upstream::{self, Auto, Behaviour, Call, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, streaming, within};
 
 const SUCCESSFUL: &str = "tidegate_config_last_reload_successful";
@@ -30,7 +32,7 @@ async fn target(gateway: &Gateway) -> String {
 async fn until_target(gateway: &Gateway, expected: &str) {
     within(&format!("the config of `{expected}` to serve"), async {
         while target(gateway).await != expected {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
@@ -125,17 +127,19 @@ async fn a_file_that_the_config_names_is_watched_too() {
     target(&gateway).await;
     rename_over(&gateway.folder().join("key"), "second\n");
     within("the new key", async {
-        loop {
-            target(&gateway).await;
-            let (head, _) = up.seen().pop().unwrap();
-            if head.header("x-api-key") == Some("second") {
-                return;
-            }
-            assert_eq!(head.header("x-api-key"), Some("first"));
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        while sent_key(&gateway, &up).await == "first" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
+    assert_eq!(sent_key(&gateway, &up).await, "second");
+}
+
+/// The key that the upstream is sent now.
+async fn sent_key(gateway: &Gateway, up: &Auto) -> String {
+    target(gateway).await;
+    let (head, _) = up.seen().pop().unwrap();
+    head.header("x-api-key").unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -223,11 +227,11 @@ async fn fifty_reloads_lose_no_request_and_no_stream() {
             assert_eq!(answer.frame().await.unwrap(), FRAMES[2]);
         }
         // traffic between any two reloads
+        let is_stuck =
+            || served.load(Relaxed) == before && !callers.iter().any(JoinHandle::is_finished);
         within("a request", async {
-            while served.load(Relaxed) == before
-                && callers.iter().all(|caller| !caller.is_finished())
-            {
-                tokio::task::yield_now().await;
+            while is_stuck() {
+                tokio::task::yield_now().await
             }
         })
         .await;
