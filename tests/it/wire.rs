@@ -10,6 +10,6 @@ use proptest::prelude::ProptestConfig;
 /// for more. Failures are shown, and become a table's line, instead of a file of seeds.
 fn cases() -> ProptestConfig {
     let asked = ProptestConfig::default();
-    let cases = if asked.cases == 256 { 100 } else { asked.cases };
+    let cases = if asked.cases == 256 { 64 } else { asked.cases };
     ProptestConfig { cases, failure_persistence: None, ..asked }
 }
