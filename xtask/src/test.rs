@@ -4,7 +4,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::plugins;
-use crate::shell::{cargo, output, root, run, say};
+use crate::shell::{cargo, output, root, run, say, target_dir};
 
 /// Runs real clients against a gateway, where it is there and they are.
 const CLIENTS: &str = "tests/clients/run.py";
@@ -41,5 +41,7 @@ fn clients() -> Result<()> {
     if output("node", &["--version"]).is_none() {
         say("node is missing: the TypeScript SDK and Claude Code are not tested");
     }
-    run(Command::new("python3").arg(CLIENTS).current_dir(root()))
+    run(&mut cargo(&["build", "--package", "tidegate"]))?;
+    let gateway = target_dir().join("debug").join("tidegate");
+    run(Command::new("python3").arg(CLIENTS).arg("--binary").arg(gateway).current_dir(root()))
 }

@@ -19,7 +19,7 @@ pub enum Fault {
     Event(Failure, usize),
     /// The connection is lost after so many events.
     Break(usize),
-    /// The stream ends after so many events as if it were whole.
+    /// The upstream ends the stream after so many events as if it were whole.
     End(usize),
 }
 
@@ -110,6 +110,11 @@ impl Failure {
 /// A connection that is lost before the answer is whole.
 pub fn lost() -> Error {
     Error::new(ErrorKind::BadUpstream, "the connection to the upstream was lost within its answer")
+}
+
+/// A stream that is over before its last event.
+pub fn ended() -> Error {
+    Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off")
 }
 
 /// An attempt that took longer than it may.

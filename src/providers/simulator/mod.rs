@@ -35,7 +35,7 @@ use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens::Input;
 use crate::providers::{Accepts, Attempt, Provider, Timeouts};
 use crate::wire::message::Fold;
-use crate::wire::{Endpoint, Event, Reply, ReplyBody};
+use crate::wire::{Endpoint, Event, EventKind, Reply, ReplyBody};
 
 /// The provider. It keeps nothing between two requests.
 pub struct Simulator {
@@ -66,7 +66,7 @@ impl Provider for Simulator {
             Outcome::Json(body) => ReplyBody::Full(body),
             Outcome::Refused(failure) => return Err(failure.answer(&seed)),
             Outcome::Events(items) if attempt.request.is_stream() => {
-                ReplyBody::Events(play::play(items, plan.tempo))
+                ReplyBody::Events(play::play(with_end(items), plan.tempo))
             }
             Outcome::Events(items) => ReplyBody::Full(folded(items, &seed)?),
         };
@@ -156,6 +156,19 @@ fn with_fault(
     };
     let after = if fault.is_some() { after.min(events.len() - 1) } else { after };
     events.into_iter().take(after).map(Ok).chain(end).collect()
+}
+
+/// No provider's stream ends cleanly before its last event: what reads the frames of an upstream
+/// finds the break as well.
+fn with_end(mut items: Vec<Result<Event>>) -> Vec<Result<Event>> {
+    let ends_early = items.last().is_some_and(|last| {
+        last.as_ref()
+            .is_ok_and(|event| !matches!(event.kind, EventKind::MessageStop | EventKind::Error))
+    });
+    if ends_early {
+        items.push(Err(faults::ended()));
+    }
+    items
 }
 
 /// The message that the events stand for. A stream that ends early is half a body here.

@@ -197,8 +197,11 @@ async fn a_connection_is_lost_within_a_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_as_if_it_were_whole() {
-    let events = events(&ask("hello [sim: end after 5]")).await;
+async fn a_stream_that_ends_too_early_is_told_from_a_whole_one() {
+    let mut items = items(&ask("hello [sim: end after 5]")).await.unwrap();
+    let error = items.pop().unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::BadUpstream);
+    let events: Vec<_> = items.into_iter().map(Result::unwrap).collect();
     assert_eq!(events.len(), 5);
     grammar::check(&events).unwrap_err();
 }
