@@ -1,10 +1,15 @@
-//! What `tidegate check` and `tidegate test` say, and the exit codes that scripts rely on.
+//! What the commands say, and the exit codes that scripts rely on.
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tidegate::cli::check::check;
+use tidegate::wire::Document;
+
+use crate::support::client::Ask;
 
 const CONFIG: &str =
     "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n";
@@ -119,4 +124,34 @@ fn test_exits_with_1_if_a_case_of_a_named_folder_fails() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("FAIL  five: five it is"), "{said}");
+}
+
+/// A process that ends with the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // gone already is as good
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_json_log_line_has_each_key_once() {
+    let listen = "listen: 127.0.0.1:0\nlog: { format: json }\n";
+    let (_folder, file) = folder(&format!("{listen}{CONFIG}"), &[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["serve", "--config"]).arg(&file).stderr(Stdio::piped());
+    let mut serving = Serving(command.spawn().unwrap());
+    let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+    let mut line = |said: &str| lines.find_map(|line| line.ok().filter(|l| l.contains(said)));
+    let start: Value = serde_json::from_str(&line("tidegate serves").unwrap()).unwrap();
+    let address = start["listen"].as_str().unwrap().parse().unwrap();
+    Ask::message("{}").send(address).await.refusal(400, "invalid_request_error");
+    let refused = line("request refused").unwrap();
+    Document::parse(refused.clone().into()).expect("no key stands twice");
+    let refused: Value = serde_json::from_str(&refused).unwrap();
+    assert_eq!(refused["message"], "request refused");
+    assert_eq!(refused["error"], "`model` is missing: it must be a string");
 }
