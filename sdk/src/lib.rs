@@ -64,6 +64,11 @@ pub use plugin::{Action, Hook, NoConfig, Package, Plugin, Target};
 pub use problem::{Problem, Result};
 pub use tool::{Blocks, IntoContent, Json, NoInput, NoOptions, Tool};
 
+/// The page for plugin authors: its code is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/plugins.md")]
+struct Page;
+
 /// What a plugin usually needs, the derives of serde and schemars among it.
 pub mod prelude {
     pub use crate::host;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::Stream;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::gateway::shared::Shared;
+use crate::gateway::Gateway;
 use crate::models::Target;
 use crate::telemetry::metrics::{AttemptOutcome, TargetMetrics};
 use crate::telemetry::record::{Ending, Record};
@@ -18,7 +18,8 @@ const CALLER_LEFT: u16 = 499;
 
 /// What is known of an exchange under way.
 pub struct Meter {
-    shared: Arc<Shared>,
+    /// Kept to the end of the stream: a generation lives as long as its last request.
+    gateway: Arc<Gateway>,
     request_id: Box<str>,
     started: Instant,
     target: Option<Arc<TargetMetrics>>,
@@ -31,10 +32,10 @@ pub struct Meter {
 
 impl Meter {
     /// Begins to count.
-    pub fn start(shared: &Arc<Shared>, request_id: &str, started: Instant) -> Self {
-        shared.metrics.active_requests.inc();
+    pub fn start(gateway: &Arc<Gateway>, request_id: &str, started: Instant) -> Self {
+        gateway.shared.metrics.active_requests.inc();
         Self {
-            shared: Arc::clone(shared),
+            gateway: Arc::clone(gateway),
             request_id: request_id.into(),
             started,
             target: None,
@@ -95,7 +96,7 @@ impl Meter {
         if std::mem::replace(&mut self.is_finished, true) {
             return;
         }
-        let metrics = &self.shared.metrics;
+        let metrics = &self.gateway.shared.metrics;
         metrics.active_requests.dec();
         let record = Record {
             status: self.status,

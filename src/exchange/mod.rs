@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
 use crate::exchange::tools::ServerTool;
+use crate::exchange::turns::Ask;
 use crate::gateway::Gateway;
 use crate::models::Alias;
 use crate::net::{headers, receive};
@@ -47,7 +48,7 @@ pub async fn messages(
     inbound: Inbound,
     endpoint: Endpoint,
 ) -> Result<Reply> {
-    let mut meter = Meter::start(&gateway.shared, &inbound.request_id, inbound.started);
+    let mut meter = Meter::start(gateway, &inbound.request_id, inbound.started);
     let answered = answer(gateway, inbound, endpoint, &mut meter).await;
     meter.settle(answered)
 }
@@ -76,7 +77,7 @@ async fn answer(
     if tools.is_empty() || endpoint == Endpoint::CountTokens {
         return Ok(attempts::send(&ctx, alias, &request, meter).await?.reply);
     }
-    turns::start(gateway, &ctx, alias, request, tools, meter).await
+    turns::start(gateway, &ctx, Ask { alias, request, tools }, meter).await
 }
 
 /// What the gateway runs itself for this request; declarations and history are turned into what

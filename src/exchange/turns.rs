@@ -43,16 +43,25 @@ struct Conversation {
     deadline: Instant,
 }
 
+/// What a conversation begins with.
+pub struct Ask<'a> {
+    /// Whom to ask.
+    pub alias: &'a Arc<Alias>,
+    /// The first request, ready for an upstream.
+    pub request: MessagesRequest,
+    /// What the gateway runs itself.
+    pub tools: Vec<ServerTool>,
+}
+
 /// Sends the first turn; its refusal is still a status. The reply is a stream, or, for a caller
 /// that wants none, the fold of the same stream.
 pub async fn start(
     gateway: &Arc<Gateway>,
     ctx: &Arc<Context>,
-    alias: &Arc<Alias>,
-    mut request: MessagesRequest,
-    tools: Vec<ServerTool>,
+    ask: Ask<'_>,
     meter: &mut Meter,
 ) -> Result<Reply> {
+    let Ask { alias, mut request, tools } = ask;
     let wants_stream = request.is_stream();
     request.set_stream(true)?;
     let Sent { reply, target } = attempts::send(ctx, alias, &request, meter).await?;
@@ -132,26 +141,22 @@ impl Conversation {
         let allowed = (*left as usize).min(calls.len());
         *left -= allowed as u32;
         let (run, refused) = calls.split_at(allowed);
-        let running = run.iter().map(|call| {
-            let tool = &tools[call.tool];
-            let call = ToolCall {
-                tool: &tool.name,
-                input: call.input.clone(),
-                options: tool.options.clone(),
-            };
-            async {
-                let output = self.gateway.pipeline.call_tool(&self.ctx, call);
-                timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
-                    ToolOutput::error("the time that all tools of one request may take is over")
-                })
-            }
-        });
+        let running = run.iter().map(|call| self.run_tool(&tools[call.tool], call));
         let mut outputs = join_all(running).await;
         let most = self.gateway.tools.max_calls;
         outputs.extend(refused.iter().map(|_| {
             ToolOutput::error(&format!("not run: a request may make {most} tool calls in all"))
         }));
         outputs
+    }
+
+    async fn run_tool(&self, tool: &ServerTool, call: &Call) -> ToolOutput {
+        let call =
+            ToolCall { tool: &tool.name, input: call.input.clone(), options: tool.options.clone() };
+        let output = self.gateway.pipeline.call_tool(&self.ctx, call);
+        timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
+            ToolOutput::error("the time that all tools of one request may take is over")
+        })
     }
 
     /// The same request, longer: what was sent before stays the same bytes, so that the upstream's

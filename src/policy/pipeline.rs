@@ -166,7 +166,7 @@ fn told(ctx: &Context, tool: &str, failure: ToolError) -> String {
         ToolError::Problem { code, message, .. } => format!("{code}: {message}"),
         ToolError::Broke(error) => {
             let source = error.source.as_deref().map(tracing::field::display);
-            tracing::warn!(request_id = ctx.request_id, tool, message = %error.message, source, "a server tool broke");
+            tracing::warn!(request_id = ctx.request_id, tool, error = %error.message, source, "a server tool broke");
             error.message
         }
     }
@@ -203,7 +203,7 @@ impl Stage {
                 self.on_request.failed();
                 let before = before.ok_or_else(|| self.broke(&error))?;
                 let source = error.source.as_deref().map(tracing::field::display);
-                tracing::warn!(request_id = ctx.request_id, stage = self.name, message = %error.message, source, "a stage broke and was skipped");
+                tracing::warn!(request_id = ctx.request_id, stage = self.name, error = %error.message, source, "a stage broke and was skipped");
                 Ok((before, Verdict::Continue))
             }
             (done, _) => done,

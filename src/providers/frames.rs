@@ -3,6 +3,7 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -13,6 +14,9 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::providers::Timeouts;
 use crate::wire::sse::Cutter;
 use crate::wire::{Event, EventKind};
+
+/// Behind the last event the body should end at once; an upstream that keeps it open keeps no caller.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Events out of a body of SSE. Ends with an error unless `message_stop` or `error` has passed.
 pub struct Frames<B> {
@@ -88,7 +92,11 @@ where
     /// Waits for bytes; ready only when they took too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         loop {
-            let deadline = (self.last + self.timeouts.idle).min(self.started + self.timeouts.total);
+            let patience = match self.state {
+                State::Complete => GRACE.min(self.timeouts.idle),
+                State::Open | State::Ended => self.timeouts.idle,
+            };
+            let deadline = (self.last + patience).min(self.started + self.timeouts.total);
             let timer =
                 self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             if timer.as_mut().poll(cx).is_pending() {

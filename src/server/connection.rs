@@ -67,9 +67,7 @@ impl Acceptor {
             };
             let (this, open) = (self.clone(), open.clone());
             tokio::spawn(async move {
-                if let Err(e) = this.serve(tcp).await {
-                    tracing::debug!(error = %e, "a connection ended with an error");
-                }
+                this.serve_to_end(tcp).await;
                 drop((slot, open));
             });
         }
@@ -82,6 +80,12 @@ impl Acceptor {
         let slot = Arc::clone(&self.slots).acquire_owned().await?;
         let (tcp, _) = listener.accept().await?;
         Ok((tcp, slot))
+    }
+
+    async fn serve_to_end(self, tcp: TcpStream) {
+        if let Err(e) = self.serve(tcp).await {
+            tracing::debug!(error = %e, "a connection ended with an error");
+        }
     }
 
     async fn serve(self, tcp: TcpStream) -> Result<(), BoxError> {

@@ -111,10 +111,10 @@ fn log(error: &Error, request_id: &str) {
     let source = error.source.as_deref().map(tracing::field::display);
     match status {
         500.. => {
-            tracing::warn!(request_id, status, kind, message = %error.message, source, "request failed")
+            tracing::warn!(request_id, status, kind, error = %error.message, source, "request failed")
         }
         _ => {
-            tracing::info!(request_id, status, kind, message = %error.message, source, "request refused")
+            tracing::info!(request_id, status, kind, error = %error.message, source, "request refused")
         }
     }
 }

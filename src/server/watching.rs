@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -19,18 +20,14 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 
 /// Runs until aborted. Events are only hints: what counts is whether contents differ.
 pub async fn watch(reloader: Arc<Reloader>) {
-    use tokio::signal::unix::{SignalKind, signal};
     let (hint, mut hints) = mpsc::channel(1);
     let mut eyes = Eyes::new(hint);
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => Some(hangup),
-        Err(e) => {
-            tracing::warn!(error = %e, "`SIGHUP` will not reload");
-            None
-        }
-    };
+    let mut hangup = hangups();
     loop {
-        eyes.look_at(&reloader.watched().await);
+        // what changed before a folder was watched gives no hint
+        while eyes.look_at(&reloader.watched().await) {
+            reloader.reload_if_changed().await;
+        }
         let asked = async {
             match &mut hangup {
                 Some(hangup) => hangup.recv().await,
@@ -47,10 +44,17 @@ pub async fn watch(reloader: Arc<Reloader>) {
             }
             () = tokio::time::sleep(LOOK_ANYWAY) => {
                 eyes.forget();
+                eyes.look_at(&reloader.watched().await);
                 reloader.reload_if_changed().await;
             }
         }
     }
+}
+
+fn hangups() -> Option<Signal> {
+    signal(SignalKind::hangup())
+        .inspect_err(|e| tracing::warn!(error = %e, "`SIGHUP` will not reload"))
+        .ok()
 }
 
 async fn settle(hints: &mut mpsc::Receiver<()>) {
@@ -88,8 +92,9 @@ impl Eyes {
         }
     }
 
-    fn look_at(&mut self, watched: &Watched) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Watches these from now on; `true` if one of them was not watched before.
+    fn look_at(&mut self, watched: &Watched) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         let parents = watched.files.iter().filter_map(|file| file.parent());
         let folders: BTreeSet<PathBuf> = parents
             .map(
@@ -101,14 +106,16 @@ impl Eyes {
             let _ = watcher.unwatch(gone);
         }
         let known = std::mem::take(&mut self.folders);
+        let mut is_wider = false;
         for folder in folders {
             // one that is not there (yet) is tried again at the next look
-            if known.contains(&folder)
-                || watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
-            {
+            let is_known = known.contains(&folder);
+            if is_known || watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+                is_wider |= !is_known;
                 self.folders.insert(folder);
             }
         }
+        is_wider
     }
 
     /// A folder that was removed and made anew has another inode: watch it afresh.

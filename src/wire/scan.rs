@@ -186,37 +186,29 @@ impl Scanner<'_> {
     fn skip(&mut self) -> Result<()> {
         let mut open = Brackets::default();
         loop {
-            match self.peek() {
-                Some(b'"') => self.string()?,
-                Some(b'{') => {
-                    if self.opens(&mut open, true)? {
-                        continue;
-                    }
-                }
-                Some(b'[') => {
-                    if self.opens(&mut open, false)? {
-                        continue;
-                    }
-                }
-                Some(b'-' | b'0'..=b'9') => self.number()?,
-                Some(b't') => self.word(b"true")?,
-                Some(b'f') => self.word(b"false")?,
-                Some(b'n') => self.word(b"null")?,
+            let is_whole = match self.peek() {
+                Some(b'"') => self.string().map(|()| true)?,
+                Some(b'{') => self.opens(&mut open, true)?,
+                Some(b'[') => self.opens(&mut open, false)?,
+                Some(b'-' | b'0'..=b'9') => self.number().map(|()| true)?,
+                Some(b't') => self.word(b"true").map(|()| true)?,
+                Some(b'f') => self.word(b"false").map(|()| true)?,
+                Some(b'n') => self.word(b"null").map(|()| true)?,
                 _ => return Err(self.wrong("a value")),
-            }
-            if self.closes(&mut open)? {
+            };
+            if is_whole && self.closes(&mut open)? {
                 return Ok(());
             }
         }
     }
 
-    /// Enters a bracket; `false` if it closed at once, and so was a whole value.
+    /// Enters a bracket; `true` if it closed at once, and so was a whole value.
     fn opens(&mut self, open: &mut Brackets, is_object: bool) -> Result<bool> {
         self.at += 1;
         self.space();
         if self.peek() == Some(if is_object { b'}' } else { b']' }) {
             self.at += 1;
-            return Ok(false);
+            return Ok(true);
         }
         if !open.push(is_object) {
             return Err(Error::invalid(format!(
@@ -228,7 +220,7 @@ impl Scanner<'_> {
             self.key()?;
             self.colon()?;
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// Behind a value: closes what ends here; `true` once the outermost value is complete.
@@ -236,15 +228,7 @@ impl Scanner<'_> {
         while let Some(is_object) = open.top() {
             self.space();
             match self.peek() {
-                Some(b',') => {
-                    self.at += 1;
-                    self.space();
-                    if is_object {
-                        self.key()?;
-                        self.colon()?;
-                    }
-                    return Ok(false);
-                }
+                Some(b',') => return self.next_value(is_object),
                 Some(b'}') if is_object => open.pop(),
                 Some(b']') if !is_object => open.pop(),
                 _ => return Err(self.wrong("`,` or a closing bracket")),
@@ -252,6 +236,17 @@ impl Scanner<'_> {
             self.at += 1;
         }
         Ok(true)
+    }
+
+    /// Moves from a comma to the value behind it, which is still to be checked.
+    fn next_value(&mut self, is_object: bool) -> Result<bool> {
+        self.at += 1;
+        self.space();
+        if is_object {
+            self.key()?;
+            self.colon()?;
+        }
+        Ok(false)
     }
 
     /// Checks the string at the cursor: escapes are known, control characters are escaped.

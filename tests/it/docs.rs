@@ -9,9 +9,8 @@ use tidegate::config::{self, Config};
 use tidegate::error::ErrorKind;
 use tidegate::policy::script::{Limits, ScriptEngine};
 
-use crate::shown::gateway::{Running, ask};
 use crate::shown::page::{self, Block, blocks};
-use crate::shown::{root, text};
+use crate::shown::{Shown, root, text};
 
 const QUICKSTART: &str = "examples/quickstart/tidegate.yaml";
 
@@ -146,14 +145,13 @@ fn every_policy_on_the_pages_compiles() {
     }
 }
 
-#[test]
-fn the_readme_does_what_it_shows_and_the_operators_page_names_every_metric() {
-    let gateway = Running::start(QUICKSTART);
-    let shown = page::play(&text("README.md"), root(), &gateway);
-    assert_eq!((shown.requests, shown.files), (4, 1), "{shown:?}");
-    assert!(shown.answers >= 4, "{shown:?}");
-    let metrics = ask(gateway.admin, "GET", "/metrics", &[], "").body;
-    assert_eq!(metric_names(&metrics), documented_metrics());
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_does_what_it_shows_and_the_operators_page_names_every_metric() {
+    let at = Shown::start(QUICKSTART).await;
+    let tally = page::play(&text("README.md"), root(), &at).await;
+    assert_eq!((tally.requests, tally.files), (4, 1), "{tally:?}");
+    assert!(tally.answers >= 4, "{tally:?}");
+    assert_eq!(metric_names(&at.gateway.metrics().await), documented_metrics());
 }
 
 /// As a query names them: counters with their `_total`.

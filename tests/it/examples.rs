@@ -1,34 +1,33 @@
 //! Every example does what its README says.
 use std::fs;
 
-use crate::shown::gateway::Running;
-use crate::shown::{page, root, text};
+use crate::shown::{Shown, page, root, text};
 
 /// Runs the README of an example against a gateway with the config of that example.
-fn play(name: &str) -> page::Shown {
+async fn play(name: &str) -> page::Tally {
     let folder = root().join("examples").join(name);
     let readme = text(&format!("examples/{name}/README.md"));
     assert!(readme.contains("request.json"), "`{name}` does not show its request");
-    let gateway = Running::start(&format!("examples/{name}/tidegate.yaml"));
-    page::play(&readme, &folder, &gateway)
+    let at = Shown::start(&format!("examples/{name}/tidegate.yaml")).await;
+    page::play(&readme, &folder, &at).await
 }
 
-#[test]
-fn the_quickstart_answers_and_runs_a_tool() {
-    let shown = play("quickstart");
-    assert!(shown.requests >= 3 && shown.answers >= 2, "{shown:?}");
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quickstart_answers_and_runs_a_tool() {
+    let tally = play("quickstart").await;
+    assert!(tally.requests >= 3 && tally.answers >= 2, "{tally:?}");
 }
 
-#[test]
-fn the_failover_example_fails_over_and_leaves_the_failed_target_alone() {
-    let shown = play("failover");
-    assert!(shown.requests >= 3 && shown.answers >= 6, "{shown:?}");
+#[tokio::test(flavor = "multi_thread")]
+async fn the_failover_example_fails_over_and_leaves_the_failed_target_alone() {
+    let tally = play("failover").await;
+    assert!(tally.requests >= 3 && tally.answers >= 6, "{tally:?}");
 }
 
-#[test]
-fn the_keys_example_knows_its_callers() {
-    let shown = play("keys");
-    assert!(shown.requests >= 4 && shown.answers >= 6, "{shown:?}");
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_example_knows_its_callers() {
+    let tally = play("keys").await;
+    assert!(tally.requests >= 4 && tally.answers >= 6, "{tally:?}");
 }
 
 #[test]

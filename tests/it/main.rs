@@ -1,13 +1,16 @@
 //! The one integration binary: every test is a sentence about what is promised.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod auth;
+mod commands;
 mod config;
 mod docs;
 mod errors;
 mod examples;
+mod failover;
 mod history;
 mod pipeline;
 mod plugin;
+mod reload;
 mod script;
 mod shown;
 mod simulator;

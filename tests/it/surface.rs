@@ -1,4 +1,5 @@
 //! What callers can rely on: routes, credentials, headers, bytes, streams, connections.
+mod admin;
 mod auth;
 mod connections;
 mod headers;

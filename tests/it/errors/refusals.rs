@@ -1,8 +1,8 @@
 //! Every error that the gateway makes: status, kind, envelope, and advice about another try.
 use crate::support::client::Ask;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
-use crate::support::{ANSWER, MESSAGE};
+use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM};
 
 #[tokio::test]
 async fn every_error_has_its_status_its_kind_and_its_advice() {
@@ -71,8 +71,8 @@ async fn an_upstreams_refusal_passes_as_it_is() {
         let headers = format!("content-type: {kind}\r\nrequest-id: req_up\r\nretry-after: 3\r\n");
         let up =
             Upstream::always(Behaviour::Answer(upstream::answer(status, &headers, body))).await;
-        let gateway = Gateway::start(&crate::support::gateway::to(up.address)).await;
-        for asked in [MESSAGE, crate::support::STREAM] {
+        let gateway = Gateway::start(&to(up.address)).await;
+        for asked in [MESSAGE, STREAM] {
             let answer = Ask::message(asked).send(gateway.address).await;
             assert_eq!((answer.status, answer.text().as_str()), (status, body));
             assert_eq!(answer.header("content-type"), Some(kind));
@@ -84,18 +84,40 @@ async fn an_upstreams_refusal_passes_as_it_is() {
 }
 
 #[tokio::test]
-async fn refusals_and_successes_are_counted() {
-    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&crate::support::gateway::to(up.address)).await;
-    Ask::message(MESSAGE).send(gateway.address).await;
-    Ask::message("{}").send(gateway.address).await;
+async fn refusals_successes_and_tokens_are_counted() {
+    let list = vec![
+        Behaviour::Answer(upstream::json(200, ANSWER)),
+        Behaviour::Answer(upstream::stream(&FRAMES)),
+        Behaviour::Answer(upstream::json(400, "{}")),
+    ];
+    let up = Upstream::script(list).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    for body in [MESSAGE, STREAM, MESSAGE, "{}"] {
+        Ask::message(body).send(gateway.address).await;
+    }
+    gateway.until_metric("tidegate_active_requests", 0.0).await;
     let metrics = gateway.metrics().await;
     for line in [
-        "tidegate_requests_total{model=\"*\",provider=\"up\",status=\"200\"} 1",
+        "tidegate_requests_total{model=\"*\",provider=\"up\",status=\"200\"} 2",
+        "tidegate_requests_total{model=\"*\",provider=\"up\",status=\"400\"} 1",
         "tidegate_requests_total{model=\"\",provider=\"\",status=\"400\"} 1",
-        "tidegate_attempts_total{provider=\"up\",outcome=\"success\"} 1",
+        "tidegate_attempts_total{provider=\"up\",outcome=\"success\"} 2",
+        "tidegate_attempts_total{provider=\"up\",outcome=\"refused\"} 1",
+        &token("sum", "input", 6),
+        &token("sum", "output", 4),
+        &token("count", "input", 2),
+        "tidegate_gen_ai_server_time_to_first_token_seconds_count{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"up\",gen_ai_request_model=\"*\",target_model=\"*\"} 1",
+        "tidegate_gen_ai_server_request_duration_seconds_count{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"up\",gen_ai_request_model=\"*\",target_model=\"*\"} 3",
         "tidegate_active_requests 0",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }
+}
+
+fn token(what: &str, kind: &str, value: u64) -> String {
+    let metric = format!("tidegate_gen_ai_client_token_usage_{what}");
+    let labels = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"up\",gen_ai_request_model=\"*\",target_model=\"*\"";
+    // a sum is a float
+    let value = if what == "sum" { format!("{value}.0") } else { value.to_string() };
+    format!("{metric}{{gen_ai_token_type=\"{kind}\",{labels}}} {value}")
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use serde_json::Value;
 use tidegate::gateway::reload::Reloaded;
 
-use super::gateway::{Answer, Running, ask};
+use super::Shown;
+use crate::support::client::{Answer, Ask};
 
 /// A fenced block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub fn blocks(page: &str) -> Vec<Block> {
 
 /// What a run of a page has shown.
 #[derive(Debug, Default)]
-pub struct Shown {
+pub struct Tally {
     /// Requests sent.
     pub requests: usize,
     /// Answers and headers that were as the page says.
@@ -51,37 +52,37 @@ pub struct Shown {
 
 /// Runs a page from its top: sends what `curl` sends, compares the `json` and `headers` blocks below
 /// with the answer, and writes a block that names a file in the folder of the config.
-pub fn play(page: &str, folder: &Path, gateway: &Running) -> Shown {
-    let mut shown = Shown::default();
+pub async fn play(page: &str, folder: &Path, at: &Shown) -> Tally {
+    let mut tally = Tally::default();
     let mut last: Option<Answer> = None;
     for block in blocks(page) {
         let place = format!("line {}:\n{}", block.line, block.text);
         match block.info.split_once(' ').unwrap_or((&block.info, "")) {
             ("sh", "") if block.text.contains("curl ") => {
-                last = Some(curl(&block.text, folder, gateway));
-                shown.requests += 1;
+                last = Some(curl(&block.text, folder, at).await);
+                tally.requests += 1;
             }
             ("json", "") => {
                 let answer = last.as_ref().unwrap_or_else(|| panic!("nothing is asked {place}"));
                 let expected: Value = serde_json::from_str(&block.text).unwrap();
                 let found = answer.json();
                 assert!(holds(&found, &expected), "{place}\nthe answer is {found}");
-                shown.answers += 1;
+                tally.answers += 1;
             }
             ("http", "") => {
                 let answer = last.as_ref().unwrap_or_else(|| panic!("nothing is asked {place}"));
                 has_head(answer, &block.text);
-                shown.answers += 1;
+                tally.answers += 1;
             }
             ("rhai", path) if !path.is_empty() => {
-                let reloaded = gateway.write(path, &block.text);
+                let reloaded = at.write(path, &block.text).await;
                 assert!(matches!(reloaded, Reloaded::Swapped(_)), "{place}\n{reloaded:?}");
-                shown.files += 1;
+                tally.files += 1;
             }
             _ => {}
         }
     }
-    shown
+    tally
 }
 
 /// The status line and some of the headers.
@@ -95,26 +96,30 @@ fn has_head(answer: &Answer, text: &str) {
 }
 
 /// Sends what a curl command would. Files are found in `folder` by their last name.
-fn curl(command: &str, folder: &Path, gateway: &Running) -> Answer {
+async fn curl(command: &str, folder: &Path, at: &Shown) -> Answer {
     let words = words(command);
-    let mut headers = Vec::new();
-    let (mut path, mut body, mut to) = (None, String::new(), gateway.address);
+    let mut headers: Vec<&str> = Vec::new();
+    let (mut path, mut body, mut to) = ("", String::new(), at.gateway.address);
     let mut words = words.iter().skip_while(|word| *word != "curl").skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "-H" => headers.push(words.next().unwrap().clone()),
+            "-H" => headers.push(words.next().unwrap()),
             "-d" => body = data(words.next().unwrap(), folder),
             word if word.starts_with('-') => {}
             url => {
                 let rest = url.strip_prefix("http://127.0.0.1:").unwrap_or_else(|| panic!("{url}"));
-                let (port, rest) = rest.split_at(4);
-                to = if port == "4001" { gateway.admin } else { gateway.address };
-                path = Some(rest.to_owned());
+                let port;
+                (port, path) = rest.split_at(4);
+                if port == "4001" {
+                    to = at.gateway.admin;
+                }
             }
         }
     }
-    let method = if body.is_empty() { "GET" } else { "POST" };
-    ask(to, method, &path.expect("a URL"), &headers, &body)
+    assert_ne!(path, "", "no URL: {command}");
+    let ask = if body.is_empty() { Ask::get(path) } else { Ask::post(path, body) };
+    let headers = headers.iter().map(|header| header.split_once(": ").unwrap());
+    headers.fold(ask, |ask, (name, value)| ask.header(name, value)).send(to).await
 }
 
 fn data(word: &str, folder: &Path) -> String {

@@ -1,4 +1,5 @@
 //! A client of HTTP/1.1 that sends exact bytes and shows exact bytes.
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -208,7 +209,7 @@ pub struct Incoming {
     pub head: Head,
     inlet: Inlet,
     stream: TcpStream,
-    frames: Vec<Bytes>,
+    frames: VecDeque<Bytes>,
     cutter: Cutter,
     is_over: bool,
     is_whole: bool,
@@ -238,7 +239,7 @@ impl Incoming {
             head,
             inlet,
             stream,
-            frames: Vec::new(),
+            frames: VecDeque::new(),
             cutter: Cutter::default(),
             is_over: false,
             is_whole: false,
@@ -247,24 +248,20 @@ impl Incoming {
 
     /// The next frame of a stream; `None` when it is over.
     pub async fn frame(&mut self) -> Option<Bytes> {
-        while self.frames.is_empty() {
-            if self.is_over {
-                return None;
-            }
+        while self.frames.is_empty() && !self.is_over {
             match within("a frame", self.inlet.chunk(&mut self.stream)).await {
-                Some(Some(chunk)) => {
-                    self.cutter.push(chunk.into());
-                    while let Some(frame) = self.cutter.next_frame().unwrap() {
-                        self.frames.push(frame);
-                    }
-                }
-                end => {
-                    self.is_over = true;
-                    self.is_whole = end.is_some();
-                }
+                Some(Some(chunk)) => self.cut(chunk),
+                end => (self.is_over, self.is_whole) = (true, end.is_some()),
             }
         }
-        Some(self.frames.remove(0))
+        self.frames.pop_front()
+    }
+
+    fn cut(&mut self, chunk: Vec<u8>) {
+        self.cutter.push(chunk.into());
+        while let Some(frame) = self.cutter.next_frame().unwrap() {
+            self.frames.push_back(frame);
+        }
     }
 
     /// Every frame that is still to come.
@@ -279,23 +276,19 @@ impl Incoming {
     /// The whole answer.
     pub async fn finish(mut self) -> Answer {
         let mut body = Vec::new();
-        let mut is_whole = true;
-        if self.head.header("transfer-encoding").is_some() {
+        let is_whole = if self.head.header("transfer-encoding").is_some() {
             loop {
                 match within("a chunk", self.inlet.chunk(&mut self.stream)).await {
                     Some(Some(chunk)) => body.extend(chunk),
-                    end => {
-                        is_whole = end.is_some();
-                        break;
-                    }
+                    end => break end.is_some(),
                 }
             }
         } else {
-            match within("a body", self.inlet.body(&self.head, &mut self.stream)).await {
-                Some(whole) => body = whole,
-                None => is_whole = false,
-            }
-        }
+            let whole = within("a body", self.inlet.body(&self.head, &mut self.stream)).await;
+            let is_whole = whole.is_some();
+            body = whole.unwrap_or_default();
+            is_whole
+        };
         Answer { status: self.status, head: self.head, body, is_whole }
     }
 

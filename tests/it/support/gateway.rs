@@ -64,6 +64,11 @@ impl Gateway {
         within("a reload", self.running.reloader.reload()).await
     }
 
+    /// Reloads if anything on disk has changed, as the watch does.
+    pub async fn look(&self) -> Reloaded {
+        within("a look", self.running.reloader.reload_if_changed()).await
+    }
+
     /// What `/metrics` tells.
     pub async fn metrics(&self) -> String {
         let answer = Ask::get("/metrics").send(self.admin).await;

@@ -49,12 +49,7 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, calls) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            for connection in 0.. {
-                let Ok((stream, _)) = listener.accept().await else { return };
-                tokio::spawn(read_calls(stream, connection, sender.clone()));
-            }
-        });
+        tokio::spawn(accept(listener, sender));
         Self { address, calls }
     }
 
@@ -88,7 +83,7 @@ impl Upstream {
     pub async fn by(decide: impl Fn(&Call) -> Behaviour + Send + 'static) -> Auto {
         let mut upstream = Self::start().await;
         let address = upstream.address;
-        let seen: Arc<Mutex<Vec<(Head, Vec<u8>)>>> = Arc::default();
+        let seen: Seen = Arc::default();
         let log = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Some(call) = upstream.calls.recv().await {
@@ -101,11 +96,14 @@ impl Upstream {
     }
 }
 
+/// Heads and bodies, in the order in which they came.
+type Seen = Arc<Mutex<Vec<(Head, Vec<u8>)>>>;
+
 /// An upstream that answers by itself.
 pub struct Auto {
     /// Where it listens.
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<(Head, Vec<u8>)>>>,
+    seen: Seen,
 }
 
 impl Auto {
@@ -117,6 +115,13 @@ impl Auto {
     /// How many requests came so far.
     pub fn count(&self) -> usize {
         self.seen.lock().unwrap().len()
+    }
+}
+
+async fn accept(listener: TcpListener, sender: mpsc::UnboundedSender<Call>) {
+    for connection in 0.. {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        tokio::spawn(read_calls(stream, connection, sender.clone()));
     }
 }
 

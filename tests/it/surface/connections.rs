@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::client::{Ask, send_bytes};
+use crate::support::client::{Ask, Incoming, send_bytes};
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming, within};
@@ -207,4 +207,18 @@ async fn a_drain_that_takes_too_long_cuts_what_is_left() {
     assert!(answer.frames().await.is_empty());
     assert!(!answer.is_whole(), "a cut must never look like an end");
     call.closed().await;
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_waits_for_its_turn() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let config = to(up.address) + "server: { workers: 1, max_connections: 1 }\n";
+    let gateway = Gateway::start(&config).await;
+    let bytes = Ask::message(MESSAGE).to_bytes();
+    let first = Incoming::read(send_bytes(gateway.address, &bytes).await).await;
+    let second = send_bytes(gateway.address, &bytes).await;
+    // the first keeps its place while it lives, though its answer has come
+    assert_eq!((first.status, up.count()), (200, 1));
+    drop(first);
+    assert_eq!(Incoming::read(second).await.status, 200);
 }

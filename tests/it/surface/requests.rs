@@ -4,12 +4,12 @@ use std::io::Write;
 use async_compression::tokio::bufread;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use crate::support::client::Ask;
+use crate::support::client::{Ask, Incoming, Inlet, send_bytes};
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
-use crate::support::{ANSWER, MESSAGE};
+use crate::support::{ANSWER, MESSAGE, within};
 
 /// A body that any rewriting would change.
 const ODD: &str = "\u{20}{ \"messages\" : [{\"role\":\"user\",\"content\":\"\\u0041\\/é\"}],\r\n\t\"temperature\": 1.50e0, \"big\": 123456789012345678901234567890, \"unknown\": {\"a\":1,\"a\":2}, \"max_tokens\":16,\"mod\\u0065l\":\"fast\"}\n";
@@ -40,10 +40,31 @@ async fn a_body_in_chunks_arrives_whole() {
     let head = "POST /v1/messages HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks: Vec<u8> = MESSAGE.as_bytes().chunks(7).flat_map(upstream::chunked).collect();
     let bytes = [head.as_bytes(), &chunks, b"0\r\n\r\n"].concat();
-    let stream = crate::support::client::send_bytes(gateway.address, &bytes).await;
-    let answer = crate::support::client::Incoming::read(stream).await;
+    let stream = send_bytes(gateway.address, &bytes).await;
+    let answer = Incoming::read(stream).await;
     assert_eq!(answer.status, 200);
     assert_eq!(up.seen()[0].1, MESSAGE.as_bytes());
+}
+
+#[tokio::test]
+async fn who_asks_first_is_told_to_go_on_and_only_if_it_may() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let config = to(up.address) + "keys: [{ name: a, key: k }]\n";
+    let gateway = Gateway::start(&config).await;
+    let ask = Ask::message(MESSAGE).header("expect", "100-continue");
+    let refused = ask.clone().to_bytes();
+    let head = &refused[..refused.len() - MESSAGE.len()];
+    let answer = Incoming::read(send_bytes(gateway.address, head).await).await;
+    assert_eq!(answer.status, 401);
+    let asked = ask.header("x-api-key", "k").to_bytes();
+    let head = &asked[..asked.len() - MESSAGE.len()];
+    let mut stream = send_bytes(gateway.address, head).await;
+    let go_on = within("`100 Continue`", Inlet::default().head(&mut stream)).await.unwrap();
+    assert_eq!(go_on.line, "HTTP/1.1 100 Continue");
+    stream.write_all(MESSAGE.as_bytes()).await.unwrap();
+    assert_eq!(Incoming::read(stream).await.status, 200);
+    let (head, body) = up.seen().remove(0);
+    assert_eq!((head.header("expect"), body), (None, MESSAGE.as_bytes().to_vec()));
 }
 
 async fn encoded(encoder: impl AsyncRead) -> Vec<u8> {

@@ -41,6 +41,17 @@ async fn odd_frames_pass_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn an_event_of_twenty_megabytes_passes() {
+    let data = "x".repeat(20 * 1024 * 1024);
+    let long = format!("event: content_block_delta\ndata: {{\"t\":\"{data}\"}}\n\n");
+    let frames = [FRAMES[0], &long, FRAMES[5]];
+    let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let answer = Ask::message(STREAM).send(gateway.address).await;
+    assert!(answer.body == frames.concat().as_bytes(), "{} bytes came", answer.body.len());
+}
+
+#[tokio::test]
 async fn frames_that_chunks_cut_anywhere_arrive_whole() {
     let whole = FRAMES.concat();
     let pieces: Vec<&str> =

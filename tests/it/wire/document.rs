@@ -14,6 +14,8 @@ fn parse(text: &str) -> Document {
 }
 
 proptest! {
+    #![proptest_config(super::cases())]
+
     #[test]
     fn what_is_only_read_comes_out_byte_for_byte(given in json::object()) {
         let mut document = parse(&given.text);

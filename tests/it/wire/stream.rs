@@ -49,6 +49,8 @@ fn lines() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(super::cases())]
+
     #[test]
     fn frames_are_the_same_at_every_chunk_size(
         text in lines(), steps in prop::collection::vec(1_usize..40, 1..6),

@@ -1,0 +1,157 @@
+//! What the commands say, and the exit codes that scripts rely on.
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tidegate::cli::check::check;
+use tidegate::wire::Document;
+
+use crate::support::client::Ask;
+
+const CONFIG: &str =
+    "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n";
+
+/// A folder with a config and other files.
+fn folder(config: &str, files: &[(&str, &str)]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["policies/library", "plugins"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let file = folder.path().join("tidegate.yaml");
+    fs::write(&file, config).unwrap();
+    (folder, file)
+}
+
+fn tidegate(config: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(args).arg("--config").arg(config).output().unwrap()
+}
+
+/// Where the problems are, relative to the folder.
+fn places(folder: &TempDir, file: &Path) -> Vec<String> {
+    let root = format!("{}/", folder.path().display());
+    let problems = check(file).expect_err("a config with problems");
+    problems.iter().map(|problem| problem.path.replace(&root, "")).collect()
+}
+
+#[test]
+fn check_finds_policies_that_do_not_compile_and_plugins_that_do_not_load() {
+    let files = [
+        ("policies/first.rhai", "fn on_request(request, ctx) {\n    let x = ;\n}"),
+        ("policies/second.rhai", "fn on_reqest(request, ctx) { }"),
+        ("plugins/third.wasm", "no wasm at all"),
+    ];
+    let (folder, file) = folder(CONFIG, &files);
+    let places = places(&folder, &file);
+    assert_eq!(places.len(), 3, "{places:?}");
+    assert!(places[0].starts_with("policies/first.rhai:2:"), "{places:?}");
+    assert!(places[1].starts_with("policies/second.rhai"), "{places:?}");
+    assert_eq!(places[2], "plugins/third.wasm");
+}
+
+#[test]
+fn check_reads_the_certificates_that_serve_would_need() {
+    let tls = "server: { tls: { cert: chain.pem, key: key.pem } }\n";
+    let (folder, file) = folder(&format!("{CONFIG}{tls}"), &[]);
+    assert_eq!(places(&folder, &file), ["server.tls.cert"]);
+}
+
+#[test]
+fn check_finds_a_stage_that_names_nothing() {
+    let (folder, file) = folder(&format!("{CONFIG}pipeline: [{{ policy: nope }}]\n"), &[]);
+    assert_eq!(places(&folder, &file), ["pipeline[0].policy"]);
+}
+
+#[test]
+fn check_exits_with_1_and_a_line_for_each_problem() {
+    let (_folder, file) = folder(&format!("{CONFIG}lisen: x\ndrain: soon\n"), &[]);
+    let output = tidegate(&file, &["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines.iter().any(|line| line.starts_with("drain: ")), "{said}");
+    assert!(lines.iter().any(|line| line.starts_with("lisen: ")), "{said}");
+}
+
+#[test]
+fn check_says_ok_and_writes_nothing() {
+    let (folder, file) = folder(CONFIG, &[]);
+    let output = tidegate(&file, &["check"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stdout, b"ok\n");
+    assert!(!folder.path().join(".tidegate").exists());
+}
+
+const POLICY: &str = "fn on_request(request, ctx) { request.max_tokens = 5; }";
+
+fn cases(expected: u32) -> String {
+    format!(
+        "- name: five it is\n  request: {{ model: m, max_tokens: 9 }}\n  expect: {{ request: {{ model: m, max_tokens: {expected} }} }}\n"
+    )
+}
+
+#[test]
+fn test_runs_the_cases_of_the_folders_that_the_config_names() {
+    let (own, shipped) = (cases(5), cases(5));
+    let files = [
+        ("policies/five.rhai", POLICY),
+        ("policies/five.cases.yaml", own.as_str()),
+        ("policies/library/other.rhai", POLICY),
+        ("policies/library/other.cases.yaml", shipped.as_str()),
+    ];
+    let (_folder, file) = folder(CONFIG, &files);
+    let output = tidegate(&file, &["test"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("ok    five: five it is"), "{said}");
+    assert!(said.contains("ok    other: five it is"), "{said}");
+}
+
+#[test]
+fn test_exits_with_1_if_a_case_of_a_named_folder_fails() {
+    let wrong = cases(6);
+    let files = [("policies/five.rhai", POLICY), ("policies/five.cases.yaml", wrong.as_str())];
+    let (folder, _) = folder("no config is needed", &files);
+    let policies = folder.path().join("policies");
+    let output = tidegate(Path::new("nowhere.yaml"), &["test", policies.to_str().unwrap()]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("FAIL  five: five it is"), "{said}");
+}
+
+/// A process that ends with the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // gone already is as good
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_json_log_line_has_each_key_once() {
+    let listen = "listen: 127.0.0.1:0\nlog: { format: json }\n";
+    let (_folder, file) = folder(&format!("{listen}{CONFIG}"), &[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["serve", "--config"]).arg(&file).stderr(Stdio::piped());
+    let mut serving = Serving(command.spawn().unwrap());
+    let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+    let mut line = |said: &str| lines.find_map(|line| line.ok().filter(|l| l.contains(said)));
+    let start: Value = serde_json::from_str(&line("tidegate serves").unwrap()).unwrap();
+    let address = start["listen"].as_str().unwrap().parse().unwrap();
+    Ask::message("{}").send(address).await.refusal(400, "invalid_request_error");
+    let refused = line("request refused").unwrap();
+    Document::parse(refused.clone().into()).expect("no key stands twice");
+    let refused: Value = serde_json::from_str(&refused).unwrap();
+    assert_eq!(refused["message"], "request refused");
+    assert_eq!(refused["error"], "`model` is missing: it must be a string");
+}

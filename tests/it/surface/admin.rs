@@ -1,0 +1,32 @@
+//! The admin listener: probes for everybody, metrics for whoever has the token.
+use crate::support::client::Ask;
+use crate::support::gateway::Gateway;
+
+const CONFIG: &str = "providers: { up: { type: anthropic } }
+models: { m: { provider: up } }
+";
+
+#[tokio::test]
+async fn probes_need_no_token_and_metrics_do() {
+    let config = format!("{CONFIG}admin: {{ listen: 127.0.0.1:0, token: secret }}\n");
+    let gateway = Gateway::start(&config).await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(Ask::get(path).send(gateway.admin).await.status, 200, "{path}");
+    }
+    let metrics = Ask::get("/metrics");
+    for wrong in ["", "Bearer", "Bearer wrong", "Basic secret", "Bearer secret2"] {
+        let ask = metrics.clone().header("authorization", wrong);
+        assert_eq!(ask.send(gateway.admin).await.status, 401, "{wrong}");
+    }
+    assert_eq!(metrics.clone().send(gateway.admin).await.status, 401);
+    let answer = metrics.header("authorization", "Bearer secret").send(gateway.admin).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").unwrap().contains("text"));
+}
+
+#[tokio::test]
+async fn neither_listener_serves_the_others_routes() {
+    let gateway = Gateway::start(CONFIG).await;
+    assert_eq!(Ask::get("/metrics").send(gateway.address).await.status, 404);
+    assert_eq!(Ask::get("/v1/models").send(gateway.admin).await.status, 404);
+}
