@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
 use crate::exchange::tools::ServerTool;
+use crate::exchange::turns::Asked;
 use crate::gateway::Gateway;
 use crate::models::Alias;
 use crate::net::{headers, receive};
@@ -73,7 +74,7 @@ async fn answer(
     if tools.is_empty() || endpoint == Endpoint::CountTokens {
         return Ok(attempts::send(&ctx, alias, &request, meter).await?.reply);
     }
-    turns::start(gateway, &ctx, alias, request, tools, meter).await
+    turns::start(gateway, &ctx, alias, Asked { request, tools }, meter).await
 }
 
 /// What the gateway runs itself for this request; declarations and history are turned into what

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -14,7 +15,7 @@ use futures_util::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use serde_json::json;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +32,18 @@ use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBo
 
 /// Enough that a burst of small events does not switch back and forth for each.
 const BUFFERED: usize = 64;
+
+/// The end of a body comes with its last event, or right behind it; waiting for it keeps the
+/// connection for the next turn.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// What a caller asks for, declarations and history already turned into what an upstream takes.
+pub struct Asked {
+    /// To be sent.
+    pub request: MessagesRequest,
+    /// What the gateway runs itself.
+    pub tools: Vec<ServerTool>,
+}
 
 /// A conversation that the gateway goes on with by itself.
 struct Conversation {
@@ -49,10 +62,10 @@ pub async fn start(
     gateway: &Arc<Gateway>,
     ctx: &Arc<Context>,
     alias: &Arc<Alias>,
-    mut request: MessagesRequest,
-    tools: Vec<ServerTool>,
+    asked: Asked,
     meter: &mut Meter,
 ) -> Result<Reply> {
+    let Asked { mut request, tools } = asked;
     let wants_stream = request.is_stream();
     request.set_stream(true)?;
     let Sent { reply, target } = attempts::send(ctx, alias, &request, meter).await?;
@@ -94,7 +107,7 @@ impl Conversation {
         let tools = std::mem::take(&mut self.tools);
         let mut splice = Splice::new(&tools);
         let mut events = first;
-        let mut calls_left = self.gateway.tools.max_calls;
+        let mut calls_left = self.gateway.tools.max_calls as usize;
         for turn in 1.. {
             if !relay(&mut events, &mut splice, caller).await? {
                 return Ok(());
@@ -103,7 +116,10 @@ impl Conversation {
             if calls.is_empty() {
                 return send_all(caller, splice.finish(None)?).await;
             }
-            let outputs = self.run_tools(&tools, &calls, &mut calls_left).await;
+            let allowed = calls.len().min(calls_left);
+            calls_left -= allowed;
+            let outputs = self.run_tools(&tools, &calls, allowed).await;
+            calls[..allowed].iter().for_each(|call| splice.count(call));
             let mut results = Vec::with_capacity(calls.len());
             for (call, output) in calls.iter().zip(&outputs) {
                 send_all(caller, splice.result(call, &output.blocks(), output.is_error)?).await?;
@@ -122,36 +138,29 @@ impl Conversation {
         Ok(())
     }
 
-    /// All calls of a turn at once; results keep their order.
+    /// The allowed calls of a turn at once; results keep their order, the others are told why not.
     async fn run_tools(
         &self,
         tools: &[ServerTool],
         calls: &[Call],
-        left: &mut u32,
+        allowed: usize,
     ) -> Vec<ToolOutput> {
-        let allowed = (*left as usize).min(calls.len());
-        *left -= allowed as u32;
         let (run, refused) = calls.split_at(allowed);
-        let running = run.iter().map(|call| {
-            let tool = &tools[call.tool];
-            let call = ToolCall {
-                tool: &tool.name,
-                input: call.input.clone(),
-                options: tool.options.clone(),
-            };
-            async {
-                let output = self.gateway.pipeline.call_tool(&self.ctx, call);
-                timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
-                    ToolOutput::error("the time that all tools of one request may take is over")
-                })
-            }
-        });
+        let running = run.iter().map(|call| self.run_tool(&tools[call.tool], call));
         let mut outputs = join_all(running).await;
         let most = self.gateway.tools.max_calls;
         outputs.extend(refused.iter().map(|_| {
             ToolOutput::error(&format!("not run: a request may make {most} tool calls in all"))
         }));
         outputs
+    }
+
+    async fn run_tool(&self, tool: &ServerTool, call: &Call) -> ToolOutput {
+        let call =
+            ToolCall { tool: &tool.name, input: call.input.clone(), options: tool.options.clone() };
+        let output = self.gateway.pipeline.call_tool(&self.ctx, call);
+        let late = "the time that all tools of one request may take is over";
+        timeout_at(self.deadline, output).await.unwrap_or_else(|_| ToolOutput::error(late))
     }
 
     /// The same request, longer: what was sent before stays the same bytes, so that the upstream's
@@ -182,7 +191,7 @@ async fn relay(
     splice: &mut Splice<'_>,
     caller: &Sender<Result<Event>>,
 ) -> Result<bool> {
-    while let Some(event) = events.next().await {
+    while let Some(event) = next(events, splice).await {
         let event = event?;
         let is_error = event.kind == EventKind::Error;
         if let Some(event) = splice.push(event)? {
@@ -195,6 +204,14 @@ async fn relay(
     match splice.is_turn_complete() {
         true => Ok(true),
         false => Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off")),
+    }
+}
+
+/// The next event. Behind a whole message an upstream that does not close is not waited for.
+async fn next(events: &mut EventStream, splice: &Splice<'_>) -> Option<Result<Event>> {
+    match splice.is_turn_complete() {
+        true => timeout(LINGER, events.next()).await.ok().flatten(),
+        false => events.next().await,
     }
 }
 
