@@ -50,12 +50,11 @@ impl Plan<'_> {
     fn scripts(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Script> {
         let dir = &self.policies.dir;
         let mut files = sources(dir, "rhai");
-        for stage in self.order.unwrap_or_default() {
-            if let Some(name) = &stage.policy {
-                let shipped = dir.join("library").join(format!("{name}.rhai"));
-                if !files.contains_key(name) && shipped.is_file() {
-                    files.insert(name.clone(), shipped);
-                }
+        for name in self.order.unwrap_or_default().iter().filter_map(|stage| stage.policy.as_ref())
+        {
+            let shipped = dir.join("library").join(format!("{name}.rhai"));
+            if !files.contains_key(name) && shipped.is_file() {
+                files.insert(name.clone(), shipped);
             }
         }
         let mut scripts = BTreeMap::new();
@@ -173,23 +172,24 @@ impl Plan<'_> {
         problems: &mut Vec<Problem>,
     ) -> BTreeMap<String, ServedTool> {
         let mut tools: BTreeMap<String, ServedTool> = BTreeMap::new();
-        for (file, plugin) in plugins {
-            for manifest in &plugin.manifest().tools {
-                let tool = ServedTool {
-                    plugin: plugin.clone(),
-                    manifest: manifest.clone(),
-                    metrics: self.metrics.tool(&format!("gateway:{}", manifest.name)),
-                };
-                if let Some(other) = tools.insert(manifest.name.clone(), tool) {
-                    problems.push(Problem::new(
-                        self.plugins.dir.join(format!("{file}.wasm")).display().to_string(),
-                        format!(
-                            "its tool `{}` is also one of the plugin `{}`: remove one of the two",
-                            manifest.name,
-                            other.plugin.manifest().name
-                        ),
-                    ));
-                }
+        let all = plugins.iter().flat_map(|(file, plugin)| {
+            plugin.manifest().tools.iter().map(move |manifest| (file, plugin, manifest))
+        });
+        for (file, plugin, manifest) in all {
+            let tool = ServedTool {
+                plugin: plugin.clone(),
+                manifest: manifest.clone(),
+                metrics: self.metrics.tool(&format!("gateway:{}", manifest.name)),
+            };
+            if let Some(other) = tools.insert(manifest.name.clone(), tool) {
+                problems.push(Problem::new(
+                    self.plugins.dir.join(format!("{file}.wasm")).display().to_string(),
+                    format!(
+                        "its tool `{}` is also one of the plugin `{}`: remove one of the two",
+                        manifest.name,
+                        other.plugin.manifest().name
+                    ),
+                ));
             }
         }
         tools
