@@ -58,7 +58,7 @@ impl Looping {
     }
 
     /// The same with more config, and files beside it by their path. A config with `models:` of
-    /// its own names the provider `up`.
+    /// its own names the provider `up`, or `sim`, which is built in.
     pub async fn with(upstream: SocketAddr, more: &str, files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["policies", "plugins"] {
@@ -71,7 +71,7 @@ impl Looping {
             fs::write(folder.path().join(name), text).unwrap();
         }
         let mut yaml = format!(
-            "listen: 127.0.0.1:0\nproviders:\n  up: {{ type: anthropic, api_key: k, base_url: \"http://{upstream}\" }}\n{more}\n"
+            "listen: 127.0.0.1:0\nproviders:\n  up: {{ type: anthropic, api_key: k, base_url: \"http://{upstream}\" }}\n  sim: {{ type: simulator }}\n{more}\n"
         );
         if !more.contains("models:") {
             yaml.push_str("models:\n  m: { provider: up, model: up-1 }\n");
