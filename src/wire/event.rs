@@ -145,7 +145,7 @@ impl Event {
     /// The JSON as its own bytes, without a copy where it is of one line.
     pub fn data_bytes(&self) -> Bytes {
         match self.data() {
-            Cow::Borrowed(line) if line.is_empty() => Bytes::new(),
+            Cow::Borrowed([]) => Bytes::new(),
             Cow::Borrowed(line) => self.frame.slice_ref(line),
             Cow::Owned(all) => all.into(),
         }

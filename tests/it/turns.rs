@@ -111,14 +111,16 @@ async fn long_answers_do_not_hang() {
     // the built-in simulator has all its events at once: the loop is never out of work
     let (_upstream, gateway) =
         simulated_with("models:\n  m: { provider: sim }\n  up: { provider: up }", &[]).await;
-    for model in ["m", "up"] {
-        for text in ["[sim: words 2000]", "[sim: call datetime] [sim: then] [sim: words 2000]"] {
-            let mut body = ask(text);
-            body["model"] = model.into();
-            for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
-                let last = message["content"].as_array().unwrap().last().unwrap();
-                assert_eq!(last["text"].as_str().unwrap().split(' ').count(), 2000);
-            }
+    let at_once = "[sim: words 2000]";
+    let after_a_call = "[sim: call datetime] [sim: then] [sim: words 2000]";
+    for (model, text) in
+        [("m", at_once), ("m", after_a_call), ("up", at_once), ("up", after_a_call)]
+    {
+        let mut body = ask(text);
+        body["model"] = model.into();
+        for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+            let last = message["content"].as_array().unwrap().last().unwrap();
+            assert_eq!(last["text"].as_str().unwrap().split(' ').count(), 2000);
         }
     }
 }
