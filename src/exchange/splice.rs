@@ -25,7 +25,7 @@ pub struct Splice<'a> {
     total: Map<String, Value>,
     /// Held back: this turn's `message_delta` and everything behind it.
     ending: Vec<Event>,
-    /// How often each server tool was called, by the name of its counter in `usage`.
+    /// How often each server tool was run, by the name of its counter in `usage`.
     calls: Map<String, Value>,
 }
 
@@ -130,13 +130,17 @@ impl<'a> Splice<'a> {
         blocks.map(|block| block.json()).collect()
     }
 
+    /// Counts a call that was run, for `usage`.
+    pub fn count(&mut self, call: &Call) {
+        let counter = format!("{}_requests", self.tools[call.tool].name);
+        let count = self.calls.get(&counter).and_then(Value::as_u64).unwrap_or_default();
+        self.calls.insert(counter, (count + 1).into());
+    }
+
     /// The events that show the result of a call; none for a hidden tool. `content` is a JSON list
     /// of blocks.
     pub fn result(&mut self, call: &Call, content: &str, is_error: bool) -> Result<Vec<Event>> {
         let tool = &self.tools[call.tool];
-        let counter = format!("{}_requests", tool.name);
-        let count = self.calls.get(&counter).and_then(Value::as_u64).unwrap_or_default();
-        self.calls.insert(counter, (count + 1).into());
         if !tool.is_shown {
             return Ok(Vec::new());
         }

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -14,7 +15,7 @@ use futures_util::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use serde_json::json;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +32,10 @@ use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBo
 
 /// Enough that a burst of small events does not switch back and forth for each.
 const BUFFERED: usize = 64;
+
+/// The end of a body comes with its last event, or right behind it; waiting for it keeps the
+/// connection for the next turn.
+const LINGER: Duration = Duration::from_millis(50);
 
 /// A conversation that the gateway goes on with by itself.
 struct Conversation {
@@ -103,7 +108,7 @@ impl Conversation {
         let tools = std::mem::take(&mut self.tools);
         let mut splice = Splice::new(&tools);
         let mut events = first;
-        let mut calls_left = self.gateway.tools.max_calls;
+        let mut calls_left = self.gateway.tools.max_calls as usize;
         for turn in 1.. {
             if !relay(&mut events, &mut splice, caller).await? {
                 return Ok(());
@@ -112,7 +117,10 @@ impl Conversation {
             if calls.is_empty() {
                 return send_all(caller, splice.finish(None)?).await;
             }
-            let outputs = self.run_tools(&tools, &calls, &mut calls_left).await;
+            let allowed = calls.len().min(calls_left);
+            calls_left -= allowed;
+            let outputs = self.run_tools(&tools, &calls, allowed).await;
+            calls[..allowed].iter().for_each(|call| splice.count(call));
             let mut results = Vec::with_capacity(calls.len());
             for (call, output) in calls.iter().zip(&outputs) {
                 send_all(caller, splice.result(call, &output.blocks(), output.is_error)?).await?;
@@ -131,15 +139,13 @@ impl Conversation {
         Ok(())
     }
 
-    /// All calls of a turn at once; results keep their order.
+    /// The allowed calls of a turn at once; results keep their order, the others are told why not.
     async fn run_tools(
         &self,
         tools: &[ServerTool],
         calls: &[Call],
-        left: &mut u32,
+        allowed: usize,
     ) -> Vec<ToolOutput> {
-        let allowed = (*left as usize).min(calls.len());
-        *left -= allowed as u32;
         let (run, refused) = calls.split_at(allowed);
         let running = run.iter().map(|call| self.run_tool(&tools[call.tool], call));
         let mut outputs = join_all(running).await;
@@ -187,7 +193,7 @@ async fn relay(
     splice: &mut Splice<'_>,
     caller: &Sender<Result<Event>>,
 ) -> Result<bool> {
-    while let Some(event) = events.next().await {
+    while let Some(event) = next(events, splice).await {
         let event = event?;
         let is_error = event.kind == EventKind::Error;
         if let Some(event) = splice.push(event)? {
@@ -200,6 +206,14 @@ async fn relay(
     match splice.is_turn_complete() {
         true => Ok(true),
         false => Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off")),
+    }
+}
+
+/// The next event. Behind a whole message an upstream that does not close is not waited for.
+async fn next(events: &mut EventStream, splice: &Splice<'_>) -> Option<Result<Event>> {
+    match splice.is_turn_complete() {
+        true => timeout(LINGER, events.next()).await.ok().flatten(),
+        false => events.next().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Folds the events of a stream into the message that they stand for.
 use bytes::Bytes;
+use http::StatusCode;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -288,7 +289,12 @@ pub fn error_of(event: &Event) -> Error {
         "overloaded_error" => ErrorKind::Overloaded,
         _ => ErrorKind::Api,
     };
-    Error::new(kind, outer.error.message)
+    let mut error = Error::new(kind, outer.error.message);
+    if kind == ErrorKind::Overloaded {
+        // the upstream's, not the gateway's own
+        error.status = StatusCode::from_u16(529).ok();
+    }
+    error
 }
 
 /// The JSON of an upstream's event. Fails (`api_error`) if it is no object.

@@ -33,6 +33,7 @@ fn run_events(tools: &[ServerTool], turns: Vec<Vec<Event>>, pause: Option<&str>)
         let calls = splice.calls();
         let mut results = Vec::new();
         for call in &calls {
+            splice.count(call);
             let content = json!([text(&format!("ran {}", call.id))]);
             run.seen.extend(splice.result(call, &content.to_string(), false).unwrap());
             results.push(result(&call.id, content));

@@ -26,7 +26,7 @@ use tidegate::providers::simulator::Simulator;
 use tidegate::providers::{Attempt, Provider, Timeouts};
 use tidegate::server::Server;
 use tidegate::wire::sse::Cutter;
-use tidegate::wire::{Endpoint, Event, MessagesRequest, ReplyBody};
+use tidegate::wire::{Endpoint, Event, EventStream, MessagesRequest, ReplyBody};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
@@ -58,7 +58,7 @@ impl Looping {
     }
 
     /// The same with more config, and files beside it by their path. A config with `models:` of
-    /// its own names the provider `up`.
+    /// its own names the provider `up`, or `sim`, which is built in.
     pub async fn with(upstream: SocketAddr, more: &str, files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["policies", "plugins"] {
@@ -71,7 +71,7 @@ impl Looping {
             fs::write(folder.path().join(name), text).unwrap();
         }
         let mut yaml = format!(
-            "listen: 127.0.0.1:0\nproviders:\n  up: {{ type: anthropic, api_key: k, base_url: \"http://{upstream}\" }}\n{more}\n"
+            "listen: 127.0.0.1:0\nproviders:\n  up: {{ type: anthropic, api_key: k, base_url: \"http://{upstream}\" }}\n  sim: {{ type: simulator }}\n{more}\n"
         );
         if !more.contains("models:") {
             yaml.push_str("models:\n  m: { provider: up, model: up-1 }\n");
@@ -248,11 +248,7 @@ impl Upstream {
         let (sender, calls) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let sender = sender.clone();
-                let service = service_fn(move |request| serve(request, sender.clone()));
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service);
-                tokio::spawn(async move { drop(connection.await) });
+                tokio::spawn(connected(stream, sender.clone()));
             }
         });
         Self { address, calls }
@@ -301,6 +297,13 @@ impl Simulated {
     }
 }
 
+async fn connected(stream: TcpStream, calls: mpsc::UnboundedSender<Call>) {
+    let service = service_fn(move |request| serve(request, calls.clone()));
+    let server = hyper::server::conn::http1::Builder::new();
+    // how it ends is the gateway's business
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+}
+
 async fn serve(
     request: Request<Incoming>,
     calls: mpsc::UnboundedSender<Call>,
@@ -338,6 +341,16 @@ impl Call {
         }
     }
 
+    async fn pass(self, mut events: EventStream) {
+        let chunks = self.stream();
+        while let Some(event) = events.next().await {
+            let chunk = event.map(Event::into_frame).map_err(Into::into);
+            if chunks.send(chunk).await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn answer(self, status: u16, kind: &str, body: Body) {
         let response = Response::builder().status(status).header("content-type", kind);
         // who has left sees no answer
@@ -360,15 +373,7 @@ impl Call {
         match Simulator::new(Duration::ZERO).send(&context(), attempt).await {
             Ok(reply) => match reply.body {
                 ReplyBody::Full(body) => self.whole(200, body),
-                ReplyBody::Events(mut events) => {
-                    let chunks = self.stream();
-                    while let Some(event) = events.next().await {
-                        let chunk = event.map(Event::into_frame).map_err(Into::into);
-                        if chunks.send(chunk).await.is_err() {
-                            return;
-                        }
-                    }
-                }
+                ReplyBody::Events(events) => self.pass(events).await,
             },
             Err(error) => {
                 let answer = error.upstream.unwrap();

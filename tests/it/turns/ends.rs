@@ -41,6 +41,7 @@ async fn calls_beyond_the_bound_are_not_run() {
     assert_eq!(sent[2]["is_error"], true);
     assert!(result_text(&sent[2]).contains("2 tool calls"), "{sent}");
     assert!(sent[1]["is_error"].is_null());
+    assert_eq!(message["usage"]["server_tool_use"]["datetime_requests"], 2);
 }
 
 #[tokio::test]
@@ -121,7 +122,7 @@ async fn a_refusal_of_a_later_turn_is_a_status_or_an_event() {
     let (_upstream, gateway) = simulated().await;
     for (error, status, kind, says) in [
         ("error 529", 529, "overloaded_error", "Overloaded"),
-        ("error-event 529 after 4", 503, "overloaded_error", "Overloaded"),
+        ("error-event 529 after 4", 529, "overloaded_error", "Overloaded"),
         (
             "error 400 message prompt is too long: 9 tokens > 8 maximum",
             400,

@@ -64,6 +64,22 @@ async fn text_reaches_the_caller_before_the_turn_is_over() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_does_not_close_holds_nothing_up() {
+    let (mut upstream, gateway) = led().await;
+    let asked = async { open(&gateway, ask("what time is it?")).await };
+    let called = async {
+        let first = upstream.call().await.stream();
+        first.send(Ok(frames(&with_call("datetime")).concat().into())).await.unwrap();
+        let second = upstream.call().await.stream();
+        second.send(Ok(turn_frames("noon").concat().into())).await.unwrap();
+        (first, second)
+    };
+    let (mut answer, _open) = tokio::join!(asked, called);
+    until(&mut answer, "end", |data| data["type"] == "message_stop").await;
+    assert!(answer.event().await.is_none());
+}
+
+#[tokio::test]
 async fn a_gone_caller_ends_the_turn_under_way() {
     let (mut upstream, gateway) = led().await;
     let asked = async { open(&gateway, ask("what time is it?")).await };
