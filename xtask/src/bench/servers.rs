@@ -96,11 +96,14 @@ pub fn start_server(place: &Place, kind: &Kind, upstream: u16) -> Result<Server,
             start(SERVER_CORE, &command, &place.dir.join("nginx.log"), port)
         }
         Kind::Gateway { policies, plugins, .. } => {
-            let config = place.dir.join("tidegate.yaml");
+            // a folder each: a gateway reloads when its config changes, also for the next one
+            let home = place.dir.join(format!("gateway-{port}"));
+            fs::create_dir_all(&home).map_err(|error| error.to_string())?;
+            let config = home.join("tidegate.yaml");
             write(&config, &gateway_config((port, free_port()?), upstream, [policies, plugins]))?;
             let gateway = place.gateway.as_ref().ok_or("no gateway to measure")?;
             let command = [text(gateway)?, "serve", "--config", text(&config)?];
-            start(SERVER_CORE, &command, &place.dir.join("tidegate.log"), port)
+            start(SERVER_CORE, &command, &home.join("tidegate.log"), port)
         }
     }
 }
