@@ -7,7 +7,6 @@ use crate::config::Config;
 use crate::error::Problem;
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
-use crate::net::tls;
 
 /// Prints `ok`, or the problems on standard error.
 pub fn run(config: &Path) -> ExitCode {
@@ -37,10 +36,5 @@ pub fn check(file: &Path) -> Result<(), Vec<Problem>> {
         .enable_all()
         .build()
         .map_err(|e| vec![Problem::new("", format!("cannot start: {e}"))])?;
-    let built = runtime.block_on(Gateway::build(&config, 1, &shared));
-    let mut problems = built.err().unwrap_or_default();
-    if let Some(files) = &config.server.tls {
-        problems.extend(tls::server(&files.cert, &files.key).err());
-    }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    runtime.block_on(Gateway::build(&config, 1, &shared)).map(drop)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Auth;
 use crate::config::{Config, ToolsConfig};
@@ -14,6 +15,7 @@ use crate::error::Problem;
 use crate::gateway::shared::Shared;
 use crate::models::{Models, Parts};
 use crate::net::receive::Bounds as BodyBounds;
+use crate::net::tls;
 use crate::policy::{Pipeline, Plan};
 use crate::providers::Provider;
 
@@ -33,6 +35,8 @@ pub struct Gateway {
     pub passthrough: Option<Arc<dyn Provider>>,
     /// How callers reach it, unless a proxy before it says otherwise: `http` or `https`.
     pub scheme: &'static str,
+    /// Set if the listener speaks TLS: a renewed certificate is a change like any other.
+    pub tls: Option<TlsAcceptor>,
     /// Bounds on callers.
     pub bounds: Bounds,
     /// Bounds on the tool loop.
@@ -44,6 +48,8 @@ pub struct Gateway {
 /// Bounds on callers.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
+    /// A caller must have sent its head by then.
+    pub head: Duration,
     /// Of a body on its way in.
     pub body: BodyBounds,
     /// A stream that is silent for so long gets a `ping`.
@@ -72,6 +78,7 @@ impl Gateway {
             metrics: &shared.metrics,
         };
         let pipeline = collect(&mut problems, plan.build().await);
+        let tls = collect(&mut problems, build_tls(config));
         let passthrough = match &config.passthrough {
             None => None,
             Some(name) => {
@@ -85,8 +92,8 @@ impl Gateway {
                 found
             }
         };
-        let (Some(models), Some(auth), Some(pipeline), true) =
-            (models, auth, pipeline, problems.is_empty())
+        let (Some(models), Some(auth), Some(pipeline), Some(tls), true) =
+            (models, auth, pipeline, tls, problems.is_empty())
         else {
             return Err(problems);
         };
@@ -98,8 +105,10 @@ impl Gateway {
             models,
             pipeline,
             passthrough,
-            scheme: if config.server.tls.is_some() { "https" } else { "http" },
+            scheme: if tls.is_some() { "https" } else { "http" },
+            tls,
             bounds: Bounds {
+                head: config.server.header_timeout,
                 body: BodyBounds {
                     size: config.server.max_body_bytes,
                     pause: config.server.body_timeout,
@@ -133,6 +142,12 @@ fn build_providers(
         }
     }
     providers
+}
+
+fn build_tls(config: &Config) -> Result<Option<TlsAcceptor>, Vec<Problem>> {
+    let Some(files) = &config.server.tls else { return Ok(None) };
+    let built = tls::server(&files.cert, &files.key).map_err(|problem| vec![problem])?;
+    Ok(Some(built.into()))
 }
 
 fn collect<T>(problems: &mut Vec<Problem>, built: Result<T, Vec<Problem>>) -> Option<T> {

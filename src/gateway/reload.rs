@@ -34,7 +34,8 @@ struct State {
     /// What was on disk at the last try, good or not.
     tried: [u8; 32],
     number: u64,
-    listen: (std::net::SocketAddr, Option<std::net::SocketAddr>),
+    /// What only a restart changes, as it was at the start.
+    fixed: Vec<(&'static str, String)>,
     /// Where to look for changes: of the last config that could be read.
     watched: Watched,
 }
@@ -91,7 +92,7 @@ impl Reloader {
         let state = State {
             tried: watched.digest(),
             number: live.load().number,
-            listen: (config.listen, config.admin.as_ref().map(|admin| admin.listen)),
+            fixed: fixed(config),
             watched,
         };
         Self {
@@ -158,10 +159,23 @@ impl Reloader {
 }
 
 fn warn_of_restart(state: &State, config: &Config) {
-    let listen = (config.listen, config.admin.as_ref().map(|admin| admin.listen));
-    if listen != state.listen {
-        tracing::warn!(
-            "`listen` or `admin.listen` has changed: that needs a restart, the rest serves now"
-        );
+    let now = fixed(config);
+    for ((name, was), (_, is)) in state.fixed.iter().zip(&now) {
+        if was != is {
+            tracing::warn!("`{name}` has changed: that needs a restart, the rest serves now");
+        }
     }
+}
+
+/// What the running listeners and logs were made from. Secrets do not show: a new `admin.token`
+/// needs a restart as well, and is not noticed.
+fn fixed(config: &Config) -> Vec<(&'static str, String)> {
+    vec![
+        ("listen", config.listen.to_string()),
+        ("admin", format!("{:?}", config.admin)),
+        ("server.workers", config.server.workers.to_string()),
+        ("server.max_connections", config.server.max_connections.to_string()),
+        ("log", format!("{:?}", config.log)),
+        ("drain", format!("{:?}", config.drain)),
+    ]
 }

@@ -19,10 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, Interval};
-use tokio_rustls::TlsAcceptor;
 
 use crate::error::BoxError;
-use crate::gateway::Live;
+use crate::gateway::{Bounds, Live};
 use crate::net::body::Body;
 use crate::net::socket::Guarded;
 use crate::server::routes;
@@ -35,12 +34,6 @@ const IDLE_TIMEOUTS: u32 = 8;
 pub struct Acceptor {
     /// The running generation.
     pub live: Arc<Live>,
-    /// Set if the listener speaks TLS.
-    pub tls: Option<TlsAcceptor>,
-    /// A head must be whole within it.
-    pub header_timeout: Duration,
-    /// A caller must take something within it.
-    pub write_timeout: Duration,
     /// How many connections there may be, over all workers.
     pub slots: Arc<Semaphore>,
     /// Becomes the drain's patience once the server stops.
@@ -90,28 +83,34 @@ impl Acceptor {
 
     async fn serve(self, tcp: TcpStream) -> Result<(), BoxError> {
         tcp.set_nodelay(true)?;
-        match &self.tls {
-            None => self.http(tcp).await,
+        let gateway = self.live.load();
+        let bounds = gateway.bounds;
+        match gateway.tls.clone() {
+            None => {
+                drop(gateway);
+                self.http(tcp, bounds).await
+            }
             Some(tls) => {
-                let stream = tokio::time::timeout(self.header_timeout, tls.accept(tcp)).await??;
-                self.http(stream).await
+                drop(gateway);
+                let stream = tokio::time::timeout(bounds.head, tls.accept(tcp)).await??;
+                self.http(stream, bounds).await
             }
         }
     }
 
-    async fn http<S>(&self, stream: S) -> Result<(), BoxError>
+    async fn http<S>(&self, stream: S, bounds: Bounds) -> Result<(), BoxError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let pulse = Arc::new(Pulse::default());
         let stream =
-            Watched { inner: Guarded::new(stream, self.write_timeout), pulse: Arc::clone(&pulse) };
+            Watched { inner: Guarded::new(stream, bounds.body.pause), pulse: Arc::clone(&pulse) };
         let service = Handler { live: Arc::clone(&self.live), pulse: Arc::clone(&pulse) };
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // unlike a `select!` of all of them, this polls only what has woken up
         let mut orders = FuturesUnordered::new();
-        orders.push(self.overseer(pulse).next());
+        orders.push(self.overseer(pulse, bounds).next());
         loop {
             tokio::select! {
                 biased;
@@ -127,8 +126,8 @@ impl Acceptor {
         }
     }
 
-    fn overseer(&self, pulse: Arc<Pulse>) -> Overseer {
-        let period = self.header_timeout / 2;
+    fn overseer(&self, pulse: Arc<Pulse>, bounds: Bounds) -> Overseer {
+        let period = bounds.head / 2;
         let beat = tokio::time::interval_at(Instant::now() + period, period);
         let stopped = Some(self.stopped.clone());
         Overseer { pulse, judge: Judge::default(), beat, stopped }

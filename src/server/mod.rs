@@ -11,13 +11,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_rustls::TlsAcceptor;
 
 pub use crate::config::listeners::ServerConfig as Config;
 pub use crate::config::listeners::TlsConfig;
 use crate::error::{BoxError, Problem};
 use crate::gateway::Live;
-use crate::net::{client, tls};
+use crate::net::client;
 use crate::server::connection::Acceptor;
 
 /// A running data plane.
@@ -39,14 +38,10 @@ pub fn worker_count(config: &Config) -> usize {
 impl Server {
     /// Opens the listener and starts the workers.
     ///
-    /// Fails if the address cannot be had, or the TLS files cannot be used.
+    /// Fails if the address cannot be had.
     pub fn start(listen: SocketAddr, config: &Config, live: &Arc<Live>) -> Result<Self, Problem> {
         let unusable =
             |e: std::io::Error| Problem::new("listen", format!("cannot listen on {listen}: {e}"));
-        let tls = match &config.tls {
-            None => None,
-            Some(files) => Some(TlsAcceptor::from(tls::server(&files.cert, &files.key)?)),
-        };
         let listener = bind(listen).map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
         let (stop, stopped) = watch::channel(None);
@@ -55,9 +50,6 @@ impl Server {
         for number in 0..worker_count(config) {
             let acceptor = Acceptor {
                 live: Arc::clone(live),
-                tls: tls.clone(),
-                header_timeout: config.header_timeout,
-                write_timeout: config.body_timeout,
                 slots: Arc::clone(&slots),
                 stopped: stopped.clone(),
             };

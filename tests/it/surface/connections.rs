@@ -9,6 +9,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tidegate::gateway::reload::Reloaded;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -136,6 +137,23 @@ async fn tls_is_spoken_with_either_protocol() {
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "{\"results_url\":\"https://localhost/r\"}");
     }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_serves_without_a_restart() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let (old, new) = (certificate(), certificate());
+    let config = to(up.address) + "server: { workers: 1, tls: { cert: cert.pem, key: key.pem } }\n";
+    let files = [("cert.pem", old.pem.as_str()), ("key.pem", old.key.as_str())];
+    let gateway = Gateway::start_with(&config, &files).await;
+    tls(gateway.address, &old, b"http/1.1").await;
+    std::fs::write(gateway.folder().join("cert.pem"), &new.pem).unwrap();
+    // the pair does not match yet: the last good one serves on
+    assert!(matches!(gateway.reload(&config).await, Reloaded::Refused(_)));
+    tls(gateway.address, &old, b"http/1.1").await;
+    std::fs::write(gateway.folder().join("key.pem"), &new.key).unwrap();
+    assert!(matches!(gateway.reload(&config).await, Reloaded::Swapped(_)));
+    tls(gateway.address, &new, b"http/1.1").await;
 }
 
 #[tokio::test]
