@@ -4,6 +4,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::providers::Timeouts;
+
 /// An entry of `models:`. Either the short form (one target, named beside the alias) or `targets`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -94,12 +96,8 @@ impl Default for RetryConfig {
 
 impl Default for TimeoutsConfig {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            first_event: Duration::from_secs(120),
-            idle: Duration::from_secs(120),
-            total: Duration::from_secs(15 * 60),
-        }
+        let Timeouts { connect, first_event, idle, total } = Timeouts::default();
+        Self { connect, first_event, idle, total }
     }
 }
 
