@@ -78,7 +78,13 @@ impl Auth {
         let is_gateway_key =
             found.as_ref().is_some_and(|(header, _)| header == CREDENTIAL_HEADERS[0]);
         let own = headers.get(header::AUTHORIZATION).filter(|_| is_gateway_key);
-        let own = own.and_then(|value| value.to_str().ok()).map(Secret::new);
+        let own = own.and_then(|value| value.to_str().ok());
+        // a key of ours in both headers is no credential of the caller's: it goes to no upstream
+        let own = own.filter(|own| {
+            let token = bearer(own).unwrap_or(own);
+            self.find(keys::digest(token)).is_none()
+        });
+        let own = own.map(Secret::new);
         if self.entries.is_empty() {
             return Ok(Identity { caller: Arc::default(), credential: own, models: None });
         }
@@ -117,6 +123,12 @@ impl Entry {
 }
 
 impl Identity {
+    /// The key may name every model: only such a key may use routes where the gateway does not
+    /// look at the model.
+    pub fn may_use_all(&self) -> bool {
+        self.models.is_none()
+    }
+
     /// Whether the key may name this model (alias).
     pub fn may_use(&self, model: &str) -> bool {
         self.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(model)))

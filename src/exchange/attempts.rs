@@ -69,13 +69,21 @@ pub async fn send(
             }
             Err(error) if may_go_on(alias, &error) => {
                 let cooldown = cooldown(alias, &error);
-                tracing::debug!(target = %target.key, error = %error, "an attempt failed");
-                if let Some(entered) = entered.filter(|_| !is_only) {
+                tracing::debug!(request_id = ctx.request_id, upstream = %target.key, error = %error, "an attempt failed");
+                // a limit of one caller's own account is no outage
+                let is_callers = ctx.credential.is_some() && error.kind == ErrorKind::RateLimit;
+                if let Some(entered) = entered.filter(|_| !is_only && !is_callers) {
                     entered.failed(cooldown);
                 }
                 last = Some(error);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // a refusal is an answer: the target lives
+                if let Some(entered) = entered.filter(|_| error.upstream.is_some()) {
+                    entered.succeeded();
+                }
+                return Err(error);
+            }
         }
     }
     Err(last.unwrap_or_else(|| all_cooling(soonest)))

@@ -28,6 +28,13 @@ pub async fn forward(
     path: &str,
 ) -> Result<Response<Body>> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
+    if !identity.may_use_all() {
+        let message = format!(
+            "the key `{}` may use some models only, and on this route the gateway does not see which is used",
+            identity.caller.key
+        );
+        return Err(Error::new(ErrorKind::Permission, message));
+    }
     let Some(provider) = &gateway.passthrough else {
         let shown: String = path.chars().take(128).collect();
         let message = format!(
@@ -111,5 +118,7 @@ fn here(gateway: &Gateway, request: &Parts) -> String {
 
 fn is_json(headers: &HeaderMap) -> bool {
     let found = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    found.is_some_and(|found| found.starts_with("application/json"))
+    // `application/jsonl`, the results themselves, is not
+    let kind = found.and_then(|found| found.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }

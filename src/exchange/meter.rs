@@ -90,6 +90,9 @@ impl Meter {
         if matches!(event.kind, EventKind::MessageStart | EventKind::MessageDelta) {
             self.usage.update(&event.data());
         }
+        if event.kind == EventKind::Error {
+            self.finish(Ending::Broken);
+        }
     }
 
     fn finish(&mut self, ending: Ending) {

@@ -38,6 +38,8 @@ struct State {
     fixed: Vec<(&'static str, String)>,
     /// Where to look for changes: of the last config that could be read.
     watched: Watched,
+    /// The folders that were there when the running generation was built.
+    present: Vec<PathBuf>,
 }
 
 /// The files and folders whose change may call for a reload.
@@ -54,6 +56,12 @@ impl Watched {
         let policies = &config.policies.dir;
         let dirs = vec![policies.clone(), policies.join("library"), config.plugins.dir.clone()];
         Self { files: config.files.clone(), dirs }
+    }
+
+    /// The folders of policies and plugins that are there; `library/` may come and go.
+    fn present(&self) -> Vec<PathBuf> {
+        let dirs = self.dirs.iter().filter(|dir| !dir.ends_with("library") && dir.is_dir());
+        dirs.cloned().collect()
     }
 
     /// A digest of everything that is there: names and contents, so that a touched file is no change.
@@ -79,6 +87,17 @@ impl Watched {
     }
 }
 
+impl State {
+    /// Folders that the running generation was built from and that have vanished: taken for an
+    /// accident, since going on would drop every policy in silence.
+    fn gone(&self) -> Vec<Problem> {
+        let gone =
+            self.present.iter().filter(|dir| self.watched.dirs.contains(dir) && !dir.is_dir());
+        let message = "the folder is gone: put it back, or name another in the config";
+        gone.map(|dir| Problem::new(dir.display().to_string(), message)).collect()
+    }
+}
+
 /// Editors leave swap files and backups in the folder: they are no policies.
 fn is_source(path: &Path) -> bool {
     let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -93,6 +112,7 @@ impl Reloader {
             tried: watched.digest(),
             number: live.load().number,
             fixed: fixed(config),
+            present: watched.present(),
             watched,
         };
         Self {
@@ -130,17 +150,22 @@ impl Reloader {
             Err(problems) => Err(problems),
             Ok(config) => {
                 let watched = Watched::of(&config);
-                if watched != state.watched {
-                    state.watched = watched;
-                    state.tried = state.watched.digest();
-                }
+                // what is watched anew may have changed since it was read: `tried` is of the old set,
+                // so that the next look reads once more
+                state.watched = watched;
                 warn_of_restart(state, &config);
-                Gateway::build(&config, state.number + 1, &self.shared).await
+                match state.gone() {
+                    gone if gone.is_empty() => {
+                        Gateway::build(&config, state.number + 1, &self.shared).await
+                    }
+                    gone => Err(gone),
+                }
             }
         };
         match built {
             Ok(gateway) => {
                 state.number = gateway.number;
+                state.present = state.watched.present();
                 self.live.swap(gateway);
                 self.shared.metrics.reloaded(SystemTime::now());
                 tracing::info!(generation = state.number, "a new generation serves");

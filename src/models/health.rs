@@ -51,16 +51,21 @@ impl Try<'_> {
     /// It answered.
     pub fn succeeded(mut self) {
         self.is_judged = true;
-        let mut state = self.health.lock();
-        if self.is_probe || !matches!(*state, State::Healthy) {
-            *state = State::Healthy;
+        // an answer to a request of before the failure says nothing of now
+        if self.is_probe {
+            *self.health.lock() = State::Healthy;
         }
     }
 
     /// It failed in a way that another target may mend: leave it alone for so long.
     pub fn failed(mut self, cooldown: Duration) {
         self.is_judged = true;
-        *self.health.lock() = State::Cooling { until: Instant::now() + cooldown };
+        let mut until = Instant::now() + cooldown;
+        let mut state = self.health.lock();
+        if let State::Cooling { until: told } = *state {
+            until = until.max(told);
+        }
+        *state = State::Cooling { until };
     }
 }
 

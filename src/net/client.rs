@@ -20,6 +20,9 @@ use crate::net::body::Body;
 use crate::net::pool::{Connection, PooledBody, Shard};
 use crate::net::tls;
 
+/// A kept connection that is not ready by then is left to itself.
+const READY: Duration = Duration::from_millis(100);
+
 thread_local! {
     /// Which shard of every pool this thread uses: a connection is driven on the thread that opened it.
     static WORKER: Cell<usize> = const { Cell::new(0) };
@@ -114,15 +117,15 @@ impl Upstream {
         connect: Duration,
     ) -> Result<Response<PooledBody>, Failure> {
         let shard = &self.shards[WORKER.get() % self.shards.len()];
-        let body = match payload {
-            Payload::Once(body) => body,
+        let (body, shared) = match payload {
+            Payload::Once(body) => (body, shard.take_shared()),
             Payload::Bytes(bytes) => match self.send_kept(&head, &bytes, shard).await? {
                 Some(answer) => return Ok(answer),
-                None => bytes.into(),
+                None => (bytes.into(), None),
             },
         };
         // boxed: a handshake is rare, and would make the future of every request kilobytes larger
-        let mut fresh = match shard.take_shared() {
+        let mut fresh = match shared {
             Some(shared) => shared,
             None => match tokio::time::timeout(connect, Box::pin(self.open(shard))).await {
                 Ok(opened) => opened.map_err(Failure::Connect)?,
@@ -142,6 +145,10 @@ impl Upstream {
         shard: &Arc<Shard>,
     ) -> Result<Option<Response<PooledBody>>, Failure> {
         while let Some(mut kept) = shard.take() {
+            let is_shared = matches!(kept, Connection::Many(_));
+            if !kept.becomes_ready().await {
+                continue;
+            }
             let request = Request::from_parts(head.clone(), bytes.clone().into());
             match kept.send(request, &self.origin).await {
                 Ok(answer) => {
@@ -151,6 +158,9 @@ impl Upstream {
                 Err(e) if e.is_canceled() || e.is_incomplete_message() || e.is_closed() => {}
                 Err(e) if is_reset(&e) => {}
                 Err(e) => return Err(Failure::Broken(e.into())),
+            }
+            if is_shared {
+                return Ok(None);
             }
         }
         Ok(None)
@@ -171,6 +181,17 @@ impl Upstream {
 }
 
 impl Connection {
+    /// An answer read to its end leaves a connection ready a moment later; one that is not was
+    /// answered before all of its request was taken, and may never be.
+    async fn becomes_ready(&mut self) -> bool {
+        match self {
+            Self::One(sender) if !sender.is_ready() => {
+                matches!(tokio::time::timeout(READY, sender.ready()).await, Ok(Ok(())))
+            }
+            Self::One(_) | Self::Many(_) => true,
+        }
+    }
+
     async fn send(
         &mut self,
         request: Request<Body>,
@@ -178,11 +199,11 @@ impl Connection {
     ) -> Result<Response<hyper::body::Incoming>, hyper::Error> {
         match self {
             Self::One(sender) => {
-                // an answer read to its end leaves the connection ready a moment later
                 sender.ready().await?;
                 sender.try_send_request(request).await.map_err(TrySendError::into_error)
             }
-            Self::Many(sender) => {
+            Self::Many(shared) => {
+                let sender = shared.sender();
                 sender.ready().await?;
                 let request = absolute(request, origin);
                 sender.try_send_request(request).await.map_err(TrySendError::into_error)
@@ -238,10 +259,10 @@ where
         .timer(TokioTimer::new())
         .adaptive_window(true)
         .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_while_idle(true)
         .keep_alive_timeout(Duration::from_secs(20))
         .handshake(TokioIo::new(stream))
         .await?;
     tokio::spawn(connection);
-    shard.share(&sender);
-    Ok(Connection::Many(sender))
+    Ok(shard.share(sender))
 }

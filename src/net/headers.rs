@@ -74,8 +74,15 @@ fn passes_upstream(name: &HeaderName) -> bool {
             | "authorization"
             | "cookie"
             | "x-api-key"
+            // what proxies before us noted tells of the caller's network
+            | "forwarded"
+            | "via"
+            | "x-real-ip"
+            | "true-client-ip"
+            | "cdn-loop"
     );
-    !is_ours && !name.as_str().starts_with("x-tidegate-")
+    let families = ["x-tidegate-", "x-forwarded-", "cf-"];
+    !is_ours && !families.iter().any(|family| name.as_str().starts_with(family))
 }
 
 fn passes_to_caller(name: &HeaderName) -> bool {
@@ -86,13 +93,13 @@ fn passes_to_caller(name: &HeaderName) -> bool {
 }
 
 fn remove_named_by_connection(headers: &mut HeaderMap) {
-    let Some(value) = headers.get(header::CONNECTION) else { return };
-    let Ok(list) = value.to_str() else { return };
-    if list.eq_ignore_ascii_case("keep-alive") || list.eq_ignore_ascii_case("close") {
-        return;
-    }
-    let named: Vec<HeaderName> =
-        list.split(',').filter_map(|name| name.trim().parse().ok()).collect();
+    let lists = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let lists = lists
+        .filter(|list| !matches!(list, l if l.eq_ignore_ascii_case("keep-alive") || l.eq_ignore_ascii_case("close")));
+    let named: Vec<HeaderName> = lists
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
     for name in named {
         headers.remove(name);
     }

@@ -14,6 +14,8 @@ use crate::net::body::Body;
 
 /// Upstreams close idle connections after a minute or more; leave before they do.
 const MAX_IDLE: Duration = Duration::from_secs(50);
+/// Streams on one HTTP/2 connection; the least that RFC 9113 (6.5.2) recommends servers to allow.
+const MAX_STREAMS: usize = 100;
 /// Per worker; further ones are closed when their answer has been read.
 const MAX_KEPT: usize = 256;
 
@@ -21,7 +23,7 @@ const MAX_KEPT: usize = 256;
 #[derive(Default)]
 pub struct Shard {
     idle: Mutex<Vec<Idle>>,
-    shared: Mutex<Option<http2::SendRequest<Body>>>,
+    shared: Mutex<Vec<Shared>>,
 }
 
 struct Idle {
@@ -29,12 +31,19 @@ struct Idle {
     since: Instant,
 }
 
+/// An HTTP/2 connection, and a count of the streams that are open on it: who holds a clone.
+#[derive(Clone)]
+pub struct Shared {
+    sender: http2::SendRequest<Body>,
+    streams: Arc<()>,
+}
+
 /// A connection that a request may be sent on.
 pub enum Connection {
     /// Of HTTP/1.1, ours alone until the answer has been read.
     One(http1::SendRequest<Body>),
     /// Of HTTP/2, shared.
-    Many(http2::SendRequest<Body>),
+    Many(Shared),
 }
 
 impl Shard {
@@ -57,21 +66,19 @@ impl Shard {
         None
     }
 
-    /// The HTTP/2 connection, if there is one.
+    /// An HTTP/2 connection that has room for a stream.
     pub fn take_shared(&self) -> Option<Connection> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*shared {
-            Some(sender) if !sender.is_closed() => Some(Connection::Many(sender.clone())),
-            _ => {
-                *shared = None;
-                None
-            }
-        }
+        shared.retain(|shared| !shared.sender.is_closed());
+        let free = shared.iter().find(|shared| shared.has_room());
+        free.map(|shared| Connection::Many(shared.clone()))
     }
 
-    /// Offers a fresh HTTP/2 connection to the requests that follow.
-    pub fn share(&self, sender: &http2::SendRequest<Body>) {
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+    /// Offers a fresh HTTP/2 connection to the requests that follow, too.
+    pub fn share(&self, sender: http2::SendRequest<Body>) -> Connection {
+        let fresh = Shared { sender, streams: Arc::new(()) };
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).push(fresh.clone());
+        Connection::Many(fresh)
     }
 
     fn give_back(&self, sender: http1::SendRequest<Body>) {
@@ -85,21 +92,36 @@ impl Shard {
     }
 }
 
+impl Shared {
+    /// One more stream may begin: beyond what the upstream allows, requests would wait for others'
+    /// to end, which takes minutes.
+    fn has_room(&self) -> bool {
+        Arc::strong_count(&self.streams) <= MAX_STREAMS
+    }
+
+    /// Where requests are sent.
+    pub fn sender(&mut self) -> &mut http2::SendRequest<Body> {
+        &mut self.sender
+    }
+}
+
 /// An answer's body. Read to the end, it gives its connection back; dropped before, it closes it,
 /// which is how an upstream learns that the caller is gone.
 pub struct PooledBody {
     body: Incoming,
     connection: Option<(http1::SendRequest<Body>, Weak<Shard>)>,
+    /// Counts as a stream of a shared connection.
+    _stream: Option<Arc<()>>,
 }
 
 impl PooledBody {
     /// Ties a body to the connection it comes on.
     pub fn new(body: Incoming, connection: Connection, shard: &Arc<Shard>) -> Self {
-        let connection = match connection {
-            Connection::One(sender) => Some((sender, Arc::downgrade(shard))),
-            Connection::Many(_) => None,
+        let (connection, stream) = match connection {
+            Connection::One(sender) => (Some((sender, Arc::downgrade(shard))), None),
+            Connection::Many(shared) => (None, Some(shared.streams)),
         };
-        let mut pooled = Self { body, connection };
+        let mut pooled = Self { body, connection, _stream: stream };
         if pooled.body.is_end_stream() {
             pooled.release();
         }

@@ -31,7 +31,7 @@ pub struct Plan<'a> {
 impl Plan<'_> {
     /// Compiles everything. Fails with every problem, each with its file and line.
     pub async fn build(&self) -> Result<Pipeline, Vec<Problem>> {
-        let mut problems = Vec::new();
+        let mut problems = self.missing_folders();
         let scripts = self.scripts(&mut problems);
         let plugins = self.plugins(&mut problems).await;
         let stages = match self.order {
@@ -44,6 +44,23 @@ impl Plan<'_> {
         }
         let hooks = stages.iter().map(Stage::hooks).fold(Hooks::default(), Hooks::or);
         Ok(Pipeline { stages, hooks, tools })
+    }
+
+    /// A folder that somebody named must be there: without it every policy would be gone in silence.
+    fn missing_folders(&self) -> Vec<Problem> {
+        let named = [
+            ("policies", &self.policies.dir, PoliciesConfig::default().dir),
+            ("plugins", &self.plugins.dir, PluginsConfig::default().dir),
+        ];
+        let missing =
+            named.into_iter().filter(|(_, dir, usual)| !dir.is_dir() && !dir.ends_with(usual));
+        missing
+            .map(|(part, dir, _)| {
+                let message =
+                    format!("there is no folder `{}`: make it, or name another", dir.display());
+                Problem::new(format!("{part}.dir"), message)
+            })
+            .collect()
     }
 
     fn scripts(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Script> {

@@ -9,6 +9,7 @@ use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
 use crate::policy::script_run::{Run, Stop};
 use crate::policy::script_value::{Answer, List, Object};
+use crate::telemetry::logs::one_line;
 
 /// `ctx.with`: a stage's own parameters, converted once. Cloning shares them.
 #[derive(Debug, Clone, Default)]
@@ -294,7 +295,8 @@ fn log(level: &str, text: &str) -> Answer<()> {
 fn emit(run: &Run, level: &str, text: &str) {
     const TARGET: &str = "tidegate::policy";
     let end = text.char_indices().nth(MAX_LOG).map_or(text.len(), |(at, _)| at);
-    let (text, policy, request_id) = (&text[..end], &*run.policy, &*run.context.request_id);
+    let text = one_line(&text[..end]);
+    let (policy, request_id) = (&*run.policy, &*run.context.request_id);
     match level {
         "error" => tracing::error!(target: TARGET, policy, request_id, "{text}"),
         "warn" => tracing::warn!(target: TARGET, policy, request_id, "{text}"),

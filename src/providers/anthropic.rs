@@ -135,7 +135,15 @@ impl Provider for Anthropic {
             }
         }
         let timeouts = Timeouts::default();
-        let answer = self.upstream.send(head, Payload::Once(body), timeouts.connect).await;
+        let answer = self.upstream.send(head, Payload::Once(body), timeouts.connect);
+        // an upload takes its time, but not for ever
+        let answer = tokio::time::timeout(timeouts.total, answer).await.map_err(|_| {
+            let seconds = timeouts.total.as_secs();
+            Error::new(
+                ErrorKind::Timeout,
+                format!("the upstream did not answer within {seconds} s"),
+            )
+        })?;
         let answer = answer.map_err(|failure| unreachable_upstream(failure, timeouts))?;
         Ok(answer.map(|body| Body::Stream(Box::pin(body))))
     }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 use crate::error::{BoxError, Error, ErrorKind, Retry};
 use crate::net::body::Body;
 use crate::net::headers::{self, REQUEST_ID, SHOULD_RETRY};
+use crate::telemetry::logs::one_line;
 use crate::wire::{Event, EventStream, Reply, ReplyBody};
 
 /// Events that arrived together leave together, up to this size.
@@ -108,13 +109,14 @@ fn advise(error: &Error, headers: &mut HeaderMap) {
 fn log(error: &Error, request_id: &str) {
     let status = error.status().as_u16();
     let kind = error.kind.as_str();
-    let source = error.source.as_deref().map(tracing::field::display);
+    let source = error.source.as_deref().map(|source| one_line(&source.to_string()).into_owned());
+    let message = one_line(&error.message);
     match status {
         500.. => {
-            tracing::warn!(request_id, status, kind, error = %error.message, source, "request failed")
+            tracing::warn!(request_id, status, kind, error = %message, source, "request failed")
         }
         _ => {
-            tracing::info!(request_id, status, kind, error = %error.message, source, "request refused")
+            tracing::info!(request_id, status, kind, error = %message, source, "request refused")
         }
     }
 }

@@ -50,6 +50,7 @@ async fn route(
         (&Method::GET | &Method::HEAD, "/") => Ok(hello()),
         (&Method::HEAD | &Method::GET, "/api/hello") => Ok(hello()),
         (_, "/v1/messages" | "/v1/messages/count_tokens") => Ok(wrong_method(&inbound)),
+        (_, path) if path.starts_with("/v1/") && !is_plain(path) => Err(no_route(path)),
         (_, path) if path.starts_with("/v1/") => {
             let path = path.to_owned();
             exchange::forward::forward(gateway, inbound, &path).await
@@ -87,6 +88,18 @@ fn wrong_method(inbound: &Inbound) -> Response<Body> {
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     response
+}
+
+/// A path that no server could take for another one: what is forwarded must not reach, in another
+/// spelling, a route that the gateway itself answers.
+fn is_plain(path: &str) -> bool {
+    let is_own = |path: &str| {
+        let path = path.trim_end_matches('/');
+        matches!(path, "/v1/messages" | "/v1/messages/count_tokens")
+    };
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let mut segments = decoded[1..].split('/').rev().skip_while(|segment| segment.is_empty());
+    !is_own(&decoded) && !segments.any(|segment| matches!(segment, "" | "." | ".."))
 }
 
 fn no_route(path: &str) -> Error {

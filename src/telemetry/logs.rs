@@ -1,4 +1,5 @@
 //! Logs: one line an event on standard error, as text or JSON.
+use std::borrow::Cow;
 use std::io;
 
 use tracing_subscriber::EnvFilter;
@@ -48,4 +49,16 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         .with_default_directive(LevelFilter::INFO.into())
         .parse(level)
         .map_err(|_| wrong())
+}
+
+/// A text as one line of the log: whoever can make a message cannot make lines, nor colours.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().map(|c| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    });
+    Cow::Owned(escaped.collect())
 }

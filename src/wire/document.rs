@@ -156,6 +156,7 @@ impl Document {
     /// through a missing or scalar value.
     pub fn set(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {
         let json = json.into();
+        let json = json.slice_ref(json.trim_ascii());
         scan::value(&json)
             .map_err(|e| misuse(format!("cannot set {}: {}", Shown(path), e.message)))?;
         self.put(path, json)

@@ -82,6 +82,14 @@ fn a_bearer_that_was_the_gateway_key_is_not_kept() {
 }
 
 #[test]
+fn a_gateway_key_in_both_headers_is_no_credential_of_the_callers() {
+    for own in ["Bearer key-a", "Bearer key-b", "key-a"] {
+        let headers = [("x-tidegate-key", "key-a"), ("authorization", own)];
+        assert!(ask(&auth(), &headers).unwrap().credential.is_none(), "{own}");
+    }
+}
+
+#[test]
 fn a_refusal_is_a_401_that_shows_no_key_and_is_not_worth_a_retry() {
     for headers in
         [&[("x-api-key", "wrong-key")][..], &[("authorization", "Bearer wrong-key")], &[]]

@@ -251,3 +251,19 @@ async fn fifty_reloads_lose_no_request_and_no_stream() {
     gateway.until_metric("tidegate_generations_live", 1.0).await;
     gateway.until_metric("tidegate_active_requests", 0.0).await;
 }
+
+#[tokio::test]
+async fn policies_whose_folder_vanishes_serve_on() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let policy = "fn on_request(request, ctx) { deny(\"no\"); }";
+    let gateway = Gateway::start_with(&to(up.address), &[("policies/no.rhai", policy)]).await;
+    let status = async || Ask::message(MESSAGE).send(gateway.address).await.status;
+    assert_eq!(status().await, 400);
+    let (here, away) = (gateway.folder().join("policies"), gateway.folder().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    assert!(matches!(gateway.look().await, Reloaded::Refused(_)));
+    assert_eq!(status().await, 400);
+    std::fs::rename(&away, &here).unwrap();
+    gateway.look().await;
+    assert_eq!(status().await, 400);
+}

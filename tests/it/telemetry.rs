@@ -108,3 +108,10 @@ fn a_word_that_is_no_level_is_refused() {
         assert!(logs::level_problem(bad).is_some(), "{bad}");
     }
 }
+
+#[test]
+fn nobody_can_make_a_line_of_the_log() {
+    use tidegate::telemetry::logs::one_line;
+    assert_eq!(one_line("a\nERROR b\u{1b}[31m"), "a\\nERROR b\\u{1b}[31m");
+    assert_eq!(one_line("as it is: é"), "as it is: é");
+}

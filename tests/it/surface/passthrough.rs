@@ -144,3 +144,35 @@ async fn an_upstream_that_is_not_there_is_a_502() {
     let message = answer.refusal(502, "api_error");
     assert!(!message.contains(&address.port().to_string()), "no address: {message}");
 }
+
+#[tokio::test]
+async fn another_spelling_of_a_route_of_ours_is_not_forwarded() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, "{}"))).await;
+    let gateway = gateway(up.address).await;
+    for target in [
+        "/v1/messages/",
+        "/v1//messages",
+        "/v1/./messages",
+        "/v1/%6dessages",
+        "/v1/files/../messages",
+        "/v1/files/%2e%2e/messages",
+        "/v1/../admin",
+    ] {
+        let answer = Ask::post(target, "{}").send(gateway.address).await;
+        answer.refusal(404, "not_found_error");
+    }
+    assert!(up.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_key_for_some_models_only_cannot_go_around_them() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, "{}"))).await;
+    let keys = "keys: [{ name: all, key: k-all }, { name: few, key: k-few, models: [m] }]\n";
+    let gateway = Gateway::start(&format!("{}passthrough: up\n{keys}", to(up.address))).await;
+    let ask = async |key: &str| {
+        Ask::post("/v1/messages/batches", "{}").header("x-api-key", key).send(gateway.address).await
+    };
+    assert_eq!(ask("k-all").await.status, 200);
+    ask("k-few").await.refusal(403, "permission_error");
+    assert_eq!(up.count(), 1);
+}
