@@ -140,17 +140,19 @@ async fn try_once(
         request.set_model(model)?;
     }
     let timeouts = alias.timeouts;
+    // without a stream the first sign of an answer is its end, and long ones take minutes
+    let (bound, what) = match request.is_stream() {
+        true => (timeouts.first_event.min(timeouts.total), "no first event"),
+        false => (timeouts.total, "no answer"),
+    };
     let answered = async {
         let reply = target.provider.send(ctx, Attempt { request, timeouts }).await?;
         with_first_event(reply).await
     };
-    match tokio::time::timeout(timeouts.first_event.min(timeouts.total), answered).await {
+    match tokio::time::timeout(bound, answered).await {
         Ok(answered) => answered,
         Err(_) => {
-            let message = format!(
-                "the upstream gave no first event within {} ms",
-                timeouts.first_event.as_millis()
-            );
+            let message = format!("the upstream gave {what} within {} ms", bound.as_millis());
             Err(Error::new(ErrorKind::Timeout, message))
         }
     }

@@ -74,7 +74,7 @@ pub struct TimeoutsConfig {
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub connect: Duration,
-    /// Until the first event, or the whole answer if it does not stream.
+    /// Until the first event of a stream.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub first_event: Duration,
@@ -82,7 +82,7 @@ pub struct TimeoutsConfig {
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub idle: Duration,
-    /// The whole attempt.
+    /// The whole attempt; without a stream, the only bound on the answer.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub total: Duration,

@@ -94,7 +94,7 @@ pub struct Accepts {
 pub struct Timeouts {
     /// Until the connection stands, TLS included.
     pub connect: Duration,
-    /// From sending the request to the first event, or the whole answer if it does not stream.
+    /// From sending the request to the first event of a stream.
     pub first_event: Duration,
     /// Between two events.
     pub idle: Duration,

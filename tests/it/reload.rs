@@ -260,10 +260,10 @@ async fn policies_whose_folder_vanishes_serve_on() {
     let status = async || Ask::message(MESSAGE).send(gateway.address).await.status;
     assert_eq!(status().await, 400);
     let (here, away) = (gateway.folder().join("policies"), gateway.folder().join("away"));
-    std::fs::rename(&here, &away).unwrap();
+    fs::rename(&here, &away).unwrap();
     assert!(matches!(gateway.look().await, Reloaded::Refused(_)));
     assert_eq!(status().await, 400);
-    std::fs::rename(&away, &here).unwrap();
+    fs::rename(&away, &here).unwrap();
     gateway.look().await;
     assert_eq!(status().await, 400);
 }

@@ -19,7 +19,7 @@ async fn every_error_has_its_status_its_kind_and_its_advice() {
   busy: {{ type: anthropic, base_url: \"http://{}\" }}
 models:
   m: {{ provider: fine }}
-  slow: {{ provider: mute, timeouts: {{ first_event: 30ms }} }}
+  slow: {{ provider: mute, timeouts: {{ first_event: 30ms, total: 30ms }} }}
   gone: {{ provider: gone }}
   busy: {{ targets: [{{ provider: busy, model: a }}, {{ provider: busy, model: b }}] }}
   secret: {{ provider: fine }}

@@ -9,7 +9,8 @@ use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM};
 /// What a caller of an upstream with this behaviour is told.
 async fn told(behaviour: Behaviour, body: &str, status: u16, kind: &str) -> String {
     let up = Upstream::always(behaviour).await;
-    let config = to(up.address).replace(" up }", " up, timeouts: { first_event: 100ms } }");
+    let config =
+        to(up.address).replace(" up }", " up, timeouts: { first_event: 100ms, total: 100ms } }");
     let gateway = Gateway::start(&config).await;
     let answer = Ask::message(body).send(gateway.address).await;
     let message = answer.refusal(status, kind);
@@ -80,7 +81,8 @@ async fn an_upstream_that_is_too_slow_is_a_504() {
         assert!(message.contains("within 100 ms"), "{message}");
         // the half of an answer must not be waited for any longer
         let mut up = Upstream::start().await;
-        let config = to(up.address).replace(" up }", " up, timeouts: { first_event: 50ms } }");
+        let config =
+            to(up.address).replace(" up }", " up, timeouts: { first_event: 50ms, total: 50ms } }");
         let gateway = Gateway::start(&config).await;
         let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{";
         let half = if body == STREAM { &begun[..] } else { head.as_bytes() };

@@ -31,7 +31,7 @@ async fn fails_over(behaviour: Behaviour) {
     for body in [MESSAGE, STREAM] {
         let a = Upstream::always(behaviour.clone()).await;
         let b = Upstream::by(|call| fine(&call.body)).await;
-        let more = "timeouts: { first_event: 60ms }";
+        let more = "timeouts: { first_event: 60ms, total: 60ms }";
         let gateway = Gateway::start(&pair(a.address, b.address, more)).await;
         let sent = Ask::message(body).header("anthropic-version", "2023-01-01");
         let sent = sent.header("anthropic-beta", "x-2025").header("x-app", "cli");
