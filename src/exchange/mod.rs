@@ -68,6 +68,10 @@ async fn answer(
     let (mut request, verdict) = gateway.pipeline.on_request(&ctx, request).await?;
     match verdict {
         Verdict::Continue => {}
+        // nothing goes upstream, so there is nothing to count
+        Verdict::Respond(_) if endpoint == Endpoint::CountTokens => {
+            return Ok(Reply::json("{\"input_tokens\":0}"));
+        }
         Verdict::Respond(reply) => return policy_reply(*reply, request.is_stream()),
         Verdict::Deny(error) => return Err(*error),
     }

@@ -107,3 +107,15 @@ async fn encoded_bodies_are_understood() {
         assert_eq!((body, head.header("content-encoding")), (plain.to_vec(), None), "{coding}");
     }
 }
+
+#[tokio::test]
+async fn a_policy_that_answers_leaves_no_tokens_to_count() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let policy = "fn on_request(request, ctx) { respond(\"pong\"); }";
+    let gateway = Gateway::start_with(&to(up.address), &[("policies/pong.rhai", policy)]).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.json()["content"][0]["text"], "pong");
+    let answer = Ask::post("/v1/messages/count_tokens", MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.json(), serde_json::json!({"input_tokens": 0}));
+    assert_eq!(up.count(), 0);
+}
