@@ -43,13 +43,18 @@ async fn route(
         (&Method::POST, "/v1/messages/count_tokens") => {
             exchange(gateway, inbound, Endpoint::CountTokens).await
         }
-        (&Method::GET, "/v1/models") => exchange::models::list(gateway, &inbound).map(json),
-        (&Method::GET, path) if path.starts_with("/v1/models/") => {
+        (&Method::GET | &Method::HEAD, "/v1/models") => {
+            exchange::models::list(gateway, &inbound).map(json)
+        }
+        (&Method::GET | &Method::HEAD, path) if path.starts_with("/v1/models/") => {
             exchange::models::show(gateway, &inbound, &path["/v1/models/".len()..]).map(json)
         }
         (&Method::GET | &Method::HEAD, "/") => Ok(hello()),
         (&Method::HEAD | &Method::GET, "/api/hello") => Ok(hello()),
-        (_, "/v1/messages" | "/v1/messages/count_tokens") => Ok(wrong_method(&inbound)),
+        (_, "/v1/messages" | "/v1/messages/count_tokens") => Ok(wrong_method(&inbound, "POST")),
+        (_, path) if path == "/v1/models" || path.starts_with("/v1/models/") => {
+            Ok(wrong_method(&inbound, "GET"))
+        }
         (_, path) if path.starts_with("/v1/") && !is_plain(path) => Err(no_route(path)),
         (_, path) if path.starts_with("/v1/") => {
             let path = path.to_owned();
@@ -82,11 +87,12 @@ fn hello() -> Response<Body> {
     response
 }
 
-fn wrong_method(inbound: &Inbound) -> Response<Body> {
-    let message = format!("`{}` takes POST, not {}", inbound.head.uri.path(), inbound.head.method);
-    let mut response = respond::error(Error::invalid(message), &inbound.request_id);
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+fn wrong_method(inbound: &Inbound, allowed: &'static str) -> Response<Body> {
+    let (path, method) = (inbound.head.uri.path(), &inbound.head.method);
+    let mut error = Error::invalid(format!("`{path}` takes {allowed}, not {method}"));
+    error.status = Some(StatusCode::METHOD_NOT_ALLOWED);
+    let mut response = respond::error(error, &inbound.request_id);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -88,6 +88,18 @@ async fn a_wrong_method_is_told_the_right_one() {
 }
 
 #[tokio::test]
+async fn models_are_only_read() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    for target in ["/v1/models", "/v1/models/m"] {
+        assert_eq!(Ask::new("HEAD", target).send(gateway.address).await.status, 200);
+        let answer = Ask::post(target, MESSAGE).send(gateway.address).await;
+        answer.refusal(405, "invalid_request_error");
+        assert_eq!(answer.header("allow"), Some("GET"));
+    }
+}
+
+#[tokio::test]
 async fn routes_that_nobody_serves_are_not_found() {
     let gateway =
         Gateway::start("providers: { up: { type: anthropic } }\nmodels: { m: { provider: up } }\n")
