@@ -75,13 +75,26 @@ async fn answer(
         Verdict::Respond(reply) => return policy_reply(*reply, request.is_stream()),
         Verdict::Deny(error) => return Err(*error),
     }
-    let alias = gateway.models.resolve(request.model())?;
+    let alias =
+        gateway.models.resolve(request.model()).map_err(|e| misrouted(e, &ctx, &request))?;
     let tools = server_tools(gateway, &mut request, &declared)?;
     refuse_thread(alias, &request, &tools)?;
     if tools.is_empty() || endpoint == Endpoint::CountTokens {
         return Ok(attempts::send(&ctx, alias, &request, meter).await?.reply);
     }
     turns::start(gateway, &ctx, Ask { alias, request, tools }, meter).await
+}
+
+/// That a name is unknown is the caller's fault only if the caller chose it.
+fn misrouted(error: Error, ctx: &Context, request: &MessagesRequest) -> Error {
+    if request.model() == ctx.model {
+        return error;
+    }
+    let message = format!(
+        "a policy or plugin sent the request on to a model of another name: {}",
+        error.message
+    );
+    Error::new(ErrorKind::Api, message)
 }
 
 /// What the gateway runs itself for this request; declarations and history are turned into what

@@ -192,12 +192,13 @@ fn warn_of_restart(state: &State, config: &Config) {
     }
 }
 
-/// What the running listeners and logs were made from. Secrets do not show: a new `admin.token`
-/// needs a restart as well, and is not noticed.
+/// What the running listeners and logs were made from; of the token only a digest.
 fn fixed(config: &Config) -> Vec<(&'static str, String)> {
+    let token = config.admin.as_ref().map(|admin| admin.token.expose());
     vec![
         ("listen", config.listen.to_string()),
         ("admin", format!("{:?}", config.admin)),
+        ("admin.token", hex::encode(Sha256::digest(token.unwrap_or_default()))),
         ("server.workers", config.server.workers.to_string()),
         ("server.max_connections", config.server.max_connections.to_string()),
         ("log", format!("{:?}", config.log)),

@@ -119,3 +119,17 @@ async fn a_policy_that_answers_leaves_no_tokens_to_count() {
     assert_eq!(answer.json(), serde_json::json!({"input_tokens": 0}));
     assert_eq!(up.count(), 0);
 }
+
+#[tokio::test]
+async fn a_policy_that_names_no_model_of_ours_is_not_the_callers_fault() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let policy = "fn on_request(request, ctx) { route(\"nope\"); }";
+    let gateway = {
+        let provider = format!("{{ type: anthropic, base_url: \"http://{}\" }}", up.address);
+        let config =
+            format!("providers: {{ up: {provider} }}\nmodels: {{ m: {{ provider: up }} }}\n");
+        Gateway::start_with(&config, &[("policies/lost.rhai", policy)]).await
+    };
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert!(answer.refusal(500, "api_error").contains("`nope`"));
+}
