@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script_error::Told;
@@ -67,6 +68,22 @@ impl Shared {
             Ok(document) => document.into_inner().unwrap_or_else(PoisonError::into_inner),
             Err(shared) => Self(shared).lock().clone(),
         }
+    }
+
+    /// Appends to `tools`; a second declaration of the same type and name is left out.
+    pub(super) fn add_tool(&self, declaration: &Value) -> Answer<()> {
+        let tools = [Step::Key("tools")];
+        let mut document = self.lock();
+        let declared = document.get(&tools).map_err(fault)?.unwrap_or_default();
+        let declared: Vec<Value> = serde_json::from_slice(&declared).unwrap_or_default();
+        let is_same = |tool: &Value| ["type", "name"].iter().all(|key| tool[key] == declaration[key]);
+        if declared.iter().any(is_same) {
+            return Ok(());
+        }
+        if document.kind(&tools).map_err(fault)? != Some(Kind::Array) {
+            document.set(&tools, "[]").map_err(fault)?;
+        }
+        document.push(&tools, declaration.to_string()).map_err(fault)
     }
 
     fn lock(&self) -> MutexGuard<'_, Document> {
