@@ -148,13 +148,11 @@ async fn try_once(
     };
     let answered = async {
         let model = request.model().to_owned();
-        let facts = policy::Target {
-            provider: &target.provider_name,
-            model: &model,
-            unsupported: &[],
-        };
+        let facts =
+            policy::Target { provider: &target.provider_name, model: &model, unsupported: &[] };
         let (request, headers) = passage.on_upstream_request(request, facts).await?;
-        let reply = target.provider.send(&passage.ctx, Attempt { request, headers, timeouts }).await?;
+        let reply =
+            target.provider.send(&passage.ctx, Attempt { request, headers, timeouts }).await?;
         with_first_event(reply).await
     };
     match tokio::time::timeout(bound, answered).await {

@@ -179,7 +179,8 @@ impl Conversation {
     }
 
     async fn next_turn(&self) -> Result<EventStream> {
-        let sent = attempts::send_to(&self.passage, &self.alias, &self.target, &self.request).await?;
+        let sent =
+            attempts::send_to(&self.passage, &self.alias, &self.target, &self.request).await?;
         match sent.body {
             ReplyBody::Events(events) => Ok(events),
             ReplyBody::Full(_) => Err(Error::new(

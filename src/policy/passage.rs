@@ -80,7 +80,8 @@ impl Passage {
             let spare = stage.spare(|| (request.clone(), Outcome::default()));
             let document = request.into_document();
             let work = async {
-                let (document, outcome) = stage.on_request(&self.ctx, &self.state, document).await?;
+                let (document, outcome) =
+                    stage.on_request(&self.ctx, &self.state, document).await?;
                 let mut request = still_a_request(stage, document, endpoint)?;
                 if let Some(model) = &outcome.route {
                     request.set_model(model)?;
@@ -178,8 +179,9 @@ impl Passage {
         if !self.pipeline.hooks.has_any(&[Hook::Text, Hook::Response]) {
             return Ok(message);
         }
-        let mut document = Document::parse(message)
-            .map_err(|e| Error::new(ErrorKind::BadUpstream, "the answer is no JSON object").with_source(e))?;
+        let mut document = Document::parse(message).map_err(|e| {
+            Error::new(ErrorKind::BadUpstream, "the answer is no JSON object").with_source(e)
+        })?;
         for stage in self.stages(Hook::Text) {
             let spare = stage.spare(|| (document.clone(), Outcome::default()));
             let work = || self.on_texts(stage, document);
@@ -189,7 +191,8 @@ impl Passage {
         for stage in self.stages(Hook::Response) {
             let spare = stage.spare(|| (document.clone(), Outcome::default()));
             let work = async {
-                let (document, outcome) = stage.on_response(&self.ctx, &self.state, document).await?;
+                let (document, outcome) =
+                    stage.on_response(&self.ctx, &self.state, document).await?;
                 refuse_ends(stage, Hook::Response, &outcome)?;
                 Ok((document, outcome))
             };

@@ -2,9 +2,9 @@
 use rhai::{AST, ASTFlags, Engine, Position, Scope, Stmt};
 
 use crate::error::Problem;
-use crate::policy::{Hook, Hooks};
 use crate::policy::script_error::{self as errors, Source};
 use crate::policy::script_json as json;
+use crate::policy::{Hook, Hooks};
 
 /// The constants beside the functions. Nothing else may stand there, since nothing else would run.
 pub(super) fn constants(parser: &Engine, source: &Source) -> Result<Scope<'static>, Vec<Problem>> {

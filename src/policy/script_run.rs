@@ -76,7 +76,8 @@ impl Run {
     pub(super) fn call<T>(self, act: impl FnOnce() -> T) -> (T, Asked) {
         let _restore = Restore(RUN.replace(Some(self)));
         let result = act();
-        let asked = RUN.with_borrow_mut(|run| run.as_mut().map(|run| std::mem::take(&mut run.asked)));
+        let asked =
+            RUN.with_borrow_mut(|run| run.as_mut().map(|run| std::mem::take(&mut run.asked)));
         (result, asked.unwrap_or_default())
     }
 

@@ -76,7 +76,8 @@ impl Shared {
         let mut document = self.lock();
         let declared = document.get(&tools).map_err(fault)?.unwrap_or_default();
         let declared: Vec<Value> = serde_json::from_slice(&declared).unwrap_or_default();
-        let is_same = |tool: &Value| ["type", "name"].iter().all(|key| tool[key] == declaration[key]);
+        let is_same =
+            |tool: &Value| ["type", "name"].iter().all(|key| tool[key] == declaration[key]);
         if declared.iter().any(is_same) {
             return Ok(());
         }

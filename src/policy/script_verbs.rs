@@ -127,7 +127,10 @@ fn set_header(name: &str, value: &Dynamic) -> Answer<()> {
     within("set_header", &[Hook::Request, Hook::UpstreamRequest])?;
     let (name, value) = header("set_header", name, value)?;
     if !headers::passes_upstream(&name) {
-        return Err(Told(format!("`set_header` cannot set `{name}`: that one is the gateway's own")).into());
+        return Err(Told(format!(
+            "`set_header` cannot set `{name}`: that one is the gateway's own"
+        ))
+        .into());
     }
     Run::current(|run| run.asked.wishes.upstream_headers.push(name, value));
     Ok(())
@@ -138,7 +141,8 @@ fn set_response_header(name: &str, value: &Dynamic) -> Answer<()> {
     within("set_response_header", WHERE)?;
     let (name, value) = header("set_response_header", name, value)?;
     if !headers::may_be_set_for_caller(&name) {
-        let message = format!("`set_response_header` cannot set `{name}`: that one is the gateway's own");
+        let message =
+            format!("`set_response_header` cannot set `{name}`: that one is the gateway's own");
         return Err(Told(message).into());
     }
     Run::current(|run| run.asked.wishes.response_headers.push(name, value));
@@ -146,13 +150,11 @@ fn set_response_header(name: &str, value: &Dynamic) -> Answer<()> {
 }
 
 /// A header and its value; `()` takes it out.
-fn header(
-    verb: &str,
-    name: &str,
-    value: &Dynamic,
-) -> Answer<(HeaderName, Option<HeaderValue>)> {
+fn header(verb: &str, name: &str, value: &Dynamic) -> Answer<(HeaderName, Option<HeaderValue>)> {
     let Ok(name) = HeaderName::try_from(name) else {
-        return Err(Told(format!("`{verb}` takes the name of a header, and what it got is none")).into());
+        return Err(
+            Told(format!("`{verb}` takes the name of a header, and what it got is none")).into()
+        );
     };
     if value.is_unit() {
         return Ok((name, None));

@@ -89,11 +89,13 @@ impl Passage {
             let work = || {
                 let done = script.run(Hook::ToolCall, &facts, shown)?;
                 let input = done.document.field("input").filter(|input| message::is_object(input));
-                let input = input.ok_or_else(|| left(stage.name(), "an `input` that is no object"))?;
+                let input =
+                    input.ok_or_else(|| left(stage.name(), "an `input` that is no object"))?;
                 Ok(Some((done, input)))
             };
             let spare = stage.spare(|| None);
-            let Some((done, input)) = stage.guard_now(Hook::ToolCall, &self.ctx, spare, work)? else {
+            let Some((done, input)) = stage.guard_now(Hook::ToolCall, &self.ctx, spare, work)?
+            else {
                 continue;
             };
             self.keep(done.asked.wishes);

@@ -159,8 +159,8 @@ fn a_script_that_does_not_compile_names_line_and_column() {
             "policies/probe.rhai:1:4: `on_request` takes 2 parameters, `on_request(request, ctx)`, not 1",
         ),
         (
-            "fn on_event(event, ctx) { }",
-            "policies/probe.rhai:1:4: `on_event` is not called by this version, only `on_request`",
+            "fn on_event(event) { }",
+            "policies/probe.rhai:1:4: `on_event` takes 2 parameters, `on_event(event, ctx)`, not 1",
         ),
         ("fn help() { }", "policies/probe.rhai: it defines no hook"),
     ] {
@@ -219,4 +219,11 @@ fn the_deepest_value_can_be_shown_and_compared() {
             limited(limits, &format!("{nest} let x = {act}; throw 1;"));
         }
     }
+}
+
+#[test]
+fn a_word_of_rhais_own_is_a_name_here_and_still_does_what_it_did() {
+    let body = "let f = |x| x + 1; let call = f.call(1); request.n = call + f.call(2); request.c = call(f, 7);";
+    let (document, _) = run(&hook(body), "{}").unwrap();
+    assert_eq!(&document.to_bytes()[..], br#"{"n":5,"c":8}"#);
 }
