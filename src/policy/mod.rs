@@ -1,6 +1,7 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
 pub mod build;
 pub mod cases;
+pub mod library;
 pub mod pipeline;
 pub mod plugin;
 pub mod plugin_host;
@@ -9,7 +10,9 @@ mod script_answer;
 pub mod script_api;
 mod script_check;
 mod script_error;
+mod script_fields;
 mod script_json;
+mod script_lint;
 mod script_run;
 mod script_value;
 

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::policy::script_api::{self, Ctx, State, With};
 use crate::policy::script_check as check;
 use crate::policy::script_error::{self as errors, Source};
+use crate::policy::script_lint::{self as lint, Known};
 use crate::policy::script_run::{Run, Stop};
 use crate::policy::script_value::Shared;
 use crate::policy::{Hooks, Outcome, Verdict};
@@ -60,13 +61,16 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct ScriptEngine {
     engine: Arc<Engine>,
+    known: Arc<Known>,
     limits: Limits,
 }
 
 impl ScriptEngine {
     /// An engine whose scripts run within these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { engine: Arc::new(engine(&limits)), limits }
+        let engine = engine(&limits);
+        let known = Arc::new(Known::of(&engine));
+        Self { engine: Arc::new(engine), known, limits }
     }
 
     /// Compiles a policy. `path` is what messages show, its file name is the policy's name.
@@ -80,6 +84,10 @@ impl ScriptEngine {
             .compile_with_scope(&constants, source.text())
             .map_err(|error| vec![errors::unparsable(&error, &source)])?;
         let hooks = check::hooks(&ast, &source)?;
+        let problems = lint::problems(&ast, &self.known, &source);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         // what stands outside of functions is known by now and never run
         ast.clear_statements();
         Ok(Script {

@@ -115,7 +115,7 @@ fn nearest(name: &str) -> Option<(&'static str, usize)> {
 }
 
 /// How many letters must be changed, added or removed (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (n, a) in one.chars().enumerate() {
         let mut corner = row[0];

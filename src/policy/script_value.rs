@@ -8,6 +8,7 @@ use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script_error::Told;
+use crate::policy::script_fields::{self as fields, Shape};
 use crate::policy::script_json as json;
 use crate::policy::script_run::Stop;
 use crate::wire::{Document, Kind, Step};
@@ -167,6 +168,11 @@ impl Object {
     }
 
     pub(super) fn set(&mut self, key: ImmutableString, value: Dynamic) -> Answer<()> {
+        if self.0.path.is_empty()
+            && let Some(message) = Shape::of(&value).and_then(|shape| fields::wrong(&key, shape))
+        {
+            return Err(Told(message).into());
+        }
         self.0.write(Part::Key(key), &value)
     }
 
@@ -305,6 +311,14 @@ pub(super) fn place_of(value: &Dynamic) -> Option<Place> {
         return Some(object.0.clone());
     }
     value.read_lock::<List>().map(|list| list.0.clone())
+}
+
+/// What stands at the place that a value is, if it is one.
+pub(super) fn place_kind(value: &Dynamic) -> Option<Kind> {
+    if value.is::<Object>() {
+        return Some(Kind::Object);
+    }
+    value.is::<List>().then_some(Kind::Array)
 }
 
 /// A document's error as a script's: the caller's fault ends the script, the script's own can be caught.

@@ -1,4 +1,6 @@
 //! `policies/<name>.cases.yaml`: requests, and what a policy must make of them.
+mod compare;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,9 +10,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
 
 use crate::context::{Caller, Context};
 use crate::error::{Error, Problem};
+pub use compare::Difference;
+use compare::{differences, missing, quoted};
+
 use crate::policy::script::{Call, Script};
 use crate::policy::script_api::{State, With};
 use crate::policy::{Outcome, Verdict};
@@ -21,14 +27,24 @@ use crate::wire::{Document, Reply, ReplyBody};
 pub struct CaseResult {
     /// The case's `name`.
     pub name: String,
-    /// What was different from what was expected, a line each; `None` if all was as expected.
-    pub failure: Option<String>,
+    /// The line of the file that it begins on.
+    pub line: u64,
+    /// What was different from what was expected; nothing if the case holds.
+    pub differences: Vec<Difference>,
+}
+
+impl CaseResult {
+    /// The differences, a line each; `None` if all was as expected.
+    pub fn failure(&self) -> Option<String> {
+        let lines: Vec<String> = self.differences.iter().map(ToString::to_string).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    name: String,
+    name: Spanned<String>,
     /// A map, or the JSON text itself where its bytes matter.
     request: Value,
     #[serde(default)]
@@ -87,7 +103,7 @@ pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseRes
     if let Some(case) = cases.iter().find(|case| !case.expect.is_one()) {
         let message = "`expect` must have one of `request`, `unchanged`, `deny`, `respond`, `error` \
                        or `route`; only `route` may stand beside `request` or `unchanged`";
-        return Err(Problem::new(shown, format!("case `{}`: {message}", case.name)));
+        return Err(Problem::new(shown, format!("case `{}`: {message}", case.name.value)));
     }
     Ok(cases.into_iter().map(|case| case.run(script)).collect())
 }
@@ -122,8 +138,7 @@ impl Case {
             Ok((before, document, outcome)) => self.expect.compare(&before, &document, outcome),
             Err(error) => self.expect.compare_error(&error),
         };
-        let failure = (!differences.is_empty()).then(|| differences.join("\n"));
-        CaseResult { name: self.name, failure }
+        CaseResult { line: self.name.referenced.line(), name: self.name.value, differences }
     }
 
     fn outcome(&self, script: &Script) -> Result<(Bytes, Document, Outcome), Error> {
@@ -165,19 +180,20 @@ impl CaseContext {
 
 impl Expect {
     /// Every difference; none if all is as expected.
-    fn compare(&self, before: &Bytes, after: &Document, outcome: Outcome) -> Vec<String> {
+    fn compare(&self, before: &Bytes, after: &Document, outcome: Outcome) -> Vec<Difference> {
         let mut found = match outcome.verdict {
             Verdict::Continue => self.compare_edit(before, after),
             Verdict::Deny(error) => self.compare_denial(&error),
             Verdict::Respond(reply) => self.compare_answer(*reply),
         };
         if self.route != outcome.route {
-            found.push(line("route", &self.route, &outcome.route));
+            let (wanted, route) = (self.route.as_deref(), outcome.route.as_deref());
+            found.push(Difference::at("route", quoted(wanted), quoted(route)));
         }
         found
     }
 
-    fn compare_edit(&self, before: &Bytes, after: &Document) -> Vec<String> {
+    fn compare_edit(&self, before: &Bytes, after: &Document) -> Vec<Difference> {
         let bytes = after.to_bytes();
         let after = serde_json::from_slice(&bytes).unwrap_or_default();
         if let Some(wanted) = &self.request {
@@ -187,60 +203,59 @@ impl Expect {
             let before = serde_json::from_slice(before).unwrap_or_default();
             let mut found = differences("request", &before, &after);
             if found.is_empty() {
-                found.push("request: the same values, but not the same bytes".to_owned());
+                found.push(Difference::at("request", "the very bytes of before", "the same values in other bytes"));
             }
             return found;
         }
         match self.ending() {
-            Some(wanted) => vec![format!("expected {wanted}, but the request goes on")],
+            Some(wanted) => vec![Difference::of_end(wanted, "the request goes on")],
             None => Vec::new(),
         }
     }
 
-    fn compare_denial(&self, error: &Error) -> Vec<String> {
+    fn compare_denial(&self, error: &Error) -> Vec<Difference> {
         let status = error.status().as_u16();
         let Some(wanted) = &self.deny else {
-            return vec![format!(
-                "{}, but it is denied: {status} {}",
-                self.wanted(),
-                error.message
-            )];
+            let found = format!("it is denied: {status} {}", error.message);
+            return vec![Difference::of_end(self.wanted(), found)];
         };
         let mut found = Vec::new();
         if wanted.status != status {
-            found.push(line("deny.status", &wanted.status, &status));
+            found.push(Difference::at("deny.status", wanted.status, status));
         }
-        if wanted.message.as_ref().is_some_and(|message| *message != error.message) {
-            found.push(line("deny.message", &wanted.message, &Some(&error.message)));
+        if let Some(message) = &wanted.message
+            && *message != error.message
+        {
+            let (wanted, message) = (quoted(Some(message)), quoted(Some(&error.message)));
+            found.push(Difference::at("deny.message", wanted, message));
         }
         found
     }
 
-    fn compare_answer(&self, reply: Reply) -> Vec<String> {
+    fn compare_answer(&self, reply: Reply) -> Vec<Difference> {
         let ReplyBody::Full(body) = reply.body else {
-            return vec!["the answer is a stream".to_owned()];
+            return vec![Difference::of_end(self.wanted(), "the answer is a stream")];
         };
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
         match &self.respond {
-            None => vec![format!("{}, but it is answered: {message}", self.wanted())],
+            None => vec![Difference::of_end(self.wanted(), format!("it is answered: {message}"))],
             Some(Value::String(text)) => {
                 let texts = message["content"].as_array().into_iter().flatten();
                 let found: String = texts.filter_map(|block| block["text"].as_str()).collect();
-                if found == *text { Vec::new() } else { vec![line("respond", text, &found)] }
+                let differ = || Difference::at("respond", quoted(Some(text)), quoted(Some(&found)));
+                if found == *text { Vec::new() } else { vec![differ()] }
             }
-            Some(Value::Object(fields)) => fields
-                .iter()
-                .flat_map(|(key, wanted)| differences(key, wanted, &message[key]))
-                .collect(),
-            Some(_) => vec!["`expect.respond` must be a text or a map".to_owned()],
+            Some(fields) => missing("", fields, &message),
         }
     }
 
-    fn compare_error(&self, error: &Error) -> Vec<String> {
+    fn compare_error(&self, error: &Error) -> Vec<Difference> {
         match &self.error {
             Some(part) if error.message.contains(part) => Vec::new(),
-            Some(part) => vec![line("error", part, &error.message)],
-            None => vec![format!("{}, but it fails: {}", self.wanted(), error.message)],
+            Some(part) => vec![Difference::at("error", quoted(Some(part)), quoted(Some(&error.message)))],
+            None => {
+                vec![Difference::of_end(self.wanted(), format!("it fails: {}", error.message))]
+            }
         }
     }
 
@@ -252,33 +267,7 @@ impl Expect {
             .or(self.error.as_ref().map(|_| "an error"))
     }
 
-    fn wanted(&self) -> String {
-        format!("expected {}", self.ending().unwrap_or("the request to go on"))
-    }
-}
-
-fn line(what: &str, wanted: &impl std::fmt::Debug, found: &impl std::fmt::Debug) -> String {
-    format!("{what}: expected {wanted:?}, found {found:?}")
-}
-
-/// Where two values differ, a line a place: `request.messages[0].role: expected "user", found …`.
-fn differences(path: &str, wanted: &Value, found: &Value) -> Vec<String> {
-    let shown = |value: Option<&Value>| value.map_or("nothing".to_owned(), ToString::to_string);
-    let pair = |path: String, wanted: Option<&Value>, found: Option<&Value>| match (wanted, found) {
-        (Some(wanted), Some(found)) => differences(&path, wanted, found),
-        _ => vec![format!("{path}: expected {}, found {}", shown(wanted), shown(found))],
-    };
-    match (wanted, found) {
-        (Value::Object(wanted), Value::Object(found)) => {
-            let added = found.keys().filter(|key| !wanted.contains_key(*key));
-            let keys = wanted.keys().chain(added);
-            keys.flat_map(|key| pair(format!("{path}.{key}"), wanted.get(key), found.get(key)))
-                .collect()
-        }
-        (Value::Array(wanted), Value::Array(found)) => (0..wanted.len().max(found.len()))
-            .flat_map(|at| pair(format!("{path}[{at}]"), wanted.get(at), found.get(at)))
-            .collect(),
-        _ if wanted == found => Vec::new(),
-        _ => vec![format!("{path}: expected {wanted}, found {found}")],
+    fn wanted(&self) -> &'static str {
+        self.ending().unwrap_or("the request to go on")
     }
 }

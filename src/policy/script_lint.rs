@@ -1,0 +1,293 @@
+//! What is found in a script's functions before it ever runs: calls and writes that cannot work.
+//!
+//! Rhai finds these only when they are reached. What cannot be known for sure is left to the run.
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhai::{AST, ASTNode, BinaryExpr, Dynamic, Engine, Expr, FnCallExpr, Position, Stmt};
+
+use crate::error::Problem;
+use crate::policy::script_check::distance;
+use crate::policy::script_error::Source;
+use crate::policy::script_fields::{self as fields, Shape};
+
+/// What Rhai itself understands, whatever is registered.
+const OWN: &[&str] =
+    &["Fn", "call", "curry", "debug", "is_def_fn", "is_def_var", "is_shared", "print", "type_of"];
+
+/// The verbs that do not work everywhere, and the hooks in which they do.
+const VERBS: &[(&str, &[&str])] = &[
+    ("add_tool", &["on_request"]),
+    (
+        "deny",
+        &[
+            "on_request",
+            "on_upstream_request",
+            "on_event",
+            "on_text",
+            "on_tool_call",
+            "on_tool_result",
+            "on_response",
+        ],
+    ),
+    ("drop_event", &["on_event"]),
+    ("respond", &["on_request", "on_tool_call", "on_tool_result"]),
+    ("route", &["on_request"]),
+    ("set_header", &["on_request", "on_upstream_request"]),
+    ("set_response_header", &["on_request", "on_upstream_request", "on_response", "on_error"]),
+];
+/// The hooks whose first parameter is a request.
+const OVER_REQUESTS: &[&str] = &["on_request", "on_upstream_request"];
+
+/// The functions of an engine: with how many parameters each name is there, the receiver counted.
+pub(super) struct Known(BTreeMap<String, BTreeSet<usize>>);
+
+impl Known {
+    /// All that scripts of this engine can call.
+    pub(super) fn of(engine: &Engine) -> Self {
+        let all = engine.collect_fn_metadata(
+            None,
+            |function| {
+                let name = function.metadata.name.as_str();
+                let is_called = function.namespace.is_empty() && is_name(name);
+                is_called.then(|| (name.to_owned(), function.metadata.num_params))
+            },
+            true,
+        );
+        let mut known = BTreeMap::<String, BTreeSet<usize>>::new();
+        for (name, parameters) in all {
+            known.entry(name).or_default().insert(parameters);
+        }
+        Self(known)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    rhai::is_valid_identifier(name)
+}
+
+/// Everything that is wrong in the functions of a script.
+pub(super) fn problems(ast: &AST, known: &Known, source: &Source) -> Vec<Problem> {
+    let own = Own::of(ast);
+    let mut found = Vec::new();
+    ast.walk(&mut |path| {
+        if let Some(call) = path.last().and_then(Call::of)
+            && let Some(message) = own.wrong_with(&call, known)
+        {
+            found.push((call.at, message));
+        }
+        true
+    });
+    for function in ast.iter_functions() {
+        let (name, parameters) = (function.name, function.params.len());
+        let subject = function.params.first().copied().unwrap_or_default();
+        let hook = ast.clone_functions_only_filtered(|_, _, _, found, count| {
+            found == name && count == parameters
+        });
+        found.extend(own.misused(&hook, name));
+        if OVER_REQUESTS.contains(&name) {
+            found.extend(wrong_writes(&hook, subject));
+        }
+    }
+    found.sort_by_key(|(at, _)| (at.line(), at.position()));
+    found.dedup();
+    found.into_iter().map(|(at, message)| source.problem(at, &message)).collect()
+}
+
+/// A call of a function by its name.
+struct Call<'a> {
+    function: &'a FnCallExpr,
+    at: Position,
+    /// It stands behind a dot.
+    is_method: bool,
+}
+
+impl<'a> Call<'a> {
+    fn of(node: &'a ASTNode<'a>) -> Option<Self> {
+        let (function, at, is_method) = match node {
+            ASTNode::Stmt(Stmt::FnCall(function, at)) | ASTNode::Expr(Expr::FnCall(function, at)) => {
+                (function, *at, false)
+            }
+            ASTNode::Expr(Expr::MethodCall(function, at)) => (function, *at, true),
+            _ => return None,
+        };
+        let is_plain = !function.is_operator_call() && !function.is_qualified();
+        (is_plain && is_name(&function.name)).then_some(Self { function, at, is_method })
+    }
+
+    fn name(&self) -> &str {
+        &self.function.name
+    }
+
+    /// As the engine's functions count them.
+    fn parameters(&self) -> usize {
+        self.function.args.len() + usize::from(self.is_method)
+    }
+}
+
+/// What the script itself defines.
+struct Own {
+    functions: BTreeMap<String, BTreeSet<usize>>,
+    /// What may hold a function that is called like a method.
+    properties: BTreeSet<String>,
+}
+
+impl Own {
+    fn of(ast: &AST) -> Self {
+        let mut functions = BTreeMap::<String, BTreeSet<usize>>::new();
+        for function in ast.iter_functions() {
+            functions.entry(function.name.to_owned()).or_default().insert(function.params.len());
+        }
+        let mut properties = BTreeSet::new();
+        ast.walk(&mut |path| {
+            match path.last() {
+                Some(ASTNode::Expr(Expr::Property(property, _))) => {
+                    properties.insert(property.2.to_string());
+                }
+                Some(ASTNode::Expr(Expr::Map(members, _))) => {
+                    properties.extend(members.0.iter().map(|(key, _)| key.name.to_string()));
+                }
+                Some(ASTNode::Expr(Expr::DynamicConstant(value, _))) => {
+                    properties.extend(keys(value));
+                }
+                _ => {}
+            }
+            true
+        });
+        Self { functions, properties }
+    }
+
+    fn wrong_with(&self, call: &Call<'_>, known: &Known) -> Option<String> {
+        let name = call.name();
+        if OWN.contains(&name) || (call.is_method && self.properties.contains(name)) {
+            return None;
+        }
+        let engines = known.0.get(name);
+        let own = self.functions.get(name);
+        let given = call.function.args.len();
+        let is_there = own.is_some_and(|counts| counts.contains(&given))
+            || engines.is_some_and(|counts| counts.contains(&call.parameters()));
+        if is_there {
+            return None;
+        }
+        if call.is_method && own.is_some_and(|counts| counts.contains(&(given + 1))) {
+            return Some(format!(
+                "`{name}` is called as `{name}(value)`: behind a dot, `value` is its `this` and no parameter"
+            ));
+        }
+        if engines.is_none() && own.is_none() {
+            let nearest = self.nearest(name, known);
+            let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
+            return Some(format!("there is no function `{name}`{nearest}"));
+        }
+        let receiver = usize::from(call.is_method);
+        let engines = engines.into_iter().flatten().filter_map(|count| count.checked_sub(receiver));
+        let counts: BTreeSet<usize> = own.into_iter().flatten().copied().chain(engines).collect();
+        Some(format!("`{name}` takes {}, not {given}", parameters(&counts)))
+    }
+
+    fn nearest<'a>(&'a self, name: &str, known: &'a Known) -> Option<&'a str> {
+        // two letters that changed places are two changes
+        let most = match name.chars().count() {
+            0..=3 => 1,
+            length => (length / 3).max(2),
+        };
+        let names = known.0.keys().chain(self.functions.keys()).map(String::as_str).chain(OWN.iter().copied());
+        let names = names.map(|known| (distance(name, known), known));
+        names.filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
+    }
+
+    /// Verbs in the body of a hook in which they do nothing.
+    fn misused(&self, hook: &AST, name: &str) -> Vec<(Position, String)> {
+        let mut found = Vec::new();
+        hook.walk(&mut |path| {
+            if let Some(call) = path.last().and_then(Call::of)
+                && !call.is_method
+                && !self.functions.contains_key(call.name())
+                && let Some(message) = does_nothing(call.name(), name)
+            {
+                found.push((call.at, message));
+            }
+            true
+        });
+        found
+    }
+}
+
+/// The keys of a map that the optimizer has made a constant of, however deep.
+fn keys(value: &Dynamic) -> BTreeSet<String> {
+    if let Ok(map) = value.as_map_ref() {
+        let below = map.values().flat_map(keys);
+        return map.keys().map(ToString::to_string).chain(below).collect();
+    }
+    match value.as_array_ref() {
+        Ok(items) => items.iter().flat_map(keys).collect(),
+        Err(_) => BTreeSet::new(),
+    }
+}
+
+fn parameters(counts: &BTreeSet<usize>) -> String {
+    let listed: Vec<String> = counts.iter().map(ToString::to_string).collect();
+    match listed.as_slice() {
+        [] => "parameters only behind no dot".to_owned(),
+        [one] if one == "1" => "1 parameter".to_owned(),
+        [first @ .., last] if !first.is_empty() => {
+            format!("{} or {last} parameters", first.join(", "))
+        }
+        many => format!("{} parameters", many.join("")),
+    }
+}
+
+fn does_nothing(verb: &str, function: &str) -> Option<String> {
+    let is_hook = VERBS.iter().any(|(_, hooks)| hooks.contains(&function));
+    let (_, hooks) = VERBS.iter().find(|(name, _)| *name == verb)?;
+    if !is_hook || hooks.contains(&function) {
+        return None;
+    }
+    let there: Vec<String> = hooks.iter().map(|hook| format!("`{hook}`")).collect();
+    Some(format!("`{verb}` does nothing in `{function}`: it works in {}", there.join(", ")))
+}
+
+/// Literals of a wrong type, written to fields of the request that is a hook's first parameter.
+fn wrong_writes(hook: &AST, request: &str) -> Vec<(Position, String)> {
+    let mut found = Vec::new();
+    let mut is_shadowed = false;
+    hook.walk(&mut |path| {
+        match path.last() {
+            Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
+                found.extend(wrong_write(assignment.0.is_op_assignment(), &assignment.1, request));
+            }
+            Some(ASTNode::Stmt(Stmt::Var(definition, ..))) => {
+                is_shadowed |= definition.0.name == request;
+            }
+            Some(ASTNode::Stmt(Stmt::For(definition, _))) => {
+                let counter = definition.1.as_ref().map(|counter| counter.name.as_str());
+                is_shadowed |= definition.0.name == request || counter == Some(request);
+            }
+            _ => {}
+        }
+        true
+    });
+    if is_shadowed { Vec::new() } else { found }
+}
+
+fn wrong_write(is_operation: bool, pair: &BinaryExpr, request: &str) -> Option<(Position, String)> {
+    if is_operation {
+        return None;
+    }
+    let (field, at) = field_of(&pair.lhs, request)?;
+    let value = Shape::of_literal(&pair.rhs)?;
+    let is_removal = matches!(pair.rhs, Expr::Unit(_));
+    let message = if is_removal { fields::wrong_without(field) } else { fields::wrong(field, value) };
+    message.map(|message| (at, message))
+}
+
+/// The field of a variable that an expression is: `request.stream`, `request["stream"]`.
+fn field_of<'a>(place: &'a Expr, variable: &str) -> Option<(&'a str, Position)> {
+    let (Expr::Dot(pair, ..) | Expr::Index(pair, ..)) = place else { return None };
+    let is_it = matches!(&pair.lhs, Expr::Variable(found, ..) if found.1 == variable);
+    match &pair.rhs {
+        Expr::Property(property, at) if is_it => Some((&property.2, *at)),
+        Expr::StringConstant(key, at) if is_it => Some((key, *at)),
+        _ => None,
+    }
+}
