@@ -1,5 +1,7 @@
 //! The command line: one variant a command, one file each.
 pub mod check;
+mod eval;
+mod eval_show;
 mod key;
 mod policy;
 mod rerun;
@@ -41,6 +43,8 @@ enum Command {
     /// Policies: a new one, a copy of a shipped one.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Shows what policies make of a request, and of an answer, stage by stage; exits 1 if one breaks.
+    Eval(Box<eval::Trial>),
     /// Prints the JSON Schema of the config.
     Schema,
     /// Caller keys.
@@ -84,6 +88,7 @@ pub fn run() -> ExitCode {
         }
         Command::Policy(PolicyCommand::New { name }) => policy::new(&cli.config, &name),
         Command::Policy(PolicyCommand::Add { name }) => policy::add(&cli.config, name.as_deref()),
+        Command::Eval(trial) => eval::run(&cli.config, &trial),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
     }

@@ -54,7 +54,8 @@ fn unknown(name: &str) -> Problem {
     let names: Vec<&str> = library::all().iter().map(|shipped| shipped.name).collect();
     let nearest = library::nearest(name);
     let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
-    let message = format!("no shipped policy is named `{name}`{nearest}; there are {}", names.join(", "));
+    let message =
+        format!("no shipped policy is named `{name}`{nearest}; there are {}", names.join(", "));
     Problem::new("", message)
 }
 
@@ -89,7 +90,12 @@ impl Folder {
     }
 
     /// Writes a policy and its cases; nothing if one of the two is there already.
-    fn write(&self, name: &str, source: &str, cases: Option<&str>) -> Result<Vec<PathBuf>, Vec<Problem>> {
+    fn write(
+        &self,
+        name: &str,
+        source: &str,
+        cases: Option<&str>,
+    ) -> Result<Vec<PathBuf>, Vec<Problem>> {
         let policy = self.dir.join(format!("{name}.rhai"));
         let texts = [(policy.clone(), Some(source)), (policy.with_extension("cases.yaml"), cases)];
         if let Some((path, _)) = texts.iter().find(|(path, _)| path.exists()) {

@@ -25,7 +25,6 @@ impl Paint {
         }
     }
 
-
     /// What is as it should be, or new.
     pub fn good(self, text: &str) -> String {
         self.with(Style::new().fg_color(Some(Color::Ansi(AnsiColor::Green))), text)

@@ -164,7 +164,8 @@ impl Tally {
         let place = self.paint.faint(&format!("({}:{})", path.display(), result.line));
         let title = self.paint.strong(&format!("{name}: {}", result.name));
         writeln!(out, "{}  {title}  {place}", self.paint.bad("FAIL"))?;
-        let shown: String = result.differences.iter().map(|found| shown(found, self.paint)).collect();
+        let shown: String =
+            result.differences.iter().map(|found| shown(found, self.paint)).collect();
         shown.lines().try_for_each(|line| writeln!(out, "      {line}"))
     }
 }

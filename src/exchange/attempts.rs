@@ -8,11 +8,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::exchange::meter::{self, Meter};
 use crate::models::{Alias, Target};
 use crate::net::headers::{self, SHOULD_RETRY};
+use crate::policy::{self, Passage};
 use crate::providers::{Attempt, refusal};
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
 
@@ -33,11 +33,12 @@ pub struct Sent {
 ///
 /// Fails with the last upstream's own answer, or with a 503 if every target is cooling down.
 pub async fn send(
-    ctx: &Context,
+    passage: &Passage,
     alias: &Alias,
     request: &MessagesRequest,
     meter: &mut Meter,
 ) -> Result<Sent> {
+    let ctx = &passage.ctx;
     let mut last = None;
     let mut soonest = Duration::MAX;
     for target in alias.order(&ctx.session) {
@@ -51,7 +52,7 @@ pub async fn send(
                 continue;
             }
         };
-        let Tried { answer, tries } = try_target(ctx, alias, target, request).await;
+        let Tried { answer, tries } = try_target(passage, alias, target, request).await;
         meter.attempted(target, tries);
         let answer = answer.map_err(|mut error| {
             if let Some(answer) = &mut error.upstream {
@@ -91,12 +92,12 @@ pub async fn send(
 
 /// One more turn of a conversation, at the target that holds it.
 pub async fn send_to(
-    ctx: &Context,
+    passage: &Passage,
     alias: &Alias,
     target: &Target,
     request: &MessagesRequest,
 ) -> Result<Reply> {
-    try_target(ctx, alias, target, request).await.answer
+    try_target(passage, alias, target, request).await.answer
 }
 
 /// What came of one target.
@@ -106,7 +107,7 @@ struct Tried {
 }
 
 async fn try_target(
-    ctx: &Context,
+    passage: &Passage,
     alias: &Alias,
     target: &Target,
     request: &MessagesRequest,
@@ -114,7 +115,7 @@ async fn try_target(
     let mut tries = 0;
     loop {
         tries += 1;
-        let answer = try_once(ctx, alias, target, request).await;
+        let answer = try_once(passage, alias, target, request).await;
         meter::count_attempt(target, answer.as_ref().map(|_| ()));
         match answer {
             Err(error) if tries <= alias.retries && may_go_on(alias, &error) => {}
@@ -130,7 +131,7 @@ fn sign(headers: &mut HeaderMap, target: &Target, request: &MessagesRequest, met
 }
 
 async fn try_once(
-    ctx: &Context,
+    passage: &Passage,
     alias: &Alias,
     target: &Target,
     request: &MessagesRequest,
@@ -146,7 +147,12 @@ async fn try_once(
         false => (timeouts.total, "no answer"),
     };
     let answered = async {
-        let reply = target.provider.send(ctx, Attempt { request, timeouts }).await?;
+        let model = request.model().to_owned();
+        let facts =
+            policy::Target { provider: &target.provider_name, model: &model, unsupported: &[] };
+        let (request, headers) = passage.on_upstream_request(request, facts).await?;
+        let reply =
+            target.provider.send(&passage.ctx, Attempt { request, headers, timeouts }).await?;
         with_first_event(reply).await
     };
     match tokio::time::timeout(bound, answered).await {
@@ -202,6 +208,10 @@ fn refused_in_stream(event: &Event, upstream: &HeaderMap) -> Error {
 /// Another try, or another target, may mend it.
 fn may_go_on(alias: &Alias, error: &Error) -> bool {
     let Some(answer) = &error.upstream else {
+        // a stage's own refusal is a decision that no other target changes
+        if error.status.is_some() {
+            return false;
+        }
         return matches!(error.kind, ErrorKind::BadUpstream | ErrorKind::Timeout);
     };
     match answer.headers().get(SHOULD_RETRY).map(HeaderValue::as_bytes) {

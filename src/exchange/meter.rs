@@ -9,6 +9,7 @@ use futures_util::Stream;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Gateway;
 use crate::models::Target;
+use crate::policy::Passage;
 use crate::telemetry::metrics::{AttemptOutcome, TargetMetrics};
 use crate::telemetry::record::{Ending, Record};
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody, Usage};
@@ -23,6 +24,7 @@ pub struct Meter {
     request_id: Box<str>,
     started: Instant,
     target: Option<Arc<TargetMetrics>>,
+    passage: Option<Arc<Passage>>,
     status: u16,
     attempts: u32,
     first_event: Option<Duration>,
@@ -39,12 +41,18 @@ impl Meter {
             request_id: request_id.into(),
             started,
             target: None,
+            passage: None,
             status: CALLER_LEFT,
             attempts: 0,
             first_event: None,
             usage: Usage::default(),
             is_finished: false,
         }
+    }
+
+    /// Whose tags this exchange is counted under.
+    pub fn follow(&mut self, passage: &Arc<Passage>) {
+        self.passage = Some(Arc::clone(passage));
     }
 
     /// A target has been tried so many times.
@@ -113,8 +121,12 @@ impl Meter {
             Some(target) => target.observe(&record),
             None => metrics.target("", "", "").observe(&record),
         }
+        let tags = self.passage.as_ref().map(|passage| passage.wishes().tags.clone());
+        let tags = tags.unwrap_or_default();
+        metrics.policies().tagged(&tags, &record.usage);
         tracing::debug!(
             request_id = &*self.request_id,
+            ?tags,
             status = record.status,
             ending = ending.as_str(),
             millis = record.duration.as_millis() as u64,

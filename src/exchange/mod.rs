@@ -25,7 +25,7 @@ use crate::exchange::turns::Ask;
 use crate::gateway::Gateway;
 use crate::models::Alias;
 use crate::net::{headers, receive};
-use crate::policy::Verdict;
+use crate::policy::{Passage, Verdict};
 use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, unfold};
 
 const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
@@ -49,23 +49,44 @@ pub async fn messages(
     endpoint: Endpoint,
 ) -> Result<Reply> {
     let mut meter = Meter::start(gateway, &inbound.request_id, inbound.started);
-    let answered = answer(gateway, inbound, endpoint, &mut meter).await;
+    let answered = match admit(gateway, inbound, endpoint).await {
+        Ok(admitted) => {
+            let passage = Arc::clone(&admitted.passage);
+            meter.follow(&passage);
+            let answered = answer(gateway, admitted, &mut meter).await;
+            let answered = match (answered, endpoint) {
+                (Ok(reply), Endpoint::Messages) => passage.on_reply(reply).await,
+                (answered, _) => answered,
+            };
+            passage.leave(answered)
+        }
+        Err(error) => Err(error),
+    };
     meter.settle(answered)
 }
 
-async fn answer(
-    gateway: &Arc<Gateway>,
-    inbound: Inbound,
-    endpoint: Endpoint,
-    meter: &mut Meter,
-) -> Result<Reply> {
+/// A request whose caller is known and may ask for its model.
+struct Admitted {
+    passage: Arc<Passage>,
+    request: MessagesRequest,
+    /// The `gateway:` tools that the caller itself declared.
+    declared: Vec<String>,
+}
+
+async fn admit(gateway: &Gateway, inbound: Inbound, endpoint: Endpoint) -> Result<Admitted> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     let raw = receive::body(inbound.body, &inbound.head.headers, gateway.bounds.body).await?;
     let mut request = MessagesRequest::parse(raw, endpoint)?;
     identity.check_model(request.model())?;
     let ctx = context(identity, inbound.head, &request, inbound.request_id, inbound.started);
     let declared = tools::declared(&mut request)?;
-    let (mut request, verdict) = gateway.pipeline.on_request(&ctx, request).await?;
+    Ok(Admitted { passage: Passage::new(&gateway.pipeline, &ctx), request, declared })
+}
+
+async fn answer(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -> Result<Reply> {
+    let Admitted { passage, request, declared } = admitted;
+    let endpoint = request.endpoint;
+    let (mut request, verdict) = passage.on_request(request).await?;
     match verdict {
         Verdict::Continue => {}
         // nothing goes upstream, so there is nothing to count
@@ -75,14 +96,14 @@ async fn answer(
         Verdict::Respond(reply) => return policy_reply(*reply, request.is_stream()),
         Verdict::Deny(error) => return Err(*error),
     }
-    let alias =
-        gateway.models.resolve(request.model()).map_err(|e| misrouted(e, &ctx, &request))?;
+    let ctx = &passage.ctx;
+    let alias = gateway.models.resolve(request.model()).map_err(|e| misrouted(e, ctx, &request))?;
     let tools = server_tools(gateway, &mut request, &declared)?;
     refuse_thread(alias, &request, &tools)?;
     if tools.is_empty() || endpoint == Endpoint::CountTokens {
-        return Ok(attempts::send(&ctx, alias, &request, meter).await?.reply);
+        return Ok(attempts::send(&passage, alias, &request, meter).await?.reply);
     }
-    turns::start(gateway, &ctx, Ask { alias, request, tools }, meter).await
+    turns::start(gateway, &passage, Ask { alias, request, tools }, meter).await
 }
 
 /// That a name is unknown is the caller's fault only if the caller chose it.

@@ -17,7 +17,6 @@ use serde_json::json;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::attempts::{self, Sent};
 use crate::exchange::history;
@@ -26,7 +25,7 @@ use crate::exchange::splice::{Call, Splice};
 use crate::exchange::tools::{self, ServerTool};
 use crate::gateway::Gateway;
 use crate::models::{Alias, Target};
-use crate::policy::{ToolCall, ToolOutput};
+use crate::policy::{Passage, ToolCall, ToolOutput};
 use crate::wire::message::Fold;
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, Step};
 
@@ -40,7 +39,7 @@ const LINGER: Duration = Duration::from_millis(50);
 /// A conversation that the gateway goes on with by itself.
 struct Conversation {
     gateway: Arc<Gateway>,
-    ctx: Arc<Context>,
+    passage: Arc<Passage>,
     alias: Arc<Alias>,
     target: Arc<Target>,
     tools: Vec<ServerTool>,
@@ -62,14 +61,14 @@ pub struct Ask<'a> {
 /// that wants none, the fold of the same stream.
 pub async fn start(
     gateway: &Arc<Gateway>,
-    ctx: &Arc<Context>,
+    passage: &Arc<Passage>,
     ask: Ask<'_>,
     meter: &mut Meter,
 ) -> Result<Reply> {
     let Ask { alias, mut request, tools } = ask;
     let wants_stream = request.is_stream();
     request.set_stream(true)?;
-    let Sent { reply, target } = attempts::send(ctx, alias, &request, meter).await?;
+    let Sent { reply, target } = attempts::send(passage, alias, &request, meter).await?;
     let Reply { status, mut headers, body } = reply;
     let ReplyBody::Events(first) = body else {
         return Err(Error::new(
@@ -79,7 +78,7 @@ pub async fn start(
     };
     let conversation = Conversation {
         gateway: Arc::clone(gateway),
-        ctx: Arc::clone(ctx),
+        passage: Arc::clone(passage),
         alias: Arc::clone(alias),
         target,
         tools,
@@ -157,9 +156,13 @@ impl Conversation {
     }
 
     async fn run_tool(&self, tool: &ServerTool, call: &Call) -> ToolOutput {
-        let call =
-            ToolCall { tool: &tool.name, input: call.input.clone(), options: tool.options.clone() };
-        let output = self.gateway.pipeline.call_tool(&self.ctx, call);
+        let call = ToolCall {
+            tool: &tool.name,
+            id: &call.id,
+            input: call.input.clone(),
+            options: tool.options.clone(),
+        };
+        let output = self.passage.call_tool(call);
         timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
             ToolOutput::error("the time that all tools of one request may take is over")
         })
@@ -176,7 +179,8 @@ impl Conversation {
     }
 
     async fn next_turn(&self) -> Result<EventStream> {
-        let sent = attempts::send_to(&self.ctx, &self.alias, &self.target, &self.request).await?;
+        let sent =
+            attempts::send_to(&self.passage, &self.alias, &self.target, &self.request).await?;
         match sent.body {
             ReplyBody::Events(events) => Ok(events),
             ReplyBody::Full(_) => Err(Error::new(

@@ -30,7 +30,7 @@ pub struct Gateway {
     /// What model names stand for.
     pub models: Models,
     /// The stages and the server tools.
-    pub pipeline: Pipeline,
+    pub pipeline: Arc<Pipeline>,
     /// Where unknown `/v1/*` routes go.
     pub passthrough: Option<Arc<dyn Provider>>,
     /// How callers reach it, unless a proxy before it says otherwise: `http` or `https`.
@@ -103,7 +103,7 @@ impl Gateway {
             built: SystemTime::now(),
             auth,
             models,
-            pipeline,
+            pipeline: Arc::new(pipeline),
             passthrough,
             scheme: if tls.is_some() { "https" } else { "http" },
             tls,

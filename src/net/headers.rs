@@ -53,8 +53,24 @@ pub fn forwarded(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Whether a policy may set this header of an answer: not what frames the answer on this hop.
+pub fn may_be_set_for_caller(name: &HeaderName) -> bool {
+    !matches!(
+        name.as_str(),
+        "content-length"
+            | "content-encoding"
+            | "content-type"
+            | "transfer-encoding"
+            | "connection"
+            | "keep-alive"
+            | "trailer"
+            | "upgrade"
+            | "request-id"
+    )
+}
+
 /// Not what belongs to this hop or to us. `accept-encoding` is ours: events are read.
-fn passes_upstream(name: &HeaderName) -> bool {
+pub fn passes_upstream(name: &HeaderName) -> bool {
     let is_ours = matches!(
         name.as_str(),
         "host"

@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 
 use crate::error::Problem;
 use crate::policy::library::{self, Shipped};
-use crate::policy::pipeline::{Pipeline, ServedTool, Stage, When, Work};
+use crate::policy::pipeline::{Pipeline, ServedTool, StageRules};
 use crate::policy::plugin::Plugin;
 use crate::policy::plugin_host::PluginHost;
 use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::script_api::With;
-use crate::policy::{Hooks, OnError, PluginsConfig, PoliciesConfig, StageConfig, WhenConfig};
+use crate::policy::stage::{Stage, Work};
+use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
 use crate::telemetry::metrics::Metrics;
 
 /// What a pipeline is built from.
@@ -43,8 +44,7 @@ impl Plan<'_> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let hooks = stages.iter().map(Stage::hooks).fold(Hooks::default(), Hooks::or);
-        Ok(Pipeline { stages, hooks, tools })
+        Ok(Pipeline::new(stages, tools, self.metrics))
     }
 
     /// A folder that somebody named must be there: without it every policy would be gone in silence.
@@ -142,7 +142,7 @@ impl Plan<'_> {
         let scripts = scripts.iter().map(|(name, script)| {
             self.stage(name, Work::Script(script.clone(), With::new(&none)), &StageRules::default())
         });
-        let plugins = plugins.iter().filter(|(_, plugin)| plugin.hooks() != Hooks::default());
+        let plugins = plugins.iter().filter(|(_, plugin)| !plugin.hooks().is_empty());
         let plugins = plugins.map(|(name, plugin)| {
             self.stage(name, Work::Plugin(plugin.clone(), Arc::default()), &StageRules::default())
         });
@@ -186,13 +186,7 @@ impl Plan<'_> {
     }
 
     fn stage(&self, name: &str, work: Work, rules: &StageRules) -> Stage {
-        Stage {
-            name: name.to_owned(),
-            work,
-            when: When::new(&rules.when),
-            on_error: rules.on_error,
-            on_request: self.metrics.stage(name, "on_request"),
-        }
+        Stage::new(name, work, rules, self.metrics)
     }
 
     fn tools(
@@ -218,25 +212,6 @@ impl Plan<'_> {
             }
         }
         tools
-    }
-}
-
-#[derive(Default)]
-struct StageRules {
-    when: WhenConfig,
-    on_error: OnError,
-}
-
-impl Hooks {
-    fn or(self, other: Self) -> Self {
-        Self {
-            request: self.request || other.request,
-            upstream_request: self.upstream_request || other.upstream_request,
-            event: self.event || other.event,
-            tool: self.tool || other.tool,
-            response: self.response || other.response,
-            error: self.error || other.error,
-        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
 pub mod build;
 pub mod cases;
+mod hook;
 pub mod library;
+mod outcome;
+pub mod passage;
 pub mod pipeline;
 pub mod plugin;
 pub mod plugin_host;
@@ -15,50 +18,19 @@ mod script_json;
 mod script_lint;
 mod script_run;
 mod script_value;
+mod script_verbs;
+mod stage;
+mod stream;
+mod tool;
+pub mod trial;
+mod window;
 
 pub use build::Plan;
-pub use pipeline::{Pipeline, ToolCall, ToolOutput};
-
-use crate::error::Error;
-use crate::wire::Reply;
-
-/// Which hooks somebody defines; what nobody defines costs nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Hooks {
-    /// `on_request`
-    pub request: bool,
-    /// `on_upstream_request`
-    pub upstream_request: bool,
-    /// `on_event`
-    pub event: bool,
-    /// `on_tool_call` or `on_tool_result`
-    pub tool: bool,
-    /// `on_response`
-    pub response: bool,
-    /// `on_error`
-    pub error: bool,
-}
-
-/// What a stage decided; its edits are in the document.
-#[derive(Default)]
-pub struct Outcome {
-    /// The model (alias) to go to instead.
-    pub route: Option<String>,
-    /// The end of the request, if the stage ends it.
-    pub verdict: Verdict,
-}
-
-/// Whether the request goes on.
-#[derive(Default)]
-pub enum Verdict {
-    /// It does.
-    #[default]
-    Continue,
-    /// The stage answers in the upstream's place.
-    Respond(Box<Reply>),
-    /// The stage refuses (`deny`): a decision, not a failure of the stage.
-    Deny(Box<Error>),
-}
+pub use hook::{Hook, Hooks};
+pub use outcome::{HeaderEdits, Outcome, Verdict, Wishes};
+pub use passage::{Passage, Target};
+pub use pipeline::Pipeline;
+pub use tool::{ToolCall, ToolOutput};
 
 /// What to do when a stage breaks: an error, a trap, a deadline. Always the host's decision.
 #[derive(

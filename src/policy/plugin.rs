@@ -14,7 +14,7 @@ use crate::policy::plugin_host::{
     Action, Answer, Call, Cause, Code, Denial, Export, Facts, Failure, Memory, MessageBody,
     PluginHost, Reported, RequestBody,
 };
-use crate::policy::{Hooks, Outcome, Verdict};
+use crate::policy::{Hook, Hooks, Outcome, Verdict};
 use crate::wire::{Document, Kind, Reply};
 
 /// What a plugin says of itself when it is loaded.
@@ -111,12 +111,12 @@ impl Plugin {
     /// Which hooks it wants to be called for.
     pub fn hooks(&self) -> Hooks {
         let has = |export: Export| self.inner.manifest.hooks.iter().any(|h| h == export.as_str());
-        Hooks {
-            request: has(Export::OnRequest),
-            upstream_request: has(Export::OnUpstreamRequest),
-            response: has(Export::OnResponse),
-            ..Hooks::default()
-        }
+        let exports = [
+            (Export::OnRequest, Hook::Request),
+            (Export::OnUpstreamRequest, Hook::UpstreamRequest),
+            (Export::OnResponse, Hook::Response),
+        ];
+        exports.into_iter().filter(|(export, _)| has(*export)).map(|(_, hook)| hook).collect()
     }
 
     /// Runs a server tool; the result is the JSON `content` of a `tool_result`: a string, or an
@@ -265,7 +265,7 @@ fn outcome(action: Action) -> Result<Outcome, Cause> {
     let verdict = match action {
         Action::Next => Verdict::Continue,
         Action::Route(model) => {
-            return Ok(Outcome { route: Some(model), verdict: Verdict::Continue });
+            return Ok(Outcome { route: Some(model), ..Outcome::default() });
         }
         Action::Respond(message) => {
             let document = Document::parse(message.into())
@@ -274,7 +274,7 @@ fn outcome(action: Action) -> Result<Outcome, Cause> {
         }
         Action::Deny(denial) => Verdict::Deny(Box::new(refusal(denial)?)),
     };
-    Ok(Outcome { route: None, verdict })
+    Ok(Outcome { verdict, ..Outcome::default() })
 }
 
 fn refusal(denial: Denial) -> Result<Error, Cause> {

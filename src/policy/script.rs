@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use rhai::packages::Package as _;
 use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, Scope, Token};
+use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::policy::script_answer::Content;
 use crate::policy::script_api::{self, Ctx, State, With};
 use crate::policy::script_check as check;
 use crate::policy::script_error::{self as errors, Source};
+use crate::policy::script_json as json;
 use crate::policy::script_lint::{self as lint, Known};
-use crate::policy::script_run::{Run, Stop};
+use crate::policy::script_run::{Asked, Run, Stop};
 use crate::policy::script_value::Shared;
-use crate::policy::{Hooks, Outcome, Verdict};
+use crate::policy::{Hook, Hooks, Outcome, Verdict};
 use crate::wire::{Document, Reply, Step};
 
 /// How much a script may use; one that wants more ends with an error.
@@ -128,6 +131,25 @@ pub struct Call<'a> {
     pub state: &'a State,
 }
 
+/// What a hook made of its document.
+pub(super) struct Done {
+    pub(super) document: Document,
+    pub(super) decision: Decision,
+    pub(super) asked: Asked,
+}
+
+/// How a script ended.
+pub(super) enum Decision {
+    /// By itself.
+    Continue,
+    /// By `respond`.
+    Respond(Content),
+    /// By `deny`.
+    Deny(Box<Error>),
+    /// By `drop_event`.
+    Drop,
+}
+
 impl Script {
     /// The policy's name: its file name without `.rhai`.
     pub fn name(&self) -> &str {
@@ -144,63 +166,125 @@ impl Script {
     /// Fails with `api_error` if the script broke, and with a 400 if the caller's own body is at
     /// fault (a duplicate key in an object that the script opened).
     pub fn on_request(&self, call: &Call<'_>, document: Document) -> Result<(Document, Outcome)> {
-        let shared = Shared::new(document);
-        let request = Dynamic::from(shared.root());
-        let (result, route) = self.run("on_request", call, request);
-        let mut document = shared.into_document();
-        let verdict = match result {
-            Ok(()) => Verdict::Continue,
-            Err(error) => self.verdict(&error, &mut document)?,
-        };
-        Ok((document, Outcome { route, verdict }))
+        self.outcome(self.run(Hook::Request, call, document)?)
     }
 
-    /// Calls a hook whose arguments are its subject and `ctx`.
-    fn run(
+    /// Runs `on_upstream_request` before an attempt. `target` is an object with `provider`, `model`,
+    /// `unsupported` and `number`. Otherwise as [`Script::on_request`].
+    pub fn on_upstream_request(
         &self,
-        hook: &'static str,
         call: &Call<'_>,
-        subject: Dynamic,
-    ) -> (Result<(), Box<EvalAltResult>>, Option<String>) {
-        let ctx = Ctx {
+        document: Document,
+        target: &Value,
+    ) -> Result<(Document, Outcome)> {
+        let target = json::dynamic(target);
+        let shared = Shared::new(document);
+        let request = Dynamic::from(shared.root());
+        let subject = Some(shared.clone());
+        let arguments = vec![request, target, self.ctx(call)];
+        let (result, asked) = self.enter(Hook::UpstreamRequest, call, subject, arguments);
+        let decision = self.decision(result)?;
+        self.outcome(Done { document: shared.into_document(), decision, asked })
+    }
+
+    /// Runs `on_response` over a whole message. Otherwise as [`Script::on_request`].
+    pub fn on_response(&self, call: &Call<'_>, message: Document) -> Result<(Document, Outcome)> {
+        self.outcome(self.run(Hook::Response, call, message)?)
+    }
+
+    /// Runs a hook whose parameters are a document and `ctx`.
+    pub(super) fn run(&self, hook: Hook, call: &Call<'_>, document: Document) -> Result<Done> {
+        let shared = Shared::new(document);
+        let arguments = vec![Dynamic::from(shared.root()), self.ctx(call)];
+        let (result, asked) = self.enter(hook, call, Some(shared.clone()), arguments);
+        let decision = self.decision(result)?;
+        Ok(Done { document: shared.into_document(), decision, asked })
+    }
+
+    /// Runs `on_text`; gives the text that is to stand there instead, if another one.
+    pub(super) fn on_text(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+    ) -> Result<(Option<String>, Decision, Asked)> {
+        let arguments = vec![Dynamic::from(text.to_owned()), self.ctx(call)];
+        let (result, asked) = self.enter(Hook::Text, call, None, arguments);
+        let returned = match result {
+            Ok(returned) => returned,
+            Err(error) => return Ok((None, self.decision(Err(error))?, asked)),
+        };
+        if returned.is_unit() {
+            return Ok((None, Decision::Continue, asked));
+        }
+        let changed = returned.into_immutable_string().map_err(|found| {
+            let name = self.name();
+            let message = format!("policy \"{name}\" failed: `on_text` must give a text, or nothing to leave it as it is, not a value of type `{found}`");
+            Error::new(ErrorKind::Api, message)
+        })?;
+        let changed = (changed != text).then(|| changed.to_string());
+        Ok((changed, Decision::Continue, asked))
+    }
+
+    fn ctx(&self, call: &Call<'_>) -> Dynamic {
+        Dynamic::from(Ctx {
             context: Arc::clone(call.context),
             with: call.with.clone(),
             state: call.state.clone(),
-        };
+        })
+    }
+
+    fn enter(
+        &self,
+        hook: Hook,
+        call: &Call<'_>,
+        document: Option<Shared>,
+        arguments: Vec<Dynamic>,
+    ) -> (Result<Dynamic, Box<EvalAltResult>>, Asked) {
         let run = Run {
             policy: self.source.shared_name(),
+            hook,
             context: Arc::clone(call.context),
+            document,
             deadline: Instant::now() + self.limits.time,
-            route: None,
+            asked: Asked::default(),
         };
         let options = CallFnOptions::new().eval_ast(false);
         run.call(|| {
             let mut scope = Scope::new();
-            let result: Result<Dynamic, _> = self.engine.call_fn_with_options(
-                options,
-                &mut scope,
-                &self.ast,
-                hook,
-                (subject, Dynamic::from(ctx)),
-            );
-            result.map(drop)
+            let name = hook.as_str();
+            self.engine.call_fn_with_options(options, &mut scope, &self.ast, name, arguments)
         })
     }
 
-    /// What an error that ended a script means: a decision of the script, or that it broke.
-    fn verdict(&self, error: &EvalAltResult, document: &mut Document) -> Result<Verdict> {
-        match Stop::of(error) {
+    /// What the end of a script means: a decision of the script, or that it broke.
+    fn decision(&self, result: Result<Dynamic, Box<EvalAltResult>>) -> Result<Decision> {
+        let Err(error) = result else { return Ok(Decision::Continue) };
+        match Stop::of(&error) {
             Some(Stop::Deny { status, message }) => {
-                Ok(Verdict::Deny(Box::new(refusal(status, message))))
+                Ok(Decision::Deny(Box::new(refusal(status, message))))
             }
-            Some(Stop::Respond(content)) => {
+            Some(Stop::Respond(content)) => Ok(Decision::Respond(content)),
+            Some(Stop::Drop) => Ok(Decision::Drop),
+            Some(Stop::Invalid(message)) => Err(Error::invalid(message)),
+            Some(Stop::Time) | None => Err(errors::broken(&error, &self.source, &self.limits)),
+        }
+    }
+
+    /// What a hook over a request or a message came to.
+    fn outcome(&self, done: Done) -> Result<(Document, Outcome)> {
+        let Done { mut document, decision, asked: Asked { route, wishes, removed } } = done;
+        let place = |(field, at): (String, _)| (field, self.source.place(at));
+        let removed = removed.into_iter().map(place).collect();
+        let verdict = match decision {
+            Decision::Continue | Decision::Drop => Verdict::Continue,
+            Decision::Deny(error) => Verdict::Deny(error),
+            Decision::Respond(content) => {
                 let model = document.get(&[Step::Key("model")])?.unwrap_or_default();
                 let model: String = serde_json::from_slice(&model).unwrap_or_default();
-                Ok(Verdict::Respond(Box::new(Reply::json(content.into_json(&model)))))
+                Verdict::Respond(Box::new(Reply::json(content.into_json(&model))))
             }
-            Some(Stop::Invalid(message)) => Err(Error::invalid(message)),
-            Some(Stop::Time) | None => Err(errors::broken(error, &self.source, &self.limits)),
-        }
+        };
+        Ok((document, Outcome { route, verdict, wishes, removed }))
     }
 }
 

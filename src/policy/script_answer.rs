@@ -33,6 +33,14 @@ impl Content {
         Ok(Self::Message(message))
     }
 
+    /// What a tool's result holds: the JSON text of a string, or of a list of blocks.
+    pub(super) fn into_tool_result(self) -> String {
+        match self {
+            Self::Text(text) => Value::String(text).to_string(),
+            Self::Message(mut message) => message.remove("content").unwrap_or_default().to_string(),
+        }
+    }
+
     /// The whole message, as an upstream would have answered with `model`.
     pub(super) fn into_json(self, model: &str) -> Bytes {
         let given = match self {

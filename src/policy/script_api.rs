@@ -4,12 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rhai::{Dynamic, Engine, ImmutableString, Map, Variant};
 
 use crate::context::Context;
-use crate::policy::script_answer::Content;
 use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
-use crate::policy::script_run::{Run, Stop};
-use crate::policy::script_value::{Answer, List, Object};
-use crate::telemetry::logs::one_line;
+use crate::policy::script_value::{Answer, List, Object, remove_at, set_at};
+use crate::policy::script_verbs::verbs;
 
 /// `ctx.with`: a stage's own parameters, converted once. Cloning shares them.
 #[derive(Debug, Clone, Default)]
@@ -44,8 +42,6 @@ struct Tags(Arc<Context>);
 
 /// Everything that `state` may hold at once, in entries.
 const MAX_STATE: usize = 64;
-/// Everything of a text that `log` passes on, in characters.
-const MAX_LOG: usize = 1024;
 
 /// Makes an engine know all of it.
 pub(super) fn register(engine: &mut Engine) {
@@ -65,11 +61,11 @@ fn objects(engine: &mut Engine) {
         // Rhai has a property of that name for every value
         .register_get("tag", |object: &mut Object| object.get("tag".into()))
         .register_set("tag", |object: &mut Object, value: Dynamic| object.set("tag".into(), value))
-        .register_indexer_set(Object::set)
+        .register_indexer_set(set_at)
         .register_fn("len", Object::len)
         .register_fn("is_empty", Object::is_empty)
         .register_fn("contains", Object::contains)
-        .register_fn("remove", Object::remove)
+        .register_fn("remove", remove_at)
         .register_fn("keys", Object::keys)
         .register_fn("values", Object::values)
         .register_fn("to_map", Object::members)
@@ -233,81 +229,4 @@ impl State {
         entries.insert(name.into(), value);
         Ok(())
     }
-}
-
-fn verbs(engine: &mut Engine) {
-    engine
-        .register_fn("deny", deny_plainly)
-        .register_fn("deny", deny)
-        .register_fn("respond", respond_text)
-        .register_fn("respond", respond::<Map>)
-        .register_fn("respond", respond::<Object>)
-        .register_fn("route", route)
-        .register_fn("log", log)
-        .register_fn("parse_json", json::parse)
-        .register_type_with_name::<Told>("error")
-        .register_fn("to_string", |told: &mut Told| told.0.clone())
-        .register_fn("to_debug", |told: &mut Told| told.0.clone())
-        .register_fn("sleep", no_sleep::<i64>)
-        .register_fn("sleep", no_sleep::<f64>)
-        .on_print(|text| Run::current(|run| emit(run, "info", text)))
-        .on_debug(|text, _, _| Run::current(|run| emit(run, "debug", text)));
-}
-
-fn deny(status: i64, message: &str) -> Answer<()> {
-    match u16::try_from(status) {
-        Ok(status @ 400..=599) => Err(Stop::Deny { status, message: message.to_owned() }.into()),
-        _ => Err(Told(format!("`deny` takes a status from 400 to 599, not {status}")).into()),
-    }
-}
-
-fn deny_plainly(message: &str) -> Answer<()> {
-    deny(400, message)
-}
-
-fn respond_text(text: &str) -> Answer<()> {
-    Err(Stop::Respond(Content::Text(text.to_owned())).into())
-}
-
-fn respond<T: Variant + Clone>(message: T) -> Answer<()> {
-    let message = json::tree(&Dynamic::from(message))?;
-    let content = Content::message(message).map_err(Told)?;
-    Err(Stop::Respond(content).into())
-}
-
-fn route(alias: &str) -> Answer<()> {
-    if alias.is_empty() {
-        return Err(Told("`route` takes the name of a model, not an empty text".to_owned()).into());
-    }
-    Run::current(|run| run.route = Some(alias.to_owned()));
-    Ok(())
-}
-
-fn log(level: &str, text: &str) -> Answer<()> {
-    if !matches!(level, "error" | "warn" | "info" | "debug" | "trace") {
-        let known = "`log` takes `error`, `warn`, `info`, `debug` or `trace` as level";
-        return Err(Told(known.to_owned()).into());
-    }
-    Run::current(|run| emit(run, level, text));
-    Ok(())
-}
-
-fn emit(run: &Run, level: &str, text: &str) {
-    const TARGET: &str = "tidegate::policy";
-    let end = text.char_indices().nth(MAX_LOG).map_or(text.len(), |(at, _)| at);
-    let text = one_line(&text[..end]);
-    let (policy, request_id) = (&*run.policy, &*run.context.request_id);
-    match level {
-        "error" => tracing::error!(target: TARGET, policy, request_id, "{text}"),
-        "warn" => tracing::warn!(target: TARGET, policy, request_id, "{text}"),
-        "info" => tracing::info!(target: TARGET, policy, request_id, "{text}"),
-        "debug" => tracing::debug!(target: TARGET, policy, request_id, "{text}"),
-        _ => tracing::trace!(target: TARGET, policy, request_id, "{text}"),
-    }
-}
-
-/// Rhai's own would block the thread, whatever the limits say.
-fn no_sleep<T>(_time: T) -> Answer<()> {
-    Err(Told("`sleep` is not there for policies: a request must not wait for one".to_owned())
-        .into())
 }

@@ -2,22 +2,9 @@
 use rhai::{AST, ASTFlags, Engine, Position, Scope, Stmt};
 
 use crate::error::Problem;
-use crate::policy::Hooks;
 use crate::policy::script_error::{self as errors, Source};
 use crate::policy::script_json as json;
-
-/// The hooks there are, with their parameters.
-const HOOKS: &[(&str, &[&str])] = &[
-    ("on_request", &["request", "ctx"]),
-    ("on_upstream_request", &["request", "target", "ctx"]),
-    ("on_event", &["event", "ctx"]),
-    ("on_tool_call", &["call", "ctx"]),
-    ("on_tool_result", &["result", "ctx"]),
-    ("on_response", &["message", "ctx"]),
-    ("on_error", &["error", "ctx"]),
-];
-/// Those that the gateway calls: a policy must not wait in vain for the others.
-const CALLED: &[&str] = &["on_request"];
+use crate::policy::{Hook, Hooks};
 
 /// The constants beside the functions. Nothing else may stand there, since nothing else would run.
 pub(super) fn constants(parser: &Engine, source: &Source) -> Result<Scope<'static>, Vec<Problem>> {
@@ -73,14 +60,14 @@ fn constant(statement: &Stmt) -> Constant {
 /// The hooks that a script defines: known ones, with the right parameters, at least one.
 pub(super) fn hooks(ast: &AST, source: &Source) -> Result<Hooks, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut hooks = Hooks::default();
     for function in ast.iter_functions() {
         if let Some(message) = wrong_with(function.name, function.params.len()) {
             problems.push(source.problem(position(source.text(), function.name), &message));
         }
-        hooks.request |= function.name == "on_request";
     }
-    if problems.is_empty() && hooks == Hooks::default() {
+    let hooks: Hooks =
+        ast.iter_functions().filter_map(|function| Hook::named(function.name)).collect();
+    if problems.is_empty() && hooks.is_empty() {
         let message = "it defines no hook: write `fn on_request(request, ctx) { … }`";
         problems.push(source.problem(Position::NONE, message));
     }
@@ -89,16 +76,15 @@ pub(super) fn hooks(ast: &AST, source: &Source) -> Result<Hooks, Vec<Problem>> {
 }
 
 fn wrong_with(name: &str, parameters: usize) -> Option<String> {
-    if let Some((_, wanted)) = HOOKS.iter().find(|(hook, _)| *hook == name) {
-        if wanted.len() != parameters {
-            let wanted_list = wanted.join(", ");
-            return Some(format!(
+    if let Some(hook) = Hook::named(name) {
+        let wanted = hook.parameters();
+        let wanted_list = wanted.join(", ");
+        return (wanted.len() != parameters).then(|| {
+            format!(
                 "`{name}` takes {} parameters, `{name}({wanted_list})`, not {parameters}",
                 wanted.len()
-            ));
-        }
-        return (!CALLED.contains(&name))
-            .then(|| format!("`{name}` is not called by this version, only {}", listed(CALLED)));
+            )
+        });
     }
     let (nearest, distance) = nearest(name)?;
     // a helper may have any name but one that looks like a hook's
@@ -106,12 +92,9 @@ fn wrong_with(name: &str, parameters: usize) -> Option<String> {
     looks_like_one.then(|| format!("no hook is named `{name}`; the nearest is `{nearest}`"))
 }
 
-fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
 fn nearest(name: &str) -> Option<(&'static str, usize)> {
-    HOOKS.iter().map(|(hook, _)| (*hook, distance(name, hook))).min_by_key(|(_, far)| *far)
+    let names = Hook::ALL.into_iter().map(Hook::as_str);
+    names.map(|hook| (hook, distance(name, hook))).min_by_key(|(_, far)| *far)
 }
 
 /// How many letters must be changed, added or removed (Levenshtein).

@@ -108,5 +108,7 @@ pub(super) fn wrong(field: &str, value: Shape) -> Option<String> {
 
 /// What is wrong with taking a field out of a request.
 pub(super) fn wrong_without(field: &str) -> Option<String> {
-    REQUIRED.contains(&field).then(|| format!("a request must have `{field}`, so it cannot be removed"))
+    REQUIRED
+        .contains(&field)
+        .then(|| format!("a request must have `{field}`, so it cannot be removed"))
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::{AST, ASTNode, BinaryExpr, Dynamic, Engine, Expr, FnCallExpr, Position, Stmt};
 
 use crate::error::Problem;
+use crate::policy::Hook;
 use crate::policy::script_check::distance;
 use crate::policy::script_error::Source;
 use crate::policy::script_fields::{self as fields, Shape};
@@ -14,29 +15,8 @@ use crate::policy::script_fields::{self as fields, Shape};
 const OWN: &[&str] =
     &["Fn", "call", "curry", "debug", "is_def_fn", "is_def_var", "is_shared", "print", "type_of"];
 
-/// The verbs that do not work everywhere, and the hooks in which they do.
-const VERBS: &[(&str, &[&str])] = &[
-    ("add_tool", &["on_request"]),
-    (
-        "deny",
-        &[
-            "on_request",
-            "on_upstream_request",
-            "on_event",
-            "on_text",
-            "on_tool_call",
-            "on_tool_result",
-            "on_response",
-        ],
-    ),
-    ("drop_event", &["on_event"]),
-    ("respond", &["on_request", "on_tool_call", "on_tool_result"]),
-    ("route", &["on_request"]),
-    ("set_header", &["on_request", "on_upstream_request"]),
-    ("set_response_header", &["on_request", "on_upstream_request", "on_response", "on_error"]),
-];
 /// The hooks whose first parameter is a request.
-const OVER_REQUESTS: &[&str] = &["on_request", "on_upstream_request"];
+const OVER_REQUESTS: &[Hook] = &[Hook::Request, Hook::UpstreamRequest];
 
 /// The functions of an engine: with how many parameters each name is there, the receiver counted.
 pub(super) struct Known(BTreeMap<String, BTreeSet<usize>>);
@@ -79,13 +59,14 @@ pub(super) fn problems(ast: &AST, known: &Known, source: &Source) -> Vec<Problem
     });
     for function in ast.iter_functions() {
         let (name, parameters) = (function.name, function.params.len());
+        let Some(hook) = Hook::named(name) else { continue };
         let subject = function.params.first().copied().unwrap_or_default();
-        let hook = ast.clone_functions_only_filtered(|_, _, _, found, count| {
+        let body = ast.clone_functions_only_filtered(|_, _, _, found, count| {
             found == name && count == parameters
         });
-        found.extend(own.misused(&hook, name));
-        if OVER_REQUESTS.contains(&name) {
-            found.extend(wrong_writes(&hook, subject));
+        found.extend(own.misused(&body, hook));
+        if OVER_REQUESTS.contains(&hook) {
+            found.extend(wrong_writes(&body, subject));
         }
     }
     found.sort_by_key(|(at, _)| (at.line(), at.position()));
@@ -104,9 +85,8 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     fn of(node: &'a ASTNode<'a>) -> Option<Self> {
         let (function, at, is_method) = match node {
-            ASTNode::Stmt(Stmt::FnCall(function, at)) | ASTNode::Expr(Expr::FnCall(function, at)) => {
-                (function, *at, false)
-            }
+            ASTNode::Stmt(Stmt::FnCall(function, at))
+            | ASTNode::Expr(Expr::FnCall(function, at)) => (function, *at, false),
             ASTNode::Expr(Expr::MethodCall(function, at)) => (function, *at, true),
             _ => return None,
         };
@@ -176,7 +156,8 @@ impl Own {
         }
         if engines.is_none() && own.is_none() {
             let nearest = self.nearest(name, known);
-            let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
+            let nearest =
+                nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
             return Some(format!("there is no function `{name}`{nearest}"));
         }
         let receiver = usize::from(call.is_method);
@@ -191,19 +172,24 @@ impl Own {
             0..=3 => 1,
             length => (length / 3).max(2),
         };
-        let names = known.0.keys().chain(self.functions.keys()).map(String::as_str).chain(OWN.iter().copied());
+        let names = known
+            .0
+            .keys()
+            .chain(self.functions.keys())
+            .map(String::as_str)
+            .chain(OWN.iter().copied());
         let names = names.map(|known| (distance(name, known), known));
         names.filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
     }
 
     /// Verbs in the body of a hook in which they do nothing.
-    fn misused(&self, hook: &AST, name: &str) -> Vec<(Position, String)> {
+    fn misused(&self, body: &AST, hook: Hook) -> Vec<(Position, String)> {
         let mut found = Vec::new();
-        hook.walk(&mut |path| {
+        body.walk(&mut |path| {
             if let Some(call) = path.last().and_then(Call::of)
                 && !call.is_method
                 && !self.functions.contains_key(call.name())
-                && let Some(message) = does_nothing(call.name(), name)
+                && let Some(message) = hook.misuse(call.name())
             {
                 found.push((call.at, message));
             }
@@ -237,21 +223,11 @@ fn parameters(counts: &BTreeSet<usize>) -> String {
     }
 }
 
-fn does_nothing(verb: &str, function: &str) -> Option<String> {
-    let is_hook = VERBS.iter().any(|(_, hooks)| hooks.contains(&function));
-    let (_, hooks) = VERBS.iter().find(|(name, _)| *name == verb)?;
-    if !is_hook || hooks.contains(&function) {
-        return None;
-    }
-    let there: Vec<String> = hooks.iter().map(|hook| format!("`{hook}`")).collect();
-    Some(format!("`{verb}` does nothing in `{function}`: it works in {}", there.join(", ")))
-}
-
 /// Literals of a wrong type, written to fields of the request that is a hook's first parameter.
-fn wrong_writes(hook: &AST, request: &str) -> Vec<(Position, String)> {
+fn wrong_writes(body: &AST, request: &str) -> Vec<(Position, String)> {
     let mut found = Vec::new();
     let mut is_shadowed = false;
-    hook.walk(&mut |path| {
+    body.walk(&mut |path| {
         match path.last() {
             Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
                 found.extend(wrong_write(assignment.0.is_op_assignment(), &assignment.1, request));
@@ -277,7 +253,8 @@ fn wrong_write(is_operation: bool, pair: &BinaryExpr, request: &str) -> Option<(
     let (field, at) = field_of(&pair.lhs, request)?;
     let value = Shape::of_literal(&pair.rhs)?;
     let is_removal = matches!(pair.rhs, Expr::Unit(_));
-    let message = if is_removal { fields::wrong_without(field) } else { fields::wrong(field, value) };
+    let message =
+        if is_removal { fields::wrong_without(field) } else { fields::wrong(field, value) };
     message.map(|message| (at, message))
 }
 

@@ -7,6 +7,8 @@ use rhai::{Dynamic, EvalAltResult, Position};
 
 use crate::context::Context;
 use crate::policy::script_answer::Content;
+use crate::policy::script_value::Shared;
+use crate::policy::{Hook, Wishes};
 
 /// Why a script ended before its end; a script's `try` cannot catch it.
 #[derive(Clone)]
@@ -17,6 +19,8 @@ pub(super) enum Stop {
     Deny { status: u16, message: String },
     /// `respond`
     Respond(Content),
+    /// `drop_event`
+    Drop,
     /// The caller's own body is at fault, as the message says.
     Invalid(String),
 }
@@ -42,12 +46,27 @@ impl Stop {
 pub(super) struct Run {
     /// The policy's name.
     pub(super) policy: Arc<str>,
+    /// Which hook it is.
+    pub(super) hook: Hook,
     /// The request's facts.
     pub(super) context: Arc<Context>,
+    /// The document that the hook is about, where it is about one.
+    pub(super) document: Option<Shared>,
     /// When it has had its time.
     pub(super) deadline: Instant,
+    /// What it has asked for.
+    pub(super) asked: Asked,
+}
+
+/// What a script has asked for beside its edits.
+#[derive(Default)]
+pub(super) struct Asked {
     /// Where `route` sends the request.
     pub(super) route: Option<String>,
+    /// Headers, tags, counts.
+    pub(super) wishes: Wishes,
+    /// Fields that it took out of its document.
+    pub(super) removed: Vec<(String, Position)>,
 }
 
 thread_local! {
@@ -56,16 +75,22 @@ thread_local! {
 
 impl Run {
     /// Does `act` as this call; also gives what the call has asked for.
-    pub(super) fn call<T>(self, act: impl FnOnce() -> T) -> (T, Option<String>) {
+    pub(super) fn call<T>(self, act: impl FnOnce() -> T) -> (T, Asked) {
         let _restore = Restore(RUN.replace(Some(self)));
         let result = act();
-        let route = RUN.with_borrow_mut(|run| run.as_mut().and_then(|run| run.route.take()));
-        (result, route)
+        let asked =
+            RUN.with_borrow_mut(|run| run.as_mut().map(|run| std::mem::take(&mut run.asked)));
+        (result, asked.unwrap_or_default())
     }
 
     /// The call that this thread is in; nothing happens outside of one.
-    pub(super) fn current(act: impl FnOnce(&mut Self)) {
-        RUN.with_borrow_mut(|run| run.as_mut().map(act));
+    pub(super) fn current<T>(act: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        RUN.with_borrow_mut(|run| run.as_mut().map(act))
+    }
+
+    /// The document is a request.
+    pub(super) fn is_over_request(&self) -> bool {
+        matches!(self.hook, Hook::Request | Hook::UpstreamRequest)
     }
 
     /// For every operation of a script: the clock is read at each 64th.

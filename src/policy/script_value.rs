@@ -4,13 +4,14 @@
 //! into the document at once. Scalars come out as Rhai values.
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
+use rhai::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, Position};
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script_error::Told;
 use crate::policy::script_fields::{self as fields, Shape};
 use crate::policy::script_json as json;
-use crate::policy::script_run::Stop;
+use crate::policy::script_run::{Run, Stop};
 use crate::wire::{Document, Kind, Step};
 
 /// The result of everything that a script calls.
@@ -68,6 +69,23 @@ impl Shared {
             Ok(document) => document.into_inner().unwrap_or_else(PoisonError::into_inner),
             Err(shared) => Self(shared).lock().clone(),
         }
+    }
+
+    /// Appends to `tools`; a second declaration of the same type and name is left out.
+    pub(super) fn add_tool(&self, declaration: &Value) -> Answer<()> {
+        let tools = [Step::Key("tools")];
+        let mut document = self.lock();
+        let declared = document.get(&tools).map_err(fault)?.unwrap_or_default();
+        let declared: Vec<Value> = serde_json::from_slice(&declared).unwrap_or_default();
+        let is_same =
+            |tool: &Value| ["type", "name"].iter().all(|key| tool[key] == declaration[key]);
+        if declared.iter().any(is_same) {
+            return Ok(());
+        }
+        if document.kind(&tools).map_err(fault)? != Some(Kind::Array) {
+            document.set(&tools, "[]").map_err(fault)?;
+        }
+        document.push(&tools, declaration.to_string()).map_err(fault)
     }
 
     fn lock(&self) -> MutexGuard<'_, Document> {
@@ -169,6 +187,7 @@ impl Object {
 
     pub(super) fn set(&mut self, key: ImmutableString, value: Dynamic) -> Answer<()> {
         if self.0.path.is_empty()
+            && Run::current(|run| run.is_over_request()).unwrap_or_default()
             && let Some(message) = Shape::of(&value).and_then(|shape| fields::wrong(&key, shape))
         {
             return Err(Told(message).into());
@@ -184,7 +203,13 @@ impl Object {
         self.0.has(&Part::Key(key))
     }
 
-    pub(super) fn remove(&mut self, key: ImmutableString) -> Answer<bool> {
+    fn remember_removal(&self, key: &str, at: Position) {
+        if self.0.path.is_empty() {
+            Run::current(|run| run.asked.removed.push((key.to_owned(), at)));
+        }
+    }
+
+    fn remove(&mut self, key: ImmutableString) -> Answer<bool> {
         self.0.with(Some(&Part::Key(key)), |document, path| document.remove(path))
     }
 
@@ -205,6 +230,29 @@ impl Object {
         let keys = keys.ok_or_else(|| self.0.gone())?;
         keys.into_iter().map(|key| Ok((key.as_str().into(), self.get(key.into())?))).collect()
     }
+}
+
+/// Writes a member for a script; remembers where one was taken out of the whole.
+pub(super) fn set_at(
+    call: NativeCallContext<'_>,
+    object: &mut Object,
+    key: ImmutableString,
+    value: Dynamic,
+) -> Answer<()> {
+    if value.is_unit() {
+        object.remember_removal(&key, call.call_position());
+    }
+    object.set(key, value)
+}
+
+/// Takes a member out for a script; remembers where, if out of the whole.
+pub(super) fn remove_at(
+    call: NativeCallContext<'_>,
+    object: &mut Object,
+    key: ImmutableString,
+) -> Answer<bool> {
+    object.remember_removal(&key, call.call_position());
+    object.remove(key)
 }
 
 impl List {

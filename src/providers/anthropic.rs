@@ -71,7 +71,12 @@ impl Anthropic {
         Ok(Self { upstream, host, prefix, paths: [messages, count], api_key, credentials, accepts })
     }
 
-    fn head(&self, ctx: &Context, endpoint: Endpoint) -> Result<request::Parts> {
+    fn head(
+        &self,
+        ctx: &Context,
+        endpoint: Endpoint,
+        headers: HeaderMap,
+    ) -> Result<request::Parts> {
         let path = &self.paths[usize::from(endpoint == Endpoint::CountTokens)];
         let uri = match &ctx.query {
             None => path.clone(),
@@ -80,7 +85,7 @@ impl Anthropic {
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = Method::POST;
         head.uri = uri;
-        head.headers = self.headers(ctx, ctx.headers.clone())?;
+        head.headers = self.headers(ctx, headers)?;
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(head)
     }
@@ -113,7 +118,7 @@ impl Provider for Anthropic {
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Reply> {
         let is_stream =
             attempt.request.is_stream() && attempt.request.endpoint == Endpoint::Messages;
-        let head = self.head(ctx, attempt.request.endpoint)?;
+        let head = self.head(ctx, attempt.request.endpoint, attempt.headers)?;
         let payload = Payload::Bytes(attempt.request.to_bytes());
         let answer = self.upstream.send(head, payload, attempt.timeouts.connect).await;
         let answer = answer.map_err(|failure| unreachable_upstream(failure, attempt.timeouts))?;

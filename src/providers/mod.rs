@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};
@@ -118,6 +118,8 @@ impl Default for Timeouts {
 pub struct Attempt {
     /// What to send.
     pub request: MessagesRequest,
+    /// The caller's headers as stages left them, without the provider's own.
+    pub headers: HeaderMap,
     /// How long it may take.
     pub timeouts: Timeouts,
 }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use crate::telemetry::policies::PolicyMetrics;
 use crate::telemetry::record::Record;
 
 /// The content type of [`Metrics::encode`].
@@ -66,6 +67,7 @@ pub struct Metrics {
     reloads: Counters,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
+    policies: PolicyMetrics,
     targets: Mutex<Targets>,
     /// Requests on their way, streams included.
     pub active_requests: Gauge,
@@ -178,6 +180,7 @@ impl Metrics {
                 "Generations of the config that still serve a request",
                 Gauge::default(),
             ),
+            policies: policies(r),
             targets: Mutex::default(),
             registry,
         }
@@ -212,6 +215,11 @@ impl Metrics {
             failures: calls("error"),
             duration: self.tool_durations.get_or_create_owned(&labels([("tool", tool)])),
         }
+    }
+
+    /// What policies count by themselves.
+    pub fn policies(&self) -> PolicyMetrics {
+        self.policies.clone()
     }
 
     /// A config serves from now on; also the first one.
@@ -330,6 +338,16 @@ impl fmt::Debug for Metrics {
 fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
+}
+
+fn policies(registry: &mut Registry) -> PolicyMetrics {
+    let policies = PolicyMetrics::default();
+    let (counts, requests) = (policies.counts.clone(), policies.requests.clone());
+    add(registry, "policy_counts", "What policies count by `count`", counts);
+    add(registry, "tagged_requests", "Requests that policies tagged by `tag`", requests);
+    let tokens = policies.tokens.clone();
+    add(registry, "tagged_tokens", "Tokens of requests that policies tagged, by type", tokens);
+    policies
 }
 
 fn histograms(

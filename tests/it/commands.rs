@@ -162,7 +162,10 @@ fn a_new_policy_keeps_its_own_cases() {
     let output = tidegate(&file, &["policy", "new", "my-limit"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("policies/my-limit.cases.yaml") && said.contains("tidegate test"), "{said}");
+    assert!(
+        said.contains("policies/my-limit.cases.yaml") && said.contains("tidegate test"),
+        "{said}"
+    );
     let source = fs::read_to_string(folder.path().join("policies/my-limit.rhai")).unwrap();
     assert!(source.starts_with("// my-limit: "), "{source}");
     let output = tidegate(&file, &["test"]);

@@ -47,10 +47,8 @@ pub(super) fn differences(place: &str, expected: &Value, found: &Value) -> Vec<D
         (Value::Object(expected), Value::Object(found)) => {
             let added = found.keys().filter(|key| !expected.contains_key(*key));
             let keys = expected.keys().chain(added);
-            keys.flat_map(|key| {
-                pair(&format!("{place}.{key}"), expected.get(key), found.get(key))
-            })
-            .collect()
+            keys.flat_map(|key| pair(&format!("{place}.{key}"), expected.get(key), found.get(key)))
+                .collect()
         }
         (Value::Array(expected), Value::Array(found)) => (0..expected.len().max(found.len()))
             .flat_map(|at| pair(&format!("{place}[{at}]"), expected.get(at), found.get(at)))

@@ -203,7 +203,11 @@ impl Expect {
             let before = serde_json::from_slice(before).unwrap_or_default();
             let mut found = differences("request", &before, &after);
             if found.is_empty() {
-                found.push(Difference::at("request", "the very bytes of before", "the same values in other bytes"));
+                found.push(Difference::at(
+                    "request",
+                    "the very bytes of before",
+                    "the same values in other bytes",
+                ));
             }
             return found;
         }
@@ -252,7 +256,9 @@ impl Expect {
     fn compare_error(&self, error: &Error) -> Vec<Difference> {
         match &self.error {
             Some(part) if error.message.contains(part) => Vec::new(),
-            Some(part) => vec![Difference::at("error", quoted(Some(part)), quoted(Some(&error.message)))],
+            Some(part) => {
+                vec![Difference::at("error", quoted(Some(part)), quoted(Some(&error.message)))]
+            }
             None => {
                 vec![Difference::of_end(self.wanted(), format!("it fails: {}", error.message))]
             }

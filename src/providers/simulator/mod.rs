@@ -56,10 +56,10 @@ impl Provider for Simulator {
         &self.accepts
     }
 
-    async fn send(&self, ctx: &Context, mut attempt: Attempt) -> Result<Reply> {
+    async fn send(&self, _ctx: &Context, mut attempt: Attempt) -> Result<Reply> {
         let seed = Seed::of(&mut attempt.request)?;
         let plan = self
-            .plan(&attempt, &betas(&ctx.headers), &seed)
+            .plan(&attempt, &betas(&attempt.headers), &seed)
             .map_err(|failure| failure.answer(&seed))?;
         wait(plan.wait, attempt.timeouts).await?;
         let body = match plan.outcome {

@@ -59,15 +59,24 @@ fn what_cannot_work_is_found_before_it_runs() {
             "if false { request.messages.pussh(1); }\nif ctx.key == \"never\" { request.messages.pussh(1); }",
             "3:42: there is no function `pussh`; the nearest is `push` in `if ctx.key == \"never\" { request.messages.pussh(1); }`",
         ),
-        ("let x = frobnicate(1);", "2:9: there is no function `frobnicate` in `let x = frobnicate(1);`"),
+        (
+            "let x = frobnicate(1);",
+            "2:9: there is no function `frobnicate` in `let x = frobnicate(1);`",
+        ),
         ("dney(\"x\")", "2:1: there is no function `dney`; the nearest is `deny` in `dney(\"x\")`"),
-        ("deny(400, \"x\", 1)", "2:1: `deny` takes 1 or 2 parameters, not 3 in `deny(400, \"x\", 1)`"),
+        (
+            "deny(400, \"x\", 1)",
+            "2:1: `deny` takes 1 or 2 parameters, not 3 in `deny(400, \"x\", 1)`",
+        ),
         ("route()", "2:1: `route` takes 1 parameter, not 0 in `route()`"),
         (
             "let t = \"x\"; t.to_upper(1);",
             "2:16: `to_upper` takes 0 parameters, not 1 in `let t = \"x\"; t.to_upper(1);`",
         ),
-        ("[1].map(|x| frobnicate(x));", "2:13: there is no function `frobnicate` in `[1].map(|x| frobnicate(x));`"),
+        (
+            "[1].map(|x| frobnicate(x));",
+            "2:13: there is no function `frobnicate` in `[1].map(|x| frobnicate(x));`",
+        ),
         (
             "request.max_tokens = \"a lot\";",
             "2:9: `max_tokens` of a request is a whole number, 0 or more, not a string in `request.max_tokens = \"a lot\";`",

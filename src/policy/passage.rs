@@ -1,0 +1,341 @@
+//! `Passage`: one request's way through the stages, from its body to the last byte of its answer.
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::script::Decision;
+use crate::policy::script_api::State;
+use crate::policy::stage::Stage;
+use crate::policy::{Hook, Outcome, Pipeline, Verdict, Wishes, stream};
+use crate::wire::{Document, Endpoint, MessagesRequest, Reply, ReplyBody, Step};
+
+/// What the hooks of one request share: its facts, their state, what they asked for.
+pub struct Passage {
+    pub(super) pipeline: Arc<Pipeline>,
+    /// The facts.
+    pub ctx: Arc<Context>,
+    pub(super) state: State,
+    wishes: Mutex<Wishes>,
+}
+
+/// Where an attempt goes, as `on_upstream_request` sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The provider's name in the config.
+    pub provider: &'a str,
+    /// The model that the upstream is asked for.
+    pub model: &'a str,
+    /// What of the request this target does not understand.
+    pub unsupported: &'a [String],
+}
+
+impl Passage {
+    /// For one request.
+    pub fn new(pipeline: &Arc<Pipeline>, ctx: &Arc<Context>) -> Arc<Self> {
+        Arc::new(Self {
+            pipeline: Arc::clone(pipeline),
+            ctx: Arc::clone(ctx),
+            state: State::default(),
+            wishes: Mutex::default(),
+        })
+    }
+
+    /// What the stages have asked for so far.
+    pub fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stages that define a hook and are for this request.
+    pub(super) fn stages(&self, hook: Hook) -> impl Iterator<Item = &Stage> {
+        self.pipeline.stages.iter().filter(move |stage| stage.is_for(hook, &self.ctx))
+    }
+
+    /// Keeps what a stage asked for; counts count at once.
+    pub(super) fn keep(&self, mut wishes: Wishes) {
+        if wishes.is_empty() {
+            return;
+        }
+        for (name, count) in &std::mem::take(&mut wishes.counts) {
+            self.pipeline.metrics.count(name, *count);
+            *self.wishes().counts.entry(name.clone()).or_default() += count;
+        }
+        self.wishes().extend(wishes);
+    }
+
+    /// Runs `on_request` of every stage that is for this request, in order, until one ends it.
+    ///
+    /// Fails with a 500 that names the stage if one broke that fails closed, and with a 400 if the
+    /// caller's own body is at fault.
+    pub async fn on_request(&self, request: MessagesRequest) -> Result<(MessagesRequest, Verdict)> {
+        let mut request = request;
+        if !self.pipeline.hooks.has(Hook::Request) {
+            return Ok((request, Verdict::Continue));
+        }
+        for stage in self.stages(Hook::Request) {
+            let endpoint = request.endpoint;
+            let spare = stage.spare(|| (request.clone(), Outcome::default()));
+            let document = request.into_document();
+            let work = async {
+                let (document, outcome) =
+                    stage.on_request(&self.ctx, &self.state, document).await?;
+                let mut request = still_a_request(stage, (document, &outcome), endpoint)?;
+                if let Some(model) = &outcome.route {
+                    request.set_model(model)?;
+                }
+                Ok((request, outcome))
+            };
+            let (passed, outcome) = stage.guard(Hook::Request, &self.ctx, spare, work).await?;
+            self.keep(outcome.wishes);
+            request = passed;
+            if !matches!(outcome.verdict, Verdict::Continue) {
+                return Ok((request, outcome.verdict));
+            }
+        }
+        Ok((request, Verdict::Continue))
+    }
+
+    /// Runs `on_upstream_request` of every stage before an attempt, and gives the request and the
+    /// headers that the attempt sends.
+    ///
+    /// Fails as [`Passage::on_request`] does, and with a stage's refusal.
+    pub async fn on_upstream_request(
+        &self,
+        request: MessagesRequest,
+        target: Target<'_>,
+    ) -> Result<(MessagesRequest, HeaderMap)> {
+        let mut headers = self.ctx.headers.clone();
+        let mut request = request;
+        if !self.pipeline.hooks.has_any(&[Hook::Request, Hook::UpstreamRequest]) {
+            return Ok((request, headers));
+        }
+        self.wishes().upstream_headers.apply(&mut headers);
+        if !self.pipeline.hooks.has(Hook::UpstreamRequest) {
+            return Ok((request, headers));
+        }
+        let facts = json!({
+            "provider": target.provider,
+            "model": target.model,
+            "unsupported": target.unsupported,
+        });
+        for stage in self.stages(Hook::UpstreamRequest) {
+            let endpoint = request.endpoint;
+            let spare = stage.spare(|| (request.clone(), Outcome::default()));
+            let document = request.into_document();
+            let work = async {
+                let edited =
+                    stage.on_upstream_request(&self.ctx, &self.state, document, &facts).await?;
+                let (document, outcome) = edited;
+                refuse_ends(stage, Hook::UpstreamRequest, &outcome)?;
+                Ok((still_a_request(stage, (document, &outcome), endpoint)?, outcome))
+            };
+            let guarded = stage.guard(Hook::UpstreamRequest, &self.ctx, spare, work).await?;
+            let (passed, mut outcome) = guarded;
+            // a header of one attempt is not for the next one
+            std::mem::take(&mut outcome.wishes.upstream_headers).apply(&mut headers);
+            self.keep(outcome.wishes);
+            if let Verdict::Deny(error) = outcome.verdict {
+                return Err(*error);
+            }
+            request = passed;
+        }
+        Ok((request, headers))
+    }
+
+    /// The hooks over texts, events and the message of an answer, before it goes out.
+    pub async fn on_reply(self: &Arc<Self>, reply: Reply) -> Result<Reply> {
+        let Reply { status, headers, body } = reply;
+        let body = match body {
+            ReplyBody::Full(message) => ReplyBody::Full(self.on_message(message).await?),
+            ReplyBody::Events(events) => ReplyBody::Events(stream::through(self, events)),
+        };
+        Ok(Reply { status, headers, body })
+    }
+
+    /// The last of it: `on_error`, and the headers that stages set for the caller.
+    pub fn leave(&self, answered: Result<Reply>) -> Result<Reply> {
+        let answered = answered.map_err(|error| self.on_error(error));
+        let wishes = self.wishes();
+        if wishes.response_headers.is_empty() {
+            return answered;
+        }
+        match answered {
+            Ok(mut reply) => {
+                wishes.response_headers.apply(&mut reply.headers);
+                Ok(reply)
+            }
+            Err(mut error) => {
+                wishes.response_headers.apply(&mut error.headers);
+                Err(error)
+            }
+        }
+    }
+
+    /// `on_text` and `on_response` over a message that has not been sent.
+    async fn on_message(&self, message: Bytes) -> Result<Bytes> {
+        if !self.pipeline.hooks.has_any(&[Hook::Text, Hook::Response]) {
+            return Ok(message);
+        }
+        let mut document = Document::parse(message).map_err(|e| {
+            Error::new(ErrorKind::BadUpstream, "the answer is no JSON object").with_source(e)
+        })?;
+        for stage in self.stages(Hook::Text) {
+            let spare = stage.spare(|| (document.clone(), Outcome::default()));
+            let work = || self.on_texts(stage, document);
+            let (edited, outcome) = stage.guard_now(Hook::Text, &self.ctx, spare, work)?;
+            document = self.passed(edited, outcome)?;
+        }
+        for stage in self.stages(Hook::Response) {
+            let spare = stage.spare(|| (document.clone(), Outcome::default()));
+            let work = async {
+                let (document, outcome) =
+                    stage.on_response(&self.ctx, &self.state, document).await?;
+                refuse_ends(stage, Hook::Response, &outcome)?;
+                Ok((document, outcome))
+            };
+            let guarded = stage.guard(Hook::Response, &self.ctx, spare, work).await?;
+            let (edited, outcome) = guarded;
+            document = self.passed(edited, outcome)?;
+        }
+        Ok(document.to_bytes())
+    }
+
+    fn passed(&self, message: Document, outcome: Outcome) -> Result<Document> {
+        self.keep(outcome.wishes);
+        match outcome.verdict {
+            Verdict::Deny(error) => Err(*error),
+            Verdict::Continue | Verdict::Respond(_) => Ok(message),
+        }
+    }
+
+    /// `on_text` over each text block of a message.
+    fn on_texts(&self, stage: &Stage, message: Document) -> Result<(Document, Outcome)> {
+        let mut message = message;
+        let mut outcome = Outcome::default();
+        let Some((script, call)) = stage.script(&self.ctx, &self.state) else {
+            return Ok((message, outcome));
+        };
+        let blocks = message.len(&[Step::Key("content")])?.unwrap_or_default();
+        for n in 0..blocks as i64 {
+            let [content, block] = [Step::Key("content"), Step::Index(n)];
+            let kind = message.get(&[content, block, Step::Key("type")])?;
+            let text = message.get(&[content, block, Step::Key("text")])?;
+            let (Some(b"\"text\""), Some(text)) = (kind.as_deref(), text) else { continue };
+            let text: String = serde_json::from_slice(&text).unwrap_or_default();
+            let (changed, decision, asked) = script.on_text(&call, &text)?;
+            outcome.wishes.extend(asked.wishes);
+            if let Decision::Deny(error) = decision {
+                outcome.verdict = Verdict::Deny(error);
+                break;
+            }
+            if let Some(changed) = changed {
+                message.set_value(&[content, block, Step::Key("text")], &changed)?;
+            }
+        }
+        Ok((message, outcome))
+    }
+
+    /// `on_error`: stages may reword what the caller reads. A stage that breaks here changes nothing:
+    /// the error that it was about is worth more.
+    pub fn on_error(&self, error: Error) -> Error {
+        if !self.pipeline.hooks.has(Hook::Error) {
+            return error;
+        }
+        let mut error = error;
+        for stage in self.stages(Hook::Error) {
+            let Some((script, call)) = stage.script(&self.ctx, &self.state) else { continue };
+            let told = told(&error);
+            let work = || {
+                let shown = json!({
+                    "status": error.status().as_u16(),
+                    "type": error.kind.as_str(),
+                    "message": told,
+                });
+                let document = Document::parse(shown.to_string().into())?;
+                let done = script.run(Hook::Error, &call, document)?;
+                self.keep(done.asked.wishes);
+                let text = done.document.field("message").unwrap_or_default();
+                Ok(serde_json::from_slice::<String>(&text).ok())
+            };
+            let reworded = stage.guard_now(Hook::Error, &self.ctx, Some(None), work);
+            if let Ok(Some(message)) = reworded
+                && message != told
+            {
+                reword(&mut error, message);
+            }
+        }
+        error
+    }
+}
+
+/// What the caller would read.
+fn told(error: &Error) -> String {
+    #[derive(serde::Deserialize)]
+    struct Inner {
+        message: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        error: Inner,
+    }
+    let answer = error.upstream.as_ref().map(|answer| answer.body());
+    let envelope = answer.and_then(|body| serde_json::from_slice::<Envelope>(body).ok());
+    envelope.map_or_else(|| error.message.clone(), |envelope| envelope.error.message)
+}
+
+/// In the upstream's own answer too, whose other bytes stay as they are.
+fn reword(error: &mut Error, message: String) {
+    if let Some(answer) = &mut error.upstream {
+        let path = [Step::Key("error"), Step::Key("message")];
+        let edited = Document::parse(answer.body().clone()).and_then(|mut body| {
+            body.set_value(&path, &message)?;
+            Ok(body.to_bytes())
+        });
+        if let Ok(body) = edited {
+            *answer.body_mut() = body;
+        }
+    }
+    error.message = message;
+}
+
+/// What a stage leaves must still be a request; that it is not is the stage's fault.
+pub(super) fn still_a_request(
+    stage: &Stage,
+    edited: (Document, &Outcome),
+    endpoint: Endpoint,
+) -> Result<MessagesRequest> {
+    let (document, outcome) = edited;
+    MessagesRequest::from_document(document, endpoint).map_err(|e| {
+        let name = stage.name();
+        let removed = outcome
+            .removed
+            .iter()
+            .rev()
+            .find(|(field, _)| e.message.starts_with(&format!("`{field}` is missing")));
+        let removed = removed.map_or(String::new(), |(_, place)| format!(" (removed at {place})"));
+        let message =
+            format!("stage `{name}` left a request that cannot be sent: {}{removed}", e.message);
+        Error::new(ErrorKind::Api, message)
+    })
+}
+
+/// A plugin decides freely; some of it has no meaning once a target is chosen.
+fn refuse_ends(stage: &Stage, hook: Hook, outcome: &Outcome) -> Result<()> {
+    let wrong = match (&outcome.route, &outcome.verdict) {
+        (Some(_), _) => "routes",
+        (None, Verdict::Respond(_)) => "answers",
+        _ => return Ok(()),
+    };
+    let (name, hook) = (stage.name(), hook.as_str());
+    let message = format!("stage `{name}` {wrong} in `{hook}`: that works in `on_request` only");
+    Err(Error::new(ErrorKind::Api, message))
+}
+
+impl std::fmt::Debug for Passage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Passage").field("request_id", &self.ctx.request_id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,214 @@
+//! The verbs of scripts: what a policy decides, and what it asks for beside its edits.
+use http::{HeaderName, HeaderValue};
+use rhai::{Dynamic, Engine, Map, Variant};
+
+use crate::net::headers;
+use crate::policy::script_answer::Content;
+use crate::policy::script_error::Told;
+use crate::policy::script_json as json;
+use crate::policy::script_run::{Run, Stop};
+use crate::policy::script_value::{Answer, Object};
+use crate::telemetry::logs::one_line;
+
+/// Everything of a text that `log` passes on, in characters.
+const MAX_LOG: usize = 1024;
+/// Tags and counters are names in metrics: short, and of few kinds.
+const MAX_NAME: usize = 64;
+/// A tag's value is a label in metrics.
+const MAX_TAG: usize = 128;
+
+/// Makes an engine know all of them.
+pub(super) fn verbs(engine: &mut Engine) {
+    engine
+        .register_fn("deny", |message: &str| deny(400, message))
+        .register_fn("deny", deny)
+        .register_fn("respond", respond_text)
+        .register_fn("respond", respond::<Map>)
+        .register_fn("respond", respond::<Object>)
+        .register_fn("route", route)
+        .register_fn("drop_event", drop_event)
+        .register_fn("add_tool", add_tool::<Map>)
+        .register_fn("add_tool", add_tool::<Object>)
+        .register_fn("set_header", |name: &str, value: Dynamic| set_header(name, &value))
+        .register_fn("set_response_header", |name: &str, value: Dynamic| {
+            set_response_header(name, &value)
+        })
+        .register_fn("tag", |name: &str, value: Dynamic| tag(name, &value))
+        .register_fn("count", |name: &str| count(name, 1))
+        .register_fn("count", count)
+        .register_fn("log", log)
+        .register_fn("parse_json", json::parse)
+        .register_type_with_name::<Told>("error")
+        .register_fn("to_string", |told: &mut Told| told.0.clone())
+        .register_fn("to_debug", |told: &mut Told| told.0.clone())
+        .register_fn("sleep", no_sleep::<i64>)
+        .register_fn("sleep", no_sleep::<f64>)
+        .on_print(|text| {
+            Run::current(|run| emit(run, "info", text));
+        })
+        .on_debug(|text, _, _| {
+            Run::current(|run| emit(run, "debug", text));
+        });
+}
+
+/// A verb works in some hooks only; elsewhere nobody would act on it.
+fn within(verb: &str) -> Answer<()> {
+    match Run::current(|run| run.hook.misuse(verb)).flatten() {
+        Some(message) => Err(Told(message).into()),
+        None => Ok(()),
+    }
+}
+
+fn deny(status: i64, message: &str) -> Answer<()> {
+    within("deny")?;
+    match u16::try_from(status) {
+        Ok(status @ 400..=599) => Err(Stop::Deny { status, message: message.to_owned() }.into()),
+        _ => Err(Told(format!("`deny` takes a status from 400 to 599, not {status}")).into()),
+    }
+}
+
+fn respond_text(text: &str) -> Answer<()> {
+    within("respond")?;
+    Err(Stop::Respond(Content::Text(text.to_owned())).into())
+}
+
+fn respond<T: Variant + Clone>(message: T) -> Answer<()> {
+    within("respond")?;
+    let message = json::tree(&Dynamic::from(message))?;
+    let content = Content::message(message).map_err(Told)?;
+    Err(Stop::Respond(content).into())
+}
+
+fn route(alias: &str) -> Answer<()> {
+    within("route")?;
+    if alias.is_empty() {
+        return Err(Told("`route` takes the name of a model, not an empty text".to_owned()).into());
+    }
+    Run::current(|run| run.asked.route = Some(alias.to_owned()));
+    Ok(())
+}
+
+fn drop_event() -> Answer<()> {
+    within("drop_event")?;
+    Err(Stop::Drop.into())
+}
+
+/// Declares a tool, unless the request has one of that type and name already.
+fn add_tool<T: Variant + Clone>(declaration: T) -> Answer<()> {
+    within("add_tool")?;
+    let declaration = json::tree(&Dynamic::from(declaration))?;
+    let is_declaration = ["type", "name"].iter().any(|key| declaration[key].is_string());
+    if !is_declaration {
+        let message = "`add_tool` takes a declaration with a `type`, such as #{type: \"gateway:datetime\"}, or with a `name` and an `input_schema`";
+        return Err(Told(message.to_owned()).into());
+    }
+    let document = Run::current(|run| run.document.clone()).flatten();
+    document.map_or(Ok(()), |document| document.add_tool(&declaration))
+}
+
+fn set_header(name: &str, value: &Dynamic) -> Answer<()> {
+    within("set_header")?;
+    let (name, value) = header("set_header", name, value)?;
+    if !headers::passes_upstream(&name) {
+        return Err(Told(format!(
+            "`set_header` cannot set `{name}`: that one is the gateway's own"
+        ))
+        .into());
+    }
+    Run::current(|run| run.asked.wishes.upstream_headers.push(name, value));
+    Ok(())
+}
+
+fn set_response_header(name: &str, value: &Dynamic) -> Answer<()> {
+    within("set_response_header")?;
+    let (name, value) = header("set_response_header", name, value)?;
+    if !headers::may_be_set_for_caller(&name) {
+        let message =
+            format!("`set_response_header` cannot set `{name}`: that one is the gateway's own");
+        return Err(Told(message).into());
+    }
+    Run::current(|run| run.asked.wishes.response_headers.push(name, value));
+    Ok(())
+}
+
+/// A header and its value; `()` takes it out.
+fn header(verb: &str, name: &str, value: &Dynamic) -> Answer<(HeaderName, Option<HeaderValue>)> {
+    let Ok(name) = HeaderName::try_from(name) else {
+        return Err(
+            Told(format!("`{verb}` takes the name of a header, and what it got is none")).into()
+        );
+    };
+    if value.is_unit() {
+        return Ok((name, None));
+    }
+    let text = scalar(value);
+    let value = text.and_then(|text| HeaderValue::try_from(text).ok()).ok_or_else(|| {
+        Told(format!("`{verb}` takes a text without control characters, a number, or `()` to take the header out"))
+    })?;
+    Ok((name, Some(value)))
+}
+
+fn tag(name: &str, value: &Dynamic) -> Answer<()> {
+    let name = metric_name("tag", name)?;
+    let value = scalar(value).ok_or_else(|| {
+        Told(format!("`tag` takes a text, a number or a boolean as the value of `{name}`"))
+    })?;
+    let value: String = one_line(&value).chars().take(MAX_TAG).collect();
+    Run::current(|run| run.asked.wishes.tags.insert(name, value));
+    Ok(())
+}
+
+fn count(name: &str, number: i64) -> Answer<()> {
+    let name = metric_name("count", name)?;
+    let number = u64::try_from(number)
+        .map_err(|_| Told(format!("`count` only counts up: {number} is negative")))?;
+    Run::current(|run| *run.asked.wishes.counts.entry(name).or_default() += number);
+    Ok(())
+}
+
+/// The text may be a piece of a request, so that a wrong one is not shown.
+fn metric_name(verb: &str, name: &str) -> Answer<String> {
+    let is_name = (1..=MAX_NAME).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    match is_name {
+        true => Ok(name.to_owned()),
+        false => Err(Told(format!(
+            "`{verb}` takes a name of at most {MAX_NAME} letters, digits, `_`, `-` and `.`"
+        ))
+        .into()),
+    }
+}
+
+fn scalar(value: &Dynamic) -> Option<String> {
+    let is_shown = json::is_scalar(value) && !value.is_unit();
+    is_shown.then(|| value.to_string())
+}
+
+fn log(level: &str, text: &str) -> Answer<()> {
+    if !matches!(level, "error" | "warn" | "info" | "debug" | "trace") {
+        let known = "`log` takes `error`, `warn`, `info`, `debug` or `trace` as level";
+        return Err(Told(known.to_owned()).into());
+    }
+    Run::current(|run| emit(run, level, text));
+    Ok(())
+}
+
+fn emit(run: &Run, level: &str, text: &str) {
+    const TARGET: &str = "tidegate::policy";
+    let end = text.char_indices().nth(MAX_LOG).map_or(text.len(), |(at, _)| at);
+    let text = one_line(&text[..end]);
+    let (policy, request_id) = (&*run.policy, &*run.context.request_id);
+    match level {
+        "error" => tracing::error!(target: TARGET, policy, request_id, "{text}"),
+        "warn" => tracing::warn!(target: TARGET, policy, request_id, "{text}"),
+        "info" => tracing::info!(target: TARGET, policy, request_id, "{text}"),
+        "debug" => tracing::debug!(target: TARGET, policy, request_id, "{text}"),
+        _ => tracing::trace!(target: TARGET, policy, request_id, "{text}"),
+    }
+}
+
+/// Rhai's own would block the thread, whatever the limits say.
+fn no_sleep<T>(_time: T) -> Answer<()> {
+    Err(Told("`sleep` is not there for policies: a request must not wait for one".to_owned())
+        .into())
+}

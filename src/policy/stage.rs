@@ -1,0 +1,233 @@
+//! `Stage`: one policy or plugin of the pipeline: when it runs, how each hook is timed, what becomes of a failure.
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+use wildmatch::WildMatch;
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::pipeline::StageRules;
+use crate::policy::plugin::Plugin;
+use crate::policy::script::{Call, Script};
+use crate::policy::script_api::{State, With};
+use crate::policy::{Hook, Hooks, OnError, Outcome, WhenConfig};
+use crate::telemetry::metrics::{Metrics, StageMetrics};
+use crate::wire::Document;
+
+/// One stage: what it runs, and for which requests.
+pub struct Stage {
+    name: String,
+    work: Work,
+    when: When,
+    on_error: OnError,
+    hooks: Hooks,
+    metrics: Vec<(Hook, StageMetrics)>,
+}
+
+/// What a stage runs.
+pub enum Work {
+    /// A Rhai policy.
+    Script(Script, With),
+    /// A WebAssembly plugin.
+    Plugin(Plugin, Arc<Map<String, Value>>),
+}
+
+impl Stage {
+    pub(super) fn new(name: &str, work: Work, rules: &StageRules, metrics: &Metrics) -> Self {
+        let hooks = match &work {
+            Work::Script(script, _) => script.hooks(),
+            Work::Plugin(plugin, _) => plugin.hooks(),
+        };
+        let defined = Hook::ALL.into_iter().filter(|hook| hooks.has(*hook));
+        Self {
+            name: name.to_owned(),
+            work,
+            when: When::new(&rules.when),
+            on_error: rules.on_error,
+            hooks,
+            metrics: defined.map(|hook| (hook, metrics.stage(name, hook.as_str()))).collect(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn hooks(&self) -> Hooks {
+        self.hooks
+    }
+
+    /// It defines the hook, and is for this request.
+    pub(super) fn is_for(&self, hook: Hook, ctx: &Context) -> bool {
+        self.hooks.has(hook) && self.when.is_for(ctx)
+    }
+
+    /// The script, for the hooks that only scripts have, and a call of it.
+    pub(super) fn script<'a>(
+        &'a self,
+        ctx: &'a Arc<Context>,
+        state: &'a State,
+    ) -> Option<(&'a Script, Call<'a>)> {
+        match &self.work {
+            Work::Script(script, with) => Some((script, Call { context: ctx, with, state })),
+            Work::Plugin(..) => None,
+        }
+    }
+
+    /// Runs `on_request`.
+    pub(super) async fn on_request(
+        &self,
+        ctx: &Arc<Context>,
+        state: &State,
+        document: Document,
+    ) -> Result<(Document, Outcome)> {
+        match &self.work {
+            Work::Script(script, with) => {
+                script.on_request(&Call { context: ctx, with, state }, document)
+            }
+            Work::Plugin(plugin, with) => plugin.on_request(ctx, with, document).await,
+        }
+    }
+
+    /// Runs `on_upstream_request`.
+    pub(super) async fn on_upstream_request(
+        &self,
+        ctx: &Arc<Context>,
+        state: &State,
+        document: Document,
+        target: &Value,
+    ) -> Result<(Document, Outcome)> {
+        match &self.work {
+            Work::Script(script, with) => {
+                let call = Call { context: ctx, with, state };
+                script.on_upstream_request(&call, document, target)
+            }
+            Work::Plugin(plugin, with) => {
+                plugin.on_upstream_request(ctx, with, document, target).await
+            }
+        }
+    }
+
+    /// Runs `on_response`.
+    pub(super) async fn on_response(
+        &self,
+        ctx: &Arc<Context>,
+        state: &State,
+        message: Document,
+    ) -> Result<(Document, Outcome)> {
+        match &self.work {
+            Work::Script(script, with) => {
+                script.on_response(&Call { context: ctx, with, state }, message)
+            }
+            Work::Plugin(plugin, with) => plugin.on_response(ctx, with, message).await,
+        }
+    }
+
+    /// What there is to go on with should this stage break; none if it fails closed.
+    pub(super) fn spare<T>(&self, make: impl FnOnce() -> T) -> Option<T> {
+        (self.on_error == OnError::Skip).then(make)
+    }
+
+    /// Times a hook and decides about a failure: the spare, if there is one, takes its place.
+    ///
+    /// Fails with a 500 that names the stage if it broke and fails closed, and with a 400 if the
+    /// caller's own body is at fault.
+    pub(super) async fn guard<T>(
+        &self,
+        hook: Hook,
+        ctx: &Context,
+        spare: Option<T>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let done = work.await;
+        self.settle((hook, started), ctx, spare, done)
+    }
+
+    /// The same for a hook that never waits.
+    pub(super) fn guard_now<T>(
+        &self,
+        hook: Hook,
+        ctx: &Context,
+        spare: Option<T>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let done = work();
+        self.settle((hook, started), ctx, spare, done)
+    }
+
+    fn settle<T>(
+        &self,
+        (hook, started): (Hook, Instant),
+        ctx: &Context,
+        spare: Option<T>,
+        done: Result<T>,
+    ) -> Result<T> {
+        let metrics = self.metrics.iter().find(|(of, _)| *of == hook).map(|(_, metrics)| metrics);
+        if let Some(metrics) = metrics {
+            metrics.observe(started.elapsed());
+        }
+        let is_of_request = matches!(hook, Hook::Request | Hook::UpstreamRequest);
+        let error = match done {
+            Ok(done) => return Ok(done),
+            Err(error) if error.kind == ErrorKind::InvalidRequest && is_of_request => {
+                return Err(error);
+            }
+            Err(error) => error,
+        };
+        if let Some(metrics) = metrics {
+            metrics.failed();
+        }
+        let Some(spare) = spare else { return Err(broke(error)) };
+        let source = error.source.as_deref().map(tracing::field::display);
+        let hook = hook.as_str();
+        tracing::warn!(request_id = ctx.request_id, stage = self.name, hook, error = %error.message, source, "a stage broke and was skipped");
+        Ok(spare)
+    }
+}
+
+/// Whatever kind the failure was of: to the caller it is the gateway's.
+fn broke(error: Error) -> Error {
+    let broken = Error::new(ErrorKind::Api, error.message);
+    match error.source {
+        Some(source) => broken.with_source(source),
+        None => broken,
+    }
+}
+
+/// Which requests a stage is for.
+#[derive(Debug, Default)]
+struct When {
+    model: Option<WildMatch>,
+    key: Option<WildMatch>,
+    tags: Vec<(String, WildMatch)>,
+}
+
+impl When {
+    fn new(config: &WhenConfig) -> Self {
+        let pattern = |text: &Option<String>| text.as_deref().map(WildMatch::new);
+        Self {
+            model: pattern(&config.model),
+            key: pattern(&config.key),
+            tags: config
+                .tags
+                .iter()
+                .map(|(tag, text)| (tag.clone(), WildMatch::new(text)))
+                .collect(),
+        }
+    }
+
+    fn is_for(&self, ctx: &Context) -> bool {
+        let fits = |pattern: &Option<WildMatch>, text: &str| {
+            pattern.as_ref().is_none_or(|pattern| pattern.matches(text))
+        };
+        fits(&self.model, &ctx.model)
+            && fits(&self.key, &ctx.caller.key)
+            && self.tags.iter().all(|(tag, pattern)| {
+                ctx.caller.tags.get(tag).is_some_and(|value| pattern.matches(value))
+            })
+    }
+}

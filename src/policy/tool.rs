@@ -1,0 +1,218 @@
+//! Calls of server tools: what stages make of a call and of its result, and the call itself.
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::plugin::{self, ToolError};
+use crate::policy::script::{Decision, Done};
+use crate::policy::{Hook, Passage};
+use crate::wire::{Document, Kind, Step, message};
+
+/// A call that the model made of a server tool.
+#[derive(Debug, Clone)]
+pub struct ToolCall<'a> {
+    /// The tool's name behind `gateway:`.
+    pub tool: &'a str,
+    /// `toolu_…`
+    pub id: &'a str,
+    /// What the model gave, JSON.
+    pub input: Bytes,
+    /// What the declaration holds beside its `type`, a JSON object.
+    pub options: Bytes,
+}
+
+/// What the model gets to read of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolOutput {
+    content: String,
+    /// The call failed; the content says why.
+    pub is_error: bool,
+}
+
+impl ToolOutput {
+    /// A failure that the model reads.
+    pub fn error(message: &str) -> Self {
+        Self { content: json!(message).to_string(), is_error: true }
+    }
+
+    /// The content as a JSON list of blocks; an empty text is none, since the API refuses those.
+    pub fn blocks(&self) -> String {
+        match self.content.trim() {
+            r#""""# => "[]".to_owned(),
+            blocks if blocks.starts_with('[') => blocks.to_owned(),
+            _ => format!("[{{\"type\":\"text\",\"text\":{}}}]", self.content),
+        }
+    }
+}
+
+/// How a call goes on behind `on_tool_call`.
+enum Called<'a> {
+    Run(ToolCall<'a>),
+    Answered(ToolOutput),
+}
+
+impl Passage {
+    /// Runs a server tool, with the stages around it. A failure is a result that the model reads; the
+    /// log has the details.
+    pub async fn call_tool(&self, call: ToolCall<'_>) -> ToolOutput {
+        let hooks = self.pipeline.hooks();
+        let asked = call.clone();
+        let output = match self.on_tool_call(call) {
+            Ok(Called::Run(call)) => self.run_tool(&call).await,
+            Ok(Called::Answered(output)) => output,
+            Err(error) => self.closed(&error),
+        };
+        if !hooks.has(Hook::ToolResult) {
+            return output;
+        }
+        self.on_tool_result(&asked, output).unwrap_or_else(|error| self.closed(&error))
+    }
+
+    /// A stage broke that fails closed: the tool is not run, or its result is kept back.
+    fn closed(&self, error: &Error) -> ToolOutput {
+        let source = error.source.as_deref().map(tracing::field::display);
+        tracing::warn!(request_id = self.ctx.request_id, error = %error.message, source, "a stage broke around a server tool");
+        ToolOutput::error(&error.message)
+    }
+
+    fn on_tool_call<'a>(&self, call: ToolCall<'a>) -> Result<Called<'a>> {
+        if !self.pipeline.hooks().has(Hook::ToolCall) || !message::is_object(&call.input) {
+            return Ok(Called::Run(call));
+        }
+        let mut call = call;
+        for stage in self.stages(Hook::ToolCall) {
+            let Some((script, facts)) = stage.script(&self.ctx, &self.state) else { continue };
+            let shown = call.document()?;
+            let work = || {
+                let done = script.run(Hook::ToolCall, &facts, shown)?;
+                let input = done.document.field("input").filter(|input| message::is_object(input));
+                let input =
+                    input.ok_or_else(|| left(stage.name(), "an `input` that is no object"))?;
+                Ok(Some((done, input)))
+            };
+            let spare = stage.spare(|| None);
+            let Some((done, input)) = stage.guard_now(Hook::ToolCall, &self.ctx, spare, work)?
+            else {
+                continue;
+            };
+            self.keep(done.asked.wishes);
+            call.input = input;
+            match done.decision {
+                Decision::Continue | Decision::Drop => {}
+                Decision::Respond(content) => {
+                    let content = content.into_tool_result();
+                    return Ok(Called::Answered(ToolOutput { content, is_error: false }));
+                }
+                Decision::Deny(error) => {
+                    return Ok(Called::Answered(ToolOutput::error(&error.message)));
+                }
+            }
+        }
+        Ok(Called::Run(call))
+    }
+
+    fn on_tool_result(&self, call: &ToolCall<'_>, output: ToolOutput) -> Result<ToolOutput> {
+        let mut output = output;
+        for stage in self.stages(Hook::ToolResult) {
+            let Some((script, facts)) = stage.script(&self.ctx, &self.state) else { continue };
+            let shown = call.with_result(&output)?;
+            let work = || {
+                let Done { document, decision, asked } =
+                    script.run(Hook::ToolResult, &facts, shown)?;
+                let output = match decision {
+                    Decision::Continue | Decision::Drop => read(stage.name(), document)?,
+                    Decision::Respond(content) => {
+                        ToolOutput { content: content.into_tool_result(), is_error: false }
+                    }
+                    Decision::Deny(error) => ToolOutput::error(&error.message),
+                };
+                self.keep(asked.wishes);
+                Ok(output)
+            };
+            let spare = stage.spare(|| output.clone());
+            output = stage.guard_now(Hook::ToolResult, &self.ctx, spare, work)?;
+        }
+        Ok(output)
+    }
+
+    async fn run_tool(&self, call: &ToolCall<'_>) -> ToolOutput {
+        let Some(tool) = self.pipeline.tools.get(call.tool) else {
+            return ToolOutput::error("there is no such tool");
+        };
+        let started = Instant::now();
+        let (Ok(input), Ok(options), true) = (
+            std::str::from_utf8(&call.input),
+            std::str::from_utf8(&call.options),
+            message::is_object(&call.input),
+        ) else {
+            tool.metrics.failed(started.elapsed());
+            return ToolOutput::error("the input is no JSON object: call the tool again with one");
+        };
+        let plugin_call = plugin::ToolCall { name: call.tool, input, options };
+        match tool.plugin.call_tool(&self.ctx, plugin_call).await {
+            Ok(content) => {
+                tool.metrics.succeeded(started.elapsed());
+                // the host has checked that it is JSON text
+                let content = String::from_utf8_lossy(&content).into_owned();
+                ToolOutput { content, is_error: false }
+            }
+            Err(failure) => {
+                tool.metrics.failed(started.elapsed());
+                ToolOutput::error(&told(&self.ctx, call.tool, failure))
+            }
+        }
+    }
+}
+
+impl ToolCall<'_> {
+    /// As `on_tool_call` sees it.
+    fn document(&self) -> Result<Document> {
+        let head = json!({"tool": self.tool, "id": self.id});
+        let mut document = Document::parse(head.to_string().into())?;
+        document.set(&[Step::Key("input")], self.input.clone())?;
+        document.set(&[Step::Key("options")], self.options.clone())?;
+        Ok(document)
+    }
+
+    /// As `on_tool_result` sees it.
+    fn with_result(&self, output: &ToolOutput) -> Result<Document> {
+        let head = json!({"tool": self.tool, "id": self.id});
+        let mut document = Document::parse(head.to_string().into())?;
+        if message::is_object(&self.input) {
+            document.set(&[Step::Key("input")], self.input.clone())?;
+        }
+        document.set(&[Step::Key("content")], output.blocks())?;
+        document.set_value(&[Step::Key("is_error")], &output.is_error)?;
+        Ok(document)
+    }
+}
+
+/// What a stage has made of a result.
+fn read(stage: &str, document: Document) -> Result<ToolOutput> {
+    let content = document.field("content").unwrap_or_default();
+    if !matches!(Kind::of(&content), Kind::Array | Kind::String) {
+        return Err(left(stage, "a `content` that is neither a text nor a list of blocks"));
+    }
+    let content = String::from_utf8_lossy(&content).into_owned();
+    let is_error = document.field("is_error").is_some_and(|flag| &flag[..] == b"true");
+    Ok(ToolOutput { content, is_error })
+}
+
+fn left(stage: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Api, format!("stage `{stage}` left {what}"))
+}
+
+/// What the model reads of a failure.
+fn told(ctx: &Context, tool: &str, failure: ToolError) -> String {
+    match failure {
+        ToolError::Problem { code, message, .. } => format!("{code}: {message}"),
+        ToolError::Broke(error) => {
+            let source = error.source.as_deref().map(tracing::field::display);
+            tracing::warn!(request_id = ctx.request_id, tool, error = %error.message, source, "a server tool broke");
+            error.message
+        }
+    }
+}

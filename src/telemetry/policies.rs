@@ -1,0 +1,69 @@
+//! What policies add to metrics by themselves: counters of their own, and tags of requests.
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use crate::wire::Usage;
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+
+/// Distinct names and values in all: a policy that tags by user must not fill the memory of every
+/// Prometheus behind it.
+const MAX_SERIES: usize = 1000;
+/// Where further ones go.
+const OTHER: &str = "other";
+
+/// Counters that policies name. Cloning shares them.
+#[derive(Clone, Default)]
+pub struct PolicyMetrics {
+    /// `tidegate_policy_counts_total{name}`
+    pub(super) counts: Counters,
+    /// `tidegate_tagged_requests_total{tag, value}`
+    pub(super) requests: Counters,
+    /// `tidegate_tagged_tokens_total{tag, value, gen_ai_token_type}`
+    pub(super) tokens: Counters,
+    known: Arc<Mutex<HashSet<(String, String)>>>,
+}
+
+impl PolicyMetrics {
+    /// Adds to a counter that a policy named.
+    pub fn count(&self, name: &str, number: u64) {
+        let (name, _) = self.bounded(name, "");
+        self.counts.get_or_create(&vec![("name", name)]).inc_by(number);
+    }
+
+    /// Adds a request that is over under each of its tags.
+    pub fn tagged(&self, tags: &BTreeMap<String, String>, usage: &Usage) {
+        for (tag, value) in tags {
+            let (tag, value) = self.bounded(tag, value);
+            let labels = vec![("tag", tag), ("value", value)];
+            self.requests.get_or_create(&labels).inc();
+            for (kind, tokens) in [
+                ("input", usage.input),
+                ("output", usage.output),
+                ("cache_creation", usage.cache_creation),
+                ("cache_read", usage.cache_read),
+            ] {
+                let mut labels = labels.clone();
+                labels.push(("gen_ai_token_type", kind.to_owned()));
+                self.tokens.get_or_create(&labels).inc_by(tokens);
+            }
+        }
+    }
+
+    fn bounded(&self, name: &str, value: &str) -> (String, String) {
+        let pair = (name.to_owned(), value.to_owned());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&pair) {
+            return pair;
+        }
+        if known.len() >= MAX_SERIES {
+            return (OTHER.to_owned(), OTHER.to_owned());
+        }
+        known.insert(pair.clone());
+        pair
+    }
+}
