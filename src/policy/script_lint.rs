@@ -61,9 +61,9 @@ pub(super) fn problems(ast: &AST, known: &Known, source: &Source) -> Vec<Problem
         let (name, parameters) = (function.name, function.params.len());
         let Some(hook) = Hook::named(name) else { continue };
         let subject = function.params.first().copied().unwrap_or_default();
-        let body = ast.clone_functions_only_filtered(|_, _, _, found, count| {
-            found == name && count == parameters
-        });
+        // to filter while cloning does not work in Rhai 1.27: it keeps everything
+        let mut body = ast.clone_functions_only();
+        body.retain_functions(|_, _, found, count| found == name && count == parameters);
         found.extend(own.misused(&body, hook));
         if OVER_REQUESTS.contains(&hook) {
             found.extend(wrong_writes(&body, subject));

@@ -121,3 +121,20 @@ fn a_wrong_type_that_only_the_run_knows_breaks_at_the_write() {
     // what stands deeper is the API's to check
     assert!(run(&hook("request.metadata = #{}; request.metadata.model = 5;"), "{}").is_ok());
 }
+
+#[test]
+fn a_verb_in_a_hook_in_which_it_does_nothing_is_named_there_and_only_there() {
+    let all = "fn on_request(request, ctx) { deny(\"x\"); route(\"x\"); set_header(\"a\", \"b\"); respond(\"x\"); }\n\
+               fn on_response(message, ctx) { set_response_header(\"a\", \"b\"); if ctx.key == \"x\" { deny(\"x\"); } }\n\
+               fn on_text(text, ctx) { let call = |t| other(t); text }\n\
+               fn other(t) { route(t); }\n\
+               fn on_error(error, ctx) { error.message = \"sorry\"; }";
+    assert!(said_of(all).is_empty(), "{:?}", said_of(all));
+    let wrong =
+        format!("{all}\nfn on_event(event, ctx) {{ if ctx.key == \"x\" {{ route(\"y\"); }} }}");
+    let expected = "6:45: `route` does nothing in `on_event`: it works in `on_request` in";
+    let found = said_of(&wrong);
+    assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
+    // a function of the script's own may have any name
+    assert!(said_of("fn route(a) { a }\nfn on_event(event, ctx) { route(1); }").is_empty());
+}
