@@ -21,7 +21,6 @@ use crate::gateway::shared::Shared;
 use crate::policy::script::{Limits, ScriptEngine};
 use crate::policy::trial::{self, End};
 use crate::policy::{Passage, Pipeline};
-use crate::wire::sse::Cutter;
 use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
 
 /// What to try, and on what.
@@ -112,14 +111,15 @@ impl Trial {
         let pipeline = self.pipeline(config).await?;
         let ctx = Arc::new(self.context(&request));
         let passage = Passage::new(&pipeline, &ctx);
-        let (steps, passed) = passage.steps(request).await;
-        if steps.is_empty() {
+        if pipeline.stage_names().is_empty() {
             shown.say("there are no policies: name one, or a config that has some");
         }
-        for step in &steps {
+        let mut is_broken = false;
+        let passed = passage.steps(request, |step| {
             shown.step(step);
-        }
-        let is_broken = steps.iter().any(|step| matches!(step.end, End::Broke(_)));
+            is_broken |= matches!(step.end, End::Broke(_));
+        });
+        let passed = passed.await;
         match (answer, passed) {
             (Some(answer), Some(_)) => Ok(follow(&passage, answer, shown).await),
             _ if is_broken => Ok(Went::Broken),
@@ -130,7 +130,7 @@ impl Trial {
     fn answer(&self) -> Result<Option<Answer>, Vec<Problem>> {
         Ok(match (&self.response, &self.stream) {
             (Some(path), _) => Some(Answer::Message(read(path)?)),
-            (None, Some(path)) => Some(Answer::Stream(events(read(path)?, path)?)),
+            (None, Some(path)) => Some(Answer::Stream(events(path)?)),
             (None, None) => None,
         })
     }
@@ -218,17 +218,10 @@ async fn collected(body: ReplyBody) -> (String, Option<Error>) {
     (eval_show::lines(&events), None)
 }
 
-fn events(text: Bytes, path: &Path) -> Result<Vec<Event>, Vec<Problem>> {
-    let wrong = |e: Error| vec![Problem::new(path.display().to_string(), e.message)];
-    let mut cutter = Cutter::default();
-    cutter.push(text);
-    // the last frame may lack its blank line
-    cutter.push(Bytes::from_static(b"\n\n"));
-    let mut events = Vec::new();
-    while let Some(frame) = cutter.next_frame().map_err(wrong)? {
-        events.push(Event::from_frame(frame));
-    }
-    Ok(events)
+fn events(path: &Path) -> Result<Vec<Event>, Vec<Problem>> {
+    let text = read(path)?;
+    trial::events(&String::from_utf8_lossy(&text))
+        .map_err(|e| vec![Problem::new(path.display().to_string(), e.message)])
 }
 
 fn read(path: &Path) -> Result<Bytes, Vec<Problem>> {

@@ -124,7 +124,7 @@ impl Shown {
             Verdict::Respond(reply) => match &reply.body {
                 ReplyBody::Full(message) => {
                     self.note(&self.paint.good("answer"), "");
-                    self.say(pretty(message).trim_end_matches('\n'));
+                    pretty(message).lines().for_each(|line| self.say(&format!("     {line}")));
                 }
                 ReplyBody::Events(_) => self.note(&self.paint.good("answer"), "a stream"),
             },
@@ -151,7 +151,9 @@ impl Shown {
 
     fn logged(&self) {
         for line in self.logs.take().lines() {
-            self.note("log", line.trim());
+            // which policy it was stands above, and there is one request
+            let said = line.split(" policy=\"").next().unwrap_or_default();
+            self.note("log", said.trim());
         }
     }
 

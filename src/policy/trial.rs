@@ -13,7 +13,8 @@ use crate::policy::script_api::With;
 use crate::policy::stage::{Stage, Work};
 use crate::policy::{Hook, Passage, Pipeline, Verdict, Wishes};
 use crate::telemetry::metrics::Metrics;
-use crate::wire::MessagesRequest;
+use crate::wire::sse::Cutter;
+use crate::wire::{Event, MessagesRequest};
 
 /// What one stage made of a request in `on_request`.
 pub struct Step {
@@ -62,17 +63,31 @@ pub fn pipeline_of(scripts: Vec<Script>, with: &Map<String, Value>) -> Pipeline 
     Pipeline::new(scripts.into_iter().map(stage).collect(), BTreeMap::new(), &metrics)
 }
 
+/// The events of SSE text; its last frame may lack the blank line. Fails if a frame has no bounds.
+pub fn events(text: &str) -> Result<Vec<Event>, Error> {
+    let mut cutter = Cutter::default();
+    cutter.push(Bytes::from(format!("{}\n\n", text.trim_end())));
+    let mut events = Vec::new();
+    while let Some(frame) = cutter.next_frame()? {
+        events.push(Event::from_frame(frame));
+    }
+    Ok(events)
+}
+
 impl Passage {
-    /// Runs `on_request` stage by stage, until one ends it or breaks, whatever its `on_error` says.
-    /// Gives the steps, and the request if it would go on.
-    pub async fn steps(&self, request: MessagesRequest) -> (Vec<Step>, Option<MessagesRequest>) {
-        let mut steps = Vec::new();
+    /// Runs `on_request` stage by stage, until one ends it or breaks, whatever its `on_error` says,
+    /// and tells of each step at once. Gives the request if it would go on.
+    pub async fn steps(
+        &self,
+        request: MessagesRequest,
+        mut tell: impl FnMut(&Step),
+    ) -> Option<MessagesRequest> {
         let mut request = request;
         for stage in &self.pipeline.stages {
             let before = request.to_bytes();
             if !stage.is_for(Hook::Request, &self.ctx) {
                 let end = if stage.hooks().has(Hook::Request) { End::NotFor } else { End::NoHook };
-                steps.push(Step::idle(stage, before, end));
+                tell(&Step::idle(stage, before, end));
                 continue;
             }
             let started = Instant::now();
@@ -85,13 +100,13 @@ impl Passage {
             let after = passed.as_ref().map_or(before.clone(), MessagesRequest::to_bytes);
             let goes_on =
                 matches!(&end, End::Done(done) if matches!(done.verdict, Verdict::Continue));
-            steps.push(Step { stage: stage.name().to_owned(), time, before, after, end });
+            tell(&Step { stage: stage.name().to_owned(), time, before, after, end });
             match passed {
                 Some(passed) if goes_on => request = passed,
-                _ => return (steps, None),
+                _ => return None,
             }
         }
-        (steps, Some(request))
+        Some(request)
     }
 
     async fn step(

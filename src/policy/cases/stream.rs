@@ -1,16 +1,15 @@
 //! Streams in cases: pieces of text, events as maps, or SSE text.
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::policy::trial;
 use crate::wire::Event;
-use crate::wire::sse::Cutter;
 
 /// The events that a case's `stream` stands for.
 pub(super) fn events(given: &Value) -> Result<Vec<Event>, String> {
     match given {
-        Value::String(text) if is_sse(text) => cut(text),
+        Value::String(text) if is_sse(text) => trial::events(text).map_err(|e| e.message),
         Value::String(text) => Ok(message(&[text])),
         Value::Array(items) => {
             let pieces: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
@@ -26,17 +25,6 @@ pub(super) fn events(given: &Value) -> Result<Vec<Event>, String> {
 
 fn is_sse(text: &str) -> bool {
     text.starts_with("event:") || text.starts_with("data:")
-}
-
-fn cut(text: &str) -> Result<Vec<Event>, String> {
-    let mut cutter = Cutter::default();
-    // the last frame may lack its blank line
-    cutter.push(Bytes::from(format!("{}\n\n", text.trim_end())));
-    let mut events = Vec::new();
-    while let Some(frame) = cutter.next_frame().map_err(|e| e.message)? {
-        events.push(Event::from_frame(frame));
-    }
-    Ok(events)
 }
 
 fn event(data: &Value) -> Result<Event, String> {
