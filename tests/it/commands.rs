@@ -11,11 +11,11 @@ use tidegate::wire::Document;
 
 use crate::support::client::Ask;
 
-const CONFIG: &str =
+pub const CONFIG: &str =
     "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n";
 
 /// A folder with a config and other files.
-fn folder(config: &str, files: &[(&str, &str)]) -> (TempDir, PathBuf) {
+pub fn folder(config: &str, files: &[(&str, &str)]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     for name in ["policies/library", "plugins"] {
         fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -28,7 +28,7 @@ fn folder(config: &str, files: &[(&str, &str)]) -> (TempDir, PathBuf) {
     (folder, file)
 }
 
-fn tidegate(config: &Path, args: &[&str]) -> Output {
+pub fn tidegate(config: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command.args(args).arg("--config").arg(config).output().unwrap()
 }
@@ -89,9 +89,9 @@ fn check_says_ok_and_writes_nothing() {
     assert!(!folder.path().join(".tidegate").exists());
 }
 
-const POLICY: &str = "fn on_request(request, ctx) { request.max_tokens = 5; }";
+pub const POLICY: &str = "fn on_request(request, ctx) { request.max_tokens = 5; }";
 
-fn cases(expected: u32) -> String {
+pub fn cases(expected: u32) -> String {
     format!(
         "- name: five it is\n  request: {{ model: m, max_tokens: 9 }}\n  expect: {{ request: {{ model: m, max_tokens: {expected} }} }}\n"
     )
@@ -127,7 +127,7 @@ fn test_exits_with_1_if_a_case_of_a_named_folder_fails() {
 }
 
 /// A process that ends with the test.
-struct Serving(Child);
+pub struct Serving(pub Child);
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -154,100 +154,4 @@ async fn a_json_log_line_has_each_key_once() {
     let refused: Value = serde_json::from_str(&refused).unwrap();
     assert_eq!(refused["message"], "request refused");
     assert_eq!(refused["error"], "`model` is missing: it must be a string");
-}
-
-#[test]
-fn a_new_policy_keeps_its_own_cases() {
-    let (folder, file) = folder(CONFIG, &[]);
-    let output = tidegate(&file, &["policy", "new", "my-limit"]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(
-        said.contains("policies/my-limit.cases.yaml") && said.contains("tidegate test"),
-        "{said}"
-    );
-    let source = fs::read_to_string(folder.path().join("policies/my-limit.rhai")).unwrap();
-    assert!(source.starts_with("// my-limit: "), "{source}");
-    let output = tidegate(&file, &["test"]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("3 passed, 0 failed"), "{said}");
-    assert!(check(&file).is_ok());
-}
-
-#[test]
-fn a_new_policy_overwrites_nothing_and_needs_a_name_that_is_one() {
-    let files = [("policies/taken.rhai", POLICY), ("policies/half.cases.yaml", "[]")];
-    let (folder, file) = folder(CONFIG, &files);
-    for (name, expected) in [
-        ("taken", "policies/taken.rhai: is there already"),
-        ("half", "policies/half.cases.yaml: is there already"),
-        ("../up", "`../up` is no name for a policy"),
-        ("Upper", "`Upper` is no name for a policy"),
-        ("", "`` is no name for a policy"),
-    ] {
-        let output = tidegate(&file, &["policy", "new", name]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{name}");
-        assert!(said.contains(expected), "{name}: {said}");
-    }
-    assert!(!folder.path().join("policies/half.rhai").exists());
-}
-
-#[test]
-fn a_policy_that_is_not_shipped_is_not_added() {
-    let (_folder, file) = folder(CONFIG, &[]);
-    let output = tidegate(&file, &["policy", "add", "no-such-policy-anywhere"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(said.starts_with("no shipped policy is named `no-such-policy-anywhere`"), "{said}");
-}
-
-#[test]
-fn every_shipped_policy_can_be_added_and_then_keeps_its_cases() {
-    for shipped in tidegate::policy::library::all() {
-        let (folder, file) = folder(CONFIG, &[]);
-        let output = tidegate(&file, &["policy", "add", shipped.name]);
-        assert_eq!(output.status.code(), Some(0), "{}", shipped.name);
-        let name = shipped.name.rsplit('/').next().unwrap();
-        let copy = fs::read_to_string(folder.path().join(format!("policies/{name}.rhai"))).unwrap();
-        assert_eq!(copy, shipped.source);
-        let mut out = Vec::new();
-        let passed = tidegate::cli::test::run(&folder.path().join("policies"), &mut out);
-        assert!(passed, "{}", String::from_utf8_lossy(&out));
-        let again = tidegate(&file, &["policy", "add", shipped.name]);
-        assert_eq!(again.status.code(), Some(1), "{} was overwritten", shipped.name);
-    }
-}
-
-#[test]
-fn a_failed_case_shows_what_differs_in_texts_of_several_lines() {
-    let policy = "fn on_request(request, ctx) { request.system = \"one\\ntwo\\nthree\"; }";
-    let cases = "- name: a text\n  request: { model: m }\n  expect: { request: { model: m, system: \"one\\n2\\nthree\" } }\n";
-    let files = [("policies/text.rhai", policy), ("policies/text.cases.yaml", cases)];
-    let (_folder, file) = folder(CONFIG, &files);
-    let said = String::from_utf8(tidegate(&file, &["test"]).stdout).unwrap();
-    for line in ["request.system", " - 2", " + two", "   one"] {
-        assert!(said.contains(line), "{line}: {said}");
-    }
-    assert!(!said.contains('\u{1b}'), "no colours where no terminal is: {said}");
-}
-
-#[test]
-fn test_with_watch_runs_again_when_a_policy_is_saved() {
-    let (good, bad) = (cases(5), POLICY.replace('5', "6"));
-    let files = [("policies/five.rhai", POLICY), ("policies/five.cases.yaml", good.as_str())];
-    let (folder, file) = folder(CONFIG, &files);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(["test", "--watch", "--config"]).arg(&file).stdout(Stdio::piped());
-    let mut watching = Serving(command.spawn().unwrap());
-    let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines();
-    let mut until = |said: &str| lines.find_map(|line| line.ok().filter(|l| l.contains(said)));
-    until("1 passed, 0 failed").unwrap();
-    until("waiting for changes").unwrap();
-    // as editors save: a file beside it that then takes its place
-    let beside = folder.path().join("policies/.five.rhai.swp");
-    fs::write(&beside, bad).unwrap();
-    fs::rename(&beside, folder.path().join("policies/five.rhai")).unwrap();
-    assert_eq!(until("changed: ").unwrap(), "changed: five.rhai");
-    until("0 passed, 1 failed").unwrap();
 }
