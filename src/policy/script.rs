@@ -350,6 +350,7 @@ fn words(engine: &mut Engine) {
     const WORDS: &[&str] = &[
         "async",
         "await",
+        "call",
         "case",
         "default",
         "go",

@@ -230,7 +230,7 @@ impl Hooked<'_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|e| Error::new(ErrorKind::Api, e.to_string()))?;
         Ok(runtime.block_on(async {
-            match self.passage.on_reply(reply).await {
+            match self.passage.leave(self.passage.on_reply(reply).await) {
                 Ok(reply) => arrived(reply.body).await,
                 Err(error) => (None, Some(error)),
             }

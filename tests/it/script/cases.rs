@@ -238,7 +238,7 @@ fn cases_are_about_every_hook() {
         "stream: a secret\n  expect: { stream: a ***, counts: { answers: 1 } }",
         "stream: [a se, cret w, ord]\n  expect: { stream: a *** word }",
         "stream: [a se, cret]\n  expect: { stream: [a ***] }",
-        "stream: \"now stop here\"\n  expect: { deny: { status: 451, message: that is secret } }",
+        "stream: \"now stop here\"\n  expect: { deny: { status: 451, message: \"sorry: that is secret\" } }",
         "tool_call: { tool: datetime, input: {} }\n  expect: { tool_call: { input: { zone: UTC } } }",
         "tool_call: { tool: datetime, input: { zone: here } }\n  expect: { respond: noon }",
         "tool_call: { tool: shell }\n  expect: { deny: { message: no shell } }",
@@ -268,7 +268,7 @@ fn cases_about_every_hook_can_fail() {
         ("stream: a\n  expect: { stream: [{ type: ping }] }", "stream[0]"),
         (
             "stream: stop here\n  expect: { stream: stop here }",
-            "expected the request to go on, but it is denied: 451 that is secret",
+            "expected the request to go on, but it is denied: 451 sorry: that is secret",
         ),
         (
             "tool_call: { tool: shell }\n  expect: { tool_call: { input: {} } }",

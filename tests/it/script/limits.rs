@@ -158,10 +158,6 @@ fn a_script_that_does_not_compile_names_line_and_column() {
             "fn on_request(request) { }",
             "policies/probe.rhai:1:4: `on_request` takes 2 parameters, `on_request(request, ctx)`, not 1",
         ),
-        (
-            "fn on_event(event, ctx) { }",
-            "policies/probe.rhai:1:4: `on_event` is not called by this version, only `on_request`",
-        ),
         ("fn help() { }", "policies/probe.rhai: it defines no hook"),
     ] {
         let found = problems(source);

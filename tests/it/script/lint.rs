@@ -132,7 +132,7 @@ fn a_verb_in_a_hook_in_which_it_does_nothing_is_named_there_and_only_there() {
     assert!(said_of(all).is_empty(), "{:?}", said_of(all));
     let wrong =
         format!("{all}\nfn on_event(event, ctx) {{ if ctx.key == \"x\" {{ route(\"y\"); }} }}");
-    let expected = "6:45: `route` does nothing in `on_event`: it works in `on_request` in";
+    let expected = "6:47: `route` does nothing in `on_event`: it works in `on_request` in";
     let found = said_of(&wrong);
     assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
     // a function of the script's own may have any name
