@@ -111,6 +111,24 @@ impl Folder {
         }
         Ok(written)
     }
+
+    /// What was written, and what to do with it.
+    fn next_steps(&self, written: &[PathBuf], name: &str) -> io::Result<()> {
+        // a reader that has seen enough, such as `head`, is no reason to panic
+        let mut out = io::stdout().lock();
+        written.iter().try_for_each(|path| writeln!(out, "wrote {}", path.display()))?;
+        let dir = self.dir.display();
+        match self.has_order {
+            true => {
+                writeln!(out, "\nit runs once `pipeline:` names it:\n  - {{ policy: {name} }}")?
+            }
+            false => {
+                writeln!(out, "\nit runs for every request; a gateway that is up has it already")?;
+            }
+        }
+        writeln!(out, "\ntry it:\n  tidegate test {dir} --watch")?;
+        writeln!(out, "  tidegate eval {dir}/{name}.rhai --request body.json\n  tidegate check")
+    }
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -131,17 +149,8 @@ fn tell(made: Result<(Folder, Vec<PathBuf>), Vec<Problem>>, name: &str) -> ExitC
             return ExitCode::FAILURE;
         }
     };
-    for path in &paths {
-        println!("wrote {}", path.display());
+    match folder.next_steps(&paths, name) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
-    let dir = folder.dir.display();
-    match folder.has_order {
-        true => println!("\nit runs once `pipeline:` names it:\n  - {{ policy: {name} }}"),
-        false => println!("\nit runs for every request; a gateway that is up has it already"),
-    }
-    println!("\ntry it:");
-    println!("  tidegate test {dir} --watch");
-    println!("  tidegate eval {dir}/{name}.rhai --request body.json");
-    println!("  tidegate check");
-    ExitCode::SUCCESS
 }

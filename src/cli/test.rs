@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::cli::rerun;
 use crate::cli::show::Paint;
 use crate::config::Config;
+use crate::policy::PoliciesConfig;
 use crate::policy::cases::{self, CaseResult, Difference};
 use crate::policy::script::{Limits, Script, ScriptEngine};
 
@@ -27,6 +28,10 @@ pub enum When {
 /// Runs the cases in `dirs`, or in the folder of policies that the config names and its `library`.
 pub fn command(config: &Path, dirs: &[PathBuf], when: When) -> ExitCode {
     let dirs = match dirs {
+        // who has no config yet has policies here, where `policy new` puts them
+        [] if !config.exists() && PoliciesConfig::default().dir.is_dir() => {
+            own_folders(&PoliciesConfig::default().dir)
+        }
         [] => match Config::load(config) {
             Ok(config) => own_folders(&config.policies.dir),
             Err(problems) => {

@@ -242,5 +242,8 @@ fn missing(n: usize, kind: &str, name: &str, dir: &Path, extension: &str) -> Pro
         true => format!("`{}` has none", dir.display()),
         false => format!("there are {}", known.join(", ")),
     };
-    Problem::new(format!("pipeline[{n}].{kind}"), format!("no {kind} is named `{name}`: {known}"))
+    let shipped = if kind == "policy" { library::nearest(name) } else { None };
+    let shipped = shipped.map_or(String::new(), |name| format!("; `{name}` is shipped"));
+    let message = format!("no {kind} is named `{name}`: {known}{shipped}");
+    Problem::new(format!("pipeline[{n}].{kind}"), message)
 }

@@ -16,6 +16,7 @@ mod script_error;
 mod script_fields;
 mod script_json;
 mod script_lint;
+mod script_properties;
 mod script_run;
 mod script_value;
 mod script_verbs;

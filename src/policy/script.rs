@@ -86,11 +86,12 @@ impl ScriptEngine {
             .engine
             .compile_with_scope(&constants, source.text())
             .map_err(|error| vec![errors::unparsable(&error, &source)])?;
-        let hooks = check::hooks(&ast, &source)?;
-        let problems = lint::problems(&ast, &self.known, &source);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+        let found = lint::problems(&ast, &self.known, &source);
+        let hooks = match check::hooks(&ast, &source) {
+            Ok(hooks) if found.is_empty() => hooks,
+            Ok(_) => return Err(found),
+            Err(problems) => return Err(problems.into_iter().chain(found).collect()),
+        };
         // what stands outside of functions is known by now and never run
         ast.clear_statements();
         Ok(Script {

@@ -1,15 +1,17 @@
 //! What is found in a script's functions before it ever runs: calls and writes that cannot work.
 //!
 //! Rhai finds these only when they are reached. What cannot be known for sure is left to the run.
+use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhai::{AST, ASTNode, BinaryExpr, Dynamic, Engine, Expr, FnCallExpr, Position, Stmt};
+use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnCallExpr, Position, Stmt};
 
 use crate::error::Problem;
 use crate::policy::Hook;
+use crate::policy::script_api::Ctx;
 use crate::policy::script_check::distance;
 use crate::policy::script_error::Source;
-use crate::policy::script_fields::{self as fields, Shape};
+use crate::policy::script_properties as properties;
 
 /// What Rhai itself understands, whatever is registered.
 const OWN: &[&str] =
@@ -18,8 +20,13 @@ const OWN: &[&str] =
 /// The hooks whose first parameter is a request.
 const OVER_REQUESTS: &[Hook] = &[Hook::Request, Hook::UpstreamRequest];
 
-/// The functions of an engine: with how many parameters each name is there, the receiver counted.
-pub(super) struct Known(BTreeMap<String, BTreeSet<usize>>);
+/// What scripts of an engine may use.
+pub(super) struct Known {
+    /// With how many parameters each function is there, the receiver counted.
+    functions: BTreeMap<String, BTreeSet<usize>>,
+    /// The properties of `ctx`.
+    ctx: BTreeSet<String>,
+}
 
 impl Known {
     /// All that scripts of this engine can call.
@@ -28,17 +35,36 @@ impl Known {
             None,
             |function| {
                 let name = function.metadata.name.as_str();
-                let is_called = function.namespace.is_empty() && is_name(name);
-                is_called.then(|| (name.to_owned(), function.metadata.num_params))
+                let (types, is_plain) =
+                    (&function.metadata.param_types, function.namespace.is_empty());
+                let is_of_ctx = types.first() == Some(&TypeId::of::<Ctx>());
+                match name.strip_prefix("get$") {
+                    Some(property) if is_of_ctx => Some((property.to_owned(), 0, Use::OfCtx)),
+                    None if is_plain && is_name(name) => {
+                        Some((name.to_owned(), function.metadata.num_params, Use::Called))
+                    }
+                    _ => None,
+                }
             },
             true,
         );
-        let mut known = BTreeMap::<String, BTreeSet<usize>>::new();
-        for (name, parameters) in all {
-            known.entry(name).or_default().insert(parameters);
+        let mut known = Self { functions: BTreeMap::new(), ctx: BTreeSet::new() };
+        for (name, parameters, used) in all {
+            match used {
+                Use::Called => known.functions.entry(name).or_default().insert(parameters),
+                Use::OfCtx => known.ctx.insert(name),
+            };
         }
-        Self(known)
+        known
     }
+}
+
+/// What a function of the engine is there for.
+enum Use {
+    /// To be called by its name.
+    Called,
+    /// To read a property of `ctx`.
+    OfCtx,
 }
 
 fn is_name(name: &str) -> bool {
@@ -65,8 +91,11 @@ pub(super) fn problems(ast: &AST, known: &Known, source: &Source) -> Vec<Problem
         let mut body = ast.clone_functions_only();
         body.retain_functions(|_, _, found, count| found == name && count == parameters);
         found.extend(own.misused(&body, hook));
+        if let Some(ctx) = function.params.last() {
+            found.extend(properties::of_ctx(&body, ctx, &known.ctx));
+        }
         if OVER_REQUESTS.contains(&hook) {
-            found.extend(wrong_writes(&body, subject));
+            found.extend(properties::of_request(&body, subject));
         }
     }
     found.sort_by_key(|(at, _)| (at.line(), at.position()));
@@ -141,7 +170,7 @@ impl Own {
         if OWN.contains(&name) || (call.is_method && self.properties.contains(name)) {
             return None;
         }
-        let engines = known.0.get(name);
+        let engines = known.functions.get(name);
         let own = self.functions.get(name);
         let given = call.function.args.len();
         let is_there = own.is_some_and(|counts| counts.contains(&given))
@@ -173,7 +202,7 @@ impl Own {
             length => (length / 3).max(2),
         };
         let names = known
-            .0
+            .functions
             .keys()
             .chain(self.functions.keys())
             .map(String::as_str)
@@ -220,51 +249,5 @@ fn parameters(counts: &BTreeSet<usize>) -> String {
             format!("{} or {last} parameters", first.join(", "))
         }
         many => format!("{} parameters", many.join("")),
-    }
-}
-
-/// Literals of a wrong type, written to fields of the request that is a hook's first parameter.
-fn wrong_writes(body: &AST, request: &str) -> Vec<(Position, String)> {
-    let mut found = Vec::new();
-    let mut is_shadowed = false;
-    body.walk(&mut |path| {
-        match path.last() {
-            Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
-                found.extend(wrong_write(assignment.0.is_op_assignment(), &assignment.1, request));
-            }
-            Some(ASTNode::Stmt(Stmt::Var(definition, ..))) => {
-                is_shadowed |= definition.0.name == request;
-            }
-            Some(ASTNode::Stmt(Stmt::For(definition, _))) => {
-                let counter = definition.1.as_ref().map(|counter| counter.name.as_str());
-                is_shadowed |= definition.0.name == request || counter == Some(request);
-            }
-            _ => {}
-        }
-        true
-    });
-    if is_shadowed { Vec::new() } else { found }
-}
-
-fn wrong_write(is_operation: bool, pair: &BinaryExpr, request: &str) -> Option<(Position, String)> {
-    if is_operation {
-        return None;
-    }
-    let (field, at) = field_of(&pair.lhs, request)?;
-    let value = Shape::of_literal(&pair.rhs)?;
-    let is_removal = matches!(pair.rhs, Expr::Unit(_));
-    let message =
-        if is_removal { fields::wrong_without(field) } else { fields::wrong(field, value) };
-    message.map(|message| (at, message))
-}
-
-/// The field of a variable that an expression is: `request.stream`, `request["stream"]`.
-fn field_of<'a>(place: &'a Expr, variable: &str) -> Option<(&'a str, Position)> {
-    let (Expr::Dot(pair, ..) | Expr::Index(pair, ..)) = place else { return None };
-    let is_it = matches!(&pair.lhs, Expr::Variable(found, ..) if found.1 == variable);
-    match &pair.rhs {
-        Expr::Property(property, at) if is_it => Some((&property.2, *at)),
-        Expr::StringConstant(key, at) if is_it => Some((key, *at)),
-        _ => None,
     }
 }

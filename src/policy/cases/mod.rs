@@ -64,7 +64,12 @@ pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseRes
 
 fn unreadable(error: &serde_saphyr::Error, path: &str) -> Problem {
     let text = error.to_string();
-    let message = text.lines().next().unwrap_or_default().to_owned();
+    let message = text.lines().next().unwrap_or_default();
+    // the place stands in front
+    let message = match message.strip_prefix("error: line ") {
+        Some(placed) => placed.split_once(": ").map_or(placed, |(_, message)| message),
+        None => message,
+    };
     match error.location() {
         Some(at) => Problem::new(format!("{path}:{}:{}", at.line(), at.column()), message),
         None => Problem::new(path, message),

@@ -200,7 +200,8 @@ impl Hooked<'_> {
     fn response(&self, message: &Value) -> Result<Step, Error> {
         let content = match message {
             Value::String(text) => Content::Text(text.clone()),
-            message => Content::message(message.clone()).map_err(Error::invalid)?,
+            message => Content::message(message.clone())
+                .map_err(|told| Error::invalid(told.replace("`respond`", "`response`")))?,
         };
         let message = content.into_json("claude-x");
         let (after, failure) = self.answered(ReplyBody::Full(message.clone()))?;

@@ -37,6 +37,9 @@ const VALID: &[&str] = &[
     "request.temperature = 1; request.top_p = 0.5; request.stop_sequences = [\"a\"]; request.tools = ();",
     "request.metadata = #{}; request.system = [#{ type: \"text\", text: \"a\" }]; request.top_k = 3;",
     "let copy = request.messages; request.messages = copy; request[\"stream\"] = true;",
+    "let x = ctx.tags.any; let y = ctx.headers[\"x\"]; let z = ctx?.with?.a; ctx.state.a = 1; ctx.state[\"b\"] = 2;",
+    "let x = ctx.key + ctx.model + ctx.session + ctx.request_id; try { throw 1; } catch (ctx) { }",
+    "let ctx = #{}; ctx.anything = 1; let x = ctx.anything;",
     "let limits = #{}; limits.max_tokens = \"of a map\";",
 ];
 
@@ -84,6 +87,14 @@ fn what_cannot_work_is_found_before_it_runs() {
         (
             "request[\"max_tokens\"] = 50.5;",
             "2:9: `max_tokens` of a request is a whole number, 0 or more, not a number with a fraction or below 0 in `request[\"max_tokens\"] = 50.5;`",
+        ),
+        (
+            "if ctx.tagz.team == \"x\" { return; }",
+            "2:8: `ctx` has no `tagz`; the nearest is `ctx.tags` in `if ctx.tagz.team == \"x\" { return; }`",
+        ),
+        (
+            "ctx.model = \"other\";",
+            "2:5: `ctx.model` cannot be written: only what is in `ctx.state` can in `ctx.model = \"other\";`",
         ),
         (
             "if ctx.key == \"x\" { request.messages = (); }",
