@@ -1,8 +1,13 @@
 //! The command line: one variant a command, one file each.
 pub mod check;
+mod eval;
+mod eval_show;
 mod key;
+mod policy;
+mod rerun;
 mod schema;
 mod serve;
+mod show;
 pub mod test;
 
 use std::path::PathBuf;
@@ -31,12 +36,34 @@ enum Command {
     Test {
         /// Folders of policies; the config's own, with its `library`, if none is named.
         dirs: Vec<PathBuf>,
+        /// Runs again whenever a policy or a case changes.
+        #[arg(long)]
+        watch: bool,
     },
+    /// Policies: a new one, a copy of a shipped one.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Shows what policies make of a request, and of an answer, stage by stage; exits 1 if one breaks.
+    Eval(Box<eval::Trial>),
     /// Prints the JSON Schema of the config.
     Schema,
     /// Caller keys.
     #[command(subcommand)]
     Key(KeyCommand),
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Writes a policy that works, with cases that hold, into the folder of policies.
+    New {
+        /// The policy's name: the file is `NAME.rhai`.
+        name: String,
+    },
+    /// Copies a shipped policy with its cases into the folder of policies.
+    Add {
+        /// Which one; lists all if absent.
+        name: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -55,7 +82,13 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve::run(&cli.config),
         Command::Check => check::run(&cli.config),
-        Command::Test { dirs } => test::command(&cli.config, &dirs),
+        Command::Test { dirs, watch } => {
+            let when = if watch { test::When::Always } else { test::When::Once };
+            test::command(&cli.config, &dirs, when)
+        }
+        Command::Policy(PolicyCommand::New { name }) => policy::new(&cli.config, &name),
+        Command::Policy(PolicyCommand::Add { name }) => policy::add(&cli.config, name.as_deref()),
+        Command::Eval(trial) => eval::run(&cli.config, &trial),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
     }

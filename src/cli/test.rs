@@ -4,16 +4,34 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::cli::rerun;
+use crate::cli::show::Paint;
 use crate::config::Config;
-use crate::policy::cases;
+use crate::policy::PoliciesConfig;
+use crate::policy::cases::{self, CaseResult, Difference};
 use crate::policy::script::{Limits, Script, ScriptEngine};
 
 /// What follows a policy's name in the name of its cases.
 const CASES: &str = ".cases.yaml";
 
+/// When to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Now.
+    Once,
+    /// Now, and whenever a policy or a case has changed, until somebody stops it.
+    Always,
+}
+
 /// Runs the cases in `dirs`, or in the folder of policies that the config names and its `library`.
-pub fn command(config: &Path, dirs: &[PathBuf]) -> ExitCode {
+pub fn command(config: &Path, dirs: &[PathBuf], when: When) -> ExitCode {
     let dirs = match dirs {
+        // who has no config yet has policies here, where `policy new` puts them
+        [] if !config.exists() && PoliciesConfig::default().dir.is_dir() => {
+            own_folders(&PoliciesConfig::default().dir)
+        }
         [] => match Config::load(config) {
             Ok(config) => own_folders(&config.policies.dir),
             Err(problems) => {
@@ -25,8 +43,13 @@ pub fn command(config: &Path, dirs: &[PathBuf]) -> ExitCode {
         },
         dirs => dirs.to_vec(),
     };
-    let failed = dirs.iter().filter(|dir| !run(dir, &mut io::stdout())).count();
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let paint = Paint::of_stdout();
+    let run = || run_all(&dirs, paint, &mut io::stdout());
+    match when {
+        When::Once if run() => ExitCode::SUCCESS,
+        When::Once => ExitCode::FAILURE,
+        When::Always => rerun::on_changes(&dirs, run),
+    }
 }
 
 fn own_folders(dir: &Path) -> Vec<PathBuf> {
@@ -37,20 +60,28 @@ fn own_folders(dir: &Path) -> Vec<PathBuf> {
 /// Runs every `*.cases.yaml` in `dir` and tells of each case on `out`; compiles the policies that
 /// have none. Whether all was well; a test run that cannot be read or told is not.
 pub fn run(dir: &Path, out: &mut dyn Write) -> bool {
-    let mut tally = Tally::default();
-    match tally.run(dir, out) {
-        Ok(()) => tally.failed == 0,
-        Err(_) => false,
-    }
+    run_all(&[dir.to_owned()], Paint::Plain, out)
 }
 
-#[derive(Default)]
+fn run_all(dirs: &[PathBuf], paint: Paint, out: &mut dyn Write) -> bool {
+    let mut tally = Tally { paint, passed: 0, failed: 0 };
+    let told = dirs.iter().try_for_each(|dir| tally.run(dir, out)).and_then(|()| tally.sum(out));
+    told.is_ok() && tally.failed == 0
+}
+
 struct Tally {
+    paint: Paint,
     passed: usize,
     failed: usize,
 }
 
 impl Tally {
+    fn sum(&self, out: &mut dyn Write) -> io::Result<()> {
+        let sum = format!("{} passed, {} failed", self.passed, self.failed);
+        let sum = if self.failed == 0 { self.paint.good(&sum) } else { self.paint.bad(&sum) };
+        writeln!(out, "{sum}")
+    }
+
     fn run(&mut self, dir: &Path, out: &mut dyn Write) -> io::Result<()> {
         let (policies, cases) = match files(dir) {
             Ok(found) => found,
@@ -72,7 +103,7 @@ impl Tally {
                 writeln!(out, "{}: there is no policy `{}`", path.display(), policy.display())?;
             }
         }
-        writeln!(out, "{} passed, {} failed", self.passed, self.failed)
+        Ok(())
     }
 
     fn policy(
@@ -117,20 +148,53 @@ impl Tally {
         };
         for result in results {
             let name = script.name();
-            match result.failure {
-                None => {
-                    self.passed += 1;
-                    writeln!(out, "ok    {name}: {}", result.name)?;
-                }
-                Some(failure) => {
-                    self.failed += 1;
-                    writeln!(out, "FAIL  {name}: {}", result.name)?;
-                    failure.lines().try_for_each(|line| writeln!(out, "      {line}"))?;
-                }
+            if result.differences.is_empty() {
+                self.passed += 1;
+                writeln!(out, "{}    {name}: {}", self.paint.good("ok"), result.name)?;
+            } else {
+                self.failed += 1;
+                self.failure(name, path, &result, out)?;
             }
         }
         Ok(())
     }
+
+    fn failure(
+        &self,
+        name: &str,
+        path: &Path,
+        result: &CaseResult,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let place = self.paint.faint(&format!("({}:{})", path.display(), result.line));
+        let title = self.paint.strong(&format!("{name}: {}", result.name));
+        writeln!(out, "{}  {title}  {place}", self.paint.bad("FAIL"))?;
+        let shown: String =
+            result.differences.iter().map(|found| shown(found, self.paint)).collect();
+        shown.lines().try_for_each(|line| writeln!(out, "      {line}"))
+    }
+}
+
+/// A difference on lines of its own; of texts of several lines only the lines that differ.
+fn shown(difference: &Difference, paint: Paint) -> String {
+    let Difference { place, expected, found } = difference;
+    let (place, indent) = match place.as_str() {
+        "" => (String::new(), ""),
+        place => (format!("{}\n", paint.strong(place)), "  "),
+    };
+    if let (Some(expected), Some(found)) = (lines(expected), lines(found)) {
+        let diff = paint.diff(&expected, &found);
+        let head = paint.faint("  - expected, + found");
+        return format!("{place}{head}\n{diff}");
+    }
+    let (expected, found) = (paint.good(expected), paint.bad(found));
+    format!("{place}{indent}expected  {expected}\n{indent}found     {found}\n")
+}
+
+/// The text that a JSON string of several lines is.
+fn lines(json: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    value.as_str().filter(|text| text.contains('\n')).map(|text| format!("{text}\n"))
 }
 
 /// The policies and the cases in a folder, each in name order.
@@ -140,6 +204,10 @@ fn files(dir: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // a hidden file is an editor's
+        if name.starts_with('.') {
+            continue;
+        }
         if name.ends_with(".rhai") {
             policies.push(path);
         } else if name.ends_with(CASES) {

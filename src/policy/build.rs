@@ -1,11 +1,12 @@
 //! Builds a pipeline: finds policies and plugins, compiles them, puts them into their order.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
+use crate::policy::library::{self, Shipped};
 use crate::policy::pipeline::{Pipeline, ServedTool, StageRules};
 use crate::policy::plugin::Plugin;
 use crate::policy::plugin_host::PluginHost;
@@ -66,10 +67,19 @@ impl Plan<'_> {
     fn scripts(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Script> {
         let mut scripts = BTreeMap::new();
         let files = self.script_files();
-        if files.is_empty() {
+        let built_in = self.built_in(&files);
+        if files.is_empty() && built_in.is_empty() {
             return scripts;
         }
         let engine = ScriptEngine::new(Limits::default());
+        for shipped in built_in {
+            match engine.compile(Path::new(&shipped.place()), shipped.source) {
+                Ok(script) => {
+                    scripts.insert(shipped.name.to_owned(), script);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
         for (name, path) in files {
             match compile(&engine, &path) {
                 Ok(script) => {
@@ -79,6 +89,13 @@ impl Plan<'_> {
             }
         }
         scripts
+    }
+
+    /// Shipped policies that `pipeline:` names and the folder does not have.
+    fn built_in(&self, files: &BTreeMap<String, PathBuf>) -> Vec<&'static Shipped> {
+        let names = self.order.unwrap_or_default().iter().filter_map(|stage| stage.policy.as_ref());
+        let absent: BTreeSet<&String> = names.filter(|name| !files.contains_key(*name)).collect();
+        absent.into_iter().filter_map(|name| library::find(name)).collect()
     }
 
     /// Everything in the folder itself, and what `pipeline:` names out of `library/`.
@@ -225,5 +242,8 @@ fn missing(n: usize, kind: &str, name: &str, dir: &Path, extension: &str) -> Pro
         true => format!("`{}` has none", dir.display()),
         false => format!("there are {}", known.join(", ")),
     };
-    Problem::new(format!("pipeline[{n}].{kind}"), format!("no {kind} is named `{name}`: {known}"))
+    let shipped = if kind == "policy" { library::nearest(name) } else { None };
+    let shipped = shipped.map_or(String::new(), |name| format!("; `{name}` is shipped"));
+    let message = format!("no {kind} is named `{name}`: {known}{shipped}");
+    Problem::new(format!("pipeline[{n}].{kind}"), message)
 }

@@ -21,6 +21,28 @@ pub enum Hook {
     Error,
 }
 
+/// The verbs that somebody acts on in some hooks only.
+const VERBS: &[(&str, &[Hook])] = &[
+    ("add_tool", &[Hook::Request]),
+    (
+        "deny",
+        &[
+            Hook::Request,
+            Hook::UpstreamRequest,
+            Hook::Event,
+            Hook::Text,
+            Hook::ToolCall,
+            Hook::ToolResult,
+            Hook::Response,
+        ],
+    ),
+    ("drop_event", &[Hook::Event]),
+    ("respond", &[Hook::Request, Hook::ToolCall, Hook::ToolResult]),
+    ("route", &[Hook::Request]),
+    ("set_header", &[Hook::Request, Hook::UpstreamRequest]),
+    ("set_response_header", &[Hook::Request, Hook::UpstreamRequest, Hook::Response, Hook::Error]),
+];
+
 impl Hook {
     /// All there are, in the order in which a request comes to them.
     pub const ALL: [Self; 8] = [
@@ -48,6 +70,11 @@ impl Hook {
         }
     }
 
+    /// The one whose function has this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hook| hook.as_str() == name)
+    }
+
     /// The parameters of that function.
     pub fn parameters(self) -> &'static [&'static str] {
         match self {
@@ -60,6 +87,17 @@ impl Hook {
             Self::Response => &["message", "ctx"],
             Self::Error => &["error", "ctx"],
         }
+    }
+
+    /// What is wrong with a verb in this hook, if nobody would act on it here.
+    pub(super) fn misuse(self, verb: &str) -> Option<String> {
+        let (_, hooks) = VERBS.iter().find(|(name, _)| *name == verb)?;
+        if hooks.contains(&self) {
+            return None;
+        }
+        let there: Vec<String> = hooks.iter().map(|hook| format!("`{}`", hook.as_str())).collect();
+        let (here, there) = (self.as_str(), there.join(", "));
+        Some(format!("`{verb}` does nothing in `{here}`: it works in {there}"))
     }
 
     const fn bit(self) -> u8 {

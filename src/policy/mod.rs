@@ -2,6 +2,7 @@
 pub mod build;
 pub mod cases;
 mod hook;
+pub mod library;
 mod outcome;
 pub mod passage;
 pub mod pipeline;
@@ -12,13 +13,17 @@ mod script_answer;
 pub mod script_api;
 mod script_check;
 mod script_error;
+mod script_fields;
 mod script_json;
+mod script_lint;
+mod script_properties;
 mod script_run;
 mod script_value;
 mod script_verbs;
 mod stage;
 mod stream;
 mod tool;
+pub mod trial;
 mod window;
 
 pub use build::Plan;

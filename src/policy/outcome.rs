@@ -15,6 +15,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Headers, tags and counts.
     pub wishes: Wishes,
+    /// Fields that were taken out of the request, and where in a script.
+    pub removed: Vec<(String, String)>,
 }
 
 /// Whether the request goes on.
@@ -55,6 +57,11 @@ impl HeaderEdits {
     /// There is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Each in its turn; without a value it takes the header out.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, Option<&HeaderValue>)> {
+        self.0.iter().map(|(name, value)| (name, value.as_ref()))
     }
 
     /// Does them.

@@ -82,7 +82,7 @@ impl Passage {
             let work = async {
                 let (document, outcome) =
                     stage.on_request(&self.ctx, &self.state, document).await?;
-                let mut request = still_a_request(stage, document, endpoint)?;
+                let mut request = still_a_request(stage, (document, &outcome), endpoint)?;
                 if let Some(model) = &outcome.route {
                     request.set_model(model)?;
                 }
@@ -130,7 +130,7 @@ impl Passage {
                     stage.on_upstream_request(&self.ctx, &self.state, document, &facts).await?;
                 let (document, outcome) = edited;
                 refuse_ends(stage, Hook::UpstreamRequest, &outcome)?;
-                Ok((still_a_request(stage, document, endpoint)?, outcome))
+                Ok((still_a_request(stage, (document, &outcome), endpoint)?, outcome))
             };
             let guarded = stage.guard(Hook::UpstreamRequest, &self.ctx, spare, work).await?;
             let (passed, mut outcome) = guarded;
@@ -302,14 +302,22 @@ fn reword(error: &mut Error, message: String) {
 }
 
 /// What a stage leaves must still be a request; that it is not is the stage's fault.
-fn still_a_request(
+pub(super) fn still_a_request(
     stage: &Stage,
-    document: Document,
+    edited: (Document, &Outcome),
     endpoint: Endpoint,
 ) -> Result<MessagesRequest> {
+    let (document, outcome) = edited;
     MessagesRequest::from_document(document, endpoint).map_err(|e| {
         let name = stage.name();
-        let message = format!("stage `{name}` left a request that cannot be sent: {}", e.message);
+        let removed = outcome
+            .removed
+            .iter()
+            .rev()
+            .find(|(field, _)| e.message.starts_with(&format!("`{field}` is missing")));
+        let removed = removed.map_or(String::new(), |(_, place)| format!(" (removed at {place})"));
+        let message =
+            format!("stage `{name}` left a request that cannot be sent: {}{removed}", e.message);
         Error::new(ErrorKind::Api, message)
     })
 }

@@ -15,6 +15,7 @@ use crate::policy::script_api::{self, Ctx, State, With};
 use crate::policy::script_check as check;
 use crate::policy::script_error::{self as errors, Source};
 use crate::policy::script_json as json;
+use crate::policy::script_lint::{self as lint, Known};
 use crate::policy::script_run::{Asked, Run, Stop};
 use crate::policy::script_value::Shared;
 use crate::policy::{Hook, Hooks, Outcome, Verdict};
@@ -63,13 +64,16 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct ScriptEngine {
     engine: Arc<Engine>,
+    known: Arc<Known>,
     limits: Limits,
 }
 
 impl ScriptEngine {
     /// An engine whose scripts run within these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { engine: Arc::new(engine(&limits)), limits }
+        let engine = engine(&limits);
+        let known = Arc::new(Known::of(&engine));
+        Self { engine: Arc::new(engine), known, limits }
     }
 
     /// Compiles a policy. `path` is what messages show, its file name is the policy's name.
@@ -82,7 +86,12 @@ impl ScriptEngine {
             .engine
             .compile_with_scope(&constants, source.text())
             .map_err(|error| vec![errors::unparsable(&error, &source)])?;
-        let hooks = check::hooks(&ast, &source)?;
+        let found = lint::problems(&ast, &self.known, &source);
+        let hooks = match check::hooks(&ast, &source) {
+            Ok(hooks) if found.is_empty() => hooks,
+            Ok(_) => return Err(found),
+            Err(problems) => return Err(problems.into_iter().chain(found).collect()),
+        };
         // what stands outside of functions is known by now and never run
         ast.clear_statements();
         Ok(Script {
@@ -158,7 +167,7 @@ impl Script {
     /// Fails with `api_error` if the script broke, and with a 400 if the caller's own body is at
     /// fault (a duplicate key in an object that the script opened).
     pub fn on_request(&self, call: &Call<'_>, document: Document) -> Result<(Document, Outcome)> {
-        outcome(self.run(Hook::Request, call, document)?)
+        self.outcome(self.run(Hook::Request, call, document)?)
     }
 
     /// Runs `on_upstream_request` before an attempt. `target` is an object with `provider`, `model`,
@@ -176,12 +185,12 @@ impl Script {
         let arguments = vec![request, target, self.ctx(call)];
         let (result, asked) = self.enter(Hook::UpstreamRequest, call, subject, arguments);
         let decision = self.decision(result)?;
-        outcome(Done { document: shared.into_document(), decision, asked })
+        self.outcome(Done { document: shared.into_document(), decision, asked })
     }
 
     /// Runs `on_response` over a whole message. Otherwise as [`Script::on_request`].
     pub fn on_response(&self, call: &Call<'_>, message: Document) -> Result<(Document, Outcome)> {
-        outcome(self.run(Hook::Response, call, message)?)
+        self.outcome(self.run(Hook::Response, call, message)?)
     }
 
     /// Runs a hook whose parameters are a document and `ctx`.
@@ -261,21 +270,23 @@ impl Script {
             Some(Stop::Time) | None => Err(errors::broken(&error, &self.source, &self.limits)),
         }
     }
-}
 
-/// What a hook over a request or a message came to.
-fn outcome(done: Done) -> Result<(Document, Outcome)> {
-    let Done { mut document, decision, asked: Asked { route, wishes } } = done;
-    let verdict = match decision {
-        Decision::Continue | Decision::Drop => Verdict::Continue,
-        Decision::Deny(error) => Verdict::Deny(error),
-        Decision::Respond(content) => {
-            let model = document.get(&[Step::Key("model")])?.unwrap_or_default();
-            let model: String = serde_json::from_slice(&model).unwrap_or_default();
-            Verdict::Respond(Box::new(Reply::json(content.into_json(&model))))
-        }
-    };
-    Ok((document, Outcome { route, verdict, wishes }))
+    /// What a hook over a request or a message came to.
+    fn outcome(&self, done: Done) -> Result<(Document, Outcome)> {
+        let Done { mut document, decision, asked: Asked { route, wishes, removed } } = done;
+        let place = |(field, at): (String, _)| (field, self.source.place(at));
+        let removed = removed.into_iter().map(place).collect();
+        let verdict = match decision {
+            Decision::Continue | Decision::Drop => Verdict::Continue,
+            Decision::Deny(error) => Verdict::Deny(error),
+            Decision::Respond(content) => {
+                let model = document.get(&[Step::Key("model")])?.unwrap_or_default();
+                let model: String = serde_json::from_slice(&model).unwrap_or_default();
+                Verdict::Respond(Box::new(Reply::json(content.into_json(&model))))
+            }
+        };
+        Ok((document, Outcome { route, verdict, wishes, removed }))
+    }
 }
 
 impl std::fmt::Debug for Script {
@@ -340,6 +351,7 @@ fn words(engine: &mut Engine) {
     const WORDS: &[&str] = &[
         "async",
         "await",
+        "call",
         "case",
         "default",
         "go",

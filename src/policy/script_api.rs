@@ -6,7 +6,7 @@ use rhai::{Dynamic, Engine, ImmutableString, Map, Variant};
 use crate::context::Context;
 use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
-use crate::policy::script_value::{Answer, List, Object};
+use crate::policy::script_value::{Answer, List, Object, remove_at, set_at};
 use crate::policy::script_verbs::verbs;
 
 /// `ctx.with`: a stage's own parameters, converted once. Cloning shares them.
@@ -61,11 +61,11 @@ fn objects(engine: &mut Engine) {
         // Rhai has a property of that name for every value
         .register_get("tag", |object: &mut Object| object.get("tag".into()))
         .register_set("tag", |object: &mut Object, value: Dynamic| object.set("tag".into(), value))
-        .register_indexer_set(Object::set)
+        .register_indexer_set(set_at)
         .register_fn("len", Object::len)
         .register_fn("is_empty", Object::is_empty)
         .register_fn("contains", Object::contains)
-        .register_fn("remove", Object::remove)
+        .register_fn("remove", remove_at)
         .register_fn("keys", Object::keys)
         .register_fn("values", Object::values)
         .register_fn("to_map", Object::members)

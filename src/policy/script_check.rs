@@ -65,7 +65,8 @@ pub(super) fn hooks(ast: &AST, source: &Source) -> Result<Hooks, Vec<Problem>> {
             problems.push(source.problem(position(source.text(), function.name), &message));
         }
     }
-    let hooks: Hooks = ast.iter_functions().filter_map(|function| named(function.name)).collect();
+    let hooks: Hooks =
+        ast.iter_functions().filter_map(|function| Hook::named(function.name)).collect();
     if problems.is_empty() && hooks.is_empty() {
         let message = "it defines no hook: write `fn on_request(request, ctx) { … }`";
         problems.push(source.problem(Position::NONE, message));
@@ -74,12 +75,8 @@ pub(super) fn hooks(ast: &AST, source: &Source) -> Result<Hooks, Vec<Problem>> {
     if problems.is_empty() { Ok(hooks) } else { Err(problems) }
 }
 
-fn named(name: &str) -> Option<Hook> {
-    Hook::ALL.into_iter().find(|hook| hook.as_str() == name)
-}
-
 fn wrong_with(name: &str, parameters: usize) -> Option<String> {
-    if let Some(hook) = named(name) {
+    if let Some(hook) = Hook::named(name) {
         let wanted = hook.parameters();
         let wanted_list = wanted.join(", ");
         return (wanted.len() != parameters).then(|| {
@@ -101,7 +98,7 @@ fn nearest(name: &str) -> Option<(&'static str, usize)> {
 }
 
 /// How many letters must be changed, added or removed (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (n, a) in one.chars().enumerate() {
         let mut corner = row[0];

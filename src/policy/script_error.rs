@@ -48,7 +48,7 @@ impl Source {
     }
 
     /// `policies/cap.rhai:3:7`, as far as it is known.
-    fn place(&self, at: Position) -> String {
+    pub(super) fn place(&self, at: Position) -> String {
         match (at.line(), at.position()) {
             (Some(line), Some(column)) => format!("{}:{line}:{column}", self.path),
             (Some(line), None) => format!("{}:{line}", self.path),

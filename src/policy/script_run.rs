@@ -65,6 +65,8 @@ pub(super) struct Asked {
     pub(super) route: Option<String>,
     /// Headers, tags, counts.
     pub(super) wishes: Wishes,
+    /// Fields that it took out of its document.
+    pub(super) removed: Vec<(String, Position)>,
 }
 
 thread_local! {
@@ -84,6 +86,11 @@ impl Run {
     /// The call that this thread is in; nothing happens outside of one.
     pub(super) fn current<T>(act: impl FnOnce(&mut Self) -> T) -> Option<T> {
         RUN.with_borrow_mut(|run| run.as_mut().map(act))
+    }
+
+    /// The document is a request.
+    pub(super) fn is_over_request(&self) -> bool {
+        matches!(self.hook, Hook::Request | Hook::UpstreamRequest)
     }
 
     /// For every operation of a script: the clock is read at each 64th.

@@ -4,13 +4,14 @@
 //! into the document at once. Scalars come out as Rhai values.
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
+use rhai::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, Position};
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script_error::Told;
+use crate::policy::script_fields::{self as fields, Shape};
 use crate::policy::script_json as json;
-use crate::policy::script_run::Stop;
+use crate::policy::script_run::{Run, Stop};
 use crate::wire::{Document, Kind, Step};
 
 /// The result of everything that a script calls.
@@ -185,6 +186,12 @@ impl Object {
     }
 
     pub(super) fn set(&mut self, key: ImmutableString, value: Dynamic) -> Answer<()> {
+        if self.0.path.is_empty()
+            && Run::current(|run| run.is_over_request()).unwrap_or_default()
+            && let Some(message) = Shape::of(&value).and_then(|shape| fields::wrong(&key, shape))
+        {
+            return Err(Told(message).into());
+        }
         self.0.write(Part::Key(key), &value)
     }
 
@@ -196,7 +203,13 @@ impl Object {
         self.0.has(&Part::Key(key))
     }
 
-    pub(super) fn remove(&mut self, key: ImmutableString) -> Answer<bool> {
+    fn remember_removal(&self, key: &str, at: Position) {
+        if self.0.path.is_empty() {
+            Run::current(|run| run.asked.removed.push((key.to_owned(), at)));
+        }
+    }
+
+    fn remove(&mut self, key: ImmutableString) -> Answer<bool> {
         self.0.with(Some(&Part::Key(key)), |document, path| document.remove(path))
     }
 
@@ -217,6 +230,29 @@ impl Object {
         let keys = keys.ok_or_else(|| self.0.gone())?;
         keys.into_iter().map(|key| Ok((key.as_str().into(), self.get(key.into())?))).collect()
     }
+}
+
+/// Writes a member for a script; remembers where one was taken out of the whole.
+pub(super) fn set_at(
+    call: NativeCallContext<'_>,
+    object: &mut Object,
+    key: ImmutableString,
+    value: Dynamic,
+) -> Answer<()> {
+    if value.is_unit() {
+        object.remember_removal(&key, call.call_position());
+    }
+    object.set(key, value)
+}
+
+/// Takes a member out for a script; remembers where, if out of the whole.
+pub(super) fn remove_at(
+    call: NativeCallContext<'_>,
+    object: &mut Object,
+    key: ImmutableString,
+) -> Answer<bool> {
+    object.remember_removal(&key, call.call_position());
+    object.remove(key)
 }
 
 impl List {
@@ -323,6 +359,14 @@ pub(super) fn place_of(value: &Dynamic) -> Option<Place> {
         return Some(object.0.clone());
     }
     value.read_lock::<List>().map(|list| list.0.clone())
+}
+
+/// What stands at the place that a value is, if it is one.
+pub(super) fn place_kind(value: &Dynamic) -> Option<Kind> {
+    if value.is::<Object>() {
+        return Some(Kind::Object);
+    }
+    value.is::<List>().then_some(Kind::Array)
 }
 
 /// A document's error as a script's: the caller's fault ends the script, the script's own can be caught.

@@ -3,7 +3,6 @@ use http::{HeaderName, HeaderValue};
 use rhai::{Dynamic, Engine, Map, Variant};
 
 use crate::net::headers;
-use crate::policy::Hook;
 use crate::policy::script_answer::Content;
 use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
@@ -53,51 +52,35 @@ pub(super) fn verbs(engine: &mut Engine) {
 }
 
 /// A verb works in some hooks only; elsewhere nobody would act on it.
-fn within(verb: &str, hooks: &[Hook]) -> Answer<()> {
-    let here = Run::current(|run| run.hook);
-    if here.is_none_or(|hook| hooks.contains(&hook)) {
-        return Ok(());
+fn within(verb: &str) -> Answer<()> {
+    match Run::current(|run| run.hook.misuse(verb)).flatten() {
+        Some(message) => Err(Told(message).into()),
+        None => Ok(()),
     }
-    let here = here.map_or("", Hook::as_str);
-    let there: Vec<String> = hooks.iter().map(|hook| format!("`{}`", hook.as_str())).collect();
-    Err(Told(format!("`{verb}` does nothing in `{here}`: it works in {}", there.join(", "))).into())
 }
 
 fn deny(status: i64, message: &str) -> Answer<()> {
-    within(
-        "deny",
-        &[
-            Hook::Request,
-            Hook::UpstreamRequest,
-            Hook::Event,
-            Hook::Text,
-            Hook::ToolCall,
-            Hook::ToolResult,
-            Hook::Response,
-        ],
-    )?;
+    within("deny")?;
     match u16::try_from(status) {
         Ok(status @ 400..=599) => Err(Stop::Deny { status, message: message.to_owned() }.into()),
         _ => Err(Told(format!("`deny` takes a status from 400 to 599, not {status}")).into()),
     }
 }
 
-const ANSWERED: &[Hook] = &[Hook::Request, Hook::ToolCall, Hook::ToolResult];
-
 fn respond_text(text: &str) -> Answer<()> {
-    within("respond", ANSWERED)?;
+    within("respond")?;
     Err(Stop::Respond(Content::Text(text.to_owned())).into())
 }
 
 fn respond<T: Variant + Clone>(message: T) -> Answer<()> {
-    within("respond", ANSWERED)?;
+    within("respond")?;
     let message = json::tree(&Dynamic::from(message))?;
     let content = Content::message(message).map_err(Told)?;
     Err(Stop::Respond(content).into())
 }
 
 fn route(alias: &str) -> Answer<()> {
-    within("route", &[Hook::Request])?;
+    within("route")?;
     if alias.is_empty() {
         return Err(Told("`route` takes the name of a model, not an empty text".to_owned()).into());
     }
@@ -106,13 +89,13 @@ fn route(alias: &str) -> Answer<()> {
 }
 
 fn drop_event() -> Answer<()> {
-    within("drop_event", &[Hook::Event])?;
+    within("drop_event")?;
     Err(Stop::Drop.into())
 }
 
 /// Declares a tool, unless the request has one of that type and name already.
 fn add_tool<T: Variant + Clone>(declaration: T) -> Answer<()> {
-    within("add_tool", &[Hook::Request])?;
+    within("add_tool")?;
     let declaration = json::tree(&Dynamic::from(declaration))?;
     let is_declaration = ["type", "name"].iter().any(|key| declaration[key].is_string());
     if !is_declaration {
@@ -124,7 +107,7 @@ fn add_tool<T: Variant + Clone>(declaration: T) -> Answer<()> {
 }
 
 fn set_header(name: &str, value: &Dynamic) -> Answer<()> {
-    within("set_header", &[Hook::Request, Hook::UpstreamRequest])?;
+    within("set_header")?;
     let (name, value) = header("set_header", name, value)?;
     if !headers::passes_upstream(&name) {
         return Err(Told(format!(
@@ -137,8 +120,7 @@ fn set_header(name: &str, value: &Dynamic) -> Answer<()> {
 }
 
 fn set_response_header(name: &str, value: &Dynamic) -> Answer<()> {
-    const WHERE: &[Hook] = &[Hook::Request, Hook::UpstreamRequest, Hook::Response, Hook::Error];
-    within("set_response_header", WHERE)?;
+    within("set_response_header")?;
     let (name, value) = header("set_response_header", name, value)?;
     if !headers::may_be_set_for_caller(&name) {
         let message =

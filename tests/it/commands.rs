@@ -11,11 +11,11 @@ use tidegate::wire::Document;
 
 use crate::support::client::Ask;
 
-const CONFIG: &str =
+pub const CONFIG: &str =
     "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n";
 
 /// A folder with a config and other files.
-fn folder(config: &str, files: &[(&str, &str)]) -> (TempDir, PathBuf) {
+pub fn folder(config: &str, files: &[(&str, &str)]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     for name in ["policies/library", "plugins"] {
         fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -28,7 +28,7 @@ fn folder(config: &str, files: &[(&str, &str)]) -> (TempDir, PathBuf) {
     (folder, file)
 }
 
-fn tidegate(config: &Path, args: &[&str]) -> Output {
+pub fn tidegate(config: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command.args(args).arg("--config").arg(config).output().unwrap()
 }
@@ -89,9 +89,9 @@ fn check_says_ok_and_writes_nothing() {
     assert!(!folder.path().join(".tidegate").exists());
 }
 
-const POLICY: &str = "fn on_request(request, ctx) { request.max_tokens = 5; }";
+pub const POLICY: &str = "fn on_request(request, ctx) { request.max_tokens = 5; }";
 
-fn cases(expected: u32) -> String {
+pub fn cases(expected: u32) -> String {
     format!(
         "- name: five it is\n  request: {{ model: m, max_tokens: 9 }}\n  expect: {{ request: {{ model: m, max_tokens: {expected} }} }}\n"
     )
@@ -127,7 +127,7 @@ fn test_exits_with_1_if_a_case_of_a_named_folder_fails() {
 }
 
 /// A process that ends with the test.
-struct Serving(Child);
+pub struct Serving(pub Child);
 
 impl Drop for Serving {
     fn drop(&mut self) {

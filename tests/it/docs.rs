@@ -2,6 +2,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -214,6 +215,51 @@ fn links_between_the_pages_lead_somewhere() {
             }
         }
     }
+}
+
+#[test]
+fn the_commands_on_the_policies_page_say_what_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut said = None;
+    let mut shown = 0;
+    for block in blocks(&text("docs/policies.md")) {
+        match block.info.split_once(' ') {
+            None if block.info == "sh" => said = Some(run(folder.path(), &block.text)),
+            None if block.info == "text" => {
+                let said = said.take().expect("a command before what it says");
+                assert_eq!(untimed(&said), untimed(&block.text), "line {}", block.line);
+                shown += 1;
+            }
+            Some(("json" | "text", file)) => {
+                fs::write(folder.path().join(file), block.text).unwrap()
+            }
+            _ => {}
+        }
+    }
+    assert!(shown >= 3 && said.is_none(), "the examples are gone");
+}
+
+/// What commands print, in a folder of their own.
+fn run(folder: &Path, commands: &str) -> String {
+    let tidegate = Path::new(env!("CARGO_BIN_EXE_tidegate")).parent().unwrap();
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let path = format!("{}:{}", tidegate.display(), usual.to_string_lossy());
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &format!("exec 2>&1\n{commands}")]).env("PATH", path).current_dir(folder);
+    let output = shell.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{commands}: {said}");
+    said
+}
+
+/// The same text, whatever time something took.
+fn untimed(text: &str) -> String {
+    let lines = text.trim_end().lines();
+    let untimed = lines.map(|line| match line.strip_suffix(" µs") {
+        Some(line) => line.trim_end_matches(|c: char| c.is_ascii_digit()),
+        None => line.trim_end(),
+    });
+    untimed.collect::<Vec<_>>().join("\n")
 }
 
 /// The anchor of a heading.

@@ -1,6 +1,7 @@
 //! Policies: what scripts see and may do, what they cannot, and what is said when they break.
 mod cases;
 mod limits;
+mod lint;
 mod request;
 mod unfold;
 mod verbs;

@@ -165,7 +165,7 @@ fn a_wrong_use_names_its_place() {
         ("let x = request.model.name;", ":2:23", "name"),
         ("request.model.push(1);", ":2:15", "push"),
         ("request.missing.x = 1;", ":2:", "x"),
-        ("request.messages[0].frobnicate();", ":2:21", "frobnicate"),
+        ("request.messages[0].to_upper();", ":2:21", "to_upper"),
         ("request.x = 1.0 / 0.0;", ":2:", "inf"),
         ("request.x = Fn(\"a\");", ":2:", "`Fn`"),
         ("throw \"own words\";", ":2:1", "own words"),

@@ -1,0 +1,242 @@
+//! `tidegate eval`: what policies make of a request and of an answer, stage by stage.
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value};
+
+use crate::cli::eval_show::{self as eval_show, Shown};
+use crate::cli::show::Paint;
+use crate::config::Config;
+use crate::context::{Caller, Context};
+use crate::error::{Error, Problem, Result};
+use crate::gateway::Gateway;
+use crate::gateway::shared::Shared;
+use crate::policy::script::{Limits, ScriptEngine};
+use crate::policy::trial::{self, End};
+use crate::policy::{Passage, Pipeline};
+use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
+
+/// What to try, and on what.
+#[derive(clap::Args)]
+pub struct Trial {
+    /// Policies, in the order in which they run; the config's pipeline if none is named.
+    policies: Vec<PathBuf>,
+    /// The body of a request; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    /// A header of the request, `name: value`.
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+    /// The name of the caller's key.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    key: String,
+    /// A tag of the caller's key, `name=value`.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = tag)]
+    tag: Vec<(String, String)>,
+    /// The parameters of the policies named here: `ctx.with`.
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = parameters)]
+    with: Parameters,
+    /// An answer, a message: shows what becomes of it.
+    #[arg(long, value_name = "FILE", conflicts_with = "stream")]
+    response: Option<PathBuf>,
+    /// An answer that streams, SSE text: shows what becomes of it.
+    #[arg(long, value_name = "FILE")]
+    stream: Option<PathBuf>,
+}
+
+/// `ctx.with`.
+#[derive(Debug, Clone)]
+struct Parameters(Map<String, Value>);
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("write `name: value`")?;
+    let name = HeaderName::try_from(name.trim()).map_err(|e| e.to_string())?;
+    let value = HeaderValue::try_from(value.trim()).map_err(|e| e.to_string())?;
+    Ok((name, value))
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write `name=value`")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn parameters(text: &str) -> Result<Parameters, String> {
+    let parameters = serde_json::from_str(text).map_err(|e| format!("no JSON object: {e}"))?;
+    Ok(Parameters(parameters))
+}
+
+/// Shows each step on standard output; 1 if a policy broke or nothing could be tried.
+pub fn run(config: &Path, trial: &Trial) -> ExitCode {
+    let logs = eval_show::capture_logs();
+    let shown = Shown { paint: Paint::of_stdout(), logs };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(trial.run(config, &shown)),
+        Err(error) => Err(vec![Problem::new("", format!("cannot start: {error}"))]),
+    };
+    match done {
+        Ok(Went::Well) => ExitCode::SUCCESS,
+        Ok(Went::Broken) => ExitCode::FAILURE,
+        Err(problems) => {
+            for problem in problems {
+                eprint!("{}", eval_show::problem(&problem));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How a trial went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// Every policy ran to an end that it chose.
+    Well,
+    /// One broke.
+    Broken,
+}
+
+impl Trial {
+    async fn run(&self, config: &Path, shown: &Shown) -> Result<Went, Vec<Problem>> {
+        let body = read(&self.request)?;
+        let request = MessagesRequest::parse(body, Endpoint::Messages)
+            .map_err(|e| vec![Problem::new(self.request.display().to_string(), e.message)])?;
+        let answer = self.answer()?;
+        let pipeline = self.pipeline(config).await?;
+        let ctx = Arc::new(self.context(&request));
+        let passage = Passage::new(&pipeline, &ctx);
+        if pipeline.stage_names().is_empty() {
+            shown.say("there are no policies: name one, or a config that has some");
+        }
+        let mut is_broken = false;
+        let passed = passage.steps(request, |step| {
+            shown.step(step);
+            is_broken |= matches!(step.end, End::Broke(_));
+        });
+        let passed = passed.await;
+        match (answer, passed) {
+            (Some(answer), Some(_)) => Ok(follow(&passage, answer, shown).await),
+            _ if is_broken => Ok(Went::Broken),
+            _ => Ok(Went::Well),
+        }
+    }
+
+    fn answer(&self) -> Result<Option<Answer>, Vec<Problem>> {
+        Ok(match (&self.response, &self.stream) {
+            (Some(path), _) => Some(Answer::Message(read(path)?)),
+            (None, Some(path)) => Some(Answer::Stream(events(path)?)),
+            (None, None) => None,
+        })
+    }
+
+    async fn pipeline(&self, config: &Path) -> Result<Arc<Pipeline>, Vec<Problem>> {
+        if self.policies.is_empty() {
+            let config = Config::load(config)?;
+            let shared = Arc::new(Shared::new(1, None)?);
+            let gateway = Gateway::build(&config, 1, &shared).await?;
+            return Ok(Arc::clone(&gateway.pipeline));
+        }
+        let engine = ScriptEngine::new(Limits::default());
+        let mut scripts = Vec::new();
+        let mut problems = Vec::new();
+        for path in &self.policies {
+            match text(path).and_then(|source| engine.compile(path, &source)) {
+                Ok(script) => scripts.push(script),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Arc::new(trial::pipeline_of(scripts, &self.with.0)))
+    }
+
+    fn context(&self, request: &MessagesRequest) -> Context {
+        let headers: HeaderMap = self.header.iter().cloned().collect();
+        let tags = self.tag.iter().cloned().collect();
+        Context {
+            request_id: "req_eval".to_owned(),
+            started: Instant::now(),
+            caller: Arc::new(Caller { key: self.key.clone(), tags }),
+            headers,
+            query: None,
+            credential: None,
+            session: self.key.clone(),
+            model: request.model().to_owned(),
+        }
+    }
+}
+
+/// What an upstream is taken to have answered.
+enum Answer {
+    Message(Bytes),
+    Stream(Vec<Event>),
+}
+
+/// Sends an answer back through the stages, and shows what becomes of it.
+async fn follow(passage: &Arc<Passage>, answer: Answer, shown: &Shown) -> Went {
+    let started = Instant::now();
+    let (before, body) = match answer {
+        Answer::Message(message) => (eval_show::pretty(&message), ReplyBody::Full(message)),
+        Answer::Stream(events) => {
+            let before = eval_show::lines(&events);
+            let events = futures_util::stream::iter(events.into_iter().map(Ok));
+            (before, ReplyBody::Events(events.boxed()))
+        }
+    };
+    let reply = Reply { status: StatusCode::OK, headers: HeaderMap::new(), body };
+    let (after, failure) = match passage.leave(passage.on_reply(reply).await) {
+        Ok(reply) => collected(reply.body).await,
+        Err(error) => (before.clone(), Some(error)),
+    };
+    shown.answer(&before, &after, started.elapsed());
+    let Some(error) = failure else { return Went::Well };
+    shown.failure(&error);
+    // a denial is a decision, and says so by its kind
+    if eval_show::is_breakage(&error) { Went::Broken } else { Went::Well }
+}
+
+/// What arrives of an answer, as text, and the error that ends it.
+async fn collected(body: ReplyBody) -> (String, Option<Error>) {
+    let mut stream = match body {
+        ReplyBody::Full(message) => return (eval_show::pretty(&message), None),
+        ReplyBody::Events(stream) => stream,
+    };
+    let mut events = Vec::new();
+    while let Some(next) = stream.next().await {
+        match next {
+            Ok(event) => events.push(event),
+            Err(error) => return (eval_show::lines(&events), Some(error)),
+        }
+    }
+    (eval_show::lines(&events), None)
+}
+
+fn events(path: &Path) -> Result<Vec<Event>, Vec<Problem>> {
+    let text = read(path)?;
+    trial::events(&String::from_utf8_lossy(&text))
+        .map_err(|e| vec![Problem::new(path.display().to_string(), e.message)])
+}
+
+fn read(path: &Path) -> Result<Bytes, Vec<Problem>> {
+    let unreadable = |e: io::Error| {
+        vec![Problem::new(path.display().to_string(), format!("cannot be read: {e}"))]
+    };
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map_err(unreadable)?;
+        return Ok(bytes.into());
+    }
+    fs::read(path).map(Bytes::from).map_err(unreadable)
+}
+
+fn text(path: &Path) -> Result<String, Vec<Problem>> {
+    fs::read_to_string(path)
+        .map_err(|e| vec![Problem::new(path.display().to_string(), format!("cannot be read: {e}"))])
+}

@@ -1,0 +1,204 @@
+//! What `tidegate eval` shows: steps with their edits, decisions, logs, and errors with their lines.
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cli::show::Paint;
+use crate::error::{Error, ErrorKind, Problem};
+use crate::policy::trial::{Decided, End, Step};
+use crate::policy::{Verdict, Wishes};
+use crate::wire::{Event, ReplyBody};
+
+/// Where a trial is shown.
+pub(super) struct Shown {
+    pub(super) paint: Paint,
+    pub(super) logs: Logs,
+}
+
+/// What policies have logged since somebody last looked.
+#[derive(Clone, Default)]
+pub(super) struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Logs {
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Collects what policies log from now on.
+pub(super) fn capture_logs() -> Logs {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("tidegate::policy=trace,tidegate=warn"))
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // whoever has set one before wants the logs for itself
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    logs
+}
+
+impl Shown {
+    /// A line.
+    pub(super) fn say(&self, line: &str) {
+        // a reader that has seen enough, such as `head`, is no reason to panic
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+
+    /// What a stage did.
+    pub(super) fn step(&self, step: &Step) {
+        let name = self.paint.strong(&step.stage);
+        match &step.end {
+            End::NoHook => self.say(&format!("{name}  has no `on_request`")),
+            End::NotFor => self.say(&format!("{name}  is not for this request (`when`)")),
+            End::Done(decided) => {
+                self.head(&name, step.time);
+                self.edit(&pretty(&step.before), &pretty(&step.after));
+                self.decided(decided);
+            }
+            End::Broke(error) => {
+                self.head(&name, step.time);
+                self.logged();
+                self.failure(error);
+            }
+        }
+    }
+
+    /// What all stages made of an answer.
+    pub(super) fn answer(&self, before: &str, after: &str, time: Duration) {
+        self.head(&self.paint.strong("answer"), time);
+        self.edit(before, after);
+        self.logged();
+    }
+
+    /// Why it ended.
+    pub(super) fn failure(&self, error: &Error) {
+        let what = if is_breakage(error) { "broke" } else { "deny" };
+        let status = error.status().as_u16();
+        self.note(&self.paint.bad(what), &format!("{status} {}", error.message));
+        if let Some(excerpt) = &error.source {
+            for line in excerpt.to_string().lines() {
+                self.say(&format!("          {line}"));
+            }
+        }
+    }
+
+    fn head(&self, name: &str, time: Duration) {
+        self.say(&format!("{name}  {}", self.paint.faint(&format!("{} µs", time.as_micros()))));
+    }
+
+    fn edit(&self, before: &str, after: &str) {
+        match self.paint.diff(before, after) {
+            diff if diff.is_empty() => self.say(&self.paint.faint("   unchanged")),
+            diff => self.say(diff.trim_end_matches('\n')),
+        }
+    }
+
+    fn decided(&self, decided: &Decided) {
+        self.logged();
+        if let Some(model) = &decided.route {
+            self.note("route", model);
+        }
+        self.wishes(&decided.wishes);
+        match &decided.verdict {
+            Verdict::Continue => {}
+            Verdict::Deny(error) => self.failure(error),
+            Verdict::Respond(reply) => match &reply.body {
+                ReplyBody::Full(message) => {
+                    self.note(&self.paint.good("answer"), "");
+                    pretty(message).lines().for_each(|line| self.say(&format!("     {line}")));
+                }
+                ReplyBody::Events(_) => self.note(&self.paint.good("answer"), "a stream"),
+            },
+        }
+    }
+
+    fn wishes(&self, wishes: &Wishes) {
+        for (name, value) in &wishes.tags {
+            self.note("tag", &format!("{name} = {value}"));
+        }
+        for (name, count) in &wishes.counts {
+            self.note("count", &format!("{name} + {count}"));
+        }
+        for (what, edits) in
+            [("header", &wishes.upstream_headers), ("to the caller", &wishes.response_headers)]
+        {
+            for (name, value) in edits.iter() {
+                let value = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
+                let value = value.map_or("is taken out".into(), |value| format!("= {value}"));
+                self.note(what, &format!("{name} {value}"));
+            }
+        }
+    }
+
+    fn logged(&self) {
+        for line in self.logs.take().lines() {
+            // which policy it was stands above, and there is one request
+            let said = line.split(" policy=\"").next().unwrap_or_default();
+            self.note("log", said.trim());
+        }
+    }
+
+    fn note(&self, what: &str, text: &str) {
+        self.say(&format!("   {what}  {text}"));
+    }
+}
+
+/// Not a decision of a policy. A denial that names no kind of its own is a 400.
+pub(super) fn is_breakage(error: &Error) -> bool {
+    error.status.is_none() && error.kind == ErrorKind::Api
+}
+
+/// JSON text as people read it.
+pub(super) fn pretty(text: &[u8]) -> String {
+    let value: Value = serde_json::from_slice(text).unwrap_or_default();
+    format!("{value:#}\n")
+}
+
+/// The data of events, a line each.
+pub(super) fn lines(events: &[Event]) -> String {
+    let mut lines = String::new();
+    for event in events {
+        // writing to a text cannot fail
+        let _ = writeln!(lines, "{}", String::from_utf8_lossy(&event.data()));
+    }
+    lines
+}
+
+/// A problem, and the line that it names with a caret below the place.
+pub(super) fn problem(problem: &Problem) -> String {
+    let told = format!("{problem}\n");
+    let place: Vec<&str> = problem.path.rsplitn(3, ':').collect();
+    let [column, line, file] = place.as_slice() else { return told };
+    let (Ok(column), Ok(line)) = (column.parse::<usize>(), line.parse::<usize>()) else {
+        return told;
+    };
+    let source = fs::read_to_string(file).unwrap_or_default();
+    let Some(line) = line.checked_sub(1).and_then(|n| source.lines().nth(n)) else { return told };
+    let blank: String = line
+        .chars()
+        .take(column.saturating_sub(1))
+        .map(|c| if c == '\t' { c } else { ' ' })
+        .collect();
+    // the line is shown below, so the sentence need not quote it
+    let message = problem.message.rsplit_once(" in `").map_or(&*problem.message, |(said, _)| said);
+    format!("{}: {message}\n    {line}\n    {blank}^\n", problem.path)
+}

@@ -1,0 +1,156 @@
+//! `tidegate policy`: a new policy, and copies of shipped ones.
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::error::{Problem, Result};
+use crate::policy::PoliciesConfig;
+use crate::policy::library::{self, Shipped};
+
+const POLICY: &str = include_str!("policy_template.rhai");
+const CASES: &str = include_str!("policy_template.cases.yaml");
+
+/// `tidegate policy new NAME`: a policy that works, with cases that hold.
+pub fn new(config: &Path, name: &str) -> ExitCode {
+    let made = Folder::of(config).and_then(|folder| {
+        check_name(name)?;
+        let cases = CASES.replace("NAME", name);
+        let paths = folder.write(name, &POLICY.replace("NAME", name), Some(&cases))?;
+        Ok((folder, paths))
+    });
+    tell(made, name)
+}
+
+/// `tidegate policy add NAME`: a copy of a shipped policy; without a name, what there is.
+pub fn add(config: &Path, name: Option<&str>) -> ExitCode {
+    let Some(name) = name else { return list() };
+    let made = Folder::of(config).and_then(|folder| {
+        let shipped = library::find(name).ok_or_else(|| vec![unknown(name)])?;
+        let paths = folder.write(own_name(shipped), shipped.source, shipped.cases)?;
+        Ok((folder, paths))
+    });
+    tell(made, name.rsplit('/').next().unwrap_or(name))
+}
+
+/// Only what is directly in the folder runs, so a copy leaves the library's folders behind.
+fn own_name(shipped: &Shipped) -> &'static str {
+    shipped.name.rsplit('/').next().unwrap_or_default()
+}
+
+fn list() -> ExitCode {
+    let all = library::all();
+    let width = all.iter().map(|shipped| shipped.name.len()).max().unwrap_or_default();
+    let mut out = io::stdout().lock();
+    let told = all
+        .iter()
+        .try_for_each(|shipped| writeln!(out, "{:width$}  {}", shipped.name, shipped.summary()));
+    // a reader that has seen enough, such as `head`, is no reason to panic
+    if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn unknown(name: &str) -> Problem {
+    let names: Vec<&str> = library::all().iter().map(|shipped| shipped.name).collect();
+    let nearest = library::nearest(name);
+    let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
+    let message =
+        format!("no shipped policy is named `{name}`{nearest}; there are {}", names.join(", "));
+    Problem::new("", message)
+}
+
+fn check_name(name: &str) -> Result<(), Vec<Problem>> {
+    const LONGEST: usize = 64;
+    let is_good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if begins_well && name.chars().all(is_good) && name.len() <= LONGEST {
+        return Ok(());
+    }
+    let message = format!(
+        "`{name}` is no name for a policy: use up to {LONGEST} of a-z, 0-9, `-` and `_`, a letter or digit first"
+    );
+    Err(vec![Problem::new("", message)])
+}
+
+/// Where the policies of a config are.
+struct Folder {
+    dir: PathBuf,
+    /// The config lists its stages, so that a new file does not run by itself.
+    has_order: bool,
+}
+
+impl Folder {
+    /// The config's own; `policies` here if there is no config.
+    fn of(config: &Path) -> Result<Self, Vec<Problem>> {
+        if !config.exists() {
+            return Ok(Self { dir: PoliciesConfig::default().dir, has_order: false });
+        }
+        let config = Config::load(config)?;
+        Ok(Self { dir: config.policies.dir.clone(), has_order: config.pipeline.is_some() })
+    }
+
+    /// Writes a policy and its cases; nothing if one of the two is there already.
+    fn write(
+        &self,
+        name: &str,
+        source: &str,
+        cases: Option<&str>,
+    ) -> Result<Vec<PathBuf>, Vec<Problem>> {
+        let policy = self.dir.join(format!("{name}.rhai"));
+        let texts = [(policy.clone(), Some(source)), (policy.with_extension("cases.yaml"), cases)];
+        if let Some((path, _)) = texts.iter().find(|(path, _)| path.exists()) {
+            let message = "is there already: move it away, or take another name";
+            return Err(vec![Problem::new(path.display().to_string(), message)]);
+        }
+        fs::create_dir_all(&self.dir).map_err(|e| vec![unwritten(&self.dir, &e)])?;
+        let mut written = Vec::new();
+        for (path, text) in texts {
+            let Some(text) = text else { continue };
+            write_new(&path, text).map_err(|e| vec![unwritten(&path, &e)])?;
+            written.push(path);
+        }
+        Ok(written)
+    }
+
+    /// What was written, and what to do with it.
+    fn next_steps(&self, written: &[PathBuf], name: &str) -> io::Result<()> {
+        // a reader that has seen enough, such as `head`, is no reason to panic
+        let mut out = io::stdout().lock();
+        written.iter().try_for_each(|path| writeln!(out, "wrote {}", path.display()))?;
+        let dir = self.dir.display();
+        match self.has_order {
+            true => {
+                writeln!(out, "\nit runs once `pipeline:` names it:\n  - {{ policy: {name} }}")?
+            }
+            false => {
+                writeln!(out, "\nit runs for every request; a gateway that is up has it already")?;
+            }
+        }
+        writeln!(out, "\ntry it:\n  tidegate test {dir} --watch")?;
+        writeln!(out, "  tidegate eval {dir}/{name}.rhai --request body.json\n  tidegate check")
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Problem {
+    Problem::new(path.display().to_string(), format!("cannot be written: {error}"))
+}
+
+fn tell(made: Result<(Folder, Vec<PathBuf>), Vec<Problem>>, name: &str) -> ExitCode {
+    let (folder, paths) = match made {
+        Ok(made) => made,
+        Err(problems) => {
+            for problem in problems {
+                eprintln!("{problem}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    match folder.next_steps(&paths, name) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,146 @@
+//! A case as it is written: a request, at most one thing that happens after it, and what must come of it.
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use serde_saphyr::Spanned;
+use std::sync::Arc;
+
+use crate::context::{Caller, Context};
+use crate::error::Error;
+use crate::policy::cases::expect::Expect;
+use crate::wire::Document;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Case {
+    pub(super) name: Spanned<String>,
+    /// A map, or the JSON text itself where its bytes matter.
+    #[serde(default = "usual_request")]
+    request: Value,
+    #[serde(default)]
+    pub(super) ctx: CaseContext,
+    /// The target of an attempt: `provider`, `model`, `unsupported`, `number`.
+    upstream_request: Option<Map<String, Value>>,
+    /// A message, or the text of one.
+    response: Option<Value>,
+    /// Pieces of text, events, or SSE text.
+    stream: Option<Value>,
+    /// `tool`, `input`, `options`.
+    tool_call: Option<Map<String, Value>>,
+    /// `tool`, `input`, `content`, `is_error`.
+    tool_result: Option<Map<String, Value>>,
+    /// `status`, `type`, `message`.
+    error: Option<Map<String, Value>>,
+    pub(super) expect: Expect,
+}
+
+/// What happens to the request after `on_request`.
+pub(super) enum Subject<'a> {
+    /// Nothing: the case is about `on_request`.
+    Request,
+    Upstream(&'a Map<String, Value>),
+    Response(&'a Value),
+    Stream(&'a Value),
+    ToolCall(&'a Map<String, Value>),
+    ToolResult(&'a Map<String, Value>),
+    Error(&'a Map<String, Value>),
+}
+
+impl Subject<'_> {
+    /// The key in a case.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Upstream(_) => "upstream_request",
+            Self::Response(_) => "response",
+            Self::Stream(_) => "stream",
+            Self::ToolCall(_) => "tool_call",
+            Self::ToolResult(_) => "tool_result",
+            Self::Error(_) => "error",
+        }
+    }
+}
+
+/// A small request that would pass everywhere.
+fn usual_request() -> Value {
+    json!({"model": "claude-x", "max_tokens": 1024, "messages": [{"role": "user", "content": "hi"}]})
+}
+
+impl Case {
+    /// What is wrong with the case itself.
+    pub(super) fn wrong(&self) -> Option<String> {
+        let subjects = self.subjects();
+        if let [first, second, ..] = subjects.as_slice() {
+            let (first, second) = (first.name(), second.name());
+            return Some(format!("it has `{first}` and `{second}`: make two cases of it"));
+        }
+        self.expect.wrong_for(&self.subject())
+    }
+
+    /// What it is about.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        self.subjects().pop().unwrap_or(Subject::Request)
+    }
+
+    fn subjects(&self) -> Vec<Subject<'_>> {
+        [
+            self.upstream_request.as_ref().map(Subject::Upstream),
+            self.response.as_ref().map(Subject::Response),
+            self.stream.as_ref().map(Subject::Stream),
+            self.tool_call.as_ref().map(Subject::ToolCall),
+            self.tool_result.as_ref().map(Subject::ToolResult),
+            self.error.as_ref().map(Subject::Error),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The request's body.
+    pub(super) fn body(&self) -> Bytes {
+        match &self.request {
+            Value::String(text) => text.clone().into(),
+            value => value.to_string().into(),
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CaseContext {
+    key: String,
+    tags: BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
+    pub(super) with: Map<String, Value>,
+    /// The request's own `model` if absent.
+    model: Option<String>,
+    session: String,
+}
+
+impl CaseContext {
+    /// The facts of a request.
+    pub(super) fn context(&self, document: &Document) -> Result<Context, Error> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let wrong = || Error::invalid(format!("`ctx.headers.{name}` is no header"));
+            let name = HeaderName::try_from(name).map_err(|_| wrong())?;
+            headers.append(name, HeaderValue::try_from(value).map_err(|_| wrong())?);
+        }
+        let asked = document.field("model").unwrap_or_default();
+        let asked = serde_json::from_slice(&asked).unwrap_or_default();
+        Ok(Context {
+            request_id: "req_case".to_owned(),
+            started: Instant::now(),
+            caller: Arc::new(Caller { key: self.key.clone(), tags: self.tags.clone() }),
+            headers,
+            query: None,
+            credential: None,
+            session: self.session.clone(),
+            model: self.model.clone().unwrap_or(asked),
+        })
+    }
+}

@@ -1,0 +1,312 @@
+//! What a case expects, and where it found something else.
+use std::collections::BTreeMap;
+
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::policy::cases::case::Subject;
+use crate::policy::cases::compare::{Difference, differences, missing, quoted};
+use crate::policy::cases::ran::{End, Output, Ran};
+use crate::policy::cases::stream;
+use crate::wire::Event;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Expect {
+    /// The whole request afterwards.
+    request: Option<Value>,
+    /// The very bytes of before.
+    unchanged: bool,
+    /// A text: that of the message; a map: fields that it must have.
+    response: Option<Value>,
+    /// A text, texts of blocks, or events.
+    stream: Option<Value>,
+    /// Fields that the call must have.
+    tool_call: Option<Value>,
+    /// A text: that of the content; a map: fields that the result must have.
+    tool_result: Option<Value>,
+    /// What the caller reads of an error.
+    message: Option<String>,
+    deny: Option<ExpectDeny>,
+    /// A text: that of the answer; a map: fields that the message must have.
+    respond: Option<Value>,
+    route: Option<String>,
+    /// Part of the message of a script that breaks, or of a request that is refused as malformed.
+    error: Option<String>,
+    /// At least these.
+    tags: BTreeMap<String, String>,
+    /// At least these.
+    counts: BTreeMap<String, u64>,
+    /// What an upstream gets; `null`: it does not.
+    headers: BTreeMap<String, Option<String>>,
+    /// What the caller gets; `null`: it does not.
+    response_headers: BTreeMap<String, Option<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectDeny {
+    /// 400 if absent.
+    status: Option<u16>,
+    message: Option<String>,
+}
+
+impl Expect {
+    /// Why it fits no case about such a subject.
+    pub(super) fn wrong_for(&self, subject: &Subject<'_>) -> Option<String> {
+        let left: Vec<&str> = self.left();
+        let ends = usize::from(self.deny.is_some())
+            + usize::from(self.respond.is_some())
+            + usize::from(self.error.is_some());
+        let has_more = self.route.is_some()
+            || !self.tags.is_empty()
+            || !self.counts.is_empty()
+            || !self.headers.is_empty()
+            || !self.response_headers.is_empty();
+        let is_one = match (left.as_slice(), ends) {
+            ([], 0) => has_more,
+            // a stream may have gone out in part
+            ([_], 0) | (["stream"], 1) => true,
+            ([], 1) => self.route.is_none(),
+            _ => false,
+        };
+        if !is_one {
+            let message = "`expect` must have one of `request`, `unchanged`, `deny`, `respond`, `error`, \
+                           `route`, what its subject becomes (`response`, `stream`, `tool_call`, `tool_result`, \
+                           `message`), or `tags`, `counts`, `headers`, `response_headers`; `route` may \
+                           stand beside `request` or `unchanged`, the last four beside all";
+            return Some(message.to_owned());
+        }
+        let own = match subject {
+            Subject::Upstream(_) => "request",
+            Subject::Error(_) => "message",
+            other => other.name(),
+        };
+        let strange = left.iter().find(|key| **key != "unchanged" && **key != own)?;
+        Some(format!("`expect.{strange}` is not for a case about `{}`", subject.name()))
+    }
+
+    /// What it says of the thing that the case is about.
+    fn left(&self) -> Vec<&'static str> {
+        [
+            ("request", self.request.is_some()),
+            ("unchanged", self.unchanged),
+            ("response", self.response.is_some()),
+            ("stream", self.stream.is_some()),
+            ("tool_call", self.tool_call.is_some()),
+            ("tool_result", self.tool_result.is_some()),
+            ("message", self.message.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_there)| is_there.then_some(key))
+        .collect()
+    }
+
+    /// Every difference; none if all is as expected.
+    pub(super) fn compare(&self, ran: &Ran) -> Vec<Difference> {
+        let mut found = match &ran.end {
+            End::GoesOn => match self.ending() {
+                Some(wanted) => vec![Difference::of_end(wanted, goes_on(ran))],
+                None => self.compare_left(ran),
+            },
+            End::Denied(error) => {
+                let left = if self.stream.is_some() { self.compare_left(ran) } else { Vec::new() };
+                self.compare_denial(error).into_iter().chain(left).collect()
+            }
+            End::Answered(answer) => self.compare_answer(answer),
+            End::Broke(error) => self.compare_error(error),
+            End::Early(end) => vec![Difference::of_end(
+                "`on_request` to let the request pass",
+                match &**end {
+                    End::Denied(error) => format!("it denies it: {}", error.message),
+                    _ => "it answers it".to_owned(),
+                },
+            )],
+        };
+        if self.route != ran.route {
+            let (wanted, route) = (self.route.as_deref(), ran.route.as_deref());
+            found.push(Difference::at("route", quoted(wanted), quoted(route)));
+        }
+        found.extend(self.compare_wishes(ran));
+        found
+    }
+
+    fn compare_left(&self, ran: &Ran) -> Vec<Difference> {
+        let after = match &ran.after {
+            Output::Stream(events) => return self.compare_stream(ran, events),
+            Output::Json(after) => after,
+        };
+        let value: Value = serde_json::from_slice(after).unwrap_or_default();
+        if self.unchanged {
+            let Output::Json(before) = &ran.before else { return Vec::new() };
+            return match before == after {
+                true => Vec::new(),
+                false => changed(ran.subject, before, &value),
+            };
+        }
+        if let Some(wanted) = &self.request {
+            return differences("request", wanted, &value);
+        }
+        if let Some(wanted) = &self.message {
+            return text("message", wanted, value["message"].as_str().unwrap_or_default());
+        }
+        let part = [
+            ("response", &self.response),
+            ("tool_call", &self.tool_call),
+            ("tool_result", &self.tool_result),
+        ]
+        .into_iter()
+        .find_map(|(key, wanted)| Some((key, wanted.as_ref()?)));
+        match part {
+            Some((key, Value::String(wanted))) => text(key, wanted, &text_of(&value)),
+            Some((key, wanted)) => missing(key, wanted, &value),
+            None => Vec::new(),
+        }
+    }
+
+    fn compare_stream(&self, ran: &Ran, events: &[Event]) -> Vec<Difference> {
+        if self.unchanged {
+            let Output::Stream(before) = &ran.before else { return Vec::new() };
+            return match before == events {
+                true => Vec::new(),
+                false => {
+                    let (before, after) = (stream::data(before), stream::data(events));
+                    let found = differences("stream", &before.into(), &after.into());
+                    let bytes = || Difference::at("stream", "the very bytes of before", "others");
+                    if found.is_empty() { vec![bytes()] } else { found }
+                }
+            };
+        }
+        match &self.stream {
+            None => Vec::new(),
+            Some(Value::String(wanted)) => text("stream", wanted, &stream::texts(events).concat()),
+            Some(Value::Array(wanted)) if wanted.iter().all(Value::is_string) => {
+                let texts: Vec<Value> =
+                    stream::texts(events).into_iter().map(Value::from).collect();
+                differences("stream", &wanted.clone().into(), &texts.into())
+            }
+            Some(wanted) => differences("stream", wanted, &stream::data(events).into()),
+        }
+    }
+
+    fn compare_denial(&self, error: &Error) -> Vec<Difference> {
+        let status = error.status().as_u16();
+        let Some(wanted) = &self.deny else {
+            let found = format!("it is denied: {status} {}", error.message);
+            return vec![Difference::of_end(self.wanted(), found)];
+        };
+        let mut found = Vec::new();
+        let wanted_status = wanted.status.unwrap_or(400);
+        if wanted_status != status {
+            found.push(Difference::at("deny.status", wanted_status, status));
+        }
+        if let Some(message) = &wanted.message {
+            found.extend(text("deny.message", message, &error.message));
+        }
+        found
+    }
+
+    fn compare_answer(&self, answer: &Value) -> Vec<Difference> {
+        match &self.respond {
+            None => vec![Difference::of_end(self.wanted(), format!("it is answered: {answer}"))],
+            Some(Value::String(wanted)) => text("respond", wanted, &text_of(answer)),
+            Some(fields) => missing("", fields, answer),
+        }
+    }
+
+    /// The differences of a case in which the script broke.
+    pub(super) fn compare_error(&self, error: &Error) -> Vec<Difference> {
+        match &self.error {
+            Some(part) if error.message.contains(part) => Vec::new(),
+            Some(part) => text("error", part, &error.message),
+            None => {
+                vec![Difference::of_end(self.wanted(), format!("it fails: {}", error.message))]
+            }
+        }
+    }
+
+    fn compare_wishes(&self, ran: &Ran) -> Vec<Difference> {
+        let mut found = Vec::new();
+        for (name, wanted) in &self.tags {
+            let value = ran.wishes.tags.get(name).map(String::as_str);
+            if value != Some(wanted) {
+                let place = format!("tags.{name}");
+                found.push(Difference::at(&place, quoted(Some(wanted)), quoted(value)));
+            }
+        }
+        for (name, wanted) in &self.counts {
+            let count = ran.wishes.counts.get(name).copied().unwrap_or_default();
+            if count != *wanted {
+                found.push(Difference::at(&format!("counts.{name}"), wanted, count));
+            }
+        }
+        found.extend(headers("headers", &self.headers, &ran.headers));
+        found.extend(headers("response_headers", &self.response_headers, &ran.response_headers));
+        found
+    }
+
+    fn ending(&self) -> Option<&'static str> {
+        self.deny
+            .as_ref()
+            .map(|_| "a denial")
+            .or(self.respond.as_ref().map(|_| "an answer"))
+            .or(self.error.as_ref().map(|_| "an error"))
+    }
+
+    fn wanted(&self) -> &'static str {
+        self.ending().unwrap_or("the request to go on")
+    }
+}
+
+fn goes_on(ran: &Ran) -> &'static str {
+    match ran.subject {
+        "request" | "upstream_request" => "the request goes on",
+        _ => "all goes on",
+    }
+}
+
+/// What was to stay as it was.
+fn changed(subject: &str, before: &[u8], after: &Value) -> Vec<Difference> {
+    let place = if subject == "upstream_request" { "request" } else { subject };
+    let before = serde_json::from_slice(before).unwrap_or_default();
+    let found = differences(place, &before, after);
+    let bytes =
+        || Difference::at(place, "the very bytes of before", "the same values in other bytes");
+    if found.is_empty() { vec![bytes()] } else { found }
+}
+
+fn text(place: &str, wanted: &str, found: &str) -> Vec<Difference> {
+    match wanted == found {
+        true => Vec::new(),
+        false => vec![Difference::at(place, quoted(Some(wanted)), quoted(Some(found)))],
+    }
+}
+
+/// The text of a message, of a result, or of a list of blocks.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(blocks) => blocks.iter().filter_map(|block| block["text"].as_str()).collect(),
+        Value::Object(message) => message.get("content").map(text_of).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+fn headers(
+    place: &str,
+    wanted: &BTreeMap<String, Option<String>>,
+    found: &HeaderMap,
+) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    for (name, wanted) in wanted {
+        let value = found.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        if value.as_deref() != wanted.as_deref() {
+            let place = format!("{place}.{name}");
+            let (wanted, value) = (quoted(wanted.as_deref()), quoted(value.as_deref()));
+            differences.push(Difference::at(&place, wanted, value));
+        }
+    }
+    differences
+}

@@ -1,0 +1,77 @@
+//! `policies/<name>.cases.yaml`: what a policy must make of requests, answers, streams, calls and errors.
+mod case;
+mod compare;
+mod expect;
+mod ran;
+mod stream;
+
+use std::path::Path;
+
+pub use compare::Difference;
+
+use crate::error::Problem;
+use crate::policy::cases::case::Case;
+use crate::policy::script::Script;
+
+/// How one case went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseResult {
+    /// The case's `name`.
+    pub name: String,
+    /// The line of the file that it begins on.
+    pub line: u64,
+    /// What was different from what was expected; nothing if the case holds.
+    pub differences: Vec<Difference>,
+}
+
+impl CaseResult {
+    /// The differences, a line each; `None` if all was as expected.
+    pub fn failure(&self) -> Option<String> {
+        let lines: Vec<String> = self.differences.iter().map(ToString::to_string).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+}
+
+/// Runs every case of a file against a policy; not to be called from within a runtime. `path` is
+/// what messages show.
+///
+/// Fails if the file cannot be read as cases, or has none.
+pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseResult>, Problem> {
+    let shown = path.display().to_string();
+    let cases: Vec<Case> = serde_saphyr::from_str(yaml).map_err(|e| unreadable(&e, &shown))?;
+    if cases.is_empty() {
+        return Err(Problem::new(shown, "there are no cases in it: add one or remove the file"));
+    }
+    for case in &cases {
+        if let Some(message) = case.wrong() {
+            let (name, line) = (&case.name.value, case.name.referenced.line());
+            return Err(Problem::new(
+                format!("{shown}:{line}"),
+                format!("case `{name}`: {message}"),
+            ));
+        }
+    }
+    let results = cases.iter().map(|case| CaseResult {
+        name: case.name.value.clone(),
+        line: case.name.referenced.line(),
+        differences: match case.run(script) {
+            Ok(ran) => case.expect.compare(&ran),
+            Err(error) => case.expect.compare_error(&error),
+        },
+    });
+    Ok(results.collect())
+}
+
+fn unreadable(error: &serde_saphyr::Error, path: &str) -> Problem {
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default();
+    // the place stands in front
+    let message = match message.strip_prefix("error: line ") {
+        Some(placed) => placed.split_once(": ").map_or(placed, |(_, message)| message),
+        None => message,
+    };
+    match error.location() {
+        Some(at) => Problem::new(format!("{path}:{}:{}", at.line(), at.column()), message),
+        None => Problem::new(path, message),
+    }
+}

@@ -1,0 +1,253 @@
+//! What is found in a script's functions before it ever runs: calls and writes that cannot work.
+//!
+//! Rhai finds these only when they are reached. What cannot be known for sure is left to the run.
+use std::any::TypeId;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnCallExpr, Position, Stmt};
+
+use crate::error::Problem;
+use crate::policy::Hook;
+use crate::policy::script_api::Ctx;
+use crate::policy::script_check::distance;
+use crate::policy::script_error::Source;
+use crate::policy::script_properties as properties;
+
+/// What Rhai itself understands, whatever is registered.
+const OWN: &[&str] =
+    &["Fn", "call", "curry", "debug", "is_def_fn", "is_def_var", "is_shared", "print", "type_of"];
+
+/// The hooks whose first parameter is a request.
+const OVER_REQUESTS: &[Hook] = &[Hook::Request, Hook::UpstreamRequest];
+
+/// What scripts of an engine may use.
+pub(super) struct Known {
+    /// With how many parameters each function is there, the receiver counted.
+    functions: BTreeMap<String, BTreeSet<usize>>,
+    /// The properties of `ctx`.
+    ctx: BTreeSet<String>,
+}
+
+impl Known {
+    /// All that scripts of this engine can call.
+    pub(super) fn of(engine: &Engine) -> Self {
+        let all = engine.collect_fn_metadata(
+            None,
+            |function| {
+                let name = function.metadata.name.as_str();
+                let (types, is_plain) =
+                    (&function.metadata.param_types, function.namespace.is_empty());
+                let is_of_ctx = types.first() == Some(&TypeId::of::<Ctx>());
+                match name.strip_prefix("get$") {
+                    Some(property) if is_of_ctx => Some((property.to_owned(), 0, Use::OfCtx)),
+                    None if is_plain && is_name(name) => {
+                        Some((name.to_owned(), function.metadata.num_params, Use::Called))
+                    }
+                    _ => None,
+                }
+            },
+            true,
+        );
+        let mut known = Self { functions: BTreeMap::new(), ctx: BTreeSet::new() };
+        for (name, parameters, used) in all {
+            match used {
+                Use::Called => known.functions.entry(name).or_default().insert(parameters),
+                Use::OfCtx => known.ctx.insert(name),
+            };
+        }
+        known
+    }
+}
+
+/// What a function of the engine is there for.
+enum Use {
+    /// To be called by its name.
+    Called,
+    /// To read a property of `ctx`.
+    OfCtx,
+}
+
+fn is_name(name: &str) -> bool {
+    rhai::is_valid_identifier(name)
+}
+
+/// Everything that is wrong in the functions of a script.
+pub(super) fn problems(ast: &AST, known: &Known, source: &Source) -> Vec<Problem> {
+    let own = Own::of(ast);
+    let mut found = Vec::new();
+    ast.walk(&mut |path| {
+        if let Some(call) = path.last().and_then(Call::of)
+            && let Some(message) = own.wrong_with(&call, known)
+        {
+            found.push((call.at, message));
+        }
+        true
+    });
+    for function in ast.iter_functions() {
+        let (name, parameters) = (function.name, function.params.len());
+        let Some(hook) = Hook::named(name) else { continue };
+        let subject = function.params.first().copied().unwrap_or_default();
+        // to filter while cloning does not work in Rhai 1.27: it keeps everything
+        let mut body = ast.clone_functions_only();
+        body.retain_functions(|_, _, found, count| found == name && count == parameters);
+        found.extend(own.misused(&body, hook));
+        if let Some(ctx) = function.params.last() {
+            found.extend(properties::of_ctx(&body, ctx, &known.ctx));
+        }
+        if OVER_REQUESTS.contains(&hook) {
+            found.extend(properties::of_request(&body, subject));
+        }
+    }
+    found.sort_by_key(|(at, _)| (at.line(), at.position()));
+    found.dedup();
+    found.into_iter().map(|(at, message)| source.problem(at, &message)).collect()
+}
+
+/// A call of a function by its name.
+struct Call<'a> {
+    function: &'a FnCallExpr,
+    at: Position,
+    /// It stands behind a dot.
+    is_method: bool,
+}
+
+impl<'a> Call<'a> {
+    fn of(node: &'a ASTNode<'a>) -> Option<Self> {
+        let (function, at, is_method) = match node {
+            ASTNode::Stmt(Stmt::FnCall(function, at))
+            | ASTNode::Expr(Expr::FnCall(function, at)) => (function, *at, false),
+            ASTNode::Expr(Expr::MethodCall(function, at)) => (function, *at, true),
+            _ => return None,
+        };
+        let is_plain = !function.is_operator_call() && !function.is_qualified();
+        (is_plain && is_name(&function.name)).then_some(Self { function, at, is_method })
+    }
+
+    fn name(&self) -> &str {
+        &self.function.name
+    }
+
+    /// As the engine's functions count them.
+    fn parameters(&self) -> usize {
+        self.function.args.len() + usize::from(self.is_method)
+    }
+}
+
+/// What the script itself defines.
+struct Own {
+    functions: BTreeMap<String, BTreeSet<usize>>,
+    /// What may hold a function that is called like a method.
+    properties: BTreeSet<String>,
+}
+
+impl Own {
+    fn of(ast: &AST) -> Self {
+        let mut functions = BTreeMap::<String, BTreeSet<usize>>::new();
+        for function in ast.iter_functions() {
+            functions.entry(function.name.to_owned()).or_default().insert(function.params.len());
+        }
+        let mut properties = BTreeSet::new();
+        ast.walk(&mut |path| {
+            match path.last() {
+                Some(ASTNode::Expr(Expr::Property(property, _))) => {
+                    properties.insert(property.2.to_string());
+                }
+                Some(ASTNode::Expr(Expr::Map(members, _))) => {
+                    properties.extend(members.0.iter().map(|(key, _)| key.name.to_string()));
+                }
+                Some(ASTNode::Expr(Expr::DynamicConstant(value, _))) => {
+                    properties.extend(keys(value));
+                }
+                _ => {}
+            }
+            true
+        });
+        Self { functions, properties }
+    }
+
+    fn wrong_with(&self, call: &Call<'_>, known: &Known) -> Option<String> {
+        let name = call.name();
+        if OWN.contains(&name) || (call.is_method && self.properties.contains(name)) {
+            return None;
+        }
+        let engines = known.functions.get(name);
+        let own = self.functions.get(name);
+        let given = call.function.args.len();
+        let is_there = own.is_some_and(|counts| counts.contains(&given))
+            || engines.is_some_and(|counts| counts.contains(&call.parameters()));
+        if is_there {
+            return None;
+        }
+        if call.is_method && own.is_some_and(|counts| counts.contains(&(given + 1))) {
+            return Some(format!(
+                "`{name}` is called as `{name}(value)`: behind a dot, `value` is its `this` and no parameter"
+            ));
+        }
+        if engines.is_none() && own.is_none() {
+            let nearest = self.nearest(name, known);
+            let nearest =
+                nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
+            return Some(format!("there is no function `{name}`{nearest}"));
+        }
+        let receiver = usize::from(call.is_method);
+        let engines = engines.into_iter().flatten().filter_map(|count| count.checked_sub(receiver));
+        let counts: BTreeSet<usize> = own.into_iter().flatten().copied().chain(engines).collect();
+        Some(format!("`{name}` takes {}, not {given}", parameters(&counts)))
+    }
+
+    fn nearest<'a>(&'a self, name: &str, known: &'a Known) -> Option<&'a str> {
+        // two letters that changed places are two changes
+        let most = match name.chars().count() {
+            0..=3 => 1,
+            length => (length / 3).max(2),
+        };
+        let names = known
+            .functions
+            .keys()
+            .chain(self.functions.keys())
+            .map(String::as_str)
+            .chain(OWN.iter().copied());
+        let names = names.map(|known| (distance(name, known), known));
+        names.filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
+    }
+
+    /// Verbs in the body of a hook in which they do nothing.
+    fn misused(&self, body: &AST, hook: Hook) -> Vec<(Position, String)> {
+        let mut found = Vec::new();
+        body.walk(&mut |path| {
+            if let Some(call) = path.last().and_then(Call::of)
+                && !call.is_method
+                && !self.functions.contains_key(call.name())
+                && let Some(message) = hook.misuse(call.name())
+            {
+                found.push((call.at, message));
+            }
+            true
+        });
+        found
+    }
+}
+
+/// The keys of a map that the optimizer has made a constant of, however deep.
+fn keys(value: &Dynamic) -> BTreeSet<String> {
+    if let Ok(map) = value.as_map_ref() {
+        let below = map.values().flat_map(keys);
+        return map.keys().map(ToString::to_string).chain(below).collect();
+    }
+    match value.as_array_ref() {
+        Ok(items) => items.iter().flat_map(keys).collect(),
+        Err(_) => BTreeSet::new(),
+    }
+}
+
+fn parameters(counts: &BTreeSet<usize>) -> String {
+    let listed: Vec<String> = counts.iter().map(ToString::to_string).collect();
+    match listed.as_slice() {
+        [] => "parameters only behind no dot".to_owned(),
+        [one] if one == "1" => "1 parameter".to_owned(),
+        [first @ .., last] if !first.is_empty() => {
+            format!("{} or {last} parameters", first.join(", "))
+        }
+        many => format!("{} parameters", many.join("")),
+    }
+}

@@ -1,0 +1,116 @@
+//! What is found in a hook before it runs: properties of `ctx` that are not there, fields of the request
+//! that take no such value.
+use std::collections::BTreeSet;
+
+use rhai::{AST, ASTNode, BinaryExpr, Expr, Position, Stmt};
+
+use crate::policy::script_check::distance;
+use crate::policy::script_fields::{self as fields, Shape};
+
+/// Literals of a wrong type, written to fields of the request that is a hook's first parameter.
+pub(super) fn of_request(body: &AST, request: &str) -> Vec<(Position, String)> {
+    if is_shadowed(body, request) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    body.walk(&mut |path| {
+        if let Some(ASTNode::Stmt(Stmt::Assignment(assignment))) = path.last() {
+            found.extend(wrong_write(assignment.0.is_op_assignment(), &assignment.1, request));
+        }
+        true
+    });
+    found
+}
+
+/// A variable of the same name hides a parameter somewhere: what is said of it may be of the other.
+fn is_shadowed(body: &AST, parameter: &str) -> bool {
+    let mut is_shadowed = false;
+    body.walk(&mut |path| {
+        is_shadowed |= match path.last() {
+            Some(ASTNode::Stmt(Stmt::Var(definition, ..))) => definition.0.name == parameter,
+            Some(ASTNode::Stmt(Stmt::For(definition, _))) => {
+                let counter = definition.1.as_ref().map(|counter| counter.name.as_str());
+                definition.0.name == parameter || counter == Some(parameter)
+            }
+            Some(ASTNode::Stmt(Stmt::TryCatch(parts, _))) => {
+                matches!(&parts.expr, Expr::Variable(caught, ..) if caught.1 == parameter)
+            }
+            _ => false,
+        };
+        true
+    });
+    is_shadowed
+}
+
+/// Properties of `ctx`, a hook's last parameter, that it does not have or that cannot be written.
+pub(super) fn of_ctx(body: &AST, ctx: &str, known: &BTreeSet<String>) -> Vec<(Position, String)> {
+    if is_shadowed(body, ctx) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    body.walk(&mut |path| {
+        match path.last() {
+            Some(ASTNode::Expr(Expr::Dot(pair, ..))) => {
+                found.extend(unknown_property(pair, ctx, known));
+            }
+            Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
+                let written = field_of(&assignment.1.lhs, ctx);
+                found
+                    .extend(written.filter(|(name, _)| known.contains(*name)).map(|(name, at)| {
+                    (
+                        at,
+                        format!(
+                            "`{ctx}.{name}` cannot be written: only what is in `{ctx}.state` can"
+                        ),
+                    )
+                }));
+            }
+            _ => {}
+        }
+        true
+    });
+    found
+}
+
+fn unknown_property(
+    pair: &BinaryExpr,
+    ctx: &str,
+    known: &BTreeSet<String>,
+) -> Option<(Position, String)> {
+    let is_it = matches!(&pair.lhs, Expr::Variable(found, ..) if found.1 == ctx);
+    // what follows in a chain stands to the right
+    let first = match &pair.rhs {
+        Expr::Dot(rest, ..) | Expr::Index(rest, ..) => &rest.lhs,
+        first => first,
+    };
+    let Expr::Property(property, at) = first else { return None };
+    let name = property.2.as_str();
+    if !is_it || known.contains(name) {
+        return None;
+    }
+    let nearest = known.iter().min_by_key(|known| distance(name, known))?;
+    Some((*at, format!("`{ctx}` has no `{name}`; the nearest is `{ctx}.{nearest}`")))
+}
+
+fn wrong_write(is_operation: bool, pair: &BinaryExpr, request: &str) -> Option<(Position, String)> {
+    if is_operation {
+        return None;
+    }
+    let (field, at) = field_of(&pair.lhs, request)?;
+    let value = Shape::of_literal(&pair.rhs)?;
+    let is_removal = matches!(pair.rhs, Expr::Unit(_));
+    let message =
+        if is_removal { fields::wrong_without(field) } else { fields::wrong(field, value) };
+    message.map(|message| (at, message))
+}
+
+/// The field of a variable that an expression is: `request.stream`, `request["stream"]`.
+fn field_of<'a>(place: &'a Expr, variable: &str) -> Option<(&'a str, Position)> {
+    let (Expr::Dot(pair, ..) | Expr::Index(pair, ..)) = place else { return None };
+    let is_it = matches!(&pair.lhs, Expr::Variable(found, ..) if found.1 == variable);
+    match &pair.rhs {
+        Expr::Property(property, at) if is_it => Some((&property.2, *at)),
+        Expr::StringConstant(key, at) if is_it => Some((key, *at)),
+        _ => None,
+    }
+}

@@ -1,0 +1,202 @@
+//! What those who write policies use: `policy new`, `policy add`, `test`, `eval`.
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tidegate::cli::check::check;
+
+use crate::commands::{CONFIG, POLICY, Serving, cases, folder, tidegate};
+
+#[test]
+fn a_new_policy_keeps_its_own_cases() {
+    let (folder, file) = folder(CONFIG, &[]);
+    let output = tidegate(&file, &["policy", "new", "my-limit"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("policies/my-limit.cases.yaml") && said.contains("tidegate test"),
+        "{said}"
+    );
+    let source = fs::read_to_string(folder.path().join("policies/my-limit.rhai")).unwrap();
+    assert!(source.starts_with("// my-limit: "), "{source}");
+    let output = tidegate(&file, &["test"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("3 passed, 0 failed"), "{said}");
+    assert!(check(&file).is_ok());
+}
+
+#[test]
+fn a_new_policy_overwrites_nothing_and_needs_a_name_that_is_one() {
+    let files = [("policies/taken.rhai", POLICY), ("policies/half.cases.yaml", "[]")];
+    let (folder, file) = folder(CONFIG, &files);
+    for (name, expected) in [
+        ("taken", "policies/taken.rhai: is there already"),
+        ("half", "policies/half.cases.yaml: is there already"),
+        ("../up", "`../up` is no name for a policy"),
+        ("Upper", "`Upper` is no name for a policy"),
+        ("", "`` is no name for a policy"),
+    ] {
+        let output = tidegate(&file, &["policy", "new", name]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+    assert!(!folder.path().join("policies/half.rhai").exists());
+}
+
+#[test]
+fn a_policy_that_is_not_shipped_is_not_added() {
+    let (_folder, file) = folder(CONFIG, &[]);
+    let output = tidegate(&file, &["policy", "add", "no-such-policy-anywhere"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.starts_with("no shipped policy is named `no-such-policy-anywhere`"), "{said}");
+}
+
+#[test]
+fn every_shipped_policy_can_be_added_and_then_keeps_its_cases() {
+    for shipped in tidegate::policy::library::all() {
+        let (folder, file) = folder(CONFIG, &[]);
+        let output = tidegate(&file, &["policy", "add", shipped.name]);
+        assert_eq!(output.status.code(), Some(0), "{}", shipped.name);
+        let name = shipped.name.rsplit('/').next().unwrap();
+        let copy = fs::read_to_string(folder.path().join(format!("policies/{name}.rhai"))).unwrap();
+        assert_eq!(copy, shipped.source);
+        let mut out = Vec::new();
+        let passed = tidegate::cli::test::run(&folder.path().join("policies"), &mut out);
+        assert!(passed, "{}", String::from_utf8_lossy(&out));
+        let again = tidegate(&file, &["policy", "add", shipped.name]);
+        assert_eq!(again.status.code(), Some(1), "{} was overwritten", shipped.name);
+    }
+}
+
+#[test]
+fn a_failed_case_shows_what_differs_in_texts_of_several_lines() {
+    let policy = "fn on_request(request, ctx) { request.system = \"one\\ntwo\\nthree\"; }";
+    let cases = "- name: a text\n  request: { model: m }\n  expect: { request: { model: m, system: \"one\\n2\\nthree\" } }\n";
+    let files = [("policies/text.rhai", policy), ("policies/text.cases.yaml", cases)];
+    let (_folder, file) = folder(CONFIG, &files);
+    let said = String::from_utf8(tidegate(&file, &["test"]).stdout).unwrap();
+    for line in ["request.system", " - 2", " + two", "   one"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(!said.contains('\u{1b}'), "no colours where no terminal is: {said}");
+}
+
+#[test]
+fn test_with_watch_runs_again_when_a_policy_is_saved() {
+    let (good, bad) = (cases(5), POLICY.replace('5', "6"));
+    let files = [("policies/five.rhai", POLICY), ("policies/five.cases.yaml", good.as_str())];
+    let (folder, file) = folder(CONFIG, &files);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["test", "--watch", "--config"]).arg(&file).stdout(Stdio::piped());
+    let mut watching = Serving(command.spawn().unwrap());
+    let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines();
+    let mut until = |said: &str| lines.find_map(|line| line.ok().filter(|l| l.contains(said)));
+    until("1 passed, 0 failed").unwrap();
+    until("waiting for changes").unwrap();
+    // as editors save: a file beside it that then takes its place
+    let beside = folder.path().join("policies/.five.rhai.swp");
+    fs::write(&beside, bad).unwrap();
+    fs::rename(&beside, folder.path().join("policies/five.rhai")).unwrap();
+    assert_eq!(until("changed: ").unwrap(), "changed: five.rhai");
+    until("0 passed, 1 failed").unwrap();
+}
+
+const BODY: &str =
+    r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"a secret"}]}"#;
+
+/// What `eval` says and how it exits, of a policy with this source.
+fn eval(source: &str, more: &[&str]) -> (Option<i32>, String) {
+    let answer = r#"{"content":[{"type":"text","text":"a secret"}]}"#;
+    let stream = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a secret\"}}\n";
+    let files = [
+        ("policies/p.rhai", source),
+        ("body.json", BODY),
+        ("answer.json", answer),
+        ("stream.sse", stream),
+    ];
+    let (folder, _) = folder(CONFIG, &files);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.current_dir(folder.path()).args(["eval", "--request", "body.json"]).args(more);
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn eval_exits_with_1_if_a_policy_breaks_and_not_if_it_denies() {
+    let deny = "fn on_request(request, ctx) { request.max_tokens = 5; deny(451, \"no\"); }";
+    let (code, said) = eval(deny, &["policies/p.rhai"]);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [" -   \"max_tokens\": 9,", " +   \"max_tokens\": 5,", "deny  451 no"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let broken = "fn on_request(request, ctx) {\n    request.a.b.c = 1;\n}";
+    let (code, said) = eval(broken, &["policies/p.rhai"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("failed at policies/p.rhai:2:15: "), "{said}");
+    assert!(said.contains("    request.a.b.c = 1;\n                        ^"), "{said}");
+}
+
+#[test]
+fn eval_shows_what_a_stage_asked_for_and_runs_the_stages_of_the_config() {
+    let source = "fn on_request(request, ctx) {\n    log(\"info\", `for ${ctx.key} ${ctx.tags.a} ${ctx.headers[\"x-b\"]}`);\n    count(\"seen\", 2); tag(\"t\", \"u\"); set_header(\"x-c\", \"d\"); route(\"other\");\n}";
+    let (code, said) = eval(source, &["--key", "ci", "--tag", "a=1", "--header", "x-b: 2"]);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [
+        "p  ",
+        "log  INFO for ci 1 2\n",
+        "count  seen + 2",
+        "tag  t = u",
+        "header  x-c = d",
+        "route  other",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn eval_sends_an_answer_back_through_the_stages() {
+    let source = "fn on_text(text, ctx) { text.replace(\"secret\", \"***\"); text }";
+    for answer in [["--response", "answer.json"], ["--stream", "stream.sse"]] {
+        let (code, said) = eval(source, &[&["policies/p.rhai"][..], &answer].concat());
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("p  has no `on_request`"), "{said}");
+        assert!(said.contains("a secret\"") && said.contains("a ***\""), "{said}");
+    }
+    let breaks = "fn on_text(text, ctx) { [1][5] }";
+    let (code, said) = eval(breaks, &["policies/p.rhai", "--response", "answer.json"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("broke  500 policy \"p\" failed at policies/p.rhai:1:"), "{said}");
+}
+
+#[test]
+fn eval_says_what_is_wrong_with_what_it_is_given() {
+    let source = "fn on_request(request, ctx) { requst.a = 1; }";
+    let (code, said) = eval(source, &["policies/p.rhai"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        said,
+        "policies/p.rhai:1:31: no variable is named `requst`\n    fn on_request(request, ctx) { requst.a = 1; }\n                                  ^\n"
+    );
+    let (code, said) = eval(source, &["policies/none.rhai"]);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("policies/none.rhai: cannot be read"), "{said}");
+}
+
+#[test]
+fn a_shipped_policy_runs_without_a_copy_where_the_pipeline_names_it() {
+    for shipped in tidegate::policy::library::all() {
+        let order = format!("{CONFIG}pipeline: [{{ policy: {} }}]\n", shipped.name);
+        let (_folder, file) = folder(&order, &[]);
+        assert_eq!(check(&file), Ok(()), "{}", shipped.name);
+        let output = tidegate(
+            &file,
+            &["eval", "--request", Path::new("examples/quickstart/request.json").to_str().unwrap()],
+        );
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.starts_with(shipped.name), "{said}");
+    }
+}
