@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 /// Any error that only the log sees.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -103,6 +103,8 @@ pub struct Error {
     pub code: Option<&'static str>,
     /// The upstream's own answer, passed on as it is.
     pub upstream: Option<Box<http::Response<Bytes>>>,
+    /// What stages want to tell the caller beside it.
+    pub headers: HeaderMap,
     /// To the log only.
     pub source: Option<BoxError>,
 }
@@ -126,6 +128,7 @@ impl Error {
             status: None,
             code: None,
             upstream: None,
+            headers: HeaderMap::new(),
             source: None,
         }
     }

@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::attempts::{self, Sent};
 use crate::exchange::history;
 use crate::exchange::meter::Meter;
+use crate::exchange::route::{Choice, Route, Terms};
 use crate::exchange::splice::{Call, Splice};
 use crate::exchange::tools::{self, ServerTool};
 use crate::gateway::Gateway;
@@ -45,13 +46,14 @@ struct Conversation {
     target: Arc<Target>,
     tools: Vec<ServerTool>,
     request: MessagesRequest,
+    terms: Terms,
     deadline: Instant,
 }
 
 /// What a conversation begins with.
 pub struct Ask<'a> {
     /// Whom to ask.
-    pub alias: &'a Arc<Alias>,
+    pub route: Route<'a>,
     /// The first request, ready for an upstream.
     pub request: MessagesRequest,
     /// What the gateway runs itself.
@@ -66,10 +68,13 @@ pub async fn start(
     ask: Ask<'_>,
     meter: &mut Meter,
 ) -> Result<Reply> {
-    let Ask { alias, mut request, tools } = ask;
+    let Ask { route, mut request, tools } = ask;
     let wants_stream = request.is_stream();
     request.set_stream(true)?;
-    let Sent { reply, target } = attempts::send(ctx, alias, &request, meter).await?;
+    let Sent { reply, choice } = attempts::send(ctx, &route, &request, meter).await?;
+    if let Some(model) = choice.asked {
+        request.set_model(model)?;
+    }
     let Reply { status, mut headers, body } = reply;
     let ReplyBody::Events(first) = body else {
         return Err(Error::new(
@@ -80,11 +85,12 @@ pub async fn start(
     let conversation = Conversation {
         gateway: Arc::clone(gateway),
         ctx: Arc::clone(ctx),
-        alias: Arc::clone(alias),
-        target,
+        alias: Arc::clone(choice.alias),
+        target: Arc::clone(choice.target),
         tools,
         request,
-        deadline: Instant::now() + gateway.tools.timeout,
+        terms: route.terms,
+        deadline: route.terms.end_by(Instant::now() + gateway.tools.timeout),
     };
     let events = Turns::start(conversation, first);
     if wants_stream {
@@ -176,7 +182,8 @@ impl Conversation {
     }
 
     async fn next_turn(&self) -> Result<EventStream> {
-        let sent = attempts::send_to(&self.ctx, &self.alias, &self.target, &self.request).await?;
+        let choice = Choice { alias: &self.alias, target: &self.target, asked: None };
+        let sent = attempts::send_to(&self.ctx, &choice, &self.request, self.terms).await?;
         match sent.body {
             ReplyBody::Events(events) => Ok(events),
             ReplyBody::Full(_) => Err(Error::new(

@@ -11,6 +11,7 @@ mod history;
 mod pipeline;
 mod plugin;
 mod reload;
+mod requested;
 mod script;
 mod shown;
 mod simulator;
