@@ -15,40 +15,45 @@ const MAX_NAME: usize = 128;
 #[derive(Debug, Default)]
 pub struct Trace {
     notes: Vec<Note>,
-    stages: Vec<String>,
 }
 
 /// One attempt, or a target that was passed over.
 #[derive(Debug)]
 pub struct Note {
     target: String,
-    result: Option<(Result<(), (u16, &'static str)>, Duration)>,
+    went: Went,
+}
+
+#[derive(Debug)]
+enum Went {
+    Well(Duration),
+    Wrong(Duration, u16, &'static str),
+    PassedOver,
 }
 
 impl Note {
     /// A target was asked.
     pub fn attempt(target: &HeaderValue, answer: Result<(), &Error>, took: Duration) -> Self {
-        let result = answer.map_err(|error| (error.status().as_u16(), error.kind.as_str()));
-        Self { target: name(target), result: Some((result, took)) }
+        let went = match answer {
+            Ok(()) => Went::Well(took),
+            Err(error) => Went::Wrong(took, error.status().as_u16(), error.kind.as_str()),
+        };
+        Self { target: name(target), went }
     }
 
     /// A target was left alone, since it failed a moment ago.
     pub fn cooling(target: &HeaderValue) -> Self {
-        Self { target: name(target), result: None }
+        Self { target: name(target), went: Went::PassedOver }
     }
 
     fn to_json(&self) -> Value {
-        match &self.result {
-            None => json!({"target": self.target, "skipped": "cooling"}),
-            Some((result, took)) => {
-                let millis = took.as_millis() as u64;
-                match result {
-                    Ok(()) => json!({"target": self.target, "status": 200, "ms": millis}),
-                    Err((status, kind)) => {
-                        json!({"target": self.target, "status": status, "error": kind, "ms": millis})
-                    }
-                }
+        let target = &self.target;
+        match self.went {
+            Went::Well(took) => json!({"target": target, "status": 200, "ms": millis(took)}),
+            Went::Wrong(took, status, kind) => {
+                json!({"target": target, "status": status, "error": kind, "ms": millis(took)})
             }
+            Went::PassedOver => json!({"target": target, "skipped": "cooling"}),
         }
     }
 }
@@ -59,24 +64,22 @@ impl Trace {
         self.notes.extend(notes);
     }
 
-    /// The stages that edited the request.
-    pub fn edited_by(&mut self, stages: Vec<String>) {
-        self.stages = stages;
-    }
-
     /// One line of JSON.
     pub fn to_header(&self, took: Duration) -> HeaderValue {
         let shown: Vec<Value> = self.notes.iter().take(MAX_NOTES).map(Note::to_json).collect();
         let mut trace = json!({
             "attempts": shown,
-            "stages": self.stages,
-            "ms": took.as_millis() as u64,
+            "ms": millis(took),
         });
         if self.notes.len() > MAX_NOTES {
             trace["omitted"] = (self.notes.len() - MAX_NOTES).into();
         }
         headers::value(&ascii(&trace.to_string()))
     }
+}
+
+fn millis(took: Duration) -> u64 {
+    took.as_millis() as u64
 }
 
 fn name(target: &HeaderValue) -> String {
