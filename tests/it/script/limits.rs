@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate::error::{Error, ErrorKind};
 use tidegate::policy::script::{Limits, ScriptEngine};
 
-use super::{broken, compile, run};
+use super::{broken, compile, hook, run};
 
 fn limited(limits: Limits, body: &str) -> Error {
     let source = format!("fn f(n) {{ f(n + 1) }}\nfn on_request(request, ctx) {{\n{body}\n}}");
