@@ -9,6 +9,7 @@ mod errors;
 mod examples;
 mod failover;
 mod history;
+mod hooks;
 mod pipeline;
 mod plugin;
 mod reload;

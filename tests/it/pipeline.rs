@@ -1,6 +1,6 @@
 //! The pipeline: which stages run, in which order, and what becomes of the request when one breaks.
 use serde_json::{Value, json};
-use tidegate::policy::{ToolCall, ToolOutput, Verdict};
+use tidegate::policy::{Passage, ToolCall, ToolOutput, Verdict};
 
 use crate::support::stages::{Stages, caller, passed, request};
 
@@ -124,8 +124,10 @@ async fn the_first_stage_that_ends_a_request_is_the_last_that_runs() {
     for (ends, is_refusal) in [("deny(451, \"no\")", true), ("respond(\"by myself\")", false)] {
         let source = format!("fn on_request(request, ctx) {{ {ends}; }}");
         let pipeline = Stages::new(&[("a", &*source), ("b", breaks)]).build().await;
-        let (_, verdict) =
-            pipeline.on_request(&caller("ci", &[], "m"), request("m")).await.unwrap();
+        let (_, verdict) = Passage::new(&pipeline, &caller("ci", &[], "m"))
+            .on_request(request("m"))
+            .await
+            .unwrap();
         match verdict {
             Verdict::Deny(error) => assert!(is_refusal && error.status() == 451),
             Verdict::Respond(reply) => assert!(!is_refusal && reply.status == 200),
@@ -195,8 +197,8 @@ async fn a_tool_gets_an_object_and_gives_blocks() {
     let pipeline = Stages::new(&[]).plugin("unruly").build().await;
     let ctx = caller("ci", &[], "m");
     let call = async |tool: &str, input: &'static str| -> ToolOutput {
-        let call = ToolCall { tool, input: input.into(), options: "{}".into() };
-        pipeline.call_tool(&ctx, call).await
+        let call = ToolCall { tool, id: "toolu_1", input: input.into(), options: "{}".into() };
+        Passage::new(&pipeline, &ctx).call_tool(call).await
     };
     let said = call("echo", r#"{"text":"a \"b\""}"#).await;
     assert!(!said.is_error);

@@ -151,7 +151,7 @@ async fn a_problem_that_a_tool_reports_is_for_the_model_to_read() {
 async fn a_hook_reads_one_field_and_sets_another_and_every_other_byte_stays() {
     let plugin = load(&host(), "hooks").await;
     let (document, outcome) = on_request(&plugin, "", BODY).await.unwrap();
-    assert!(matches!(outcome, Outcome { route: None, verdict: Verdict::Continue }));
+    assert!(matches!(outcome, Outcome { route: None, verdict: Verdict::Continue, .. }));
     assert_eq!(document.to_bytes(), BODY.replace("9000", "1024"));
 }
 

@@ -41,7 +41,7 @@ fn context(betas: &str) -> Context {
 fn attempt(body: &Value, endpoint: Endpoint) -> Attempt {
     let request = MessagesRequest::parse(Bytes::from(body.to_string()), endpoint).unwrap();
     let timeouts = Timeouts { connect: LONG, first_event: LONG, idle: LONG, total: LONG };
-    Attempt { request, timeouts }
+    Attempt { request, headers: HeaderMap::new(), timeouts }
 }
 
 fn simulator() -> Simulator {
@@ -95,7 +95,9 @@ async fn whole(body: &Value) -> Result<Value, Error> {
 }
 
 async fn whole_with(body: &Value, betas: &str) -> Result<Value, Error> {
-    let reply = simulator().send(&context(betas), attempt(body, Endpoint::Messages)).await?;
+    let ctx = context(betas);
+    let attempt = Attempt { headers: ctx.headers.clone(), ..attempt(body, Endpoint::Messages) };
+    let reply = simulator().send(&ctx, attempt).await?;
     let ReplyBody::Full(bytes) = reply.body else { panic!("a stream") };
     Ok(serde_json::from_slice(&bytes).unwrap())
 }

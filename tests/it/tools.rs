@@ -1,7 +1,9 @@
 //! Declarations of server tools: what the upstream sees of them, and which ones are refused.
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tidegate::error::Error;
 use tidegate::exchange::tools::{self, ServerTool};
+
 use tidegate::policy::Pipeline;
 use tidegate::wire::{Endpoint, MessagesRequest};
 
@@ -17,7 +19,7 @@ fn body(tools: Value, more: Value) -> MessagesRequest {
 
 /// What becomes of a request, all of it declared by the caller.
 fn replaced(
-    pipeline: &Pipeline,
+    pipeline: &Arc<Pipeline>,
     tools: Value,
     more: Value,
 ) -> Result<(Value, Vec<ServerTool>), Error> {
@@ -27,7 +29,7 @@ fn replaced(
     Ok((serde_json::from_slice(&request.to_bytes()).unwrap(), found))
 }
 
-async fn clock() -> Pipeline {
+async fn clock() -> Arc<Pipeline> {
     Stages::new(&[]).plugin("datetime").build().await
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate::error::{Error, ErrorKind};
 use tidegate::policy::script::{Limits, ScriptEngine};
 
-use super::{broken, compile, run};
+use super::{broken, compile, hook, run};
 
 fn limited(limits: Limits, body: &str) -> Error {
     let source = format!("fn f(n) {{ f(n + 1) }}\nfn on_request(request, ctx) {{\n{body}\n}}");
@@ -158,6 +158,10 @@ fn a_script_that_does_not_compile_names_line_and_column() {
             "fn on_request(request) { }",
             "policies/probe.rhai:1:4: `on_request` takes 2 parameters, `on_request(request, ctx)`, not 1",
         ),
+        (
+            "fn on_event(event) { }",
+            "policies/probe.rhai:1:4: `on_event` takes 2 parameters, `on_event(event, ctx)`, not 1",
+        ),
         ("fn help() { }", "policies/probe.rhai: it defines no hook"),
     ] {
         let found = problems(source);
@@ -215,4 +219,11 @@ fn the_deepest_value_can_be_shown_and_compared() {
             limited(limits, &format!("{nest} let x = {act}; throw 1;"));
         }
     }
+}
+
+#[test]
+fn a_word_of_rhais_own_is_a_name_here_and_still_does_what_it_did() {
+    let body = "let f = |x| x + 1; let call = f.call(1); request.n = call + f.call(2); request.c = call(f, 7);";
+    let (document, _) = run(&hook(body), "{}").unwrap();
+    assert_eq!(&document.to_bytes()[..], br#"{"n":5,"c":8}"#);
 }

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use tidegate::context::{Caller, Context};
 use tidegate::error::{Error, Problem};
 use tidegate::policy::plugin_host::{Limits, PluginHost};
-use tidegate::policy::{Pipeline, Plan, PluginsConfig, PoliciesConfig, StageConfig, Verdict};
+use tidegate::policy::{
+    Passage, Pipeline, Plan, PluginsConfig, PoliciesConfig, StageConfig, Verdict,
+};
 use tidegate::telemetry::metrics::Metrics;
 use tidegate::wire::{Endpoint, MessagesRequest};
 
@@ -51,7 +53,7 @@ impl Stages {
     }
 
     /// The pipeline, or what is wrong.
-    pub async fn try_build(&self) -> Result<Pipeline, Vec<Problem>> {
+    pub async fn try_build(&self) -> Result<Arc<Pipeline>, Vec<Problem>> {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache");
         let long = std::time::Duration::from_secs(60);
         let limits = Limits { tool: long, hook: long, memory: 32 << 20 };
@@ -65,11 +67,11 @@ impl Stages {
             host: &PluginHost::with_limits(Some(cache), limits).unwrap(),
             metrics: &Metrics::new(),
         };
-        plan.build().await
+        plan.build().await.map(Arc::new)
     }
 
     /// The pipeline.
-    pub async fn build(&self) -> Pipeline {
+    pub async fn build(&self) -> Arc<Pipeline> {
         self.try_build().await.unwrap_or_else(|found| panic!("{found:?}"))
     }
 }
@@ -92,8 +94,8 @@ pub fn request(model: &str) -> MessagesRequest {
 }
 
 /// What a caller's request for `m` becomes.
-pub async fn passed(pipeline: &Pipeline, ctx: &Arc<Context>) -> Result<Value, Error> {
-    let (request, verdict) = pipeline.on_request(ctx, request("m")).await?;
+pub async fn passed(pipeline: &Arc<Pipeline>, ctx: &Arc<Context>) -> Result<Value, Error> {
+    let (request, verdict) = Passage::new(pipeline, ctx).on_request(request("m")).await?;
     assert!(matches!(verdict, Verdict::Continue));
     Ok(serde_json::from_slice(&request.to_bytes()).unwrap())
 }

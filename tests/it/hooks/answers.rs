@@ -1,0 +1,111 @@
+//! `on_response` and `on_error`, tags and counts.
+use serde_json::json;
+
+use super::{gateway, said, saying};
+use crate::support::client::Ask;
+use crate::support::upstream::{self, Behaviour, Upstream};
+use crate::support::{ANSWER, MESSAGE, STREAM};
+
+#[tokio::test]
+async fn a_whole_answer_is_edited_or_refused() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let policy = r#"fn on_response(message, ctx) {
+        message.content[0].text += " there";
+        set_response_header("x-tokens", message.usage.output_tokens);
+    }"#;
+    let gateway = gateway(&up, policy).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.text(), ANSWER.replace("hello", "hello there"));
+    assert_eq!(answer.header("x-tokens"), Some("2"));
+    let gateway = self::gateway(&up, "fn on_response(message, ctx) { deny(403, \"no\"); }").await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.refusal(403, "permission_error"), "no");
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_observed_when_it_is_whole() {
+    let policy = r#"fn on_response(message, ctx) {
+        tag("stop", message.stop_reason);
+        tag("said", message.content[0].text);
+        message.content[0].text = "too late";
+    }"#;
+    let up = saying(&["hel", "lo"]).await;
+    let gateway = gateway(&up, policy).await;
+    let answer = Ask::message(STREAM).send(gateway.address).await;
+    assert_eq!(answer.text(), said(&["hel", "lo"]).concat());
+    gateway
+        .until_metric("tidegate_tagged_requests_total{tag=\"stop\",value=\"end_turn\"}", 1.0)
+        .await;
+    assert_eq!(
+        gateway.metric("tidegate_tagged_requests_total{tag=\"said\",value=\"hello\"}").await,
+        1.0
+    );
+    let tokens = "tidegate_tagged_tokens_total{tag=\"stop\",value=\"end_turn\",gen_ai_token_type=\"output\"}";
+    assert_eq!(gateway.metric(tokens).await, 2.0);
+}
+
+#[tokio::test]
+async fn errors_are_reworded_the_upstreams_too() {
+    let refusal = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded", "x": 1.0},"request_id":"req_up"}"#;
+    let up = Upstream::always(Behaviour::Answer(upstream::json(529, refusal))).await;
+    let policy = r#"fn on_error(error, ctx) {
+        count("errors", 2);
+        set_response_header("x-help", "chat");
+        error.message = error.status + " " + error.type + ": " + error.message + "; ask the platform team";
+    }"#;
+    let gateway = gateway(&up, policy).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!((answer.status, answer.header("x-help")), (529, Some("chat")));
+    assert_eq!(
+        answer.text(),
+        refusal.replace("Overloaded", "529 overloaded_error: Overloaded; ask the platform team")
+    );
+    let answer = Ask::message("{}").send(gateway.address).await;
+    // nobody is known yet, and no stage runs
+    assert!(!answer.refusal(400, "invalid_request_error").contains("platform team"));
+    gateway.until_metric("tidegate_policy_counts_total{name=\"errors\"}", 2.0).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_reworded_as_well() {
+    let frames = said(&["hi"]);
+    let frames: Vec<&str> = frames[..3].iter().map(String::as_str).collect();
+    let up = Upstream::always(Behaviour::Close(upstream::broken(&frames))).await;
+    let policy = "fn on_error(error, ctx) { error.message = \"call 555\"; }";
+    let gateway = gateway(&up, policy).await;
+    let text = Ask::message(STREAM).send(gateway.address).await.text();
+    assert!(text.starts_with(&frames.concat()) && text.contains("call 555"), "{text}");
+}
+
+#[tokio::test]
+async fn an_error_survives_a_policy_that_breaks_over_it() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(404, "{\"odd\": true}"))).await;
+    let gateway = gateway(&up, "fn on_error(error, ctx) {\n  error.a.b\n}").await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!((answer.status, answer.text()), (404, "{\"odd\": true}".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_policy_answers_runs_through_the_same_hooks() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let policy = r#"fn on_request(request, ctx) { ctx.state.n = 1; respond("a dog"); }
+    fn on_text(text, ctx) { text.replace("dog", "cat" + ctx.state.n); text }"#;
+    let gateway = gateway(&up, policy).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.json()["content"], json!([{"type": "text", "text": "a cat1"}]));
+    let answer = Ask::message(STREAM).send(gateway.address).await;
+    assert!(answer.text().contains("a cat1"), "{}", answer.text());
+    assert_eq!(up.count(), 0);
+}
+
+#[tokio::test]
+async fn names_and_numbers_of_metrics_are_checked() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    for wrong in ["count(\"a b\")", "count(\"a\", -1)", "tag(\"\", 1)", "tag(\"a\", #{})"] {
+        let policy = format!("fn on_request(request, ctx) {{\n  {wrong};\n}}");
+        let gateway = gateway(&up, &policy).await;
+        let answer = Ask::message(MESSAGE).send(gateway.address).await;
+        let message = answer.refusal(500, "api_error");
+        assert!(message.contains("p.rhai:2:3: `"), "{message}");
+    }
+}

@@ -1,0 +1,133 @@
+//! `on_text`: what is said, in windows that no seam between events cuts.
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::{gateway, said, saying};
+use crate::support::client::Ask;
+use crate::support::upstream::{self, Behaviour, Upstream};
+use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, grammar, streaming};
+
+const REDACT: &str = r#"fn on_text(text, ctx) { text.replace("secret-key", "[gone]"); text }"#;
+
+fn texts(events: &[tidegate::wire::Event]) -> String {
+    let data = events.iter().map(|event| serde_json::from_slice::<Value>(&event.data()).unwrap());
+    data.filter_map(|data| data["delta"]["text"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn a_match_that_straddles_events_is_found() {
+    for pieces in [
+        &["my secret-key is here. And so on"][..],
+        &["my sec", "ret-", "key is here", ". And", " so on"],
+        &["m", "y", " ", "s", "e", "c", "r", "e", "t", "-", "k", "e", "y", " is here. And so on"],
+    ] {
+        let up = saying(pieces).await;
+        let gateway = gateway(&up, REDACT).await;
+        let events = Ask::message(STREAM).send(gateway.address).await.events();
+        grammar::check(&events).unwrap();
+        assert_eq!(texts(&events), "my [gone] is here. And so on", "{pieces:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_changes_and_no_window_holds_keeps_its_bytes() {
+    let pieces = ["one line\n", "two.\n"];
+    let up = saying(&pieces).await;
+    let gateway = gateway(&up, "fn on_text(text, ctx) { }").await;
+    assert_eq!(Ask::message(STREAM).send(gateway.address).await.text(), said(&pieces).concat());
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_stream_is_seen_as_well() {
+    let answer = ANSWER.replace("hello", "the secret-key");
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, &answer))).await;
+    let gateway = gateway(&up, REDACT).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.text(), ANSWER.replace("hello", "the [gone]"));
+}
+
+#[tokio::test]
+async fn silence_hands_on_the_words_that_are_whole_and_then_the_last_one() {
+    let mut up = Upstream::start().await;
+    let gateway = crate::support::gateway::Gateway::start_with(
+        &crate::support::gateway::to(up.address),
+        &[("policies/p.rhai", REDACT)],
+    )
+    .await;
+    let (mut answer, mut call) = streaming(&gateway, &mut up).await;
+    call.chunk(FRAMES[1]).await;
+    assert_eq!(answer.frame().await.unwrap(), FRAMES[1]);
+    call.chunk(super::delta(0, "all whole wor")).await;
+    // nothing more comes: what is held must come out by itself
+    let first = answer.frame().await.unwrap();
+    assert!(
+        first.ends_with(b"\"text\":\"all whole \"}}\n\n") || has(&first, "all whole "),
+        "{first:?}"
+    );
+    let second = answer.frame().await.unwrap();
+    assert!(has(&second, "\"wor\""), "{second:?}");
+    drop(answer);
+    call.closed().await;
+}
+
+fn has(frame: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(frame).contains(text)
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_back_what_it_is_about() {
+    let policy = r#"fn on_text(text, ctx) { if text.contains("bomb") { deny("not that"); } }"#;
+    let up = saying(&["First. ", "a bo", "mb. ", "more"]).await;
+    let gateway = gateway(&up, policy).await;
+    let answer = Ask::message(STREAM).send(gateway.address).await;
+    let events = answer.events();
+    grammar::check(&events).unwrap();
+    assert_eq!(texts(&events), "First. ");
+    assert!(
+        answer.text().ends_with(
+            "\"message\":\"not that\"},\"request_id\":\"req_up\",\"type\":\"error\"}\n\n"
+        ) || answer.text().contains("not that")
+    );
+    let up = Upstream::always(Behaviour::Answer(upstream::json(
+        200,
+        &ANSWER.replace("hello", "a bomb"),
+    )))
+    .await;
+    let gateway = self::gateway(&up, policy).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.refusal(400, "invalid_request_error"), "not that");
+}
+
+#[tokio::test]
+async fn another_type_than_a_text_is_the_policys_fault() {
+    let up = saying(&["hi. "]).await;
+    let gateway = gateway(&up, "fn on_text(text, ctx) { 5 }").await;
+    let text = Ask::message(STREAM).send(gateway.address).await.text();
+    assert!(text.contains("`on_text` must give a text") && text.contains("event: error"), "{text}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn however_a_text_is_cut_nothing_is_lost_and_no_match_missed(
+        words in prop::collection::vec("[a-z]{1,6}|secret-key|é。|\\. |\n", 0..40),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let whole = words.join(" ");
+        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(whole.len() + 1)).collect();
+        at.retain(|at| whole.is_char_boundary(*at));
+        at.extend([0, whole.len()]);
+        at.sort_unstable();
+        at.dedup();
+        let pieces: Vec<&str> = at.windows(2).map(|pair| &whole[pair[0]..pair[1]]).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let found = runtime.block_on(async {
+            let up = saying(&pieces).await;
+            let gateway = gateway(&up, REDACT).await;
+            let events = Ask::message(STREAM).send(gateway.address).await.events();
+            grammar::check(&events).unwrap();
+            texts(&events)
+        });
+        prop_assert_eq!(found, whole.replace("secret-key", "[gone]"));
+    }
+}
