@@ -86,8 +86,7 @@ impl Passage {
         for stage in &self.pipeline.stages {
             let before = request.to_bytes();
             if !stage.is_for(Hook::Request, &self.ctx) {
-                let end = if stage.hooks().has(Hook::Request) { End::NotFor } else { End::NoHook };
-                tell(&Step::idle(stage, before, end));
+                tell(&Step::idle(stage, before));
                 continue;
             }
             let started = Instant::now();
@@ -129,7 +128,9 @@ impl Passage {
 }
 
 impl Step {
-    fn idle(stage: &Stage, body: Bytes, end: End) -> Self {
+    /// Of a stage that is not run.
+    fn idle(stage: &Stage, body: Bytes) -> Self {
+        let end = if stage.hooks().has(Hook::Request) { End::NotFor } else { End::NoHook };
         let stage = stage.name().to_owned();
         Self { stage, time: Duration::ZERO, before: body.clone(), after: body, end }
     }

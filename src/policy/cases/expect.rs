@@ -141,10 +141,10 @@ impl Expect {
         let value: Value = serde_json::from_slice(after).unwrap_or_default();
         if self.unchanged {
             let Output::Json(before) = &ran.before else { return Vec::new() };
-            return match before == after {
-                true => Vec::new(),
-                false => changed(ran.subject, before, &value),
-            };
+            let place = if ran.subject == "upstream_request" { "request" } else { ran.subject };
+            let was: Value = serde_json::from_slice(before).unwrap_or_default();
+            let is_same = before == after;
+            return if is_same { Vec::new() } else { changed(place, &was, &value) };
         }
         if let Some(wanted) = &self.request {
             return differences("request", wanted, &value);
@@ -169,14 +169,12 @@ impl Expect {
     fn compare_stream(&self, ran: &Ran, events: &[Event]) -> Vec<Difference> {
         if self.unchanged {
             let Output::Stream(before) = &ran.before else { return Vec::new() };
-            return match before == events {
-                true => Vec::new(),
-                false => {
-                    let (before, after) = (stream::data(before), stream::data(events));
-                    let found = differences("stream", &before.into(), &after.into());
-                    let bytes = || Difference::at("stream", "the very bytes of before", "others");
-                    if found.is_empty() { vec![bytes()] } else { found }
-                }
+            let (data, left) = (stream::data(before), stream::data(events));
+            let is_same = before == events;
+            return if is_same {
+                Vec::new()
+            } else {
+                changed("stream", &data.into(), &left.into())
             };
         }
         match &self.stream {
@@ -267,11 +265,9 @@ fn goes_on(ran: &Ran) -> &'static str {
     }
 }
 
-/// What was to stay as it was.
-fn changed(subject: &str, before: &[u8], after: &Value) -> Vec<Difference> {
-    let place = if subject == "upstream_request" { "request" } else { subject };
-    let before = serde_json::from_slice(before).unwrap_or_default();
-    let found = differences(place, &before, after);
+/// How that differs which was to keep its bytes.
+fn changed(place: &str, before: &Value, after: &Value) -> Vec<Difference> {
+    let found = differences(place, before, after);
     let bytes =
         || Difference::at(place, "the very bytes of before", "the same values in other bytes");
     if found.is_empty() { vec![bytes()] } else { found }
