@@ -8,6 +8,7 @@ pub mod script;
 mod script_answer;
 pub mod script_api;
 mod script_check;
+pub mod script_defs;
 mod script_error;
 mod script_json;
 mod script_run;
