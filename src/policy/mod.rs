@@ -8,10 +8,17 @@ pub mod script;
 mod script_answer;
 pub mod script_api;
 mod script_check;
+mod script_codec;
 pub mod script_defs;
 mod script_error;
 mod script_json;
+mod script_lib;
+mod script_names;
+mod script_regex;
 mod script_run;
+mod script_strings;
+mod script_text;
+mod script_time;
 mod script_value;
 
 pub use build::Plan;

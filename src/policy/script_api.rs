@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::policy::script_answer::Content;
 use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
+use crate::policy::script_lib;
 use crate::policy::script_run::{Run, Stop};
 use crate::policy::script_value::{Answer, List, Object};
 use crate::telemetry::logs::one_line;
@@ -56,6 +57,7 @@ pub(super) fn register(engine: &mut Engine) {
     ctx(engine);
     state(engine);
     verbs(engine);
+    script_lib::register(engine);
 }
 
 fn objects(engine: &mut Engine) {

@@ -38,6 +38,12 @@ impl Source {
         &self.text
     }
 
+    /// The script has this text somewhere, plainly or as it is written between quotes.
+    fn says(&self, text: &str) -> bool {
+        let escaped = || text.replace('\\', "\\\\").replace('"', "\\\"");
+        !text.is_empty() && (self.text.contains(text) || self.text.contains(&escaped()))
+    }
+
     /// A problem at a position, with the offending line.
     pub(super) fn problem(&self, at: Position, message: &str) -> Problem {
         let message = match self.line(at) {
@@ -170,6 +176,9 @@ fn told(thrown: &rhai::Dynamic, source: &Source) -> String {
     if let Some(Told(message)) = thrown.clone().try_cast() {
         return message;
     }
+    if let Some(Quoting { message, quote }) = thrown.clone().try_cast() {
+        return if source.says(&quote) { format!("{message}: `{quote}`") } else { message };
+    }
     match thrown.clone().into_immutable_string() {
         Ok(text) if source.text.contains(text.as_str()) => text.to_string(),
         Ok(_) => "it threw a text that is made as it runs (not shown: it may be part of a request)"
@@ -185,6 +194,19 @@ pub(super) struct Told(pub(super) String);
 impl From<Told> for Box<EvalAltResult> {
     fn from(told: Told) -> Self {
         EvalAltResult::ErrorRuntime(rhai::Dynamic::from(told), Position::NONE).into()
+    }
+}
+
+/// A [`Told`] about a text that is only quoted if it stands in the script: it may be of a request.
+#[derive(Debug, Clone)]
+pub(super) struct Quoting {
+    pub(super) message: String,
+    pub(super) quote: String,
+}
+
+impl From<Quoting> for Box<EvalAltResult> {
+    fn from(quoting: Quoting) -> Self {
+        EvalAltResult::ErrorRuntime(rhai::Dynamic::from(quoting), Position::NONE).into()
     }
 }
 
