@@ -69,7 +69,13 @@ impl Plan<'_> {
         if files.is_empty() {
             return scripts;
         }
-        let engine = ScriptEngine::new(Limits::default());
+        let engine = match ScriptEngine::with_modules(Limits::default(), &self.policies.dir) {
+            Ok(engine) => engine,
+            Err(found) => {
+                problems.extend(found);
+                return scripts;
+            }
+        };
         for (name, path) in files {
             match compile(&engine, &path) {
                 Ok(script) => {

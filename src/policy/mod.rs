@@ -13,6 +13,7 @@ pub mod script_defs;
 mod script_error;
 mod script_json;
 mod script_lib;
+pub mod script_modules;
 mod script_names;
 mod script_regex;
 mod script_run;

@@ -9,7 +9,7 @@ use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
-use crate::policy::script_run::Stop;
+use crate::policy::script_run::{Run, Stop};
 use crate::wire::{Document, Kind, Step};
 
 /// The result of everything that a script calls.
@@ -285,6 +285,11 @@ impl Iterator for Items {
     type Item = Answer;
 
     fn next(&mut self) -> Option<Answer> {
+        // a body may have millions: not every loop over them is one of the script's
+        if let Err(late) = Run::check_time() {
+            self.at = i64::MAX;
+            return Some(Err(late));
+        }
         match self.place.len() {
             Ok(len) if self.at < len => {
                 self.at += 1;
