@@ -15,6 +15,7 @@ mod script_json;
 mod script_lib;
 pub mod script_modules;
 mod script_names;
+mod script_parse;
 mod script_regex;
 mod script_run;
 mod script_strings;
