@@ -6,3 +6,4 @@ pub mod pool;
 pub mod receive;
 pub mod socket;
 pub mod tls;
+pub mod unsent;
