@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 /// Any error that only the log sees.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -101,10 +101,23 @@ pub struct Error {
     pub status: Option<StatusCode>,
     /// `error.details.error_code`, where the API has one that clients act on.
     pub code: Option<&'static str>,
+    /// Who was asked before it came to this; `None` if nobody was.
+    pub tried: Option<Box<Tried>>,
     /// The upstream's own answer, passed on as it is.
     pub upstream: Option<Box<http::Response<Bytes>>>,
     /// To the log only.
     pub source: Option<BoxError>,
+}
+
+/// The attempt that an error came from.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// The model's name, as it was looked up in the config.
+    pub model: String,
+    /// `<provider>/<model>`.
+    pub target: HeaderValue,
+    /// How many times an upstream was asked.
+    pub attempts: u32,
 }
 
 impl Error {
@@ -125,6 +138,7 @@ impl Error {
             retry,
             status: None,
             code: None,
+            tried: None,
             upstream: None,
             source: None,
         }

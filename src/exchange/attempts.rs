@@ -52,7 +52,7 @@ pub async fn send(
             }
         };
         let Tried { answer, tries } = try_target(ctx, alias, target, request).await;
-        meter.attempted(target, tries);
+        meter.attempted(target, request.model(), tries);
         let answer = answer.map_err(|mut error| {
             if let Some(answer) = &mut error.upstream {
                 sign(answer.headers_mut(), target, request, meter);

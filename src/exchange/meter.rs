@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Tried};
 use crate::gateway::Gateway;
 use crate::models::Target;
 use crate::telemetry::metrics::{AttemptOutcome, TargetMetrics};
@@ -23,8 +23,11 @@ pub struct Meter {
     request_id: Box<str>,
     started: Instant,
     target: Option<Arc<TargetMetrics>>,
+    /// The last attempt so far.
+    tried: Option<Box<Tried>>,
     status: u16,
     attempts: u32,
+    is_stream: bool,
     first_event: Option<Duration>,
     usage: Usage,
     is_finished: bool,
@@ -39,18 +42,22 @@ impl Meter {
             request_id: request_id.into(),
             started,
             target: None,
+            tried: None,
             status: CALLER_LEFT,
             attempts: 0,
+            is_stream: false,
             first_event: None,
             usage: Usage::default(),
             is_finished: false,
         }
     }
 
-    /// A target has been tried so many times.
-    pub fn attempted(&mut self, target: &Target, tries: u32) {
+    /// A target has been tried so many times for a model.
+    pub fn attempted(&mut self, target: &Target, model: &str, tries: u32) {
         self.attempts += tries;
         self.target = Some(Arc::clone(&target.metrics));
+        let (model, target) = (model.to_owned(), target.label(model));
+        self.tried = Some(Box::new(Tried { model, target, attempts: self.attempts }));
     }
 
     /// How many requests went upstream.
@@ -64,7 +71,7 @@ impl Meter {
             Err(error) => {
                 self.status = error.status().as_u16();
                 self.finish(Ending::Whole);
-                Err(error)
+                Err(self.signed(error))
             }
             Ok(reply) => {
                 self.status = reply.status.as_u16();
@@ -75,12 +82,18 @@ impl Meter {
                         ReplyBody::Full(body)
                     }
                     ReplyBody::Events(events) => {
+                        self.is_stream = true;
                         ReplyBody::Events(Box::pin(Metered { events, meter: self }))
                     }
                 };
                 Ok(Reply { body, ..reply })
             }
         }
+    }
+
+    /// An error that says which attempt it came from.
+    fn signed(&mut self, error: Error) -> Error {
+        Error { tried: self.tried.take(), ..error }
     }
 
     fn see(&mut self, event: &Event) {
@@ -107,6 +120,7 @@ impl Meter {
             first_event: self.first_event,
             usage: self.usage,
             attempts: self.attempts,
+            is_stream: self.is_stream,
             ending,
         };
         match &self.target {
@@ -161,6 +175,6 @@ impl Stream for Metered {
             Poll::Ready(None) => self.meter.finish(Ending::Whole),
             Poll::Pending => {}
         }
-        polled
+        polled.map_err(|error| self.meter.signed(error))
     }
 }

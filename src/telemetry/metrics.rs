@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::telemetry::record::Record;
+use crate::telemetry::record::{Ending, Record};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,6 +55,7 @@ type Targets = HashMap<[String; 3], Arc<TargetMetrics>>;
 pub struct Metrics {
     registry: Registry,
     requests: Counters,
+    streams_ended: Counters,
     durations: Histograms,
     first_tokens: Histograms,
     tokens: Histograms,
@@ -78,6 +79,8 @@ pub struct TargetMetrics {
     labels: Labels,
     requests: Counters,
     successes: Counter,
+    /// In the order of [`Ending`].
+    streams_ended: [Counter; 3],
     attempts: [Counter; 4],
     duration: Histogram,
     first_token: Histogram,
@@ -125,6 +128,12 @@ impl Metrics {
         // counters get their `_total` from the encoder
         Self {
             requests: add(r, "requests", "Requests answered", Family::default()),
+            streams_ended: add(
+                r,
+                "streams_ended",
+                "Answers that streamed, by how they ended",
+                Family::default(),
+            ),
             durations: histograms(
                 r,
                 "gen_ai_server_request_duration_seconds",
@@ -251,8 +260,14 @@ impl Metrics {
             let labels = labels([("provider", provider.as_str()), ("outcome", outcome)]);
             self.attempts.get_or_create_owned(&labels)
         });
+        let streams_ended = [Ending::Whole, Ending::CallerLeft, Ending::Broken].map(|ending| {
+            let ending = ("ending", ending.as_str());
+            let labels = labels([("model", alias.as_str()), ("provider", provider), ending]);
+            self.streams_ended.get_or_create_owned(&labels)
+        });
         let labels = labels([("model", alias), ("provider", provider)]);
         TargetMetrics {
+            streams_ended,
             successes: self.requests.get_or_create_owned(&with_status(&labels, 200)),
             requests: self.requests.clone(),
             attempts,
@@ -271,6 +286,14 @@ impl TargetMetrics {
             200 => self.successes.inc(),
             status => self.requests.get_or_create(&with_status(&self.labels, status)).inc(),
         };
+        if record.is_stream {
+            let [whole, caller_left, broken] = &self.streams_ended;
+            match record.ending {
+                Ending::Whole => whole.inc(),
+                Ending::CallerLeft => caller_left.inc(),
+                Ending::Broken => broken.inc(),
+            };
+        }
         self.duration.observe(record.duration.as_secs_f64());
         if let Some(first) = record.first_event {
             self.first_token.observe(first.as_secs_f64());
