@@ -117,17 +117,17 @@ fn log(error: &Error, request_id: &str, upstream_request_id: Option<&str>) {
     let kind = error.kind.as_str();
     let tried = error.tried.as_deref();
     let model = tried.map(|tried| one_line(&tried.model).into_owned());
-    let target = tried.and_then(|tried| tried.target.to_str().ok());
+    let upstream = tried.and_then(|tried| tried.target.to_str().ok());
     let attempts = tried.map(|tried| tried.attempts);
     let upstream_request_id = upstream_request_id.map(|id| one_line(id).into_owned());
     let source = error.source.as_deref().map(|source| one_line(&source.to_string()).into_owned());
     let message = one_line(&error.message);
     match status {
         500.. => {
-            tracing::warn!(request_id, upstream_request_id, status, kind, model, target, attempts, error = %message, source, "request failed")
+            tracing::warn!(request_id, upstream_request_id, status, kind, model, upstream, attempts, error = %message, source, "request failed")
         }
         _ => {
-            tracing::info!(request_id, upstream_request_id, status, kind, model, target, attempts, error = %message, source, "request refused")
+            tracing::info!(request_id, upstream_request_id, status, kind, model, upstream, attempts, error = %message, source, "request refused")
         }
     }
 }

@@ -76,8 +76,7 @@ fn check_reads_the_authorities_of_a_provider() {
 fn check_goes_on_after_a_problem_of_the_config_itself() {
     let config = CONFIG.replace("sim: { type", "sim: { tpye: x, type");
     let config = config.replace("provider: sim }", "provider: none }");
-    let files =
-        [("policies/first.rhai", "fn on_request(request, ctx) {\n    let x = ;\n}")];
+    let files = [("policies/first.rhai", "fn on_request(request, ctx) {\n    let x = ;\n}")];
     let (folder, file) = folder(&format!("{config}drain: soon\n"), &files);
     let places = places(&folder, &file);
     assert!(places[3].starts_with("policies/first.rhai:2:"), "{places:?}");

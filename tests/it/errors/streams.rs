@@ -66,9 +66,7 @@ async fn how_streams_ended_is_counted() {
         assert_eq!(Ask::message(STREAM).send(gateway.address).await.status, 200);
     }
     let ended = |ending: &str| {
-        format!(
-            "tidegate_streams_ended_total{{model=\"*\",provider=\"up\",ending=\"{ending}\"}}"
-        )
+        format!("tidegate_streams_ended_total{{model=\"*\",provider=\"up\",ending=\"{ending}\"}}")
     };
     gateway.until_metric(&ended("whole"), 1.0).await;
     gateway.until_metric(&ended("broken"), 2.0).await;
@@ -88,7 +86,7 @@ async fn the_log_says_whose_stream_broke() {
     let answer = Ask::message(asked).send(gateway.address).await;
     assert_broken(&answer, "api_error");
     let line = logs::line("model", "who-broke").await;
-    assert_eq!((&line["target"], &line["status"]), (&"up/who-broke".into(), &502.into()));
+    assert_eq!((&line["upstream"], &line["status"]), (&"up/who-broke".into(), &502.into()));
     assert_eq!(line["upstream_request_id"], "req_up");
     assert!(line["request_id"].as_str().unwrap().starts_with("req_"));
     assert_ne!(line["request_id"], "req_up");

@@ -54,17 +54,7 @@ impl Authority {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.server));
-        tokio::spawn(async move {
-            let mut number = 0;
-            while let Ok((stream, _)) = listener.accept().await {
-                // who does not trust the certificate leaves
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    tokio::spawn(serve(number, stream));
-                    number += 1;
-                }
-            }
-        });
+        tokio::spawn(accept(listener, TlsAcceptor::from(Arc::clone(&self.server)), serve));
         address
     }
 
@@ -75,6 +65,22 @@ impl Authority {
             let _ = tokio::io::copy_bidirectional(&mut stream, &mut inner).await;
         })
         .await
+    }
+}
+
+async fn accept<F>(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    serve: impl Fn(usize, TlsStream<TcpStream>) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut number = 0;
+    while let Ok((stream, _)) = listener.accept().await {
+        // who does not trust the certificate leaves
+        let Ok(stream) = acceptor.accept(stream).await else { continue };
+        tokio::spawn(serve(number, stream));
+        number += 1;
     }
 }
 
