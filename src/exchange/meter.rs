@@ -14,7 +14,7 @@ use crate::telemetry::record::{Ending, Record};
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody, Usage};
 
 /// What nginx and others note for a caller that left before an answer.
-const CALLER_LEFT: u16 = 499;
+pub const CALLER_LEFT: u16 = 499;
 
 /// What is known of an exchange under way.
 pub struct Meter {

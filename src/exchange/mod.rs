@@ -6,6 +6,7 @@ pub mod meter;
 pub mod models;
 pub mod splice;
 pub mod tools;
+pub mod transit;
 pub mod turns;
 
 use std::sync::Arc;

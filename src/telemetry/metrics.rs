@@ -56,6 +56,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Counters,
     streams_ended: Counters,
+    forwarded: Counters,
     durations: Histograms,
     first_tokens: Histograms,
     tokens: Histograms,
@@ -64,14 +65,18 @@ pub struct Metrics {
     stage_failures: Counters,
     tool_calls: Counters,
     tool_durations: Histograms,
-    reloads: Counters,
-    last_reload_successful: Gauge,
-    last_reload_success: Gauge<f64, AtomicU64>,
+    reloads: Reloads,
     targets: Mutex<Targets>,
     /// Requests on their way, streams included.
     pub active_requests: Gauge,
     /// Generations that still serve a request, the current one included.
     pub generations_live: Gauge,
+}
+
+struct Reloads {
+    tries: Counters,
+    last_was_successful: Gauge,
+    last_success: Gauge<f64, AtomicU64>,
 }
 
 /// What requests to one target of one alias add to.
@@ -134,6 +139,12 @@ impl Metrics {
                 "Answers that streamed, by how they ended",
                 Family::default(),
             ),
+            forwarded: add(
+                r,
+                "forwarded_requests",
+                "Requests on routes that are only forwarded",
+                Family::default(),
+            ),
             durations: histograms(
                 r,
                 "gen_ai_server_request_duration_seconds",
@@ -167,19 +178,7 @@ impl Metrics {
                 "Time that a call of a server tool took",
                 || Histogram::new(DURATION_BUCKETS.iter().copied()),
             ),
-            reloads: add(r, "config_reloads", "Tries to load the config", Family::default()),
-            last_reload_successful: add(
-                r,
-                "config_last_reload_successful",
-                "Whether the config that was last read is the one that serves",
-                Gauge::default(),
-            ),
-            last_reload_success: add(
-                r,
-                "config_last_reload_success_timestamp_seconds",
-                "When the config that serves was loaded",
-                Gauge::default(),
-            ),
+            reloads: Reloads::new(r),
             active_requests: add(r, "active_requests", "Requests on their way", Gauge::default()),
             generations_live: add(
                 r,
@@ -223,18 +222,26 @@ impl Metrics {
         }
     }
 
+    /// A request on a route that is only forwarded is over.
+    pub fn forwarded(&self, provider: &str, status: u16, ending: Ending) {
+        let status = status.to_string();
+        let ending = ("ending", ending.as_str());
+        let labels = labels([("provider", provider), ("status", &status), ending]);
+        self.forwarded.get_or_create(&labels).inc();
+    }
+
     /// A config serves from now on; also the first one.
     pub fn reloaded(&self, now: SystemTime) {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.reloads.get_or_create(&labels([("result", "ok")])).inc();
-        self.last_reload_successful.set(1);
-        self.last_reload_success.set(since.as_secs_f64());
+        self.reloads.tries.get_or_create(&labels([("result", "ok")])).inc();
+        self.reloads.last_was_successful.set(1);
+        self.reloads.last_success.set(since.as_secs_f64());
     }
 
     /// A config was read and could not serve.
     pub fn reload_failed(&self) {
-        self.reloads.get_or_create(&labels([("result", "error")])).inc();
-        self.last_reload_successful.set(0);
+        self.reloads.tries.get_or_create(&labels([("result", "error")])).inc();
+        self.reloads.last_was_successful.set(0);
     }
 
     /// All of them, as [`CONTENT_TYPE`].
@@ -275,6 +282,26 @@ impl Metrics {
             first_token: self.first_tokens.get_or_create_owned(&request),
             tokens,
             labels,
+        }
+    }
+}
+
+impl Reloads {
+    fn new(r: &mut Registry) -> Self {
+        Self {
+            tries: add(r, "config_reloads", "Tries to load the config", Family::default()),
+            last_was_successful: add(
+                r,
+                "config_last_reload_successful",
+                "Whether the config that was last read is the one that serves",
+                Gauge::default(),
+            ),
+            last_success: add(
+                r,
+                "config_last_reload_success_timestamp_seconds",
+                "When the config that serves was loaded",
+                Gauge::default(),
+            ),
         }
     }
 }
