@@ -8,6 +8,7 @@ pub mod splice;
 pub mod tools;
 pub mod transit;
 pub mod turns;
+pub mod unhide;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -78,6 +79,7 @@ async fn answer(
     }
     let alias =
         gateway.models.resolve(request.model()).map_err(|e| misrouted(e, &ctx, &request))?;
+    unhide::put_back(&mut request, &gateway.shared.carried, &ctx.caller.key)?;
     let tools = server_tools(gateway, &mut request, &declared)?;
     refuse_thread(alias, &request, &tools)?;
     if tools.is_empty() || endpoint == Endpoint::CountTokens {
