@@ -106,7 +106,7 @@ pub struct Error {
     /// The upstream's own answer, passed on as it is.
     pub upstream: Option<Box<http::Response<Bytes>>>,
     /// What stages want to tell the caller beside it.
-    pub headers: HeaderMap,
+    pub headers: Option<Box<HeaderMap>>,
     /// To the log only.
     pub source: Option<BoxError>,
 }
@@ -142,7 +142,7 @@ impl Error {
             code: None,
             tried: None,
             upstream: None,
-            headers: HeaderMap::new(),
+            headers: None,
             source: None,
         }
     }
@@ -168,6 +168,11 @@ impl Error {
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
+    }
+
+    /// Headers for the caller, to add to.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers.get_or_insert_default()
     }
 
     /// The status that the caller sees.

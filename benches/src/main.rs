@@ -2,6 +2,7 @@
 mod answers;
 mod arguments;
 mod http1;
+mod layer;
 mod load;
 mod requests;
 mod upstream;
@@ -10,10 +11,12 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: tidegate-bench upstream [--port PORT]
+       tidegate-bench policies
        tidegate-bench load --port PORT [--connections N] [--seconds S] [--bytes N] [--model NAME]
 
 `upstream` answers POST /v1/messages on 127.0.0.1 and prints the port it listens on.
 `load` sends requests to 127.0.0.1:PORT, checks every answer and prints what it saw as JSON.
+`policies` measures the policy layer by itself and prints a table.
 The model says what the answer is: `bench` a small message, `bench-64` a stream of 64 events,
 `bench-64-5ms` the same with 5 ms between two events.";
 
@@ -38,6 +41,7 @@ async fn run() -> Result<(), String> {
     match command.as_str() {
         "upstream" => upstream::run(rest).await,
         "load" => load::run(rest).await,
+        "policies" => layer::run(),
         _ => Err(USAGE.to_owned()),
     }
 }

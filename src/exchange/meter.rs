@@ -105,7 +105,9 @@ impl Meter {
         let trace = self.trace.take().map(|trace| trace.to_header(self.started.elapsed()));
         match answered {
             Err(mut error) => {
-                error.headers.extend(trace.map(|trace| (headers::TRACE, trace)));
+                if let Some(trace) = trace {
+                    error.headers_mut().insert(headers::TRACE, trace);
+                }
                 self.status = error.status().as_u16();
                 self.finish(Ending::Whole);
                 Err(self.signed(error))

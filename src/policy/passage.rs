@@ -83,9 +83,7 @@ impl Passage {
                 let (document, outcome) =
                     stage.on_request(&self.ctx, &self.state, document).await?;
                 let mut request = still_a_request(stage, (document, &outcome), endpoint)?;
-                if let Some(model) = &outcome.route {
-                    request.set_model(model)?;
-                }
+                outcome.route.as_ref().map_or(Ok(()), |model| request.set_model(model))?;
                 Ok((request, outcome))
             };
             let (passed, outcome) = stage.guard(Hook::Request, &self.ctx, spare, work).await?;
@@ -168,7 +166,7 @@ impl Passage {
                 Ok(reply)
             }
             Err(mut error) => {
-                wishes.response_headers.apply(&mut error.headers);
+                wishes.response_headers.apply(error.headers_mut());
                 Err(error)
             }
         }

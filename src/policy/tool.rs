@@ -122,13 +122,7 @@ impl Passage {
             let work = || {
                 let Done { document, decision, asked } =
                     script.run(Hook::ToolResult, &facts, shown)?;
-                let output = match decision {
-                    Decision::Continue | Decision::Drop => read(stage.name(), document)?,
-                    Decision::Respond(content) => {
-                        ToolOutput { content: content.into_tool_result(), is_error: false }
-                    }
-                    Decision::Deny(error) => ToolOutput::error(&error.message),
-                };
+                let output = result_of(stage.name(), decision, document)?;
                 self.keep(asked.wishes);
                 Ok(output)
             };
@@ -187,6 +181,16 @@ impl ToolCall<'_> {
         document.set(&[Step::Key("content")], output.blocks())?;
         document.set_value(&[Step::Key("is_error")], &output.is_error)?;
         Ok(document)
+    }
+}
+
+fn result_of(stage: &str, decision: Decision, document: Document) -> Result<ToolOutput> {
+    match decision {
+        Decision::Continue | Decision::Drop => read(stage, document),
+        Decision::Respond(content) => {
+            Ok(ToolOutput { content: content.into_tool_result(), is_error: false })
+        }
+        Decision::Deny(error) => Ok(ToolOutput::error(&error.message)),
     }
 }
 

@@ -61,7 +61,7 @@ pub fn error(error: Error, request_id: &str) -> Response<Body> {
         let headers = response.headers_mut();
         headers.entry(CONTENT_TYPE).or_insert(JSON);
         headers.entry(REQUEST_ID).or_insert_with(|| headers::value(request_id));
-        headers.extend(error.headers);
+        headers.extend(error.headers.into_iter().flat_map(|headers| *headers));
         return response;
     }
     let mut response = Response::new(Body::from(envelope(&error, request_id)));
@@ -73,7 +73,7 @@ pub fn error(error: Error, request_id: &str) -> Response<Body> {
     }
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response.headers_mut().insert(REQUEST_ID, headers::value(request_id));
-    response.headers_mut().extend(error.headers);
+    response.headers_mut().extend(error.headers.into_iter().flat_map(|headers| *headers));
     response
 }
 

@@ -182,12 +182,7 @@ impl Metrics {
             ),
             reloads: Reloads::new(r),
             active_requests: add(r, "active_requests", "Requests on their way", Gauge::default()),
-            generations_live: add(
-                r,
-                "generations_live",
-                "Generations of the config that still serve a request",
-                Gauge::default(),
-            ),
+            generations_live: add(r, "generations_live", "Generations in use", Gauge::default()),
             policies: policies(r),
             targets: Mutex::default(),
             registry,

@@ -14,6 +14,9 @@ use report::Report;
 use scenario::{Scenario, Sort};
 use servers::{Kind, Place};
 
+/// As `tidegate-bench policies` takes them.
+const LAYER_BATCHES: usize = 30;
+
 /// Builds, measures, prints; `--write` puts the tables into `benches/README.md`.
 pub fn run(given: &[String]) -> Result<(), String> {
     let Some(options) = Options::parse(given)? else {
@@ -37,7 +40,11 @@ pub fn run(given: &[String]) -> Result<(), String> {
         }
         report.rows.extend(rows);
     }
-    let text = format!("{}\n{}", report::machine(&place.nginx, &options), report.markdown());
+    let mut text = format!("{}\n{}", report::machine(&place.nginx, &options), report.markdown());
+    if options.wants("layer") && place.gateway.is_some() {
+        eprintln!("layer …");
+        text.push_str(&layer(&place.tool)?);
+    }
     println!("{text}");
     if options.is_written {
         let readme = root().join("benches/README.md");
@@ -67,6 +74,17 @@ fn place(options: &Options, nginx: PathBuf) -> Result<Place, String> {
     let gateway = options.gateway.as_ref().or(is_gateway_built.then_some(&built));
     let gateway = gateway.map(|gateway| lay_aside(gateway, &dir)).transpose()?;
     Ok(Place { dir, tool, nginx, gateway })
+}
+
+/// The policy layer by itself, as a table.
+fn layer(tool: &Path) -> Result<String, String> {
+    let wrong = |error: std::io::Error| format!("{}: {error}", tool.display());
+    let done = Command::new(tool).arg("policies").output().map_err(wrong)?;
+    if !done.status.success() {
+        return Err(format!("the policy layer: {}", String::from_utf8_lossy(&done.stderr)));
+    }
+    let table = String::from_utf8_lossy(&done.stdout).into_owned();
+    Ok(format!("\nThe policy layer by itself, best of {LAYER_BATCHES} batches:\n\n{table}"))
 }
 
 fn build(target: &Path, gateway: Option<&str>) -> Result<(), String> {

@@ -16,7 +16,7 @@ usage: cargo xtask bench [OPTIONS]
   --only-nginx     leave the gateway out
   --write          put the tables into benches/README.md
 
-`--only` knows: small-1 small-16 small-64 100k 1m stream-64 stream-1000 paced policies";
+`--only` knows: small-1 small-16 small-64 100k 1m stream-64 stream-1000 paced policies layer";
 
 /// What the command line asks for.
 pub struct Options {
@@ -76,7 +76,8 @@ impl Options {
     }
 
     fn check(&self) -> Result<(), String> {
-        let known: Vec<&str> = scenario::ALL.iter().map(|scenario| scenario.name).collect();
+        let scenarios = scenario::ALL.iter().map(|scenario| scenario.name);
+        let known: Vec<&str> = scenarios.chain(["layer"]).collect();
         if let Some(name) = self.only.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(format!("no scenario is named `{name}`; there are {}", known.join(", ")));
         }
