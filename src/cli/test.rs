@@ -92,7 +92,13 @@ impl Tally {
         };
         // cases must not fail because a machine is busy: operations bound them as they do requests
         let limits = Limits { time: Duration::from_secs(5), ..Limits::default() };
-        let engine = ScriptEngine::new(limits);
+        let engine = match ScriptEngine::with_modules(limits, dir) {
+            Ok(engine) => engine,
+            Err(problems) => {
+                self.failed += 1;
+                return problems.iter().try_for_each(|problem| writeln!(out, "{problem}"));
+            }
+        };
         for path in &policies {
             self.policy(&engine, path, out)?;
         }

@@ -54,13 +54,20 @@ pub struct Watched {
 impl Watched {
     fn of(config: &Config) -> Self {
         let policies = &config.policies.dir;
-        let dirs = vec![policies.clone(), policies.join("library"), config.plugins.dir.clone()];
+        let dirs = vec![
+            policies.clone(),
+            policies.join("library"),
+            policies.join("lib"),
+            config.plugins.dir.clone(),
+        ];
         Self { files: config.files.clone(), dirs }
     }
 
-    /// The folders of policies and plugins that are there; `library/` may come and go.
+    /// The folders of policies and plugins that are there; `library/` and `lib/` may come and go: what
+    /// is missed of them is a problem of its own.
     fn present(&self) -> Vec<PathBuf> {
-        let dirs = self.dirs.iter().filter(|dir| !dir.ends_with("library") && dir.is_dir());
+        let may_go = |dir: &Path| dir.ends_with("library") || dir.ends_with("lib");
+        let dirs = self.dirs.iter().filter(|dir| !may_go(dir) && dir.is_dir());
         dirs.cloned().collect()
     }
 

@@ -71,7 +71,13 @@ impl Plan<'_> {
         if files.is_empty() && built_in.is_empty() {
             return scripts;
         }
-        let engine = ScriptEngine::new(Limits::default());
+        let engine = match ScriptEngine::with_modules(Limits::default(), &self.policies.dir) {
+            Ok(engine) => engine,
+            Err(found) => {
+                problems.extend(found);
+                return scripts;
+            }
+        };
         for shipped in built_in {
             match engine.compile(Path::new(&shipped.place()), shipped.source) {
                 Ok(script) => {

@@ -16,6 +16,7 @@ use crate::policy::script_check as check;
 use crate::policy::script_error::{self as errors, Source};
 use crate::policy::script_json as json;
 use crate::policy::script_lint::{self as lint, Known};
+use crate::policy::script_modules::{self, Library, MAX_IMPORTS};
 use crate::policy::script_run::{Asked, Run, Stop};
 use crate::policy::script_value::Shared;
 use crate::policy::{Hook, Hooks, Outcome, Verdict};
@@ -66,34 +67,46 @@ pub struct ScriptEngine {
     engine: Arc<Engine>,
     known: Arc<Known>,
     limits: Limits,
+    /// The files of the modules that scripts may import.
+    modules: Arc<[Source]>,
 }
 
 impl ScriptEngine {
-    /// An engine whose scripts run within these limits.
+    /// An engine whose scripts run within these limits, and import nothing.
     pub fn new(limits: Limits) -> Self {
         let engine = engine(&limits);
         let known = Arc::new(Known::of(&engine));
-        Self { engine: Arc::new(engine), known, limits }
+        Self { engine: Arc::new(engine), known, limits, modules: Arc::default() }
+    }
+
+    /// An engine whose scripts may import the modules of a policies folder (`lib/*.rhai`). They are
+    /// read and compiled now.
+    ///
+    /// The problems name file, line and column.
+    pub fn with_modules(limits: Limits, policies: &Path) -> Result<Self, Vec<Problem>> {
+        let mut engine = engine(&limits);
+        let known = Arc::new(Known::of(&engine));
+        let modules = Library::read(policies)?.compile(&mut engine, &parser(&limits), &known)?;
+        Ok(Self { engine: Arc::new(engine), known, limits, modules })
     }
 
     /// Compiles a policy. `path` is what messages show, its file name is the policy's name.
     ///
     /// The problems name file, line and column.
     pub fn compile(&self, path: &Path, source: &str) -> Result<Script, Vec<Problem>> {
-        let source = Source::new(path, source);
-        let constants = check::constants(&self.parser(), &source)?;
-        let mut ast = self
-            .engine
-            .compile_with_scope(&constants, source.text())
-            .map_err(|error| vec![errors::unparsable(&error, &source)])?;
+        let source = Source::new(path, source).importing(&self.modules);
+        let outside = check::outside(&parser(&self.limits), &source)?;
+        let unresolved = script_modules::unresolved(&outside.imports, &source);
+        if !unresolved.is_empty() {
+            return Err(unresolved);
+        }
+        let ast = script_modules::compiled(&self.engine, &source, &outside)?;
         let found = lint::problems(&ast, &self.known, &source);
         let hooks = match check::hooks(&ast, &source) {
             Ok(hooks) if found.is_empty() => hooks,
             Ok(_) => return Err(found),
             Err(problems) => return Err(problems.into_iter().chain(found).collect()),
         };
-        // what stands outside of functions is known by now and never run
-        ast.clear_statements();
         Ok(Script {
             engine: Arc::clone(&self.engine),
             ast: Arc::new(ast),
@@ -102,13 +115,13 @@ impl ScriptEngine {
             hooks,
         })
     }
+}
 
-    /// Parses what the real engine would, save that it does not mind unknown variables.
-    fn parser(&self) -> Engine {
-        let mut parser = Engine::new_raw();
-        syntax(&mut parser, &self.limits);
-        parser
-    }
+/// Parses what the real engine would, save that it does not mind unknown variables.
+fn parser(limits: &Limits) -> Engine {
+    let mut parser = Engine::new_raw();
+    syntax(&mut parser, limits);
+    parser
 }
 
 /// One policy, ready to run. Cloning shares it.
@@ -249,7 +262,8 @@ impl Script {
             deadline: Instant::now() + self.limits.time,
             asked: Asked::default(),
         };
-        let options = CallFnOptions::new().eval_ast(false);
+        // all that the syntax tree holds beside functions is imports
+        let options = CallFnOptions::new().eval_ast(!self.ast.statements().is_empty());
         run.call(|| {
             let mut scope = Scope::new();
             let name = hook.as_str();
@@ -333,7 +347,6 @@ fn engine(limits: &Limits) -> Engine {
 fn syntax(engine: &mut Engine, limits: &Limits) {
     engine
         .disable_symbol("eval")
-        .disable_symbol("import")
         .disable_symbol("export")
         .set_max_call_levels(limits.call_depth)
         .set_max_expr_depths(limits.expression_depth, limits.expression_depth)
@@ -341,7 +354,7 @@ fn syntax(engine: &mut Engine, limits: &Limits) {
         .set_max_array_size(limits.array_items)
         .set_max_map_size(limits.map_entries)
         .set_max_variables(limits.variables)
-        .set_max_modules(0);
+        .set_max_modules(MAX_IMPORTS);
     words(engine);
 }
 

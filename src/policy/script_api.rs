@@ -6,6 +6,7 @@ use rhai::{Dynamic, Engine, ImmutableString, Map, Variant};
 use crate::context::Context;
 use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
+use crate::policy::script_lib;
 use crate::policy::script_value::{Answer, List, Object, remove_at, set_at};
 use crate::policy::script_verbs::verbs;
 
@@ -52,6 +53,7 @@ pub(super) fn register(engine: &mut Engine) {
     ctx(engine);
     state(engine);
     verbs(engine);
+    script_lib::register(engine);
 }
 
 fn objects(engine: &mut Engine) {

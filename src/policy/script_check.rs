@@ -4,56 +4,68 @@ use rhai::{AST, ASTFlags, Engine, Position, Scope, Stmt};
 use crate::error::Problem;
 use crate::policy::script_error::{self as errors, Source};
 use crate::policy::script_json as json;
+use crate::policy::script_modules::{self, Import};
 use crate::policy::{Hook, Hooks};
 
-/// The constants beside the functions. Nothing else may stand there, since nothing else would run.
-pub(super) fn constants(parser: &Engine, source: &Source) -> Result<Scope<'static>, Vec<Problem>> {
-    let ast =
-        parser.compile(source.text()).map_err(|error| vec![errors::unparsable(&error, source)])?;
-    let mut scope = Scope::new();
-    let mut problems = Vec::new();
-    for statement in ast.statements() {
-        match constant(statement) {
-            Constant::Known(name, value) => {
-                scope.push_constant_dynamic(name, value);
-            }
-            Constant::Nothing => {}
-            Constant::NotPlain => problems.push(source.problem(
-                statement.position(),
-                "a constant must be a number, a text or a boolean; for anything else write a function",
-            )),
-            Constant::None => problems.push(source.problem(
-                statement.position(),
-                "only `fn` and `const` may stand outside of a function",
-            )),
-        }
-    }
-    if problems.is_empty() { Ok(scope) } else { Err(problems) }
+/// What stands beside the functions.
+pub(super) struct Outside {
+    /// Known before anything runs.
+    pub(super) constants: Scope<'static>,
+    pub(super) imports: Vec<Import>,
 }
 
-enum Constant {
-    Known(String, rhai::Dynamic),
-    /// Computed, or an array or map: functions would not see it.
-    NotPlain,
-    /// Another statement.
-    None,
+/// The constants and imports beside the functions. Nothing else may stand there, since nothing else
+/// would run.
+pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<Problem>> {
+    let ast =
+        parser.compile(source.text()).map_err(|error| vec![errors::unparsable(&error, source)])?;
+    let mut outside = Outside { constants: Scope::new(), imports: Vec::new() };
+    let mut problems = Vec::new();
+    for statement in ast.statements() {
+        match beside(statement) {
+            Beside::Constant(name, value) => {
+                outside.constants.push_constant_dynamic(name, value);
+            }
+            Beside::Import(import) => outside.imports.push(import),
+            Beside::Nothing => {}
+            Beside::Wrong(message) => problems.push(source.problem(statement.position(), message)),
+        }
+    }
+    for at in script_modules::within_functions(&ast) {
+        problems.push(source.problem(at, "an `import` stands outside of functions"));
+    }
+    if problems.is_empty() { Ok(outside) } else { Err(problems) }
+}
+
+enum Beside {
+    Constant(String, rhai::Dynamic),
+    Import(Import),
+    /// What may not stand there, and why.
+    Wrong(&'static str),
     /// A statement that the parser has emptied.
     Nothing,
 }
 
-fn constant(statement: &Stmt) -> Constant {
+fn beside(statement: &Stmt) -> Beside {
     match statement {
-        Stmt::Noop(_) => Constant::Nothing,
+        Stmt::Noop(_) => Beside::Nothing,
         Stmt::Var(definition, flags, _) if flags.intersects(ASTFlags::CONSTANT) => {
             let (name, value, _) = &**definition;
             match value.get_literal_value(None) {
                 Some(value) if json::is_scalar(&value) => {
-                    Constant::Known(name.name.to_string(), value)
+                    Beside::Constant(name.name.to_string(), value)
                 }
-                _ => Constant::NotPlain,
+                // functions would not see what is computed, nor arrays and maps
+                _ => Beside::Wrong(
+                    "a constant must be a number, a text or a boolean; for anything else write a function",
+                ),
             }
         }
-        _ => Constant::None,
+        Stmt::Import(..) => match Import::of(statement) {
+            Some(import) => Beside::Import(import),
+            None => Beside::Wrong("write an import as `import \"lib/name\" as name;`"),
+        },
+        _ => Beside::Wrong("only `fn`, `const` and `import` may stand outside of a function"),
     }
 }
 

@@ -18,12 +18,38 @@ pub(super) struct Source {
     name: Arc<str>,
     path: String,
     text: String,
+    /// The files of the modules that it may import.
+    modules: Arc<[Source]>,
 }
 
 impl Source {
     pub(super) fn new(path: &Path, text: &str) -> Self {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        Self { name: name.into(), path: path.display().to_string(), text: text.to_owned() }
+        Self {
+            name: name.into(),
+            path: path.display().to_string(),
+            text: text.to_owned(),
+            modules: Arc::default(),
+        }
+    }
+
+    pub(super) fn importing(self, modules: &Arc<[Self]>) -> Self {
+        Self { modules: Arc::clone(modules), ..self }
+    }
+
+    /// The names of the modules that it may import.
+    pub(super) fn modules(&self) -> impl Iterator<Item = &str> {
+        self.modules.iter().map(|module| &*module.name)
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The file in which an error is: a module, or the policy itself.
+    fn file(&self, path: Option<&str>) -> &Self {
+        let module = self.modules.iter().find(|module| Some(module.path.as_str()) == path);
+        module.unwrap_or(self)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -36,6 +62,13 @@ impl Source {
 
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The script has this text somewhere, plainly or as it is written between quotes.
+    fn says(&self, text: &str) -> bool {
+        let escaped = || text.replace('\\', "\\\\").replace('"', "\\\"");
+        let is_in = |source: &Self| source.text.contains(text) || source.text.contains(&escaped());
+        !text.is_empty() && (is_in(self) || self.modules.iter().any(is_in))
     }
 
     /// A problem at a position, with the offending line.
@@ -73,8 +106,11 @@ impl Source {
 /// A script that does not parse.
 pub(super) fn unparsable(error: &ParseError, source: &Source) -> Problem {
     let message = match error.err_type() {
-        ParseErrorType::Reserved(word) if word == "import" || word == "export" => {
-            format!("`{word}` is not there for policies: a policy is one file")
+        ParseErrorType::Reserved(word) if word == "export" => {
+            "`export` is not there for policies: all functions and constants of a module can be used".to_owned()
+        }
+        ParseErrorType::ModuleUndefined(name) => {
+            format!("no module is imported as `{name}`: write `import \"lib/{name}\" as {name};`")
         }
         ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) if word == "eval" => {
             "`eval` is not there for policies".to_owned()
@@ -90,7 +126,8 @@ pub(super) fn unparsable(error: &ParseError, source: &Source) -> Problem {
 /// hold what only operators should see, goes to the log.
 pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) -> Error {
     let cause = Cause::of(error);
-    let mut message = format!("policy \"{}\" failed at {}: ", source.name, source.place(cause.at));
+    let file = source.file(cause.file);
+    let mut message = format!("policy \"{}\" failed at {}: ", source.name, file.place(cause.at));
     message.push_str(&cut(&reason(cause.error, source, limits), MAX_MESSAGE));
     for (function, at) in &cause.calls {
         if let Some(line) = at.line() {
@@ -98,7 +135,7 @@ pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) ->
         }
     }
     let error = Error::new(ErrorKind::Api, message);
-    match source.excerpt(cause.at) {
+    match file.excerpt(cause.at) {
         Some(excerpt) => error.with_source(excerpt),
         None => error,
     }
@@ -108,6 +145,8 @@ pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) ->
 struct Cause<'a> {
     error: &'a EvalAltResult,
     at: Position,
+    /// The path of the file that `at` is in, where that is known.
+    file: Option<&'a str>,
     calls: Vec<(&'a str, Position)>,
 }
 
@@ -116,13 +155,14 @@ impl<'a> Cause<'a> {
     const MAX_CALLS: usize = 3;
 
     fn of(error: &'a EvalAltResult) -> Self {
-        let mut cause = Self { error, at: error.position(), calls: Vec::new() };
-        while let EvalAltResult::ErrorInFunctionCall(name, _, inner, at) = cause.error {
+        let mut cause = Self { error, at: error.position(), file: None, calls: Vec::new() };
+        while let EvalAltResult::ErrorInFunctionCall(name, file, inner, at) = cause.error {
             cause.calls.push((name, *at));
             cause.error = inner;
             // errors of limits have no place of their own: the call's is the nearest
             if !inner.position().is_none() {
                 cause.at = inner.position();
+                cause.file = Some(file);
             }
         }
         cause.calls.reverse();
@@ -170,8 +210,11 @@ fn told(thrown: &rhai::Dynamic, source: &Source) -> String {
     if let Some(Told(message)) = thrown.clone().try_cast() {
         return message;
     }
+    if let Some(Quoting { message, quote }) = thrown.clone().try_cast() {
+        return if source.says(&quote) { format!("{message}: `{quote}`") } else { message };
+    }
     match thrown.clone().into_immutable_string() {
-        Ok(text) if source.text.contains(text.as_str()) => text.to_string(),
+        Ok(text) if source.says(&text) => text.to_string(),
         Ok(_) => "it threw a text that is made as it runs (not shown: it may be part of a request)"
             .to_owned(),
         Err(_) => "it threw".to_owned(),
@@ -185,6 +228,19 @@ pub(super) struct Told(pub(super) String);
 impl From<Told> for Box<EvalAltResult> {
     fn from(told: Told) -> Self {
         EvalAltResult::ErrorRuntime(rhai::Dynamic::from(told), Position::NONE).into()
+    }
+}
+
+/// A [`Told`] about a text that is only quoted if it stands in the script: it may be of a request.
+#[derive(Debug, Clone)]
+pub(super) struct Quoting {
+    pub(super) message: String,
+    pub(super) quote: String,
+}
+
+impl From<Quoting> for Box<EvalAltResult> {
+    fn from(quoting: Quoting) -> Self {
+        EvalAltResult::ErrorRuntime(rhai::Dynamic::from(quoting), Position::NONE).into()
     }
 }
 

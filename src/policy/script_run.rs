@@ -98,9 +98,16 @@ impl Run {
         if !operations.is_multiple_of(64) {
             return None;
         }
-        let is_late =
-            RUN.with_borrow(|run| run.as_ref().is_some_and(|run| run.deadline < Instant::now()));
-        is_late.then(|| Dynamic::from(Stop::Time))
+        Self::is_late().then(|| Dynamic::from(Stop::Time))
+    }
+
+    /// For functions of ours that may take long: `progress` does not see what they do.
+    pub(super) fn check_time() -> Result<(), Box<EvalAltResult>> {
+        if Self::is_late() { Err(Stop::Time.into()) } else { Ok(()) }
+    }
+
+    fn is_late() -> bool {
+        RUN.with_borrow(|run| run.as_ref().is_some_and(|run| run.deadline < Instant::now()))
     }
 }
 

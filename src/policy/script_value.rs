@@ -339,6 +339,11 @@ impl Iterator for Items {
     type Item = Answer;
 
     fn next(&mut self) -> Option<Answer> {
+        // a body may have millions: not every loop over them is one of the script's
+        if let Err(late) = Run::check_time() {
+            self.at = i64::MAX;
+            return Some(Err(late));
+        }
         match self.place.len() {
             Ok(len) if self.at < len => {
                 self.at += 1;

@@ -267,3 +267,30 @@ async fn policies_whose_folder_vanishes_serve_on() {
     gateway.look().await;
     assert_eq!(status().await, 400);
 }
+
+#[tokio::test]
+async fn a_changed_module_of_policies_serves_and_a_broken_one_does_not() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let policy = "import \"lib/m\" as m;\nfn on_request(request, ctx) { m::check(); }";
+    let module = |status: u16| format!("fn check() {{ deny({status}, \"no\"); }}");
+    let files = [("policies/no.rhai", policy), ("policies/lib/m.rhai", &module(403))];
+    let gateway = Gateway::start_with(&to(up.address), &files).await;
+    let status = async || Ask::message(MESSAGE).send(gateway.address).await.status;
+    assert_eq!(status().await, 403);
+    let file = gateway.folder().join("policies/lib/m.rhai");
+    rename_over(&file, &module(429));
+    within("the module to serve", async {
+        while status().await != 429 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    rename_over(&file, "fn check() {");
+    within("the reload to fail", async {
+        while gateway.metric(SUCCESSFUL).await != 0.0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(status().await, 429);
+}

@@ -1,7 +1,10 @@
 //! Policies: what scripts see and may do, what they cannot, and what is said when they break.
 mod cases;
+mod definitions;
+mod library;
 mod limits;
 mod lint;
+mod modules;
 mod request;
 mod unfold;
 mod verbs;
@@ -14,7 +17,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tidegate::context::{Caller, Context};
-use tidegate::error::{Error, Problem};
+use tidegate::error::{Error, ErrorKind, Problem};
 use tidegate::policy::Outcome;
 use tidegate::policy::script::{Call, Limits, Script, ScriptEngine};
 use tidegate::policy::script_api::{State, With};
@@ -87,5 +90,26 @@ fn refusal(outcome: Outcome) -> Error {
     match outcome.verdict {
         tidegate::policy::Verdict::Deny(error) => *error,
         _ => panic!("it did not refuse"),
+    }
+}
+
+/// What is said about a hook that goes over these limits.
+fn limited(limits: Limits, body: &str) -> Error {
+    limited_over(limits, body, "{}")
+}
+
+fn limited_over(limits: Limits, body: &str, request: &str) -> Error {
+    let source = format!("fn f(n) {{ f(n + 1) }}\nfn on_request(request, ctx) {{\n{body}\n}}");
+    let script = ScriptEngine::new(limits).compile(Path::new("policies/probe.rhai"), &source);
+    match run(&script.unwrap(), request.to_owned()) {
+        Ok(_) => panic!("it did not break: {body}"),
+        Err(error) => error,
+    }
+}
+
+fn says(error: &Error, parts: &[&str]) {
+    assert_eq!(error.kind, ErrorKind::Api, "{error}");
+    for part in parts {
+        assert!(error.message.contains(part), "{error}");
     }
 }

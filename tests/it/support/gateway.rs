@@ -37,7 +37,9 @@ impl Gateway {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         for (name, text) in files {
-            fs::write(folder.path().join(name), text).unwrap();
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
         let file = folder.path().join("tidegate.yaml");
         fs::write(&file, completed(yaml)).unwrap();

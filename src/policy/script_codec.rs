@@ -1,0 +1,142 @@
+//! Digests, codes and sizes: `sha256`, `bucket`, `base64_encode`, `to_json`, `size_of` and the like.
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use rhai::{Dynamic, Engine, NativeCallContext};
+use ring::hmac;
+use sha2::{Digest, Sha256};
+
+use crate::policy::script_error::Told;
+use crate::policy::script_json as json;
+use crate::policy::script_run::Run;
+use crate::policy::script_strings::check_length;
+use crate::policy::script_value::{Answer, place_of};
+
+/// Bytes between two looks at the clock.
+const CHUNK: usize = 1024 * 1024;
+
+/// Makes an engine know them.
+pub(super) fn register(engine: &mut Engine) {
+    engine
+        .register_fn("sha256", sha256)
+        .register_fn("hmac_sha256", hmac_sha256)
+        .register_fn("hash", hash)
+        .register_fn("bucket", bucket)
+        .register_fn("base64_encode", |ctx: NativeCallContext<'_>, text: &str| {
+            check_length(&ctx, text.len() / 3 * 4 + 4)?;
+            Answer::Ok(STANDARD.encode(text))
+        })
+        .register_fn("base64_decode", base64_decode)
+        .register_fn("hex_encode", |ctx: NativeCallContext<'_>, text: &str| {
+            check_length(&ctx, text.len() * 2)?;
+            Answer::Ok(hex::encode(text))
+        })
+        .register_fn("to_json", |value: Dynamic| -> Answer<String> {
+            Ok(String::from_utf8_lossy(&json::text(&value)?).into_owned())
+        })
+        .register_fn("size_of", |value: Dynamic| -> Answer<i64> {
+            Ok(with_json(&value, |text| text.len() as i64)?)
+        })
+        .register_fn("estimate_tokens", estimate_tokens);
+}
+
+fn sha256(text: &str) -> Answer<String> {
+    Ok(hex::encode(digest(text)?))
+}
+
+fn digest(text: &str) -> Answer<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    for chunk in text.as_bytes().chunks(CHUNK) {
+        Run::check_time()?;
+        hasher.update(chunk);
+    }
+    Ok(hasher.finalize().into())
+}
+
+fn hmac_sha256(key: &str, text: &str) -> Answer<String> {
+    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()));
+    for chunk in text.as_bytes().chunks(CHUNK) {
+        Run::check_time()?;
+        mac.update(chunk);
+    }
+    Ok(hex::encode(mac.sign()))
+}
+
+/// 64-bit FNV-1a: short, known everywhere, the same for ever.
+fn hash(text: &str) -> Answer<i64> {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let mut hash = BASIS;
+    for chunk in text.as_bytes().chunks(CHUNK) {
+        Run::check_time()?;
+        hash = chunk.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
+    }
+    Ok(hash.cast_signed())
+}
+
+/// FNV would not do: it spreads keys that differ in their last letter badly.
+fn bucket(key: &str, n: i64) -> Answer<i64> {
+    let n = u64::try_from(n).ok().filter(|n| *n > 0);
+    let n = n.ok_or_else(|| Told("`bucket` needs at least 1 bucket".to_owned()))?;
+    let [a, b, c, d, e, f, g, h, ..] = digest(key)?;
+    Ok((u64::from_be_bytes([a, b, c, d, e, f, g, h]) % n).cast_signed())
+}
+
+/// Padding or none, whatever is written.
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+fn base64_decode(text: &str) -> Answer<String> {
+    let is_for_urls = text.bytes().any(|byte| byte == b'-' || byte == b'_');
+    let alphabet = if is_for_urls { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
+    let bytes = GeneralPurpose::new(alphabet, LENIENT).decode(text);
+    let bytes = bytes.map_err(|_| Told("the text is no Base64".to_owned()))?;
+    String::from_utf8(bytes)
+        .map_err(|_| Told("what the Base64 stands for is no text (not UTF-8)".to_owned()).into())
+}
+
+/// Does something with the JSON text of a value; a place's is not parsed.
+fn with_json<T>(value: &Dynamic, act: impl FnOnce(&[u8]) -> T) -> Answer<T> {
+    match place_of(value) {
+        Some(place) => Ok(act(&place.text()?)),
+        None => Ok(act(&json::text(value)?)),
+    }
+}
+
+fn estimate_tokens(value: Dynamic) -> Answer<i64> {
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return Ok(tokens(text.as_bytes()));
+    }
+    with_json(&value, tokens)
+}
+
+/// A longer run of characters of Base64 is an image or a file.
+const LONGEST_WORD: usize = 2048;
+/// What an image costs, roughly, however many bytes it has.
+const IMAGE_TOKENS: usize = 1500;
+/// Characters of a token in languages of letters.
+const TOKEN: usize = 4;
+
+/// Errs by a third easily; it is for choosing by size, not for bills.
+fn tokens(text: &[u8]) -> i64 {
+    let (mut letters, mut signs, mut images, mut word) = (0, 0, 0, 0);
+    let mut end_word = |word: usize, letters: &mut usize| match word > LONGEST_WORD {
+        true => images += 1,
+        false => *letters += word,
+    };
+    for byte in text {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'=' | b'-' | b'_' => word += 1,
+            // the other bytes of a character
+            0x80..=0xbf => {}
+            other => {
+                end_word(std::mem::take(&mut word), &mut letters);
+                // three or four bytes: mostly a sign for a syllable or a word
+                if *other >= 0xe0 { signs += 1 } else { letters += 1 }
+            }
+        }
+    }
+    end_word(word, &mut letters);
+    (letters.div_ceil(TOKEN) + signs + images * IMAGE_TOKENS) as i64
+}

@@ -1,0 +1,111 @@
+//! What policies may call, as a Rhai definition file for editors and as the reference in the docs.
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use rhai::Engine;
+
+use crate::policy::script_api;
+
+/// The one place where every hook, verb, function and property is described.
+const DEFINITIONS: &str = include_str!("definitions.d.rhai");
+
+/// The definition file: what editors read to complete and explain policies.
+pub fn definitions() -> String {
+    let lines = DEFINITIONS.lines().filter(|line| !line.starts_with(HEADING));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+const HEADING: &str = "//# ";
+const EXAMPLE: &str = "Example: ";
+
+/// Something that policies may call, write or read.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The heading that it stands under.
+    pub section: String,
+    /// The name alone.
+    pub name: String,
+    /// As it is called: `deny(status, message)`; a property by its name.
+    pub usage: String,
+    /// What it gives, as Rhai names types; empty if nothing.
+    pub gives: String,
+    /// What it does.
+    pub text: String,
+    /// One line of a script.
+    pub example: String,
+}
+
+/// All of them, in the order of the definition file.
+pub fn entries() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut entry = Entry::default();
+    for line in DEFINITIONS.lines() {
+        if let Some(heading) = line.strip_prefix(HEADING) {
+            entry.section = heading.to_owned();
+        } else if let Some(text) = line.strip_prefix("/// ") {
+            match text.strip_prefix(EXAMPLE) {
+                Some(example) => entry.example = example.to_owned(),
+                None => entry.text = text.to_owned(),
+            }
+        } else if let Some(signature) = line.strip_prefix("fn ") {
+            let next = Entry { section: entry.section.clone(), ..Entry::default() };
+            entries.push(signed(std::mem::replace(&mut entry, next), signature));
+        }
+    }
+    entries
+}
+
+/// An entry with what its signature tells: `bucket(key: String, n: int) -> int;`.
+fn signed(entry: Entry, signature: &str) -> Entry {
+    let (call, gives) =
+        signature.trim_end_matches(';').split_once(" -> ").unwrap_or((signature, ""));
+    let gives = if gives == "()" { "" } else { gives };
+    let (name, parameters) = call.trim_end_matches(')').split_once('(').unwrap_or((call, ""));
+    let names = parameters.split(", ").filter_map(|parameter| parameter.split(':').next());
+    let (name, usage) = match name.strip_prefix("get ") {
+        Some(property) => (property, property.to_owned()),
+        None => (name, format!("{name}({})", names.collect::<Vec<_>>().join(", "))),
+    };
+    Entry { name: name.to_owned(), usage, gives: gives.to_owned(), ..entry }
+}
+
+/// The reference of `docs/policies.md`: a table for each section.
+pub fn reference() -> String {
+    let mut page = String::new();
+    let mut section = String::new();
+    for entry in entries() {
+        if entry.section != section {
+            section.clone_from(&entry.section);
+            let _ = write!(
+                page,
+                "\n### {section}\n| use | gives | what | example |\n|---|---|---|---|\n"
+            );
+        }
+        // a bar would end the cell, in code as well
+        let [usage, text, example] =
+            [&entry.usage, &entry.text, &entry.example].map(|cell| cell.replace('|', "\\|"));
+        let example =
+            if example.contains('`') { format!("`` {example} ``") } else { format!("`{example}`") };
+        let gives = match entry.gives.as_str() {
+            "" => String::new(),
+            "?" => "any".to_owned(),
+            kind => kind.to_lowercase(),
+        };
+        let _ = writeln!(page, "| `{usage}` | {gives} | {text} | {example} |");
+    }
+    page.trim_start().to_owned()
+}
+
+/// The names of all functions and properties that an engine gets from us. Operators and indexers
+/// have none.
+pub fn registered() -> BTreeSet<String> {
+    let mut engine = Engine::new_raw();
+    script_api::register(&mut engine);
+    let all = engine.definitions().include_standard_packages(false).static_module();
+    let names =
+        all.lines().filter_map(|line| line.trim_start().strip_prefix("fn ")?.split('(').next());
+    let names = names.filter(|name| !name.contains('$'));
+    names
+        .map(|name| name.trim_start_matches("get ").trim_start_matches("set ").to_owned())
+        .collect()
+}

@@ -1,0 +1,222 @@
+//! Modules: what policies import, out of `lib/` in their folder and from nowhere else.
+//!
+//! They are read and compiled when a generation is built: at run time an `import` is a look into a map.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use rhai::module_resolvers::StaticModuleResolver;
+use rhai::{AST, ASTNode, Engine, Expr, Module, Position, Scope, Stmt};
+
+use crate::error::Problem;
+use crate::policy::build::sources;
+use crate::policy::script_check as check;
+use crate::policy::script_error::{self as errors, Source};
+use crate::policy::script_lint::{self as lint, Known};
+
+/// The folder of the modules within the policies folder; also how their names begin.
+pub const FOLDER: &str = "lib";
+
+/// How many modules a policy or module may import.
+pub(super) const MAX_IMPORTS: usize = 32;
+
+/// The files of the modules, by the name under which they are imported: `lib/redact`.
+#[derive(Default)]
+pub(super) struct Library(BTreeMap<String, Source>);
+
+impl Library {
+    /// Reads `lib/*.rhai` in the policies folder; a problem for each that cannot be read.
+    pub(super) fn read(policies: &Path) -> Result<Self, Vec<Problem>> {
+        let mut library = Self::default();
+        let mut problems = Vec::new();
+        for (name, path) in sources(&policies.join(FOLDER), "rhai") {
+            match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    library.0.insert(format!("{FOLDER}/{name}"), Source::new(&path, &text));
+                }
+                Err(e) => {
+                    let message = format!("cannot be read: {e}");
+                    problems.push(Problem::new(path.display().to_string(), message));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(library) } else { Err(problems) }
+    }
+
+    /// Compiles all of them, each after those that it imports, and makes the engine resolve them.
+    pub(super) fn compile(
+        self,
+        engine: &mut Engine,
+        parser: &Engine,
+        known: &Known,
+    ) -> Result<Arc<[Source]>, Vec<Problem>> {
+        let mut work = Compiler {
+            library: &self,
+            parser,
+            known,
+            ready: StaticModuleResolver::new(),
+            way: Vec::new(),
+            failed: BTreeSet::new(),
+            problems: Vec::new(),
+        };
+        for name in self.0.keys() {
+            work.compile(name, engine);
+        }
+        let problems = work.problems;
+        if problems.is_empty() { Ok(self.0.into_values().collect()) } else { Err(problems) }
+    }
+}
+
+struct Compiler<'a> {
+    library: &'a Library,
+    parser: &'a Engine,
+    known: &'a Known,
+    ready: StaticModuleResolver,
+    /// The modules that are being compiled, each imported by the one before.
+    way: Vec<String>,
+    /// Those that have their problem already.
+    failed: BTreeSet<String>,
+    problems: Vec<Problem>,
+}
+
+impl Compiler<'_> {
+    /// Compiles a module unless that has been done; `false` if it cannot be.
+    fn compile(&mut self, name: &str, engine: &mut Engine) -> bool {
+        if self.ready.contains_path(name) {
+            return true;
+        }
+        let Some(source) = self.library.0.get(name) else { return false };
+        if self.failed.contains(name) {
+            return false;
+        }
+        match self.module(name, source, engine) {
+            Ok(module) => {
+                self.ready.insert(name, module);
+                engine.set_module_resolver(self.ready.clone());
+                true
+            }
+            Err(found) => {
+                self.failed.insert(name.to_owned());
+                self.problems.extend(found);
+                false
+            }
+        }
+    }
+
+    fn module(
+        &mut self,
+        name: &str,
+        source: &Source,
+        engine: &mut Engine,
+    ) -> Result<Module, Vec<Problem>> {
+        let outside = check::outside(self.parser, source)?;
+        self.way.push(name.to_owned());
+        let missing = self.imports(&outside.imports, source, engine);
+        self.way.pop();
+        if let Some(problems) = missing {
+            return Err(problems);
+        }
+        let ast = compiled(engine, source, &outside)?;
+        let problems = lint::problems(&ast, self.known, source);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(|error| {
+            vec![source.problem(error.position(), "it cannot be made a module")]
+        })?;
+        for (name, _, value) in outside.constants.iter() {
+            module.set_var(name, value);
+        }
+        Ok(module)
+    }
+
+    /// The problems of what a module imports, and none if all of it is ready. What is wrong with an
+    /// imported file is said there, once.
+    fn imports(
+        &mut self,
+        imports: &[Import],
+        source: &Source,
+        engine: &mut Engine,
+    ) -> Option<Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut is_ready = true;
+        for import in imports {
+            if self.way.contains(&import.name) {
+                let message =
+                    format!("`{}` imports itself, through {}", import.name, self.way.join(", "));
+                problems.push(source.problem(import.at, &message));
+            } else if !self.library.0.contains_key(&import.name) {
+                problems
+                    .push(source.problem(import.at, &unknown(&import.name, self.library.0.keys())));
+            } else {
+                is_ready &= self.compile(&import.name, engine);
+            }
+        }
+        (!problems.is_empty() || !is_ready).then_some(problems)
+    }
+}
+
+/// An `import` outside of functions.
+pub(super) struct Import {
+    /// As it is written: `lib/redact`.
+    pub(super) name: String,
+    pub(super) at: Position,
+}
+
+impl Import {
+    /// What an `import` statement imports; `None` if its name is made as it runs.
+    pub(super) fn of(statement: &Stmt) -> Option<Self> {
+        let Stmt::Import(import, _) = statement else { return None };
+        let Expr::StringConstant(name, at) = &import.0 else { return None };
+        // without an alias nothing of it could be called
+        (!import.1.name.is_empty()).then(|| Self { name: name.to_string(), at: *at })
+    }
+}
+
+/// The problems of a policy's imports: names that the engine does not resolve.
+pub(super) fn unresolved(imports: &[Import], source: &Source) -> Vec<Problem> {
+    let known: Vec<String> = source.modules().map(|name| format!("{FOLDER}/{name}")).collect();
+    let missing = imports.iter().filter(|import| !known.contains(&import.name));
+    missing.map(|import| source.problem(import.at, &unknown(&import.name, known.iter()))).collect()
+}
+
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
+    let known = match known.is_empty() {
+        true => format!("the policies folder has no `{FOLDER}/*.rhai`"),
+        false => format!("there are {}", known.join(", ")),
+    };
+    format!("no module is named `{name}`: {known}")
+}
+
+/// A file's functions, and of what stands outside of them only the imports: constants are in the
+/// functions by now.
+pub(super) fn compiled(
+    engine: &Engine,
+    source: &Source,
+    outside: &check::Outside,
+) -> Result<AST, Vec<Problem>> {
+    let mut ast = engine
+        .compile_with_scope(&outside.constants, source.text())
+        .map_err(|error| vec![errors::unparsable(&error, source)])?;
+    // errors within functions say by this in which file they are
+    ast.set_source(source.path());
+    let imports = ast.statements().iter().filter(|statement| matches!(statement, Stmt::Import(..)));
+    let imports: Vec<Stmt> = imports.cloned().collect();
+    Ok(AST::new_with_source(imports, ast.shared_lib().clone(), source.path()))
+}
+
+/// Where a function imports: it would do so at each call, and could name anything.
+pub(super) fn within_functions(ast: &AST) -> Vec<Position> {
+    let mut found = Vec::new();
+    let outside: Vec<Position> = ast.statements().iter().map(Stmt::position).collect();
+    ast.walk(&mut |way: &[ASTNode<'_>]| {
+        if let Some(ASTNode::Stmt(Stmt::Import(_, at))) = way.last()
+            && !outside.contains(at)
+        {
+            found.push(*at);
+        }
+        true
+    });
+    found
+}

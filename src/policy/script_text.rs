@@ -1,0 +1,249 @@
+//! Conversations as texts: `text_of`, `last_user_text`, `each_text`.
+use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
+
+use crate::policy::script_error::Told;
+use crate::policy::script_run::Run;
+use crate::policy::script_value::{Answer, List, Object};
+
+/// Makes an engine know them.
+pub(super) fn register(engine: &mut Engine) {
+    engine
+        .register_fn("text_of", |content: Dynamic| text_of(&content))
+        .register_fn("last_user_text", last_user_text)
+        .register_fn("each_text", each_text)
+        .register_fn("each_text", each_text_of);
+}
+
+/// What texts of blocks are joined by.
+const BETWEEN: &str = "\n";
+
+fn text_of(content: &Dynamic) -> Answer<String> {
+    let mut texts = Vec::new();
+    collect(content, &mut |text| texts.push(text))?;
+    Ok(texts.join(BETWEEN))
+}
+
+/// Hands over the texts of a content: a text, blocks, one block, or whatever has a `content`.
+fn collect(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer<()> {
+    Run::check_time()?;
+    if content.is_unit() {
+        return Ok(());
+    }
+    if let Ok(text) = content.as_immutable_string_ref() {
+        found(text.clone());
+        return Ok(());
+    }
+    if let Some(list) = content.read_lock::<List>().map(|list| list.clone()) {
+        return list.into_iter().try_for_each(|block| collect_block(&block?, found));
+    }
+    if let Ok(blocks) = content.as_array_ref() {
+        return blocks.iter().try_for_each(|block| collect_block(block, found));
+    }
+    match member(content, "content")? {
+        Some(inner) if !inner.is_unit() => collect_inner(&inner, found),
+        Some(_) => collect_block(content, found),
+        None => {
+            let kind = content.type_name();
+            Err(Told(format!(
+                "`text_of` takes a text, blocks or a message, not a value of type `{kind}`"
+            ))
+            .into())
+        }
+    }
+}
+
+/// A content within a message: a text or blocks, so that a loop of values cannot be walked down.
+fn collect_inner(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer<()> {
+    match member(content, "content")? {
+        Some(_) => Ok(()),
+        None => collect(content, found),
+    }
+}
+
+fn collect_block(block: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer<()> {
+    Run::check_time()?;
+    let kind = member(block, "type")?.unwrap_or_default();
+    if kind.into_immutable_string().is_ok_and(|kind| kind == "text")
+        && let Some(text) = member(block, "text")?
+        && let Ok(text) = text.into_immutable_string()
+    {
+        found(text);
+    }
+    Ok(())
+}
+
+/// A member of an object or map, `()` if it has none of that name; `None` if it is neither.
+fn member(value: &Dynamic, key: &str) -> Answer<Option<Dynamic>> {
+    let object = value.read_lock::<Object>().map(|object| object.clone());
+    if let Some(mut object) = object {
+        return object.get(key.into()).map(Some);
+    }
+    let map = value.read_lock::<Map>();
+    Ok(map.map(|map| map.get(key).cloned().unwrap_or_default()))
+}
+
+fn last_user_text(request: &mut Object) -> Answer<String> {
+    let Some(mut messages) = request.get("messages".into())?.try_cast::<List>() else {
+        return Ok(String::new());
+    };
+    for index in (0..messages.len()?).rev() {
+        let message = messages.get(index)?;
+        let role = member(&message, "role")?.unwrap_or_default();
+        if role.into_immutable_string().is_ok_and(|role| role == "user") {
+            let content = member(&message, "content")?.unwrap_or_default();
+            let text = text_of(&content)?;
+            if !text.is_empty() {
+                return Ok(text);
+            }
+        }
+    }
+    Ok(String::new())
+}
+
+fn each_text(ctx: NativeCallContext<'_>, place: &mut Object, change: FnPtr) -> Answer<i64> {
+    let mut visit = Visit { ctx: &ctx, change, part: Part::All, changed: 0 };
+    if place.contains("messages".into())? {
+        visit.content(place, "system")?;
+        visit.messages(place)?;
+    } else if place.contains("content".into())? {
+        visit.content(place, "content")?;
+    } else {
+        visit.block(place)?;
+    }
+    Ok(visit.changed)
+}
+
+fn each_text_of(
+    ctx: NativeCallContext<'_>,
+    request: &mut Object,
+    part: &str,
+    change: FnPtr,
+) -> Answer<i64> {
+    let part = match part {
+        "system" => Part::System,
+        "messages" => Part::Messages,
+        "tool_results" => Part::ToolResults,
+        _ => {
+            let known = "`each_text` knows the parts `system`, `messages` and `tool_results`";
+            return Err(Told(known.to_owned()).into());
+        }
+    };
+    let mut visit = Visit { ctx: &ctx, change, part, changed: 0 };
+    match part {
+        Part::System => visit.content(request, "system")?,
+        _ => visit.messages(request)?,
+    }
+    Ok(visit.changed)
+}
+
+/// Which texts of a request are meant.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    All,
+    System,
+    /// Those of messages, without what tools gave.
+    Messages,
+    ToolResults,
+}
+
+/// A walk over texts. Thinking, signatures, citations and the input of tools are no texts: changing
+/// them would make the upstream refuse the request.
+struct Visit<'a> {
+    ctx: &'a NativeCallContext<'a>,
+    change: FnPtr,
+    part: Part,
+    changed: i64,
+}
+
+impl Visit<'_> {
+    fn messages(&mut self, request: &mut Object) -> Answer<()> {
+        let Some(messages) = request.get("messages".into())?.try_cast::<List>() else {
+            return Ok(());
+        };
+        for message in messages {
+            if let Some(mut message) = message?.try_cast::<Object>() {
+                self.content(&mut message, "content")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A content: a text, or blocks.
+    fn content(&mut self, object: &mut Object, key: &'static str) -> Answer<()> {
+        let content = object.get(key.into())?;
+        if content.is_string() {
+            return match self.part {
+                Part::ToolResults => Ok(()),
+                _ => self.text(object, key, content),
+            };
+        }
+        let Some(blocks) = content.try_cast::<List>() else { return Ok(()) };
+        for block in blocks {
+            if let Some(mut block) = block?.try_cast::<Object>() {
+                self.block(&mut block)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: &mut Object) -> Answer<()> {
+        Run::check_time()?;
+        let Ok(kind) = block.get("type".into())?.into_immutable_string() else { return Ok(()) };
+        match (kind.as_str(), self.part) {
+            ("text", Part::ToolResults) => Ok(()),
+            ("text", _) => {
+                let text = block.get("text".into())?;
+                self.text(block, "text", text)
+            }
+            ("tool_result" | "mcp_tool_result", Part::All | Part::ToolResults) => {
+                self.within(Part::All, block, "content")
+            }
+            ("search_result", Part::All | Part::Messages) => self.content(block, "content"),
+            ("document", Part::All | Part::Messages) => self.document(block),
+            _ => Ok(()),
+        }
+    }
+
+    /// All of what a tool gave, whatever part the walk is about.
+    fn within(&mut self, part: Part, block: &mut Object, key: &'static str) -> Answer<()> {
+        let outer = std::mem::replace(&mut self.part, part);
+        let done = self.content(block, key);
+        self.part = outer;
+        done
+    }
+
+    /// A document that is written out; files are no texts.
+    fn document(&mut self, block: &mut Object) -> Answer<()> {
+        let Some(mut source) = block.get("source".into())?.try_cast::<Object>() else {
+            return Ok(());
+        };
+        let Ok(kind) = source.get("type".into())?.into_immutable_string() else { return Ok(()) };
+        match kind.as_str() {
+            "text" => {
+                let text = source.get("data".into())?;
+                self.text(&mut source, "data", text)
+            }
+            "content" => self.content(&mut source, "content"),
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&mut self, object: &mut Object, key: &'static str, text: Dynamic) -> Answer<()> {
+        let Ok(before) = text.into_immutable_string() else { return Ok(()) };
+        Run::check_time()?;
+        let after: Dynamic = self.change.call_within_context(self.ctx, (before.clone(),))?;
+        if after.is_unit() {
+            return Ok(());
+        }
+        let after = after.into_immutable_string().map_err(|kind| {
+            Told(format!(
+                "the function given to `each_text` returns the new text or nothing, not a value of type `{kind}`"
+            ))
+        })?;
+        if after != before {
+            object.set(key.into(), after.into())?;
+            self.changed += 1;
+        }
+        Ok(())
+    }
+}
