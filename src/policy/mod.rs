@@ -21,6 +21,7 @@ mod script_lib;
 mod script_lint;
 pub mod script_modules;
 mod script_names;
+mod script_parse;
 mod script_properties;
 mod script_regex;
 mod script_run;

@@ -36,7 +36,7 @@ pub(super) fn register(engine: &mut Engine) {
             Ok(String::from_utf8_lossy(&json::text(&value)?).into_owned())
         })
         .register_fn("size_of", |value: Dynamic| -> Answer<i64> {
-            Ok(with_json(&value, |text| text.len() as i64)?)
+            with_json(&value, |text| text.len() as i64)
         })
         .register_fn("estimate_tokens", estimate_tokens);
 }

@@ -131,7 +131,12 @@ pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) ->
     message.push_str(&cut(&reason(cause.error, source, limits), MAX_MESSAGE));
     for (function, at) in &cause.calls {
         if let Some(line) = at.line() {
-            message.push_str(&format!(", in `{function}`, called at line {line}"));
+            // closures have names that nobody gave them
+            let name = match function.starts_with("anon$") {
+                true => "a closure".to_owned(),
+                false => format!("`{function}`"),
+            };
+            message.push_str(&format!(", in {name}, called at line {line}"));
         }
     }
     let error = Error::new(ErrorKind::Api, message);

@@ -1,5 +1,5 @@
 //! JSON text to Rhai values and back.
-use rhai::{Dynamic, Map};
+use rhai::{Dynamic, Map, NativeCallContext};
 use serde::ser::{Error as _, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 use crate::policy::script_error::Told;
+use crate::policy::script_parse;
+use crate::policy::script_run::Run;
 use crate::policy::script_value::{Answer, place_of};
 use crate::wire::Kind;
 
@@ -61,12 +63,13 @@ pub(super) fn dynamic(value: &Value) -> Dynamic {
 }
 
 /// `parse_json`: a text, which may be a caller's, as a value. Rhai's own takes twenty times as long.
-pub(super) fn parse(text: &str) -> Answer {
-    match serde_json::from_str(text) {
-        Ok(value) => Ok(dynamic(&value)),
+pub(super) fn parse(ctx: NativeCallContext<'_>, text: &str) -> Answer {
+    let most = ctx.engine().max_array_size() + ctx.engine().max_map_size();
+    script_parse::parse(text, most).map_err(|error| match Run::check_time() {
+        Err(late) => late,
         // the error names a place in the text, never what stands there
-        Err(error) => Err(Told(format!("the text is no JSON: {error}")).into()),
-    }
+        Ok(()) => Told(format!("the text is no JSON for a script: {error}")).into(),
+    })
 }
 
 /// The members of an object as a Rhai map.

@@ -196,19 +196,13 @@ impl Own {
     }
 
     fn nearest<'a>(&'a self, name: &str, known: &'a Known) -> Option<&'a str> {
-        // two letters that changed places are two changes
-        let most = match name.chars().count() {
-            0..=3 => 1,
-            length => (length / 3).max(2),
-        };
-        let names = known
-            .functions
-            .keys()
-            .chain(self.functions.keys())
-            .map(String::as_str)
-            .chain(OWN.iter().copied());
+        let most = (name.chars().count() / 3).max(1);
+        let own = self.functions.keys().map(String::as_str);
+        let names =
+            known.functions.keys().map(String::as_str).chain(own).chain(OWN.iter().copied());
         let names = names.map(|known| (distance(name, known), known));
-        names.filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
+        let is_near = |far: usize, known: &str| far <= most || (far == 2 && is_swap(name, known));
+        names.filter(|(far, known)| is_near(*far, known)).min().map(|(_, name)| name)
     }
 
     /// Verbs in the body of a hook in which they do nothing.
@@ -226,6 +220,16 @@ impl Own {
         });
         found
     }
+}
+
+/// The same letters in another order: two that changed places count as two changes.
+fn is_swap(one: &str, other: &str) -> bool {
+    let sorted = |name: &str| {
+        let mut letters: Vec<char> = name.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(one) == sorted(other)
 }
 
 /// The keys of a map that the optimizer has made a constant of, however deep.

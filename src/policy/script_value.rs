@@ -222,13 +222,19 @@ impl Object {
     pub(super) fn values(&mut self) -> Answer<rhai::Array> {
         let keys = self.0.with(None, |document, path| document.keys(path))?;
         let keys = keys.ok_or_else(|| self.0.gone())?;
-        keys.into_iter().map(|key| self.get(key.into())).collect()
+        keys.into_iter().map(|key| self.member(&key)).collect()
     }
 
     pub(super) fn members(&mut self) -> Answer<rhai::Map> {
         let keys = self.0.with(None, |document, path| document.keys(path))?;
         let keys = keys.ok_or_else(|| self.0.gone())?;
-        keys.into_iter().map(|key| Ok((key.as_str().into(), self.get(key.into())?))).collect()
+        keys.into_iter().map(|key| Ok((key.as_str().into(), self.member(&key)?))).collect()
+    }
+
+    /// One of many: finding each takes the longer the more there are.
+    fn member(&mut self, key: &str) -> Answer {
+        Run::check_time()?;
+        self.get(key.into())
     }
 }
 

@@ -425,3 +425,38 @@ fn a_walk_over_a_long_conversation_ends_at_the_deadline() {
         assert!(started.elapsed() < Duration::from_secs(5), "{act}: {:?}", started.elapsed());
     }
 }
+
+#[test]
+fn json_is_parsed_no_further_than_a_script_may_hold() {
+    assert_eq!(
+        found(
+            "parse_json(request.t)",
+            r#"{"t":"{\"b\":[1,1.5,-2,true,null,\"x\"],\"a\":18446744073709551615}"}"#
+        ),
+        r#"{"a":1.8446744073709552e+19,"b":[1,1.5,-2,true,null,"x"]}"#
+    );
+    let body = json!({"t": format!("[{}1]", "[],".repeat(2_000_000))}).to_string();
+    let started = Instant::now();
+    says(&broken("parse_json(request.t);", &body), &["it has more values than a script may hold"]);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let error = broken("parse_json(request.t);", r#"{"t":"[secret"}"#);
+    says(&error, &["the text is no JSON"]);
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
+
+#[test]
+fn the_values_of_a_wide_object_end_at_the_deadline() {
+    let members: serde_json::Map<String, serde_json::Value> =
+        (0..100_000).map(|n| (format!("k{n}"), json!(n))).collect();
+    let body = json!({ "m": members }).to_string();
+    let limits = Limits { time: Duration::from_millis(20), ..Limits::default() };
+    for act in ["request.m.values();", "request.m.to_map();"] {
+        says(&super::limited_over(limits, act, &body), &["longer than 20 ms"]);
+    }
+}
+
+#[test]
+fn a_closure_is_called_one_in_errors() {
+    let error = broken("each_text(request, |t| t.sort());", r#"{"messages":[],"system":"x"}"#);
+    says(&error, &["there is no function `sort (", "in a closure, called at line 2"]);
+}

@@ -127,7 +127,7 @@ fn what_cannot_be_imported_is_a_problem_with_its_place() {
             "policies/probe.rhai:2:3: an `import` stands outside of functions",
         ),
         (
-            "fn f() { if true { loop { import \"lib/m\" as x; } } }",
+            "fn f() { if true { loop { import \"lib/m\" as x; x::f(); } } }",
             "policies/probe.rhai:1:27: an `import` stands outside",
         ),
         (
