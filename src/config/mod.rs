@@ -5,7 +5,7 @@ pub mod listeners;
 mod read;
 mod schema;
 mod tree;
-mod wording;
+pub mod wording;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,5 @@
 //! Tries the targets of an alias in order until one gives a first event; afterwards there is no retry.
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::exchange::meter::{self, Meter};
-use crate::models::{Alias, Target};
+use crate::exchange::route::{Choice, Route, Terms};
+use crate::exchange::trace::Note;
+use crate::models::Alias;
 use crate::net::headers::{self, SHOULD_RETRY};
 use crate::policy::{self, Passage};
 use crate::providers::{Attempt, refusal};
@@ -22,41 +23,48 @@ const MAX_COOLDOWN: Duration = Duration::from_secs(10 * 60);
 const MAX_COMMENTS: usize = 64;
 
 /// A success, and who gave it.
-pub struct Sent {
+pub struct Sent<'a> {
     /// With `x-tidegate-target` and `x-tidegate-attempts`.
     pub reply: Reply,
     /// Who answered: further turns of a tool loop go there, since signatures are bound to it.
-    pub target: Arc<Target>,
+    pub choice: Choice<'a>,
 }
 
 /// Sends a request to the first target that takes it.
 ///
 /// Fails with the last upstream's own answer, or with a 503 if every target is cooling down.
-pub async fn send(
+pub async fn send<'a>(
     passage: &Passage,
-    alias: &Alias,
+    route: &Route<'a>,
     request: &MessagesRequest,
     meter: &mut Meter,
-) -> Result<Sent> {
+) -> Result<Sent<'a>> {
     let ctx = &passage.ctx;
     let mut last = None;
     let mut soonest = Duration::MAX;
-    for target in alias.order(&ctx.session) {
-        let is_only = alias.targets.len() == 1;
+    for choice in &route.choices {
+        let Choice { alias, target, .. } = *choice;
+        let is_only = route.choices.len() == 1;
+        if route.terms.is_over() {
+            return Err(last.unwrap_or_else(|| route.terms.too_late()));
+        }
         let entered = match target.health.enter(Instant::now()) {
             Ok(entered) => Some(entered),
             // with nowhere else to go the upstream itself is the best judge of its health
             Err(_) if is_only => None,
             Err(wait) => {
                 soonest = soonest.min(wait);
+                meter.note(route.terms.notes(|| Note::cooling(&choice.label(request))));
                 continue;
             }
         };
-        let Tried { answer, tries } = try_target(passage, alias, target, request).await;
+        let Tried { answer, tries, notes } =
+            try_target(passage, choice, request, route.terms).await;
         meter.attempted(target, tries);
+        meter.note(notes);
         let answer = answer.map_err(|mut error| {
             if let Some(answer) = &mut error.upstream {
-                sign(answer.headers_mut(), target, request, meter);
+                sign(answer.headers_mut(), choice, request, meter);
             }
             error
         });
@@ -65,15 +73,18 @@ pub async fn send(
                 if let Some(entered) = entered {
                     entered.succeeded();
                 }
-                sign(&mut reply.headers, target, request, meter);
-                return Ok(Sent { reply, target: Arc::clone(target) });
+                sign(&mut reply.headers, choice, request, meter);
+                return Ok(Sent { reply, choice: *choice });
             }
+            // the caller's own bound says nothing of the target
+            Err(error) if route.terms.is_cut(&error) => return Err(error),
             Err(error) if may_go_on(alias, &error) => {
                 let cooldown = cooldown(alias, &error);
                 tracing::debug!(request_id = ctx.request_id, upstream = %target.key, error = %error, "an attempt failed");
                 // a limit of one caller's own account is no outage
+                let is_alone = is_only && alias.targets.len() == 1;
                 let is_callers = ctx.credential.is_some() && error.kind == ErrorKind::RateLimit;
-                if let Some(entered) = entered.filter(|_| !is_only && !is_callers) {
+                if let Some(entered) = entered.filter(|_| !is_alone && !is_callers) {
                     entered.failed(cooldown);
                 }
                 last = Some(error);
@@ -93,51 +104,65 @@ pub async fn send(
 /// One more turn of a conversation, at the target that holds it.
 pub async fn send_to(
     passage: &Passage,
-    alias: &Alias,
-    target: &Target,
+    choice: &Choice<'_>,
     request: &MessagesRequest,
+    terms: Terms,
 ) -> Result<Reply> {
-    try_target(passage, alias, target, request).await.answer
+    try_target(passage, choice, request, terms).await.answer
 }
 
 /// What came of one target.
 struct Tried {
     answer: Result<Reply>,
     tries: u32,
+    notes: Vec<Note>,
 }
 
 async fn try_target(
     passage: &Passage,
-    alias: &Alias,
-    target: &Target,
+    choice: &Choice<'_>,
     request: &MessagesRequest,
+    terms: Terms,
 ) -> Tried {
+    let Choice { alias, target, .. } = *choice;
     let mut tries = 0;
+    let mut notes = Vec::new();
     loop {
         tries += 1;
-        let answer = try_once(passage, alias, target, request).await;
-        meter::count_attempt(target, answer.as_ref().map(|_| ()));
-        match answer {
-            Err(error) if tries <= alias.retries && may_go_on(alias, &error) => {}
-            answer => return Tried { answer, tries },
+        let started = Instant::now();
+        let answer = try_once(passage, choice, request, terms).await;
+        let outcome = answer.as_ref().map(|_| ());
+        meter::count_attempt(target, outcome);
+        let label = || choice.label(request);
+        notes.extend(terms.notes(|| Note::attempt(&label(), outcome, started.elapsed())));
+        let pause = match &answer {
+            Err(error) if tries <= alias.retries && may_go_on(alias, error) => {
+                alias.backoff.pause(tries, told(error), terms.left())
+            }
+            _ => None,
+        };
+        match pause {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Tried { answer, tries, notes },
         }
     }
 }
 
 /// Says who answered, and how many were asked: a refusal needs it more than a success.
-fn sign(headers: &mut HeaderMap, target: &Target, request: &MessagesRequest, meter: &Meter) {
-    headers.insert(headers::TARGET, target.label(request.model()));
+fn sign(headers: &mut HeaderMap, choice: &Choice<'_>, request: &MessagesRequest, meter: &Meter) {
+    headers.insert(headers::TARGET, choice.label(request));
     headers.insert(headers::ATTEMPTS, HeaderValue::from(meter.attempts()));
 }
 
 async fn try_once(
     passage: &Passage,
-    alias: &Alias,
-    target: &Target,
+    choice: &Choice<'_>,
     request: &MessagesRequest,
+    terms: Terms,
 ) -> Result<Reply> {
+    let Choice { alias, target, asked } = *choice;
     let mut request = request.clone();
-    if let Some(model) = &target.model {
+    if let Some(model) = target.model.as_deref().or(asked) {
         request.set_model(model)?;
     }
     let timeouts = alias.timeouts;
@@ -155,8 +180,10 @@ async fn try_once(
             target.provider.send(&passage.ctx, Attempt { request, headers, timeouts }).await?;
         with_first_event(reply).await
     };
-    match tokio::time::timeout(bound, answered).await {
-        Ok(answered) => answered,
+    let left = terms.left().unwrap_or(Duration::MAX);
+    match tokio::time::timeout(bound.min(left), answered).await {
+        Ok(answered) => Ok(terms.bound(answered?)),
+        Err(_) if left < bound => Err(terms.too_late()),
         Err(_) => {
             let message = format!("the upstream gave {what} within {} ms", bound.as_millis());
             Err(Error::new(ErrorKind::Timeout, message))
@@ -222,8 +249,12 @@ fn may_go_on(alias: &Alias, error: &Error) -> bool {
 }
 
 fn cooldown(alias: &Alias, error: &Error) -> Duration {
-    let told = error.upstream.as_ref().and_then(|answer| headers::retry_after(answer.headers()));
-    told.unwrap_or(alias.cooldown).min(MAX_COOLDOWN)
+    told(error).unwrap_or(alias.cooldown).min(MAX_COOLDOWN)
+}
+
+/// What an upstream itself says of how long to leave it alone.
+fn told(error: &Error) -> Option<Duration> {
+    error.upstream.as_ref().and_then(|answer| headers::retry_after(answer.headers()))
 }
 
 fn all_cooling(soonest: Duration) -> Error {

@@ -1,14 +1,19 @@
 //! Counts an exchange, once, when it is over: the answer is whole, it broke, or the caller left.
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::requested::Requested;
+use crate::exchange::trace::{Note, Trace};
 use crate::gateway::Gateway;
 use crate::models::Target;
+use crate::net::headers;
 use crate::policy::Passage;
 use crate::telemetry::metrics::{AttemptOutcome, TargetMetrics};
 use crate::telemetry::record::{Ending, Record};
@@ -27,6 +32,10 @@ pub struct Meter {
     passage: Option<Arc<Passage>>,
     status: u16,
     attempts: u32,
+    /// Those of the key and of the request, where the request has any.
+    tags: BTreeMap<String, String>,
+    /// Only where the caller asks for it.
+    trace: Option<Box<Trace>>,
     first_event: Option<Duration>,
     usage: Usage,
     is_finished: bool,
@@ -44,6 +53,8 @@ impl Meter {
             passage: None,
             status: CALLER_LEFT,
             attempts: 0,
+            tags: BTreeMap::new(),
+            trace: None,
             first_event: None,
             usage: Usage::default(),
             is_finished: false,
@@ -53,6 +64,22 @@ impl Meter {
     /// Whose tags this exchange is counted under.
     pub fn follow(&mut self, passage: &Arc<Passage>) {
         self.passage = Some(Arc::clone(passage));
+    }
+
+    /// What the request says of its own record. A key's tags are not the caller's to change.
+    pub fn obey(&mut self, ctx: &Context, requested: &Requested) {
+        if !requested.tags.is_empty() {
+            self.tags.clone_from(&requested.tags);
+            self.tags.extend(ctx.caller.tags.clone());
+        }
+        self.trace = requested.is_traced.then(Box::default);
+    }
+
+    /// For the trace, where there is one.
+    pub fn note(&mut self, notes: Vec<Note>) {
+        if let Some(trace) = &mut self.trace {
+            trace.add(notes);
+        }
     }
 
     /// A target has been tried so many times.
@@ -68,13 +95,16 @@ impl Meter {
 
     /// Takes the answer: counts it at once if it is whole, else when its stream is over.
     pub fn settle(mut self, answered: Result<Reply>) -> Result<Reply> {
+        let trace = self.trace.take().map(|trace| trace.to_header(self.started.elapsed()));
         match answered {
-            Err(error) => {
+            Err(mut error) => {
+                error.headers.extend(trace.map(|trace| (headers::TRACE, trace)));
                 self.status = error.status().as_u16();
                 self.finish(Ending::Whole);
                 Err(error)
             }
-            Ok(reply) => {
+            Ok(mut reply) => {
+                reply.headers.extend(trace.map(|trace| (headers::TRACE, trace)));
                 self.status = reply.status.as_u16();
                 let body = match reply.body {
                     ReplyBody::Full(body) => {
@@ -121,9 +151,13 @@ impl Meter {
             Some(target) => target.observe(&record),
             None => metrics.target("", "", "").observe(&record),
         }
-        let tags = self.passage.as_ref().map(|passage| passage.wishes().tags.clone());
-        let tags = tags.unwrap_or_default();
-        metrics.policies().tagged(&tags, &record.usage);
+        let mut tags = std::mem::take(&mut self.tags);
+        if let Some(passage) = &self.passage {
+            let asked = passage.wishes().tags.clone();
+            // only a policy's: a caller may not choose the labels of metrics
+            metrics.policies().tagged(&asked, &record.usage);
+            tags.extend(asked);
+        }
         tracing::debug!(
             request_id = &*self.request_id,
             ?tags,
@@ -165,7 +199,10 @@ struct Metered {
 impl Stream for Metered {
     type Item = Result<Event>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Event>>> {
         let polled = self.events.as_mut().poll_next(cx);
         match &polled {
             Poll::Ready(Some(Ok(event))) => self.meter.see(event),

@@ -1,29 +1,34 @@
 //! The path of one Messages request, from its head to the reply.
 pub mod attempts;
+pub mod bounded;
+pub mod breakpoint;
 pub mod forward;
 pub mod history;
 pub mod meter;
 pub mod models;
+pub mod requested;
+pub mod route;
 pub mod splice;
 pub mod tools;
+pub mod trace;
 pub mod turns;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use hyper::body::Incoming;
 
 use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
+use crate::exchange::route::Route;
 use crate::exchange::tools::ServerTool;
 use crate::exchange::turns::Ask;
 use crate::gateway::Gateway;
-use crate::models::Alias;
 use crate::net::{headers, receive};
 use crate::policy::{Passage, Verdict};
 use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, unfold};
@@ -67,8 +72,11 @@ pub async fn messages(
 
 /// A request whose caller is known and may ask for its model.
 struct Admitted {
+    identity: Identity,
     passage: Arc<Passage>,
     request: MessagesRequest,
+    /// The caller's headers that speak to the gateway itself.
+    asked: HeaderMap,
     /// The `gateway:` tools that the caller itself declared.
     declared: Vec<String>,
 }
@@ -78,13 +86,15 @@ async fn admit(gateway: &Gateway, inbound: Inbound, endpoint: Endpoint) -> Resul
     let raw = receive::body(inbound.body, &inbound.head.headers, gateway.bounds.body).await?;
     let mut request = MessagesRequest::parse(raw, endpoint)?;
     identity.check_model(request.model())?;
-    let ctx = context(identity, inbound.head, &request, inbound.request_id, inbound.started);
+    let asked = headers::for_gateway(&inbound.head.headers);
+    let ctx = context(&identity, inbound.head, &request, inbound.request_id, inbound.started);
     let declared = tools::declared(&mut request)?;
-    Ok(Admitted { passage: Passage::new(&gateway.pipeline, &ctx), request, declared })
+    let passage = Passage::new(&gateway.pipeline, &ctx);
+    Ok(Admitted { identity, passage, request, asked, declared })
 }
 
 async fn answer(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -> Result<Reply> {
-    let Admitted { passage, request, declared } = admitted;
+    let Admitted { identity, passage, request, asked, declared } = admitted;
     let endpoint = request.endpoint;
     let (mut request, verdict) = passage.on_request(request).await?;
     match verdict {
@@ -97,13 +107,20 @@ async fn answer(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -
         Verdict::Deny(error) => return Err(*error),
     }
     let ctx = &passage.ctx;
+    let requested = requested::take(&asked, &mut request)?;
     let alias = gateway.models.resolve(request.model()).map_err(|e| misrouted(e, ctx, &request))?;
     let tools = server_tools(gateway, &mut request, &declared)?;
-    refuse_thread(alias, &request, &tools)?;
-    if tools.is_empty() || endpoint == Endpoint::CountTokens {
-        return Ok(attempts::send(&passage, alias, &request, meter).await?.reply);
+    let requested = requested.as_deref();
+    let route = Route::new(gateway, (&identity, ctx), (alias, request.model()), requested)?;
+    refuse_thread(&route, &request, &tools)?;
+    if let Some(requested) = requested {
+        meter.obey(ctx, requested);
+        requested.edit(&mut request)?;
     }
-    turns::start(gateway, &passage, Ask { alias, request, tools }, meter).await
+    if tools.is_empty() || endpoint == Endpoint::CountTokens {
+        return Ok(attempts::send(&passage, &route, &request, meter).await?.reply);
+    }
+    turns::start(gateway, &passage, Ask { route, request, tools }, meter).await
 }
 
 /// That a name is unknown is the caller's fault only if the caller chose it.
@@ -146,27 +163,29 @@ fn policy_reply(reply: Reply, wants_stream: bool) -> Result<Reply> {
 
 /// The facts, gathered before the first stage.
 fn context(
-    identity: Identity,
+    identity: &Identity,
     head: Parts,
     request: &MessagesRequest,
     request_id: String,
     started: Instant,
 ) -> Arc<Context> {
-    let session = session(&identity, &head, request);
+    let session = session(identity, &head, request);
     Arc::new(Context {
         request_id,
         started,
-        caller: identity.caller,
+        caller: Arc::clone(&identity.caller),
         headers: headers::for_upstream(head.headers),
         query: head.uri.query().map(ToOwned::to_owned),
-        credential: identity.credential,
+        credential: identity.credential.clone(),
         session,
         model: request.model().to_owned(),
     })
 }
 
 fn session(identity: &Identity, head: &Parts, request: &MessagesRequest) -> String {
-    if let Some(id) = head.headers.get(SESSION).and_then(|id| id.to_str().ok()) {
+    let header = |name| head.headers.get(name).and_then(|id| id.to_str().ok());
+    let own = header(headers::SESSION_ID).filter(|id| !id.is_empty());
+    if let Some(id) = own.or_else(|| header(SESSION)) {
         return id.to_owned();
     }
     let metadata = request.document().field("metadata");
@@ -186,8 +205,8 @@ fn user_id(metadata: &Bytes) -> Option<String> {
 
 /// A thread lives on one upstream account, and holds the conversation as the upstream saw it. The
 /// coded answer makes official tool runners go on without (messages-api.md 10).
-fn refuse_thread(alias: &Alias, request: &MessagesRequest, tools: &[ServerTool]) -> Result<()> {
-    let why = match (alias.targets.len(), tools) {
+fn refuse_thread(route: &Route<'_>, request: &MessagesRequest, tools: &[ServerTool]) -> Result<()> {
+    let why = match (route.choices.len(), tools) {
         (1, []) => return Ok(()),
         (1, _) => "the gateway runs tools in this conversation",
         _ => "this model has several targets",

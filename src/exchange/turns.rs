@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::attempts::{self, Sent};
 use crate::exchange::history;
 use crate::exchange::meter::Meter;
+use crate::exchange::route::{Choice, Route, Terms};
 use crate::exchange::splice::{Call, Splice};
 use crate::exchange::tools::{self, ServerTool};
 use crate::gateway::Gateway;
@@ -44,13 +45,14 @@ struct Conversation {
     target: Arc<Target>,
     tools: Vec<ServerTool>,
     request: MessagesRequest,
+    terms: Terms,
     deadline: Instant,
 }
 
 /// What a conversation begins with.
 pub struct Ask<'a> {
     /// Whom to ask.
-    pub alias: &'a Arc<Alias>,
+    pub route: Route<'a>,
     /// The first request, ready for an upstream.
     pub request: MessagesRequest,
     /// What the gateway runs itself.
@@ -65,10 +67,13 @@ pub async fn start(
     ask: Ask<'_>,
     meter: &mut Meter,
 ) -> Result<Reply> {
-    let Ask { alias, mut request, tools } = ask;
+    let Ask { route, mut request, tools } = ask;
     let wants_stream = request.is_stream();
     request.set_stream(true)?;
-    let Sent { reply, target } = attempts::send(passage, alias, &request, meter).await?;
+    let Sent { reply, choice } = attempts::send(passage, &route, &request, meter).await?;
+    if let Some(model) = choice.asked {
+        request.set_model(model)?;
+    }
     let Reply { status, mut headers, body } = reply;
     let ReplyBody::Events(first) = body else {
         return Err(Error::new(
@@ -79,11 +84,12 @@ pub async fn start(
     let conversation = Conversation {
         gateway: Arc::clone(gateway),
         passage: Arc::clone(passage),
-        alias: Arc::clone(alias),
-        target,
+        alias: Arc::clone(choice.alias),
+        target: Arc::clone(choice.target),
         tools,
         request,
-        deadline: Instant::now() + gateway.tools.timeout,
+        terms: route.terms,
+        deadline: route.terms.end_by(Instant::now() + gateway.tools.timeout),
     };
     let events = Turns::start(conversation, first);
     if wants_stream {
@@ -179,8 +185,8 @@ impl Conversation {
     }
 
     async fn next_turn(&self) -> Result<EventStream> {
-        let sent =
-            attempts::send_to(&self.passage, &self.alias, &self.target, &self.request).await?;
+        let choice = Choice { alias: &self.alias, target: &self.target, asked: None };
+        let sent = attempts::send_to(&self.passage, &choice, &self.request, self.terms).await?;
         match sent.body {
             ReplyBody::Events(events) => Ok(events),
             ReplyBody::Full(_) => Err(Error::new(

@@ -62,6 +62,14 @@ pub enum Strategy {
 pub struct RetryConfig {
     /// Further tries of the same target; clients make their own.
     pub attempts: u32,
+    /// The wait before the first further try, less some jitter; it doubles with each.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub backoff: Duration,
+    /// The longest wait; a target that asks for more (`retry-after`) is not tried again.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub max_backoff: Duration,
     /// The upstream statuses that another try, or another target, may mend.
     pub on: Vec<u16>,
 }
@@ -90,7 +98,12 @@ pub struct TimeoutsConfig {
 
 impl Default for RetryConfig {
     fn default() -> Self {
-        Self { attempts: 0, on: vec![408, 429, 500, 502, 503, 504, 529] }
+        Self {
+            attempts: 0,
+            backoff: Duration::from_millis(250),
+            max_backoff: Duration::from_secs(4),
+            on: vec![408, 429, 500, 502, 503, 504, 529],
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 pub mod config;
 pub mod health;
 pub mod order;
+pub mod retry;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use config::{Config, Strategy, TargetConfig};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Health;
+use crate::models::retry::Backoff;
 use crate::net::headers;
 use crate::providers::{Provider, Timeouts};
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
@@ -36,6 +38,8 @@ pub struct Alias {
     pub strategy: Strategy,
     /// Further tries of the same target.
     pub retries: u32,
+    /// The wait before each of them.
+    pub backoff: Backoff,
     /// Upstream statuses that another try or target may mend.
     pub retry_on: Vec<u16>,
     /// How long an attempt may take.
@@ -148,6 +152,7 @@ impl Alias {
             targets,
             strategy: config.strategy,
             retries: config.retry.attempts,
+            backoff: Backoff { first: config.retry.backoff, most: config.retry.max_backoff },
             retry_on: config.retry.on.clone(),
             timeouts: Timeouts {
                 connect: t.connect,

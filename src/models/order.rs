@@ -4,6 +4,14 @@ use std::sync::Arc;
 
 use crate::models::{Alias, Strategy, Target};
 
+/// What a request wants of the order. Names are those of providers, or `provider/model`.
+pub struct Preference<'a> {
+    /// These first, in this order.
+    pub first: &'a [String],
+    /// No others.
+    pub only: Option<&'a [String]>,
+}
+
 impl Alias {
     /// The targets, first choice first. Under `weighted` the same session gets the same order as
     /// long as the targets are the same; an empty session stands for nobody and is drawn anew.
@@ -17,6 +25,38 @@ impl Alias {
             });
         }
         targets
+    }
+
+    /// The same as far as the request wants it; `model` is what it asks this alias for.
+    pub fn order_by(
+        &self,
+        session: &str,
+        model: &str,
+        preference: &Preference<'_>,
+    ) -> Vec<&Arc<Target>> {
+        let mut targets = self.order(session);
+        if let Some(only) = preference.only {
+            targets.retain(|target| only.iter().any(|name| target.is_named(name, model)));
+        }
+        targets.sort_by_key(|target| {
+            let mut first = preference.first.iter();
+            first.position(|name| target.is_named(name, model)).unwrap_or(usize::MAX)
+        });
+        targets
+    }
+
+    /// Some target goes by this name.
+    pub fn has_target(&self, name: &str, model: &str) -> bool {
+        self.targets.iter().any(|target| target.is_named(name, model))
+    }
+}
+
+impl Target {
+    /// By its provider, or as `x-tidegate-target` shows it to a request for `model`.
+    fn is_named(&self, name: &str, model: &str) -> bool {
+        let Some(rest) = name.strip_prefix(&self.provider_name) else { return false };
+        let own = self.model.as_deref().unwrap_or(model);
+        rest.is_empty() || rest.strip_prefix('/') == Some(own)
     }
 }
 

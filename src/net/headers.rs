@@ -12,6 +12,24 @@ pub const TARGET: HeaderName = HeaderName::from_static("x-tidegate-target");
 /// `x-tidegate-attempts`.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 
+/// The prefix of every header that speaks to the gateway.
+const OURS: &str = "x-tidegate-";
+/// `x-aistats-strictness`, which is understood as `x-tidegate-strictness`.
+pub const AISTATS_STRICTNESS: HeaderName = HeaderName::from_static("x-aistats-strictness");
+/// `x-tidegate-session-id`.
+pub const SESSION_ID: HeaderName = HeaderName::from_static("x-tidegate-session-id");
+/// `x-tidegate-trace`.
+pub const TRACE: HeaderName = HeaderName::from_static("x-tidegate-trace");
+
+/// The caller's headers that speak to the gateway itself; empty (and nothing allocated) for most.
+pub fn for_gateway(headers: &HeaderMap) -> HeaderMap {
+    let ours = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with(OURS) || **name == AISTATS_STRICTNESS)
+        .filter(|(name, _)| name.as_str() != "x-tidegate-key");
+    ours.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// The caller's headers as any upstream may see them: no credential, nothing of this hop, nothing
 /// that speaks to the gateway itself. `anthropic-version` and `anthropic-beta` stay as they are.
 pub fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
@@ -96,8 +114,9 @@ pub fn passes_upstream(name: &HeaderName) -> bool {
             | "x-real-ip"
             | "true-client-ip"
             | "cdn-loop"
+            | "x-aistats-strictness"
     );
-    let families = ["x-tidegate-", "x-forwarded-", "cf-"];
+    let families = [OURS, "x-forwarded-", "cf-"];
     !is_ours && !families.iter().any(|family| name.as_str().starts_with(family))
 }
 

@@ -13,6 +13,7 @@ mod hooks;
 mod pipeline;
 mod plugin;
 mod reload;
+mod requested;
 mod script;
 mod shown;
 mod simulator;

@@ -1,4 +1,6 @@
 //! Further tries of the same target, where the config asks for them.
+use std::time::{Duration, Instant};
+
 use super::{ask, fine, pair, refusal, target};
 use crate::support::gateway::Gateway;
 use crate::support::upstream::{self, Behaviour, Upstream};
@@ -11,7 +13,9 @@ async fn a_retry_goes_to_the_same_target() {
         let list = vec![refusal(529, ""), html, fine(body.as_bytes())];
         let a = Upstream::script(list).await;
         let mut b = Upstream::start().await;
-        let gateway = Gateway::start(&pair(a.address, b.address, "retry: { attempts: 2 }")).await;
+        let gateway =
+            Gateway::start(&pair(a.address, b.address, "retry: { attempts: 2, backoff: 0s }"))
+                .await;
         let answer = ask(&gateway, body).await;
         assert_eq!((answer.status, target(&answer)), (200, "a/ma"));
         assert_eq!(answer.header("x-tidegate-attempts"), Some("3"));
@@ -23,7 +27,8 @@ async fn a_retry_goes_to_the_same_target() {
 async fn failover_follows_when_the_retries_are_used_up() {
     let a = Upstream::always(refusal(500, "")).await;
     let b = Upstream::by(|call| fine(&call.body)).await;
-    let gateway = Gateway::start(&pair(a.address, b.address, "retry: { attempts: 2 }")).await;
+    let gateway =
+        Gateway::start(&pair(a.address, b.address, "retry: { attempts: 2, backoff: 0s }")).await;
     let answer = ask(&gateway, MESSAGE).await;
     assert_eq!((target(&answer), answer.header("x-tidegate-attempts")), ("b/m", Some("4")));
     assert_eq!(a.count(), 3);
@@ -34,8 +39,46 @@ async fn what_a_retry_would_not_mend_is_not_retried() {
     for behaviour in [refusal(400, ""), refusal(529, "x-should-retry: false\r\n")] {
         let a = Upstream::always(behaviour).await;
         let b = Upstream::by(|call| fine(&call.body)).await;
-        let gateway = Gateway::start(&pair(a.address, b.address, "retry: { attempts: 2 }")).await;
+        let gateway =
+            Gateway::start(&pair(a.address, b.address, "retry: { attempts: 2, backoff: 0s }"))
+                .await;
         ask(&gateway, MESSAGE).await;
         assert_eq!((a.count(), b.count()), (1, 0));
     }
+}
+
+#[tokio::test]
+async fn retries_wait_longer_each_time() {
+    let a = Upstream::always(refusal(500, "")).await;
+    let b = Upstream::by(|call| fine(&call.body)).await;
+    let more = "retry: { attempts: 3, backoff: 40ms, max_backoff: 80ms }";
+    let gateway = Gateway::start(&pair(a.address, b.address, more)).await;
+    let started = Instant::now();
+    assert_eq!(target(&ask(&gateway, MESSAGE).await), "b/m");
+    // at least half of 40, 80 and (not 160 but the most) 80
+    assert!(started.elapsed() >= Duration::from_millis(100), "{:?}", started.elapsed());
+    assert_eq!(a.count(), 4);
+}
+
+#[tokio::test]
+async fn a_retry_waits_as_long_as_the_upstream_asks() {
+    let list = vec![refusal(529, "retry-after-ms: 30\r\n"), fine(MESSAGE.as_bytes())];
+    let a = Upstream::script(list).await;
+    let mut b = Upstream::start().await;
+    let more = "retry: { attempts: 1, backoff: 0s, max_backoff: 1s }";
+    let gateway = Gateway::start(&pair(a.address, b.address, more)).await;
+    let started = Instant::now();
+    assert_eq!(target(&ask(&gateway, MESSAGE).await), "a/ma");
+    assert!(started.elapsed() >= Duration::from_millis(30));
+    assert!(b.is_idle());
+}
+
+#[tokio::test]
+async fn an_upstream_that_asks_for_long_is_not_retried() {
+    let a = Upstream::always(refusal(529, "retry-after: 60\r\n")).await;
+    let b = Upstream::by(|call| fine(&call.body)).await;
+    let more = "retry: { attempts: 5, backoff: 0s }";
+    let gateway = Gateway::start(&pair(a.address, b.address, more)).await;
+    assert_eq!(target(&ask(&gateway, MESSAGE).await), "b/m");
+    assert_eq!(a.count(), 1);
 }

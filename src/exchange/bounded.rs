@@ -1,0 +1,47 @@
+//! A stream of events that may last no longer than its request allows.
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use tokio::time::{Instant, Sleep};
+
+use crate::error::Result;
+use crate::exchange::route::Terms;
+use crate::wire::{Event, EventKind, EventStream};
+
+/// Passes events on until the time is over; then the last is an error, and the upstream is left.
+pub struct Bounded {
+    events: Option<EventStream>,
+    end: Pin<Box<Sleep>>,
+    terms: Terms,
+    is_complete: bool,
+}
+
+impl Bounded {
+    /// Until `end`.
+    pub fn new(events: EventStream, end: Instant, terms: Terms) -> Self {
+        let end = Box::pin(tokio::time::sleep_until(end));
+        Self { events: Some(events), end, terms, is_complete: false }
+    }
+}
+
+impl Stream for Bounded {
+    type Item = Result<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
+        let this = &mut *self;
+        let Some(events) = &mut this.events else { return Poll::Ready(None) };
+        // the clock first: an upstream that always has one more event must not outrun it
+        if this.end.as_mut().poll(cx).is_ready() {
+            this.events = None;
+            // what follows the end of a message is only the end of the body
+            return Poll::Ready((!this.is_complete).then(|| Err(this.terms.too_late())));
+        }
+        let polled = events.as_mut().poll_next(cx);
+        if let Poll::Ready(Some(Ok(event))) = &polled {
+            this.is_complete |= event.kind == EventKind::MessageStop;
+        }
+        polled
+    }
+}

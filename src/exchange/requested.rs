@@ -1,0 +1,305 @@
+//! What a request asks of the gateway itself: the `gateway` object of its body, and `x-tidegate-*` headers.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
+
+use crate::config::wording::suggestion;
+use crate::error::{Error, Result};
+use crate::exchange::breakpoint;
+use crate::net::headers;
+use crate::wire::{Kind, MessagesRequest, Step};
+
+/// The field of the body.
+const FIELD: &str = "gateway";
+/// The members of [`FIELD`]; each is also a header, `x-tidegate-` and the name with dashes.
+const MEMBERS: [&str; 9] =
+    ["session_id", "tags", "strictness", "order", "only", "models", "timeout_ms", "cache", "debug"];
+const MAX_SESSION: usize = 256;
+const MAX_TAGS: usize = 32;
+const MAX_TAG: usize = 256;
+const MAX_NAMES: usize = 64;
+
+/// What becomes of a parameter that a target does not understand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strictness {
+    /// It is dropped without a word.
+    Off,
+    /// It is dropped, and named.
+    Warn,
+    /// Such a target is passed over.
+    Error,
+}
+
+/// Names, and the field that they stand in, for refusals.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// `gateway.order`, or `x-tidegate-order`.
+    pub field: String,
+    /// In the caller's order.
+    pub names: Vec<String>,
+}
+
+/// The wishes of one request; what is not there is left to the config.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requested {
+    /// Takes the place of the session under `strategy: weighted`.
+    pub session: Option<String>,
+    /// For the record of the exchange.
+    pub tags: BTreeMap<String, String>,
+    /// Kept for providers that translate.
+    pub strictness: Option<Strictness>,
+    /// These targets first.
+    pub order: Option<Names>,
+    /// No other targets.
+    pub only: Option<Names>,
+    /// Aliases to go on with when the request's own has failed.
+    pub models: Option<Names>,
+    /// From the head of the request to the last byte of the answer.
+    pub timeout: Option<Duration>,
+    /// The static part of the prompt gets a breakpoint.
+    pub caches: bool,
+    /// The answer tells how it came about.
+    pub is_traced: bool,
+}
+
+/// Takes the wishes out of a request; `None` where there are none.
+///
+/// Fails with a 400 that names the member or the header, what was found and what would do.
+pub fn take(headers: &HeaderMap, request: &mut MessagesRequest) -> Result<Option<Box<Requested>>> {
+    let has_field = request.document().has(FIELD);
+    if headers.is_empty() && !has_field {
+        return Ok(None);
+    }
+    let mut requested = Box::<Requested>::default();
+    for member in MEMBERS {
+        if let Some((field, value)) = from_headers(headers, member) {
+            requested.set(member, &field, value?)?;
+        }
+    }
+    if has_field {
+        for (member, value) in members(request)? {
+            requested.set(&member, &format!("{FIELD}.{member}"), value)?;
+        }
+        request.document_mut().remove(&[Step::Key(FIELD)])?;
+    }
+    Ok((*requested != Requested::default()).then_some(requested))
+}
+
+impl Requested {
+    /// What of it is an edit.
+    pub fn edit(&self, request: &mut MessagesRequest) -> Result<()> {
+        match self.caches {
+            true => breakpoint::add(request.document_mut()),
+            false => Ok(()),
+        }
+    }
+
+    /// `null` is as good as absent.
+    fn set(&mut self, member: &str, field: &str, value: Value) -> Result<()> {
+        if value.is_null() && MEMBERS.contains(&member) {
+            return Ok(());
+        }
+        match member {
+            "session_id" => self.session = Some(session(field, &value)?),
+            "tags" => self.tags = tags(field, value)?,
+            "strictness" => self.strictness = Some(strictness(field, &value)?),
+            "order" => self.order = Some(names(field, value)?),
+            "only" => self.only = Some(not_empty(names(field, value)?)?),
+            "models" => self.models = Some(names(field, value)?),
+            "timeout_ms" => self.timeout = Some(timeout(field, &value)?),
+            "cache" => self.caches = cache(field, &value)?,
+            "debug" => self.is_traced = debug(field, &value)?,
+            _ => return Err(unknown(FIELD, member, &MEMBERS)),
+        }
+        Ok(())
+    }
+}
+
+/// The members of the body's object, checked for duplicates.
+fn members(request: &mut MessagesRequest) -> Result<Vec<(String, Value)>> {
+    let document = request.document_mut();
+    match document.kind(&[Step::Key(FIELD)])? {
+        Some(Kind::Null) => return Ok(Vec::new()),
+        Some(Kind::Object) => {}
+        kind => {
+            let found = kind.unwrap_or(Kind::Null).as_str();
+            let message = format!("`{FIELD}` is {found}: it must be an object");
+            return Err(Error::invalid(message));
+        }
+    }
+    let mut found = Vec::new();
+    for key in document.keys(&[Step::Key(FIELD)])?.unwrap_or_default() {
+        let path = [Step::Key(FIELD), Step::Key(&key)];
+        document.len(&path)?;
+        let text = document.get(&path)?.unwrap_or_default();
+        let value = serde_json::from_slice(&text).map_err(|e| {
+            Error::invalid(format!("`{FIELD}.{}` cannot be read", shorten(&key))).with_source(e)
+        })?;
+        found.push((key, value));
+    }
+    Ok(found)
+}
+
+/// What a header says, in the form that the body's member has. An empty one counts as absent.
+fn from_headers(headers: &HeaderMap, member: &str) -> Option<(String, Result<Value>)> {
+    let mut field = format!("x-tidegate-{}", member.replace('_', "-"));
+    if member == "strictness" && !headers.contains_key(&field) {
+        field = headers::AISTATS_STRICTNESS.as_str().to_owned();
+    }
+    let values = headers.get_all(&field).iter();
+    let texts: Vec<&str> =
+        values.map(|value| value.to_str().unwrap_or("\u{fffd}").trim()).collect();
+    let text = texts.join(",");
+    if text.is_empty() {
+        return None;
+    }
+    let items = || text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let value = match member {
+        "order" | "only" | "models" => Ok(items().collect()),
+        "tags" => pairs(&field, items()),
+        "timeout_ms" => Ok(text.parse::<u64>().map_or_else(|_| json!(text), |ms| json!(ms))),
+        "debug" if items().all(|item| item == "trace") => Ok(json!({"trace": true})),
+        _ => Ok(json!(text)),
+    };
+    Some((field, value))
+}
+
+fn pairs<'a>(field: &str, items: impl Iterator<Item = &'a str>) -> Result<Value> {
+    let mut pairs = Map::new();
+    for item in items {
+        let Some((name, value)) = item.split_once('=') else {
+            return Err(wrong(
+                field,
+                &json!(item),
+                "pairs like `team=search`, with commas between",
+            ));
+        };
+        pairs.insert(name.trim().to_owned(), json!(value.trim()));
+    }
+    Ok(Value::Object(pairs))
+}
+
+fn session(field: &str, value: &Value) -> Result<String> {
+    match value.as_str() {
+        Some(id) if (1..=MAX_SESSION).contains(&id.chars().count()) => Ok(id.to_owned()),
+        Some(id) => {
+            let length = id.chars().count();
+            let message =
+                format!("`{field}` has {length} characters: it must have from 1 to {MAX_SESSION}");
+            Err(Error::invalid(message))
+        }
+        None => Err(wrong(field, value, "a string")),
+    }
+}
+
+fn tags(field: &str, value: Value) -> Result<BTreeMap<String, String>> {
+    let Value::Object(map) = value else {
+        return Err(wrong(field, &value, "an object of strings"));
+    };
+    if map.len() > MAX_TAGS {
+        let message = format!("`{field}` has {} tags: it may have {MAX_TAGS}", map.len());
+        return Err(Error::invalid(message));
+    }
+    let mut tags = BTreeMap::new();
+    for (name, value) in map {
+        let field = format!("{field}.{}", shorten(&name));
+        let Value::String(text) = value else { return Err(wrong(&field, &value, "a string")) };
+        if name.is_empty() || name.len().max(text.len()) > MAX_TAG {
+            let message = format!(
+                "`{field}` is too long or has no name: names and values of tags have up to {MAX_TAG} bytes"
+            );
+            return Err(Error::invalid(message));
+        }
+        tags.insert(name, text);
+    }
+    Ok(tags)
+}
+
+fn strictness(field: &str, value: &Value) -> Result<Strictness> {
+    use serde::Deserialize;
+    Strictness::deserialize(value).map_err(|_| wrong(field, value, "`off`, `warn` or `error`"))
+}
+
+fn names(field: &str, value: Value) -> Result<Names> {
+    let Value::Array(items) = value else { return Err(wrong(field, &value, "a list of names")) };
+    if items.len() > MAX_NAMES {
+        let message = format!("`{field}` has {} names: it may have {MAX_NAMES}", items.len());
+        return Err(Error::invalid(message));
+    }
+    let mut names = Vec::with_capacity(items.len());
+    for (n, item) in items.into_iter().enumerate() {
+        match item {
+            Value::String(name) if !name.is_empty() => names.push(name),
+            other => return Err(wrong(&format!("{field}[{n}]"), &other, "a name")),
+        }
+    }
+    Ok(Names { field: field.to_owned(), names })
+}
+
+fn not_empty(names: Names) -> Result<Names> {
+    match names.names.is_empty() {
+        false => Ok(names),
+        true => Err(Error::invalid(format!(
+            "`{}` is an empty list: name a target, or leave it out",
+            names.field
+        ))),
+    }
+}
+
+fn timeout(field: &str, value: &Value) -> Result<Duration> {
+    match value.as_u64() {
+        Some(millis @ 1..) => Ok(Duration::from_millis(millis)),
+        _ => Err(wrong(field, value, "a whole number of milliseconds, 1 or more")),
+    }
+}
+
+fn cache(field: &str, value: &Value) -> Result<bool> {
+    match value.as_str() {
+        Some("auto") => Ok(true),
+        _ => Err(wrong(field, value, "`auto`")),
+    }
+}
+
+fn debug(field: &str, value: &Value) -> Result<bool> {
+    const KNOWN: [&str; 1] = ["trace"];
+    let Value::Object(map) = value else {
+        let would_do = match field.contains('.') {
+            true => "an object like `{\"trace\": true}`",
+            false => "`trace`",
+        };
+        return Err(wrong(field, value, would_do));
+    };
+    if let Some(name) = map.keys().find(|name| !KNOWN.contains(&name.as_str())) {
+        return Err(unknown(field, name, &KNOWN));
+    }
+    match map.get("trace") {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(is_traced)) => Ok(*is_traced),
+        Some(other) => Err(wrong(&format!("{field}.trace"), other, "`true` or `false`")),
+    }
+}
+
+fn unknown(object: &str, member: &str, known: &[&str]) -> Error {
+    let near = suggestion(member, known);
+    Error::invalid(format!("`{object}.{}` is no field of `{object}`{near}", shorten(member)))
+}
+
+/// `found` is shown if it is short enough to be a slip of the hand.
+fn wrong(field: &str, found: &Value, would_do: &str) -> Error {
+    let found = match found {
+        Value::String(text) if text.is_empty() => "an empty string".to_owned(),
+        Value::String(text) => format!("`{}`", shorten(text)),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        other => Kind::of(other.to_string().as_bytes()).as_str().to_owned(),
+    };
+    Error::invalid(format!("`{field}` is {found}: it must be {would_do}"))
+}
+
+/// For messages.
+pub fn shorten(text: &str) -> String {
+    text.chars().take(64).collect()
+}
