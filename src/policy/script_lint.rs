@@ -138,6 +138,8 @@ struct Own {
     functions: BTreeMap<String, BTreeSet<usize>>,
     /// What may hold a function that is called like a method.
     properties: BTreeSet<String>,
+    /// What may hold a function that somebody tries to call by the variable's name.
+    variables: BTreeSet<String>,
 }
 
 impl Own {
@@ -146,9 +148,14 @@ impl Own {
         for function in ast.iter_functions() {
             functions.entry(function.name.to_owned()).or_default().insert(function.params.len());
         }
+        let parameters = ast.iter_functions().flat_map(|function| function.params);
+        let mut variables: BTreeSet<String> = parameters.map(str::to_owned).collect();
         let mut properties = BTreeSet::new();
         ast.walk(&mut |path| {
             match path.last() {
+                Some(ASTNode::Stmt(Stmt::Var(definition, ..))) => {
+                    variables.insert(definition.0.name.to_string());
+                }
                 Some(ASTNode::Expr(Expr::Property(property, _))) => {
                     properties.insert(property.2.to_string());
                 }
@@ -162,7 +169,7 @@ impl Own {
             }
             true
         });
-        Self { functions, properties }
+        Self { functions, properties, variables }
     }
 
     fn wrong_with(&self, call: &Call<'_>, known: &Known) -> Option<String> {
@@ -183,6 +190,11 @@ impl Own {
                 "`{name}` is called as `{name}(value)`: behind a dot, `value` is its `this` and no parameter"
             ));
         }
+        if engines.is_none() && own.is_none() && self.variables.contains(name) && !call.is_method {
+            return Some(format!(
+                "there is no function `{name}`: what the variable holds is called by `{name}.call(…)`"
+            ));
+        }
         if engines.is_none() && own.is_none() {
             let nearest = self.nearest(name, known);
             let nearest =
@@ -196,7 +208,7 @@ impl Own {
     }
 
     fn nearest<'a>(&'a self, name: &str, known: &'a Known) -> Option<&'a str> {
-        let most = (name.chars().count() / 3).max(1);
+        let most = name.chars().count() / 3;
         let own = self.functions.keys().map(String::as_str);
         let names =
             known.functions.keys().map(String::as_str).chain(own).chain(OWN.iter().copied());
