@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// Any error that only the log sees.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -101,12 +101,25 @@ pub struct Error {
     pub status: Option<StatusCode>,
     /// `error.details.error_code`, where the API has one that clients act on.
     pub code: Option<&'static str>,
+    /// Who was asked before it came to this; `None` if nobody was.
+    pub tried: Option<Box<Tried>>,
     /// The upstream's own answer, passed on as it is.
     pub upstream: Option<Box<http::Response<Bytes>>>,
     /// What stages want to tell the caller beside it.
     pub headers: HeaderMap,
     /// To the log only.
     pub source: Option<BoxError>,
+}
+
+/// The attempt that an error came from.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// The model's name, as it was looked up in the config.
+    pub model: String,
+    /// `<provider>/<model>`.
+    pub target: HeaderValue,
+    /// How many times an upstream was asked.
+    pub attempts: u32,
 }
 
 impl Error {
@@ -127,6 +140,7 @@ impl Error {
             retry,
             status: None,
             code: None,
+            tried: None,
             upstream: None,
             headers: HeaderMap::new(),
             source: None,

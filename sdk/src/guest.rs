@@ -19,6 +19,7 @@ pub fn describe<P: Plugin + Package>() -> Result<Value> {
                 "name": tool.name,
                 "description": tool.description,
                 "input_schema": (tool.input_schema)(),
+                "options_schema": (tool.options_schema)(),
             })
         })
         .collect();

@@ -12,6 +12,7 @@ pub struct Tool<P> {
     pub(crate) name: &'static str,
     pub(crate) description: String,
     pub(crate) input_schema: fn() -> Value,
+    pub(crate) options_schema: fn() -> Value,
     run: Box<Run<P>>,
 }
 
@@ -22,7 +23,8 @@ impl<P> Tool<P> {
     /// A tool that callers declare as `gateway:<name>`.
     ///
     /// `description` is for the model, as is the schema that follows from `I`: document its fields.
-    /// `O` are the options of the declaration, which bound what the model may ask for.
+    /// `O` are the options of the declaration, which bound what the model may ask for; a declaration
+    /// that does not fit their schema is refused before any model is asked.
     pub fn new<I, O, R>(
         name: &'static str,
         description: impl Into<String>,
@@ -30,7 +32,7 @@ impl<P> Tool<P> {
     ) -> Self
     where
         I: DeserializeOwned + JsonSchema,
-        O: DeserializeOwned,
+        O: DeserializeOwned + JsonSchema,
         R: IntoContent,
     {
         let run = move |plugin: &P, input: &str, options: &str| {
@@ -42,6 +44,7 @@ impl<P> Tool<P> {
             name,
             description: description.into(),
             input_schema: schema_of::<I>,
+            options_schema: schema_of::<O>,
             run: Box::new(run),
         }
     }
@@ -91,7 +94,7 @@ impl IntoContent for Blocks {
 pub struct NoInput {}
 
 /// The options of a tool that has none: anything but `{}` is refused.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoOptions {}
 

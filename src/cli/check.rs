@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Partly};
 use crate::error::Problem;
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
@@ -27,14 +27,31 @@ pub fn run(config: &Path) -> ExitCode {
 /// Builds a generation from the config in `file` and throws it away: policies compile, plugins load,
 /// certificates are read. Nothing listens, and nothing is written: compiled plugins are not kept.
 ///
-/// Fails with every problem found; policies and plugins are only looked at if the config holds
-/// together.
+/// Fails with every problem found. Of a config that does not hold together it still builds what
+/// does not depend on the wrong parts.
 pub fn check(file: &Path) -> Result<(), Vec<Problem>> {
-    let config = Config::load(file)?;
+    let Partly { config, mut problems } = Config::load_partly(file)?;
+    if problems.is_empty() {
+        return build(&config);
+    }
+    // the folders themselves may be what is wrong
+    let is_in = |section: &str| problems.iter().any(|found| found.path.starts_with(section));
+    if !is_in("policies") && !is_in("plugins") {
+        let further = build(&config).err().unwrap_or_default();
+        // models miss the providers that were left out
+        let is_cause = |problem: &Problem| {
+            !problem.path.starts_with("models.") && problem.path != "passthrough"
+        };
+        problems.extend(further.into_iter().filter(is_cause));
+    }
+    Err(problems)
+}
+
+fn build(config: &Config) -> Result<(), Vec<Problem>> {
     let shared = Arc::new(Shared::new(1, None)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| vec![Problem::new("", format!("cannot start: {e}"))])?;
-    runtime.block_on(Gateway::build(&config, 1, &shared)).map(drop)
+    runtime.block_on(Gateway::build(config, 1, &shared)).map(drop)
 }

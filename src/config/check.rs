@@ -75,11 +75,14 @@ fn providers(draft: &Draft) -> Vec<Problem> {
         if name.is_empty() {
             found.push(Problem::new("providers", "a provider needs a name that is not empty"));
         }
-        if let Some(providers::Config::Anthropic { base_url, .. }) = config
-            && let Err(message) = base_url_problem(base_url)
-        {
-            let place = here.key(name.as_str()).key("base_url");
-            found.push(Problem::new(place.to_string(), message));
+        let Some(providers::Config::Anthropic { base_url, ca_file, .. }) = config else { continue };
+        let here = here.key(name.as_str());
+        if let Err(message) = base_url_problem(base_url) {
+            found.push(Problem::new(here.key("base_url").to_string(), message));
+        }
+        if ca_file.is_some() && base_url.starts_with("http://") {
+            let message = "has no effect, since `base_url` begins with `http://`: take one of them out, or write `https://`";
+            found.push(Problem::new(here.key("ca_file").to_string(), message));
         }
     }
     found
@@ -93,6 +96,9 @@ fn base_url_problem(text: &str) -> Result<(), String> {
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("no query and no fragment may be in it: the route is added to it".to_owned());
+    }
+    if url.path().trim_end_matches('/').ends_with("/v1") {
+        return Err("leave `/v1` out at the end: the gateway adds the whole route".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("no credentials may be in it: use `api_key`".to_owned());

@@ -114,14 +114,21 @@ impl Config {
     /// Reads a file, with variables from the environment. Every problem is reported, not only the
     /// first.
     pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        Self::load_partly(path)?.whole()
+    }
+
+    /// The same as far as it goes: what is wrong is left out.
+    ///
+    /// Fails only if there is no file, or no mapping in it.
+    pub fn load_partly(path: &Path) -> Result<Partly, Vec<Problem>> {
         let text = fs::read_to_string(path).map_err(|error| {
             let message = format!("cannot be read: {error}; name another with `--config`");
             vec![Problem::new(path.display().to_string(), message)]
         })?;
         let base_dir = path.parent().unwrap_or(Path::new(""));
-        let mut config = Self::parse(&text, base_dir)?;
-        config.files.insert(0, path.to_owned());
-        Ok(config)
+        let mut partly = Self::parse_partly(&text, base_dir, &expand::environment)?;
+        partly.config.files.insert(0, path.to_owned());
+        Ok(partly)
     }
 
     /// The same from a text; paths in it are relative to `base_dir`.
@@ -131,6 +138,10 @@ impl Config {
 
     /// The same with variables from `lookup`.
     pub fn parse_with(text: &str, base_dir: &Path, lookup: &Lookup) -> Result<Self, Vec<Problem>> {
+        Self::parse_partly(text, base_dir, lookup)?.whole()
+    }
+
+    fn parse_partly(text: &str, base_dir: &Path, lookup: &Lookup) -> Result<Partly, Vec<Problem>> {
         let root = read::yaml(text).map_err(|problem| vec![problem])?;
         let mut reader = Reader::new(root, base_dir, lookup);
         let draft = Draft::read(&mut reader);
@@ -140,10 +151,23 @@ impl Config {
         let unset = &expansion.problems;
         problems.retain(|problem| unset.iter().all(|unset| unset.path != problem.path));
         problems.splice(0..0, unset.iter().cloned());
-        if problems.is_empty() {
-            return Ok(draft.finish(base_dir, expansion));
-        }
-        Err(problems.into_iter().map(|problem| check::redact(problem, &expansion)).collect())
+        let problems = problems.into_iter().map(|problem| check::redact(problem, &expansion));
+        let problems = problems.collect();
+        Ok(Partly { config: draft.finish(base_dir, expansion), problems })
+    }
+}
+
+/// A config, and what is wrong with it.
+pub struct Partly {
+    /// Without what is wrong.
+    pub config: Config,
+    /// None: it is whole.
+    pub problems: Vec<Problem>,
+}
+
+impl Partly {
+    fn whole(self) -> Result<Config, Vec<Problem>> {
+        if self.problems.is_empty() { Ok(self.config) } else { Err(self.problems) }
     }
 }
 
@@ -200,6 +224,12 @@ impl Draft {
             tls.cert = base_dir.join(&tls.cert);
             tls.key = base_dir.join(&tls.key);
             config.files.extend([tls.cert.clone(), tls.key.clone()]);
+        }
+        for provider in config.providers.values_mut() {
+            if let providers::Config::Anthropic { ca_file: Some(file), .. } = provider {
+                *file = base_dir.join(&*file);
+                config.files.push(file.clone());
+            }
         }
         config.base_dir = base_dir.to_owned();
         config

@@ -60,7 +60,7 @@ pub async fn send<'a>(
         };
         let Tried { answer, tries, notes } =
             try_target(passage, choice, request, route.terms).await;
-        meter.attempted(target, tries);
+        meter.attempted(target, choice.asked.unwrap_or(request.model()), tries);
         meter.note(notes);
         let answer = answer.map_err(|mut error| {
             if let Some(answer) = &mut error.upstream {

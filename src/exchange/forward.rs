@@ -1,5 +1,6 @@
 //! Routes that the gateway does not know (batches, files, …) go to the `passthrough:` provider.
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
@@ -9,11 +10,13 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Limited};
 
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::exchange::Inbound;
+use crate::exchange::transit::Transit;
 use crate::gateway::Gateway;
 use crate::net::body::Body;
-use crate::net::headers;
+use crate::net::pace::Paced;
+use crate::net::{headers, receive};
 use crate::wire::{Document, Kind, Step};
 
 /// A page of 1000 batches has less than 1 MiB.
@@ -27,6 +30,12 @@ pub async fn forward(
     inbound: Inbound,
     path: &str,
 ) -> Result<Response<Body>> {
+    let transit = Transit::start(gateway, &inbound, path);
+    let answered = answer(gateway, inbound, path).await;
+    transit.settle(answered)
+}
+
+async fn answer(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Result<Response<Body>> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     if !identity.may_use_all() {
         let message = format!(
@@ -35,7 +44,7 @@ pub async fn forward(
         );
         return Err(Error::new(ErrorKind::Permission, message));
     }
-    let Some(provider) = &gateway.passthrough else {
+    let Some(passthrough) = &gateway.passthrough else {
         let shown: String = path.chars().take(128).collect();
         let message = format!(
             "there is no route `{shown}`, and the config names no provider for such routes (`passthrough:`)"
@@ -44,7 +53,9 @@ pub async fn forward(
     };
     let head = inbound.head;
     let here = here(gateway, &head);
-    let mut request = Request::new(Body::Incoming(inbound.body));
+    let body = Paced::new(inbound.body, gateway.bounds.body.pause, stalled);
+    let fault = body.fault();
+    let mut request = Request::new(Body::Stream(Box::pin(body)));
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = path.parse().map_err(|e: http::uri::InvalidUri| {
         Error::invalid("the path is malformed").with_source(e)
@@ -65,7 +76,21 @@ pub async fn forward(
         credential: identity.credential,
         model: String::new(),
     };
-    let answer = provider.forward(&ctx, request).await?;
+    let answer = passthrough.provider.forward(&ctx, request).await;
+    // what looks like an upstream that hung up may be a caller that stopped sending
+    let answer = answer.map_err(|error| fault.take().unwrap_or(error))?;
+    turned(answer, path, &here).await
+}
+
+fn stalled(cause: Option<BoxError>, patience: Duration) -> Error {
+    match cause {
+        Some(cause) => Error::invalid("the request body broke off").with_source(cause),
+        None => receive::too_slow(patience),
+    }
+}
+
+/// The answer as the caller gets it.
+async fn turned(answer: Response<Body>, path: &str, here: &str) -> Result<Response<Body>> {
     let (mut head, body) = answer.into_parts();
     head.headers = headers::forwarded(head.headers);
     let is_batches = path.starts_with("/v1/messages/batches") && is_json(&head.headers);
@@ -79,7 +104,7 @@ pub async fn forward(
         )
         .with_source(e)
     })?;
-    let turned = turn_results_url(whole.to_bytes(), &here);
+    let turned = turn_results_url(whole.to_bytes(), here);
     head.headers.insert(CONTENT_LENGTH, turned.len().into());
     Ok(Response::from_parts(head, turned.into()))
 }

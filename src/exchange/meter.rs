@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::Stream;
 
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Tried};
 use crate::exchange::requested::Requested;
 use crate::exchange::trace::{Note, Trace};
 use crate::gateway::Gateway;
@@ -20,7 +20,7 @@ use crate::telemetry::record::{Ending, Record};
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody, Usage};
 
 /// What nginx and others note for a caller that left before an answer.
-const CALLER_LEFT: u16 = 499;
+pub const CALLER_LEFT: u16 = 499;
 
 /// What is known of an exchange under way.
 pub struct Meter {
@@ -30,12 +30,15 @@ pub struct Meter {
     started: Instant,
     target: Option<Arc<TargetMetrics>>,
     passage: Option<Arc<Passage>>,
-    status: u16,
-    attempts: u32,
     /// Those of the key and of the request, where the request has any.
     tags: BTreeMap<String, String>,
     /// Only where the caller asks for it.
     trace: Option<Box<Trace>>,
+    /// The last attempt so far.
+    tried: Option<Box<Tried>>,
+    status: u16,
+    attempts: u32,
+    is_stream: bool,
     first_event: Option<Duration>,
     usage: Usage,
     is_finished: bool,
@@ -51,10 +54,12 @@ impl Meter {
             started,
             target: None,
             passage: None,
-            status: CALLER_LEFT,
-            attempts: 0,
             tags: BTreeMap::new(),
             trace: None,
+            tried: None,
+            status: CALLER_LEFT,
+            attempts: 0,
+            is_stream: false,
             first_event: None,
             usage: Usage::default(),
             is_finished: false,
@@ -82,10 +87,12 @@ impl Meter {
         }
     }
 
-    /// A target has been tried so many times.
-    pub fn attempted(&mut self, target: &Target, tries: u32) {
+    /// A target has been tried so many times for a model.
+    pub fn attempted(&mut self, target: &Target, model: &str, tries: u32) {
         self.attempts += tries;
         self.target = Some(Arc::clone(&target.metrics));
+        let (model, target) = (model.to_owned(), target.label(model));
+        self.tried = Some(Box::new(Tried { model, target, attempts: self.attempts }));
     }
 
     /// How many requests went upstream.
@@ -101,7 +108,7 @@ impl Meter {
                 error.headers.extend(trace.map(|trace| (headers::TRACE, trace)));
                 self.status = error.status().as_u16();
                 self.finish(Ending::Whole);
-                Err(error)
+                Err(self.signed(error))
             }
             Ok(mut reply) => {
                 reply.headers.extend(trace.map(|trace| (headers::TRACE, trace)));
@@ -113,12 +120,18 @@ impl Meter {
                         ReplyBody::Full(body)
                     }
                     ReplyBody::Events(events) => {
+                        self.is_stream = true;
                         ReplyBody::Events(Box::pin(Metered { events, meter: self }))
                     }
                 };
                 Ok(Reply { body, ..reply })
             }
         }
+    }
+
+    /// An error that says which attempt it came from.
+    fn signed(&mut self, error: Error) -> Error {
+        Error { tried: self.tried.take(), ..error }
     }
 
     fn see(&mut self, event: &Event) {
@@ -145,6 +158,7 @@ impl Meter {
             first_event: self.first_event,
             usage: self.usage,
             attempts: self.attempts,
+            is_stream: self.is_stream,
             ending,
         };
         match &self.target {
@@ -210,6 +224,6 @@ impl Stream for Metered {
             Poll::Ready(None) => self.meter.finish(Ending::Whole),
             Poll::Pending => {}
         }
-        polled
+        polled.map_err(|error| self.meter.signed(error))
     }
 }

@@ -11,7 +11,9 @@ pub mod route;
 pub mod splice;
 pub mod tools;
 pub mod trace;
+pub mod transit;
 pub mod turns;
+pub mod unhide;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -109,6 +111,7 @@ async fn answer(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -
     let ctx = &passage.ctx;
     let requested = requested::take(&asked, &mut request)?;
     let alias = gateway.models.resolve(request.model()).map_err(|e| misrouted(e, ctx, &request))?;
+    unhide::put_back(&mut request, &gateway.shared.carried, &ctx.caller.key)?;
     let tools = server_tools(gateway, &mut request, &declared)?;
     let requested = requested.as_deref();
     let route = Route::new(gateway, (&identity, ctx), (alias, request.model()), requested)?;

@@ -116,10 +116,18 @@ impl<'a> Splice<'a> {
             .collect()
     }
 
-    /// The turn also calls tools of the caller's, so that the caller must go on.
-    pub fn calls_the_caller(&self) -> bool {
+    /// The first call of the finished turn that the caller has to answer.
+    pub fn callers_call(&self) -> Option<String> {
         let mut blocks = self.turn.blocks.iter().filter(|block| block.kind() == "tool_use");
-        blocks.any(|block| self.find(&block.string("name")).is_none())
+        let first = blocks.find(|block| self.find(&block.string("name")).is_none());
+        first.map(|block| block.string("id"))
+    }
+
+    /// The calls of the finished turn that the caller does not get to see.
+    pub fn hidden_calls(&self) -> Result<Vec<bytes::Bytes>> {
+        let blocks = self.turn.blocks.iter().filter(|block| block.kind() == "tool_use");
+        let is_hidden = |name: &str| self.find(name).is_some_and(|n| !self.tools[n].is_shown);
+        blocks.filter(|block| is_hidden(&block.string("name"))).map(|block| block.json()).collect()
     }
 
     /// The assistant's blocks of the finished turn, as the next request repeats them.

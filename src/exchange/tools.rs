@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::policy::Pipeline;
 use crate::policy::plugin::ToolManifest;
+use crate::wire::schema::{self, Misfit};
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 
 /// What a caller writes in front of a server tool of the gateway: `gateway:datetime`.
@@ -71,6 +72,7 @@ pub fn replace(
         }
         let declaration = document.get(&[Step::Key("tools"), Step::Index(n)])?.unwrap_or_default();
         let (plain, options) = split(&declaration, name, definition)?;
+        check_options(n, definition, &options)?;
         document.set(&[Step::Key("tools"), Step::Index(n)], plain)?;
         tools.push(ServerTool {
             name: name.to_owned(),
@@ -136,6 +138,16 @@ fn split(declaration: &Bytes, name: &str, definition: &ToolManifest) -> Result<(
         plain["cache_control"] = breakpoint;
     }
     Ok((plain.to_string(), Value::Object(options).to_string().into()))
+}
+
+/// Options that cannot do are the caller's to mend, before a model has been asked.
+fn check_options(n: i64, definition: &ToolManifest, options: &Bytes) -> Result<()> {
+    let Some(wanted) = &definition.options_schema else { return Ok(()) };
+    let options: Value = serde_json::from_slice(options).unwrap_or_default();
+    schema::check(wanted, &options).map_err(|Misfit { path, message }| {
+        let name = &definition.name;
+        Error::invalid(format!("`tools[{n}]{path}` {message} (an option of `{NAMESPACE}{name}`)"))
+    })
 }
 
 fn refuse_taken_names(document: &mut Document, tools: &[ServerTool], count: i64) -> Result<()> {

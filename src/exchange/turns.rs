@@ -25,6 +25,7 @@ use crate::exchange::route::{Choice, Route, Terms};
 use crate::exchange::splice::{Call, Splice};
 use crate::exchange::tools::{self, ServerTool};
 use crate::gateway::Gateway;
+use crate::gateway::carried::Hidden;
 use crate::models::{Alias, Target};
 use crate::policy::{Passage, ToolCall, ToolOutput};
 use crate::wire::message::Fold;
@@ -131,7 +132,8 @@ impl Conversation {
                 send_all(caller, splice.result(call, &output.blocks(), output.is_error)?).await?;
                 results.push(result_block(call, output));
             }
-            if splice.calls_the_caller() {
+            if let Some(id) = splice.callers_call() {
+                self.carry(&splice, &id, calls.iter().zip(results), &tools)?;
                 return send_all(caller, splice.finish(None)?).await;
             }
             if turn >= self.gateway.tools.max_turns || Instant::now() >= self.deadline {
@@ -172,6 +174,24 @@ impl Conversation {
         timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
             ToolOutput::error("the time that all tools of one request may take is over")
         })
+    }
+
+    /// The caller goes on, and does not know of the calls that were hidden from it.
+    fn carry<'a>(
+        &self,
+        splice: &Splice<'_>,
+        id: &str,
+        results: impl Iterator<Item = (&'a Call, Bytes)>,
+        tools: &[ServerTool],
+    ) -> Result<()> {
+        let calls = splice.hidden_calls()?;
+        if !calls.is_empty() {
+            let hidden = results.filter(|(call, _)| !tools[call.tool].is_shown);
+            let results = hidden.map(|(_, result)| result).collect();
+            let hidden = Hidden { calls, results };
+            self.gateway.shared.carried.keep(&self.passage.ctx.caller.key, id, hidden);
+        }
+        Ok(())
     }
 
     /// The same request, longer: what was sent before stays the same bytes, so that the upstream's

@@ -1,4 +1,5 @@
 //! One generation of the gateway: everything that a config, its policies and its plugins make up.
+pub mod carried;
 pub mod reload;
 pub mod shared;
 
@@ -32,7 +33,7 @@ pub struct Gateway {
     /// The stages and the server tools.
     pub pipeline: Arc<Pipeline>,
     /// Where unknown `/v1/*` routes go.
-    pub passthrough: Option<Arc<dyn Provider>>,
+    pub passthrough: Option<Passthrough>,
     /// How callers reach it, unless a proxy before it says otherwise: `http` or `https`.
     pub scheme: &'static str,
     /// Set if the listener speaks TLS: a renewed certificate is a change like any other.
@@ -43,6 +44,14 @@ pub struct Gateway {
     pub tools: ToolsConfig,
     /// What outlives generations.
     pub shared: Arc<Shared>,
+}
+
+/// The provider that serves the routes which the gateway does not know.
+pub struct Passthrough {
+    /// As the config calls it.
+    pub name: String,
+    /// Where they go.
+    pub provider: Arc<dyn Provider>,
 }
 
 /// Bounds on callers.
@@ -65,11 +74,10 @@ impl Gateway {
         number: u64,
         shared: &Arc<Shared>,
     ) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let providers = build_providers(config, shared, &mut problems);
+        let (providers, mut problems) = build_providers(config, shared);
         let parts = Parts { providers: &providers, book: &shared.health, metrics: &shared.metrics };
-        let models = collect(&mut problems, Models::build(&config.models, &parts));
-        let auth = collect(&mut problems, Auth::build(&config.keys));
+        let models = Models::build(&config.models, &parts);
+        let auth = Auth::build(&config.keys);
         let plan = Plan {
             policies: &config.policies,
             plugins: &config.plugins,
@@ -77,23 +85,13 @@ impl Gateway {
             host: &shared.plugins,
             metrics: &shared.metrics,
         };
-        let pipeline = collect(&mut problems, plan.build().await);
-        let tls = collect(&mut problems, build_tls(config));
-        let passthrough = match &config.passthrough {
-            None => None,
-            Some(name) => {
-                let found = providers.get(name).cloned();
-                if found.is_none() && !config.providers.contains_key(name) {
-                    problems.push(Problem::new(
-                        "passthrough",
-                        format!("no provider is named \"{name}\""),
-                    ));
-                }
-                found
-            }
-        };
-        let (Some(models), Some(auth), Some(pipeline), Some(tls), true) =
-            (models, auth, pipeline, tls, problems.is_empty())
+        let pipeline = plan.build().await;
+        let tls = build_tls(config);
+        let passthrough = build_passthrough(config, &providers);
+        problems.extend(found(&models).chain(found(&auth)).chain(found(&pipeline)));
+        problems.extend(found(&tls).chain(found(&passthrough)));
+        let (Ok(models), Ok(auth), Ok(pipeline), Ok(tls), Ok(passthrough), true) =
+            (models, auth, pipeline, tls, passthrough, problems.is_empty())
         else {
             return Err(problems);
         };
@@ -127,12 +125,11 @@ impl Drop for Gateway {
     }
 }
 
-fn build_providers(
-    config: &Config,
-    shared: &Shared,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Arc<dyn Provider>> {
-    let mut providers = BTreeMap::new();
+type Providers = BTreeMap<String, Arc<dyn Provider>>;
+
+/// Those that can be built, and what is wrong with the others.
+fn build_providers(config: &Config, shared: &Shared) -> (Providers, Vec<Problem>) {
+    let (mut providers, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, config) in &config.providers {
         match config.build(name, &shared.client) {
             Ok(provider) => {
@@ -141,7 +138,22 @@ fn build_providers(
             Err(found) => problems.extend(found),
         }
     }
-    providers
+    (providers, problems)
+}
+
+/// A provider that could not be built is a problem already, and none of this.
+fn build_passthrough(
+    config: &Config,
+    providers: &Providers,
+) -> Result<Option<Passthrough>, Vec<Problem>> {
+    let Some(name) = &config.passthrough else { return Ok(None) };
+    match providers.get(name) {
+        None if !config.providers.contains_key(name) => {
+            Err(vec![Problem::new("passthrough", format!("no provider is named \"{name}\""))])
+        }
+        found => Ok(found
+            .map(|provider| Passthrough { name: name.clone(), provider: Arc::clone(provider) })),
+    }
 }
 
 fn build_tls(config: &Config) -> Result<Option<TlsAcceptor>, Vec<Problem>> {
@@ -150,14 +162,8 @@ fn build_tls(config: &Config) -> Result<Option<TlsAcceptor>, Vec<Problem>> {
     Ok(Some(built.into()))
 }
 
-fn collect<T>(problems: &mut Vec<Problem>, built: Result<T, Vec<Problem>>) -> Option<T> {
-    match built {
-        Ok(built) => Some(built),
-        Err(found) => {
-            problems.extend(found);
-            None
-        }
-    }
+fn found<T>(built: &Result<T, Vec<Problem>>) -> impl Iterator<Item = Problem> {
+    built.as_ref().err().into_iter().flatten().cloned()
 }
 
 /// The running generation. Swapping it cannot fail.

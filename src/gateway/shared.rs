@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Problem;
+use crate::gateway::carried::Carried;
 use crate::models::HealthBook;
 use crate::net::client::Client;
 use crate::policy::plugin_host::PluginHost;
@@ -16,6 +17,8 @@ pub struct Shared {
     pub plugins: Arc<PluginHost>,
     /// Which targets are cooling down.
     pub health: HealthBook,
+    /// What callers will need and do not hold.
+    pub carried: Carried,
     /// What `/metrics` tells.
     pub metrics: Metrics,
 }
@@ -29,6 +32,7 @@ impl Shared {
             client: Client::new(workers),
             plugins: plugin_host(cache_dir).map_err(|problem| vec![problem])?,
             health: HealthBook::new(),
+            carried: Carried::default(),
             metrics: Metrics::new(),
         })
     }

@@ -18,7 +18,8 @@ use tokio_rustls::TlsConnector;
 use crate::error::BoxError;
 use crate::net::body::Body;
 use crate::net::pool::{Connection, PooledBody, Shard};
-use crate::net::tls;
+use crate::net::tls::{self, Trust};
+use crate::net::unsent;
 
 /// A kept connection that is not ready by then is left to itself.
 const READY: Duration = Duration::from_millis(100);
@@ -45,6 +46,7 @@ struct Origin {
     is_tls: bool,
     host: String,
     port: u16,
+    trust: Trust,
 }
 
 /// One origin and the connections to it.
@@ -79,10 +81,10 @@ impl Client {
         Self { workers: workers.max(1), upstreams: DashMap::new(), tls: OnceLock::new() }
     }
 
-    /// The upstream at an `http` or `https` base URL; the same one for the same origin.
+    /// The upstream at an `http` or `https` base URL; the same one for the same origin and trust.
     ///
     /// Fails with a message if the URL has another scheme or no host, or if TLS cannot be set up.
-    pub fn upstream(&self, base: &Uri) -> Result<Arc<Upstream>, String> {
+    pub fn upstream(&self, base: &Uri, trust: &Trust) -> Result<Arc<Upstream>, String> {
         let is_tls = match base.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -90,8 +92,8 @@ impl Client {
         };
         let host = base.host().ok_or("the URL has no host")?.to_owned();
         let port = base.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let origin = Origin { is_tls, host, port };
-        let tls = if is_tls { Some(self.tls()?) } else { None };
+        let origin = Origin { is_tls, host, port, trust: trust.clone() };
+        let tls = if is_tls { Some(self.tls(trust)?) } else { None };
         let made = self.upstreams.entry(origin.clone()).or_insert_with(|| {
             let shards = (0..self.workers).map(|_| Arc::default()).collect();
             Arc::new(Upstream { origin, tls, shards })
@@ -99,11 +101,14 @@ impl Client {
         Ok(Arc::clone(&made))
     }
 
-    fn tls(&self) -> Result<Arc<ClientConfig>, String> {
-        if let Some(config) = self.tls.get() {
+    fn tls(&self, trust: &Trust) -> Result<Arc<ClientConfig>, String> {
+        if let (Trust::System, Some(config)) = (trust, self.tls.get()) {
             return Ok(Arc::clone(config));
         }
-        let config = tls::client().map_err(|e| e.to_string())?;
+        let config = tls::client(trust).map_err(|e| e.to_string())?;
+        if *trust != Trust::System {
+            return Ok(config);
+        }
         Ok(Arc::clone(self.tls.get_or_init(|| config)))
     }
 }
@@ -156,7 +161,7 @@ impl Upstream {
                 }
                 // closed while it lay idle, before it gave a byte of an answer: not this request's fault
                 Err(e) if e.is_canceled() || e.is_incomplete_message() || e.is_closed() => {}
-                Err(e) if is_reset(&e) => {}
+                Err(e) if is_reset(&e) || unsent::is_unsent(&e) => {}
                 Err(e) => return Err(Failure::Broken(e.into())),
             }
             if is_shared {
@@ -172,7 +177,10 @@ impl Upstream {
         tcp.set_nodelay(true)?;
         let Some(config) = &self.tls else { return one(tcp).await };
         let name = ServerName::try_from(host.to_owned())?;
-        let stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await?;
+        let stream = TlsConnector::from(Arc::clone(config))
+            .connect(name, tcp)
+            .await
+            .map_err(tls::explain)?;
         match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => many(stream, shard).await,
             _ => one(stream).await,

@@ -2,7 +2,9 @@
 pub mod body;
 pub mod client;
 pub mod headers;
+pub mod pace;
 pub mod pool;
 pub mod receive;
 pub mod socket;
 pub mod tls;
+pub mod unsent;

@@ -184,7 +184,8 @@ fn too_large(size: u64) -> Error {
     Error::new(ErrorKind::RequestTooLarge, message)
 }
 
-fn too_slow(pause: Duration) -> Error {
+/// A caller whose body came to a halt.
+pub fn too_slow(pause: Duration) -> Error {
     let message = format!("the request body made no progress for {} s", pause.as_secs());
     Error::new(ErrorKind::RequestTimeout, message)
 }

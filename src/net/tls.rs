@@ -1,4 +1,5 @@
 //! TLS in both directions, by rustls.
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,22 +9,77 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::error::{BoxError, Problem};
 
-/// For connections to upstreams: the system's roots, HTTP/2 where the upstream has it.
-///
-/// Fails if the system has no root certificates at all.
-pub fn client() -> Result<Arc<ClientConfig>, BoxError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err("no root certificates were found: install ca-certificates".into());
+/// Whose word on an upstream's certificate is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// The authorities that the system has.
+    System,
+    /// These and nobody else.
+    Only(Arc<[CertificateDer<'static>]>),
+}
+
+impl Trust {
+    /// The authorities in a PEM file.
+    ///
+    /// Fails with a message if it cannot be read or holds no certificate that can be used.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        let shown = file.display();
+        let found = CertificateDer::pem_file_iter(file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| format!("`{shown}` cannot be read: {e}"))?;
+        if found.is_empty() {
+            return Err(format!("`{shown}` holds no certificate: PEM is needed"));
+        }
+        let mut roots = RootCertStore::empty();
+        for certificate in &found {
+            roots
+                .add(certificate.clone())
+                .map_err(|e| format!("`{shown}` has a certificate that cannot be used: {e}"))?;
+        }
+        Ok(Self::Only(found.into()))
     }
+
+    fn roots(&self) -> Result<RootCertStore, BoxError> {
+        let mut roots = RootCertStore::empty();
+        let added = match self {
+            Self::System => {
+                let found = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(found.certs).0
+            }
+            Self::Only(certificates) => {
+                roots.add_parsable_certificates(certificates.iter().cloned()).0
+            }
+        };
+        match added {
+            0 => Err("no root certificates were found: install ca-certificates".into()),
+            _ => Ok(roots),
+        }
+    }
+}
+
+/// For connections to upstreams: HTTP/2 where the upstream has it.
+///
+/// Fails if there are no root certificates at all.
+pub fn client(trust: &Trust) -> Result<Arc<ClientConfig>, BoxError> {
+    let roots = trust.roots()?;
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Why a handshake with an upstream failed, and what an operator can do about it.
+pub fn explain(error: io::Error) -> BoxError {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(cause)) => format!(
+            "the upstream's certificate is not trusted ({cause}): name its authority as the provider's `ca_file`, and the host in `base_url` as the certificate does"
+        )
+        .into(),
+        _ => error.into(),
+    }
 }
 
 /// For our own listener. Problems name `server.tls.cert` or `server.tls.key`.

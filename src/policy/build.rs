@@ -172,12 +172,13 @@ impl Plan<'_> {
                     .get(name)
                     .map(|script| (name, Work::Script(script.clone(), With::new(&config.with))))
                     .ok_or_else(|| missing(n, "policy", name, &self.policies.dir, "rhai")),
-                (None, Some(name)) => plugins
-                    .get(name)
-                    .map(|plugin| {
-                        (name, Work::Plugin(plugin.clone(), Arc::new(config.with.clone())))
-                    })
-                    .ok_or_else(|| missing(n, "plugin", name, &self.plugins.dir, "wasm")),
+                (None, Some(name)) => match plugins.get(name) {
+                    Some(plugin) if plugin.hooks().is_empty() => Err(without_hooks(n, name)),
+                    Some(plugin) => {
+                        Ok((name, Work::Plugin(plugin.clone(), Arc::new(config.with.clone()))))
+                    }
+                    None => Err(missing(n, "plugin", name, &self.plugins.dir, "wasm")),
+                },
                 (None, None) => {
                     Err(Problem::new(format!("pipeline[{n}]"), "needs `policy` or `plugin`"))
                 }
@@ -239,6 +240,13 @@ pub fn sources(dir: &Path, extension: &str) -> BTreeMap<String, PathBuf> {
         .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path)))
         .filter(|(name, _)| !name.starts_with('.'))
         .collect()
+}
+
+fn without_hooks(n: usize, name: &str) -> Problem {
+    let message = format!(
+        "the plugin `{name}` has no hooks, so that a stage of it does nothing: take it out, its tools need none"
+    );
+    Problem::new(format!("pipeline[{n}].plugin"), message)
 }
 
 fn missing(n: usize, kind: &str, name: &str, dir: &Path, extension: &str) -> Problem {

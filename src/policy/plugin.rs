@@ -42,6 +42,9 @@ pub struct ToolManifest {
     pub description: String,
     /// A JSON Schema of type `object`.
     pub input_schema: Value,
+    /// The same for the options of a declaration; without one they are checked at the call only.
+    #[serde(default)]
+    pub options_schema: Option<Value>,
 }
 
 /// What a server tool is to do.

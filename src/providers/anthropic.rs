@@ -1,4 +1,5 @@
 //! The Messages API itself, or an upstream that speaks it: bytes go through as they are.
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use crate::net::body::Body;
 use crate::net::client::{Client, Failure, Payload, Upstream};
 use crate::net::headers;
 use crate::net::pool::PooledBody;
+use crate::net::tls::Trust;
 use crate::providers::frames::Frames;
 use crate::providers::{Accepts, Attempt, Credentials, Provider, Timeouts, refusal};
 use crate::wire::{Endpoint, Reply, ReplyBody, scan};
@@ -26,6 +28,18 @@ const DEFAULT_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 /// Answers that do not stream are held whole; real ones stay far below.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 const MAX_ERROR: usize = 1024 * 1024;
+
+/// What the config says of one.
+pub struct Settings<'a> {
+    /// Sent as `x-api-key`.
+    pub api_key: &'a Secret,
+    /// Without `/v1`.
+    pub base_url: &'a str,
+    /// Whose credential the upstream gets.
+    pub credentials: Credentials,
+    /// The authorities that may sign its certificate.
+    pub ca_file: Option<&'a Path>,
+}
 
 /// A native upstream.
 pub struct Anthropic {
@@ -40,17 +54,21 @@ pub struct Anthropic {
 }
 
 impl Anthropic {
-    /// Checks the URL and the key; `path` is where the config names this provider.
+    /// Checks the URL, the key and the authorities; `path` is where the config names this provider.
     pub fn build(
         path: &str,
-        api_key: &Secret,
-        base_url: &str,
-        credentials: Credentials,
+        settings: Settings<'_>,
         client: &Client,
     ) -> Result<Self, Vec<Problem>> {
+        let Settings { api_key, base_url, credentials, ca_file } = settings;
         let wrong_url = |message: String| vec![Problem::new(format!("{path}.base_url"), message)];
         let base: Uri = base_url.parse().map_err(|e| wrong_url(format!("is no URL: {e}")))?;
-        let upstream = client.upstream(&base).map_err(wrong_url)?;
+        let trust = match ca_file {
+            None => Trust::System,
+            Some(file) => Trust::read(file)
+                .map_err(|message| vec![Problem::new(format!("{path}.ca_file"), message)])?,
+        };
+        let upstream = client.upstream(&base, &trust).map_err(wrong_url)?;
         let prefix = base.path().trim_end_matches('/').to_owned();
         let uri = |endpoint: Endpoint| format!("{prefix}{}", endpoint.path()).parse::<Uri>();
         let (messages, count) = uri(Endpoint::Messages)

@@ -3,6 +3,7 @@ pub mod anthropic;
 pub mod frames;
 pub mod simulator;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub enum Config {
         /// Whose credential the upstream gets.
         #[serde(default)]
         credentials: Credentials,
+        /// PEM: the authorities that may sign the upstream's certificate; the system's if left out.
+        ca_file: Option<PathBuf>,
     },
     /// The built-in simulator (docs/simulator.md).
     Simulator {
@@ -49,8 +52,11 @@ impl Config {
     pub fn build(&self, name: &str, client: &Client) -> Result<Arc<dyn Provider>, Vec<Problem>> {
         let path = format!("providers.{name}");
         Ok(match self {
-            Self::Anthropic { api_key, base_url, credentials } => {
-                Arc::new(Anthropic::build(&path, api_key, base_url, *credentials, client)?)
+            Self::Anthropic { api_key, base_url, credentials, ca_file } => {
+                let credentials = *credentials;
+                let ca_file = ca_file.as_deref();
+                let settings = anthropic::Settings { api_key, base_url, credentials, ca_file };
+                Arc::new(Anthropic::build(&path, settings, client)?)
             }
             Self::Simulator { pace } => Arc::new(Simulator::new(*pace)),
         })

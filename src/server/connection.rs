@@ -1,18 +1,12 @@
 //! One accepted connection: TLS, HTTP/1.1 or 2, and a watch over callers that are too slow.
-use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::{Request, Response};
-use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,9 +16,8 @@ use tokio::time::{Instant, Interval};
 
 use crate::error::BoxError;
 use crate::gateway::{Bounds, Live};
-use crate::net::body::Body;
 use crate::net::socket::Guarded;
-use crate::server::routes;
+use crate::server::flight::{Handler, Pulse};
 
 /// A kept connection without a request is closed after so many header timeouts.
 const IDLE_TIMEOUTS: u32 = 8;
@@ -105,7 +98,7 @@ impl Acceptor {
         let pulse = Arc::new(Pulse::default());
         let stream =
             Watched { inner: Guarded::new(stream, bounds.body.pause), pulse: Arc::clone(&pulse) };
-        let service = Handler { live: Arc::clone(&self.live), pulse: Arc::clone(&pulse) };
+        let service = Handler::new(&self.live, &pulse);
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // unlike a `select!` of all of them, this polls only what has woken up
@@ -120,7 +113,7 @@ impl Acceptor {
                         connection.as_mut().graceful_shutdown();
                         orders.push(overseer.next());
                     }
-                    Order::Cut => return Err("the caller took too long to send a request head".into()),
+                    Order::Cut(why) => return Err(why.into()),
                 },
             }
         }
@@ -128,9 +121,10 @@ impl Acceptor {
 
     fn overseer(&self, pulse: Arc<Pulse>, bounds: Bounds) -> Overseer {
         let period = bounds.head / 2;
+        let patience = bounds.body.pause;
         let beat = tokio::time::interval_at(Instant::now() + period, period);
         let stopped = Some(self.stopped.clone());
-        Overseer { pulse, judge: Judge::default(), beat, stopped }
+        Overseer { pulse, judge: Judge::default(), patience, beat, stopped }
     }
 }
 
@@ -138,6 +132,8 @@ impl Acceptor {
 struct Overseer {
     pulse: Arc<Pulse>,
     judge: Judge,
+    /// How long an answer may wait for its caller to take something.
+    patience: Duration,
     beat: Interval,
     /// `None` once the server has stopped.
     stopped: Option<watch::Receiver<Option<Duration>>>,
@@ -146,8 +142,8 @@ struct Overseer {
 enum Order {
     /// Take no further request.
     Finish,
-    /// End it at once.
-    Cut,
+    /// End it at once, for this reason.
+    Cut(&'static str),
 }
 
 impl Overseer {
@@ -168,10 +164,15 @@ impl Overseer {
                 self.stopped = None;
                 return (Order::Finish, self);
             }
+            if self.pulse.give_up_stuck(self.patience) {
+                return (Order::Cut("the caller takes none of its answers"), self);
+            }
             match self.judge.sees(&self.pulse) {
                 Seen::Fine => {}
                 Seen::Idle => return (Order::Finish, self),
-                Seen::TooSlow => return (Order::Cut, self),
+                Seen::TooSlow => {
+                    return (Order::Cut("the caller took too long to send a request head"), self);
+                }
             }
         }
     }
@@ -190,14 +191,6 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
-}
-
-/// What a connection did, counted without a clock.
-#[derive(Default)]
-struct Pulse {
-    reads: AtomicU64,
-    requests: AtomicU64,
-    in_flight: AtomicUsize,
 }
 
 /// Compares the pulse at two beats, half a header timeout apart.
@@ -283,67 +276,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-struct Handler {
-    live: Arc<Live>,
-    pulse: Arc<Pulse>,
-}
-
-impl Service<Request<Incoming>> for Handler {
-    type Response = Response<Tracked>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Tracked>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let flight = Flight::begin(&self.pulse);
-        let live = Arc::clone(&self.live);
-        Box::pin(async move {
-            let response = routes::handle(live, request).await;
-            Ok(response.map(|body| Tracked { body, _flight: flight }))
-        })
-    }
-}
-
-/// A request under way, until its response's body is sent or dropped.
-struct Flight(Arc<Pulse>);
-
-impl Flight {
-    fn begin(pulse: &Arc<Pulse>) -> Self {
-        pulse.requests.fetch_add(1, Relaxed);
-        pulse.in_flight.fetch_add(1, Relaxed);
-        Self(Arc::clone(pulse))
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-struct Tracked {
-    body: Body,
-    _flight: Flight,
-}
-
-impl http_body::Body for Tracked {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -38,15 +38,12 @@ pub fn reply(reply: Reply, request_id: &str, ping: Duration) -> Response<Body> {
             headers.insert(CONTENT_TYPE, SSE);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             // an error event further down names the same id as the head
-            let named = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-            let request_id = named.unwrap_or(request_id).to_owned();
-            Body::Stream(Box::pin(EventBody {
-                events,
-                request_id,
-                ping,
-                silence: None,
-                is_over: false,
-            }))
+            let named = named(&headers);
+            let ids = Ids {
+                ours: request_id.to_owned(),
+                upstream: named.filter(|named| *named != request_id).map(ToOwned::to_owned),
+            };
+            Body::Stream(Box::pin(EventBody { events, ids, ping, silence: None, is_over: false }))
         }
     };
     let mut response = Response::new(body);
@@ -57,7 +54,7 @@ pub fn reply(reply: Reply, request_id: &str, ping: Duration) -> Response<Body> {
 
 /// An error as a response: the upstream's own answer, or the API's envelope. Logs it, once.
 pub fn error(error: Error, request_id: &str) -> Response<Body> {
-    log(&error, request_id);
+    log(&error, request_id, error.upstream.as_ref().and_then(|answer| named(answer.headers())));
     if let Some(answer) = error.upstream {
         let (head, body) = answer.into_parts();
         let mut response = Response::from_parts(head, Body::from(body));
@@ -70,6 +67,10 @@ pub fn error(error: Error, request_id: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(envelope(&error, request_id)));
     *response.status_mut() = error.status();
     advise(&error, response.headers_mut());
+    if let Some(tried) = error.tried {
+        response.headers_mut().insert(headers::TARGET, tried.target);
+        response.headers_mut().insert(headers::ATTEMPTS, HeaderValue::from(tried.attempts));
+    }
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response.headers_mut().insert(REQUEST_ID, headers::value(request_id));
     response.headers_mut().extend(error.headers);
@@ -108,17 +109,27 @@ fn advise(error: &Error, headers: &mut HeaderMap) {
     }
 }
 
-fn log(error: &Error, request_id: &str) {
+fn named(headers: &HeaderMap) -> Option<&str> {
+    headers.get(REQUEST_ID).and_then(|value| value.to_str().ok())
+}
+
+/// The one line of a failure. The caller may know it by the upstream's id only.
+fn log(error: &Error, request_id: &str, upstream_request_id: Option<&str>) {
     let status = error.status().as_u16();
     let kind = error.kind.as_str();
+    let tried = error.tried.as_deref();
+    let model = tried.map(|tried| one_line(&tried.model).into_owned());
+    let upstream = tried.and_then(|tried| tried.target.to_str().ok());
+    let attempts = tried.map(|tried| tried.attempts);
+    let upstream_request_id = upstream_request_id.map(|id| one_line(id).into_owned());
     let source = error.source.as_deref().map(|source| one_line(&source.to_string()).into_owned());
     let message = one_line(&error.message);
     match status {
         500.. => {
-            tracing::warn!(request_id, status, kind, error = %message, source, "request failed")
+            tracing::warn!(request_id, upstream_request_id, status, kind, model, upstream, attempts, error = %message, source, "request failed")
         }
         _ => {
-            tracing::info!(request_id, status, kind, error = %message, source, "request refused")
+            tracing::info!(request_id, upstream_request_id, status, kind, model, upstream, attempts, error = %message, source, "request refused")
         }
     }
 }
@@ -127,10 +138,17 @@ fn log(error: &Error, request_id: &str) {
 /// break becomes an `error` event.
 struct EventBody {
     events: EventStream,
-    request_id: String,
+    ids: Ids,
     ping: Duration,
     silence: Option<Silence>,
     is_over: bool,
+}
+
+/// Under which ids an exchange is known.
+struct Ids {
+    ours: String,
+    /// What the caller's `request-id` is, if an upstream named one.
+    upstream: Option<String>,
 }
 
 struct Silence {
@@ -147,8 +165,10 @@ impl EventBody {
             Poll::Ready(Some(Ok(event))) => Poll::Ready(Some(event.into_frame())),
             Poll::Ready(Some(Err(error))) => {
                 self.is_over = true;
-                log(&error, &self.request_id);
-                Poll::Ready(Some(Event::error(&error, &self.request_id).into_frame()))
+                let Ids { ours, upstream } = &self.ids;
+                log(&error, ours, upstream.as_deref());
+                let told = upstream.as_ref().unwrap_or(ours);
+                Poll::Ready(Some(Event::error(&error, told).into_frame()))
             }
             Poll::Ready(None) => {
                 self.is_over = true;

@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use crate::telemetry::policies::PolicyMetrics;
-use crate::telemetry::record::Record;
+use crate::telemetry::record::{Ending, Record};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -56,6 +56,8 @@ type Targets = HashMap<[String; 3], Arc<TargetMetrics>>;
 pub struct Metrics {
     registry: Registry,
     requests: Counters,
+    streams_ended: Counters,
+    forwarded: Counters,
     durations: Histograms,
     first_tokens: Histograms,
     tokens: Histograms,
@@ -64,9 +66,7 @@ pub struct Metrics {
     stage_failures: Counters,
     tool_calls: Counters,
     tool_durations: Histograms,
-    reloads: Counters,
-    last_reload_successful: Gauge,
-    last_reload_success: Gauge<f64, AtomicU64>,
+    reloads: Reloads,
     policies: PolicyMetrics,
     targets: Mutex<Targets>,
     /// Requests on their way, streams included.
@@ -75,11 +75,19 @@ pub struct Metrics {
     pub generations_live: Gauge,
 }
 
+struct Reloads {
+    tries: Counters,
+    last_was_successful: Gauge,
+    last_success: Gauge<f64, AtomicU64>,
+}
+
 /// What requests to one target of one alias add to.
 pub struct TargetMetrics {
     labels: Labels,
     requests: Counters,
     successes: Counter,
+    /// In the order of [`Ending`].
+    streams_ended: [Counter; 3],
     attempts: [Counter; 4],
     duration: Histogram,
     first_token: Histogram,
@@ -127,6 +135,18 @@ impl Metrics {
         // counters get their `_total` from the encoder
         Self {
             requests: add(r, "requests", "Requests answered", Family::default()),
+            streams_ended: add(
+                r,
+                "streams_ended",
+                "Answers that streamed, by how they ended",
+                Family::default(),
+            ),
+            forwarded: add(
+                r,
+                "forwarded_requests",
+                "Requests on routes that are only forwarded",
+                Family::default(),
+            ),
             durations: histograms(
                 r,
                 "gen_ai_server_request_duration_seconds",
@@ -160,19 +180,7 @@ impl Metrics {
                 "Time that a call of a server tool took",
                 || Histogram::new(DURATION_BUCKETS.iter().copied()),
             ),
-            reloads: add(r, "config_reloads", "Tries to load the config", Family::default()),
-            last_reload_successful: add(
-                r,
-                "config_last_reload_successful",
-                "Whether the config that was last read is the one that serves",
-                Gauge::default(),
-            ),
-            last_reload_success: add(
-                r,
-                "config_last_reload_success_timestamp_seconds",
-                "When the config that serves was loaded",
-                Gauge::default(),
-            ),
+            reloads: Reloads::new(r),
             active_requests: add(r, "active_requests", "Requests on their way", Gauge::default()),
             generations_live: add(
                 r,
@@ -222,18 +230,26 @@ impl Metrics {
         self.policies.clone()
     }
 
+    /// A request on a route that is only forwarded is over.
+    pub fn forwarded(&self, provider: &str, status: u16, ending: Ending) {
+        let status = status.to_string();
+        let ending = ("ending", ending.as_str());
+        let labels = labels([("provider", provider), ("status", &status), ending]);
+        self.forwarded.get_or_create(&labels).inc();
+    }
+
     /// A config serves from now on; also the first one.
     pub fn reloaded(&self, now: SystemTime) {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.reloads.get_or_create(&labels([("result", "ok")])).inc();
-        self.last_reload_successful.set(1);
-        self.last_reload_success.set(since.as_secs_f64());
+        self.reloads.tries.get_or_create(&labels([("result", "ok")])).inc();
+        self.reloads.last_was_successful.set(1);
+        self.reloads.last_success.set(since.as_secs_f64());
     }
 
     /// A config was read and could not serve.
     pub fn reload_failed(&self) {
-        self.reloads.get_or_create(&labels([("result", "error")])).inc();
-        self.last_reload_successful.set(0);
+        self.reloads.tries.get_or_create(&labels([("result", "error")])).inc();
+        self.reloads.last_was_successful.set(0);
     }
 
     /// All of them, as [`CONTENT_TYPE`].
@@ -259,8 +275,14 @@ impl Metrics {
             let labels = labels([("provider", provider.as_str()), ("outcome", outcome)]);
             self.attempts.get_or_create_owned(&labels)
         });
+        let streams_ended = [Ending::Whole, Ending::CallerLeft, Ending::Broken].map(|ending| {
+            let ending = ("ending", ending.as_str());
+            let labels = labels([("model", alias.as_str()), ("provider", provider), ending]);
+            self.streams_ended.get_or_create_owned(&labels)
+        });
         let labels = labels([("model", alias), ("provider", provider)]);
         TargetMetrics {
+            streams_ended,
             successes: self.requests.get_or_create_owned(&with_status(&labels, 200)),
             requests: self.requests.clone(),
             attempts,
@@ -272,6 +294,26 @@ impl Metrics {
     }
 }
 
+impl Reloads {
+    fn new(r: &mut Registry) -> Self {
+        Self {
+            tries: add(r, "config_reloads", "Tries to load the config", Family::default()),
+            last_was_successful: add(
+                r,
+                "config_last_reload_successful",
+                "Whether the config that was last read is the one that serves",
+                Gauge::default(),
+            ),
+            last_success: add(
+                r,
+                "config_last_reload_success_timestamp_seconds",
+                "When the config that serves was loaded",
+                Gauge::default(),
+            ),
+        }
+    }
+}
+
 impl TargetMetrics {
     /// Adds a finished exchange.
     pub fn observe(&self, record: &Record) {
@@ -279,6 +321,14 @@ impl TargetMetrics {
             200 => self.successes.inc(),
             status => self.requests.get_or_create(&with_status(&self.labels, status)).inc(),
         };
+        if record.is_stream {
+            let [whole, caller_left, broken] = &self.streams_ended;
+            match record.ending {
+                Ending::Whole => whole.inc(),
+                Ending::CallerLeft => caller_left.inc(),
+                Ending::Broken => broken.inc(),
+            };
+        }
         self.duration.observe(record.duration.as_secs_f64());
         if let Some(first) = record.first_event {
             self.first_token.observe(first.as_secs_f64());

@@ -16,6 +16,8 @@ pub struct Record {
     pub usage: Usage,
     /// How many times an upstream was asked.
     pub attempts: u32,
+    /// The answer was a stream of events.
+    pub is_stream: bool,
     /// How it ended.
     pub ending: Ending,
 }

@@ -5,6 +5,7 @@ pub mod event;
 pub mod message;
 pub mod request;
 pub mod scan;
+pub mod schema;
 pub mod sse;
 pub mod unfold;
 pub mod usage;

@@ -63,6 +63,28 @@ fn check_reads_the_certificates_that_serve_would_need() {
 }
 
 #[test]
+fn check_reads_the_authorities_of_a_provider() {
+    let config = CONFIG.replace(
+        "sim: { type: simulator }",
+        "sim: { type: simulator }, a: { type: anthropic, ca_file: none.pem }, b: { type: anthropic, ca_file: empty.pem }",
+    );
+    let (folder, file) = folder(&config, &[("empty.pem", "no certificate\n")]);
+    assert_eq!(places(&folder, &file), ["providers.a.ca_file", "providers.b.ca_file"]);
+}
+
+#[test]
+fn check_goes_on_after_a_problem_of_the_config_itself() {
+    let config = CONFIG.replace("sim: { type", "sim: { tpye: x, type");
+    let config = config.replace("provider: sim }", "provider: none }");
+    let files = [("policies/first.rhai", "fn on_request(request, ctx) {\n    let x = ;\n}")];
+    let (folder, file) = folder(&format!("{config}drain: soon\n"), &files);
+    let places = places(&folder, &file);
+    assert!(places[3].starts_with("policies/first.rhai:2:"), "{places:?}");
+    assert_eq!(&places[..3], ["drain", "providers.sim.tpye", "models.*.provider"], "{places:?}");
+    assert_eq!(places.len(), 4, "{places:?}");
+}
+
+#[test]
 fn check_finds_a_stage_that_names_nothing() {
     let (folder, file) = folder(&format!("{CONFIG}pipeline: [{{ policy: nope }}]\n"), &[]);
     assert_eq!(places(&folder, &file), ["pipeline[0].policy"]);

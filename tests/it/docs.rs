@@ -12,6 +12,7 @@ use tidegate::policy::script::{Limits, ScriptEngine};
 
 use crate::shown::page::{self, Block, blocks};
 use crate::shown::{Shown, root, text};
+use crate::support::client::Ask;
 
 const QUICKSTART: &str = "examples/quickstart/tidegate.yaml";
 
@@ -152,6 +153,8 @@ async fn the_readme_does_what_it_shows_and_the_operators_page_names_every_metric
     let tally = page::play(&text("README.md"), root(), &at).await;
     assert_eq!((tally.requests, tally.files), (4, 1), "{tally:?}");
     assert!(tally.answers >= 4, "{tally:?}");
+    // a route that is only forwarded, here to nowhere
+    assert_eq!(Ask::get("/v1/files").send(at.gateway.address).await.status, 404);
     assert_eq!(metric_names(&at.gateway.metrics().await), documented_metrics());
 }
 

@@ -172,6 +172,15 @@ async fn names_that_nothing_has_are_problems_that_say_what_there_is() {
 }
 
 #[tokio::test]
+async fn a_stage_of_a_plugin_without_hooks_is_a_problem() {
+    let stages = Stages::new(&[]).plugin("datetime").order(json!([{"plugin": "datetime"}]));
+    let found = stages.try_build().await.err().unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].path, "pipeline[0].plugin");
+    assert!(found[0].message.contains("`datetime` has no hooks"), "{found:?}");
+}
+
+#[tokio::test]
 async fn every_problem_of_every_file_is_told_at_once() {
     let order = json!([{"policy": "a"}, {"policy": "b"}]);
     let stages =

@@ -39,7 +39,7 @@ fn run_events(tools: &[ServerTool], turns: Vec<Vec<Event>>, pause: Option<&str>)
             results.push(result(&call.id, content));
         }
         let is_last = n + 1 == count;
-        if calls.is_empty() || splice.calls_the_caller() || is_last {
+        if calls.is_empty() || splice.callers_call().is_some() || is_last {
             assert!(is_last, "turn {n} ends the message, {} are left", count - n - 1);
             run.sent.push(json!({"role": "assistant", "content": blocks(&splice)}));
             run.sent.push(json!({"role": "user", "content": results}));

@@ -7,3 +7,4 @@ mod passthrough;
 mod requests;
 mod routes;
 mod streams;
+mod upstream_tls;

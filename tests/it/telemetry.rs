@@ -13,6 +13,7 @@ fn record(status: u16) -> Record {
         first_event: Some(Duration::from_millis(3)),
         usage: Usage { input: 10, output: 20, cache_creation: 0, cache_read: 40 },
         attempts: 1,
+        is_stream: true,
         ending: Ending::Whole,
     }
 }

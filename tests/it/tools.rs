@@ -5,7 +5,7 @@ use tidegate::error::Error;
 use tidegate::exchange::tools::{self, ServerTool};
 
 use tidegate::policy::Pipeline;
-use tidegate::wire::{Endpoint, MessagesRequest};
+use tidegate::wire::{Endpoint, MessagesRequest, schema};
 
 use crate::support::stages::Stages;
 
@@ -48,6 +48,63 @@ async fn a_declaration_becomes_an_ordinary_tool() {
     assert_eq!(plain.as_object().unwrap().len(), 4, "{plain}");
     assert_eq!((found.len(), found[0].name.as_str(), found[0].is_shown), (1, "datetime", true));
     assert_eq!(found[0].options, r#"{"timezone":"UTC"}"#);
+}
+
+#[tokio::test]
+async fn options_that_do_not_fit_are_refused_by_the_name_of_their_field() {
+    let pipeline = clock().await;
+    let six = json!(["UTC", "UTC", "UTC", "UTC", "UTC", "UTC"]);
+    let table = [
+        (json!({"timezone": 5}), "`tools[1].timezone` is of type number, but string is needed"),
+        (
+            json!({"timezones": ["UTC", 5]}),
+            "`tools[1].timezones[1]` is of type number, but string is needed",
+        ),
+        (json!({"timezones": six}), "`tools[1].timezones` has 6 items, at most 5 fit"),
+        (json!({"zone": "UTC"}), "`tools[1].zone` is not known: there are `timezone`, `timezones`"),
+    ];
+    for (mut declaration, expected) in table {
+        declaration["type"] = "gateway:datetime".into();
+        let own = json!({"name": "mine", "input_schema": {"type": "object"}});
+        let error = replaced(&pipeline, json!([own, declaration]), json!({})).unwrap_err();
+        assert_eq!(error.status(), 400);
+        assert_eq!(error.message, format!("{expected} (an option of `gateway:datetime`)"));
+    }
+    for fits in [json!({"timezone": null}), json!({"timezones": []}), json!({"cache_control": {}})]
+    {
+        let mut declaration = fits;
+        declaration["type"] = "gateway:datetime".into();
+        replaced(&pipeline, json!([declaration]), json!({})).unwrap();
+    }
+}
+
+#[test]
+fn a_schema_says_what_does_not_fit_and_where() {
+    let schema = json!({
+        "type": "object",
+        "required": ["a"],
+        "properties": {
+            "a": {"type": "integer", "minimum": 1, "maximum": 3},
+            "b": {"enum": ["x", "y"]},
+            "c": {"anyOf": [{"type": "null"}, {"type": "array", "items": {"type": "string", "maxLength": 2}}]},
+        },
+    });
+    let table = [
+        (json!({"a": 2, "b": "x", "c": ["éé"], "d": 1}), None),
+        (json!({"a": 2.0, "c": null}), None),
+        (json!({}), Some((".a", "is missing"))),
+        (json!([]), Some(("", "is of type array, but object is needed"))),
+        (json!({"a": 1.5}), Some((".a", "is of type number, but integer is needed"))),
+        (json!({"a": 0}), Some((".a", "is 0, at least 1 is needed"))),
+        (json!({"a": 4}), Some((".a", "is 4, at most 3 is allowed"))),
+        (json!({"a": 1, "b": "z"}), Some((".b", "must be one of `\"x\"`, `\"y\"`"))),
+        (json!({"a": 1, "c": ["abc"]}), Some((".c[0]", "has 3 characters, at most 2 fit"))),
+    ];
+    for (value, expected) in table {
+        let found = schema::check(&schema, &value).err();
+        let found = found.as_ref().map(|misfit| (misfit.path.as_str(), misfit.message.as_str()));
+        assert_eq!(found, expected, "{value}");
+    }
 }
 
 #[tokio::test]

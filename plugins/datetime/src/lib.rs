@@ -20,10 +20,11 @@ pub struct Input {
 }
 
 /// What the declaration pins; the model cannot choose then.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     timezone: Option<String>,
+    #[schemars(extend("maxItems" = 5))]
     timezones: Option<Vec<String>>,
 }
 
@@ -181,5 +182,8 @@ mod tests {
         assert_eq!(schema["properties"]["timezones"]["type"], "array");
         assert_eq!(schema["properties"]["timezones"]["maxItems"], 5);
         assert_eq!(schema.get("required"), None);
+        let options = &manifest["tools"][0]["options_schema"];
+        assert_eq!(options["properties"]["timezones"]["maxItems"], 5);
+        assert_eq!(options["additionalProperties"], false);
     }
 }

@@ -117,9 +117,20 @@ pub fn ended() -> Error {
     Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off")
 }
 
+/// A body that is over before its message is whole.
+pub fn half() -> Error {
+    Error::new(ErrorKind::BadUpstream, "the upstream's answer is not JSON, or only a part of it")
+}
+
 /// An attempt that took longer than it may.
 pub fn too_slow(limit: Duration) -> Error {
     let message = format!("the upstream sent nothing for {} ms", limit.as_millis());
+    Error::new(ErrorKind::Timeout, message)
+}
+
+/// An attempt that sent something again and again, and was not over in time.
+pub fn too_long(total: Duration) -> Error {
+    let message = format!("the upstream took longer than {} ms in all", total.as_millis());
     Error::new(ErrorKind::Timeout, message)
 }
 

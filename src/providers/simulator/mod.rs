@@ -61,14 +61,16 @@ impl Provider for Simulator {
         let plan = self
             .plan(&attempt, &betas(&attempt.headers), &seed)
             .map_err(|failure| failure.answer(&seed))?;
-        wait(plan.wait, attempt.timeouts).await?;
+        let Timeouts { first_event, total, .. } = attempt.timeouts;
+        let limit = if attempt.request.is_stream() { first_event.min(total) } else { total };
+        wait(plan.wait, limit).await?;
         let body = match plan.outcome {
             Outcome::Json(body) => ReplyBody::Full(body),
             Outcome::Refused(failure) => return Err(failure.answer(&seed)),
             Outcome::Events(items) if attempt.request.is_stream() => {
                 ReplyBody::Events(play::play(with_end(items), plan.tempo))
             }
-            Outcome::Events(items) => ReplyBody::Full(folded(items, &seed)?),
+            Outcome::Events(items) => ReplyBody::Full(folded(items)?),
         };
         let mut headers = HeaderMap::new();
         if let Ok(id) = HeaderValue::try_from(seed.id("req", 0)) {
@@ -171,20 +173,20 @@ fn with_end(mut items: Vec<Result<Event>>) -> Vec<Result<Event>> {
     items
 }
 
-/// The message that the events stand for. A stream that ends early is half a body here.
-fn folded(items: Vec<Result<Event>>, seed: &Seed) -> Result<Bytes> {
+/// The message that the events stand for. A stream that ends early is half a body here, which the
+/// readers of other providers' answers find out as well.
+fn folded(items: Vec<Result<Event>>) -> Result<Bytes> {
     let mut fold = Fold::default();
     for item in items {
         fold.push(&item?)?;
     }
     match fold.is_complete() {
         true => fold.finish(),
-        false => Ok(format!("{{\"id\":\"{}\",\"type\":\"message\",\"ro", seed.id("msg", 0)).into()),
+        false => Err(faults::half()),
     }
 }
 
-async fn wait(delay: Duration, timeouts: Timeouts) -> Result<()> {
-    let limit = timeouts.first_event.min(timeouts.total);
+async fn wait(delay: Duration, limit: Duration) -> Result<()> {
     if !delay.is_zero() {
         tokio::time::sleep(delay.min(limit)).await;
     }

@@ -44,11 +44,16 @@ impl Player {
             false => (self.tempo.pace, self.tempo.timeouts.idle),
         };
         self.is_first = false;
-        let limit = limit.min(self.tempo.timeouts.total.saturating_sub(self.spent));
-        tokio::time::sleep(delay.min(limit)).await;
-        if delay > limit {
+        let total = self.tempo.timeouts.total;
+        let left = total.saturating_sub(self.spent);
+        tokio::time::sleep(delay.min(limit).min(left)).await;
+        if delay > limit.min(left) {
             self.items = Vec::new().into_iter();
-            return Some((Err(faults::too_slow(limit)), self));
+            let error = match limit <= left {
+                true => faults::too_slow(limit),
+                false => faults::too_long(total),
+            };
+            return Some((Err(error), self));
         }
         self.spent += delay;
         Some((item, self))

@@ -2,7 +2,7 @@
 use crate::support::client::Ask;
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
-use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM};
+use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, logs};
 
 #[tokio::test]
 async fn every_error_has_its_status_its_kind_and_its_advice() {
@@ -81,6 +81,40 @@ async fn an_upstreams_refusal_passes_as_it_is() {
             assert_eq!(answer.header("x-tidegate-target"), Some("up/m"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_failure_of_an_upstream_names_the_target_in_its_answer_and_in_the_log() {
+    logs::start();
+    let up = Upstream::always(Behaviour::Close(Vec::new())).await;
+    let gateway = Gateway::start(
+        &to(up.address).replace("provider: up }", "provider: up, retry: { attempts: 1 } }"),
+    )
+    .await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    answer.refusal(502, "api_error");
+    assert_eq!(answer.header("x-tidegate-target"), Some("up/m"));
+    assert_eq!(answer.header("x-tidegate-attempts"), Some("2"));
+    let line = logs::line("request_id", answer.header("request-id").unwrap()).await;
+    assert_eq!((&line["model"], &line["upstream"]), (&"m".into(), &"up/m".into()));
+    assert_eq!((&line["attempts"], line.get("upstream_request_id")), (&2.into(), None));
+    // nobody was asked
+    let refused = Ask::message("{}").send(gateway.address).await;
+    refused.refusal(400, "invalid_request_error");
+    assert_eq!(refused.header("x-tidegate-target"), None);
+}
+
+#[tokio::test]
+async fn the_log_of_an_upstreams_refusal_has_the_id_that_the_caller_knows() {
+    logs::start();
+    let headers = "content-type: application/json\r\nrequest-id: req_of_this_refusal\r\n";
+    let up = Upstream::always(Behaviour::Answer(upstream::answer(400, headers, "{}"))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.header("request-id"), Some("req_of_this_refusal"));
+    let line = logs::line("upstream_request_id", "req_of_this_refusal").await;
+    assert_eq!((&line["upstream"], &line["status"]), (&"up/m".into(), &400.into()));
+    assert!(line["request_id"].as_str().unwrap().starts_with("req_"));
 }
 
 #[tokio::test]

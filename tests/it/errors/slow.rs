@@ -1,10 +1,14 @@
 //! Callers that are too slow to send or to take what is theirs.
+use bytes::Bytes;
+use h2::client;
+use http::Request;
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 use crate::support::client::{Ask, Incoming, send_bytes};
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
-use crate::support::{ANSWER, FRAMES, MESSAGE, streaming, within};
+use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming, within};
 
 #[tokio::test]
 async fn a_head_that_never_ends_is_hung_up_on() {
@@ -22,7 +26,7 @@ async fn a_head_that_never_ends_is_hung_up_on() {
 #[tokio::test]
 async fn a_second_head_that_never_ends_is_hung_up_on_too() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let config = to(up.address) + "server: { workers: 1, header_timeout: 40ms }\n";
+    let config = to(up.address) + "server: { workers: 1, header_timeout: 400ms }\n";
     let gateway = Gateway::start(&config).await;
     let bytes = [&Ask::message(MESSAGE).to_bytes()[..], b"POST /v1/mess"].concat();
     let mut stream = send_bytes(gateway.address, &bytes).await;
@@ -74,4 +78,71 @@ async fn a_caller_that_stops_reading_loses_its_stream() {
     within("the gateway to give up", async { while call.is_read(&chunk).await {} }).await;
     gateway.until_metric("tidegate_active_requests", 0.0).await;
     drop(answer);
+}
+
+const IMPATIENT: &str = "server: { workers: 1, body_timeout: 100ms, header_timeout: 400ms }\n";
+
+/// Asks for a stream over HTTP/2; nobody reads what comes.
+async fn ask(sender: &mut client::SendRequest<Bytes>, gateway: &Gateway) -> client::ResponseFuture {
+    let uri = format!("http://{}/v1/messages", gateway.address);
+    let request = Request::post(uri).body(()).unwrap();
+    *sender = sender.clone().ready().await.unwrap();
+    let (response, mut body) = sender.send_request(request, false).unwrap();
+    body.send_data(Bytes::from_static(STREAM.as_bytes()), true).unwrap();
+    response
+}
+
+#[tokio::test]
+async fn over_http_2_a_caller_that_grants_no_window_is_hung_up_on() {
+    let mut up = Upstream::start().await;
+    let gateway = Gateway::start(&(to(up.address) + IMPATIENT)).await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let mut builder = client::Builder::new();
+    builder.initial_window_size(0);
+    let (mut sender, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let response = ask(&mut sender, &gateway).await;
+    let mut call = up.call().await;
+    call.begin_stream().await;
+    call.chunk(FRAMES[0]).await;
+    let answer = within("the head", response).await.unwrap();
+    call.closed().await;
+    // whether it ends with an error or not depends on what was on the way
+    let _ = within("the connection to end", connection).await.unwrap();
+    gateway.until_metric("tidegate_active_requests", 0.0).await;
+    drop(answer);
+}
+
+#[tokio::test]
+async fn over_http_2_a_stream_that_nobody_reads_costs_the_others_nothing() {
+    let mut up = Upstream::start().await;
+    let gateway = Gateway::start(&(to(up.address) + IMPATIENT)).await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let mut builder = client::Builder::new();
+    builder.initial_connection_window_size(8 * 1024 * 1024);
+    let (mut sender, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+    tokio::spawn(connection);
+    let stuck = ask(&mut sender, &gateway).await;
+    let mut stuck_call = up.call().await;
+    stuck_call.begin_stream().await;
+    stuck_call.chunk(FRAMES[0]).await;
+    let read = ask(&mut sender, &gateway).await;
+    let mut call = up.call().await;
+    call.begin_stream().await;
+    call.chunk(FRAMES[0]).await;
+    let (_stuck, read) = (stuck.await.unwrap(), read.await.unwrap());
+    let mut body = read.into_body();
+    let data = within("a frame", body.data()).await.unwrap().unwrap();
+    assert_eq!(data, FRAMES[0]);
+    let frame = format!("event: ping\ndata: \"{}\"\n\n", "x".repeat(64 * 1024));
+    let chunk = upstream::chunked(frame);
+    within("the gateway to give up", async { while stuck_call.is_read(&chunk).await {} }).await;
+    gateway.until_metric("tidegate_active_requests", 1.0).await;
+    call.chunk(FRAMES[1..].concat()).await;
+    call.finish("0\r\n\r\n").await;
+    let mut rest = Vec::new();
+    while let Some(data) = within("the rest", body.data()).await {
+        rest.extend_from_slice(&data.unwrap());
+    }
+    assert_eq!(rest, FRAMES[1..].concat().as_bytes());
 }

@@ -5,7 +5,9 @@ use tidegate::wire::{Event, EventKind};
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{Behaviour, Upstream, broken, chunked, stream};
-use crate::support::{FRAMES, STREAM, streaming};
+use crate::support::{FRAMES, STREAM, logs, streaming};
+
+const OVERLOADED: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
 
 async fn answered(behaviour: Behaviour) -> Answer {
     let up = Upstream::always(behaviour).await;
@@ -49,6 +51,45 @@ async fn a_break_within_a_stream_is_an_error_event() {
         assert!(answer.text().starts_with(&begun.concat()), "{shown}");
         assert_broken(&answer, "api_error");
     }
+}
+
+#[tokio::test]
+async fn how_streams_ended_is_counted() {
+    let up = Upstream::script(vec![
+        Behaviour::Answer(stream(&FRAMES)),
+        Behaviour::Close(broken(&FRAMES[..3])),
+        Behaviour::Answer(stream(&[FRAMES[0], OVERLOADED])),
+    ])
+    .await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    for _ in 0..3 {
+        assert_eq!(Ask::message(STREAM).send(gateway.address).await.status, 200);
+    }
+    let ended = |ending: &str| {
+        format!("tidegate_streams_ended_total{{model=\"*\",provider=\"up\",ending=\"{ending}\"}}")
+    };
+    gateway.until_metric(&ended("whole"), 1.0).await;
+    gateway.until_metric(&ended("broken"), 2.0).await;
+    let mut led = Upstream::start().await;
+    let gateway = Gateway::start(&to(led.address)).await;
+    drop(streaming(&gateway, &mut led).await);
+    gateway.until_metric(&ended("caller_left"), 1.0).await;
+    assert_eq!(gateway.metric(&ended("whole")).await, 0.0);
+}
+
+#[tokio::test]
+async fn the_log_says_whose_stream_broke() {
+    logs::start();
+    let up = Upstream::always(Behaviour::Close(broken(&FRAMES[..3]))).await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let asked = STREAM.replace("\"m\"", "\"who-broke\"");
+    let answer = Ask::message(asked).send(gateway.address).await;
+    assert_broken(&answer, "api_error");
+    let line = logs::line("model", "who-broke").await;
+    assert_eq!((&line["upstream"], &line["status"]), (&"up/who-broke".into(), &502.into()));
+    assert_eq!(line["upstream_request_id"], "req_up");
+    assert!(line["request_id"].as_str().unwrap().starts_with("req_"));
+    assert_ne!(line["request_id"], "req_up");
 }
 
 #[tokio::test]

@@ -204,6 +204,24 @@ async fn a_stream_that_ends_too_early_is_told_from_a_whole_one() {
     let events: Vec<_> = items.into_iter().map(Result::unwrap).collect();
     assert_eq!(events.len(), 5);
     grammar::check(&events).unwrap_err();
+    // half a body is no answer
+    assert_eq!(
+        whole(&ask("hello [sim: end after 5]")).await.unwrap_err().kind,
+        ErrorKind::BadUpstream
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_in_all_is_told_so() {
+    let mut body = ask("hello [sim: pace 4ms]");
+    body["stream"] = true.into();
+    let mut attempt = attempt(&body, Endpoint::Messages);
+    attempt.timeouts.total = Duration::from_millis(10);
+    let reply = Simulator::new(Duration::ZERO).send(&context(""), attempt).await.unwrap();
+    let ReplyBody::Events(stream) = reply.body else { panic!("no stream") };
+    let error = stream.filter_map(|item| async { item.err() }).boxed().next().await.unwrap();
+    assert_eq!(error.kind, ErrorKind::Timeout);
+    assert_eq!(error.message, "the upstream took longer than 10 ms in all");
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 pub mod client;
 pub mod gateway;
 pub mod grammar;
+pub mod logs;
 pub mod loop_gateway;
 pub mod stages;
+pub mod tls;
 pub mod turn;
 pub mod upstream;
 

@@ -1,10 +1,17 @@
 //! Routes that the gateway does not know go to the provider that `passthrough:` names.
 use std::io::Write;
+use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::{StreamExt, stream};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tidegate::error::{BoxError, Error, ErrorKind};
+use tidegate::net::pace::Paced;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::client::{Ask, Incoming, Inlet, send_bytes};
@@ -143,6 +150,73 @@ async fn an_upstream_that_is_not_there_is_a_502() {
     let answer = Ask::get("/v1/files").send(gateway.address).await;
     let message = answer.refusal(502, "api_error");
     assert!(!message.contains(&address.port().to_string()), "no address: {message}");
+}
+
+#[tokio::test]
+async fn forwarded_requests_are_counted_by_how_they_ended() {
+    let up = Upstream::script(vec![
+        Behaviour::Answer(upstream::json(200, "{}")),
+        Behaviour::Answer(upstream::json(404, "{}")),
+        Behaviour::Close(upstream::broken(&["data: 1\n\n"])),
+        Behaviour::Close(Vec::new()),
+    ])
+    .await;
+    let gateway = gateway(up.address).await;
+    for status in [200, 404, 200, 502] {
+        let answer = Ask::get("/v1/files/f").send(gateway.address).await;
+        assert_eq!(answer.status, status);
+    }
+    let count = |status: u16, ending: &str| {
+        format!(
+            "tidegate_forwarded_requests_total{{provider=\"up\",status=\"{status}\",ending=\"{ending}\"}}"
+        )
+    };
+    for (status, ending) in [(200, "whole"), (404, "whole"), (200, "broken"), (502, "whole")] {
+        gateway.until_metric(&count(status, ending), 1.0).await;
+    }
+    assert_eq!(gateway.metric("tidegate_active_requests").await, 0.0);
+    let mut led = Upstream::start().await;
+    let gateway = self::gateway(led.address).await;
+    let (answer, _call) = tokio::join!(Ask::get("/v1/files/f").open(gateway.address), async {
+        let mut call = led.call().await;
+        call.begin_stream().await;
+        call
+    });
+    assert_eq!(gateway.metric("tidegate_active_requests").await, 1.0);
+    drop(answer);
+    gateway.until_metric(&count(200, "caller_left"), 1.0).await;
+}
+
+#[tokio::test]
+async fn a_forwarded_body_that_stops_is_a_408_and_leaves_the_upstream() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = to(listener.local_addr().unwrap())
+        + "passthrough: up\nserver: { workers: 1, body_timeout: 40ms }\n";
+    let gateway = Gateway::start(&config).await;
+    let head = "POST /v1/files HTTP/1.1\r\nhost: g\r\ncontent-length: 100\r\n\r\nhalf";
+    let client = send_bytes(gateway.address, head.as_bytes()).await;
+    let (mut up, _) = within("a connection", listener.accept()).await.unwrap();
+    let answer = Incoming::read(client).await.finish().await;
+    answer.refusal(408, "timeout_error");
+    let mut rest = Vec::new();
+    within("the gateway to hang up", up.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.ends_with(b"half"));
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_to_a_halt_is_given_up() {
+    let frames = stream::iter([Ok::<_, BoxError>(Frame::data(Bytes::from("x")))]);
+    let body = StreamBody::new(frames.chain(stream::pending()));
+    let judge = |cause: Option<BoxError>, _| {
+        assert!(cause.is_none());
+        Error::new(ErrorKind::Timeout, "too slow")
+    };
+    let mut body = Paced::new(body, Duration::from_millis(20), judge);
+    let fault = body.fault();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "x");
+    let error = within("an end", body.frame()).await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "too slow");
+    assert_eq!(fault.take().unwrap().kind, ErrorKind::Timeout);
 }
 
 #[tokio::test]

@@ -1,0 +1,87 @@
+//! A body that must go on: a pause that is too long ends it with an error.
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+
+use crate::error::{BoxError, Error};
+
+/// Wraps a body that is passed on. The timer exists only while something is waited for.
+pub struct Paced<B> {
+    body: B,
+    patience: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+    judge: fn(Option<BoxError>, Duration) -> Error,
+    fault: Fault,
+}
+
+/// What was wrong with a body: whoever read it may tell of it in other words, or of something else.
+#[derive(Clone, Default)]
+pub struct Fault(Arc<Mutex<Option<Error>>>);
+
+impl Fault {
+    /// The fault, once.
+    pub fn take(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<B> Paced<B> {
+    /// No pause may be longer than `patience`. `judge` makes the error of a body that broke off, or,
+    /// without a cause, of one that came to a halt.
+    pub fn new(
+        body: B,
+        patience: Duration,
+        judge: fn(Option<BoxError>, Duration) -> Error,
+    ) -> Self {
+        Self { body, patience, waiting: None, judge, fault: Fault::default() }
+    }
+
+    /// Where the fault will be found.
+    pub fn fault(&self) -> Fault {
+        self.fault.clone()
+    }
+
+    fn fail(&mut self, cause: Option<BoxError>) -> BoxError {
+        let error = (self.judge)(cause, self.patience);
+        let message = error.message.clone();
+        *self.fault.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        message.into()
+    }
+}
+
+impl<B> Body for Paced<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.waiting = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(|e| this.fail(Some(e.into())))));
+        }
+        let patience = this.patience;
+        let timer = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Some(Err(this.fail(None))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

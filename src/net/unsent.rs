@@ -1,0 +1,16 @@
+//! Requests that an upstream did not begin to work on: they may be sent again.
+use hyper::Error;
+
+/// An upstream of HTTP/2 says that it did nothing with the request: its GOAWAY came first, or it
+/// refused the stream (RFC 9113, 8.7).
+pub fn is_unsent(error: &Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(found) = cause {
+        if let Some(error) = found.downcast_ref::<h2::Error>() {
+            let is_refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (error.is_go_away() || is_refused);
+        }
+        cause = found.source();
+    }
+    false
+}

@@ -1,0 +1,164 @@
+//! Checks a value against a JSON Schema, as far as the schemas go that are derived from Rust types.
+//!
+//! A keyword that is not known here passes everything: whoever reads the value checks it once more.
+use serde_json::{Map, Value};
+
+/// What does not fit, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// `.timezones[2]`; empty for the value itself.
+    pub path: String,
+    /// What was found and what would do.
+    pub message: String,
+}
+
+impl Misfit {
+    fn new(message: impl Into<String>) -> Self {
+        Self { path: String::new(), message: message.into() }
+    }
+
+    fn within(self, step: &str) -> Self {
+        Self { path: format!("{step}{}", self.path), ..self }
+    }
+}
+
+/// Finds the first thing that does not fit.
+pub fn check(schema: &Value, value: &Value) -> Result<(), Misfit> {
+    let Value::Object(schema) = schema else {
+        return match schema {
+            Value::Bool(false) => Err(Misfit::new("nothing may be given here")),
+            _ => Ok(()),
+        };
+    };
+    check_type(schema, value)?;
+    check_choice(schema, value)?;
+    match value {
+        Value::Object(members) => check_members(schema, members)?,
+        Value::Array(items) => check_items(schema, items)?,
+        Value::String(text) => {
+            check_size(schema, "Length", text.chars().count(), "characters")?;
+        }
+        Value::Number(number) => check_number(schema, number.as_f64().unwrap_or_default())?,
+        Value::Null | Value::Bool(_) => {}
+    }
+    for one in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+        check(one, value)?;
+    }
+    for key in ["anyOf", "oneOf"] {
+        check_any(schema.get(key).and_then(Value::as_array), value)?;
+    }
+    Ok(())
+}
+
+fn check_type(schema: &Map<String, Value>, value: &Value) -> Result<(), Misfit> {
+    let allowed: Vec<&str> = match schema.get("type") {
+        Some(Value::String(name)) => vec![name],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        _ => return Ok(()),
+    };
+    let is_whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    if allowed.contains(&found) || (is_whole && allowed.contains(&"integer")) {
+        return Ok(());
+    }
+    let wanted: Vec<&str> = allowed.into_iter().filter(|name| *name != "null").collect();
+    Err(Misfit::new(format!("is of type {found}, but {} is needed", wanted.join(" or "))))
+}
+
+fn check_choice(schema: &Map<String, Value>, value: &Value) -> Result<(), Misfit> {
+    let choices = match (schema.get("enum"), schema.get("const")) {
+        (Some(Value::Array(choices)), _) => choices.as_slice(),
+        (_, Some(only)) => std::slice::from_ref(only),
+        _ => return Ok(()),
+    };
+    if choices.contains(value) {
+        return Ok(());
+    }
+    let choices: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+    Err(Misfit::new(format!("must be one of {}", choices.join(", "))))
+}
+
+fn check_members(schema: &Map<String, Value>, members: &Map<String, Value>) -> Result<(), Misfit> {
+    let none = Map::new();
+    let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
+    for (name, value) in members {
+        let step = format!(".{}", name.chars().take(64).collect::<String>());
+        match (known.get(name), schema.get("additionalProperties")) {
+            (Some(inner), _) => check(inner, value).map_err(|misfit| misfit.within(&step))?,
+            (None, Some(Value::Bool(false))) => {
+                let known: Vec<String> = known.keys().map(|name| format!("`{name}`")).collect();
+                let message = match known.is_empty() {
+                    true => "is not known: there are none".to_owned(),
+                    false => format!("is not known: there are {}", known.join(", ")),
+                };
+                return Err(Misfit::new(message).within(&step));
+            }
+            (None, Some(inner)) => check(inner, value).map_err(|misfit| misfit.within(&step))?,
+            (None, None) => {}
+        }
+    }
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    match required.filter_map(Value::as_str).find(|name| !members.contains_key(*name)) {
+        Some(name) => Err(Misfit::new("is missing").within(&format!(".{name}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_items(schema: &Map<String, Value>, items: &[Value]) -> Result<(), Misfit> {
+    check_size(schema, "Items", items.len(), "items")?;
+    let Some(inner) = schema.get("items") else { return Ok(()) };
+    for (n, item) in items.iter().enumerate() {
+        check(inner, item).map_err(|misfit| misfit.within(&format!("[{n}]")))?;
+    }
+    Ok(())
+}
+
+/// `minItems` and `maxItems`, `minLength` and `maxLength`.
+fn check_size(
+    schema: &Map<String, Value>,
+    what: &str,
+    found: usize,
+    unit: &str,
+) -> Result<(), Misfit> {
+    let bound = |which: &str| schema.get(&format!("{which}{what}")).and_then(Value::as_u64);
+    match (bound("min"), bound("max")) {
+        (Some(least), _) if (found as u64) < least => {
+            Err(Misfit::new(format!("has {found} {unit}, at least {least} are needed")))
+        }
+        (_, Some(most)) if found as u64 > most => {
+            Err(Misfit::new(format!("has {found} {unit}, at most {most} fit")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_number(schema: &Map<String, Value>, found: f64) -> Result<(), Misfit> {
+    let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
+    if let Some(least) = bound("minimum").filter(|least| found < *least) {
+        return Err(Misfit::new(format!("is {found}, at least {least} is needed")));
+    }
+    if let Some(most) = bound("maximum").filter(|most| found > *most) {
+        return Err(Misfit::new(format!("is {found}, at most {most} is allowed")));
+    }
+    Ok(())
+}
+
+/// Of several ways that all fail, the one that came closest: the deepest.
+fn check_any(ways: Option<&Vec<Value>>, value: &Value) -> Result<(), Misfit> {
+    let mut misfits = Vec::new();
+    for way in ways.into_iter().flatten() {
+        match check(way, value) {
+            Ok(()) => return Ok(()),
+            Err(misfit) => misfits.push(misfit),
+        }
+    }
+    let closest = misfits.into_iter().max_by_key(|misfit| misfit.path.len());
+    closest.map_or(Ok(()), Err)
+}
