@@ -18,7 +18,7 @@ use crate::context::{Caller, Context};
 use crate::error::{Error, Problem, Result};
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
-use crate::policy::script::{Limits, ScriptEngine};
+use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::trial::{self, End};
 use crate::policy::{Passage, Pipeline};
 use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
@@ -142,11 +142,10 @@ impl Trial {
             let gateway = Gateway::build(&config, 1, &shared).await?;
             return Ok(Arc::clone(&gateway.pipeline));
         }
-        let engine = ScriptEngine::new(Limits::default());
         let mut scripts = Vec::new();
         let mut problems = Vec::new();
         for path in &self.policies {
-            match text(path).and_then(|source| engine.compile(path, &source)) {
+            match compiled(path) {
                 Ok(script) => scripts.push(script),
                 Err(found) => problems.extend(found),
             }
@@ -234,6 +233,13 @@ fn read(path: &Path) -> Result<Bytes, Vec<Problem>> {
         return Ok(bytes.into());
     }
     fs::read(path).map(Bytes::from).map_err(unreadable)
+}
+
+/// A policy by itself, with the modules of its folder.
+fn compiled(path: &Path) -> Result<Script, Vec<Problem>> {
+    let source = text(path)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    ScriptEngine::with_modules(Limits::default(), folder)?.compile(path, &source)
 }
 
 fn text(path: &Path) -> Result<String, Vec<Problem>> {

@@ -64,6 +64,8 @@ enum PolicyCommand {
         /// Which one; lists all if absent.
         name: Option<String>,
     },
+    /// Prints a Rhai definition file, from which editors complete and explain.
+    Defs,
 }
 
 #[derive(Subcommand)]
@@ -88,6 +90,7 @@ pub fn run() -> ExitCode {
         }
         Command::Policy(PolicyCommand::New { name }) => policy::new(&cli.config, &name),
         Command::Policy(PolicyCommand::Add { name }) => policy::add(&cli.config, name.as_deref()),
+        Command::Policy(PolicyCommand::Defs) => policy::defs(),
         Command::Eval(trial) => eval::run(&cli.config, &trial),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::error::{Problem, Result};
 use crate::policy::PoliciesConfig;
 use crate::policy::library::{self, Shipped};
+use crate::policy::script_defs;
 
 const POLICY: &str = include_str!("policy_template.rhai");
 const CASES: &str = include_str!("policy_template.cases.yaml");
@@ -48,6 +49,14 @@ fn list() -> ExitCode {
         .try_for_each(|shipped| writeln!(out, "{:width$}  {}", shipped.name, shipped.summary()));
     // a reader that has seen enough, such as `head`, is no reason to panic
     if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// `tidegate policy defs`: what policies may call, for editors.
+pub fn defs() -> ExitCode {
+    match write!(io::stdout(), "{}", script_defs::definitions()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 fn unknown(name: &str) -> Problem {

@@ -74,12 +74,9 @@ pub struct ScriptEngine {
 impl ScriptEngine {
     /// An engine whose scripts run within these limits, and import nothing.
     pub fn new(limits: Limits) -> Self {
-        Self::of(engine(&limits), limits, Arc::default())
-    }
-
-    fn of(engine: Engine, limits: Limits, modules: Arc<[Source]>) -> Self {
+        let engine = engine(&limits);
         let known = Arc::new(Known::of(&engine));
-        Self { engine: Arc::new(engine), known, limits, modules }
+        Self { engine: Arc::new(engine), known, limits, modules: Arc::default() }
     }
 
     /// An engine whose scripts may import the modules of a policies folder (`lib/*.rhai`). They are
@@ -88,8 +85,9 @@ impl ScriptEngine {
     /// The problems name file, line and column.
     pub fn with_modules(limits: Limits, policies: &Path) -> Result<Self, Vec<Problem>> {
         let mut engine = engine(&limits);
-        let modules = Library::read(policies)?.compile(&mut engine, &parser(&limits))?;
-        Ok(Self::of(engine, limits, modules))
+        let known = Arc::new(Known::of(&engine));
+        let modules = Library::read(policies)?.compile(&mut engine, &parser(&limits), &known)?;
+        Ok(Self { engine: Arc::new(engine), known, limits, modules })
     }
 
     /// Compiles a policy. `path` is what messages show, its file name is the policy's name.

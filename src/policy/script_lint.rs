@@ -138,6 +138,8 @@ struct Own {
     functions: BTreeMap<String, BTreeSet<usize>>,
     /// What may hold a function that is called like a method.
     properties: BTreeSet<String>,
+    /// What may hold a function that somebody tries to call by the variable's name.
+    variables: BTreeSet<String>,
 }
 
 impl Own {
@@ -146,9 +148,14 @@ impl Own {
         for function in ast.iter_functions() {
             functions.entry(function.name.to_owned()).or_default().insert(function.params.len());
         }
+        let parameters = ast.iter_functions().flat_map(|function| function.params);
+        let mut variables: BTreeSet<String> = parameters.map(str::to_owned).collect();
         let mut properties = BTreeSet::new();
         ast.walk(&mut |path| {
             match path.last() {
+                Some(ASTNode::Stmt(Stmt::Var(definition, ..))) => {
+                    variables.insert(definition.0.name.to_string());
+                }
                 Some(ASTNode::Expr(Expr::Property(property, _))) => {
                     properties.insert(property.2.to_string());
                 }
@@ -162,7 +169,7 @@ impl Own {
             }
             true
         });
-        Self { functions, properties }
+        Self { functions, properties, variables }
     }
 
     fn wrong_with(&self, call: &Call<'_>, known: &Known) -> Option<String> {
@@ -183,6 +190,11 @@ impl Own {
                 "`{name}` is called as `{name}(value)`: behind a dot, `value` is its `this` and no parameter"
             ));
         }
+        if engines.is_none() && own.is_none() && self.variables.contains(name) && !call.is_method {
+            return Some(format!(
+                "there is no function `{name}`: what the variable holds is called by `{name}.call(…)`"
+            ));
+        }
         if engines.is_none() && own.is_none() {
             let nearest = self.nearest(name, known);
             let nearest =
@@ -196,19 +208,13 @@ impl Own {
     }
 
     fn nearest<'a>(&'a self, name: &str, known: &'a Known) -> Option<&'a str> {
-        // two letters that changed places are two changes
-        let most = match name.chars().count() {
-            0..=3 => 1,
-            length => (length / 3).max(2),
-        };
-        let names = known
-            .functions
-            .keys()
-            .chain(self.functions.keys())
-            .map(String::as_str)
-            .chain(OWN.iter().copied());
+        let most = name.chars().count() / 3;
+        let own = self.functions.keys().map(String::as_str);
+        let names =
+            known.functions.keys().map(String::as_str).chain(own).chain(OWN.iter().copied());
         let names = names.map(|known| (distance(name, known), known));
-        names.filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
+        let is_near = |far: usize, known: &str| far <= most || (far == 2 && is_swap(name, known));
+        names.filter(|(far, known)| is_near(*far, known)).min().map(|(_, name)| name)
     }
 
     /// Verbs in the body of a hook in which they do nothing.
@@ -226,6 +232,16 @@ impl Own {
         });
         found
     }
+}
+
+/// The same letters in another order: two that changed places count as two changes.
+fn is_swap(one: &str, other: &str) -> bool {
+    let sorted = |name: &str| {
+        let mut letters: Vec<char> = name.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(one) == sorted(other)
 }
 
 /// The keys of a map that the optimizer has made a constant of, however deep.

@@ -12,6 +12,7 @@ use crate::error::Problem;
 use crate::policy::build::sources;
 use crate::policy::script_check as check;
 use crate::policy::script_error::{self as errors, Source};
+use crate::policy::script_lint::{self as lint, Known};
 
 /// The folder of the modules within the policies folder; also how their names begin.
 pub const FOLDER: &str = "lib";
@@ -47,10 +48,12 @@ impl Library {
         self,
         engine: &mut Engine,
         parser: &Engine,
+        known: &Known,
     ) -> Result<Arc<[Source]>, Vec<Problem>> {
         let mut work = Compiler {
             library: &self,
             parser,
+            known,
             ready: StaticModuleResolver::new(),
             way: Vec::new(),
             failed: BTreeSet::new(),
@@ -67,6 +70,7 @@ impl Library {
 struct Compiler<'a> {
     library: &'a Library,
     parser: &'a Engine,
+    known: &'a Known,
     ready: StaticModuleResolver,
     /// The modules that are being compiled, each imported by the one before.
     way: Vec<String>,
@@ -113,6 +117,10 @@ impl Compiler<'_> {
             return Err(problems);
         }
         let ast = compiled(engine, source, &outside)?;
+        let problems = lint::problems(&ast, self.known, source);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let mut module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(|error| {
             vec![source.problem(error.position(), "it cannot be made a module")]
         })?;

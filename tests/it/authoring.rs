@@ -200,3 +200,37 @@ fn a_shipped_policy_runs_without_a_copy_where_the_pipeline_names_it() {
         assert!(said.starts_with(shipped.name), "{said}");
     }
 }
+
+#[test]
+fn policy_defs_prints_what_editors_read() {
+    let (_folder, file) = folder(CONFIG, &[]);
+    let output = tidegate(&file, &["policy", "defs"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(said.contains("fn deny(") && said.contains("fn on_request("), "{said}");
+}
+
+#[test]
+fn test_and_eval_find_the_modules_of_the_folder_and_mistakes_in_them() {
+    let policy = "import \"lib/five\" as five;\nfn on_request(request, ctx) { request.max_tokens = five::n(); }";
+    let good = cases(5);
+    let files = [
+        ("policies/five.rhai", policy),
+        ("policies/five.cases.yaml", good.as_str()),
+        ("body.json", BODY),
+    ];
+    let (folder, file) = folder(CONFIG, &files);
+    let lib = folder.path().join("policies/lib");
+    fs::create_dir(&lib).unwrap();
+    fs::write(lib.join("five.rhai"), "fn n() { 5 }").unwrap();
+    let said = String::from_utf8(tidegate(&file, &["test"]).stdout).unwrap();
+    assert!(said.contains("1 passed, 0 failed"), "{said}");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (policy, body) = (path("policies/five.rhai"), path("body.json"));
+    let said =
+        String::from_utf8(tidegate(&file, &["eval", &policy, "--request", &body]).stdout).unwrap();
+    assert!(said.contains(" +   \"max_tokens\": 5,"), "{said}");
+    fs::write(lib.join("five.rhai"), "fn n() { fivve() }").unwrap();
+    let said = String::from_utf8(tidegate(&file, &["test"]).stdout).unwrap();
+    assert!(said.contains("policies/lib/five.rhai:1:10: there is no function `fivve`"), "{said}");
+}

@@ -66,6 +66,10 @@ fn what_cannot_work_is_found_before_it_runs() {
             "let x = frobnicate(1);",
             "2:9: there is no function `frobnicate` in `let x = frobnicate(1);`",
         ),
+        (
+            "let f = |x| x; let y = f(1);",
+            "2:24: there is no function `f`: what the variable holds is called by `f.call(…)` in `let f = |x| x; let y = f(1);`",
+        ),
         ("dney(\"x\")", "2:1: there is no function `dney`; the nearest is `deny` in `dney(\"x\")`"),
         (
             "deny(400, \"x\", 1)",
