@@ -1,5 +1,10 @@
 //! What the gateway does for a plugin. Off wasm the calls go to a [`MockHost`](crate::testing::MockHost).
-use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserializer as _;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 
 use crate::problem::{Problem, Result};
 
@@ -31,12 +36,30 @@ pub fn clock() -> u64 {
 /// A fact of the exchange by its name: `request_id`, `key`, `tags`, `model`, `session`, `headers`,
 /// `with` (the stage's own parameters). `None` if it is not known.
 pub fn context<T: DeserializeOwned>(name: &str) -> Result<Option<T>> {
-    let facts: serde_json::Value = parse("the context", &imp::context())?;
-    match facts.get(name) {
-        None | Some(serde_json::Value::Null) => Ok(None),
-        Some(fact) => T::deserialize(fact)
-            .map(Some)
-            .map_err(|e| Problem::new("internal", format!("`{name}` of the context: {e}"))),
+    let facts = imp::context();
+    let read = serde_json::Deserializer::from_str(&facts).deserialize_map(Fact(name, PhantomData));
+    read.map_err(|e| Problem::new("internal", format!("`{name}` of the context: {e}")))
+}
+
+/// Reads one member of an object: what nobody asks for is passed over, and no tree is built.
+struct Fact<'a, T>(&'a str, PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for Fact<'_, T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            match name == self.0 {
+                true => found = map.next_value()?,
+                false => map.next_value::<IgnoredAny>().map(drop)?,
+            }
+        }
+        Ok(found)
     }
 }
 

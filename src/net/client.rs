@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dashmap::DashMap;
 use http::{Request, Response, Uri, request};
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -17,12 +17,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::error::BoxError;
 use crate::net::body::Body;
+use crate::net::http1::Driven;
 use crate::net::pool::{Connection, PooledBody, Shard};
 use crate::net::tls::{self, Trust};
 use crate::net::unsent;
-
-/// A kept connection that is not ready by then is left to itself.
-const READY: Duration = Duration::from_millis(100);
 
 thread_local! {
     /// Which shard of every pool this thread uses: a connection is driven on the thread that opened it.
@@ -151,9 +149,6 @@ impl Upstream {
     ) -> Result<Option<Response<PooledBody>>, Failure> {
         while let Some(mut kept) = shard.take() {
             let is_shared = matches!(kept, Connection::Many(_));
-            if !kept.becomes_ready().await {
-                continue;
-            }
             let request = Request::from_parts(head.clone(), bytes.clone().into());
             match kept.send(request, &self.origin).await {
                 Ok(answer) => {
@@ -175,7 +170,9 @@ impl Upstream {
         let host = self.origin.host.trim_start_matches('[').trim_end_matches(']');
         let tcp = TcpStream::connect((host, self.origin.port)).await?;
         tcp.set_nodelay(true)?;
-        let Some(config) = &self.tls else { return one(tcp).await };
+        let Some(config) = &self.tls else {
+            return Ok(Connection::One(Driven::handshake(tcp).await?));
+        };
         let name = ServerName::try_from(host.to_owned())?;
         let stream = TlsConnector::from(Arc::clone(config))
             .connect(name, tcp)
@@ -183,33 +180,19 @@ impl Upstream {
             .map_err(tls::explain)?;
         match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => many(stream, shard).await,
-            _ => one(stream).await,
+            _ => Ok(Connection::One(Driven::handshake(stream).await?)),
         }
     }
 }
 
 impl Connection {
-    /// An answer read to its end leaves a connection ready a moment later; one that is not was
-    /// answered before all of its request was taken, and may never be.
-    async fn becomes_ready(&mut self) -> bool {
-        match self {
-            Self::One(sender) if !sender.is_ready() => {
-                matches!(tokio::time::timeout(READY, sender.ready()).await, Ok(Ok(())))
-            }
-            Self::One(_) | Self::Many(_) => true,
-        }
-    }
-
     async fn send(
         &mut self,
         request: Request<Body>,
         origin: &Origin,
     ) -> Result<Response<hyper::body::Incoming>, hyper::Error> {
         match self {
-            Self::One(sender) => {
-                sender.ready().await?;
-                sender.try_send_request(request).await.map_err(TrySendError::into_error)
-            }
+            Self::One(driven) => driven.send(request).await,
             Self::Many(shared) => {
                 let sender = shared.sender();
                 sender.ready().await?;
@@ -247,16 +230,6 @@ fn is_reset(error: &hyper::Error) -> bool {
         source = cause.source();
     }
     false
-}
-
-async fn one<S>(stream: S) -> Result<Connection, BoxError>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
-    // ends by itself when the sender is dropped or the upstream closes; who waits gets the error
-    tokio::spawn(connection);
-    Ok(Connection::One(sender))
 }
 
 async fn many<S>(stream: S, shard: &Arc<Shard>) -> Result<Connection, BoxError>

@@ -2,6 +2,7 @@
 pub mod body;
 pub mod client;
 pub mod headers;
+pub mod http1;
 pub mod pace;
 pub mod pool;
 pub mod receive;

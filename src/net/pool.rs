@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 
 use crate::error::BoxError;
 use crate::net::body::Body;
+use crate::net::http1::Driven;
 
 /// Upstreams close idle connections after a minute or more; leave before they do.
 const MAX_IDLE: Duration = Duration::from_secs(50);
@@ -22,12 +23,19 @@ const MAX_KEPT: usize = 256;
 /// The idle connections of one upstream that one worker opened.
 #[derive(Default)]
 pub struct Shard {
-    idle: Mutex<Vec<Idle>>,
+    kept: Mutex<Kept>,
     shared: Mutex<Vec<Shared>>,
 }
 
+#[derive(Default)]
+struct Kept {
+    idle: Vec<Idle>,
+    /// A task will look after them.
+    is_swept: bool,
+}
+
 struct Idle {
-    sender: http1::SendRequest<Body>,
+    connection: Driven,
     since: Instant,
 }
 
@@ -41,29 +49,26 @@ pub struct Shared {
 /// A connection that a request may be sent on.
 pub enum Connection {
     /// Of HTTP/1.1, ours alone until the answer has been read.
-    One(http1::SendRequest<Body>),
+    One(Driven),
     /// Of HTTP/2, shared.
     Many(Shared),
 }
 
 impl Shard {
-    /// A connection that was used before and is not known to be closed.
+    /// A connection that was used before. Nobody looks after it while it is idle: it may have been
+    /// closed.
     pub fn take(&self) -> Option<Connection> {
         if let Some(shared) = self.take_shared() {
             return Some(shared);
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // the newest is the least likely to be closed, and lets the others age
-        while let Some(kept) = idle.pop() {
-            if kept.since.elapsed() > MAX_IDLE {
-                idle.clear();
-                return None;
-            }
-            if !kept.sender.is_closed() {
-                return Some(Connection::One(kept.sender));
-            }
+        let newest = kept.idle.pop()?;
+        if newest.since.elapsed() > MAX_IDLE {
+            kept.idle.clear();
+            return None;
         }
-        None
+        Some(Connection::One(newest.connection))
     }
 
     /// An HTTP/2 connection that has room for a stream.
@@ -81,13 +86,32 @@ impl Shard {
         Connection::Many(fresh)
     }
 
-    fn give_back(&self, sender: http1::SendRequest<Body>) {
-        if sender.is_closed() {
-            return;
+    fn give_back(self: &Arc<Self>, connection: Driven) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.idle.len() < MAX_KEPT {
+            kept.idle.push(Idle { connection, since: Instant::now() });
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_KEPT {
-            idle.push(Idle { sender, since: Instant::now() });
+        if !std::mem::replace(&mut kept.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+
+    /// Closes what has been idle for too long; `false` if nothing is left to look after.
+    fn sweep(&self) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.idle.retain(|idle| idle.since.elapsed() < MAX_IDLE);
+        kept.is_swept = !kept.idle.is_empty();
+        kept.is_swept
+    }
+}
+
+/// An upstream that closes an idle connection is noticed by nobody until the connection is taken:
+/// those that never are must not stay half open.
+async fn sweep(shard: Weak<Shard>) {
+    loop {
+        tokio::time::sleep(MAX_IDLE).await;
+        if !shard.upgrade().is_some_and(|shard| shard.sweep()) {
+            return;
         }
     }
 }
@@ -109,7 +133,8 @@ impl Shared {
 /// which is how an upstream learns that the caller is gone.
 pub struct PooledBody {
     body: Incoming,
-    connection: Option<(http1::SendRequest<Body>, Weak<Shard>)>,
+    /// Ours alone, and driven by who reads the body.
+    connection: Option<(Driven, Weak<Shard>)>,
     /// Counts as a stream of a shared connection.
     _stream: Option<Arc<()>>,
 }
@@ -118,7 +143,7 @@ impl PooledBody {
     /// Ties a body to the connection it comes on.
     pub fn new(body: Incoming, connection: Connection, shard: &Arc<Shard>) -> Self {
         let (connection, stream) = match connection {
-            Connection::One(sender) => (Some((sender, Arc::downgrade(shard))), None),
+            Connection::One(driven) => (Some((driven, Arc::downgrade(shard))), None),
             Connection::Many(shared) => (None, Some(shared.streams)),
         };
         let mut pooled = Self { body, connection, _stream: stream };
@@ -128,11 +153,13 @@ impl PooledBody {
         pooled
     }
 
+    /// One that is not ready was answered before all of its request was sent, or has ended.
     fn release(&mut self) {
-        if let Some((sender, shard)) = self.connection.take()
+        if let Some((driven, shard)) = self.connection.take()
+            && driven.is_ready()
             && let Some(shard) = shard.upgrade()
         {
-            shard.give_back(sender);
+            shard.give_back(driven);
         }
     }
 }
@@ -142,12 +169,17 @@ impl http_body::Body for PooledBody {
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none() || self.body.is_end_stream() {
-            self.release();
+        let this = self.get_mut();
+        let body = &mut this.body;
+        let frame = ready!(match &mut this.connection {
+            Some((driven, _)) => driven.poll(cx, |cx| Pin::new(&mut *body).poll_frame(cx)),
+            None => Pin::new(body).poll_frame(cx),
+        });
+        if frame.is_none() || this.body.is_end_stream() {
+            this.release();
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

@@ -1,4 +1,5 @@
 //! The Messages API as bytes: documents, requests, events, and their fold into a message.
+mod block;
 pub mod document;
 pub mod duration;
 pub mod event;

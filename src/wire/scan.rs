@@ -2,9 +2,8 @@
 //!
 //! No tree is built and nothing is allocated for the levels below; nesting is kept in a bit stack,
 //! so that depth costs no call stack.
-use wide::u8x16;
-
 use crate::error::{Error, Result};
+use crate::wire::block::{self, BLOCK, LANE};
 
 /// Deeper JSON than this is refused: no real request comes near it.
 pub const MAX_DEPTH: usize = 512;
@@ -44,63 +43,64 @@ pub struct Entry {
 
 /// Checks that `text` is one well-formed JSON object and returns its members in order.
 pub fn object(text: &[u8]) -> Result<Vec<Entry>> {
-    utf8(text)?;
-    let mut scanner = Scanner { text, at: 0 };
-    scanner.space();
-    if scanner.peek() != Some(b'{') {
-        return Err(Error::invalid(match scanner.peek() {
-            None => "the request body is empty; it must be a JSON object".to_owned(),
-            Some(_) => "the request body is not a JSON object".to_owned(),
-        }));
-    }
-    let entries = scanner.level()?;
-    scanner.space();
-    match scanner.peek() {
-        None => Ok(entries),
-        Some(_) => Err(scanner.wrong("the end of the text")),
-    }
+    whole(text, Scanner::object)
 }
 
 /// Checks that `text` is exactly one well-formed JSON value.
 pub fn value(text: &[u8]) -> Result<()> {
-    utf8(text)?;
-    let mut scanner = Scanner { text, at: 0 };
-    scanner.space();
-    scanner.skip()?;
-    scanner.space();
-    match scanner.peek() {
-        None => Ok(()),
-        Some(_) => Err(scanner.wrong("the end of the text")),
+    whole(text, |scanner| {
+        scanner.space();
+        scanner.skip()
+    })
+}
+
+/// Reads all of `text` with `read`. Only where a byte is not ASCII it is checked to be UTF-8.
+fn whole<'a, T>(text: &'a [u8], read: impl FnOnce(&mut Scanner<'a>) -> Result<T>) -> Result<T> {
+    let mut scanner = Scanner { text, at: 0, is_ascii: true };
+    let found = read(&mut scanner).and_then(|found| {
+        scanner.space();
+        match scanner.peek() {
+            None => Ok(found),
+            Some(_) => Err(scanner.wrong("the end of the text")),
+        }
+    });
+    // what is wrong with the JSON may only be that it is in another encoding
+    if found.is_err() || !scanner.is_ascii {
+        utf8(text)?;
     }
+    found
 }
 
 /// The members or elements of the object or array `text`, which has been validated before.
 pub(super) fn level(text: &[u8]) -> Result<Vec<Entry>> {
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner { text, at: 0, is_ascii: true };
     scanner.space();
     scanner.level()
 }
 
 fn utf8(text: &[u8]) -> Result<()> {
-    // twice as fast where it holds, and the first byte that is none ends it
-    if text.is_ascii() {
-        return Ok(());
-    }
-    match std::str::from_utf8(text) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(Error::invalid(format!(
-            "the JSON is not UTF-8: invalid byte at offset {}",
-            e.valid_up_to()
-        ))),
-    }
+    simdutf8::compat::from_utf8(text).map(drop).map_err(|e| {
+        Error::invalid(format!("the JSON is not UTF-8: invalid byte at offset {}", e.valid_up_to()))
+    })
 }
 
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// No byte above 0x7f was seen; outside of strings there can be none.
+    is_ascii: bool,
 }
 
 impl Scanner<'_> {
+    fn object(&mut self) -> Result<Vec<Entry>> {
+        self.space();
+        match self.peek() {
+            Some(b'{') => self.level(),
+            None => Err(Error::invalid("the request body is empty; it must be a JSON object")),
+            Some(_) => Err(Error::invalid("the request body is not a JSON object")),
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -258,56 +258,93 @@ impl Scanner<'_> {
     /// Checks the string at the cursor: escapes are known, control characters are escaped.
     fn string(&mut self) -> Result<()> {
         self.at += 1;
-        while let Some(block) = self.text[self.at..].first_chunk::<BLOCK>() {
-            if self.block(block)? {
+        // keys and the like: what is short is found without a whole block
+        if let Some(lane) = self.text[self.at..].first_chunk::<LANE>() {
+            let special = block::special_in_lane(lane);
+            if special != 0 && lane.get(special.trailing_zeros() as usize) == Some(&b'"') {
+                self.at += special.trailing_zeros() as usize + 1;
                 return Ok(());
             }
         }
+        while let Some(block) = self.text[self.at..].first_chunk::<BLOCK>() {
+            // in a text of another script what is not ASCII is nothing special
+            let known = if self.is_ascii { 0 } else { block::high(block) };
+            match block::special(block) & !known {
+                0 => self.at += BLOCK,
+                special if self.block(block, special)? => return Ok(()),
+                _ => {}
+            }
+        }
         loop {
-            self.at += plain(&self.text[self.at..]);
+            let plain = plain(&self.text[self.at..]);
+            self.is_ascii &= plain.is_ascii();
+            self.at += plain.len();
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => self.escapes()?,
                 Some(_) => return Err(self.wrong("an escaped control character")),
                 None => return Err(self.wrong("`\"`")),
             }
         }
     }
 
-    /// Moves through a block of a string; `true` behind the quote that ends it.
+    /// Moves through a block of a string, or to the first escape in it that takes a closer look;
+    /// `true` behind the quote that ends the string.
     ///
-    /// Prose has an escape every twenty bytes or so: all that is special in a block is found at
-    /// once, and a short escape does not make the search begin anew.
-    fn block(&mut self, block: &[u8; BLOCK]) -> Result<bool> {
-        let mut special = special_bytes(block);
-        while special != 0 {
-            let at = special.trailing_zeros() as usize;
-            match block[at] {
-                b'"' => {
-                    self.at += at + 1;
-                    return Ok(true);
-                }
-                b'\\' => match block.get(at + 1) {
-                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                        // this one and the escaped one, which may look special
-                        special &= (!1 << at) << 1;
-                    }
-                    _ => {
-                        self.at += at;
-                        return self.escape().map(|()| false);
-                    }
-                },
-                _ => {
-                    self.at += at;
-                    return Err(self.wrong("an escaped control character"));
-                }
+    /// Prose has an escape every twenty bytes or so, code even more: none of them is a branch.
+    fn block(&mut self, block: &[u8; BLOCK], special: u64) -> Result<bool> {
+        let quotes = block::equal(block, b'"');
+        let slashes = block::equal(block, b'\\');
+        let escaped = block::escaped(slashes);
+        let ends = quotes & !escaped;
+        // all before the end of the string
+        let inside = ends.wrapping_sub(1) & !ends;
+        let unknown = escaped & !(quotes | slashes | block::equal(block, b'n')) & inside;
+        let rest = special & !(quotes | slashes) & inside;
+        if unknown | rest != 0 && self.look(block, unknown, rest)? {
+            return Ok(false);
+        }
+        match ends {
+            // a backslash at the very end is left to the next block, with what it escapes
+            0 => self.at += BLOCK - ((slashes & !escaped) >> 63) as usize,
+            _ => self.at += ends.trailing_zeros() as usize + 1,
+        }
+        Ok(ends != 0)
+    }
+
+    /// Looks at the rarer escapes and at the bytes that are not ASCII, or have to be escaped; `true`
+    /// if it has moved behind an escape of more than one byte.
+    fn look(&mut self, block: &[u8; BLOCK], mut unknown: u64, rest: u64) -> Result<bool> {
+        let high = block::high(block);
+        self.is_ascii &= high & rest == 0;
+        while let Some(b'/' | b'b' | b'f' | b'r' | b't') =
+            block.get(unknown.trailing_zeros() as usize)
+        {
+            unknown &= unknown - 1;
+        }
+        let controls = rest & !high;
+        match (unknown | controls).trailing_zeros() {
+            u64::BITS => Ok(false),
+            first if unknown & 1 << first == 0 => {
+                self.at += first as usize;
+                Err(self.wrong("an escaped control character"))
+            }
+            first => {
+                self.at += first as usize - 1;
+                self.escapes().map(|()| true)
             }
         }
-        self.at += BLOCK;
-        Ok(false)
+    }
+
+    /// One escape after the other: where text is written as `\\u…`, they come in rows.
+    fn escapes(&mut self) -> Result<()> {
+        while self.peek() == Some(b'\\') {
+            self.escape()?;
+        }
+        Ok(())
     }
 
     fn escape(&mut self) -> Result<()> {
@@ -372,26 +409,10 @@ impl Scanner<'_> {
     }
 }
 
-/// How many bytes of a string are looked at together.
-const BLOCK: usize = 64;
-
-/// A bit for each byte that is a quote, a backslash or a control character.
-fn special_bytes(block: &[u8; BLOCK]) -> u64 {
-    let mut bits = 0;
-    for (n, lane) in block.as_chunks::<16>().0.iter().enumerate() {
-        let lane = u8x16::new(*lane);
-        let is_control = lane.min(u8x16::splat(0x1f)).simd_eq(lane);
-        let special =
-            lane.simd_eq(u8x16::splat(b'"')) | lane.simd_eq(u8x16::splat(b'\\')) | is_control;
-        bits |= u64::from(special.to_bitmask()) << (16 * n);
-    }
-    bits
-}
-
-/// How many bytes from the front are plain string content; for the end of a text, less than a block.
-fn plain(text: &[u8]) -> usize {
+/// The plain string content at the front; for the end of a text, less than a block.
+fn plain(text: &[u8]) -> &[u8] {
     let special = text.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
-    special.unwrap_or(text.len())
+    &text[..special.unwrap_or(text.len())]
 }
 
 /// The open brackets of a value, a bit each.

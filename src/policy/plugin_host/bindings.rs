@@ -1,9 +1,10 @@
 //! What a plugin may ask of the host during one call: the imports of `sdk/wit/tidegate.wit`.
-use std::fmt::Write as _;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value, json};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value};
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::context::Context;
@@ -143,29 +144,47 @@ impl Host for Call {
 impl Facts {
     fn to_json(&self) -> String {
         let context = &self.context;
-        let mut headers = Map::new();
-        for (name, value) in &context.headers {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            match headers.get_mut(name.as_str()) {
-                Some(Value::String(all)) => {
-                    let _ = write!(all, ", {value}");
-                }
-                _ => {
-                    headers.insert(name.as_str().to_owned(), value.into());
-                }
-            }
-        }
-        json!({
-            "request_id": context.request_id,
-            "key": context.caller.key,
-            "tags": context.caller.tags,
-            "model": context.model,
-            "session": context.session,
-            "headers": headers,
-            "with": *self.with,
-        })
-        .to_string()
+        let told = Told {
+            request_id: &context.request_id,
+            key: &context.caller.key,
+            tags: &context.caller.tags,
+            model: &context.model,
+            session: &context.session,
+            headers: Headers(&context.headers),
+            with: &self.with,
+        };
+        serde_json::to_string(&told).unwrap_or_else(|_| "{}".to_owned())
     }
+}
+
+/// The context as a plugin reads it, written without a tree in between.
+#[derive(serde::Serialize)]
+struct Told<'a, T> {
+    request_id: &'a str,
+    key: &'a str,
+    tags: &'a T,
+    model: &'a str,
+    session: &'a str,
+    headers: Headers<'a>,
+    with: &'a Map<String, Value>,
+}
+
+/// Headers as an object; the values of one that came several times are joined.
+struct Headers<'a>(&'a HeaderMap);
+
+impl serde::Serialize for Headers<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let all = |name: &HeaderName| {
+            let mut values = self.0.get_all(name).iter();
+            let first = values.next().map_or(Cow::Borrowed(""), text);
+            values.fold(first, |all, value| format!("{all}, {}", text(value)).into())
+        };
+        serializer.collect_map(self.0.keys().map(|name| (name.as_str(), all(name))))
+    }
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 impl HostRequest for Call {

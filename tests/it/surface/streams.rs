@@ -1,10 +1,12 @@
 //! Streams: every byte of every frame, each as soon as it comes, and an end that says what happened.
 use tidegate::wire::EventKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::support::client::{Ask, kinds};
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
-use crate::support::{FRAMES, MESSAGE, STREAM, streaming};
+use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming, within};
 
 #[tokio::test]
 async fn a_stream_passes_and_says_what_it_is() {
@@ -167,5 +169,32 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_nobodys_failure() {
             });
         assert_eq!((answer.status, connection), (200, n));
         assert_eq!(answer.header("x-tidegate-attempts"), Some("1"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_request_is_read_passes_and_ends_its_connection() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Gateway::start(&to(upstream.local_addr().unwrap())).await;
+    // more than the sockets between them hold
+    let text = "x".repeat(16 << 20);
+    let long = MESSAGE.replace("\"messages\":[", &format!("\"system\":\"{text}\",\"messages\":["));
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{ANSWER}",
+        ANSWER.len()
+    );
+    assert!(long.len() > text.len());
+    for _ in 0..2 {
+        let (passed, _) = tokio::join!(Ask::message(long.clone()).send(gateway.address), async {
+            let (mut stream, _) = within("a connection", upstream.accept()).await.unwrap();
+            let mut some = [0; 1000];
+            stream.read_exact(&mut some).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            // what was on its way comes, but never all of it
+            let mut rest = Vec::new();
+            let end = within("the end of the connection", stream.read_to_end(&mut rest)).await;
+            assert!(end.is_err() || rest.len() < long.len());
+        });
+        assert_eq!((passed.status, passed.text().as_str()), (200, ANSWER));
     }
 }

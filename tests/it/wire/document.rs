@@ -13,8 +13,27 @@ fn parse(text: &str) -> Document {
     Document::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
 }
 
+/// What a string may and may not hold, so that each stands at every place of a block at some time.
+const PIECES: [&str; 14] = [
+    "a", "seven c", "\\n", "\\\"", "\\\\", "\\t", "\\/", "\\u00e9", "\\u00", "\\x", "\\é", "é漢",
+    "\u{1}", "\"",
+];
+
 proptest! {
     #![proptest_config(super::cases())]
+
+    #[test]
+    fn a_string_is_taken_or_refused_as_others_do(
+        pieces in prop::collection::vec((0..100_usize, 1..9_usize), 0..90),
+    ) {
+        // mistakes are rare, so that some strings have none
+        let piece = |&(n, times): &(usize, usize)| PIECES[if n == 0 { 8 + times % 6 } else { n % 8 }].repeat(times);
+        let text = format!("\"{}\"", pieces.iter().map(piece).collect::<String>());
+        let expected = serde_json::from_str::<String>(&text).is_ok();
+        prop_assert_eq!(scan::value(text.as_bytes()).is_ok(), expected, "{}", text);
+        let known = text.replace("\\u00e9", "漢");
+        prop_assert_eq!(scan::value(known.as_bytes()).is_ok(), expected, "{}", known);
+    }
 
     #[test]
     fn what_is_only_read_comes_out_byte_for_byte(given in json::object()) {
