@@ -59,7 +59,7 @@ pub async fn send<'a>(
             }
         };
         let Tried { answer, tries, notes } =
-            try_target(passage, choice, request, route.terms).await;
+            try_target(passage, choice, request, route.terms, meter.attempts()).await;
         meter.attempted(target, choice.asked.unwrap_or(request.model()), tries);
         meter.note(notes);
         let answer = answer.map_err(|mut error| {
@@ -108,7 +108,7 @@ pub async fn send_to(
     request: &MessagesRequest,
     terms: Terms,
 ) -> Result<Reply> {
-    try_target(passage, choice, request, terms).await.answer
+    try_target(passage, choice, request, terms, 0).await.answer
 }
 
 /// What came of one target.
@@ -123,6 +123,7 @@ async fn try_target(
     choice: &Choice<'_>,
     request: &MessagesRequest,
     terms: Terms,
+    before: u32,
 ) -> Tried {
     let Choice { alias, target, .. } = *choice;
     let mut tries = 0;
@@ -130,7 +131,7 @@ async fn try_target(
     loop {
         tries += 1;
         let started = Instant::now();
-        let answer = try_once(passage, choice, request, terms).await;
+        let answer = try_once(passage, choice, request, terms, before + tries).await;
         let outcome = answer.as_ref().map(|_| ());
         meter::count_attempt(target, outcome);
         let label = || choice.label(request);
@@ -159,6 +160,7 @@ async fn try_once(
     choice: &Choice<'_>,
     request: &MessagesRequest,
     terms: Terms,
+    number: u32,
 ) -> Result<Reply> {
     let Choice { alias, target, asked } = *choice;
     let mut request = request.clone();
@@ -173,8 +175,12 @@ async fn try_once(
     };
     let answered = async {
         let model = request.model().to_owned();
-        let facts =
-            policy::Target { provider: &target.provider_name, model: &model, unsupported: &[] };
+        let facts = policy::Target {
+            provider: &target.provider_name,
+            model: &model,
+            unsupported: &[],
+            number,
+        };
         let (request, headers) = passage.on_upstream_request(request, facts).await?;
         let reply =
             target.provider.send(&passage.ctx, Attempt { request, headers, timeouts }).await?;

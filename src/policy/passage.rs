@@ -31,6 +31,8 @@ pub struct Target<'a> {
     pub model: &'a str,
     /// What of the request this target does not understand.
     pub unsupported: &'a [String],
+    /// Counted from 1, over all targets and retries.
+    pub number: u32,
 }
 
 impl Passage {
@@ -118,6 +120,7 @@ impl Passage {
             "provider": target.provider,
             "model": target.model,
             "unsupported": target.unsupported,
+            "number": target.number,
         });
         for stage in self.stages(Hook::UpstreamRequest) {
             let endpoint = request.endpoint;

@@ -16,7 +16,7 @@ async fn each_attempt_is_edited_by_itself() {
         fails.address, takes.address
     );
     let policy = r#"fn on_upstream_request(request, target, ctx) {
-        request.metadata = #{ user_id: target.provider + "/" + target.model };
+        request.metadata = #{ user_id: target.provider + "/" + target.model + " " + target.number };
         if target.provider == "one" { set_header("x-only-one", "yes"); request.top_k = 1; }
         set_header("x-target", target.provider);
         set_response_header("x-tried", target.provider);
@@ -29,8 +29,11 @@ async fn each_attempt_is_edited_by_itself() {
         (head, serde_json::from_slice::<Value>(&body).unwrap())
     };
     let ((one, first), (two, second)) = (seen(&fails), seen(&takes));
-    assert_eq!((&first["metadata"]["user_id"], &first["top_k"]), (&json!("one/a"), &json!(1)));
-    assert_eq!((&second["metadata"]["user_id"], &second["top_k"]), (&json!("two/b"), &Value::Null));
+    assert_eq!((&first["metadata"]["user_id"], &first["top_k"]), (&json!("one/a 1"), &json!(1)));
+    assert_eq!(
+        (&second["metadata"]["user_id"], &second["top_k"]),
+        (&json!("two/b 2"), &Value::Null)
+    );
     assert_eq!((one.header("x-only-one"), one.header("x-target")), (Some("yes"), Some("one")));
     assert_eq!((two.header("x-only-one"), two.header("x-target")), (None, Some("two")));
     assert_eq!(two.header("x-mine"), Some("1"));
