@@ -40,10 +40,14 @@ pub fn run() -> Result<(), String> {
     row("a hook that reads `model` and sets `max_tokens`, 1 KiB", 1, request(SIMPLE, &small)?);
     row("the same, 1 MiB", 1, request(SIMPLE, &large)?);
     let conversation = requests::body("bench", 100 * 1024);
+    // one key to be found: most texts of most conversations hold none
+    let conversation = String::from_utf8_lossy(&conversation)
+        .replace("a careful assistant", "sk-aaaaaaaaaaaaaaaaaaaaaaaa");
+    let conversation = conversation.as_bytes();
     row(
         "a redaction of every text of a conversation, 100 KiB",
         1,
-        request(REDACTION, &conversation)?,
+        request(REDACTION, conversation)?,
     );
     for (what, policy) in [
         ("`on_event` that looks at each of 1000 events", LOOKING),
