@@ -18,6 +18,7 @@ use crate::context::{Caller, Context};
 use crate::error::{Error, Problem, Result};
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
+use crate::net::headers;
 use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::trial::{self, End};
 use crate::policy::{Passage, Pipeline};
@@ -163,7 +164,7 @@ impl Trial {
             request_id: "req_eval".to_owned(),
             started: Instant::now(),
             caller: Arc::new(Caller { key: self.key.clone(), tags }),
-            headers,
+            headers: headers::for_stages(headers),
             query: None,
             credential: None,
             session: self.key.clone(),

@@ -12,7 +12,7 @@ use crate::exchange::meter::{self, Meter};
 use crate::exchange::route::{Choice, Route, Terms};
 use crate::exchange::trace::Note;
 use crate::models::Alias;
-use crate::net::headers::{self, SHOULD_RETRY};
+use crate::net::headers;
 use crate::policy::{self, Passage};
 use crate::providers::{Attempt, refusal};
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
@@ -78,23 +78,24 @@ pub async fn send<'a>(
             }
             // the caller's own bound says nothing of the target
             Err(error) if route.terms.is_cut(&error) => return Err(error),
-            Err(error) if may_go_on(alias, &error) => {
-                let cooldown = cooldown(alias, &error);
+            Err(error) => {
                 tracing::debug!(request_id = ctx.request_id, upstream = %target.key, error = %error, "an attempt failed");
                 // a limit of one caller's own account is no outage
                 let is_alone = is_only && alias.targets.len() == 1;
                 let is_callers = ctx.credential.is_some() && error.kind == ErrorKind::RateLimit;
-                if let Some(entered) = entered.filter(|_| !is_alone && !is_callers) {
-                    entered.failed(cooldown);
+                let is_failure = route.terms.retry.is_failure(alias, &error);
+                match entered {
+                    Some(entered) if is_failure && !is_alone && !is_callers => {
+                        entered.failed(cooldown(alias, &error));
+                    }
+                    // a refusal is an answer: the target lives
+                    Some(entered) if !is_failure && error.upstream.is_some() => entered.succeeded(),
+                    _ => {}
+                }
+                if !route.terms.retry.goes_on(alias, &error) {
+                    return Err(error);
                 }
                 last = Some(error);
-            }
-            Err(error) => {
-                // a refusal is an answer: the target lives
-                if let Some(entered) = entered.filter(|_| error.upstream.is_some()) {
-                    entered.succeeded();
-                }
-                return Err(error);
             }
         }
     }
@@ -137,7 +138,9 @@ async fn try_target(
         let label = || choice.label(request);
         notes.extend(terms.notes(|| Note::attempt(&label(), outcome, started.elapsed())));
         let pause = match &answer {
-            Err(error) if tries <= alias.retries && may_go_on(alias, error) => {
+            Err(error)
+                if tries <= terms.retry.attempts(alias) && terms.retry.goes_on(alias, error) =>
+            {
                 alias.backoff.pause(tries, told(error), terms.left())
             }
             _ => None,
@@ -173,6 +176,7 @@ async fn try_once(
         true => (timeouts.first_event.min(timeouts.total), "no first event"),
         false => (timeouts.total, "no answer"),
     };
+    let bound = terms.retry.timeout.map_or(bound, |own| bound.min(own));
     let answered = async {
         let model = request.model().to_owned();
         let facts = policy::Target {
@@ -236,22 +240,6 @@ fn refused_in_stream(event: &Event, upstream: &HeaderMap) -> Error {
     *answer.headers_mut() = upstream.clone();
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     refusal(answer)
-}
-
-/// Another try, or another target, may mend it.
-fn may_go_on(alias: &Alias, error: &Error) -> bool {
-    let Some(answer) = &error.upstream else {
-        // a stage's own refusal is a decision that no other target changes
-        if error.status.is_some() {
-            return false;
-        }
-        return matches!(error.kind, ErrorKind::BadUpstream | ErrorKind::Timeout);
-    };
-    match answer.headers().get(SHOULD_RETRY).map(HeaderValue::as_bytes) {
-        Some(b"false") => false,
-        Some(b"true") => true,
-        _ => alias.retry_on.contains(&answer.status().as_u16()),
-    }
 }
 
 fn cooldown(alias: &Alias, error: &Error) -> Duration {

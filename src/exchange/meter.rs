@@ -102,7 +102,10 @@ impl Meter {
 
     /// Takes the answer: counts it at once if it is whole, else when its stream is over.
     pub fn settle(mut self, answered: Result<Reply>) -> Result<Reply> {
-        let trace = self.trace.take().map(|trace| trace.to_header(self.started.elapsed()));
+        let trace = self.trace.take().map(|trace| {
+            let editors = self.passage.as_ref().map_or_else(Vec::new, |passage| passage.editors());
+            trace.to_header(self.started.elapsed(), &editors)
+        });
         match answered {
             Err(mut error) => {
                 if let Some(trace) = trace {

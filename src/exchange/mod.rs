@@ -7,6 +7,7 @@ pub mod history;
 pub mod meter;
 pub mod models;
 pub mod requested;
+pub mod retry;
 pub mod route;
 pub mod splice;
 pub mod tools;
@@ -27,6 +28,7 @@ use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
+use crate::exchange::requested::Requested;
 use crate::exchange::route::Route;
 use crate::exchange::tools::ServerTool;
 use crate::exchange::turns::Ask;
@@ -110,10 +112,11 @@ async fn answer(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -
     }
     let ctx = &passage.ctx;
     let requested = requested::take(&asked, &mut request)?;
-    let alias = gateway.models.resolve(request.model()).map_err(|e| misrouted(e, ctx, &request))?;
+    let requested = requested.as_deref();
+    let resolved = gateway.models.resolve(request.model());
+    let alias = resolved.map_err(|e| misrouted(e, ctx, &request, requested))?;
     unhide::put_back(&mut request, &gateway.shared.carried, &ctx.caller.key)?;
     let tools = server_tools(gateway, &mut request, &declared)?;
-    let requested = requested.as_deref();
     let route = Route::new(gateway, (&identity, ctx), (alias, request.model()), requested)?;
     refuse_thread(&route, &request, &tools)?;
     if let Some(requested) = requested {
@@ -127,8 +130,14 @@ async fn answer(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -
 }
 
 /// That a name is unknown is the caller's fault only if the caller chose it.
-fn misrouted(error: Error, ctx: &Context, request: &MessagesRequest) -> Error {
-    if request.model() == ctx.model {
+fn misrouted(
+    error: Error,
+    ctx: &Context,
+    request: &MessagesRequest,
+    requested: Option<&Requested>,
+) -> Error {
+    let model = request.model();
+    if model == ctx.model || requested.is_some_and(|requested| requested.names_model(model)) {
         return error;
     }
     let message = format!(
@@ -177,7 +186,7 @@ fn context(
         request_id,
         started,
         caller: Arc::clone(&identity.caller),
-        headers: headers::for_upstream(head.headers),
+        headers: headers::for_stages(head.headers),
         query: head.uri.query().map(ToOwned::to_owned),
         credential: identity.credential.clone(),
         session,

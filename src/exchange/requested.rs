@@ -8,18 +8,33 @@ use serde_json::{Map, Value, json};
 use crate::config::wording::suggestion;
 use crate::error::{Error, Result};
 use crate::exchange::breakpoint;
+use crate::exchange::retry::{Retry, Statuses};
 use crate::net::headers;
 use crate::wire::{Kind, MessagesRequest, Step};
 
 /// The field of the body.
 const FIELD: &str = "gateway";
 /// The members of [`FIELD`]; each is also a header, `x-tidegate-` and the name with dashes.
-const MEMBERS: [&str; 9] =
-    ["session_id", "tags", "strictness", "order", "only", "models", "timeout_ms", "cache", "debug"];
+const MEMBERS: [&str; 13] = [
+    "session_id",
+    "tags",
+    "strictness",
+    "order",
+    "only",
+    "ignore",
+    "models",
+    "timeout_ms",
+    "attempt_timeout_ms",
+    "retry_attempts",
+    "retry_on",
+    "cache",
+    "debug",
+];
 const MAX_SESSION: usize = 256;
 const MAX_TAGS: usize = 32;
 const MAX_TAG: usize = 256;
 const MAX_NAMES: usize = 64;
+const MAX_ATTEMPTS: u64 = 5;
 
 /// What becomes of a parameter that a target does not understand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -55,10 +70,14 @@ pub struct Requested {
     pub order: Option<Names>,
     /// No other targets.
     pub only: Option<Names>,
+    /// Not these targets.
+    pub ignore: Option<Names>,
     /// Aliases to go on with when the request's own has failed.
     pub models: Option<Names>,
     /// From the head of the request to the last byte of the answer.
     pub timeout: Option<Duration>,
+    /// Takes the place of the alias's `retry`.
+    pub retry: Retry,
     /// The static part of the prompt gets a breakpoint.
     pub caches: bool,
     /// The answer tells how it came about.
@@ -89,6 +108,11 @@ pub fn take(headers: &HeaderMap, request: &mut MessagesRequest) -> Result<Option
 }
 
 impl Requested {
+    /// A model is among the fallbacks.
+    pub fn names_model(&self, model: &str) -> bool {
+        self.models.iter().any(|models| models.names.iter().any(|name| name == model))
+    }
+
     /// What of it is an edit.
     pub fn edit(&self, request: &mut MessagesRequest) -> Result<()> {
         match self.caches {
@@ -108,8 +132,12 @@ impl Requested {
             "strictness" => self.strictness = Some(strictness(field, &value)?),
             "order" => self.order = Some(names(field, value)?),
             "only" => self.only = Some(not_empty(names(field, value)?)?),
+            "ignore" => self.ignore = Some(names(field, value)?),
             "models" => self.models = Some(names(field, value)?),
             "timeout_ms" => self.timeout = Some(timeout(field, &value)?),
+            "attempt_timeout_ms" => self.retry.timeout = Some(timeout(field, &value)?),
+            "retry_attempts" => self.retry.attempts = Some(attempts(field, &value)?),
+            "retry_on" => self.retry.on = Some(statuses(field, value)?),
             "cache" => self.caches = cache(field, &value)?,
             "debug" => self.is_traced = debug(field, &value)?,
             _ => return Err(unknown(FIELD, member, &MEMBERS)),
@@ -158,13 +186,18 @@ fn from_headers(headers: &HeaderMap, member: &str) -> Option<(String, Result<Val
     }
     let items = || text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let value = match member {
-        "order" | "only" | "models" => Ok(items().collect()),
+        "order" | "only" | "ignore" | "models" => Ok(items().collect()),
+        "retry_on" => Ok(items().map(number).collect()),
         "tags" => pairs(&field, items()),
-        "timeout_ms" => Ok(text.parse::<u64>().map_or_else(|_| json!(text), |ms| json!(ms))),
+        "timeout_ms" | "attempt_timeout_ms" | "retry_attempts" => Ok(number(&text)),
         "debug" if items().all(|item| item == "trace") => Ok(json!({"trace": true})),
         _ => Ok(json!(text)),
     };
     Some((field, value))
+}
+
+fn number(text: &str) -> Value {
+    text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))
 }
 
 fn pairs<'a>(field: &str, items: impl Iterator<Item = &'a str>) -> Result<Value> {
@@ -254,6 +287,26 @@ fn timeout(field: &str, value: &Value) -> Result<Duration> {
         Some(millis @ 1..) => Ok(Duration::from_millis(millis)),
         _ => Err(wrong(field, value, "a whole number of milliseconds, 1 or more")),
     }
+}
+
+fn attempts(field: &str, value: &Value) -> Result<u32> {
+    match value.as_u64() {
+        Some(attempts @ ..=MAX_ATTEMPTS) => Ok(attempts as u32),
+        _ => Err(wrong(field, value, "a whole number, up to 5")),
+    }
+}
+
+fn statuses(field: &str, value: Value) -> Result<Statuses> {
+    let Value::Array(items) = value else {
+        return Err(wrong(field, &value, "a list of statuses"));
+    };
+    let mut statuses = Statuses::default();
+    for (n, item) in items.iter().enumerate() {
+        if !item.as_u64().is_some_and(|status| statuses.insert(status)) {
+            return Err(wrong(&format!("{field}[{n}]"), item, "a status from 400 to 599"));
+        }
+    }
+    Ok(statuses)
 }
 
 fn cache(field: &str, value: &Value) -> Result<bool> {

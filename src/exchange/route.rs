@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::bounded::Bounded;
 use crate::exchange::requested::{Names, Requested, shorten};
+use crate::exchange::retry::Retry;
 use crate::exchange::trace::Note;
 use crate::gateway::Gateway;
 use crate::models::order::Preference;
@@ -42,6 +43,8 @@ pub struct Choice<'a> {
 pub struct Terms {
     /// The end of the whole exchange, and how long after its beginning.
     pub deadline: Option<(Instant, Duration)>,
+    /// Which failures are no end, and how often a target is tried again.
+    pub retry: Retry,
     /// Attempts are noted one by one.
     pub is_traced: bool,
 }
@@ -70,45 +73,54 @@ impl<'a> Route<'a> {
             let choices = choices.map(|target| Choice { alias, target, asked: None }).collect();
             return Ok(Self { choices, terms: Terms::default() });
         };
-        let mut aliases = vec![(alias, model)];
+        let mut fallbacks: Vec<(&'a Arc<Alias>, &'a str)> = Vec::new();
         for (n, name) in wanted.models.iter().flat_map(|models| models.names.iter().enumerate()) {
-            aliases.push((fallback(gateway, identity, wanted, (n, name))?, name));
+            let field = wanted.models.as_ref().map_or("", |models| &models.field);
+            let fallback = allowed(gateway, identity, (&format!("{field}[{n}]"), name))?;
+            // that one comes first already
+            if name != model {
+                fallbacks.push((fallback, name));
+            }
         }
-        for names in [&wanted.order, &wanted.only].into_iter().flatten() {
+        let asked = std::iter::once(None).chain(fallbacks.iter().map(|(_, name)| Some(*name)));
+        let mut aliases = vec![(alias, model)];
+        aliases.extend(&fallbacks);
+        for names in [&wanted.order, &wanted.only, &wanted.ignore].into_iter().flatten() {
             check(names, &aliases)?;
         }
         let session = wanted.session.as_ref().unwrap_or(&ctx.session);
         let preference = Preference {
             first: wanted.order.as_ref().map_or(&[], |order| &order.names),
             only: wanted.only.as_ref().map(|only| only.names.as_slice()),
+            not: wanted.ignore.as_ref().map_or(&[], |ignore| &ignore.names),
         };
-        let fallbacks = wanted.models.iter().flat_map(|models| &models.names);
-        let names = std::iter::once(None).chain(fallbacks.map(|name| Some(name.as_str())));
         let mut choices = Vec::new();
-        for ((alias, model), asked) in aliases.into_iter().zip(names) {
+        for ((alias, model), asked) in aliases.into_iter().zip(asked) {
             let targets = alias.order_by(session, model, &preference).into_iter();
             choices.extend(targets.map(|target| Choice { alias, target, asked }));
+        }
+        if let (Some(ignore), []) = (&wanted.ignore, choices.as_slice()) {
+            return Err(Error::invalid(format!("`{}` leaves no target", ignore.field)));
         }
         let deadline = wanted.timeout.and_then(|timeout| {
             let end = ctx.started.checked_add(timeout)?;
             Some((Instant::from_std(end), timeout))
         });
-        Ok(Self { choices, terms: Terms { deadline, is_traced: wanted.is_traced } })
+        let terms = Terms { deadline, retry: wanted.retry, is_traced: wanted.is_traced };
+        Ok(Self { choices, terms })
     }
 }
 
-fn fallback<'a>(
+fn allowed<'a>(
     gateway: &'a Gateway,
     identity: &Identity,
-    wanted: &Requested,
-    (n, name): (usize, &str),
+    (field, name): (&str, &str),
 ) -> Result<&'a Arc<Alias>> {
-    let field = wanted.models.as_ref().map_or("", |models| &models.field);
     identity
         .check_model(name)
-        .map_err(|e| Error { message: format!("`{field}[{n}]`: {}", e.message), ..e })?;
+        .map_err(|e| Error { message: format!("`{field}`: {}", e.message), ..e })?;
     gateway.models.resolve(name).map_err(|e| {
-        let message = format!("`{field}[{n}]`: {}", e.message);
+        let message = format!("`{field}`: {}", e.message);
         Error { kind: ErrorKind::InvalidRequest, message, ..e }
     })
 }

@@ -1,4 +1,5 @@
 //! How an answer came about, for a caller that asks: `x-tidegate-trace`.
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -64,13 +65,18 @@ impl Trace {
         self.notes.extend(notes);
     }
 
-    /// One line of JSON.
-    pub fn to_header(&self, took: Duration) -> HeaderValue {
+    /// One line of JSON. `editors` are the stages that changed the request.
+    pub fn to_header(&self, took: Duration, editors: &[Arc<str>]) -> HeaderValue {
         let shown: Vec<Value> = self.notes.iter().take(MAX_NOTES).map(Note::to_json).collect();
         let mut trace = json!({
             "attempts": shown,
             "ms": millis(took),
         });
+        if !editors.is_empty() {
+            let names = editors.iter().take(MAX_NOTES);
+            trace["edited_by"] =
+                names.map(|name| name.chars().take(MAX_NAME).collect::<String>()).collect();
+        }
         if self.notes.len() > MAX_NOTES {
             trace["omitted"] = (self.notes.len() - MAX_NOTES).into();
         }

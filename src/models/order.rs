@@ -10,6 +10,8 @@ pub struct Preference<'a> {
     pub first: &'a [String],
     /// No others.
     pub only: Option<&'a [String]>,
+    /// Not these.
+    pub not: &'a [String],
 }
 
 impl Alias {
@@ -38,6 +40,7 @@ impl Alias {
         if let Some(only) = preference.only {
             targets.retain(|target| only.iter().any(|name| target.is_named(name, model)));
         }
+        targets.retain(|target| !preference.not.iter().any(|name| target.is_named(name, model)));
         targets.sort_by_key(|target| {
             let mut first = preference.first.iter();
             first.position(|name| target.is_named(name, model)).unwrap_or(usize::MAX)

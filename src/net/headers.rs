@@ -35,9 +35,60 @@ pub fn for_gateway(headers: &HeaderMap) -> HeaderMap {
 pub fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
     remove_named_by_connection(&mut headers);
     // one look at what is there is cheaper than a look-up of everything that may be
-    let stays: Vec<HeaderName> =
-        headers.keys().filter(|name| !passes_upstream(name)).cloned().collect();
+    let stays: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| !passes_upstream(name) || is_for_others(name))
+        .cloned()
+        .collect();
     for name in stays {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// The beginnings of headers that speak to gateways of other makers. Some hold keys.
+const OTHERS: [&str; 8] = [
+    "x-portkey-",
+    "x-aistats-",
+    "x-phaseo-",
+    "x-ai-gateway-",
+    "x-vercel-",
+    "x-litellm-",
+    "x-aisix-",
+    "helicone-",
+];
+
+/// Of those, what policies that translate may read.
+const TRANSLATED: [&str; 10] = [
+    "x-portkey-config",
+    "x-portkey-provider",
+    "x-portkey-metadata",
+    "x-portkey-trace-id",
+    "x-portkey-request-timeout",
+    "x-portkey-retry-count",
+    "x-aistats-user-id",
+    "x-phaseo-user-id",
+    "x-phaseo-strictness",
+    "x-phaseo-debug",
+];
+
+/// The caller's headers as stages may see them: what upstreams may see, and what a policy may
+/// translate.
+pub fn for_stages(headers: HeaderMap) -> HeaderMap {
+    let translated: Vec<(HeaderName, HeaderValue)> = headers
+        .iter()
+        .filter(|(name, _)| TRANSLATED.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let mut headers = for_upstream(headers);
+    headers.extend(translated);
+    headers
+}
+
+/// Of the headers that stages see, those that an attempt sends.
+pub fn for_attempt(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    for name in TRANSLATED {
         headers.remove(name);
     }
     headers
@@ -118,6 +169,10 @@ pub fn passes_upstream(name: &HeaderName) -> bool {
     );
     let families = [OURS, "x-forwarded-", "cf-"];
     !is_ours && !families.iter().any(|family| name.as_str().starts_with(family))
+}
+
+fn is_for_others(name: &HeaderName) -> bool {
+    OTHERS.iter().any(|family| name.as_str().starts_with(family))
 }
 
 fn passes_to_caller(name: &HeaderName) -> bool {

@@ -7,11 +7,12 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::headers;
 use crate::policy::script::Decision;
 use crate::policy::script_api::State;
 use crate::policy::stage::Stage;
 use crate::policy::{Hook, Outcome, Pipeline, Verdict, Wishes, stream};
-use crate::wire::{Document, Endpoint, MessagesRequest, Reply, ReplyBody, Step};
+use crate::wire::{Document, Endpoint, Mark, MessagesRequest, Reply, ReplyBody, Step};
 
 /// What the hooks of one request share: its facts, their state, what they asked for.
 pub struct Passage {
@@ -20,6 +21,8 @@ pub struct Passage {
     pub ctx: Arc<Context>,
     pub(super) state: State,
     wishes: Mutex<Wishes>,
+    /// The stages that edited the request, each once.
+    editors: Mutex<Vec<Arc<str>>>,
 }
 
 /// Where an attempt goes, as `on_upstream_request` sees it.
@@ -43,7 +46,23 @@ impl Passage {
             ctx: Arc::clone(ctx),
             state: State::default(),
             wishes: Mutex::default(),
+            editors: Mutex::default(),
         })
+    }
+
+    /// The stages that have edited the request so far, in order.
+    pub fn editors(&self) -> Vec<Arc<str>> {
+        self.editors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_edit(&self, stage: &Stage, before: Mark, request: &MessagesRequest) {
+        if before == request.document().mark() {
+            return;
+        }
+        let mut editors = self.editors.lock().unwrap_or_else(PoisonError::into_inner);
+        if !editors.iter().any(|name| **name == *stage.name()) {
+            editors.push(stage.name().into());
+        }
     }
 
     /// What the stages have asked for so far.
@@ -81,6 +100,7 @@ impl Passage {
             let endpoint = request.endpoint;
             let spare = stage.spare(|| (request.clone(), Outcome::default()));
             let document = request.into_document();
+            let before = document.mark();
             let work = async {
                 let (document, outcome) =
                     stage.on_request(&self.ctx, &self.state, document).await?;
@@ -89,6 +109,7 @@ impl Passage {
                 Ok((request, outcome))
             };
             let (passed, outcome) = stage.guard(Hook::Request, &self.ctx, spare, work).await?;
+            self.note_edit(stage, before, &passed);
             self.keep(outcome.wishes);
             request = passed;
             if !matches!(outcome.verdict, Verdict::Continue) {
@@ -107,7 +128,7 @@ impl Passage {
         request: MessagesRequest,
         target: Target<'_>,
     ) -> Result<(MessagesRequest, HeaderMap)> {
-        let mut headers = self.ctx.headers.clone();
+        let mut headers = headers::for_attempt(&self.ctx.headers);
         let mut request = request;
         if !self.pipeline.hooks.has_any(&[Hook::Request, Hook::UpstreamRequest]) {
             return Ok((request, headers));
@@ -126,6 +147,7 @@ impl Passage {
             let endpoint = request.endpoint;
             let spare = stage.spare(|| (request.clone(), Outcome::default()));
             let document = request.into_document();
+            let before = document.mark();
             let work = async {
                 let edited =
                     stage.on_upstream_request(&self.ctx, &self.state, document, &facts).await?;
@@ -135,6 +157,7 @@ impl Passage {
             };
             let guarded = stage.guard(Hook::UpstreamRequest, &self.ctx, spare, work).await?;
             let (passed, mut outcome) = guarded;
+            self.note_edit(stage, before, &passed);
             // a header of one attempt is not for the next one
             std::mem::take(&mut outcome.wishes.upstream_headers).apply(&mut headers);
             self.keep(outcome.wishes);

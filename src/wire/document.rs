@@ -67,6 +67,14 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Document {
     root: Level,
+    edits: u64,
+}
+
+/// What tells two states of a document apart, without a look at their texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    text: usize,
+    edits: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -104,7 +112,7 @@ impl Document {
     /// or has a duplicate key at the top level.
     pub fn parse(raw: Bytes) -> Result<Self> {
         let entries = scan::object(&raw)?;
-        Ok(Self { root: Level::new(raw, true, entries)? })
+        Ok(Self { root: Level::new(raw, true, entries)?, edits: 0 })
     }
 
     /// The JSON text at a path, edits included; `None` if nothing stands there.
@@ -174,7 +182,7 @@ impl Document {
             return Err(misuse("the whole document cannot be set, only what is in it".to_owned()));
         };
         self.check(way, path)?;
-        let level = self.root.descend_to_edit(way)?;
+        let level = self.edit(way)?;
         match (level.find(*last), *last) {
             (Some(at), _) => level.members[at].node = Node::New(json),
             (None, Step::Key(key)) if level.is_object => {
@@ -201,7 +209,7 @@ impl Document {
             return Err(misuse(format!("{} does not name an element", Shown(path))));
         };
         self.check(way, path)?;
-        let level = self.root.descend_to_edit(way)?;
+        let level = self.edit(way)?;
         let count = level.members.len() as i64;
         let at = if *index < 0 { index + count } else { *index };
         if level.is_object || !(0..=count).contains(&at) {
@@ -224,9 +232,19 @@ impl Document {
         let Some((last, way)) = path.split_last() else { return Ok(false) };
         let Some(level) = self.root.descend(way)? else { return Ok(false) };
         let Some(at) = level.find(*last) else { return Ok(false) };
-        let level = self.root.descend_to_edit(way)?;
+        let level = self.edit(way)?;
         level.members.remove(at);
         Ok(true)
+    }
+
+    /// Another mark than before means that there was an edit in between.
+    pub fn mark(&self) -> Mark {
+        Mark { text: self.root.text.as_ptr().addr(), edits: self.edits }
+    }
+
+    fn edit(&mut self, way: &[Step<'_>]) -> Result<&mut Level> {
+        self.edits += 1;
+        self.root.descend_to_edit(way)
     }
 
     /// Somebody changed something.

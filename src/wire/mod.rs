@@ -11,7 +11,7 @@ pub mod sse;
 pub mod unfold;
 pub mod usage;
 
-pub use document::{Document, Kind, Step};
+pub use document::{Document, Kind, Mark, Step};
 pub use event::{Event, EventKind, EventStream};
 pub use request::{Endpoint, MessagesRequest};
 pub use usage::Usage;

@@ -3,6 +3,7 @@
 mod auth;
 mod authoring;
 mod commands;
+mod compat;
 mod config;
 mod docs;
 mod errors;

@@ -2,6 +2,7 @@
 mod bounds;
 mod prompt;
 mod targets;
+mod tries;
 mod wrong;
 
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM};
 
 /// `m` leads to `a` (as `ma`), `b` and `c/d` (as `x/y`), `spare` to `b` and then `c`.
-fn config([a, b, c]: [SocketAddr; 3]) -> String {
+pub fn config([a, b, c]: [SocketAddr; 3]) -> String {
     format!(
         "providers:
   a: {{ type: anthropic, base_url: \"http://{a}\" }}
@@ -34,35 +35,41 @@ keys:
 }
 
 /// Upstreams that answer, with those of these names failing.
-struct Three {
-    ups: [Auto; 3],
-    gateway: Gateway,
+pub struct Three {
+    pub ups: [Auto; 3],
+    pub gateway: Gateway,
 }
 
 async fn three(failing: &str) -> Three {
+    three_with(failing, "").await
+}
+
+/// The same with more in the config.
+pub async fn three_with(failing: &str, more: &str) -> Three {
     let failing: String = failing.to_owned();
     let up = |name: char| {
         let fails = failing.contains(name);
         Upstream::by(move |call| if fails { refusal(529) } else { fine(&call.body) })
     };
     let ups = [up('a').await, up('b').await, up('c').await];
-    let gateway = Gateway::start(&config([0, 1, 2].map(|n| ups[n].address))).await;
+    let config = config([0, 1, 2].map(|n| ups[n].address)) + more;
+    let gateway = Gateway::start(&config).await;
     Three { ups, gateway }
 }
 
 impl Three {
-    async fn ask(&self, body: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn ask(&self, body: &str, headers: &[(&str, &str)]) -> Answer {
         self.ask_as("all", body, headers).await
     }
 
-    async fn ask_as(&self, key: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn ask_as(&self, key: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
         let ask = Ask::message(body).header("x-api-key", key);
         let ask = headers.iter().fold(ask, |ask, (name, value)| ask.header(name, value));
         ask.send(self.gateway.address).await
     }
 
     /// How often each was asked.
-    fn counts(&self) -> [usize; 3] {
+    pub fn counts(&self) -> [usize; 3] {
         [0, 1, 2].map(|n| self.ups[n].count())
     }
 }
@@ -86,11 +93,11 @@ fn with(body: &str, gateway: &str) -> String {
     format!("{open},\"gateway\":{gateway}}}")
 }
 
-fn target(answer: &Answer) -> &str {
+pub fn target(answer: &Answer) -> &str {
     answer.header("x-tidegate-target").unwrap_or_default()
 }
 
-fn trace(answer: &Answer) -> Value {
+pub fn trace(answer: &Answer) -> Value {
     serde_json::from_str(answer.header("x-tidegate-trace").unwrap()).unwrap()
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::context::{Caller, Context};
 use crate::error::Error;
+use crate::net::headers;
 use crate::policy::cases::expect::Expect;
 use crate::wire::Document;
 
@@ -136,7 +137,7 @@ impl CaseContext {
             request_id: "req_case".to_owned(),
             started: Instant::now(),
             caller: Arc::new(Caller { key: self.key.clone(), tags: self.tags.clone() }),
-            headers,
+            headers: headers::for_stages(headers),
             query: None,
             credential: None,
             session: self.session.clone(),

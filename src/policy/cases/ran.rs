@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind};
+use crate::net::headers;
 use crate::policy::cases::case::{Case, Subject};
 use crate::policy::cases::stream;
 use crate::policy::script::{Call, Decision, Script};
@@ -95,11 +96,13 @@ impl Case {
             };
         }
         let wishes = passage.wishes().clone();
-        let (mut headers, mut response_headers) = (ctx.headers.clone(), HeaderMap::new());
-        wishes.upstream_headers.apply(&mut headers);
+        let (mut to_upstream, mut response_headers) =
+            (headers::for_attempt(&ctx.headers), HeaderMap::new());
+        wishes.upstream_headers.apply(&mut to_upstream);
         wishes.response_headers.apply(&mut response_headers);
         let Step { before, after, end, route } = step;
         let subject = subject.name();
+        let headers = to_upstream;
         Ok(Ran { subject, before, after, end, route, wishes, headers, response_headers })
     }
 }

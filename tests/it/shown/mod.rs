@@ -31,9 +31,14 @@ pub struct Shown {
 impl Shown {
     /// Starts it.
     pub async fn start(config: &str) -> Self {
+        Self::of(&text(config)).await
+    }
+
+    /// Starts what this config says.
+    pub async fn of(config: &str) -> Self {
         build_plugins();
         let plugins = root().join("plugins");
-        let config = text(config)
+        let config = config
             .replace("127.0.0.1:4000", "127.0.0.1:0")
             .replace("127.0.0.1:4001", "127.0.0.1:0")
             .replace("../../policies", "policies")
