@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::shown::{root, text};
 use crate::support::client::Ask;
 use crate::support::gateway::{Gateway, to};
+use crate::support::loop_gateway::{Looping, Simulated};
 use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, logs};
 
@@ -98,10 +99,15 @@ async fn the_line_for_the_pipeline_in_each_file_works() {
         let line = after(&source, "// pipeline: ");
         let config = format!("{}pipeline: {line}\n", to(up.address));
         let gateway = Gateway::start_with(&config, &[]).await;
-        let status = Ask::message(MESSAGE).send(gateway.address).await.status;
-        // one of them asks for more than this request has
-        let expected = if name(&path) == "require-metadata" { 400 } else { 200 };
-        assert_eq!(status, expected, "{}", path.display());
+        let answer = Ask::message(MESSAGE).send(gateway.address).await;
+        // one asks for more than this request has, one for a plugin that is not here
+        let expected = match name(&path) {
+            "require-metadata" => "metadata.user_id is missing",
+            "add-server-tools" => "gateway:datetime",
+            _ => "hello",
+        };
+        let said = answer.text();
+        assert!(said.contains(expected), "{}: {said}", path.display());
     }
 }
 
@@ -136,7 +142,7 @@ async fn a_pipeline_names_shipped_policies_without_a_copy_of_them() {
         Ask::message(body.to_string()).send(gateway.address)
     };
 
-    let answer = ask("m").await;
+    let answer = ask("on-the-shelf").await;
     assert_eq!(answer.status, 200);
     let said = answer.text();
     assert!(said.contains("use [secret] for it") && !said.contains("EXAMPLE"), "{said}");
@@ -146,11 +152,23 @@ async fn a_pipeline_names_shipped_policies_without_a_copy_of_them() {
     assert_eq!(sent["max_tokens"], 100);
     assert_eq!(sent["messages"][0]["content"], "my key is [secret]");
 
-    let id = answer.header("request-id").unwrap();
-    for start in ["request: model=m ", "answer: model="] {
-        let line = logs::line_with(id, start).await;
-        assert_eq!(line["policy"], "log-sample");
-    }
+    let line = logs::line_with("policy", "log-sample", "request: model=on-the-shelf ").await;
+    let id = line["request_id"].as_str().unwrap();
+    let line = logs::line_with("request_id", id, "answer: model=up stop_reason=end_turn ").await;
+    assert_eq!(line["policy"], "log-sample");
     assert_eq!(ask("claude-opus-4-6").await.status, 403);
     assert_eq!(up.count(), 1);
+}
+
+#[tokio::test]
+async fn a_tool_that_a_shipped_policy_adds_is_run_for_a_caller_who_did_not_ask_for_it() {
+    let upstream = Simulated::start().await;
+    let stages = "pipeline: [{ policy: add-server-tools }]";
+    let gateway = Looping::with(upstream.address, stages, &[]).await;
+    let messages = json!([{"role": "user", "content": "[sim: call datetime]"}]);
+    let body = json!({"model": "m", "max_tokens": 1000, "messages": messages});
+    assert_eq!(gateway.ask(&body).await.status, 200);
+    let seen = upstream.seen();
+    assert_eq!(seen[0]["tools"][0]["name"], "gateway_datetime");
+    assert!(seen[1]["messages"][2]["content"][0].to_string().contains("timezone"), "{}", seen[1]);
 }

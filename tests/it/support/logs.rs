@@ -39,13 +39,13 @@ pub async fn line(field: &str, value: &str) -> Value {
     find(&format!("`{field}` = `{value}`"), |line| line[field] == value).await
 }
 
-/// The first line of a request whose message begins so, once it is there.
-pub async fn line_with(request_id: &str, start: &str) -> Value {
+/// The first of those whose message begins so.
+pub async fn line_with(field: &str, value: &str, start: &str) -> Value {
     let is_it = |line: &Value| {
-        line["request_id"] == request_id
-            && line["message"].as_str().is_some_and(|message| message.starts_with(start))
+        let message = line["message"].as_str();
+        line[field] == value && message.is_some_and(|message| message.starts_with(start))
     };
-    find(&format!("`{start}` of {request_id}"), is_it).await
+    find(&format!("`{field}` = `{value}` that begins with `{start}`"), is_it).await
 }
 
 async fn find(what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
