@@ -1,5 +1,5 @@
 //! What is checked about a script before it ever runs: its hooks, and what stands beside them.
-use rhai::{AST, ASTFlags, Engine, Position, Scope, Stmt};
+use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, Position, Scope, Stmt};
 
 use crate::error::Problem;
 use crate::policy::script_error::{self as errors, Source};
@@ -35,6 +35,27 @@ pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<P
         problems.push(source.problem(at, "an `import` stands outside of functions"));
     }
     if problems.is_empty() { Ok(outside) } else { Err(problems) }
+}
+
+/// Uses of constants that would find no variable: those whose value Rhai does not put in their place,
+/// which is what stands before a dot or an index.
+pub(super) fn unread_constants(ast: &AST, outside: &Outside, source: &Source) -> Vec<Problem> {
+    let mut found = Vec::new();
+    ast.walk(&mut |path| {
+        // a variable of the function's own has a place on the stack
+        if let Some(ASTNode::Expr(Expr::Variable(variable, None, at))) = path.last()
+            && variable.0.is_none()
+            && outside.constants.contains(&variable.1)
+        {
+            let name = &variable.1;
+            let message = format!(
+                "`{name}` is a constant and has no methods here: write `f({name})` for `{name}.f()`, or give it to a variable first"
+            );
+            found.push(source.problem(*at, &message));
+        }
+        true
+    });
+    found
 }
 
 enum Beside {

@@ -203,7 +203,9 @@ pub(super) fn compiled(
     ast.set_source(source.path());
     let imports = ast.statements().iter().filter(|statement| matches!(statement, Stmt::Import(..)));
     let imports: Vec<Stmt> = imports.cloned().collect();
-    Ok(AST::new_with_source(imports, ast.shared_lib().clone(), source.path()))
+    let ast = AST::new_with_source(imports, ast.shared_lib().clone(), source.path());
+    let unread = check::unread_constants(&ast, outside, source);
+    if unread.is_empty() { Ok(ast) } else { Err(unread) }
 }
 
 /// Where a function imports: it would do so at each call, and could name anything.

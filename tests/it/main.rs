@@ -11,6 +11,7 @@ mod examples;
 mod failover;
 mod history;
 mod hooks;
+mod library;
 mod pipeline;
 mod plugin;
 mod reload;

@@ -35,8 +35,8 @@ pub(super) struct Expect {
     route: Option<String>,
     /// Part of the message of a script that breaks, or of a request that is refused as malformed.
     error: Option<String>,
-    /// At least these.
-    tags: BTreeMap<String, String>,
+    /// At least these; `null`: it is not there.
+    tags: BTreeMap<String, Option<String>>,
     /// At least these.
     counts: BTreeMap<String, u64>,
     /// What an upstream gets; `null`: it does not.
@@ -229,9 +229,10 @@ impl Expect {
         let mut found = Vec::new();
         for (name, wanted) in &self.tags {
             let value = ran.wishes.tags.get(name).map(String::as_str);
-            if value != Some(wanted) {
+            let wanted = wanted.as_deref();
+            if value != wanted {
                 let place = format!("tags.{name}");
-                found.push(Difference::at(&place, quoted(Some(wanted)), quoted(value)));
+                found.push(Difference::at(&place, quoted(wanted), quoted(value)));
             }
         }
         for (name, wanted) in &self.counts {

@@ -153,3 +153,26 @@ fn a_verb_in_a_hook_in_which_it_does_nothing_is_named_there_and_only_there() {
     // a function of the script's own may have any name
     assert!(said_of("fn route(a) { a }\nfn on_event(event, ctx) { route(1); }").is_empty());
 }
+
+#[test]
+fn a_constant_before_a_dot_is_found_and_all_its_other_uses_work() {
+    let source =
+        |body: &str| format!("const NAMES = \"a b\";\nfn on_request(request, ctx) {{\n{body}\n}}");
+    for body in ["let n = NAMES.len();", "let c = [1].map(|x| NAMES.len());", "let c = NAMES[0];"] {
+        let expected = "`NAMES` is a constant and has no methods here: write `f(NAMES)`";
+        let said = said_of(&source(body));
+        assert!(said.len() == 1 && said[0].contains(expected), "{body}: {said:?}");
+    }
+    for body in [
+        "let n = len(NAMES); let s = `${NAMES}`; if NAMES == \"x\" || !(\"a\" in NAMES) { throw; }",
+        "let m = #{ \"a b\": [1] }; let n = m[NAMES][0]; let c = [1].map(|x| NAMES + x);",
+        "let t = NAMES; t.len(); switch NAMES { \"a b\" => (), _ => throw }",
+        "return helper(NAMES);",
+        "let NAMES = [1, 2]; let n = NAMES.len(); let c = NAMES[0];",
+    ] {
+        let source = format!("{}\nfn helper(x) {{ x + NAMES }}", source(body));
+        let script = compile(&source).unwrap_or_else(|found| panic!("{body}: {found:?}"));
+        let ran = run(&script, r#"{"model":"m","messages":[],"max_tokens":5}"#);
+        assert!(ran.is_ok(), "{body}: {:?}", ran.err());
+    }
+}

@@ -36,13 +36,25 @@ pub fn start() {
 
 /// The first line that has this value, once it is there.
 pub async fn line(field: &str, value: &str) -> Value {
-    let what = format!("a line of the log with `{field}` = `{value}`");
-    within(&what, async {
+    find(&format!("`{field}` = `{value}`"), |line| line[field] == value).await
+}
+
+/// The first of those whose message begins so.
+pub async fn line_with(field: &str, value: &str, start: &str) -> Value {
+    let is_it = |line: &Value| {
+        let message = line["message"].as_str();
+        line[field] == value && message.is_some_and(|message| message.starts_with(start))
+    };
+    find(&format!("`{field}` = `{value}` that begins with `{start}`"), is_it).await
+}
+
+async fn find(what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    within(&format!("a line of the log with {what}"), async {
         loop {
             let text = LINES.lock().unwrap().clone();
             let lines = text.split(|byte| *byte == b'\n');
             let mut lines = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-            if let Some(found) = lines.find(|line| line[field] == value) {
+            if let Some(found) = lines.find(|line| is_it(line)) {
                 return found;
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
