@@ -264,11 +264,15 @@ impl Script {
         };
         // all that the syntax tree holds beside functions is imports
         let options = CallFnOptions::new().eval_ast(!self.ast.statements().is_empty());
-        run.call(|| {
+        let (result, mut asked) = run.call(|| {
             let mut scope = Scope::new();
             let name = hook.as_str();
             self.engine.call_fn_with_options(options, &mut scope, &self.ast, name, arguments)
-        })
+        });
+        match asked.stop.take() {
+            Some(stop) => (Err(stop.into()), asked),
+            None => (result, asked),
+        }
     }
 
     /// What the end of a script means: a decision of the script, or that it broke.
@@ -287,7 +291,7 @@ impl Script {
 
     /// What a hook over a request or a message came to.
     fn outcome(&self, done: Done) -> Result<(Document, Outcome)> {
-        let Done { mut document, decision, asked: Asked { route, wishes, removed } } = done;
+        let Done { mut document, decision, asked: Asked { route, wishes, removed, .. } } = done;
         let place = |(field, at): (String, _)| (field, self.source.place(at));
         let removed = removed.into_iter().map(place).collect();
         let verdict = match decision {

@@ -195,11 +195,11 @@ fn tag(tags: &mut Tags, name: &str) -> Dynamic {
     tags.0.caller.tags.get(name).map_or(Dynamic::UNIT, |value| text(value).into())
 }
 
+/// Several lines of one name are one list: `anthropic-beta` may come so.
 fn header(headers: &mut Headers, name: &str) -> Dynamic {
-    match headers.0.headers.get(name) {
-        Some(value) => String::from_utf8_lossy(value.as_bytes()).as_ref().into(),
-        None => Dynamic::UNIT,
-    }
+    let lines = headers.0.headers.get_all(name).iter();
+    let lines: Vec<_> = lines.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    if lines.is_empty() { Dynamic::UNIT } else { lines.join(",").into() }
 }
 
 fn state(engine: &mut Engine) {

@@ -67,6 +67,8 @@ pub(super) struct Asked {
     pub(super) wishes: Wishes,
     /// Fields that it took out of its document.
     pub(super) removed: Vec<(String, Position)>,
+    /// How it ended itself. Rhai lets a script catch what ends a closure; a decision stands all the same.
+    pub(super) stop: Option<Stop>,
 }
 
 thread_local! {
@@ -91,6 +93,14 @@ impl Run {
     /// The document is a request.
     pub(super) fn is_over_request(&self) -> bool {
         matches!(self.hook, Hook::Request | Hook::UpstreamRequest)
+    }
+
+    /// Ends the script by a decision of its own.
+    pub(super) fn end(stop: Stop) -> Box<EvalAltResult> {
+        Self::current(|run| {
+            run.asked.stop.get_or_insert_with(|| stop.clone());
+        });
+        stop.into()
     }
 
     /// For every operation of a script: the clock is read at each 64th.

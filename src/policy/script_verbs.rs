@@ -62,21 +62,21 @@ fn within(verb: &str) -> Answer<()> {
 fn deny(status: i64, message: &str) -> Answer<()> {
     within("deny")?;
     match u16::try_from(status) {
-        Ok(status @ 400..=599) => Err(Stop::Deny { status, message: message.to_owned() }.into()),
+        Ok(status @ 400..=599) => Err(Run::end(Stop::Deny { status, message: message.to_owned() })),
         _ => Err(Told(format!("`deny` takes a status from 400 to 599, not {status}")).into()),
     }
 }
 
 fn respond_text(text: &str) -> Answer<()> {
     within("respond")?;
-    Err(Stop::Respond(Content::Text(text.to_owned())).into())
+    Err(Run::end(Stop::Respond(Content::Text(text.to_owned()))))
 }
 
 fn respond<T: Variant + Clone>(message: T) -> Answer<()> {
     within("respond")?;
     let message = json::tree(&Dynamic::from(message))?;
     let content = Content::message(message).map_err(Told)?;
-    Err(Stop::Respond(content).into())
+    Err(Run::end(Stop::Respond(content)))
 }
 
 fn route(alias: &str) -> Answer<()> {
@@ -90,7 +90,7 @@ fn route(alias: &str) -> Answer<()> {
 
 fn drop_event() -> Answer<()> {
     within("drop_event")?;
-    Err(Stop::Drop.into())
+    Err(Run::end(Stop::Drop))
 }
 
 /// Declares a tool, unless the request has one of that type and name already.

@@ -12,6 +12,7 @@ use tidegate::policy::script::{Limits, ScriptEngine};
 
 use crate::shown::page::{self, Block, blocks};
 use crate::shown::{Shown, root, text};
+use crate::support::MESSAGE;
 use crate::support::client::Ask;
 
 const QUICKSTART: &str = "examples/quickstart/tidegate.yaml";
@@ -155,6 +156,10 @@ async fn the_readme_does_what_it_shows_and_the_operators_page_names_every_metric
     assert!(tally.answers >= 4, "{tally:?}");
     // a route that is only forwarded, here to nowhere
     assert_eq!(Ask::get("/v1/files").send(at.gateway.address).await.status, 404);
+    let counting = "fn on_request(request, ctx) { count(\"asked\"); tag(\"team\", \"docs\"); }";
+    fs::write(at.gateway.folder().join("policies/counting.rhai"), counting).unwrap();
+    at.gateway.look().await;
+    assert_eq!(Ask::message(MESSAGE).send(at.gateway.address).await.status, 200);
     assert_eq!(metric_names(&at.gateway.metrics().await), documented_metrics());
 }
 

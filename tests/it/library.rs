@@ -172,3 +172,22 @@ async fn a_tool_that_a_shipped_policy_adds_is_run_for_a_caller_who_did_not_ask_f
     assert_eq!(seen[0]["tools"][0]["name"], "gateway_datetime");
     assert!(seen[1]["messages"][2]["content"][0].to_string().contains("timezone"), "{}", seen[1]);
 }
+
+#[tokio::test]
+async fn betas_in_several_lines_are_normalised_together() {
+    let up = answering(upstream::json(200, ANSWER)).await;
+    let stages = "pipeline: [{ policy: normalise-betas, with: { providers: [up] } }]\n";
+    let gateway = Gateway::start_with(&format!("{}{stages}", to(up.address)), &[]).await;
+    let ask = Ask::message(MESSAGE)
+        .header("anthropic-beta", "files-api-2025-04-14")
+        .header("anthropic-beta", "context-1m-2025-08-07,effort-2025-11-24");
+    assert_eq!(ask.send(gateway.address).await.status, 200);
+    let (head, _) = up.seen().remove(0);
+    let sent: Vec<&str> = head
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "anthropic-beta")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(sent, ["context-1m-2025-08-07,effort-2025-11-24"]);
+}

@@ -193,3 +193,11 @@ fn a_long_log_line_is_cut() {
     let lines = logged(|| drop(run(&script, "{}").unwrap()));
     assert_eq!(lines.matches('é').count(), 1024);
 }
+
+#[test]
+fn a_refusal_in_a_closure_is_not_caught_either() {
+    let body = "try { [1].map(|x| deny(403, \"no\")); } catch { request.a = 1; }";
+    let (_, outcome) = run(&hook(body), "{}").unwrap();
+    let Verdict::Deny(error) = outcome.verdict else { panic!("it was caught") };
+    assert_eq!((error.status().as_u16(), &*error.message), (403, "no"));
+}
