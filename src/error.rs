@@ -3,7 +3,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 /// Any error that only the log sees.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -105,8 +105,8 @@ pub struct Error {
     pub tried: Option<Box<Tried>>,
     /// The upstream's own answer, passed on as it is.
     pub upstream: Option<Box<http::Response<Bytes>>>,
-    /// What stages want to tell the caller beside it.
-    pub headers: Option<Box<HeaderMap>>,
+    /// Headers of the answer to set, or (without a value) to take out, as stages want it.
+    pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// To the log only.
     pub source: Option<BoxError>,
 }
@@ -142,7 +142,7 @@ impl Error {
             code: None,
             tried: None,
             upstream: None,
-            headers: None,
+            headers: Vec::new(),
             source: None,
         }
     }
@@ -168,11 +168,6 @@ impl Error {
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
-    }
-
-    /// Headers for the caller, to add to.
-    pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        self.headers.get_or_insert_default()
     }
 
     /// The status that the caller sees.

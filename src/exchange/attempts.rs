@@ -134,7 +134,10 @@ async fn try_target(
         let started = Instant::now();
         let answer = try_once(passage, choice, request, terms, before + tries).await;
         let outcome = answer.as_ref().map(|_| ());
-        meter::count_attempt(target, outcome);
+        // what a stage refuses was never sent
+        if outcome.err().is_none_or(|error| error.upstream.is_some() || error.status.is_none()) {
+            meter::count_attempt(target, outcome);
+        }
         let label = || choice.label(request);
         notes.extend(terms.notes(|| Note::attempt(&label(), outcome, started.elapsed())));
         let pause = match &answer {

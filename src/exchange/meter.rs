@@ -109,7 +109,7 @@ impl Meter {
         match answered {
             Err(mut error) => {
                 if let Some(trace) = trace {
-                    error.headers_mut().insert(headers::TRACE, trace);
+                    error.headers.push((headers::TRACE, Some(trace)));
                 }
                 self.status = error.status().as_u16();
                 self.finish(Ending::Whole);

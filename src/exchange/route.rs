@@ -77,6 +77,14 @@ impl<'a> Route<'a> {
         for (n, name) in wanted.models.iter().flat_map(|models| models.names.iter().enumerate()) {
             let field = wanted.models.as_ref().map_or("", |models| &models.field);
             let fallback = allowed(gateway, identity, (&format!("{field}[{n}]"), name))?;
+            if !gateway.pipeline.treats_alike(ctx, name) {
+                let message = format!(
+                    "`{field}[{n}]`: other policies are for `{}` than for `{}`: ask for it in a request of its own",
+                    shorten(name),
+                    shorten(&ctx.model)
+                );
+                return Err(Error::new(ErrorKind::Permission, message));
+            }
             // that one comes first already
             if name != model {
                 fallbacks.push((fallback, name));

@@ -154,9 +154,11 @@ impl Upstream {
                 Ok(answer) => {
                     return Ok(Some(answer.map(|body| PooledBody::new(body, kept, shard))));
                 }
-                // closed while it lay idle, before it gave a byte of an answer: not this request's fault
-                Err(e) if e.is_canceled() || e.is_incomplete_message() || e.is_closed() => {}
-                Err(e) if is_reset(&e) || unsent::is_unsent(&e) => {}
+                // nothing was sent
+                Err(e) if e.is_canceled() || e.is_closed() || unsent::is_unsent(&e) => {}
+                // probably closed while it lay idle; should the request itself be what an upstream
+                // dies of, it must not die of it on every connection: once more, on a fresh one
+                Err(e) if e.is_incomplete_message() || is_reset(&e) => return Ok(None),
                 Err(e) => return Err(Failure::Broken(e.into())),
             }
             if is_shared {

@@ -98,23 +98,31 @@ impl Passage {
         }
         for stage in self.stages(Hook::Request) {
             let endpoint = request.endpoint;
-            let spare = stage.spare(|| (request.clone(), Outcome::default()));
+            let spare = stage.spare(|| (Some(request.clone()), Outcome::default()));
             let document = request.into_document();
             let before = document.mark();
             let work = async {
                 let (document, outcome) =
                     stage.on_request(&self.ctx, &self.state, document).await?;
-                let mut request = still_a_request(stage, (document, &outcome), endpoint)?;
-                outcome.route.as_ref().map_or(Ok(()), |model| request.set_model(model))?;
-                Ok((request, outcome))
+                let mut left = left_by(stage, (document, &outcome), endpoint)?;
+                if let (Some(request), Some(model)) = (&mut left, &outcome.route) {
+                    request.set_model(model)?;
+                }
+                Ok((left, outcome))
             };
             let (passed, outcome) = stage.guard(Hook::Request, &self.ctx, spare, work).await?;
-            self.note_edit(stage, before, &passed);
             self.keep(outcome.wishes);
-            request = passed;
-            if !matches!(outcome.verdict, Verdict::Continue) {
-                return Ok((request, outcome.verdict));
-            }
+            request = match (passed, outcome.verdict) {
+                (None, Verdict::Deny(error)) => return Err(*error),
+                (None, _) => return Err(Error::new(ErrorKind::Api, "a stage left no request")),
+                (Some(passed), verdict) => {
+                    self.note_edit(stage, before, &passed);
+                    if !matches!(verdict, Verdict::Continue) {
+                        return Ok((passed, verdict));
+                    }
+                    passed
+                }
+            };
         }
         Ok((request, Verdict::Continue))
     }
@@ -145,7 +153,7 @@ impl Passage {
         });
         for stage in self.stages(Hook::UpstreamRequest) {
             let endpoint = request.endpoint;
-            let spare = stage.spare(|| (request.clone(), Outcome::default()));
+            let spare = stage.spare(|| (Some(request.clone()), Outcome::default()));
             let document = request.into_document();
             let before = document.mark();
             let work = async {
@@ -153,18 +161,19 @@ impl Passage {
                     stage.on_upstream_request(&self.ctx, &self.state, document, &facts).await?;
                 let (document, outcome) = edited;
                 refuse_ends(stage, Hook::UpstreamRequest, &outcome)?;
-                Ok((still_a_request(stage, (document, &outcome), endpoint)?, outcome))
+                Ok((left_by(stage, (document, &outcome), endpoint)?, outcome))
             };
             let guarded = stage.guard(Hook::UpstreamRequest, &self.ctx, spare, work).await?;
             let (passed, mut outcome) = guarded;
-            self.note_edit(stage, before, &passed);
             // a header of one attempt is not for the next one
             std::mem::take(&mut outcome.wishes.upstream_headers).apply(&mut headers);
             self.keep(outcome.wishes);
             if let Verdict::Deny(error) = outcome.verdict {
                 return Err(*error);
             }
-            request = passed;
+            let nothing = || Error::new(ErrorKind::Api, "a stage left no request");
+            request = passed.ok_or_else(nothing)?;
+            self.note_edit(stage, before, &request);
         }
         Ok((request, headers))
     }
@@ -192,7 +201,9 @@ impl Passage {
                 Ok(reply)
             }
             Err(mut error) => {
-                wishes.response_headers.apply(error.headers_mut());
+                let edits = wishes.response_headers.iter();
+                let edits = edits.map(|(name, value)| (name.clone(), value.cloned()));
+                error.headers.extend(edits);
                 Err(error)
             }
         }
@@ -248,7 +259,7 @@ impl Passage {
             let kind = message.get(&[content, block, Step::Key("type")])?;
             let text = message.get(&[content, block, Step::Key("text")])?;
             let (Some(b"\"text\""), Some(text)) = (kind.as_deref(), text) else { continue };
-            let text: String = serde_json::from_slice(&text).unwrap_or_default();
+            let text: String = serde_json::from_slice(&text).map_err(|_| unreadable())?;
             let (changed, decision, asked) = script.on_text(&call, &text)?;
             outcome.wishes.extend(asked.wishes);
             if let Decision::Deny(error) = decision {
@@ -293,6 +304,13 @@ impl Passage {
         }
         error
     }
+}
+
+/// A text that no script can be given must not pass as if it had been seen.
+pub(super) fn unreadable() -> Error {
+    let message =
+        "a text of the answer has an escape that is no character, and cannot be shown to `on_text`";
+    Error::new(ErrorKind::Api, message)
 }
 
 /// What the caller would read.
@@ -344,6 +362,18 @@ pub(super) fn still_a_request(
             format!("stage `{name}` left a request that cannot be sent: {}{removed}", e.message);
         Error::new(ErrorKind::Api, message)
     })
+}
+
+/// What a stage leaves; nothing where it refuses, and has made no request of it before.
+fn left_by(
+    stage: &Stage,
+    (document, outcome): (Document, &Outcome),
+    endpoint: Endpoint,
+) -> Result<Option<MessagesRequest>> {
+    match (still_a_request(stage, (document, outcome), endpoint), &outcome.verdict) {
+        (Err(_), Verdict::Deny(_)) => Ok(None),
+        (left, _) => left.map(Some),
+    }
 }
 
 /// A plugin decides freely; some of it has no meaning once a target is chosen.

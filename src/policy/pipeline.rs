@@ -1,6 +1,7 @@
 //! `Pipeline`: which stages and server tools a generation has.
 use std::collections::BTreeMap;
 
+use crate::context::Context;
 use crate::policy::Hooks;
 use crate::policy::plugin::{Plugin, ToolManifest};
 use crate::policy::script::Script;
@@ -52,6 +53,11 @@ impl Pipeline {
     /// Which hooks some stage defines.
     pub fn hooks(&self) -> Hooks {
         self.hooks
+    }
+
+    /// Whether the same stages are for a request of this caller's, were it for another model.
+    pub fn treats_alike(&self, ctx: &Context, model: &str) -> bool {
+        self.stages.iter().all(|stage| stage.is_for_model(&ctx.model) == stage.is_for_model(model))
     }
 
     /// The names of the stages in their order.

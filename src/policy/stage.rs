@@ -64,6 +64,11 @@ impl Stage {
         self.hooks.has(hook) && self.when.is_for(ctx)
     }
 
+    /// Its `when` fits the model, whatever it says of key and tags.
+    pub(super) fn is_for_model(&self, model: &str) -> bool {
+        self.when.model.as_ref().is_none_or(|pattern| pattern.matches(model))
+    }
+
     /// The script, for the hooks that only scripts have, and a call of it.
     pub(super) fn script<'a>(
         &'a self,

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::policy::passage::unreadable;
 use crate::policy::script::{Decision, Done};
 use crate::policy::stage::Stage;
 use crate::policy::window::Windows;
@@ -187,6 +188,8 @@ struct Filter {
     /// Which one of the pipeline.
     stage: usize,
     has_event: bool,
+    /// `on_event` broke and is skipped: once is enough for one stream. What it has dropped stays so.
+    is_broken: bool,
     text: Option<Text>,
     /// The block that the stage dropped, while its events come.
     dropped: Option<u64>,
@@ -216,6 +219,7 @@ impl Filter {
         (has_event || text.is_some()).then_some(Self {
             stage: n,
             has_event,
+            is_broken: false,
             text,
             dropped: None,
             removed: 0,
@@ -248,6 +252,9 @@ impl Filter {
             }
             return Ok(None);
         }
+        if self.is_broken {
+            return self.moved(event, index).map(Some);
+        }
         let stage = &passage.pipeline.stages[self.stage];
         let Some((script, call)) = stage.script(&passage.ctx, &passage.state) else {
             return Ok(Some(event));
@@ -273,9 +280,8 @@ impl Filter {
                 }
                 return Ok(None);
             }
-            // broken and skipped: once is enough for one stream
             None => {
-                self.has_event = false;
+                self.is_broken = true;
                 event
             }
         };
@@ -287,11 +293,18 @@ impl Filter {
         let (Some(index), true) = (index, self.removed > 0) else { return Ok(event) };
         let mut data = message::data_of(&event)?;
         data.set_value(&[Step::Key("index")], &index.saturating_sub(self.removed))?;
-        Ok(Event::new(event.kind, &data.to_bytes()))
+        Ok(remade(event.kind, &data))
     }
 
     fn texts(&mut self, passage: &Passage, event: Event) -> Result<Vec<Event>> {
         let Some((index, piece)) = text_delta(&event) else {
+            if event.kind == EventKind::ContentBlockDelta
+                && delta_type(&event).is_none_or(|kind| kind == "text_delta")
+            {
+                let stage = &passage.pipeline.stages[self.stage];
+                let broken = || Err(unreadable());
+                stage.guard_now(Hook::Text, &passage.ctx, stage.spare(|| ()), broken)?;
+            }
             // what belongs to no block may overtake the text
             if matches!(event.kind, EventKind::Ping | EventKind::Other) {
                 return Ok(vec![event]);
@@ -399,13 +412,16 @@ fn seen(before: Event, done: Done) -> Result<Seen, String> {
     if is_signed(&before) && both.0 != both.1 {
         return Err("changed a thinking block, whose signature would no longer be right".to_owned());
     }
-    Ok(Seen::Kept(match before.kind {
-        EventKind::Other => {
-            let frame = [b"data: ", &after.to_bytes()[..], b"\n\n"].concat();
-            Event::from_frame(frame.into())
-        }
-        kind => Event::new(kind, &after.to_bytes()),
-    }))
+    Ok(Seen::Kept(remade(before.kind, &after)))
+}
+
+/// An event of other data; one of the future gets its name from its type.
+fn remade(kind: EventKind, data: &Document) -> Event {
+    if kind != EventKind::Other {
+        return Event::new(kind, &data.to_bytes());
+    }
+    let frame = [b"data: ", &data.to_bytes()[..], b"\n\n"].concat();
+    Event::from_frame(frame.into())
 }
 
 fn may_be_dropped(event: &Event) -> bool {

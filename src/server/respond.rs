@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
@@ -61,7 +61,7 @@ pub fn error(error: Error, request_id: &str) -> Response<Body> {
         let headers = response.headers_mut();
         headers.entry(CONTENT_TYPE).or_insert(JSON);
         headers.entry(REQUEST_ID).or_insert_with(|| headers::value(request_id));
-        headers.extend(error.headers.into_iter().flat_map(|headers| *headers));
+        edit(headers, error.headers);
         return response;
     }
     let mut response = Response::new(Body::from(envelope(&error, request_id)));
@@ -73,8 +73,17 @@ pub fn error(error: Error, request_id: &str) -> Response<Body> {
     }
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response.headers_mut().insert(REQUEST_ID, headers::value(request_id));
-    response.headers_mut().extend(error.headers.into_iter().flat_map(|headers| *headers));
+    edit(response.headers_mut(), error.headers);
     response
+}
+
+fn edit(headers: &mut HeaderMap, edits: Vec<(HeaderName, Option<HeaderValue>)>) {
+    for (name, value) in edits {
+        match value {
+            Some(value) => headers.insert(name, value),
+            None => headers.remove(name),
+        };
+    }
 }
 
 fn envelope(error: &Error, request_id: &str) -> Bytes {

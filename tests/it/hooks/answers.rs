@@ -109,3 +109,41 @@ async fn names_and_numbers_of_metrics_are_checked() {
         assert!(message.contains("p.rhai:2:3: `"), "{message}");
     }
 }
+
+#[tokio::test]
+async fn a_header_is_taken_out_of_an_error_too() {
+    let head = "content-type: application/json\r\nanthropic-organization-id: org\r\n";
+    let up = Upstream::always(Behaviour::Answer(upstream::answer(429, head, "{}"))).await;
+    let policy =
+        "fn on_request(request, ctx) { set_response_header(\"anthropic-organization-id\", ()); }";
+    let gateway = gateway(&up, policy).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!((answer.status, answer.header("anthropic-organization-id")), (429, None));
+}
+
+#[tokio::test]
+async fn a_refusal_stands_whatever_the_policy_has_made_of_the_request() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let config =
+        crate::support::gateway::to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
+    let policy = "fn on_request(request, ctx) { request.max_tokens = (); deny(403, \"no\"); }";
+    let files = [("policies/p.rhai", policy)];
+    let gateway = crate::support::gateway::Gateway::start_with(&config, &files).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!(answer.refusal(403, "permission_error"), "no");
+    assert_eq!(up.count(), 0);
+}
+
+#[tokio::test]
+async fn a_fallback_does_not_lead_past_the_policies_that_are_for_it() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let config = crate::support::gateway::to(up.address)
+        + "pipeline:\n  - { policy: p, when: { model: \"*opus*\" } }\n";
+    let policy = "fn on_request(request, ctx) { deny(403, \"no opus\"); }";
+    let files = [("policies/p.rhai", policy)];
+    let gateway = crate::support::gateway::Gateway::start_with(&config, &files).await;
+    let asks = |model: &str| Ask::message(MESSAGE).header("x-tidegate-models", model);
+    let answer = asks("claude-opus").send(gateway.address).await;
+    assert!(answer.refusal(403, "permission_error").contains("other policies are for"));
+    assert_eq!(asks("claude-haiku").send(gateway.address).await.status, 200);
+}

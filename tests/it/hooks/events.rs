@@ -137,3 +137,39 @@ async fn a_broken_hook_is_skipped_for_the_rest_of_the_stream_where_the_operator_
     // what a hook that broke has asked for is not done
     assert_eq!(gateway.metric("tidegate_policy_counts_total{name=\"seen\"}").await, 0.0);
 }
+
+#[tokio::test]
+async fn what_a_stage_dropped_before_it_broke_stays_dropped() {
+    let frames = [
+        FRAMES[0].to_owned(),
+        FRAMES[1].to_owned(),
+        delta(0, "gone"),
+        frame(&json!({"type": "ping"})),
+        delta(0, "gone too"),
+        FRAMES[3].to_owned(),
+        frame(
+            &json!({"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}}),
+        ),
+        delta(1, "stays"),
+        frame(&json!({"type": "content_block_stop", "index": 1})),
+        FRAMES[4].to_owned(),
+        FRAMES[5].to_owned(),
+    ];
+    let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+    let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;
+    let config =
+        crate::support::gateway::to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
+    let policy = r#"fn on_event(event, ctx) {
+        if event.type == "ping" { event.a.b }
+        if event.type == "content_block_start" { drop_event(); }
+    }"#;
+    let files = [("policies/p.rhai", policy)];
+    let gateway = crate::support::gateway::Gateway::start_with(&config, &files).await;
+    let answer = Ask::message(STREAM).send(gateway.address).await;
+    grammar::check(&answer.events()).unwrap();
+    assert!(
+        !answer.text().contains("gone") && answer.text().contains("stays"),
+        "{}",
+        answer.text()
+    );
+}

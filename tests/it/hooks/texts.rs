@@ -106,6 +106,21 @@ async fn another_type_than_a_text_is_the_policys_fault() {
     assert!(text.contains("`on_text` must give a text") && text.contains("event: error"), "{text}");
 }
 
+#[tokio::test]
+async fn a_text_that_cannot_be_read_does_not_pass_unseen() {
+    let answer = ANSWER.replace("hello", "secret-key \\ud83d");
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, &answer))).await;
+    let gateway = gateway(&up, REDACT).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert!(answer.refusal(500, "api_error").contains("escape that is no character"));
+    let broken = super::delta(0, "secret-key X").replace('X', "\\ud83d");
+    let frames = [FRAMES[0], FRAMES[1], &broken, FRAMES[3], FRAMES[4], FRAMES[5]];
+    let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;
+    let gateway = self::gateway(&up, REDACT).await;
+    let text = Ask::message(STREAM).send(gateway.address).await.text();
+    assert!(text.contains("event: error") && !text.contains("secret-key"), "{text}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
