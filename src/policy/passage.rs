@@ -105,9 +105,8 @@ impl Passage {
                 let (document, outcome) =
                     stage.on_request(&self.ctx, &self.state, document).await?;
                 let mut left = left_by(stage, (document, &outcome), endpoint)?;
-                if let (Some(request), Some(model)) = (&mut left, &outcome.route) {
-                    request.set_model(model)?;
-                }
+                let routed = left.as_mut().zip(outcome.route.as_ref());
+                routed.map_or(Ok(()), |(request, model)| request.set_model(model))?;
                 Ok((left, outcome))
             };
             let (passed, outcome) = stage.guard(Hook::Request, &self.ctx, spare, work).await?;
@@ -115,14 +114,10 @@ impl Passage {
             request = match (passed, outcome.verdict) {
                 (None, Verdict::Deny(error)) => return Err(*error),
                 (None, _) => return Err(Error::new(ErrorKind::Api, "a stage left no request")),
-                (Some(passed), verdict) => {
-                    self.note_edit(stage, before, &passed);
-                    if !matches!(verdict, Verdict::Continue) {
-                        return Ok((passed, verdict));
-                    }
-                    passed
-                }
+                (Some(passed), Verdict::Continue) => passed,
+                (Some(passed), verdict) => return Ok((passed, verdict)),
             };
+            self.note_edit(stage, before, &request);
         }
         Ok((request, Verdict::Continue))
     }
