@@ -86,7 +86,8 @@ mod wasm {
         ) -> Result<bindings::Action, bindings::Problem> {
             listen_to_panics();
             let plugin = P::new(host::config()?)?;
-            let target = host::parse("the target", &target)?;
+            let target = serde_json::from_str(&target)
+                .map_err(|e| Problem::new("internal", format!("the target: {e}")))?;
             Ok(plugin.on_upstream_request(&mut Document::request(request), &target)?.into())
         }
 

@@ -68,10 +68,6 @@ pub(crate) fn config<T: DeserializeOwned>() -> Result<T> {
     serde_json::from_str(&text).map_err(|e| Problem::new("invalid_config", e.to_string()))
 }
 
-pub(crate) fn parse<T: DeserializeOwned>(what: &str, json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|e| Problem::new("internal", format!("{what}: {e}")))
-}
-
 #[cfg(target_arch = "wasm32")]
 mod imp {
     use super::Level;
