@@ -47,6 +47,8 @@ async fn a_refused_attempt_is_the_end_and_nothing_is_sent() {
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert_eq!(answer.refusal(503, "overloaded_error"), "not there");
     assert_eq!(up.count(), 0);
+    let failed = "tidegate_attempts_total{provider=\"up\",outcome=\"failed\"}";
+    assert_eq!(gateway.metric(failed).await, 0.0);
 }
 
 #[tokio::test]

@@ -240,3 +240,25 @@ async fn a_connection_over_the_limit_waits_for_its_turn() {
     drop(first);
     assert_eq!(Incoming::read(second).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_request_that_an_upstream_dies_of_is_sent_twice_at_most() {
+    let mut up = Upstream::start().await;
+    let gateway = Gateway::start(&to(up.address)).await;
+    let kept = async {
+        let (one, two) = (up.call().await, up.call().await);
+        one.finish(upstream::json(200, ANSWER)).await;
+        two.finish(upstream::json(200, ANSWER)).await;
+    };
+    let ask = || Ask::message(MESSAGE).send(gateway.address);
+    // two connections are kept from here on
+    let (one, two, ()) = tokio::join!(ask(), ask(), kept);
+    assert_eq!((one.status, two.status), (200, 200));
+    let dying = async {
+        drop(up.call().await);
+        drop(up.call().await);
+    };
+    let (answer, ()) = tokio::join!(ask(), dying);
+    answer.refusal(502, "api_error");
+    assert!(up.is_idle());
+}
