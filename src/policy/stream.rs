@@ -132,7 +132,8 @@ impl Way {
             Err(error) => {
                 // whoever ends the stream ends the upstream's work on it, too
                 self.events = None;
-                self.last = Some(error);
+                // what ended the stream first is what is told
+                self.last.get_or_insert(error);
                 return;
             }
         };

@@ -121,3 +121,12 @@ async fn asked(three: &Three, member: &str, json: &str, header: &str) -> Vec<Ans
     }
     answers
 }
+
+/// Three targets, the first of which does this.
+async fn before(a: Behaviour) -> Three {
+    let a = Upstream::always(a).await;
+    let b = Upstream::by(|call| fine(&call.body)).await;
+    let c = Upstream::by(|call| fine(&call.body)).await;
+    let gateway = Gateway::start(&config([a.address, b.address, c.address])).await;
+    Three { ups: [a, b, c], gateway }
+}

@@ -3,19 +3,11 @@ use std::time::{Duration, Instant};
 
 use tidegate::wire::EventKind;
 
-use super::{Three, config, fine, refusal, target, trace, with};
+use super::{before, config, refusal, target, trace, with};
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
 use crate::support::upstream::{Behaviour, Upstream};
 use crate::support::{FRAMES, MESSAGE, STREAM};
-
-async fn before(a: Behaviour) -> Three {
-    let a = Upstream::always(a).await;
-    let b = Upstream::by(|call| fine(&call.body)).await;
-    let c = Upstream::by(|call| fine(&call.body)).await;
-    let gateway = Gateway::start(&config([a.address, b.address, c.address])).await;
-    Three { ups: [a, b, c], gateway }
-}
 
 #[tokio::test]
 async fn nothing_goes_on_when_the_time_is_over() {

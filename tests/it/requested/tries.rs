@@ -1,16 +1,8 @@
 //! `ignore`, `retry_attempts`, `retry_on` and `attempt_timeout_ms`: what is tried, how often, how long.
-use super::{Three, asked, config, fine, refusal, target, three, trace, with};
+use super::{Three, asked, before, config, refusal, target, three, trace, with};
 use crate::support::MESSAGE;
 use crate::support::gateway::Gateway;
-use crate::support::upstream::{Behaviour, Upstream};
-
-async fn before(a: Behaviour) -> Three {
-    let a = Upstream::always(a).await;
-    let b = Upstream::by(|call| fine(&call.body)).await;
-    let c = Upstream::by(|call| fine(&call.body)).await;
-    let gateway = Gateway::start(&config([a.address, b.address, c.address])).await;
-    Three { ups: [a, b, c], gateway }
-}
+use crate::support::upstream::Behaviour;
 
 #[tokio::test]
 async fn the_requests_own_model_among_the_fallbacks_is_tried_once() {
