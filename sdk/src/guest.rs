@@ -28,6 +28,7 @@ pub fn describe<P: Plugin + Package>() -> Result<Value> {
         "version": P::VERSION,
         "hooks": hooks,
         "tools": tools,
+        "wants": P::WANTS,
         "config_schema": schemars::schema_for!(P::Config).to_value(),
     }))
 }
@@ -101,6 +102,13 @@ mod wasm {
     impl From<Problem> for bindings::Problem {
         fn from(problem: Problem) -> Self {
             let Problem { code, message, retryable } = problem;
+            Self { code, message, retryable }
+        }
+    }
+
+    impl From<bindings::Problem> for Problem {
+        fn from(problem: bindings::Problem) -> Self {
+            let bindings::Problem { code, message, retryable } = problem;
             Self { code, message, retryable }
         }
     }

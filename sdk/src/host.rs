@@ -6,6 +6,9 @@ use std::marker::PhantomData;
 use serde::Deserializer as _;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 
+use serde_json::Value;
+
+use crate::http;
 use crate::problem::{Problem, Result};
 
 /// How important a log line is.
@@ -63,6 +66,44 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Fact<'_, T> {
     }
 }
 
+/// Asks a model through the gateway, on behalf of the caller whose request this is.
+///
+/// `request` is a Messages request: its `model` is an alias that the manifest wants
+/// ([`Wants::models`](crate::Wants::models)) and the operator allows. It is never streamed; what comes
+/// back is the whole message. The problem's code is `not_granted`, `invalid_input` or the API's own
+/// error type (`overloaded_error`, …).
+pub fn model_call(request: &Value) -> Result<Value> {
+    let message = imp::model_call(&request.to_string())?;
+    serde_json::from_str(&message)
+        .map_err(|e| Problem::new("internal", format!("the model's answer: {e}")))
+}
+
+/// Keeps a file for a while under an address of the gateway that nobody can guess, and tells that
+/// address. The manifest has to want it ([`Wants::publish`](crate::Wants::publish)).
+pub fn publish(media_type: &str, content: &[u8]) -> Result<String> {
+    imp::publish(media_type, content)
+}
+
+/// The value under a key of the plugin's own store, which all its calls share.
+pub fn kv_get(key: &str) -> Option<Vec<u8>> {
+    imp::kv_get(key)
+}
+
+/// Keeps a value in the plugin's own store, for some seconds or until the gateway stops. The
+/// manifest has to want the room ([`Wants::kv_bytes`](crate::Wants::kv_bytes)).
+pub fn kv_set(key: &str, value: &[u8], ttl_seconds: Option<u32>) -> Result<()> {
+    imp::kv_set(key, value, ttl_seconds)
+}
+
+/// Forgets a value; false if there was none.
+pub fn kv_remove(key: &str) -> bool {
+    imp::kv_remove(key)
+}
+
+pub(crate) fn fetch(request: &http::Request) -> Result<http::Response> {
+    imp::fetch(request)
+}
+
 pub(crate) fn config<T: DeserializeOwned>() -> Result<T> {
     let text = imp::config();
     serde_json::from_str(&text).map_err(|e| Problem::new("invalid_config", e.to_string()))
@@ -72,8 +113,40 @@ pub(crate) fn config<T: DeserializeOwned>() -> Result<T> {
 mod imp {
     use super::Level;
     use crate::bindings::tidegate::plugin::host;
+    use crate::http;
+    use crate::problem::Result;
 
-    pub(super) use host::{clock, config, context};
+    pub(super) use host::{clock, config, context, kv_get, kv_remove};
+
+    pub(super) fn kv_set(key: &str, value: &[u8], ttl_seconds: Option<u32>) -> Result<()> {
+        Ok(host::kv_set(key, value, ttl_seconds)?)
+    }
+
+    pub(super) fn model_call(request: &str) -> Result<String> {
+        Ok(host::model_call(request)?)
+    }
+
+    pub(super) fn publish(media_type: &str, content: &[u8]) -> Result<String> {
+        Ok(host::publish(media_type, content)?)
+    }
+
+    pub(super) fn fetch(request: &http::Request) -> Result<http::Response> {
+        let response = host::fetch(&host::HttpRequest {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+            max_bytes: request.max_bytes,
+            timeout_ms: request.timeout_ms,
+        })?;
+        Ok(http::Response {
+            status: response.status,
+            url: response.url,
+            headers: response.headers,
+            body: response.body,
+            truncated: response.truncated,
+        })
+    }
 
     pub(super) fn log(level: Level, message: &str) {
         let level = match level {
@@ -89,5 +162,7 @@ mod imp {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod imp {
-    pub(super) use crate::testing::{clock, config, context, log};
+    pub(super) use crate::testing::{
+        clock, config, context, fetch, kv_get, kv_remove, kv_set, log, model_call, publish,
+    };
 }

@@ -52,6 +52,7 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod guest;
 pub mod host;
+pub mod http;
 mod document;
 mod plugin;
 mod problem;
@@ -60,7 +61,7 @@ pub mod testing;
 mod tool;
 
 pub use document::{Document, Message, Request};
-pub use plugin::{Action, Hook, NoConfig, Package, Plugin, Target};
+pub use plugin::{Action, Hook, NoConfig, Package, Plugin, Target, Wants};
 pub use problem::{Problem, Result};
 pub use tool::{Blocks, IntoContent, Json, NoInput, NoOptions, Tool};
 
@@ -71,11 +72,11 @@ struct Page;
 
 /// What a plugin usually needs, the derives of serde and schemars among it.
 pub mod prelude {
-    pub use crate::host;
     pub use crate::{
         Action, Blocks, Document, Hook, IntoContent, Json, Message, NoConfig, NoInput, NoOptions,
-        Plugin, Problem, Request, Result, Target, Tool,
+        Plugin, Problem, Request, Result, Target, Tool, Wants,
     };
+    pub use crate::{host, http};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 }

@@ -1,7 +1,7 @@
 //! `Plugin`: the one trait that a plugin implements.
 use schemars::JsonSchema;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::document::{Message, Request};
 use crate::problem::Result;
@@ -15,6 +15,10 @@ pub trait Plugin: Sized {
     /// The hooks that the gateway calls. A hook that is not named here is never called, and costs
     /// nothing.
     const HOOKS: &'static [Hook] = &[];
+
+    /// What it needs of the host besides its log and its config: the operator grants each of it, or
+    /// not. What is not named here is refused at the call.
+    const WANTS: Wants = Wants::NOTHING;
 
     /// Makes the plugin ready for one call. It also runs when the plugin is loaded: a config that
     /// cannot work should fail here, so that it never goes live.
@@ -53,6 +57,52 @@ pub enum Hook {
     OnUpstreamRequest,
     /// [`Plugin::on_response`]
     OnResponse,
+}
+
+/// What a plugin wants of the host. The operator allows it under `plugins.config.<name>`
+/// (`allow_hosts`, `allow_models`, …); what both name is what it gets.
+///
+/// ```
+/// use tidegate_sdk::Wants;
+///
+/// const WANTS: Wants = Wants::NOTHING.hosts(&["api.example.com"]).kv_bytes(64 << 10);
+/// # let _ = WANTS;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Wants {
+    /// Host names for [`http`](crate::http), `*` as wildcard.
+    pub hosts: &'static [&'static str],
+    /// Aliases for [`host::model_call`](crate::host::model_call), `*` as wildcard.
+    pub models: &'static [&'static str],
+    /// How many bytes [`host::kv_set`](crate::host::kv_set) may keep in all, keys counted.
+    pub kv_bytes: u32,
+    /// Whether it calls [`host::publish`](crate::host::publish).
+    pub publish: bool,
+}
+
+impl Wants {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self { hosts: &[], models: &[], kv_bytes: 0, publish: false };
+
+    /// And these hosts.
+    pub const fn hosts(self, hosts: &'static [&'static str]) -> Self {
+        Self { hosts, ..self }
+    }
+
+    /// And these aliases.
+    pub const fn models(self, models: &'static [&'static str]) -> Self {
+        Self { models, ..self }
+    }
+
+    /// And a store of so many bytes.
+    pub const fn kv_bytes(self, kv_bytes: u32) -> Self {
+        Self { kv_bytes, ..self }
+    }
+
+    /// And files that it makes public.
+    pub const fn publish(self) -> Self {
+        Self { publish: true, ..self }
+    }
 }
 
 impl Hook {

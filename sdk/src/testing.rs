@@ -8,25 +8,42 @@
 //! assert_eq!(now, 1_000_000_000);
 //! ```
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use crate::document::Document;
 use crate::host::Level;
+use crate::http;
 use crate::plugin::{Action, Package, Plugin, Target};
-use crate::problem::Result;
+use crate::problem::{Problem, Result};
 
 thread_local! {
     static HOST: RefCell<MockHost> = RefCell::new(MockHost::new());
 }
 
 /// What the gateway would know and answer during one call.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MockHost {
     config: Value,
     context: Value,
     clock: u64,
     logs: Vec<(Level, String)>,
+    fetches: Rc<Fetches>,
+    models: Rc<Models>,
+    kept: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    published: Rc<RefCell<Vec<(String, Vec<u8>)>>>,
+}
+
+type Fetches = dyn Fn(&http::Request) -> Result<http::Response>;
+type Models = dyn Fn(&Value) -> Result<Value>;
+
+impl fmt::Debug for MockHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MockHost").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl Default for MockHost {
@@ -38,7 +55,21 @@ impl Default for MockHost {
 impl MockHost {
     /// No config, no context, and the clock at its beginning.
     pub fn new() -> Self {
-        Self { config: json!({}), context: json!({}), clock: 0, logs: Vec::new() }
+        Self {
+            config: json!({}),
+            context: json!({}),
+            clock: 0,
+            logs: Vec::new(),
+            fetches: Rc::new(|request| {
+                let message = format!("nothing answers `{}`: use `on_fetch`", request.url);
+                Err(Problem::new("unreachable", message))
+            }),
+            models: Rc::new(|_| {
+                Err(Problem::new("not_granted", "no model answers: use `on_model_call`"))
+            }),
+            kept: Rc::default(),
+            published: Rc::default(),
+        }
     }
 
     /// The same with a config.
@@ -57,6 +88,33 @@ impl MockHost {
     pub fn clock(mut self, nanoseconds: u64) -> Self {
         self.clock = nanoseconds;
         self
+    }
+
+    /// The same with what [`http`] answers. What the gateway would refuse (an address that is not
+    /// allowed, say) is for the test to say as well, by its [`Problem`].
+    pub fn on_fetch(
+        mut self,
+        answer: impl Fn(&http::Request) -> Result<http::Response> + 'static,
+    ) -> Self {
+        self.fetches = Rc::new(answer);
+        self
+    }
+
+    /// The same with what [`host::model_call`](crate::host::model_call) answers.
+    pub fn on_model_call(mut self, answer: impl Fn(&Value) -> Result<Value> + 'static) -> Self {
+        self.models = Rc::new(answer);
+        self
+    }
+
+    /// The same with a value in the plugin's store.
+    pub fn kept(self, key: &str, value: &[u8]) -> Self {
+        self.kept.borrow_mut().insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// What was published so far: media types and contents.
+    pub fn published(&self) -> Vec<(String, Vec<u8>)> {
+        self.published.borrow().clone()
     }
 
     /// Runs what calls the host, on this thread.
@@ -118,6 +176,41 @@ pub(crate) fn config() -> String {
 
 pub(crate) fn context() -> String {
     HOST.with_borrow(|host| host.context.to_string())
+}
+
+/// Cloned out of the cell: an answer may itself call the host.
+fn host() -> MockHost {
+    HOST.with_borrow(MockHost::clone)
+}
+
+pub(crate) fn fetch(request: &http::Request) -> Result<http::Response> {
+    (host().fetches)(request)
+}
+
+pub(crate) fn model_call(request: &str) -> Result<String> {
+    let request = serde_json::from_str(request)
+        .map_err(|e| Problem::invalid_input(format!("the request is no JSON: {e}")))?;
+    (host().models)(&request).map(|message| message.to_string())
+}
+
+pub(crate) fn kv_get(key: &str) -> Option<Vec<u8>> {
+    host().kept.borrow().get(key).cloned()
+}
+
+pub(crate) fn kv_set(key: &str, value: &[u8], _ttl_seconds: Option<u32>) -> Result<()> {
+    host().kept.borrow_mut().insert(key.to_owned(), value.to_owned());
+    Ok(())
+}
+
+pub(crate) fn kv_remove(key: &str) -> bool {
+    host().kept.borrow_mut().remove(key).is_some()
+}
+
+pub(crate) fn publish(media_type: &str, content: &[u8]) -> Result<String> {
+    let host = host();
+    let mut published = host.published.borrow_mut();
+    published.push((media_type.to_owned(), content.to_owned()));
+    Ok(format!("https://gateway.test/files/{}", published.len()))
 }
 
 /// JSON pointers over a tree, as the host follows them over its document.

@@ -17,14 +17,18 @@ wasmtime::component::bindgen!({
         import tidegate:plugin/types@0.1.0;
         import tidegate:plugin/host@0.1.0;
     ",
-    imports: { default: trappable },
+    imports: {
+        "tidegate:plugin/host@0.1.0.fetch": async | trappable,
+        "tidegate:plugin/host@0.1.0.model-call": async | trappable,
+        default: trappable,
+    },
     with: {
         "tidegate:plugin/host.request": RequestBody,
         "tidegate:plugin/host.message": MessageBody,
     },
 });
 
-use tidegate::plugin::host::{Host, HostMessage, HostRequest, Level};
+use tidegate::plugin::host::{Host, HostMessage, HostRequest, HttpRequest, HttpResponse, Level};
 pub(in crate::policy) use tidegate::plugin::types::{Action, Denial, Problem};
 
 /// The version of the border that this gateway offers; every `0.1.x` plugin runs on it.
@@ -138,6 +142,43 @@ impl Host for Call {
 
     fn context(&mut self) -> wasmtime::Result<String> {
         Ok(self.facts.as_ref().map_or_else(|| "{}".to_owned(), Facts::to_json))
+    }
+
+    async fn fetch(&mut self, _: HttpRequest) -> wasmtime::Result<Result<HttpResponse, Problem>> {
+        Ok(Err(not_granted("fetch")))
+    }
+
+    async fn model_call(&mut self, _: String) -> wasmtime::Result<Result<String, Problem>> {
+        Ok(Err(not_granted("model-call")))
+    }
+
+    fn kv_get(&mut self, _: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn kv_set(
+        &mut self,
+        _: String,
+        _: Vec<u8>,
+        _: Option<u32>,
+    ) -> wasmtime::Result<Result<(), Problem>> {
+        Ok(Err(not_granted("kv-set")))
+    }
+
+    fn kv_remove(&mut self, _: String) -> wasmtime::Result<bool> {
+        Ok(false)
+    }
+
+    fn publish(&mut self, _: String, _: Vec<u8>) -> wasmtime::Result<Result<String, Problem>> {
+        Ok(Err(not_granted("publish")))
+    }
+}
+
+fn not_granted(import: &str) -> Problem {
+    Problem {
+        code: "not_granted".to_owned(),
+        message: format!("`{import}` is not granted to this plugin"),
+        retryable: false,
     }
 }
 

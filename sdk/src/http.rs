@@ -1,0 +1,142 @@
+//! An HTTP client, as the gateway's egress guard lets a plugin have it.
+//!
+//! ```
+//! use tidegate_sdk::http;
+//! use tidegate_sdk::testing::MockHost;
+//!
+//! let host = MockHost::new().on_fetch(|request| {
+//!     assert_eq!(request.url, "https://example.com/today");
+//!     Ok(http::Response::new(200, "fine weather"))
+//! });
+//! let told = host.run(|| http::get("https://example.com/today").header("accept", "text/plain").send());
+//! assert_eq!(told.unwrap().text(), "fine weather");
+//! ```
+//!
+//! Every host has to be wanted by the manifest ([`Wants::hosts`](crate::Wants::hosts)) and allowed by
+//! the operator. Redirects are followed, content encodings undone; a status of 404 is an answer, not a
+//! failure.
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::host;
+use crate::problem::{Problem, Result};
+
+/// What is to be fetched. Made by [`get`] and [`post`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Where from.
+    pub url: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// What is sent.
+    pub body: Option<Vec<u8>>,
+    /// How many bytes of the answer are wanted.
+    pub max_bytes: Option<u32>,
+    /// How long it may take, in milliseconds.
+    pub timeout_ms: Option<u32>,
+}
+
+/// What came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Response {
+    /// Whatever the server said.
+    pub status: u16,
+    /// Where the answer came from, after redirects.
+    pub url: String,
+    /// Names in small letters, and values.
+    pub headers: Vec<(String, String)>,
+    /// The decoded body, at most what was wanted of it.
+    pub body: Vec<u8>,
+    /// There was more.
+    pub truncated: bool,
+}
+
+/// A `GET`.
+pub fn get(url: impl Into<String>) -> Request {
+    Request { method: "GET".to_owned(), url: url.into(), ..Request::default() }
+}
+
+/// A `POST`, with nothing in it yet.
+pub fn post(url: impl Into<String>) -> Request {
+    Request { method: "POST".to_owned(), url: url.into(), ..Request::default() }
+}
+
+impl Request {
+    /// The same with one more header.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The same with a body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// The same with a value as its JSON body, and the header that says so.
+    pub fn json(self, value: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(value)
+            .map_err(|e| Problem::new("internal", format!("the body is no JSON: {e}")))?;
+        Ok(self.header("content-type", "application/json").body(body))
+    }
+
+    /// Takes no more than so many bytes of the answer; [`Response::truncated`] tells if there was
+    /// more.
+    pub fn max_bytes(mut self, bytes: u32) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// Gives up after so many milliseconds.
+    pub fn timeout_ms(mut self, milliseconds: u32) -> Self {
+        self.timeout_ms = Some(milliseconds);
+        self
+    }
+
+    /// Sends it and waits for the whole answer. The problem's code is `not_granted`,
+    /// `url_not_allowed`, `invalid_url`, `too_many_redirects`, `too_large`, `timeout` or
+    /// `unreachable`.
+    pub fn send(&self) -> Result<Response> {
+        host::fetch(self)
+    }
+}
+
+impl Response {
+    /// An answer for tests.
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, body: body.into(), ..Self::default() }
+    }
+
+    /// The same with one more header.
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The first header of that name, in whatever letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut named = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.as_str())
+    }
+
+    /// 200 to 299.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as UTF-8; what is none becomes `U+FFFD`.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
+    /// The body, read as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body)
+            .map_err(|e| Problem::unavailable(format!("`{}` sent no such JSON: {e}", self.url)))
+    }
+}
