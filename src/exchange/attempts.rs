@@ -60,11 +60,13 @@ pub async fn send<'a>(
         };
         let Tried { answer, tries, notes } =
             try_target(passage, choice, request, route.terms, meter.attempts()).await;
-        meter.attempted(target, choice.asked.unwrap_or(request.model()), tries);
+        let label = choice.label(request);
+        let model = choice.asked.unwrap_or(request.model());
+        meter.attempted(target, (model, &label), tries);
         meter.note(notes);
         let answer = answer.map_err(|mut error| {
             if let Some(answer) = &mut error.upstream {
-                sign(answer.headers_mut(), choice, request, meter);
+                sign(answer.headers_mut(), &label, meter);
             }
             error
         });
@@ -73,7 +75,7 @@ pub async fn send<'a>(
                 if let Some(entered) = entered {
                     entered.succeeded();
                 }
-                sign(&mut reply.headers, choice, request, meter);
+                sign(&mut reply.headers, &label, meter);
                 return Ok(Sent { reply, choice: *choice });
             }
             // the caller's own bound says nothing of the target
@@ -131,7 +133,7 @@ async fn try_target(
     let mut notes = Vec::new();
     loop {
         tries += 1;
-        let started = Instant::now();
+        let started = terms.is_traced.then(Instant::now);
         let answer = try_once(passage, choice, request, terms, before + tries).await;
         let outcome = answer.as_ref().map(|_| ());
         // what a stage refuses was never sent
@@ -139,7 +141,8 @@ async fn try_target(
             meter::count_attempt(target, outcome);
         }
         let label = || choice.label(request);
-        notes.extend(terms.notes(|| Note::attempt(&label(), outcome, started.elapsed())));
+        let took = started.map(|started| started.elapsed()).unwrap_or_default();
+        notes.extend(terms.notes(|| Note::attempt(&label(), outcome, took)));
         let pause = match &answer {
             Err(error)
                 if tries <= terms.retry.attempts(alias) && terms.retry.goes_on(alias, error) =>
@@ -156,8 +159,8 @@ async fn try_target(
 }
 
 /// Says who answered, and how many were asked: a refusal needs it more than a success.
-fn sign(headers: &mut HeaderMap, choice: &Choice<'_>, request: &MessagesRequest, meter: &Meter) {
-    headers.insert(headers::TARGET, choice.label(request));
+fn sign(headers: &mut HeaderMap, target: &HeaderValue, meter: &Meter) {
+    headers.insert(headers::TARGET, target.clone());
     headers.insert(headers::ATTEMPTS, HeaderValue::from(meter.attempts()));
 }
 

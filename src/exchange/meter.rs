@@ -6,6 +6,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
+use http::HeaderValue;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Tried};
@@ -35,7 +36,7 @@ pub struct Meter {
     /// Only where the caller asks for it.
     trace: Option<Box<Trace>>,
     /// The last attempt so far.
-    tried: Option<Box<Tried>>,
+    tried: Option<Tried>,
     status: u16,
     attempts: u32,
     is_stream: bool,
@@ -88,11 +89,13 @@ impl Meter {
     }
 
     /// A target has been tried so many times for a model.
-    pub fn attempted(&mut self, target: &Target, model: &str, tries: u32) {
+    ///
+    /// `name` is the model's, as it was looked up, and what the caller is told of the target.
+    pub fn attempted(&mut self, target: &Target, name: (&str, &HeaderValue), tries: u32) {
         self.attempts += tries;
         self.target = Some(Arc::clone(&target.metrics));
-        let (model, target) = (model.to_owned(), target.label(model));
-        self.tried = Some(Box::new(Tried { model, target, attempts: self.attempts }));
+        let (model, target) = (name.0.to_owned(), name.1.clone());
+        self.tried = Some(Tried { model, target, attempts: self.attempts });
     }
 
     /// How many requests went upstream.
@@ -120,7 +123,7 @@ impl Meter {
                 self.status = reply.status.as_u16();
                 let body = match reply.body {
                     ReplyBody::Full(body) => {
-                        self.usage.update(&body);
+                        self.usage.update_whole(&body);
                         self.finish(Ending::Whole);
                         ReplyBody::Full(body)
                     }
@@ -136,7 +139,7 @@ impl Meter {
 
     /// An error that says which attempt it came from.
     fn signed(&mut self, error: Error) -> Error {
-        Error { tried: self.tried.take(), ..error }
+        Error { tried: self.tried.take().map(Box::new), ..error }
     }
 
     fn see(&mut self, event: &Event) {
@@ -172,10 +175,12 @@ impl Meter {
         }
         let mut tags = std::mem::take(&mut self.tags);
         if let Some(passage) = &self.passage {
-            let asked = passage.wishes().tags.clone();
-            // only a policy's: a caller may not choose the labels of metrics
-            metrics.policies().tagged(&asked, &record.usage);
-            tags.extend(asked);
+            let asked = &passage.wishes().tags;
+            if !asked.is_empty() {
+                // only a policy's: a caller may not choose the labels of metrics
+                metrics.policies().tagged(asked, &record.usage);
+                tags.extend(asked.clone());
+            }
         }
         tracing::debug!(
             request_id = &*self.request_id,

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::error::BoxError;
+use crate::error::{self, BoxError};
 use crate::net::body::Body;
 use crate::net::http1::Driven;
 use crate::net::pool::{Connection, PooledBody, Shard};
@@ -54,12 +54,14 @@ pub struct Upstream {
     shards: Box<[Arc<Shard>]>,
 }
 
-/// What a request carries.
-pub enum Payload {
-    /// Can be sent again, should a kept connection turn out to be closed.
-    Bytes(Bytes),
-    /// Comes as it is sent on, once: only fresh or shared connections are used.
-    Once(Body),
+/// What became of a request on a kept connection.
+enum Kept {
+    /// It is decided.
+    Answered(Result<Response<PooledBody>, Failure>),
+    /// The connection had been closed: the next one may live.
+    Gone,
+    /// Only a fresh connection will tell.
+    Lost,
 }
 
 /// Why no answer came.
@@ -112,21 +114,47 @@ impl Client {
 }
 
 impl Upstream {
-    /// Sends a request and reads the head of its answer. The URI holds the path only.
+    /// Sends a request and reads the head of its answer. Should a kept connection turn out to be
+    /// closed, the request is made anew and sent again: `head` makes its head, whose URI holds the
+    /// path only. The outer error is that of `head`.
     pub async fn send(
         &self,
+        head: impl Fn() -> error::Result<request::Parts>,
+        body: Bytes,
+        connect: Duration,
+    ) -> error::Result<Result<Response<PooledBody>, Failure>> {
+        let shard = &self.shards[WORKER.get() % self.shards.len()];
+        while let Some(kept) = shard.take() {
+            let request = Request::from_parts(head()?, body.clone().into());
+            match self.send_kept(kept, request, shard).await {
+                Kept::Answered(answered) => return Ok(answered),
+                Kept::Gone => {}
+                Kept::Lost => break,
+            }
+        }
+        let fresh = self.send_fresh(None, Request::from_parts(head()?, body.into()), connect);
+        Ok(fresh.await)
+    }
+
+    /// Passes a request on whose body comes as it is sent on, once: only fresh or shared connections
+    /// are used. Otherwise as [`Upstream::send`].
+    pub async fn pass(
+        &self,
         head: request::Parts,
-        payload: Payload,
+        body: Body,
         connect: Duration,
     ) -> Result<Response<PooledBody>, Failure> {
         let shard = &self.shards[WORKER.get() % self.shards.len()];
-        let (body, shared) = match payload {
-            Payload::Once(body) => (body, shard.take_shared()),
-            Payload::Bytes(bytes) => match self.send_kept(&head, &bytes, shard).await? {
-                Some(answer) => return Ok(answer),
-                None => (bytes.into(), None),
-            },
-        };
+        self.send_fresh(shard.take_shared(), Request::from_parts(head, body), connect).await
+    }
+
+    async fn send_fresh(
+        &self,
+        shared: Option<Connection>,
+        request: Request<Body>,
+        connect: Duration,
+    ) -> Result<Response<PooledBody>, Failure> {
+        let shard = &self.shards[WORKER.get() % self.shards.len()];
         // boxed: a handshake is rare, and would make the future of every request kilobytes larger
         let mut fresh = match shared {
             Some(shared) => shared,
@@ -135,37 +163,31 @@ impl Upstream {
                 Err(_) => return Err(Failure::ConnectTimeout),
             },
         };
-        let answer = fresh.send(Request::from_parts(head, body), &self.origin).await;
+        let answer = fresh.send(request, &self.origin).await;
         let answer = answer.map_err(|e| Failure::Broken(e.into()))?;
         Ok(answer.map(|body| PooledBody::new(body, fresh, shard)))
     }
 
-    /// Tries the kept connections; `None` if there is none that still lives.
+    /// Sends a request on a connection that was used before.
     async fn send_kept(
         &self,
-        head: &request::Parts,
-        bytes: &Bytes,
+        kept: Connection,
+        request: Request<Body>,
         shard: &Arc<Shard>,
-    ) -> Result<Option<Response<PooledBody>>, Failure> {
-        while let Some(mut kept) = shard.take() {
-            let is_shared = matches!(kept, Connection::Many(_));
-            let request = Request::from_parts(head.clone(), bytes.clone().into());
-            match kept.send(request, &self.origin).await {
-                Ok(answer) => {
-                    return Ok(Some(answer.map(|body| PooledBody::new(body, kept, shard))));
-                }
-                // nothing was sent
-                Err(e) if e.is_canceled() || e.is_closed() || unsent::is_unsent(&e) => {}
-                // probably closed while it lay idle; should the request itself be what an upstream
-                // dies of, it must not die of it on every connection: once more, on a fresh one
-                Err(e) if e.is_incomplete_message() || is_reset(&e) => return Ok(None),
-                Err(e) => return Err(Failure::Broken(e.into())),
-            }
-            if is_shared {
-                return Ok(None);
-            }
+    ) -> Kept {
+        let mut kept = kept;
+        match kept.send(request, &self.origin).await {
+            Ok(answer) => Kept::Answered(Ok(answer.map(|body| PooledBody::new(body, kept, shard)))),
+            // nothing was sent
+            Err(e) if e.is_canceled() || e.is_closed() || unsent::is_unsent(&e) => match kept {
+                Connection::One(_) => Kept::Gone,
+                Connection::Many(_) => Kept::Lost,
+            },
+            // probably closed while it lay idle; should the request itself be what an upstream
+            // dies of, it must not die of it on every connection: once more, on a fresh one
+            Err(e) if e.is_incomplete_message() || is_reset(&e) => Kept::Lost,
+            Err(e) => Kept::Answered(Err(Failure::Broken(e.into()))),
         }
-        Ok(None)
     }
 
     async fn open(&self, shard: &Arc<Shard>) -> Result<Connection, BoxError> {

@@ -77,7 +77,7 @@ const TRANSLATED: [&str; 10] = [
 pub fn for_stages(headers: HeaderMap) -> HeaderMap {
     let translated: Vec<(HeaderName, HeaderValue)> = headers
         .iter()
-        .filter(|(name, _)| TRANSLATED.contains(&name.as_str()))
+        .filter(|(name, _)| is_translated(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let mut headers = for_upstream(headers);
@@ -87,11 +87,16 @@ pub fn for_stages(headers: HeaderMap) -> HeaderMap {
 
 /// Of the headers that stages see, those that an attempt sends.
 pub fn for_attempt(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = headers.clone();
-    for name in TRANSLATED {
-        headers.remove(name);
+    let mut sent = headers.clone();
+    // a look-up of each that may be there costs more than a look at those that are
+    for name in headers.keys().filter(|name| is_translated(name)) {
+        sent.remove(name);
     }
-    headers
+    sent
+}
+
+fn is_translated(name: &HeaderName) -> bool {
+    is_for_others(name) && TRANSLATED.contains(&name.as_str())
 }
 
 /// Of an upstream's answer, what callers rely on.
@@ -172,7 +177,9 @@ pub fn passes_upstream(name: &HeaderName) -> bool {
 }
 
 fn is_for_others(name: &HeaderName) -> bool {
-    OTHERS.iter().any(|family| name.as_str().starts_with(family))
+    // most names begin otherwise
+    name.as_str().starts_with(['x', 'h'])
+        && OTHERS.iter().any(|family| name.as_str().starts_with(family))
 }
 
 fn passes_to_caller(name: &HeaderName) -> bool {

@@ -123,23 +123,21 @@ impl Passage {
     }
 
     /// Runs `on_upstream_request` of every stage before an attempt, and gives the request and the
-    /// headers that the attempt sends.
+    /// headers that the attempt sends, `None` for those that the caller sent.
     ///
     /// Fails as [`Passage::on_request`] does, and with a stage's refusal.
     pub async fn on_upstream_request(
         &self,
         request: MessagesRequest,
         target: Target<'_>,
-    ) -> Result<(MessagesRequest, HeaderMap)> {
-        let mut headers = headers::for_attempt(&self.ctx.headers);
+    ) -> Result<(MessagesRequest, Option<HeaderMap>)> {
+        let has_hook = self.pipeline.hooks.has(Hook::UpstreamRequest);
+        if !has_hook && self.wishes().upstream_headers.is_empty() {
+            return Ok((request, None));
+        }
         let mut request = request;
-        if !self.pipeline.hooks.has_any(&[Hook::Request, Hook::UpstreamRequest]) {
-            return Ok((request, headers));
-        }
+        let mut headers = headers::for_attempt(&self.ctx.headers);
         self.wishes().upstream_headers.apply(&mut headers);
-        if !self.pipeline.hooks.has(Hook::UpstreamRequest) {
-            return Ok((request, headers));
-        }
         let facts = json!({
             "provider": target.provider,
             "model": target.model,
@@ -170,7 +168,7 @@ impl Passage {
             request = passed.ok_or_else(nothing)?;
             self.note_edit(stage, before, &request);
         }
-        Ok((request, headers))
+        Ok((request, Some(headers)))
     }
 
     /// The hooks over texts, events and the message of an answer, before it goes out.

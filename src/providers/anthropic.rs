@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 use crate::net::body::Body;
-use crate::net::client::{Client, Failure, Payload, Upstream};
+use crate::net::client::{Client, Failure, Upstream};
 use crate::net::headers;
 use crate::net::pool::PooledBody;
 use crate::net::tls::Trust;
@@ -136,9 +136,9 @@ impl Provider for Anthropic {
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Reply> {
         let is_stream =
             attempt.request.is_stream() && attempt.request.endpoint == Endpoint::Messages;
-        let head = self.head(ctx, attempt.request.endpoint, attempt.headers)?;
-        let payload = Payload::Bytes(attempt.request.to_bytes());
-        let answer = self.upstream.send(head, payload, attempt.timeouts.connect).await;
+        let head = || self.head(ctx, attempt.request.endpoint, attempt.headers(ctx));
+        let body = attempt.request.to_bytes();
+        let answer = self.upstream.send(head, body, attempt.timeouts.connect).await?;
         let answer = answer.map_err(|failure| unreachable_upstream(failure, attempt.timeouts))?;
         decode(answer, is_stream, attempt.timeouts).await
     }
@@ -158,7 +158,7 @@ impl Provider for Anthropic {
             }
         }
         let timeouts = Timeouts::default();
-        let answer = self.upstream.send(head, Payload::Once(body), timeouts.connect);
+        let answer = self.upstream.pass(head, body, timeouts.connect);
         // an upload takes its time, but not for ever
         let answer = tokio::time::timeout(timeouts.total, answer).await.map_err(|_| {
             let seconds = timeouts.total.as_secs();

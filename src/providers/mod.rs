@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 use crate::net::body::Body;
 use crate::net::client::Client;
+use crate::net::headers;
 use crate::providers::anthropic::Anthropic;
 use crate::providers::simulator::Simulator;
 use crate::wire::{MessagesRequest, Reply};
@@ -124,10 +125,21 @@ impl Default for Timeouts {
 pub struct Attempt {
     /// What to send.
     pub request: MessagesRequest,
-    /// The caller's headers as stages left them, without the provider's own.
-    pub headers: HeaderMap,
+    /// The caller's headers as stages left them, without the provider's own; `None` if they are
+    /// as they came.
+    pub headers: Option<HeaderMap>,
     /// How long it may take.
     pub timeouts: Timeouts,
+}
+
+impl Attempt {
+    /// What is sent of the caller's headers.
+    pub fn headers(&self, ctx: &Context) -> HeaderMap {
+        match &self.headers {
+            Some(edited) => edited.clone(),
+            None => headers::for_attempt(&ctx.headers),
+        }
+    }
 }
 
 /// An upstream. Users extend through scripts and wasm; this trait is for the dialects we ship.

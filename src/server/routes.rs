@@ -1,4 +1,5 @@
 //! The whole public API on one screen.
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,11 +35,13 @@ async fn route(
     let path = inbound.head.uri.path();
     // SDKs that are given a base URL with /v1, or the AI SDK without it (messages-api.md 4.2)
     let path = match path.strip_prefix("/v1/v1/") {
-        Some(rest) => format!("/v1/{rest}"),
-        None if path == "/messages" || path.starts_with("/messages/") => format!("/v1{path}"),
-        None => path.to_owned(),
+        Some(rest) => Cow::Owned(format!("/v1/{rest}")),
+        None if path == "/messages" || path.starts_with("/messages/") => {
+            Cow::Owned(format!("/v1{path}"))
+        }
+        None => Cow::Borrowed(path),
     };
-    match (&inbound.head.method, path.as_str()) {
+    match (&inbound.head.method, &*path) {
         (&Method::POST, "/v1/messages") => exchange(gateway, inbound, Endpoint::Messages).await,
         (&Method::POST, "/v1/messages/count_tokens") => {
             exchange(gateway, inbound, Endpoint::CountTokens).await

@@ -40,9 +40,21 @@ impl Usage {
             usage: Option<Fields>,
         }
         let Ok(outer) = serde_json::from_slice::<Outer>(data) else { return };
-        let Some(new) = outer.usage.or(outer.message.and_then(|message| message.usage)) else {
-            return;
-        };
+        if let Some(new) = outer.usage.or(outer.message.and_then(|message| message.usage)) {
+            self.take(new);
+        }
+    }
+
+    /// Reads `usage` of a whole message that is known to be well-formed JSON. The same as
+    /// [`Usage::update`], but without a look at anything that stands before it.
+    pub fn update_whole(&mut self, message: &[u8]) {
+        match last_usage(message) {
+            Some(new) => self.take(new),
+            None => self.update(message),
+        }
+    }
+
+    fn take(&mut self, new: Fields) {
         let fields = [
             (&mut self.input, new.input_tokens),
             (&mut self.output, new.output_tokens),
@@ -53,6 +65,18 @@ impl Usage {
             *field = value.unwrap_or(*field);
         }
     }
+}
+
+/// The `usage` of a message, looked for from its end, where it usually stands. The text of a string
+/// cannot be taken for the key: a quote in it has a backslash before it.
+fn last_usage(message: &[u8]) -> Option<Fields> {
+    let key = memchr::memmem::rfind(message, b"\"usage\":")?;
+    let mut rest = serde_json::Deserializer::from_slice(&message[key + b"\"usage\":".len()..])
+        .into_iter::<Fields>();
+    let fields = rest.next()?.ok()?;
+    let behind = &message[key + b"\"usage\":".len() + rest.byte_offset()..];
+    // only the bracket of the message itself may be open still
+    (behind.trim_ascii() == b"}").then_some(fields)
 }
 
 /// Overwrites `usage` with what a `message_delta` says: cumulative, `null` keeps the old value.

@@ -41,7 +41,7 @@ fn context(betas: &str) -> Context {
 fn attempt(body: &Value, endpoint: Endpoint) -> Attempt {
     let request = MessagesRequest::parse(Bytes::from(body.to_string()), endpoint).unwrap();
     let timeouts = Timeouts { connect: LONG, first_event: LONG, idle: LONG, total: LONG };
-    Attempt { request, headers: HeaderMap::new(), timeouts }
+    Attempt { request, headers: None, timeouts }
 }
 
 fn simulator() -> Simulator {
@@ -96,7 +96,8 @@ async fn whole(body: &Value) -> Result<Value, Error> {
 
 async fn whole_with(body: &Value, betas: &str) -> Result<Value, Error> {
     let ctx = context(betas);
-    let attempt = Attempt { headers: ctx.headers.clone(), ..attempt(body, Endpoint::Messages) };
+    let attempt =
+        Attempt { headers: Some(ctx.headers.clone()), ..attempt(body, Endpoint::Messages) };
     let reply = simulator().send(&ctx, attempt).await?;
     let ReplyBody::Full(bytes) = reply.body else { panic!("a stream") };
     Ok(serde_json::from_slice(&bytes).unwrap())

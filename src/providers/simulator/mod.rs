@@ -56,10 +56,10 @@ impl Provider for Simulator {
         &self.accepts
     }
 
-    async fn send(&self, _ctx: &Context, mut attempt: Attempt) -> Result<Reply> {
+    async fn send(&self, ctx: &Context, mut attempt: Attempt) -> Result<Reply> {
         let seed = Seed::of(&mut attempt.request)?;
         let plan = self
-            .plan(&attempt, &betas(&attempt.headers), &seed)
+            .plan(&attempt, &betas(&attempt.headers(ctx)), &seed)
             .map_err(|failure| failure.answer(&seed))?;
         let Timeouts { first_event, total, .. } = attempt.timeouts;
         let limit = if attempt.request.is_stream() { first_event.min(total) } else { total };

@@ -369,7 +369,7 @@ impl Call {
             false => Endpoint::Messages,
         };
         let request = MessagesRequest::parse(self.body.clone(), endpoint).unwrap();
-        let attempt = Attempt { request, headers: HeaderMap::new(), timeouts: Timeouts::default() };
+        let attempt = Attempt { request, headers: None, timeouts: Timeouts::default() };
         match Simulator::new(Duration::ZERO).send(&context(), attempt).await {
             Ok(reply) => match reply.body {
                 ReplyBody::Full(body) => self.whole(200, body),

@@ -199,3 +199,25 @@ fn an_error_event_has_the_envelope_of_an_error_answer() {
     assert_eq!(data, expected);
     assert!(event.frame().ends_with(b"\n\n"));
 }
+
+#[test]
+fn the_usage_of_a_whole_message_is_its_own_wherever_it_stands() {
+    let read = |message: &str| {
+        let mut usage = Usage::default();
+        usage.update_whole(message.as_bytes());
+        (usage.input, usage.output)
+    };
+    let cases = [
+        (r#"{"content":[],"usage":{"input_tokens":1,"output_tokens":2}}"#, (1, 2)),
+        (r#"{"usage":{"input_tokens":1,"output_tokens":2},"content":[]} "#, (1, 2)),
+        (r#"{"usage": {"input_tokens":1},"x":[{"usage":{"input_tokens":9}}]}"#, (1, 0)),
+        (r#"{"usage":{"input_tokens":1},"x":{"usage":{"input_tokens":9}}}"#, (1, 0)),
+        (r#"{"x":{"usage":{"input_tokens":9}}}"#, (0, 0)),
+        (r#"{"usage":{"input_tokens":1},"text":"\"usage\":{\"input_tokens\":9}}"}"#, (1, 0)),
+        (r#"{"usage" : {"input_tokens":1}}"#, (1, 0)),
+        (r#"{"usage":null}"#, (0, 0)),
+    ];
+    for (message, expected) in cases {
+        assert_eq!(read(message), expected, "{message}");
+    }
+}
