@@ -1,4 +1,5 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
+mod behalf;
 pub mod build;
 pub mod cases;
 mod hook;
@@ -36,6 +37,7 @@ mod tool;
 pub mod trial;
 mod window;
 
+pub use behalf::{Behalf, File, ModelAnswer, ModelCall, Publish, Reach};
 pub use build::Plan;
 pub use hook::{Hook, Hooks};
 pub use outcome::{HeaderEdits, Outcome, Verdict, Wishes};

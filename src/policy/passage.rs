@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::headers;
-use crate::policy::script::Decision;
-use crate::policy::script_api::State;
+use crate::policy::script::{Call, Decision};
+use crate::policy::script_api::{State, With};
 use crate::policy::stage::Stage;
-use crate::policy::{Hook, Outcome, Pipeline, Verdict, Wishes, stream};
+use crate::policy::{Behalf, Hook, Outcome, Pipeline, Reach, Verdict, Wishes, stream};
 use crate::wire::{Document, Endpoint, Mark, MessagesRequest, Reply, ReplyBody, Step};
 
 /// What the hooks of one request share: its facts, their state, what they asked for.
@@ -19,6 +19,7 @@ pub struct Passage {
     pub(super) pipeline: Arc<Pipeline>,
     /// The facts.
     pub ctx: Arc<Context>,
+    reach: Option<Arc<Reach>>,
     pub(super) state: State,
     wishes: Mutex<Wishes>,
     /// The stages that edited the request, each once.
@@ -39,15 +40,34 @@ pub struct Target<'a> {
 }
 
 impl Passage {
-    /// For one request.
+    /// For one request whose plugins reach no model and publish nothing.
     pub fn new(pipeline: &Arc<Pipeline>, ctx: &Arc<Context>) -> Arc<Self> {
+        Self::reaching(pipeline, ctx, None)
+    }
+
+    /// For one request. [`Pipeline::wants_models`] and [`Pipeline::wants_to_publish`] say whether it
+    /// takes a `reach` at all.
+    pub fn reaching(
+        pipeline: &Arc<Pipeline>,
+        ctx: &Arc<Context>,
+        reach: Option<Reach>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             pipeline: Arc::clone(pipeline),
             ctx: Arc::clone(ctx),
+            reach: reach.map(Arc::new),
             state: State::default(),
             wishes: Mutex::default(),
             editors: Mutex::default(),
         })
+    }
+
+    pub(super) fn behalf(&self) -> Behalf {
+        Behalf { context: Arc::clone(&self.ctx), reach: self.reach.clone() }
+    }
+
+    pub(super) fn script_call<'a>(&'a self, with: &'a With) -> Call<'a> {
+        Call { context: &self.ctx, with, state: &self.state }
     }
 
     /// The stages that have edited the request so far, in order.
@@ -102,8 +122,7 @@ impl Passage {
             let document = request.into_document();
             let before = document.mark();
             let work = async {
-                let (document, outcome) =
-                    stage.on_request(&self.ctx, &self.state, document).await?;
+                let (document, outcome) = stage.on_request(self, document).await?;
                 let mut left = left_by(stage, (document, &outcome), endpoint)?;
                 let routed = left.as_mut().zip(outcome.route.as_ref());
                 routed.map_or(Ok(()), |(request, model)| request.set_model(model))?;
@@ -150,8 +169,7 @@ impl Passage {
             let document = request.into_document();
             let before = document.mark();
             let work = async {
-                let edited =
-                    stage.on_upstream_request(&self.ctx, &self.state, document, &facts).await?;
+                let edited = stage.on_upstream_request(self, document, &facts).await?;
                 let (document, outcome) = edited;
                 refuse_ends(stage, Hook::UpstreamRequest, &outcome)?;
                 Ok((left_by(stage, (document, &outcome), endpoint)?, outcome))
@@ -219,8 +237,7 @@ impl Passage {
         for stage in self.stages(Hook::Response) {
             let spare = stage.spare(|| (document.clone(), Outcome::default()));
             let work = async {
-                let (document, outcome) =
-                    stage.on_response(&self.ctx, &self.state, document).await?;
+                let (document, outcome) = stage.on_response(self, document).await?;
                 refuse_ends(stage, Hook::Response, &outcome)?;
                 Ok((document, outcome))
             };

@@ -65,6 +65,20 @@ impl Pipeline {
         self.stages.iter().map(Stage::name).collect()
     }
 
+    /// Whether some plugin may ask models.
+    pub fn wants_models(&self) -> bool {
+        self.plugins().any(|plugin| !plugin.manifest().wants.models.is_empty())
+    }
+
+    /// Whether some plugin may keep files under addresses of the gateway.
+    pub fn wants_to_publish(&self) -> bool {
+        self.plugins().any(|plugin| plugin.manifest().wants.publish)
+    }
+
+    fn plugins(&self) -> impl Iterator<Item = &Plugin> {
+        self.stages.iter().filter_map(Stage::plugin).chain(self.tools.values().map(|t| &t.plugin))
+    }
+
     /// There are server tools at all.
     pub fn has_tools(&self) -> bool {
         !self.tools.is_empty()

@@ -8,13 +8,12 @@ use serde_json::{Map, Value};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
 
-use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::plugin_host::{
     Action, Answer, Call, Cause, Code, Denial, Export, Facts, Failure, Memory, MessageBody,
     PluginHost, Reported, RequestBody,
 };
-use crate::policy::{Hook, Hooks, Outcome, Verdict};
+use crate::policy::{Behalf, Hook, Hooks, Outcome, Verdict};
 use crate::wire::{Document, Kind, Reply};
 
 /// What a plugin says of itself when it is loaded.
@@ -31,6 +30,23 @@ pub struct Manifest {
     /// Its server tools.
     #[serde(default)]
     pub tools: Vec<ToolManifest>,
+    /// What it needs of the host: the operator grants it, or not.
+    #[serde(default)]
+    pub wants: Wants,
+}
+
+/// What a plugin needs of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(default)]
+pub struct Wants {
+    /// Host names, `*` as wildcard.
+    pub hosts: Vec<String>,
+    /// Aliases, `*` as wildcard.
+    pub models: Vec<String>,
+    /// The size of its own store in bytes, keys counted.
+    pub kv_bytes: u64,
+    /// It keeps files under addresses of the gateway.
+    pub publish: bool,
 }
 
 /// A server tool, as the upstream gets to see it.
@@ -126,10 +142,10 @@ impl Plugin {
     /// array of blocks.
     pub async fn call_tool(
         &self,
-        context: &Arc<Context>,
+        behalf: impl Into<Behalf>,
         call: ToolCall<'_>,
     ) -> Result<Bytes, ToolError> {
-        let facts = Facts { context: Arc::clone(context), with: Arc::default() };
+        let facts = Facts { behalf: behalf.into(), with: Arc::default() };
         let params = (call.name, call.input, call.options);
         let (host, result) = self.call::<_, String>(Export::CallTool, params, facts, None).await;
         let failed = |cause| {
@@ -157,11 +173,11 @@ impl Plugin {
     /// stage may read (a duplicate key: a 400). The edits are lost then.
     pub async fn on_request(
         &self,
-        context: &Arc<Context>,
+        behalf: impl Into<Behalf>,
         with: &Arc<Map<String, Value>>,
         request: Document,
     ) -> Result<(Document, Outcome)> {
-        let facts = Facts { context: Arc::clone(context), with: Arc::clone(with) };
+        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
         let params = (Resource::<RequestBody>::new_borrow(0),);
         self.hook(Export::OnRequest, params, facts, request).await
     }
@@ -170,12 +186,12 @@ impl Plugin {
     /// `model` and `unsupported`. Otherwise as [`Plugin::on_request`].
     pub async fn on_upstream_request(
         &self,
-        context: &Arc<Context>,
+        behalf: impl Into<Behalf>,
         with: &Arc<Map<String, Value>>,
         request: Document,
         target: &Value,
     ) -> Result<(Document, Outcome)> {
-        let facts = Facts { context: Arc::clone(context), with: Arc::clone(with) };
+        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
         let target = target.to_string();
         let params = (Resource::<RequestBody>::new_borrow(0), target.as_str());
         self.hook(Export::OnUpstreamRequest, params, facts, request).await
@@ -184,11 +200,11 @@ impl Plugin {
     /// Runs `on-response` over a whole message. Otherwise as [`Plugin::on_request`].
     pub async fn on_response(
         &self,
-        context: &Arc<Context>,
+        behalf: impl Into<Behalf>,
         with: &Arc<Map<String, Value>>,
         message: Document,
     ) -> Result<(Document, Outcome)> {
-        let facts = Facts { context: Arc::clone(context), with: Arc::clone(with) };
+        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
         let params = (Resource::<MessageBody>::new_borrow(0),);
         self.hook(Export::OnResponse, params, facts, message).await
     }

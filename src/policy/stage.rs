@@ -12,7 +12,7 @@ use crate::policy::pipeline::StageRules;
 use crate::policy::plugin::Plugin;
 use crate::policy::script::{Call, Script};
 use crate::policy::script_api::{State, With};
-use crate::policy::{Hook, Hooks, OnError, Outcome, WhenConfig};
+use crate::policy::{Hook, Hooks, OnError, Outcome, Passage, WhenConfig};
 use crate::telemetry::metrics::{Metrics, StageMetrics};
 use crate::wire::Document;
 
@@ -55,6 +55,14 @@ impl Stage {
         &self.name
     }
 
+    /// Of a stage that is one.
+    pub(super) fn plugin(&self) -> Option<&Plugin> {
+        match &self.work {
+            Work::Plugin(plugin, _) => Some(plugin),
+            Work::Script(..) => None,
+        }
+    }
+
     pub(super) fn hooks(&self) -> Hooks {
         self.hooks
     }
@@ -84,33 +92,28 @@ impl Stage {
     /// Runs `on_request`.
     pub(super) async fn on_request(
         &self,
-        ctx: &Arc<Context>,
-        state: &State,
+        passage: &Passage,
         document: Document,
     ) -> Result<(Document, Outcome)> {
         match &self.work {
-            Work::Script(script, with) => {
-                script.on_request(&Call { context: ctx, with, state }, document)
-            }
-            Work::Plugin(plugin, with) => plugin.on_request(ctx, with, document).await,
+            Work::Script(script, with) => script.on_request(&passage.script_call(with), document),
+            Work::Plugin(plugin, with) => plugin.on_request(passage.behalf(), with, document).await,
         }
     }
 
     /// Runs `on_upstream_request`.
     pub(super) async fn on_upstream_request(
         &self,
-        ctx: &Arc<Context>,
-        state: &State,
+        passage: &Passage,
         document: Document,
         target: &Value,
     ) -> Result<(Document, Outcome)> {
         match &self.work {
             Work::Script(script, with) => {
-                let call = Call { context: ctx, with, state };
-                script.on_upstream_request(&call, document, target)
+                script.on_upstream_request(&passage.script_call(with), document, target)
             }
             Work::Plugin(plugin, with) => {
-                plugin.on_upstream_request(ctx, with, document, target).await
+                plugin.on_upstream_request(passage.behalf(), with, document, target).await
             }
         }
     }
@@ -118,15 +121,12 @@ impl Stage {
     /// Runs `on_response`.
     pub(super) async fn on_response(
         &self,
-        ctx: &Arc<Context>,
-        state: &State,
+        passage: &Passage,
         message: Document,
     ) -> Result<(Document, Outcome)> {
         match &self.work {
-            Work::Script(script, with) => {
-                script.on_response(&Call { context: ctx, with, state }, message)
-            }
-            Work::Plugin(plugin, with) => plugin.on_response(ctx, with, message).await,
+            Work::Script(script, with) => script.on_response(&passage.script_call(with), message),
+            Work::Plugin(plugin, with) => plugin.on_response(passage.behalf(), with, message).await,
         }
     }
 

@@ -146,7 +146,7 @@ impl Passage {
             return ToolOutput::error("the input is no JSON object: call the tool again with one");
         };
         let plugin_call = plugin::ToolCall { name: call.tool, input, options };
-        match tool.plugin.call_tool(&self.ctx, plugin_call).await {
+        match tool.plugin.call_tool(self.behalf(), plugin_call).await {
             Ok(content) => {
                 tool.metrics.succeeded(started.elapsed());
                 // the host has checked that it is JSON text

@@ -115,7 +115,7 @@ impl Passage {
     ) -> Result<(MessagesRequest, Decided), Error> {
         let endpoint = request.endpoint;
         let document = request.into_document();
-        let (document, outcome) = stage.on_request(&self.ctx, &self.state, document).await?;
+        let (document, outcome) = stage.on_request(self, document).await?;
         let mut request = still_a_request(stage, (document, &outcome), endpoint)?;
         if let Some(model) = &outcome.route {
             request.set_model(model)?;

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::policy::Behalf;
 use crate::wire::{Document, Kind, Step};
 
 wasmtime::component::bindgen!({
@@ -62,8 +62,8 @@ pub(in crate::policy) struct Call {
 
 /// What `context` tells.
 pub(in crate::policy) struct Facts {
-    /// The exchange.
-    pub(in crate::policy) context: Arc<Context>,
+    /// The exchange, and what the plugin reaches within it.
+    pub(in crate::policy) behalf: Behalf,
     /// The stage's own parameters.
     pub(in crate::policy) with: Arc<Map<String, Value>>,
 }
@@ -117,7 +117,7 @@ impl Host for Call {
             message.push('…');
         }
         let plugin = &*self.plugin;
-        let request_id = self.facts.as_ref().map_or("", |facts| &facts.context.request_id);
+        let request_id = self.facts.as_ref().map_or("", |facts| &facts.behalf.context.request_id);
         match level {
             Level::Error => tracing::error!(plugin, request_id, "{message}"),
             Level::Warn => tracing::warn!(plugin, request_id, "{message}"),
@@ -184,7 +184,7 @@ fn not_granted(import: &str) -> Problem {
 
 impl Facts {
     fn to_json(&self) -> String {
-        let context = &self.context;
+        let context = &self.behalf.context;
         let told = Told {
             request_id: &context.request_id,
             key: &context.caller.key,

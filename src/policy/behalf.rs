@@ -1,0 +1,90 @@
+//! `Behalf`: for which request a plugin runs, and what it reaches through the gateway within it.
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::context::Context;
+use crate::error::Result;
+
+/// Asks a model through the gateway on behalf of a request's caller: a Messages request (JSON, its
+/// `model` an alias, never streamed) goes in, the whole message comes out. Its usage is counted by
+/// the gateway under its own model. Dropping the future ends the call. Fails as a request of the
+/// caller's would.
+pub type ModelCall = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<ModelAnswer>> + Send + Sync>;
+
+/// What a model answered to a plugin.
+#[derive(Debug, Clone)]
+pub struct ModelAnswer {
+    /// The JSON text of a message.
+    pub message: Bytes,
+    /// What it cost, caches included.
+    pub input_tokens: u64,
+    /// What it cost.
+    pub output_tokens: u64,
+}
+
+/// Keeps a file under an address of the gateway that nobody can guess, and tells that address. Fails
+/// if there is no room for it.
+pub type Publish = Arc<dyn Fn(File) -> Result<String> + Send + Sync>;
+
+/// What a plugin makes public.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// As the plugin says: `image/png`.
+    pub media_type: String,
+    /// All of it.
+    pub content: Bytes,
+}
+
+/// What the plugins of one request reach through the gateway.
+#[derive(Default)]
+pub struct Reach {
+    pub(super) models: Option<ModelCall>,
+    pub(super) publish: Option<Publish>,
+}
+
+impl Reach {
+    /// And models.
+    #[must_use]
+    pub fn models(self, models: ModelCall) -> Self {
+        Self { models: Some(models), ..self }
+    }
+
+    /// And files that callers can read.
+    #[must_use]
+    pub fn publish(self, publish: Publish) -> Self {
+        Self { publish: Some(publish), ..self }
+    }
+}
+
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reach")
+            .field("models", &self.models.is_some())
+            .field("publish", &self.publish.is_some())
+            .finish()
+    }
+}
+
+/// For which request a plugin runs. Where a plugin reaches nothing, the facts alone will do.
+#[derive(Debug, Clone)]
+pub struct Behalf {
+    /// The facts of the request.
+    pub context: Arc<Context>,
+    /// One for all calls of the request; none where no plugin is granted any of it.
+    pub reach: Option<Arc<Reach>>,
+}
+
+impl From<&Arc<Context>> for Behalf {
+    fn from(context: &Arc<Context>) -> Self {
+        Self { context: Arc::clone(context), reach: None }
+    }
+}
+
+impl From<&Behalf> for Behalf {
+    fn from(behalf: &Behalf) -> Self {
+        behalf.clone()
+    }
+}
