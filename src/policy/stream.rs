@@ -158,7 +158,7 @@ impl Way {
         for stage in passage.stages(Hook::Response) {
             let work = async {
                 let document = Document::parse(message.clone())?;
-                let (_, outcome) = stage.on_response(passage, document).await?;
+                let (_, outcome) = stage.on_response(&passage, document).await?;
                 passage.keep(outcome.wishes);
                 Ok(())
             };
