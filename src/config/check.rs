@@ -1,5 +1,5 @@
 //! What one part cannot see by itself: names that must exist elsewhere, bounds, safe listeners.
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::auth::keys;
 use crate::config::Draft;
@@ -211,12 +211,7 @@ fn stage_problems(here: &Place, stage: &StageConfig) -> Vec<Problem> {
 fn bounds(draft: &Draft) -> Vec<Problem> {
     let config = &draft.config;
     let mut found = Vec::new();
-    for (n, block) in config.egress.allow_private.iter().enumerate() {
-        if !is_cidr(block) {
-            let path = format!("egress.allow_private[{n}]");
-            found.push(Problem::new(path, format!("`{block}` is no block such as `10.1.0.0/16`")));
-        }
-    }
+    found.extend(config.egress.problems());
     let numbers = [
         ("server.max_body_bytes", config.server.max_body_bytes == 0),
         ("server.max_connections", config.server.max_connections == 0),
@@ -232,14 +227,4 @@ fn bounds(draft: &Draft) -> Vec<Problem> {
         found.push(Problem::new("log.level", message));
     }
     found
-}
-
-fn is_cidr(block: &str) -> bool {
-    let Some((address, bits)) = block.split_once('/') else { return false };
-    let most = match address.parse() {
-        Ok(IpAddr::V4(_)) => 32,
-        Ok(IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    bits.bytes().all(|b| b.is_ascii_digit()) && bits.parse().is_ok_and(|bits: u8| bits <= most)
 }

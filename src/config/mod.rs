@@ -22,6 +22,7 @@ use crate::config::listeners::{AdminConfig, ServerConfig};
 use crate::config::read::Reader;
 use crate::error::Problem;
 use crate::models;
+use crate::net::egress;
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
 use crate::providers;
 use crate::telemetry::LogConfig;
@@ -58,7 +59,7 @@ pub struct Config {
     pub plugins: PluginsConfig,
     /// What plugins may reach.
     #[schemars(default)]
-    pub egress: EgressConfig,
+    pub egress: egress::Config,
     /// The stages in their order; if absent, every policy of the folder in name order.
     pub pipeline: Option<Vec<StageConfig>>,
     /// Bounds on the server tools of one request.
@@ -76,14 +77,6 @@ pub struct Config {
     /// The file itself, every file named by `${file:…}`, TLS files: what a reload watches.
     #[schemars(skip)]
     pub files: Vec<PathBuf>,
-}
-
-/// `egress:`, for plugins.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct EgressConfig {
-    /// CIDR blocks (`10.1.0.0/16`) that plugins may reach beside the public internet.
-    pub allow_private: Vec<String>,
 }
 
 /// `tools:`, bounds on the server tools of one request.
@@ -220,6 +213,7 @@ impl Draft {
         config.policies.dir = base_dir.join(&config.policies.dir);
         config.plugins.dir = base_dir.join(&config.plugins.dir);
         config.files = expansion.files;
+        config.egress.allow_private.retain(|block| block.parse::<egress::Cidr>().is_ok());
         if let Some(tls) = &mut config.server.tls {
             tls.cert = base_dir.join(&tls.cert);
             tls.key = base_dir.join(&tls.key);

@@ -4,6 +4,7 @@ pub mod reload;
 pub mod shared;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,7 @@ use crate::config::{Config, ToolsConfig};
 use crate::error::Problem;
 use crate::gateway::shared::Shared;
 use crate::models::{Models, Parts};
+use crate::net::egress::Egress;
 use crate::net::receive::Bounds as BodyBounds;
 use crate::net::tls;
 use crate::policy::{Pipeline, Plan};
@@ -32,6 +34,8 @@ pub struct Gateway {
     pub models: Models,
     /// The stages and the server tools.
     pub pipeline: Arc<Pipeline>,
+    /// What plugins may reach.
+    pub egress: Egress,
     /// Where unknown `/v1/*` routes go.
     pub passthrough: Option<Passthrough>,
     /// How callers reach it, unless a proxy before it says otherwise: `http` or `https`.
@@ -88,10 +92,11 @@ impl Gateway {
         let pipeline = plan.build().await;
         let tls = build_tls(config);
         let passthrough = build_passthrough(config, &providers);
+        let egress = config.egress.build(listeners(config));
         problems.extend(found(&models).chain(found(&auth)).chain(found(&pipeline)));
-        problems.extend(found(&tls).chain(found(&passthrough)));
-        let (Ok(models), Ok(auth), Ok(pipeline), Ok(tls), Ok(passthrough), true) =
-            (models, auth, pipeline, tls, passthrough, problems.is_empty())
+        problems.extend(found(&tls).chain(found(&passthrough)).chain(found(&egress)));
+        let (Ok(models), Ok(auth), Ok(pipeline), Ok(tls), Ok(passthrough), Ok(egress), true) =
+            (models, auth, pipeline, tls, passthrough, egress, problems.is_empty())
         else {
             return Err(problems);
         };
@@ -102,6 +107,7 @@ impl Gateway {
             auth,
             models,
             pipeline: Arc::new(pipeline),
+            egress,
             passthrough,
             scheme: if tls.is_some() { "https" } else { "http" },
             tls,
@@ -154,6 +160,11 @@ fn build_passthrough(
         found => Ok(found
             .map(|provider| Passthrough { name: name.clone(), provider: Arc::clone(provider) })),
     }
+}
+
+fn listeners(config: &Config) -> Vec<SocketAddr> {
+    let admin = config.admin.as_ref().map(|admin| admin.listen);
+    [config.listen].into_iter().chain(admin).collect()
 }
 
 fn build_tls(config: &Config) -> Result<Option<TlsAcceptor>, Vec<Problem>> {

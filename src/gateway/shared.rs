@@ -6,6 +6,7 @@ use crate::error::Problem;
 use crate::gateway::carried::Carried;
 use crate::models::HealthBook;
 use crate::net::client::Client;
+use crate::net::egress;
 use crate::policy::plugin_host::PluginHost;
 use crate::telemetry::metrics::Metrics;
 
@@ -13,6 +14,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Shared {
     /// Connections to upstreams.
     pub client: Client,
+    /// The way out for plugins.
+    pub egress: egress::Client,
     /// The wasm engine and what it has compiled.
     pub plugins: Arc<PluginHost>,
     /// Which targets are cooling down.
@@ -30,6 +33,7 @@ impl Shared {
     pub fn new(workers: usize, cache_dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
         Ok(Self {
             client: Client::new(workers),
+            egress: egress::Client::new(),
             plugins: plugin_host(cache_dir).map_err(|problem| vec![problem])?,
             health: HealthBook::new(),
             carried: Carried::default(),

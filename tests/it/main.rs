@@ -6,6 +6,7 @@ mod commands;
 mod compat;
 mod config;
 mod docs;
+mod egress;
 mod errors;
 mod examples;
 mod failover;

@@ -1,0 +1,216 @@
+//! The body of an answer: counted while it arrives, as it is on the wire and as it is decoded.
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use async_compression::tokio::bufread;
+use async_compression::zstd::DParameter;
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio_util::io::StreamReader;
+
+use crate::net::egress::{Limits, Refusal};
+use crate::net::http1::Driven;
+
+/// What we say we understand.
+pub const ENCODINGS: &str = "gzip, deflate, br, zstd";
+
+/// More than two codings over each other only bombs have.
+const MAX_CODINGS: usize = 2;
+
+/// From here on a ratio means something.
+const RATIO_FROM: usize = 64 * 1024;
+
+/// A body, and the connection that it comes on, which ends with it.
+pub struct Arriving {
+    driven: Driven,
+    incoming: Incoming,
+    arrived: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl Arriving {
+    /// Nothing has been read yet.
+    pub fn new(driven: Driven, incoming: Incoming) -> Self {
+        Self { driven, incoming, arrived: Arc::default(), most: usize::MAX }
+    }
+
+    /// Reads at most `wanted` bytes, decoded, and tells whether there was more.
+    pub async fn read(
+        mut self,
+        headers: &HeaderMap,
+        wanted: usize,
+        limits: Limits,
+    ) -> Result<(Bytes, bool), Refusal> {
+        // of HEAD, or with a status that has none: there may be a coding of nothing
+        if self.incoming.is_end_stream() {
+            return Ok((Bytes::new(), false));
+        }
+        let arrived = Arc::clone(&self.arrived);
+        let codings = codings(headers)?;
+        let bounds = Bounds { wanted, limits, is_encoded: !codings.is_empty() };
+        // what is not encoded ends with what is wanted
+        if bounds.is_encoded {
+            self.most = limits.encoded;
+        }
+        let mut reader: Reader = Box::pin(StreamReader::new(self));
+        for coding in codings.iter().rev() {
+            reader = coding.decode(reader).await.map_err(broken)?;
+        }
+        bounds.collect(reader, &arrived).await
+    }
+}
+
+impl Stream for Arriving {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let Self { driven, incoming, arrived, most } = self.get_mut();
+        loop {
+            let frame = ready!(driven.poll(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)));
+            let Some(frame) = frame.transpose().map_err(io::Error::other)? else {
+                return Poll::Ready(None);
+            };
+            // trailers are of no use to anybody
+            if let Ok(data) = frame.into_data() {
+                let before = arrived.fetch_add(data.len(), Ordering::Relaxed);
+                let is_too_much = before + data.len() > *most;
+                return Poll::Ready(Some(match is_too_much {
+                    true => Err(io::Error::other(TooMuch(*most))),
+                    false => Ok(data),
+                }));
+            }
+        }
+    }
+}
+
+type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
+
+struct Bounds {
+    wanted: usize,
+    limits: Limits,
+    is_encoded: bool,
+}
+
+impl Bounds {
+    async fn collect(
+        &self,
+        mut reader: Reader,
+        arrived: &AtomicUsize,
+    ) -> Result<(Bytes, bool), Refusal> {
+        let mut whole = BytesMut::new();
+        let mut piece = [0; 8 * 1024];
+        // one byte more than wanted tells that there is more
+        while whole.len() <= self.wanted {
+            let room = piece.len().min(self.wanted + 1 - whole.len());
+            let read = reader.read(&mut piece[..room]).await.map_err(broken)?;
+            if read == 0 {
+                return Ok((whole.freeze(), false));
+            }
+            whole.extend_from_slice(&piece[..read]);
+            self.check(whole.len(), arrived.load(Ordering::Relaxed))?;
+            // a large body takes a while: let the other requests of this thread have their turn
+            tokio::task::yield_now().await;
+        }
+        whole.truncate(self.wanted);
+        Ok((whole.freeze(), true))
+    }
+
+    fn check(&self, decoded: usize, arrived: usize) -> Result<(), Refusal> {
+        let is_bomb = decoded > RATIO_FROM && decoded / self.limits.ratio > arrived;
+        if !self.is_encoded || !is_bomb {
+            return Ok(());
+        }
+        let message = format!(
+            "the answer decodes to more than {} times its size: nothing that is meant to be read does",
+            self.limits.ratio
+        );
+        Err(Refusal::new("too_large", message))
+    }
+}
+
+/// More came than an encoded answer may be. A decoder may take in without end and give nothing out.
+#[derive(Debug)]
+struct TooMuch(usize);
+
+impl fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the encoded answer is larger than {} bytes", self.0)
+    }
+}
+
+impl std::error::Error for TooMuch {}
+
+fn broken(error: io::Error) -> Refusal {
+    let cause = error.get_ref();
+    if let Some(too_much) = cause.and_then(|cause| cause.downcast_ref::<TooMuch>()) {
+        return Refusal::new("too_large", too_much.to_string());
+    }
+    Refusal::unreachable(match cause.is_some_and(|cause| cause.is::<hyper::Error>()) {
+        true => "the answer broke off",
+        false => "the answer is not valid for its `content-encoding`, or broke off",
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
+    async fn decode(self, mut reader: Reader) -> io::Result<Reader> {
+        let decoder: Pin<Box<dyn AsyncRead + Send>> = match self {
+            Self::Gzip => {
+                let mut decoder = bufread::GzipDecoder::new(reader);
+                decoder.multiple_members(true);
+                Box::pin(decoder)
+            }
+            // servers disagree on what `deflate` is: the first byte tells
+            Self::Deflate => match reader.fill_buf().await?.first() {
+                Some(first) if first & 0x0f == 8 => Box::pin(bufread::ZlibDecoder::new(reader)),
+                _ => Box::pin(bufread::DeflateDecoder::new(reader)),
+            },
+            Self::Brotli => Box::pin(bufread::BrotliDecoder::new(reader)),
+            // a larger window than HTTP has (RFC 9659) only asks for memory
+            Self::Zstd => {
+                let window = [DParameter::window_log_max(23)];
+                Box::pin(bufread::ZstdDecoder::with_params(reader, &window))
+            }
+        };
+        Ok(Box::pin(BufReader::new(decoder)))
+    }
+}
+
+fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
+    let lists = headers.get_all(CONTENT_ENCODING).iter();
+    let names = lists.flat_map(|list| list.to_str().unwrap_or("?").split(','));
+    let mut codings = Vec::new();
+    for name in names.map(|name| name.trim().to_ascii_lowercase()) {
+        codings.push(match name.as_str() {
+            "" | "identity" => continue,
+            "gzip" | "x-gzip" => Coding::Gzip,
+            "deflate" => Coding::Deflate,
+            "br" => Coding::Brotli,
+            "zstd" => Coding::Zstd,
+            _ => {
+                let message = "the answer has a `content-encoding` that nobody asked for";
+                return Err(Refusal::new("unreachable", message));
+            }
+        });
+    }
+    match codings.len() > MAX_CODINGS {
+        true => Err(Refusal::new("too_large", "the answer is encoded over and over")),
+        false => Ok(codings),
+    }
+}

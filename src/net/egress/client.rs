@@ -1,0 +1,99 @@
+//! Fetches for plugins: every hop is judged by its addresses and goes to the very address that was judged.
+use crate::net::egress::answer::Arriving;
+use crate::net::egress::connect::{self, Connect, Opener, Resolve};
+use crate::net::egress::hop::{self, Hop, Step};
+use crate::net::egress::{Policy, Refusal, Request, Response};
+use crate::net::http1::Driven;
+use crate::net::tls::Trust;
+
+/// How many redirects are followed.
+const MAX_REDIRECTS: usize = 5;
+
+/// The way out. It keeps no connections, and shares none with upstreams.
+pub struct Client {
+    resolve: Resolve,
+    opener: Opener,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Client {
+    /// With the system's resolver and authorities.
+    pub fn new() -> Self {
+        Self::with(connect::resolve(), connect::connect(), Trust::System)
+    }
+
+    /// With other means, for tests: what is judged stays the same.
+    pub fn with(resolve: Resolve, connect: Connect, trust: Trust) -> Self {
+        Self { resolve, opener: Opener::new(connect, trust) }
+    }
+
+    /// Fetches, follows redirects, undoes encodings. A status of 404 is an answer; dropped, the
+    /// future closes its connection.
+    ///
+    /// Refuses what `policy` does not allow, at any hop, and fails within its limits.
+    pub async fn fetch(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
+        let total = policy.limits.total;
+        let limit = request.timeout.map_or(total, |own| own.min(total));
+        match tokio::time::timeout(limit, self.follow(policy, request)).await {
+            Ok(done) => done,
+            Err(_) => {
+                let message = format!("no whole answer within {} ms", limit.as_millis());
+                Err(Refusal::timeout(message))
+            }
+        }
+    }
+
+    async fn follow(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
+        let most = policy.limits.decoded;
+        let wanted = request.max_bytes.map_or(most, |own| own.min(most));
+        let mut hop = Hop::first(request, policy)?;
+        for _ in 0..=MAX_REDIRECTS {
+            let (answer, driven) = self.ask(policy, &hop).await?;
+            match hop.next(&answer, policy)? {
+                Step::Go(next) => hop = next,
+                Step::Stay(last) => {
+                    let (head, incoming) = answer.into_parts();
+                    let arriving = Arriving::new(driven, incoming);
+                    let (body, truncated) =
+                        arriving.read(&head.headers, wanted, policy.limits).await?;
+                    return Ok(Response {
+                        status: head.status.as_u16(),
+                        url: last.to.url.into(),
+                        headers: hop::told(&head.headers),
+                        body,
+                        truncated,
+                    });
+                }
+            }
+        }
+        let message = format!("more than {MAX_REDIRECTS} redirects: ask for where they lead");
+        Err(Refusal::new("too_many_redirects", message))
+    }
+
+    /// Resolves, judges, connects to what was judged, and reads the head of the answer.
+    async fn ask(
+        &self,
+        policy: &Policy,
+        hop: &Hop,
+    ) -> Result<(http::Response<hyper::body::Incoming>, Driven), Refusal> {
+        let request = hop.request()?;
+        let limit = policy.limits.connect;
+        let open = async {
+            let addresses = hop.to.addresses(policy, &self.resolve).await?;
+            self.opener.open(&hop.to, &addresses, limit).await
+        };
+        let mut driven = match tokio::time::timeout(limit, open).await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(connect::timed_out(&hop.to)),
+        };
+        let answer = driven.send(request).await.map_err(|_| {
+            Refusal::unreachable(format!("`{}` gave no answer in HTTP", hop.to.host))
+        })?;
+        Ok((answer, driven))
+    }
+}

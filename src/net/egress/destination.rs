@@ -1,0 +1,118 @@
+//! Where a hop goes: a URL read once, and the addresses behind it, every one of them checked.
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use url::{Host, Url};
+
+use crate::net::egress::connect::Resolve;
+use crate::net::egress::guard;
+use crate::net::egress::{Policy, Refusal};
+
+/// Longer ones no server takes.
+const MAX_URL: usize = 8192;
+
+/// A URL that may be asked for, as far as its text tells.
+pub struct Destination {
+    /// As it was read; nothing reads the text again.
+    pub url: Url,
+    /// In small letters, without the dot of the root and without brackets.
+    pub host: String,
+    /// Its own, or that of the scheme.
+    pub port: u16,
+    address: Option<IpAddr>,
+}
+
+impl Destination {
+    /// Reads a URL: its scheme, host and port have to be allowed, and no credentials may be in it.
+    pub fn new(text: &str, policy: &Policy) -> Result<Self, Refusal> {
+        if text.len() > MAX_URL {
+            let message = format!("the URL has {} bytes, at most {MAX_URL} will do", text.len());
+            return Err(Refusal::new("invalid_url", message));
+        }
+        let url = Url::parse(text).map_err(|e| {
+            let message = format!("no URL such as `https://example.com/page`: {e}");
+            Refusal::new("invalid_url", message)
+        })?;
+        Self::of(url, policy)
+    }
+
+    /// The same for where a redirect leads.
+    pub fn of(url: Url, policy: &Policy) -> Result<Self, Refusal> {
+        if !matches!(url.scheme(), "http" | "https") {
+            let message = format!("`{}:` is not fetched: use `https:` or `http:`", url.scheme());
+            return Err(Refusal::new("invalid_url", message));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            let message = "user and password may not be in the URL: take them out";
+            return Err(Refusal::new("invalid_url", message));
+        }
+        // `url` has turned `127.1`, `0x7f.1` and `2130706433` into the address that they are
+        let (host, address) = match url.host() {
+            Some(Host::Domain(name)) => (name.trim_end_matches('.').to_owned(), None),
+            Some(Host::Ipv4(ip)) => (ip.to_string(), Some(ip.into())),
+            Some(Host::Ipv6(ip)) => (ip.to_string(), Some(ip.into())),
+            None => (String::new(), None),
+        };
+        if host.is_empty() {
+            return Err(Refusal::new("invalid_url", "the URL has no host"));
+        }
+        let port = url.port_or_known_default().unwrap_or_default();
+        if !(policy.may_reach)(&host, port) {
+            let message = format!("`{host}` on port {port} is not granted to this plugin");
+            return Err(Refusal::new("not_granted", message));
+        }
+        Ok(Self { url, host, port, address })
+    }
+
+    /// The addresses to connect to, in the order of preference. One that may not be reached spoils
+    /// them all: a name with mixed answers is an attempt to get past this.
+    pub async fn addresses(
+        &self,
+        policy: &Policy,
+        resolve: &Resolve,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
+        let host = &self.host;
+        let found = match self.address {
+            Some(ip) => vec![ip],
+            None => resolve(host.clone(), self.port)
+                .await
+                .map_err(|_| Refusal::unreachable(format!("the name `{host}` is not known")))?,
+        };
+        for ip in &found {
+            if let Some(purpose) = guard::refuse(*ip, &policy.allow_private) {
+                let message = format!(
+                    "`{host}` is not on the public internet, its address is {purpose}: the operator may allow it in `egress.allow_private`"
+                );
+                return Err(Refusal::new("url_not_allowed", message));
+            }
+        }
+        let addresses: Vec<_> = found.iter().map(|ip| SocketAddr::new(*ip, self.port)).collect();
+        if addresses.iter().any(|address| policy.own.iter().any(|own| is_same(*own, *address))) {
+            let message = format!("`{host}` on port {} is the gateway itself", self.port);
+            return Err(Refusal::new("url_not_allowed", message));
+        }
+        match addresses.is_empty() {
+            true => Err(Refusal::unreachable(format!("the name `{host}` has no address"))),
+            false => Ok(addresses),
+        }
+    }
+
+    /// What makes another site of it: credentials are for one only.
+    pub fn origin(&self) -> (&str, &str, u16) {
+        (self.url.scheme(), &self.host, self.port)
+    }
+}
+
+/// Whether a connection to `address` would reach the listener `own`.
+fn is_same(own: SocketAddr, address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let is_host = match own.ip() {
+        listener if listener.is_unspecified() => ip.is_loopback() || is_of_this_machine(ip),
+        listener => listener.to_canonical() == ip,
+    };
+    own.port() == address.port() && is_host
+}
+
+/// Only an address of this machine can be bound; nothing is sent.
+fn is_of_this_machine(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
