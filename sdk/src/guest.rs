@@ -8,9 +8,12 @@ use crate::problem::{Problem, Result};
 /// What [`describe`] is for every plugin.
 pub type Describe = fn() -> Result<Value>;
 
-/// The manifest of a plugin, once its config has turned out to work.
+/// The manifest of a plugin, once its config has turned out to work. A plugin that is being built has
+/// none yet.
 pub fn describe<P: Plugin + Package>() -> Result<Value> {
-    P::new(host::config()?)?;
+    if let Some(config) = host::config::<Option<P::Config>>()? {
+        P::new(config)?;
+    }
     let hooks: Vec<_> = P::HOOKS.iter().map(|hook| hook.as_str()).collect();
     let tools: Vec<_> = P::tools()
         .iter()

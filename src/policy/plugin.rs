@@ -255,6 +255,7 @@ impl Plugin {
             refused: None,
             last_words: None,
             memory: Memory { limit: limits.memory, is_exceeded: false },
+            wasi: None,
         };
         let Some(index) = inner.code.export(export) else {
             return (call, Err(Cause::Nonsense(format!("it has no `{}`", export.as_str()))));

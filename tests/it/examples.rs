@@ -37,5 +37,5 @@ fn no_example_is_without_a_test() {
     let mut names: Vec<String> =
         folders.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
-    assert_eq!(names, ["failover", "keys", "quickstart"]);
+    assert_eq!(names, ["failover", "keys", "plugins", "quickstart"]);
 }

@@ -1,4 +1,6 @@
 //! Plugins: what they can do, and that nothing they do reaches beyond their own call.
+mod wasi;
+
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};

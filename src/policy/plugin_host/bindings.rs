@@ -9,6 +9,7 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Behalf;
+use crate::policy::plugin_host::wasi::Wasi;
 use crate::wire::{Document, Kind, Step};
 
 wasmtime::component::bindgen!({
@@ -58,6 +59,8 @@ pub(in crate::policy) struct Call {
     pub(in crate::policy) last_words: Option<String>,
     /// How much memory it may have, and whether it wanted more.
     pub(in crate::policy) memory: Memory,
+    /// What WASI holds, of a component that uses it.
+    pub(in crate::policy) wasi: Option<Box<Wasi>>,
 }
 
 /// What `context` tells.

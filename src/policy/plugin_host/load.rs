@@ -111,7 +111,7 @@ fn compile(host: &PluginHost, path: &PathBuf) -> Result<Arc<Code>, Problem> {
     if wasm.get(6..8) == Some(&[0, 0]) {
         return Err(at(
             path,
-            "is a core module, not a component: build it with `cargo xtask plugins`",
+            "is a core module, not a component: build it with `tidegate plugin build`",
         ));
     }
     let runtime = host.runtime()?;
@@ -152,8 +152,12 @@ fn refuse_unknown_imports(
         if !name.contains(':') {
             continue;
         }
+        // the linker matches versions of the same kind
+        if name.starts_with("wasi:") && name.contains("@0.2.") && !name.starts_with("wasi:http/") {
+            continue;
+        }
         let Some(wanted) = name.strip_prefix("tidegate:plugin/") else {
-            return Err(at(path, format!("imports `{name}`, which this gateway does not offer")));
+            return Err(at(path, format!("imports `{name}`, {}", why_not(name))));
         };
         let version = wanted.split_once('@').map_or("", |(_, version)| version);
         if !version.starts_with("0.1.") {
@@ -168,6 +172,17 @@ fn refuse_unknown_imports(
         }
     }
     Ok(())
+}
+
+fn why_not(import: &str) -> &'static str {
+    match import {
+        _ if import.starts_with("wasi:http/") => {
+            "which this gateway does not offer: use `fetch` of `tidegate:plugin/host`, and build \
+             without the toolchain's own (of componentize-js, disable `http` and `fetch-event`)"
+        }
+        _ if import.starts_with("wasi:") => "of which this gateway offers version 0.2",
+        _ => "which this gateway does not offer",
+    }
 }
 
 async fn describe(
@@ -185,6 +200,7 @@ async fn describe(
         refused: None,
         last_words: None,
         memory: Memory { limit: host.limits.memory, is_exceeded: false },
+        wasi: None,
     };
     let ask = async |store: &mut Store<Call>, instance: Instance| {
         check_types(store, &instance, code)?;

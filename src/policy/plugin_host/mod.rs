@@ -3,6 +3,7 @@ mod bindings;
 mod engine;
 mod failure;
 mod load;
+mod wasi;
 
 pub(in crate::policy) use bindings::{
     Action, Call, Denial, Facts, Memory, MessageBody, Problem as Reported, RequestBody,
@@ -99,6 +100,7 @@ impl PluginHost {
             let engine = engine::build(self.cache.as_deref())?;
             let mut linker = Linker::new(&engine);
             bindings::link(&mut linker)
+                .and_then(|()| wasi::link(&mut linker))
                 .map_err(|e| Problem::new("plugins", format!("cannot link the host: {e:#}")))?;
             Ok(Runtime { engine, linker })
         };
@@ -141,7 +143,11 @@ impl PluginHost {
             let instance = code.instantiate(&mut store).await?;
             body(&mut store, instance).await
         };
-        let result = match timeout(deadline, run).await {
+        let ended = timeout(deadline, run).await;
+        let call = store.data_mut();
+        let printed = call.wasi.as_ref().and_then(|wasi| wasi.finish());
+        call.last_words = call.last_words.take().or(printed);
+        let result = match ended {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(Cause::of(&error, store.data())),
             Err(_) => Err(Cause::Deadline(deadline)),

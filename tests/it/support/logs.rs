@@ -48,6 +48,15 @@ pub async fn line_with(field: &str, value: &str, start: &str) -> Value {
     find(&format!("`{field}` = `{value}` that begins with `{start}`"), is_it).await
 }
 
+/// How many lines that have this value begin so.
+pub fn count(field: &str, value: &str, start: &str) -> usize {
+    let text = LINES.lock().unwrap().clone();
+    let lines = text.split(|byte| *byte == b'\n');
+    let lines = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let begins = |line: &Value| line["message"].as_str().is_some_and(|it| it.starts_with(start));
+    lines.filter(|line| line[field] == value && begins(line)).count()
+}
+
 async fn find(what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     within(&format!("a line of the log with {what}"), async {
         loop {

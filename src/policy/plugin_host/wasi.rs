@@ -1,0 +1,207 @@
+//! WASI 0.2 with nothing behind it, so that guests of other languages load: no files, no sockets, no
+//! environment, an empty standard input; what they print goes to the log. Clocks and randomness work.
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::policy::plugin_host::bindings::Call;
+
+/// Streams, pollables and the like that one call may hold.
+const MOST_RESOURCES: usize = 1024;
+/// Random bytes at a time.
+const MOST_RANDOM: u64 = 1 << 20;
+/// A line is cut here, as those of `log` are.
+const LONGEST_LINE: usize = 4096;
+/// What one call may print in all; the rest is left away, and the log says so.
+const LONGEST_OUTPUT: usize = 64 << 10;
+/// What a stream takes at a time.
+const PERMIT: usize = 64 << 10;
+
+/// Every interface of `wasi:cli/imports@0.2`.
+pub(super) fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+/// What a component that imports `wasi:…` has in one call; others never make it.
+pub(in crate::policy) struct Wasi {
+    ctx: WasiCtx,
+    table: ResourceTable,
+    out: Printed,
+    err: Printed,
+}
+
+impl Wasi {
+    fn new(plugin: &Arc<str>, request_id: &str) -> Self {
+        let printed = |stream| {
+            Printed(Arc::new(Mutex::new(Lines {
+                stream,
+                plugin: Arc::clone(plugin),
+                request_id: request_id.to_owned(),
+                begun: Vec::new(),
+                last: String::new(),
+                left: LONGEST_OUTPUT,
+            })))
+        };
+        let (out, err) = (printed(Stream::Out), printed(Stream::Err));
+        let mut builder = WasiCtx::builder();
+        builder.stdout(out.clone()).stderr(err.clone()).max_random_size(MOST_RANDOM);
+        builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MOST_RESOURCES);
+        Self { ctx: builder.build(), table, out, err }
+    }
+
+    /// Ends both streams: what they hold of a line goes to the log. The last line of standard error,
+    /// if there was one: the text of an exception.
+    pub(super) fn finish(&self) -> Option<String> {
+        self.out.lines().end();
+        let mut err = self.err.lines();
+        err.end();
+        Some(mem::take(&mut err.last)).filter(|line| !line.is_empty())
+    }
+}
+
+impl WasiView for Call {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi.get_or_insert_with(|| {
+            let request_id = self.facts.as_ref().map_or("", |facts| &facts.context.request_id);
+            Box::new(Wasi::new(&self.plugin, request_id))
+        });
+        WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
+    }
+}
+
+/// A stream that a guest prints to.
+#[derive(Clone)]
+struct Printed(Arc<Mutex<Lines>>);
+
+/// Which of the two.
+#[derive(Clone, Copy)]
+enum Stream {
+    Out,
+    Err,
+}
+
+/// Bytes cut into lines for the log.
+struct Lines {
+    stream: Stream,
+    plugin: Arc<str>,
+    request_id: String,
+    /// Of a line that is not whole yet.
+    begun: Vec<u8>,
+    /// The last one that was not blank.
+    last: String,
+    /// How many bytes may still be printed.
+    left: usize,
+}
+
+impl Lines {
+    fn write(&mut self, bytes: &[u8]) {
+        if self.left == 0 {
+            return;
+        }
+        let (taken, rest) = bytes.split_at(bytes.len().min(self.left));
+        self.left -= taken.len();
+        let mut pieces = taken.split(|byte| *byte == b'\n');
+        let mut piece = pieces.next();
+        while let Some(text) = piece {
+            let room = LONGEST_LINE.saturating_sub(self.begun.len());
+            self.begun.extend_from_slice(&text[..text.len().min(room)]);
+            piece = pieces.next();
+            if piece.is_some() {
+                self.end();
+            }
+        }
+        if self.left == 0 && !rest.is_empty() {
+            self.end();
+            let plugin = &*self.plugin;
+            let request_id = &*self.request_id;
+            tracing::warn!(plugin, request_id, "prints more than 64 KiB: the rest is left away");
+        }
+    }
+
+    fn end(&mut self) {
+        let line = mem::take(&mut self.begun);
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end();
+        if line.is_empty() {
+            return;
+        }
+        let (plugin, request_id) = (&*self.plugin, &*self.request_id);
+        match self.stream {
+            Stream::Out => tracing::info!(plugin, request_id, "{line}"),
+            Stream::Err => tracing::warn!(plugin, request_id, "{line}"),
+        }
+        self.last = line.to_owned();
+    }
+}
+
+impl Printed {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl IsTerminal for Printed {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Printed {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Printed {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Printed {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.lines().write(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(PERMIT)
+    }
+}
+
+impl AsyncWrite for Printed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.lines().write(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
