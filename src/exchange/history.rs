@@ -8,11 +8,10 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+use crate::exchange::face::{OURS, SERVER_NAME};
 use crate::exchange::tools::{self, upstream_name};
+use crate::exchange::web;
 use crate::wire::{self, Document, MessagesRequest, Step};
-
-/// Who the caller is told had run the tool.
-pub const SERVER_NAME: &str = "gateway";
 
 /// A call that ended before it was whole, or whose result the caller has lost.
 const UNANSWERED: &str = "not run: the answer ended before the call was complete";
@@ -52,7 +51,7 @@ struct Text {
 /// Rewrites `messages` if it holds calls that the gateway ran; else touches nothing.
 pub fn restore(request: &mut MessagesRequest) -> Result<()> {
     let Some(text) = request.document().field("messages") else { return Ok(()) };
-    if memmem::find(&text, b"mcp_tool_use").is_none() {
+    if !may_hold_ours(&text) {
         return Ok(());
     }
     let document = request.document_mut();
@@ -84,15 +83,22 @@ struct Turns {
     /// Results that wait for the user message they belong into.
     results: Vec<Bytes>,
     /// Calls of ours in the turn under way that have no result yet.
-    open: Vec<String>,
+    open: Vec<Open>,
     is_changed: bool,
+}
+
+/// A call that waits for its result.
+struct Open {
+    /// The upstream's.
+    id: String,
+    input: Bytes,
 }
 
 impl Turns {
     fn message(&mut self, message: Bytes) -> Result<()> {
         let mut document = Document::parse(message.clone())?;
         let is_assistant = document.field("role").as_deref() == Some(b"\"assistant\"");
-        if is_assistant && memmem::find(&message, b"mcp_tool_use").is_some() {
+        if is_assistant && may_hold_ours(&message) {
             return self.assistant(&mut document, message);
         }
         match self.results.is_empty() {
@@ -120,12 +126,14 @@ impl Turns {
             })?;
             match found {
                 Found::Result(result) => self.results.push(result),
-                Found::Call(id, call) => {
+                Found::Call(open, call) => {
                     self.next_turn(&mut blocks);
                     has_ours = true;
-                    self.open.push(id);
+                    self.open.push(open);
                     blocks.push(call);
                 }
+                // its call is gone, and no upstream would know what it answers
+                Found::Orphan => has_ours = true,
                 Found::Other => {
                     self.next_turn(&mut blocks);
                     blocks.push(text);
@@ -145,22 +153,35 @@ impl Turns {
     fn block(&mut self, text: &Bytes) -> serde_json::Result<Found> {
         let kind: Kind = serde_json::from_slice(text).unwrap_or_default();
         match kind.name.as_str() {
-            "mcp_tool_use" if is_ours(text) => {
+            "mcp_tool_use" | "server_tool_use" if is_ours(text) => {
                 let call: Call<'_> = serde_json::from_slice(text)?;
-                let plain = call.plain();
-                Ok(Found::Call(call.id, plain))
+                let input = call.input.map_or("{}", RawValue::get).to_owned().into();
+                Ok(Found::Call(Open { id: call.upstream_id().to_owned(), input }, call.plain()))
             }
-            "mcp_tool_result" => {
+            "mcp_tool_result" | "web_search_tool_result" | "web_fetch_tool_result" => {
                 let Ok(answer) = serde_json::from_slice::<Answer<'_>>(text) else {
                     return Ok(Found::Other);
                 };
-                let open = self.open.iter().position(|id| *id == answer.tool_use_id);
-                let Some(open) = open else { return Ok(Found::Other) };
-                self.open.remove(open);
-                Ok(Found::Result(answer.plain()))
+                Ok(self.result(&kind.name, &answer))
             }
             _ => Ok(Found::Other),
         }
+    }
+
+    fn result(&mut self, kind: &str, answer: &Answer<'_>) -> Found {
+        let native_id = answer.tool_use_id.strip_prefix(OURS);
+        if (kind == "mcp_tool_result") == native_id.is_some() {
+            return Found::Other;
+        }
+        let id = native_id.unwrap_or(&answer.tool_use_id);
+        let Some(open) = self.open.iter().position(|open| open.id == id) else {
+            return native_id.map_or(Found::Other, |_| Found::Orphan);
+        };
+        let open = self.open.remove(open);
+        Found::Result(match kind {
+            "mcp_tool_result" => answer.plain(),
+            _ => answer.unveiled(kind, &open),
+        })
     }
 
     /// A block behind results begins the next turn.
@@ -176,7 +197,7 @@ impl Turns {
         let is_sent = |block: &&Bytes| !is_empty_text(block);
         let blocks: Vec<Bytes> = blocks.iter().filter(is_sent).cloned().collect();
         self.push("assistant", &blocks);
-        for id in std::mem::take(&mut self.open) {
+        for Open { id, .. } in std::mem::take(&mut self.open) {
             let result = json!({
                 "type": "tool_result",
                 "tool_use_id": id,
@@ -234,10 +255,12 @@ impl Turns {
 
 /// What a block of the assistant's is to us.
 enum Found {
-    /// A call that the gateway ran, by its id, as an upstream takes it.
-    Call(String, Bytes),
+    /// A call that the gateway ran, and what an upstream takes for it.
+    Call(Open, Bytes),
     /// A result of one, as an upstream takes it.
     Result(Bytes),
+    /// A result of ours whose call is not there.
+    Orphan,
     /// None of ours.
     Other,
 }
@@ -264,12 +287,24 @@ fn array(items: &[Bytes]) -> Vec<u8> {
     text
 }
 
+fn may_hold_ours(text: &[u8]) -> bool {
+    memmem::find(text, b"mcp_tool_use").is_some() || memmem::find(text, OURS.as_bytes()).is_some()
+}
+
+/// A call of another server, or one that a native upstream made itself, is none of ours.
 fn is_ours(text: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
-    struct Server {
-        server_name: String,
+    struct Used {
+        #[serde(rename = "type")]
+        kind: String,
+        server_name: Option<String>,
+        id: Option<serde_json::Value>,
     }
-    serde_json::from_slice::<Server>(text).is_ok_and(|server| server.server_name == SERVER_NAME)
+    let Ok(used) = serde_json::from_slice::<Used>(text) else { return false };
+    match used.kind.as_str() {
+        "mcp_tool_use" => used.server_name.as_deref() == Some(SERVER_NAME),
+        _ => used.id.is_some_and(|id| id.as_str().is_some_and(|id| id.starts_with(OURS))),
+    }
 }
 
 /// What an upstream made itself, and refuses to take back.
@@ -280,9 +315,14 @@ fn is_empty_text(block: &[u8]) -> bool {
 }
 
 impl Call<'_> {
+    fn upstream_id(&self) -> &str {
+        self.id.strip_prefix(OURS).unwrap_or(&self.id)
+    }
+
     fn plain(&self) -> Bytes {
         let input = self.input.map_or("{}", RawValue::get);
-        let head = json!({"type": "tool_use", "id": self.id, "name": upstream_name(&self.name)});
+        let (id, name) = (self.upstream_id(), upstream_name(&self.name));
+        let head = json!({"type": "tool_use", "id": id, "name": name});
         with_members(
             head.to_string(),
             &[("input", Some(input)), ("cache_control", self.cache_control.map(RawValue::get))],
@@ -302,6 +342,36 @@ impl Answer<'_> {
         ];
         with_members(head.to_string(), &members)
     }
+
+    /// A result in one of the API's own shapes.
+    fn unveiled(&self, kind: &str, open: &Open) -> Bytes {
+        let content = self.content.map_or("null", RawValue::get);
+        let mut head = json!({"type": "tool_result", "tool_use_id": open.id});
+        let plain = match failure(content) {
+            Some(code) => {
+                head["is_error"] = true.into();
+                Some(json!([{"type": "text", "text": code}]).to_string())
+            }
+            None if kind == "web_search_tool_result" => {
+                Some(web::search_from_caller(&open.input, content))
+            }
+            None => web::page_from_caller(content),
+        };
+        let members = [
+            ("content", plain.as_deref()),
+            ("cache_control", self.cache_control.map(RawValue::get)),
+        ];
+        with_members(head.to_string(), &members)
+    }
+}
+
+/// The code of a result that is an error.
+fn failure(content: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Failure {
+        error_code: String,
+    }
+    serde_json::from_str::<Failure>(content).ok().map(|failure| failure.error_code)
 }
 
 /// Appends members to the text of an object; numbers in them keep the form they had.

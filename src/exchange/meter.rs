@@ -1,7 +1,7 @@
 //! Counts an exchange, once, when it is over: the answer is whole, it broke, or the caller left.
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,24 @@ pub struct Meter {
     is_stream: bool,
     first_event: Option<Duration>,
     usage: Usage,
+    /// Only of a tool loop.
+    spent: Option<Arc<Spent>>,
     is_finished: bool,
+}
+
+/// What a tool loop has spent so far. Its caller hears of it at the end only, and an end may not come.
+#[derive(Debug, Default)]
+pub struct Spent(Mutex<Usage>);
+
+impl Spent {
+    /// The turns so far, together.
+    pub fn set(&self, usage: Usage) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = usage;
+    }
+
+    fn get(&self) -> Usage {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Meter {
@@ -63,6 +80,7 @@ impl Meter {
             is_stream: false,
             first_event: None,
             usage: Usage::default(),
+            spent: None,
             is_finished: false,
         }
     }
@@ -96,6 +114,11 @@ impl Meter {
         self.target = Some(Arc::clone(&target.metrics));
         let (model, target) = (name.0.to_owned(), name.1.clone());
         self.tried = Some(Tried { model, target, attempts: self.attempts });
+    }
+
+    /// Where a tool loop tells what it has spent.
+    pub fn spent(&mut self) -> Arc<Spent> {
+        Arc::clone(self.spent.get_or_insert_default())
     }
 
     /// How many requests went upstream.
@@ -160,11 +183,12 @@ impl Meter {
         }
         let metrics = &self.gateway.shared.metrics;
         metrics.active_requests.dec();
+        let spent = self.spent.as_ref().map(|spent| spent.get()).unwrap_or_default();
         let record = Record {
             status: self.status,
             duration: self.started.elapsed(),
             first_event: self.first_event,
-            usage: self.usage,
+            usage: self.usage.at_least(spent),
             attempts: self.attempts,
             is_stream: self.is_stream,
             ending,

@@ -2,19 +2,25 @@
 pub mod attempts;
 pub mod bounded;
 pub mod breakpoint;
+pub mod budget;
+pub mod face;
 pub mod forward;
 pub mod history;
+pub mod inner;
 pub mod meter;
 pub mod models;
+pub mod native;
 pub mod requested;
 pub mod retry;
 pub mod route;
 pub mod splice;
 pub mod tools;
 pub mod trace;
+pub mod transcript;
 pub mod transit;
 pub mod turns;
 pub mod unhide;
+pub mod web;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,6 +34,7 @@ use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
+use crate::exchange::native::Fulfil;
 use crate::exchange::requested::Requested;
 use crate::exchange::route::Route;
 use crate::exchange::tools::ServerTool;
@@ -81,11 +88,11 @@ struct Admitted {
     request: MessagesRequest,
     /// The caller's headers that speak to the gateway itself.
     asked: HeaderMap,
-    /// The `gateway:` tools that the caller itself declared.
+    /// The types of the server tools that the caller itself declared.
     declared: Vec<String>,
 }
 
-async fn admit(gateway: &Gateway, inbound: Inbound, endpoint: Endpoint) -> Result<Admitted> {
+async fn admit(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> Result<Admitted> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     let raw = receive::body(inbound.body, &inbound.head.headers, gateway.bounds.body).await?;
     let mut request = MessagesRequest::parse(raw, endpoint)?;
@@ -93,14 +100,15 @@ async fn admit(gateway: &Gateway, inbound: Inbound, endpoint: Endpoint) -> Resul
     let asked = headers::for_gateway(&inbound.head.headers);
     let ctx = context(&identity, inbound.head, &request, inbound.request_id, inbound.started);
     let declared = tools::declared(&mut request)?;
-    let passage = Passage::new(&gateway.pipeline, &ctx);
+    let reach = inner::reach(gateway, &identity, &ctx);
+    let passage = Passage::reaching(&gateway.pipeline, &ctx, reach);
     Ok(Admitted { identity, passage, request, asked, declared })
 }
 
 async fn answer(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -> Result<Reply> {
     let Admitted { identity, passage, request, asked, declared } = admitted;
     let endpoint = request.endpoint;
-    let (mut request, verdict) = passage.on_request(request).await?;
+    let (request, verdict) = passage.on_request(request).await?;
     match verdict {
         Verdict::Continue => {}
         // nothing goes upstream, so there is nothing to count
@@ -110,20 +118,27 @@ async fn answer(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -
         Verdict::Respond(reply) => return policy_reply(*reply, request.is_stream()),
         Verdict::Deny(error) => return Err(*error),
     }
+    let admitted = Admitted { identity, passage, request, asked, declared };
+    dispatch(gateway, admitted, meter).await
+}
+
+/// Sends what the stages have left of a request where it is to go, with its server tools.
+async fn dispatch(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter) -> Result<Reply> {
+    let Admitted { identity, passage, mut request, asked, declared } = admitted;
     let ctx = &passage.ctx;
     let requested = requested::take(&asked, &mut request)?;
     let requested = requested.as_deref();
     let resolved = gateway.models.resolve(request.model());
     let alias = resolved.map_err(|e| misrouted(e, ctx, &request, requested))?;
     unhide::put_back(&mut request, &gateway.shared.carried, &ctx.caller.key)?;
-    let tools = server_tools(gateway, &mut request, &declared)?;
     let route = Route::new(gateway, (&identity, ctx), (alias, request.model()), requested)?;
+    let tools = server_tools(gateway, &mut request, &declared, Fulfil::on(&route))?;
     refuse_thread(&route, &request, &tools)?;
     if let Some(requested) = requested {
         meter.obey(ctx, requested);
         requested.edit(&mut request)?;
     }
-    if tools.is_empty() || endpoint == Endpoint::CountTokens {
+    if tools.is_empty() || request.endpoint == Endpoint::CountTokens {
         return Ok(attempts::send(&passage, &route, &request, meter).await?.reply);
     }
     turns::start(gateway, &passage, Ask { route, request, tools }, meter).await
@@ -153,8 +168,9 @@ fn server_tools(
     gateway: &Gateway,
     request: &mut MessagesRequest,
     declared: &[String],
+    fulfil: Fulfil,
 ) -> Result<Vec<ServerTool>> {
-    let tools = tools::replace(&gateway.pipeline, request, declared)?;
+    let tools = tools::replace(&gateway.pipeline, request, declared, fulfil)?;
     if gateway.pipeline.has_tools() {
         history::restore(request)?;
     }

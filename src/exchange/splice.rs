@@ -6,10 +6,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exchange::history::SERVER_NAME;
+use crate::exchange::face;
 use crate::exchange::tools::ServerTool;
+use crate::policy::ToolOutput;
 use crate::wire::message::{self, Fold};
-use crate::wire::{Document, Event, EventKind, Kind, Step, usage};
+use crate::wire::{Document, Event, EventKind, Kind, Step, Usage, usage};
 
 /// Rewrites the events of one turn after the other.
 pub struct Splice<'a> {
@@ -126,7 +127,8 @@ impl<'a> Splice<'a> {
     /// The calls of the finished turn that the caller does not get to see.
     pub fn hidden_calls(&self) -> Result<Vec<bytes::Bytes>> {
         let blocks = self.turn.blocks.iter().filter(|block| block.kind() == "tool_use");
-        let is_hidden = |name: &str| self.find(name).is_some_and(|n| !self.tools[n].is_shown);
+        let is_hidden =
+            |name: &str| self.find(name).is_some_and(|n| !self.tools[n].face.is_shown());
         blocks.filter(|block| is_hidden(&block.string("name"))).map(|block| block.json()).collect()
     }
 
@@ -145,29 +147,18 @@ impl<'a> Splice<'a> {
         self.calls.insert(counter, (count + 1).into());
     }
 
-    /// The events that show the result of a call; none for a hidden tool. `content` is a JSON list
-    /// of blocks.
-    pub fn result(&mut self, call: &Call, content: &str, is_error: bool) -> Result<Vec<Event>> {
+    /// The events that show the result of a call; none for a hidden tool.
+    pub fn result(&mut self, call: &Call, output: &ToolOutput) -> Result<Vec<Event>> {
         let tool = &self.tools[call.tool];
-        if !tool.is_shown {
+        if !tool.face.is_shown() {
             return Ok(Vec::new());
         }
         let index = self.next_index;
         self.next_index += 1;
-        let mut start = Document::parse(
-            json!({
-                "type": "content_block_start",
-                "index": index,
-                "content_block": {
-                    "type": "mcp_tool_result",
-                    "tool_use_id": call.id,
-                    "is_error": is_error,
-                },
-            })
-            .to_string()
-            .into(),
-        )?;
-        start.set(&[Step::Key("content_block"), Step::Key("content")], content.to_owned())?;
+        let block = face::result_block(tool, call, output)?;
+        let head = json!({"type": "content_block_start", "index": index});
+        let mut start = Document::parse(head.to_string().into())?;
+        start.set(&[Step::Key("content_block")], block.to_bytes())?;
         let stop = json!({"type": "content_block_stop", "index": index});
         Ok(vec![
             Event::new(EventKind::ContentBlockStart, &start.to_bytes()),
@@ -181,6 +172,13 @@ impl<'a> Splice<'a> {
         usage::add(&mut self.total, turn.usage());
         self.turns += 1;
         self.ending.clear();
+    }
+
+    /// What all turns so far have cost, the one under way as far as it has told.
+    pub fn spent(&self) -> Usage {
+        let mut total = self.total.clone();
+        usage::add(&mut total, self.turn.usage());
+        Usage::of(&total)
     }
 
     /// The last events. `stop_reason` replaces the upstream's where the gateway ends the turn.
@@ -223,18 +221,12 @@ impl<'a> Splice<'a> {
         let Some(tool) = tool.map(|tool| &self.tools[tool]) else {
             return self.within_block(event);
         };
-        if !tool.is_shown {
+        if !tool.face.is_shown() {
             self.open = Open::Hidden;
             return Ok(None);
         }
         let mut data = message::data_of(&event)?;
-        for (field, value) in
-            [("type", "mcp_tool_use"), ("name", tool.name.as_str()), ("server_name", SERVER_NAME)]
-        {
-            data.set_value(&[Step::Key("content_block"), Step::Key(field)], &value)?;
-        }
-        // who may call a client tool is no matter of a server's tool
-        data.remove(&[Step::Key("content_block"), Step::Key("caller")])?;
+        face::show_call(tool, &mut data, &block.string("id"))?;
         self.within_block(Event::new(EventKind::ContentBlockStart, &data.to_bytes()))
     }
 

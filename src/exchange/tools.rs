@@ -4,6 +4,8 @@ use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::exchange::face::Face;
+use crate::exchange::native::{self, Fulfil};
 use crate::policy::Pipeline;
 use crate::policy::plugin::ToolManifest;
 use crate::wire::schema::{self, Misfit};
@@ -12,7 +14,9 @@ use crate::wire::{Document, Kind, MessagesRequest, Step};
 /// What a caller writes in front of a server tool of the gateway: `gateway:datetime`.
 pub const NAMESPACE: &str = "gateway:";
 /// What the upstream sees in front of its name: `gateway_datetime`.
-const PREFIX: &str = "gateway_";
+pub const UPSTREAM_PREFIX: &str = "gateway_";
+/// What stands in the types of the API's own tools that plugins have as well.
+const NATIVE: &str = "\"web_";
 
 /// One server tool that this request may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,17 +27,21 @@ pub struct ServerTool {
     pub upstream_name: String,
     /// The options flat on the declaration, a JSON object: bounds that the model cannot widen.
     pub options: Bytes,
-    /// The caller declared it and sees its calls; one that a policy added stays hidden.
-    pub is_shown: bool,
+    /// How the caller sees its calls.
+    pub face: Face,
+    /// How often the conversation may call it.
+    pub max_uses: Option<u64>,
+    /// Its options ask for the conversation so far.
+    pub wants_transcript: bool,
 }
 
 /// The name under which an upstream sees a server tool. Names are of `a` to `z`, digits and `_`: the
 /// one that a plugin's manifest has is the one that callers declare (`gateway:web_fetch`).
 pub fn upstream_name(name: &str) -> String {
-    format!("{PREFIX}{name}")
+    format!("{UPSTREAM_PREFIX}{name}")
 }
 
-/// The `gateway:` tools in a request, by type, before any stage could add one.
+/// The types of the tools in a request that may become ours, before any stage could add one.
 ///
 /// Costs a search through `tools` where there is none.
 pub fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
@@ -41,7 +49,7 @@ pub fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for n in 0..count {
         if let Some(kind) = tool_type(request.document_mut(), n)?
-            && kind.starts_with(NAMESPACE)
+            && (kind.starts_with(NAMESPACE) || native::tool_of(&kind).is_some())
         {
             found.push(kind);
         }
@@ -51,41 +59,60 @@ pub fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
 
 /// Replaces every declaration of ours by an ordinary tool, and `tool_choice` with it.
 ///
-/// Fails with a 400 for a tool that no plugin has, one declared twice, or one whose upstream name
-/// the caller uses itself.
+/// `fulfil` says what becomes of the API's own tools. Fails with a 400 for a tool that no plugin
+/// has, one declared twice, one whose upstream name the caller uses itself, or a choice of one that
+/// is not declared.
 pub fn replace(
     pipeline: &Pipeline,
     request: &mut MessagesRequest,
     declared: &[String],
+    fulfil: Fulfil,
 ) -> Result<Vec<ServerTool>> {
-    let Some(count) = count(request)? else { return Ok(Vec::new()) };
+    let count = count(request)?.unwrap_or_default();
     let mut tools: Vec<ServerTool> = Vec::new();
     for n in 0..count {
         let document = request.document_mut();
         let Some(kind) = tool_type(document, n)? else { continue };
-        let Some(name) = kind.strip_prefix(NAMESPACE) else { continue };
-        let definition = pipeline.tool(name).ok_or_else(|| unknown(pipeline, n, &kind))?;
-        if tools.iter().any(|tool| tool.name == name) {
+        let Some(wanted) = Wanted::read(&kind, fulfil) else { continue };
+        let definition = match pipeline.tool(wanted.name) {
+            Some(definition) => definition,
+            None if wanted.is_native && fulfil == Fulfil::Possible => continue,
+            None => return Err(unknown(pipeline, n, &kind)),
+        };
+        if tools.iter().any(|tool| tool.name == wanted.name) {
             return Err(Error::invalid(format!(
                 "`tools[{n}]` declares `{kind}` a second time: remove one"
             )));
         }
-        let declaration = document.get(&[Step::Key("tools"), Step::Index(n)])?.unwrap_or_default();
-        let (plain, options) = split(&declaration, name, definition)?;
-        check_options(n, definition, &options)?;
-        document.set(&[Step::Key("tools"), Step::Index(n)], plain)?;
-        tools.push(ServerTool {
-            name: name.to_owned(),
-            upstream_name: upstream_name(name),
-            options,
-            is_shown: declared.contains(&kind),
-        });
+        let at = [Step::Key("tools"), Step::Index(n)];
+        let declaration = document.get(&at)?.unwrap_or_default();
+        let (plain, mut tool) = split(&declaration, n, &wanted, definition)?;
+        if !declared.contains(&kind) {
+            tool.face = Face::Hidden;
+        }
+        document.set(&at, plain)?;
+        tools.push(tool);
     }
     refuse_taken_names(request.document_mut(), &tools, count)?;
-    if !tools.is_empty() {
-        rename_choice(request.document_mut(), &tools, count)?;
-    }
+    rename_choice(request, &tools, count)?;
     Ok(tools)
+}
+
+/// A tool of ours that a declaration asks for.
+struct Wanted<'a> {
+    kind: &'a str,
+    name: &'a str,
+    is_native: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn read(kind: &'a str, fulfil: Fulfil) -> Option<Self> {
+        if let Some(name) = kind.strip_prefix(NAMESPACE) {
+            return Some(Self { kind, name, is_native: false });
+        }
+        let name = native::tool_of(kind).filter(|_| fulfil != Fulfil::Nothing)?;
+        Some(Self { kind, name, is_native: true })
+    }
 }
 
 /// After the first turn the model must be free to answer.
@@ -102,7 +129,8 @@ pub fn free_choice(document: &mut Document) -> Result<()> {
 /// How many tools there are, if any of them may be ours.
 fn count(request: &mut MessagesRequest) -> Result<Option<i64>> {
     let Some(text) = request.document().field("tools") else { return Ok(None) };
-    if memmem::find(&text, NAMESPACE.as_bytes()).is_none() {
+    let holds = |part: &str| memmem::find(&text, part.as_bytes()).is_some();
+    if !holds(NAMESPACE) && !holds(NATIVE) {
         return Ok(None);
     }
     let count = request.document_mut().len(&[Step::Key("tools")])?;
@@ -121,11 +149,16 @@ fn string(document: &mut Document, path: &[Step<'_>]) -> Result<Option<String>> 
     Ok(serde_json::from_slice(&text).ok())
 }
 
-/// An ordinary declaration, and the options that stood beside `type`.
-fn split(declaration: &Bytes, name: &str, definition: &ToolManifest) -> Result<(String, Bytes)> {
+/// An ordinary declaration, and the tool whose options stood beside `type`.
+fn split(
+    declaration: &Bytes,
+    n: i64,
+    wanted: &Wanted<'_>,
+    definition: &ToolManifest,
+) -> Result<(String, ServerTool)> {
+    let Wanted { kind, name, is_native } = *wanted;
     let mut options: Map<String, Value> = serde_json::from_slice(declaration).map_err(|e| {
-        Error::invalid(format!("the declaration of `{NAMESPACE}{name}` cannot be read"))
-            .with_source(e)
+        Error::invalid(format!("the declaration of `{kind}` cannot be read")).with_source(e)
     })?;
     options.remove("type");
     options.remove("name");
@@ -137,16 +170,38 @@ fn split(declaration: &Bytes, name: &str, definition: &ToolManifest) -> Result<(
     if let Some(breakpoint) = options.remove("cache_control") {
         plain["cache_control"] = breakpoint;
     }
-    Ok((plain.to_string(), Value::Object(options).to_string().into()))
+    let schema = definition.options_schema.as_ref();
+    let mut face = Face::of(name);
+    if is_native {
+        face = native::options(&format!("tools[{n}]"), name, &mut options)?;
+        native::cap(schema, &mut options, "max_chars");
+    }
+    let max_uses = native::max_uses(schema, &options);
+    let wants_transcript = options.get("forward_transcript") == Some(&Value::Bool(true));
+    let options = Value::Object(options);
+    check_options(n, wanted, schema, &options)?;
+    let tool = ServerTool {
+        name: name.to_owned(),
+        upstream_name: upstream_name(name),
+        options: options.to_string().into(),
+        face,
+        max_uses,
+        wants_transcript,
+    };
+    Ok((plain.to_string(), tool))
 }
 
 /// Options that cannot do are the caller's to mend, before a model has been asked.
-fn check_options(n: i64, definition: &ToolManifest, options: &Bytes) -> Result<()> {
-    let Some(wanted) = &definition.options_schema else { return Ok(()) };
-    let options: Value = serde_json::from_slice(options).unwrap_or_default();
-    schema::check(wanted, &options).map_err(|Misfit { path, message }| {
-        let name = &definition.name;
-        Error::invalid(format!("`tools[{n}]{path}` {message} (an option of `{NAMESPACE}{name}`)"))
+fn check_options(
+    n: i64,
+    wanted: &Wanted<'_>,
+    schema: Option<&Value>,
+    options: &Value,
+) -> Result<()> {
+    let Some(schema) = schema else { return Ok(()) };
+    schema::check(schema, options).map_err(|Misfit { path, message }| {
+        let kind = wanted.kind;
+        Error::invalid(format!("`tools[{n}]{path}` {message} (an option of `{kind}`)"))
     })
 }
 
@@ -168,7 +223,13 @@ fn refuse_taken_names(document: &mut Document, tools: &[ServerTool], count: i64)
 }
 
 /// A choice may name ours as it was declared: in an object by `name` or by `type`, or bare.
-fn rename_choice(document: &mut Document, tools: &[ServerTool], count: i64) -> Result<()> {
+fn rename_choice(request: &mut MessagesRequest, tools: &[ServerTool], count: i64) -> Result<()> {
+    let is_ours = |text: &Bytes| memmem::find(text, NAMESPACE.as_bytes()).is_some();
+    let choice = request.document().field("tool_choice");
+    if !choice.is_some_and(|text| !tools.is_empty() || is_ours(&text)) {
+        return Ok(());
+    }
+    let document = request.document_mut();
     let choice = [Step::Key("tool_choice")];
     if let Some(named) = string(document, &choice)? {
         return match chosen(document, tools, count, &named)? {
@@ -212,7 +273,16 @@ fn chosen<'a>(
         }
     }
     let bare = named.strip_prefix(NAMESPACE).unwrap_or(named);
-    Ok(tools.iter().find(|tool| tool.name == bare))
+    match tools.iter().find(|tool| tool.name == bare) {
+        // what the upstream has never heard of it cannot refuse in words that help
+        None if named.starts_with(NAMESPACE) => {
+            let shown: String = named.chars().take(64).collect();
+            Err(Error::invalid(format!(
+                "`tool_choice` names `{shown}`, which `tools` does not declare: add it, or choose another"
+            )))
+        }
+        found => Ok(found),
+    }
 }
 
 fn unknown(pipeline: &Pipeline, n: i64, kind: &str) -> Error {

@@ -19,11 +19,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::attempts::{self, Sent};
-use crate::exchange::history;
-use crate::exchange::meter::Meter;
+use crate::exchange::budget::Budget;
+use crate::exchange::meter::{Meter, Spent};
 use crate::exchange::route::{Choice, Route, Terms};
 use crate::exchange::splice::{Call, Splice};
 use crate::exchange::tools::{self, ServerTool};
+use crate::exchange::{face, history, transcript};
 use crate::gateway::Gateway;
 use crate::gateway::carried::Hidden;
 use crate::models::{Alias, Target};
@@ -48,6 +49,8 @@ struct Conversation {
     request: MessagesRequest,
     terms: Terms,
     deadline: Instant,
+    /// For the meter, which counts a conversation that breaks as well.
+    spent: Arc<Spent>,
 }
 
 /// What a conversation begins with.
@@ -91,6 +94,7 @@ pub async fn start(
         request,
         terms: route.terms,
         deadline: route.terms.end_by(Instant::now() + gateway.tools.timeout),
+        spent: meter.spent(),
     };
     let events = Turns::start(conversation, first);
     if wants_stream {
@@ -114,23 +118,33 @@ impl Conversation {
         let tools = std::mem::take(&mut self.tools);
         let mut splice = Splice::new(&tools);
         let mut events = first;
-        let mut calls_left = self.gateway.tools.max_calls as usize;
+        let mut budget = Budget::new(&tools, &self.request, self.gateway.tools.max_calls);
         for turn in 1.. {
-            if !relay(&mut events, &mut splice, caller).await? {
+            if !relay(&mut events, &mut splice, (caller, &self.spent)).await? {
                 return Ok(());
             }
             let calls = splice.calls();
             if calls.is_empty() {
                 return send_all(caller, splice.finish(None)?).await;
             }
-            let allowed = calls.len().min(calls_left);
-            calls_left -= allowed;
-            let outputs = self.run_tools(&tools, &calls, allowed).await;
-            calls[..allowed].iter().for_each(|call| splice.count(call));
+            let taken: Vec<_> =
+                calls.iter().map(|call| budget.take(call, &tools[call.tool])).collect();
+            for (call, _) in calls.iter().zip(&taken).filter(|(_, taken)| taken.is_ok()) {
+                splice.count(call);
+            }
+            let said = splice.blocks()?;
+            let running = calls.iter().zip(taken).map(|(call, taken)| async {
+                match taken {
+                    Ok(()) => self.run_tool(&tools[call.tool], call, &said).await,
+                    Err(refused) => refused,
+                }
+            });
+            // at once; results keep the order of the calls
+            let outputs = join_all(running).await;
             let mut results = Vec::with_capacity(calls.len());
             for (call, output) in calls.iter().zip(&outputs) {
-                send_all(caller, splice.result(call, &output.blocks(), output.is_error)?).await?;
-                results.push(result_block(call, output));
+                send_all(caller, splice.result(call, output)?).await?;
+                results.push(result_block(&tools[call.tool], call, output));
             }
             if let Some(id) = splice.callers_call() {
                 self.carry(&splice, &id, calls.iter().zip(results), &tools)?;
@@ -139,37 +153,20 @@ impl Conversation {
             if turn >= self.gateway.tools.max_turns || Instant::now() >= self.deadline {
                 return send_all(caller, splice.finish(Some("pause_turn"))?).await;
             }
-            self.go_on(&splice, &results)?;
+            self.go_on(&said, &results)?;
             splice.next_turn();
             events = self.next_turn().await?;
         }
         Ok(())
     }
 
-    /// The allowed calls of a turn at once; results keep their order, the others are told why not.
-    async fn run_tools(
-        &self,
-        tools: &[ServerTool],
-        calls: &[Call],
-        allowed: usize,
-    ) -> Vec<ToolOutput> {
-        let (run, refused) = calls.split_at(allowed);
-        let running = run.iter().map(|call| self.run_tool(&tools[call.tool], call));
-        let mut outputs = join_all(running).await;
-        let most = self.gateway.tools.max_calls;
-        outputs.extend(refused.iter().map(|_| {
-            ToolOutput::error(&format!("not run: a request may make {most} tool calls in all"))
-        }));
-        outputs
-    }
-
-    async fn run_tool(&self, tool: &ServerTool, call: &Call) -> ToolOutput {
-        let call = ToolCall {
-            tool: &tool.name,
-            id: &call.id,
-            input: call.input.clone(),
-            options: tool.options.clone(),
+    /// `said` are the blocks of the turn that makes the call.
+    async fn run_tool(&self, tool: &ServerTool, call: &Call, said: &[Bytes]) -> ToolOutput {
+        let options = match tool.wants_transcript {
+            true => transcript::added(&tool.options, &self.request, said),
+            false => tool.options.clone(),
         };
+        let call = ToolCall { tool: &tool.name, id: &call.id, input: call.input.clone(), options };
         let output = self.passage.call_tool(call);
         timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
             ToolOutput::error("the time that all tools of one request may take is over")
@@ -186,7 +183,7 @@ impl Conversation {
     ) -> Result<()> {
         let calls = splice.hidden_calls()?;
         if !calls.is_empty() {
-            let hidden = results.filter(|(call, _)| !tools[call.tool].is_shown);
+            let hidden = results.filter(|(call, _)| !tools[call.tool].face.is_shown());
             let results = hidden.map(|(_, result)| result).collect();
             let hidden = Hidden { calls, results };
             self.gateway.shared.carried.keep(&self.passage.ctx.caller.key, id, hidden);
@@ -196,10 +193,10 @@ impl Conversation {
 
     /// The same request, longer: what was sent before stays the same bytes, so that the upstream's
     /// prompt cache holds.
-    fn go_on(&mut self, splice: &Splice<'_>, results: &[Bytes]) -> Result<()> {
+    fn go_on(&mut self, said: &[Bytes], results: &[Bytes]) -> Result<()> {
         let document = self.request.document_mut();
         let messages = [Step::Key("messages")];
-        document.push(&messages, history::message("assistant", &splice.blocks()?))?;
+        document.push(&messages, history::message("assistant", said))?;
         document.push(&messages, history::message("user", results))?;
         tools::free_choice(document)
     }
@@ -221,12 +218,17 @@ impl Conversation {
 async fn relay(
     events: &mut EventStream,
     splice: &mut Splice<'_>,
-    caller: &Sender<Result<Event>>,
+    (caller, spent): (&Sender<Result<Event>>, &Spent),
 ) -> Result<bool> {
     while let Some(event) = next(events, splice).await {
         let event = event?;
         let is_error = event.kind == EventKind::Error;
-        if let Some(event) = splice.push(event)? {
+        let tells_usage = matches!(event.kind, EventKind::MessageStart | EventKind::MessageDelta);
+        let shown = splice.push(event)?;
+        if tells_usage {
+            spent.set(splice.spent());
+        }
+        if let Some(event) = shown {
             send(caller, event).await?;
         }
         if is_error {
@@ -260,14 +262,14 @@ async fn send(caller: &Sender<Result<Event>>, event: Event) -> Result<()> {
     sent.map_err(|_| Error::new(ErrorKind::Api, "the caller is gone"))
 }
 
-fn result_block(call: &Call, output: &ToolOutput) -> Bytes {
+fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Bytes {
     let mut head = json!({"type": "tool_result", "tool_use_id": call.id});
     if output.is_error {
         head["is_error"] = true.into();
     }
     let mut text = head.to_string();
     text.pop();
-    text.push_str(&format!(",\"content\":{}}}", output.blocks()));
+    text.push_str(&format!(",\"content\":{}}}", face::for_upstream(tool, call, output)));
     text.into()
 }
 

@@ -1,4 +1,6 @@
 //! Calls of hidden tools, put back into the history of a caller who has never seen them.
+use std::time::Instant;
+
 use memchr::memmem;
 
 use crate::error::Result;
@@ -6,9 +8,9 @@ use crate::gateway::carried::{Carried, Hidden};
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 
 /// Puts what was kept beside a call of the caller's own before that call, and the results before
-/// the caller's. Touches nothing else, and costs a look where nothing is kept.
+/// the caller's. Touches nothing else, and costs a look where nothing is kept for this caller.
 pub fn put_back(request: &mut MessagesRequest, carried: &Carried, caller: &str) -> Result<()> {
-    if carried.is_empty() {
+    if !carried.has(caller, Instant::now()) {
         return Ok(());
     }
     let Some(text) = request.document().field("messages") else { return Ok(()) };

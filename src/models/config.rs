@@ -20,6 +20,9 @@ pub struct Config {
     /// How a target is chosen.
     #[serde(default)]
     pub strategy: Strategy,
+    /// Who runs the API's own server tools (`web_search_…`, `web_fetch_…`).
+    #[serde(default)]
+    pub server_tools: ServerTools,
     /// Tries of the same target.
     #[serde(default)]
     pub retry: RetryConfig,
@@ -54,6 +57,19 @@ pub enum Strategy {
     Failover,
     /// By weight, the same session always to the same target while it is healthy.
     Weighted,
+}
+
+/// Who runs the API's own server tools that a caller declares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerTools {
+    /// The upstream if every target of the request has them, else the gateway's plugins.
+    #[default]
+    Auto,
+    /// The upstream: declarations pass as they are.
+    Native,
+    /// The gateway's plugins; a declaration that no plugin can keep to is refused.
+    Gateway,
 }
 
 /// Tries of the same target before failover.

@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use http::HeaderValue;
 use wildmatch::WildMatch;
 
-pub use config::{Config, Strategy, TargetConfig};
+pub use config::{Config, ServerTools, Strategy, TargetConfig};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Health;
@@ -36,6 +36,8 @@ pub struct Alias {
     pub targets: Vec<Arc<Target>>,
     /// How the first is chosen.
     pub strategy: Strategy,
+    /// Who runs the API's own server tools.
+    pub server_tools: ServerTools,
     /// Further tries of the same target.
     pub retries: u32,
     /// The wait before each of them.
@@ -151,6 +153,7 @@ impl Alias {
             name: name.to_owned(),
             targets,
             strategy: config.strategy,
+            server_tools: config.server_tools,
             retries: config.retry.attempts,
             backoff: Backoff { first: config.retry.backoff, most: config.retry.max_backoff },
             retry_on: config.retry.on.clone(),

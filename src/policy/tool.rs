@@ -30,12 +30,25 @@ pub struct ToolOutput {
     content: String,
     /// The call failed; the content says why.
     pub is_error: bool,
+    /// What a failure is, for programs: the plugin's own word, or the API's.
+    pub code: Option<String>,
 }
 
 impl ToolOutput {
+    /// A success: the JSON `content` of a `tool_result`, a string or a list of blocks.
+    pub fn new(content: String) -> Self {
+        Self { content, is_error: false, code: None }
+    }
+
     /// A failure that the model reads.
     pub fn error(message: &str) -> Self {
-        Self { content: json!(message).to_string(), is_error: true }
+        Self { content: json!(message).to_string(), is_error: true, code: None }
+    }
+
+    /// The same with a code that the model reads before the message.
+    pub fn problem(code: &str, message: &str) -> Self {
+        let code = code.to_owned();
+        Self { code: Some(code.clone()), ..Self::error(&format!("{code}: {message}")) }
     }
 
     /// The content as a JSON list of blocks; an empty text is none, since the API refuses those.
@@ -103,8 +116,8 @@ impl Passage {
             match done.decision {
                 Decision::Continue | Decision::Drop => {}
                 Decision::Respond(content) => {
-                    let content = content.into_tool_result();
-                    return Ok(Called::Answered(ToolOutput { content, is_error: false }));
+                    let output = ToolOutput::new(content.into_tool_result());
+                    return Ok(Called::Answered(output));
                 }
                 Decision::Deny(error) => {
                     return Ok(Called::Answered(ToolOutput::error(&error.message)));
@@ -122,9 +135,11 @@ impl Passage {
             let work = || {
                 let Done { document, decision, asked } =
                     script.run(Hook::ToolResult, &facts, shown)?;
-                let output = result_of(stage.name(), decision, document)?;
+                let result = result_of(stage.name(), decision, document)?;
                 self.keep(asked.wishes);
-                Ok(output)
+                // a failure that is still one is the same failure
+                let code = output.code.clone().filter(|_| result.is_error);
+                Ok(ToolOutput { code, ..result })
             };
             let spare = stage.spare(|| output.clone());
             output = stage.guard_now(Hook::ToolResult, &self.ctx, spare, work)?;
@@ -150,12 +165,11 @@ impl Passage {
             Ok(content) => {
                 tool.metrics.succeeded(started.elapsed());
                 // the host has checked that it is JSON text
-                let content = String::from_utf8_lossy(&content).into_owned();
-                ToolOutput { content, is_error: false }
+                ToolOutput::new(String::from_utf8_lossy(&content).into_owned())
             }
             Err(failure) => {
                 tool.metrics.failed(started.elapsed());
-                ToolOutput::error(&told(&self.ctx, call.tool, failure))
+                told(&self.ctx, call.tool, failure)
             }
         }
     }
@@ -187,9 +201,7 @@ impl ToolCall<'_> {
 fn result_of(stage: &str, decision: Decision, document: Document) -> Result<ToolOutput> {
     match decision {
         Decision::Continue | Decision::Drop => read(stage, document),
-        Decision::Respond(content) => {
-            Ok(ToolOutput { content: content.into_tool_result(), is_error: false })
-        }
+        Decision::Respond(content) => Ok(ToolOutput::new(content.into_tool_result())),
         Decision::Deny(error) => Ok(ToolOutput::error(&error.message)),
     }
 }
@@ -202,7 +214,7 @@ fn read(stage: &str, document: Document) -> Result<ToolOutput> {
     }
     let content = String::from_utf8_lossy(&content).into_owned();
     let is_error = document.field("is_error").is_some_and(|flag| &flag[..] == b"true");
-    Ok(ToolOutput { content, is_error })
+    Ok(ToolOutput { content, is_error, code: None })
 }
 
 fn left(stage: &str, what: &str) -> Error {
@@ -210,13 +222,13 @@ fn left(stage: &str, what: &str) -> Error {
 }
 
 /// What the model reads of a failure.
-fn told(ctx: &Context, tool: &str, failure: ToolError) -> String {
+fn told(ctx: &Context, tool: &str, failure: ToolError) -> ToolOutput {
     match failure {
-        ToolError::Problem { code, message, .. } => format!("{code}: {message}"),
+        ToolError::Problem { code, message, .. } => ToolOutput::problem(&code, &message),
         ToolError::Broke(error) => {
             let source = error.source.as_deref().map(tracing::field::display);
             tracing::warn!(request_id = ctx.request_id, tool, error = %error.message, source, "a server tool broke");
-            error.message
+            ToolOutput::error(&error.message)
         }
     }
 }

@@ -85,7 +85,7 @@ impl Anthropic {
         };
         let host = base.authority().map(|a| headers::value(a.as_str()));
         let host = host.unwrap_or_else(|| HeaderValue::from_static(""));
-        let accepts = Accepts { is_native: true };
+        let accepts = Accepts { is_native: true, has_server_tools: true };
         Ok(Self { upstream, host, prefix, paths: [messages, count], api_key, credentials, accepts })
     }
 

@@ -94,6 +94,8 @@ fn default_base_url() -> String {
 pub struct Accepts {
     /// Everything the API has passes as it is.
     pub is_native: bool,
+    /// It runs the API's own server tools itself.
+    pub has_server_tools: bool,
 }
 
 /// How long one attempt may take.

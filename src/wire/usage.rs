@@ -79,6 +79,30 @@ fn last_usage(message: &[u8]) -> Option<Fields> {
     (behind.trim_ascii() == b"}").then_some(fields)
 }
 
+impl Usage {
+    /// The counts of a `usage` object.
+    pub fn of(usage: &Map<String, Value>) -> Self {
+        let count = |field: &str| usage.get(field).and_then(Value::as_u64).unwrap_or_default();
+        Self {
+            input: count("input_tokens"),
+            output: count("output_tokens"),
+            cache_creation: count("cache_creation_input_tokens"),
+            cache_read: count("cache_read_input_tokens"),
+        }
+    }
+
+    /// The larger one of each count: counts only grow, and one side may know less.
+    #[must_use]
+    pub fn at_least(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            output: self.output.max(other.output),
+            cache_creation: self.cache_creation.max(other.cache_creation),
+            cache_read: self.cache_read.max(other.cache_read),
+        }
+    }
+}
+
 /// Overwrites `usage` with what a `message_delta` says: cumulative, `null` keeps the old value.
 pub fn overwrite(usage: &mut Map<String, Value>, newer: &Map<String, Value>) {
     for (key, value) in newer {

@@ -33,7 +33,7 @@ pub fn wasm(name: &str) -> PathBuf {
     });
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     match name {
-        "datetime" => root.join("plugins/datetime.wasm"),
+        "advisor" | "datetime" => root.join("plugins").join(format!("{name}.wasm")),
         _ => root.join("target/guests").join(format!("{name}.wasm")),
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tidegate::exchange::history;
 use tidegate::exchange::splice::Splice;
 use tidegate::exchange::tools::ServerTool;
+use tidegate::policy::ToolOutput;
 use tidegate::wire::{Endpoint, Event, EventKind, MessagesRequest};
 
 use crate::support::grammar;
@@ -35,7 +36,7 @@ fn run_events(tools: &[ServerTool], turns: Vec<Vec<Event>>, pause: Option<&str>)
         for call in &calls {
             splice.count(call);
             let content = json!([text(&format!("ran {}", call.id))]);
-            run.seen.extend(splice.result(call, &content.to_string(), false).unwrap());
+            run.seen.extend(splice.result(call, &ToolOutput::new(content.to_string())).unwrap());
             results.push(result(&call.id, content));
         }
         let is_last = n + 1 == count;
@@ -296,7 +297,7 @@ fn content_of_several_lines_stays_one_event() {
     }
     let call = splice.calls().remove(0);
     let content = "[\n  {\"type\": \"text\",\r\n \"text\": \"a\\nb\"}\n]";
-    let shown = splice.result(&call, content, false).unwrap();
+    let shown = splice.result(&call, &ToolOutput::new(content.to_owned())).unwrap();
     assert_eq!(data(&shown[0])["content_block"]["content"], json!([text("a\nb")]));
     assert_eq!(shown[0].frame().iter().filter(|byte| **byte == b'\n').count(), 3);
 }
@@ -398,7 +399,7 @@ proptest! {
             let ours = of_kind(turns.iter(), "tool_use");
             let ours = ours.iter().filter(|block| block["name"] == "gateway_now").count();
             let shown = of_kind(std::iter::once(&whole), "mcp_tool_use").len();
-            prop_assert_eq!(shown, if tool.is_shown { ours } else { 0 });
+            prop_assert_eq!(shown, if tool.face.is_shown() { ours } else { 0 });
             let count = turns.len() as u64;
             prop_assert_eq!(&whole["usage"]["output_tokens"], &json!(3 * count));
             prop_assert_eq!(&whole["usage"]["input_tokens"], &json!(10 * count));

@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tidegate::error::Error;
+use tidegate::exchange::native::Fulfil;
 use tidegate::exchange::tools::{self, ServerTool};
 
 use tidegate::policy::Pipeline;
@@ -25,7 +26,7 @@ fn replaced(
 ) -> Result<(Value, Vec<ServerTool>), Error> {
     let mut request = body(tools, more);
     let declared = tools::declared(&mut request)?;
-    let found = tools::replace(pipeline, &mut request, &declared)?;
+    let found = tools::replace(pipeline, &mut request, &declared, Fulfil::Possible)?;
     Ok((serde_json::from_slice(&request.to_bytes()).unwrap(), found))
 }
 
@@ -46,7 +47,10 @@ async fn a_declaration_becomes_an_ordinary_tool() {
     assert_eq!(plain["input_schema"]["type"], "object");
     assert!(plain["description"].as_str().unwrap().contains("time"));
     assert_eq!(plain.as_object().unwrap().len(), 4, "{plain}");
-    assert_eq!((found.len(), found[0].name.as_str(), found[0].is_shown), (1, "datetime", true));
+    assert_eq!(
+        (found.len(), found[0].name.as_str(), found[0].face.is_shown()),
+        (1, "datetime", true)
+    );
     assert_eq!(found[0].options, r#"{"timezone":"UTC"}"#);
 }
 
@@ -113,7 +117,7 @@ async fn a_request_without_our_tools_keeps_its_bytes() {
     let own = json!([{"name": "datetime", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}]);
     let mut request = body(own, json!({"tool_choice": {"type": "tool", "name": "datetime"}}));
     let before = request.to_bytes();
-    assert!(tools::replace(&pipeline, &mut request, &[]).unwrap().is_empty());
+    assert!(tools::replace(&pipeline, &mut request, &[], Fulfil::Possible).unwrap().is_empty());
     assert_eq!(request.to_bytes(), before);
 }
 
@@ -190,8 +194,8 @@ async fn a_choice_of_the_callers_own_tool_is_left_alone() {
 async fn what_the_caller_did_not_declare_is_hidden() {
     let pipeline = clock().await;
     let mut request = body(json!([{"type": "gateway:datetime"}]), json!({}));
-    let found = tools::replace(&pipeline, &mut request, &[]).unwrap();
-    assert!(!found[0].is_shown);
+    let found = tools::replace(&pipeline, &mut request, &[], Fulfil::Possible).unwrap();
+    assert!(!found[0].face.is_shown());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The tool loop, whole: a caller, a gateway with real plugins, and an upstream that is watched.
 mod ends;
 mod led;
+mod native;
+mod uses;
 
 use serde_json::{Value, json};
 use tidegate::gateway::carried::{Carried, Hidden};

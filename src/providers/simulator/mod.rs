@@ -46,7 +46,7 @@ pub struct Simulator {
 impl Simulator {
     /// `pace` passes between two events of a stream, unless a request says otherwise.
     pub fn new(pace: Duration) -> Self {
-        Self { pace, accepts: Accepts { is_native: true } }
+        Self { pace, accepts: Accepts { is_native: true, has_server_tools: false } }
     }
 }
 

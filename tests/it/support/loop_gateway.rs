@@ -43,7 +43,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A gateway whose plugins are `datetime` and `unruly`.
+/// A gateway whose plugins are `datetime`, `unruly` and `web`.
 pub struct Looping {
     _folder: TempDir,
     _server: Server,
@@ -64,7 +64,7 @@ impl Looping {
         for name in ["policies", "plugins"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        for name in ["datetime", "unruly"] {
+        for name in ["datetime", "unruly", "web"] {
             fs::copy(wasm(name), folder.path().join(format!("plugins/{name}.wasm"))).unwrap();
         }
         for (name, text) in files {

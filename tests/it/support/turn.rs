@@ -1,5 +1,6 @@
 //! Turns of a model, made by hand: whole messages, and the events that they would come as.
 use serde_json::{Value, json};
+use tidegate::exchange::face::Face;
 use tidegate::exchange::tools::ServerTool;
 use tidegate::wire::message::Fold;
 use tidegate::wire::{Event, unfold};
@@ -64,11 +65,13 @@ pub fn shown(name: &str) -> ServerTool {
         name: name.to_owned(),
         upstream_name: format!("gateway_{name}"),
         options: "{}".into(),
-        is_shown: true,
+        face: Face::of(name),
+        max_uses: None,
+        wants_transcript: false,
     }
 }
 
 /// A server tool that a policy added.
 pub fn hidden(name: &str) -> ServerTool {
-    ServerTool { is_shown: false, ..shown(name) }
+    ServerTool { face: Face::Hidden, ..shown(name) }
 }

@@ -1,0 +1,149 @@
+//! The conversation so far as text: another model is no part of it, and has none of its tools.
+use serde::Deserialize;
+use serde_json::Value;
+
+/// So many characters are told, the last ones: old turns matter least.
+const MOST: usize = 200_000;
+/// So many characters of one call's input or result.
+const MOST_OF_ONE: usize = 4_000;
+
+/// As the gateway gives it.
+#[derive(Debug, Default, Deserialize)]
+pub struct Transcript {
+    #[serde(default)]
+    system: Value,
+    #[serde(default)]
+    messages: Vec<Message>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    content: Value,
+}
+
+impl Transcript {
+    /// What the other model reads.
+    pub fn told(&self) -> String {
+        let mut lines = Vec::new();
+        if let Some(system) = texts(&self.system) {
+            lines.push(format!("system: {system}"));
+        }
+        for message in &self.messages {
+            match &message.content {
+                Value::Array(blocks) => {
+                    lines.extend(blocks.iter().filter_map(|block| told(&message.role, block)));
+                }
+                content => lines.extend(texts(content).map(|text| line(&message.role, &text))),
+            }
+        }
+        let told = lines.join("\n\n");
+        let told = match told.char_indices().rev().nth(MOST - 1) {
+            Some((start, _)) if start > 0 => {
+                format!("[earlier parts are left out]\n{}", &told[start..])
+            }
+            _ => told,
+        };
+        format!("The conversation so far:\n<conversation>\n{told}\n</conversation>")
+    }
+}
+
+fn line(role: &str, text: &str) -> String {
+    format!("{role}: {text}")
+}
+
+/// A block in words; what a model thought by itself is nobody else's.
+fn told(role: &str, block: &Value) -> Option<String> {
+    match block["type"].as_str()? {
+        "text" => Some(line(role, block["text"].as_str()?)),
+        "thinking" | "redacted_thinking" => None,
+        "tool_use" | "server_tool_use" | "mcp_tool_use" => {
+            let name = block["name"].as_str().unwrap_or("a tool");
+            Some(format!("{role} calls `{name}` with {}", shortened(&block["input"].to_string())))
+        }
+        kind if kind.ends_with("tool_result") => {
+            let said = texts(&block["content"]).unwrap_or_else(|| block["content"].to_string());
+            Some(format!("the tool's result: {}", shortened(&said)))
+        }
+        kind => Some(line(role, &format!("[{kind}]"))),
+    }
+}
+
+/// A text, or those of a list of blocks.
+fn texts(content: &Value) -> Option<String> {
+    match content {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(blocks) => {
+            let texts: Vec<&str> =
+                blocks.iter().filter_map(|block| block["text"].as_str()).collect();
+            (!texts.is_empty()).then(|| texts.join("\n"))
+        }
+        _ => None,
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MOST_OF_ONE) {
+        Some((end, _)) => format!("{} […]", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told_of(transcript: Value) -> String {
+        serde_json::from_value::<Transcript>(transcript).expect("a transcript").told()
+    }
+
+    #[test]
+    fn every_block_is_told_in_words() {
+        let told = told_of(json!({
+            "system": [{"type": "text", "text": "be kind"}],
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": [
+                    {"type": "thinking", "thinking": "secret", "signature": "s"},
+                    {"type": "text", "text": "one moment"},
+                    {"type": "tool_use", "id": "1", "name": "weather", "input": {"city": "Paris"}},
+                ]},
+                {"role": "user", "content": [
+                    {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "sunny"}]},
+                    {"type": "image", "source": {}},
+                ]},
+            ],
+        }));
+        let lines: Vec<&str> = told.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(
+            lines,
+            [
+                "The conversation so far:",
+                "<conversation>",
+                "system: be kind",
+                "user: hi",
+                "assistant: one moment",
+                "assistant calls `weather` with {\"city\":\"Paris\"}",
+                "the tool's result: sunny",
+                "user: [image]",
+                "</conversation>",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_long_loses_its_beginning_and_a_result_its_end() {
+        let long = "é".repeat(MOST);
+        let told = told_of(json!({"messages": [
+            {"role": "user", "content": long},
+            {"role": "user", "content": [{"type": "tool_result", "content": "x".repeat(MOST_OF_ONE + 1)}]},
+        ]}));
+        assert!(told.contains("[earlier parts are left out]"));
+        assert!(told.ends_with("x […]\n</conversation>"));
+        assert!(told.chars().count() < MOST + 200);
+    }
+}

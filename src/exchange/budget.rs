@@ -1,0 +1,89 @@
+//! How often the server tools of one request may still be called.
+use bytes::Bytes;
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::exchange::splice::Call;
+use crate::exchange::tools::{ServerTool, UPSTREAM_PREFIX};
+use crate::policy::ToolOutput;
+use crate::wire::MessagesRequest;
+
+/// What is left.
+#[derive(Debug)]
+pub struct Budget {
+    /// Of all tools together, and how many there were.
+    calls: (u32, u32),
+    /// Of each of the request's tools: what is left, and what its `max_uses` is.
+    uses: Vec<Option<(u64, u64)>>,
+}
+
+impl Budget {
+    /// `max_calls` for the request, and of each tool's `max_uses` what the history sent along has
+    /// left. The request is as an upstream takes it.
+    pub fn new(tools: &[ServerTool], request: &MessagesRequest, max_calls: u32) -> Self {
+        let mut uses: Vec<Option<(u64, u64)>> =
+            tools.iter().map(|tool| tool.max_uses.map(|most| (most, most))).collect();
+        if uses.iter().any(Option::is_some) {
+            let history = request.document().field("messages").unwrap_or_default();
+            let called = called(&history);
+            for (tool, left) in tools.iter().zip(&mut uses) {
+                let count = called.iter().filter(|name| **name == tool.upstream_name).count();
+                *left = left.map(|(left, most)| (left.saturating_sub(count as u64), most));
+            }
+        }
+        Self { calls: (max_calls, max_calls), uses }
+    }
+
+    /// Takes a call from what is left; else what the model is told instead of a result.
+    pub fn take(&mut self, call: &Call, tool: &ServerTool) -> Result<(), ToolOutput> {
+        if let Some((0, most)) = self.uses[call.tool] {
+            let name = &tool.upstream_name;
+            let message =
+                format!("`{name}` has been used up (`max_uses` is {most}): go on without it");
+            return Err(ToolOutput::problem("max_uses_exceeded", &message));
+        }
+        if self.calls.0 == 0 {
+            let most = self.calls.1;
+            let message = format!("not run: a request may make {most} tool calls in all");
+            return Err(ToolOutput::error(&message));
+        }
+        self.calls.0 -= 1;
+        if let Some((left, _)) = &mut self.uses[call.tool] {
+            *left -= 1;
+        }
+        Ok(())
+    }
+}
+
+/// The names of our tools that a history calls, each as often as it does.
+fn called(messages: &Bytes) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        content: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct Block {
+        #[serde(rename = "type")]
+        kind: String,
+        name: Option<String>,
+    }
+    if memmem::find(messages, UPSTREAM_PREFIX.as_bytes()).is_none() {
+        return Vec::new();
+    }
+    let messages: Vec<Message<'_>> = serde_json::from_slice(messages).unwrap_or_default();
+    let mut names = Vec::new();
+    for message in messages {
+        if !message.content.get().contains(UPSTREAM_PREFIX) {
+            continue;
+        }
+        let blocks: Vec<&RawValue> =
+            serde_json::from_str(message.content.get()).unwrap_or_default();
+        let blocks = blocks.into_iter().filter_map(|block| serde_json::from_str(block.get()).ok());
+        names.extend(
+            blocks.filter(|block: &Block| block.kind == "tool_use").filter_map(|block| block.name),
+        );
+    }
+    names
+}

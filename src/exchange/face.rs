@@ -1,0 +1,113 @@
+//! `Face`: how the caller gets to see a server tool's calls and results, and how they are known again.
+//!
+//! Only block types that clients know: the API's own for search and fetch, those of an MCP server
+//! named `gateway` for every other tool.
+use serde_json::json;
+
+use crate::error::Result;
+use crate::exchange::splice::Call;
+use crate::exchange::tools::ServerTool;
+use crate::exchange::web;
+use crate::policy::ToolOutput;
+use crate::wire::{Document, Step};
+
+/// Who the caller is told had run the tool.
+pub const SERVER_NAME: &str = "gateway";
+
+/// What stands before an upstream's own id in the id of a native call that the gateway ran.
+pub const OURS: &str = "srvtoolu_gateway_";
+
+/// How the caller sees a server tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// Not at all: a policy added it.
+    Hidden,
+    /// As a tool of an MCP server: `mcp_tool_use`, `mcp_tool_result`.
+    Mcp,
+    /// As the API's own search: `server_tool_use`, `web_search_tool_result`.
+    Search,
+    /// As the API's own fetch: `server_tool_use`, `web_fetch_tool_result`.
+    Fetch {
+        /// The caller enabled citations of what is fetched.
+        is_cited: bool,
+    },
+}
+
+impl Face {
+    /// Of a tool that the caller declared.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "web_search" => Self::Search,
+            "web_fetch" => Self::Fetch { is_cited: false },
+            _ => Self::Mcp,
+        }
+    }
+
+    /// The caller sees its calls.
+    pub fn is_shown(self) -> bool {
+        self != Self::Hidden
+    }
+
+    /// The id under which the caller sees a call.
+    fn id(self, upstream_id: &str) -> String {
+        match self {
+            Self::Search | Self::Fetch { .. } => format!("{OURS}{upstream_id}"),
+            Self::Mcp | Self::Hidden => upstream_id.to_owned(),
+        }
+    }
+}
+
+/// Makes the `tool_use` that stands at `path` of an event what the caller sees of it.
+pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()> {
+    let block = Step::Key("content_block");
+    let (kind, id) = match tool.face {
+        Face::Search | Face::Fetch { .. } => ("server_tool_use", tool.face.id(id)),
+        Face::Mcp | Face::Hidden => ("mcp_tool_use", id.to_owned()),
+    };
+    data.set_value(&[block, Step::Key("type")], &kind)?;
+    data.set_value(&[block, Step::Key("id")], &id)?;
+    data.set_value(&[block, Step::Key("name")], &tool.name)?;
+    if tool.face == Face::Mcp {
+        data.set_value(&[block, Step::Key("server_name")], &SERVER_NAME)?;
+    }
+    // who may call a client tool is no matter of a server's tool
+    data.remove(&[block, Step::Key("caller")])?;
+    Ok(())
+}
+
+/// The block that shows the caller a result.
+pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Result<Document> {
+    let kind = match tool.face {
+        Face::Search => "web_search_tool_result",
+        Face::Fetch { .. } => "web_fetch_tool_result",
+        Face::Mcp | Face::Hidden => "mcp_tool_result",
+    };
+    let mut head = json!({"type": kind, "tool_use_id": tool.face.id(&call.id)});
+    let code = output.code.as_deref();
+    let content = match tool.face {
+        Face::Mcp | Face::Hidden => {
+            head["is_error"] = output.is_error.into();
+            output.blocks()
+        }
+        Face::Search if output.is_error => failure(kind, web::search_code(code)),
+        Face::Search => web::search_for_caller(&output.blocks()),
+        Face::Fetch { .. } if output.is_error => failure(kind, web::fetch_code(code)),
+        Face::Fetch { is_cited } => web::page_for_caller(&call.input, &output.blocks(), is_cited),
+    };
+    let mut block = Document::parse(head.to_string().into())?;
+    block.set(&[Step::Key("content")], content)?;
+    Ok(block)
+}
+
+fn failure(kind: &str, code: &str) -> String {
+    json!({"type": format!("{kind}_error"), "error_code": code}).to_string()
+}
+
+/// The content of a result as the upstream reads it: the same when the caller sends it back.
+pub fn for_upstream(tool: &ServerTool, call: &Call, output: &ToolOutput) -> String {
+    match tool.face {
+        Face::Search if !output.is_error => web::search_for_upstream(&call.input, &output.blocks()),
+        Face::Fetch { .. } if !output.is_error => web::page_for_upstream(&output.blocks()),
+        _ => output.blocks(),
+    }
+}

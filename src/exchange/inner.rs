@@ -1,0 +1,87 @@
+//! Messages requests that a plugin makes on behalf of the caller whose request it serves.
+//!
+//! Such a request is the caller's in all that counts: its key must allow the model, aliases and
+//! failover are the same, `on_upstream_request` and the stages around server tools run. It does not
+//! pass `on_request`, `on_event`, `on_text` and `on_response`: those have had the caller's own
+//! request, and a stage that adds a tool would ask itself for ever. It counts as an exchange of its
+//! own, under its own model. It ends with the call that made it, and so with the caller.
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::auth::Identity;
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::meter::Meter;
+use crate::exchange::{Admitted, dispatch, tools};
+use crate::gateway::Gateway;
+use crate::policy::{ModelAnswer, ModelCall, Passage, Reach};
+use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Usage};
+
+/// What the plugins of a request reach; nothing where no plugin wants models.
+pub fn reach(gateway: &Arc<Gateway>, identity: &Identity, ctx: &Arc<Context>) -> Option<Reach> {
+    if !gateway.pipeline.wants_models() {
+        return None;
+    }
+    let (gateway, identity, ctx) = (Arc::clone(gateway), identity.clone(), Arc::clone(ctx));
+    let models: ModelCall = Arc::new(move |request| {
+        Box::pin(ask(Arc::clone(&gateway), identity.clone(), Arc::clone(&ctx), request))
+    });
+    Some(Reach::default().models(models))
+}
+
+async fn ask(
+    gateway: Arc<Gateway>,
+    identity: Identity,
+    outer: Arc<Context>,
+    raw: Bytes,
+) -> Result<ModelAnswer> {
+    let mut request = MessagesRequest::parse(raw, Endpoint::Messages)?;
+    request.set_stream(false)?;
+    identity.check_model(request.model())?;
+    let declared = tools::declared(&mut request)?;
+    let ctx = Arc::new(within(&outer, &request));
+    let reach = Reach::default().models(Arc::new(|_| Box::pin(async { Err(too_deep()) })));
+    let passage = Passage::reaching(&gateway.pipeline, &ctx, Some(reach));
+    let mut meter = Meter::start(&gateway, &ctx.request_id, ctx.started);
+    meter.follow(&passage);
+    let admitted = Admitted { identity, passage, request, asked: HeaderMap::new(), declared };
+    let answered = dispatch(&gateway, admitted, &mut meter).await;
+    match meter.settle(answered)?.body {
+        ReplyBody::Full(message) => Ok(answer(message)),
+        ReplyBody::Events(_) => {
+            let message = "the upstream streamed though it was not asked to";
+            Err(Error::new(ErrorKind::BadUpstream, message))
+        }
+    }
+}
+
+/// The facts of the caller's request, with the time and the model of this one.
+fn within(outer: &Context, request: &MessagesRequest) -> Context {
+    Context {
+        request_id: outer.request_id.clone(),
+        started: Instant::now(),
+        caller: Arc::clone(&outer.caller),
+        headers: outer.headers.clone(),
+        query: None,
+        credential: outer.credential.clone(),
+        session: outer.session.clone(),
+        model: request.model().to_owned(),
+    }
+}
+
+/// Tools of a model that a plugin asks run as any others, but one that asks a model in turn could go
+/// on without end.
+fn too_deep() -> Error {
+    let message = "a model that a plugin asks cannot have tools that ask models themselves";
+    Error::new(ErrorKind::Permission, message)
+}
+
+fn answer(message: Bytes) -> ModelAnswer {
+    let mut usage = Usage::default();
+    usage.update(&message);
+    let input_tokens = usage.input + usage.cache_creation + usage.cache_read;
+    ModelAnswer { message, input_tokens, output_tokens: usage.output }
+}

@@ -1,0 +1,127 @@
+//! The API's own search and fetch tools: who runs them for a request, and what their declarations
+//! mean to our plugins.
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::exchange::face::Face;
+use crate::exchange::route::Route;
+use crate::models::ServerTools;
+
+/// How many characters of plain text a token stands for, roughly.
+const CHARS_A_TOKEN: u64 = 4;
+
+/// What of the API's own server tools the gateway runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fulfil {
+    /// Nothing: the upstream has them.
+    Nothing,
+    /// Those that a plugin has; the others are left to the upstream.
+    Possible,
+    /// All: one that no plugin has is a mistake.
+    All,
+}
+
+impl Fulfil {
+    /// As the alias says; `auto` leaves them to the upstream if every target of the route has them.
+    pub fn on(route: &Route<'_>) -> Self {
+        let choices = &route.choices;
+        match choices.first().map(|choice| choice.alias.server_tools).unwrap_or_default() {
+            ServerTools::Native => Self::Nothing,
+            ServerTools::Gateway => Self::All,
+            ServerTools::Auto => {
+                let has_them = |n: usize| choices[n].target.provider.accepts().has_server_tools;
+                match (0..choices.len()).all(has_them) {
+                    true => Self::Nothing,
+                    false => Self::Possible,
+                }
+            }
+        }
+    }
+}
+
+/// The tool that a `type` of the API's own declares: `web_search` for `web_search_20250305` and any
+/// later date.
+pub fn tool_of(kind: &str) -> Option<&'static str> {
+    const FIRST: [(&str, &str); 2] = [("web_search", "20250305"), ("web_fetch", "20250910")];
+    FIRST.into_iter().find_map(|(name, first)| {
+        let date = kind.strip_prefix(name)?.strip_prefix('_')?;
+        let is_date = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
+        (is_date && date >= first).then_some(name)
+    })
+}
+
+/// A declaration of the API's own tool as one of ours: which face it has, and the options of the
+/// plugin. `path` is where it stands: `tools[3]`.
+///
+/// Fails with a 400 that names the field for one that the gateway cannot keep to.
+pub fn options(path: &str, name: &str, declared: &mut Map<String, Value>) -> Result<Face> {
+    declared.retain(|_, value| !value.is_null());
+    let refuse = |field: &str, why: &str| {
+        Err(Error::invalid(format!(
+            "`{path}.{field}` is not supported where the gateway runs `{name}`: {why}"
+        )))
+    };
+    if declared.contains_key("allowed_domains") && declared.contains_key("blocked_domains") {
+        return Err(Error::invalid(format!(
+            "`{path}` has both `allowed_domains` and `blocked_domains`: use one of them"
+        )));
+    }
+    if let Some(callers) = declared.remove("allowed_callers")
+        && !callers.as_array().is_some_and(|callers| callers.iter().any(|one| one == "direct"))
+    {
+        return refuse("allowed_callers", "only `direct` calls are");
+    }
+    for field in ["strict", "defer_loading"] {
+        if declared.remove(field).is_some_and(|value| value != false) {
+            return refuse(field, "remove it");
+        }
+    }
+    if declared.remove("response_inclusion").is_some_and(|value| value != "full") {
+        return refuse("response_inclusion", "only `full` is");
+    }
+    if declared.contains_key("url_sources") {
+        return refuse("url_sources", "use `allowed_domains`");
+    }
+    // nothing is cached here
+    declared.remove("use_cache");
+    if name != "web_fetch" {
+        return Ok(Face::Search);
+    }
+    let is_cited = match declared.remove("citations") {
+        None => false,
+        Some(citations) => match citations["enabled"].as_bool() {
+            Some(is_cited) => is_cited,
+            None => {
+                let message = format!("`{path}.citations` must be an object with `enabled`");
+                return Err(Error::invalid(message));
+            }
+        },
+    };
+    if let Some(tokens) = declared.remove("max_content_tokens") {
+        let Some(tokens) = tokens.as_u64() else {
+            return Err(Error::invalid(format!(
+                "`{path}.max_content_tokens` is {tokens}: it must be a whole number"
+            )));
+        };
+        declared.insert("max_chars".to_owned(), tokens.saturating_mul(CHARS_A_TOKEN).into());
+    }
+    Ok(Face::Fetch { is_cited })
+}
+
+/// What a tool's `max_uses` is: the declaration's, else the default in the schema of its options.
+pub fn max_uses(schema: Option<&Value>, options: &Map<String, Value>) -> Option<u64> {
+    let rule = schema?.get("properties")?.get("max_uses")?;
+    let declared = options.get("max_uses").and_then(Value::as_u64);
+    declared.or_else(|| rule.get("default")?.as_u64())
+}
+
+/// No more than the plugin's bound: the API's own tool has none, so this is no mistake.
+pub fn cap(schema: Option<&Value>, options: &mut Map<String, Value>, field: &str) {
+    let rule = schema.and_then(|schema| schema.get("properties")?.get(field)?.get("maximum"));
+    let (Some(most), Some(value)) = (rule.and_then(Value::as_u64), options.get_mut(field)) else {
+        return;
+    };
+    if value.as_u64().is_some_and(|value| value > most) {
+        *value = most.into();
+    }
+}

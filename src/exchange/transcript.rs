@@ -1,0 +1,34 @@
+//! The conversation so far, for a server tool whose options ask for it by `forward_transcript`.
+use bytes::Bytes;
+
+use crate::exchange::history;
+use crate::wire::MessagesRequest;
+
+/// The options with a member `transcript`: `{"system", "messages"}` as the upstream has them, the
+/// turn that makes the call last. Nobody pays for it but who asks.
+pub fn added(options: &Bytes, request: &MessagesRequest, said: &[Bytes]) -> Bytes {
+    let document = request.document();
+    let system = document.field("system").unwrap_or(Bytes::from_static(b"null"));
+    let messages = document.field("messages").unwrap_or(Bytes::from_static(b"[]"));
+    let said = history::message("assistant", said);
+    let messages = messages.trim_ascii_end();
+    let messages = messages.strip_suffix(b"]").unwrap_or(messages).trim_ascii_end();
+    let options = options.trim_ascii_end();
+    let options = options.strip_suffix(b"}").unwrap_or(options);
+    let comma = |before: &[u8], open: u8| match before.last() {
+        Some(last) if *last == open => &b""[..],
+        _ => b",",
+    };
+    let parts = [
+        options,
+        comma(options, b'{'),
+        b"\"transcript\":{\"system\":",
+        &system,
+        b",\"messages\":",
+        messages,
+        comma(messages, b'['),
+        &said,
+        b"]}}",
+    ];
+    parts.concat().into()
+}

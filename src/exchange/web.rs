@@ -1,0 +1,274 @@
+//! What search and fetch tools find, in three forms: as their plugin gives it, as an upstream reads
+//! it, and as the result blocks that the API has for it. Pure; the third leads back to the second.
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+/// What begins an `encrypted_content` of ours: no upstream's own begins so.
+const MARK: &str = "tidegate.";
+/// The same where the content of a whole result stands behind it.
+const MARK_WHOLE: &str = "tidegate.whole.";
+/// The member of a fetch result that keeps what the API's shape has no place for.
+const KEPT: &str = "tidegate";
+
+/// What a search plugin gives; each result stays as it was written.
+#[derive(Deserialize)]
+struct Found<'a> {
+    #[serde(borrow)]
+    results: Vec<&'a RawValue>,
+}
+
+/// What of a search result the API's shape shows.
+#[derive(Deserialize, Default)]
+struct Hit {
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    page_age: Option<String>,
+}
+
+/// What a fetch plugin gives.
+#[derive(Deserialize, Serialize)]
+struct Page {
+    url: String,
+    #[serde(default)]
+    title: Option<String>,
+    text: String,
+    #[serde(default)]
+    retrieved_at: Option<String>,
+    /// Anything else: `content_type`, `truncated`, `next_cursor`.
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+/// A block of a search result as callers send it back.
+#[derive(Deserialize)]
+struct Sent {
+    #[serde(flatten)]
+    hit: Hit,
+    #[serde(default)]
+    encrypted_content: String,
+}
+
+/// A fetch result as callers send it back.
+#[derive(Deserialize)]
+struct SentPage {
+    url: String,
+    retrieved_at: Option<String>,
+    content: SentDocument,
+    #[serde(default, rename = "tidegate")]
+    kept: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct SentDocument {
+    title: Option<String>,
+    source: SentSource,
+}
+
+#[derive(Deserialize)]
+struct SentSource {
+    #[serde(default)]
+    data: String,
+}
+
+/// The search results for an upstream: a JSON list of content blocks. `input` is that of the call,
+/// `content` the plugin's, which stays as it is where it is nothing of the kind.
+pub fn search_for_upstream(input: &[u8], content: &str) -> String {
+    let Some(text) = only_text(content) else { return content.to_owned() };
+    match serde_json::from_str::<Found<'_>>(&text) {
+        Ok(found) => search_text(input, &found.results),
+        Err(_) => content.to_owned(),
+    }
+}
+
+/// The same as the `content` of a `web_search_tool_result`.
+pub fn search_for_caller(content: &str) -> String {
+    let text = only_text(content).unwrap_or_default();
+    match serde_json::from_str::<Found<'_>>(&text) {
+        Ok(found) => found.results.into_iter().map(shown_hit).collect::<Value>().to_string(),
+        Err(_) => {
+            let whole = format!("{MARK_WHOLE}{}", BASE64.encode(content));
+            json!([hit_block(Hit::default(), &whole)]).to_string()
+        }
+    }
+}
+
+/// The way back: what [`search_for_upstream`] gave.
+pub fn search_from_caller(input: &[u8], content: &str) -> String {
+    let sent: Vec<Sent> = serde_json::from_str(content).unwrap_or_default();
+    if let [only] = sent.as_slice()
+        && let Some(whole) = only.encrypted_content.strip_prefix(MARK_WHOLE)
+        && let Some(content) = decoded(whole)
+    {
+        return content;
+    }
+    let results: Vec<Box<RawValue>> = sent.into_iter().filter_map(Sent::restored).collect();
+    let results: Vec<&RawValue> = results.iter().map(|result| &**result).collect();
+    search_text(input, &results)
+}
+
+fn search_text(input: &[u8], results: &[&RawValue]) -> String {
+    #[derive(Deserialize, Default)]
+    struct Asked {
+        #[serde(default)]
+        query: Value,
+    }
+    #[derive(Serialize)]
+    struct Told<'a> {
+        query: Value,
+        results: &'a [&'a RawValue],
+    }
+    let asked: Asked = serde_json::from_slice(input).unwrap_or_default();
+    text_block(&Told { query: asked.query, results })
+}
+
+fn shown_hit(result: &RawValue) -> Value {
+    let hit: Hit = serde_json::from_str(result.get()).unwrap_or_default();
+    hit_block(hit, &format!("{MARK}{}", BASE64.encode(result.get())))
+}
+
+fn hit_block(hit: Hit, hidden: &str) -> Value {
+    json!({
+        "type": "web_search_result",
+        "title": hit.title.unwrap_or_default(),
+        "url": hit.url.unwrap_or_default(),
+        "page_age": hit.page_age,
+        "encrypted_content": hidden,
+    })
+}
+
+impl Sent {
+    /// The result as the plugin wrote it, or what is left of it.
+    fn restored(self) -> Option<Box<RawValue>> {
+        let hidden = self.encrypted_content.strip_prefix(MARK).and_then(decoded);
+        if let Some(result) = hidden.and_then(|text| RawValue::from_string(text).ok()) {
+            return Some(result);
+        }
+        let Hit { title, url, page_age } = self.hit;
+        let left = json!({"title": title, "url": url, "page_age": page_age});
+        RawValue::from_string(left.to_string()).ok()
+    }
+}
+
+/// A fetched page for an upstream, as [`search_for_upstream`].
+pub fn page_for_upstream(content: &str) -> String {
+    match page_of(content) {
+        Some(page) => text_block(&page),
+        None => content.to_owned(),
+    }
+}
+
+/// The same as the `content` of a `web_fetch_tool_result`; `input` is that of the call.
+pub fn page_for_caller(input: &[u8], content: &str, is_cited: bool) -> String {
+    #[derive(Deserialize, Default)]
+    struct Asked {
+        #[serde(default)]
+        url: String,
+    }
+    let page = page_of(content).unwrap_or_else(|| {
+        let asked: Asked = serde_json::from_slice(input).unwrap_or_default();
+        let whole = serde_json::from_str(content).unwrap_or_default();
+        let more = Map::from_iter([("content".to_owned(), whole)]);
+        let text = only_text(content).unwrap_or_default();
+        Page { url: asked.url, title: None, text, retrieved_at: None, more }
+    });
+    let mut shown = json!({
+        "type": "web_fetch_result",
+        "url": page.url,
+        "retrieved_at": page.retrieved_at,
+        "content": {
+            "type": "document",
+            "source": {"type": "text", "media_type": "text/plain", "data": page.text},
+            "title": page.title,
+            "citations": is_cited.then(|| json!({"enabled": true})),
+        },
+    });
+    if !page.more.is_empty() {
+        shown[KEPT] = page.more.into();
+    }
+    shown.to_string()
+}
+
+/// The way back: what [`page_for_upstream`] gave.
+pub fn page_from_caller(content: &str) -> Option<String> {
+    let mut sent: SentPage = serde_json::from_str(content).ok()?;
+    if let Some(whole) = sent.kept.remove("content") {
+        return Some(whole.to_string());
+    }
+    let SentDocument { title, source } = sent.content;
+    let SentPage { url, retrieved_at, kept, .. } = sent;
+    Some(text_block(&Page { url, title, text: source.data, retrieved_at, more: kept }))
+}
+
+fn page_of(content: &str) -> Option<Page> {
+    serde_json::from_str(&only_text(content)?).ok()
+}
+
+/// The text of a content that is one text block.
+fn only_text(content: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Block {
+        #[serde(rename = "type")]
+        kind: String,
+        text: Option<String>,
+    }
+    let blocks: Vec<Block> = serde_json::from_str(content).ok()?;
+    match <[Block; 1]>::try_from(blocks) {
+        Ok([block]) if block.kind == "text" => block.text,
+        _ => None,
+    }
+}
+
+fn text_block(told: &impl Serialize) -> String {
+    let text = serde_json::to_string(told).unwrap_or_default();
+    json!([{"type": "text", "text": text}]).to_string()
+}
+
+fn decoded(text: &str) -> Option<String> {
+    String::from_utf8(BASE64.decode(text).ok()?).ok()
+}
+
+/// The code of a search's failure, as the API names it.
+pub fn search_code(code: Option<&str>) -> &'static str {
+    const CODES: [&str; 6] = [
+        "invalid_tool_input",
+        "unavailable",
+        "max_uses_exceeded",
+        "too_many_requests",
+        "query_too_long",
+        "request_too_large",
+    ];
+    known(code, &CODES)
+}
+
+/// The same of a fetch's.
+pub fn fetch_code(code: Option<&str>) -> &'static str {
+    const CODES: [&str; 10] = [
+        "invalid_tool_input",
+        "url_too_long",
+        "url_not_allowed",
+        "url_not_in_prior_context",
+        "url_not_accessible",
+        "unsupported_content_type",
+        "too_many_requests",
+        "max_uses_exceeded",
+        "unavailable",
+        "content_too_large",
+    ];
+    known(code, &CODES)
+}
+
+/// Clients know the API's own codes only.
+fn known(code: Option<&str>, codes: &[&'static str]) -> &'static str {
+    let code = match code {
+        Some("invalid_input") => "invalid_tool_input",
+        Some(code) => code,
+        None => "unavailable",
+    };
+    codes.iter().find(|known| **known == code).copied().unwrap_or("unavailable")
+}

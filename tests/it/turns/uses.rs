@@ -1,0 +1,105 @@
+//! `max_uses`: how often a conversation may use a server tool.
+use serde_json::{Value, json};
+
+use super::{blocks, simulated, streamed};
+
+fn ask(options: Value, text: &str) -> Value {
+    let mut tool = json!({"type": "gateway:twice"});
+    tool.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    json!({
+        "model": "m", "max_tokens": 100_000, "tools": [tool],
+        "messages": [{"role": "user", "content": text}],
+    })
+}
+
+fn refused(message: &Value) -> Vec<bool> {
+    let results = blocks(message, "mcp_tool_result");
+    results.iter().map(|result| result["is_error"] == true).collect()
+}
+
+#[tokio::test]
+async fn what_is_used_up_is_a_result_and_the_conversation_goes_on() {
+    let (upstream, gateway) = simulated().await;
+    // the default of the plugin's schema is 2
+    for (options, uses) in
+        [(json!({}), 2), (json!({"max_uses": 1}), 1), (json!({"max_uses": 5}), 3)]
+    {
+        let before = upstream.seen().len();
+        let body = ask(options, "[sim: call twice] [sim: turns 3] [sim: then] [sim: say done]");
+        let message = streamed(&gateway, &body).await;
+        assert_eq!(message["stop_reason"], "end_turn");
+        assert_eq!(refused(&message), [0, 1, 2].map(|n| n >= uses));
+        assert_eq!(message["usage"]["server_tool_use"]["twice_requests"], uses);
+        let sent = &upstream.seen()[before + 3]["messages"][6]["content"][0];
+        assert_eq!(sent["is_error"] == true, uses < 3);
+        if uses < 3 {
+            let text = sent["content"][0]["text"].as_str().unwrap();
+            assert!(text.starts_with("max_uses_exceeded: `gateway_twice`"), "{text}");
+        }
+    }
+    let said = gateway.ask(&ask(json!({"max_uses": 6}), "hi")).await.refusal(400);
+    assert!(said.starts_with("`tools[0].max_uses` is 6, at most 5"), "{said}");
+}
+
+#[tokio::test]
+async fn parallel_calls_share_what_is_left() {
+    let (_upstream, gateway) = simulated().await;
+    let message = streamed(&gateway, &ask(json!({}), "[sim: call twice] [sim: parallel 3]")).await;
+    assert_eq!(refused(&message), [false, false, true]);
+}
+
+#[tokio::test]
+async fn the_history_counts_too() {
+    let (_upstream, gateway) = simulated().await;
+    let mut body = ask(json!({}), "[sim: call twice] [sim: then] [sim: say one]");
+    for expected in [vec![false], vec![false], vec![true]] {
+        let message = streamed(&gateway, &body).await;
+        assert_eq!(refused(&message), expected);
+        let messages = body["messages"].as_array_mut().unwrap();
+        messages.push(json!({"role": "assistant", "content": message["content"]}));
+        messages.push(
+            json!({"role": "user", "content": "[sim: call twice] [sim: then] [sim: say more]"}),
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_native_search_that_is_used_up_says_so_in_its_own_shape() {
+    let (_upstream, gateway) = super::simulated_with("models: { m: { provider: sim } }", &[]).await;
+    let mut body = ask(json!({}), "[sim: call web_search {\"query\": \"x\"}] [sim: turns 2]");
+    body["tools"] = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 1}]);
+    let message = streamed(&gateway, &body).await;
+    let results = blocks(&message, "web_search_tool_result");
+    assert!(results[0]["content"].is_array());
+    let expected =
+        json!({"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"});
+    assert_eq!(results[1]["content"], expected);
+    assert_eq!(message["usage"]["server_tool_use"]["web_search_requests"], 1);
+    assert_eq!(message["stop_reason"], "end_turn");
+}
+
+#[tokio::test]
+async fn a_tool_gets_the_conversation_only_where_its_options_ask() {
+    let (upstream, gateway) = simulated().await;
+    for asks in [true, false] {
+        let before = upstream.seen().len();
+        let mut body = ask(json!({"forward_transcript": asks}), "[sim: say hm] [sim: call twice]");
+        body["system"] = json!("be kind");
+        let message = streamed(&gateway, &body).await;
+        let text = blocks(&message, "mcp_tool_result")[0]["content"][0]["text"].as_str().unwrap();
+        let got: Value = serde_json::from_str(text).unwrap();
+        let sent = &upstream.seen()[before + 1]["messages"];
+        match asks {
+            true => {
+                assert_eq!(got["transcript"]["system"], "be kind");
+                let told = got["transcript"]["messages"].as_array().unwrap();
+                assert_eq!(told.as_slice(), &sent.as_array().unwrap()[..2]);
+            }
+            false => assert_eq!(got["transcript"], json!(null)),
+        }
+    }
+    let body = ask(json!({"transcript": {"messages": []}}), "hi");
+    assert!(
+        gateway.ask(&body).await.refusal(400).starts_with("`tools[0].transcript` is not known")
+    );
+}
