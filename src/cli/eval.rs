@@ -154,7 +154,7 @@ impl Trial {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Arc::new(trial::pipeline_of(scripts, &self.with.0)))
+        Ok(Arc::new(trial::pipeline_of(scripts, &self.with.0)?))
     }
 
     fn context(&self, request: &MessagesRequest) -> Context {

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::HeaderName;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
 use hyper::body::Incoming;
 
 use crate::auth::Identity;
@@ -35,13 +35,13 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
 use crate::exchange::native::Fulfil;
-use crate::exchange::requested::Requested;
+use crate::exchange::requested::{Asked, Requested};
 use crate::exchange::route::Route;
 use crate::exchange::tools::ServerTool;
 use crate::exchange::turns::Ask;
 use crate::gateway::Gateway;
 use crate::net::{headers, receive};
-use crate::policy::{Passage, Verdict};
+use crate::policy::{Hook, Passage, Verdict};
 use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, unfold};
 
 const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
@@ -86,8 +86,8 @@ struct Admitted {
     identity: Identity,
     passage: Arc<Passage>,
     request: MessagesRequest,
-    /// The caller's headers that speak to the gateway itself.
-    asked: HeaderMap,
+    /// What the caller's headers ask of the gateway itself; it stands in the request as well.
+    asked: Asked,
     /// The types of the server tools that the caller itself declared.
     declared: Vec<String>,
 }
@@ -97,9 +97,13 @@ async fn admit(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> 
     let raw = receive::body(inbound.body, &inbound.head.headers, gateway.bounds.body).await?;
     let mut request = MessagesRequest::parse(raw, endpoint)?;
     identity.check_model(request.model())?;
-    let asked = headers::for_gateway(&inbound.head.headers);
+    let asked = Asked::of(&headers::for_gateway(&inbound.head.headers))?;
     let ctx = context(&identity, inbound.head, &request, inbound.request_id, inbound.started);
     let declared = tools::declared(&mut request)?;
+    let asked = match gateway.pipeline.hooks().has(Hook::Request) {
+        true => asked.show(&mut request)?,
+        false => asked,
+    };
     let reach = inner::reach(gateway, &identity, &ctx);
     let passage = Passage::reaching(&gateway.pipeline, &ctx, reach);
     Ok(Admitted { identity, passage, request, asked, declared })

@@ -84,23 +84,78 @@ pub struct Requested {
     pub is_traced: bool,
 }
 
+/// What the caller's headers ask for: each a member of [`FIELD`], the name of the header, and what it
+/// says.
+#[derive(Debug, Default)]
+pub struct Asked {
+    wishes: Vec<(&'static str, String, Value)>,
+    /// They have been written into the request: what is not there any more was taken out by a stage.
+    is_shown: bool,
+}
+
+impl Asked {
+    /// The headers that speak to the gateway itself, and are known.
+    ///
+    /// Fails with a 400 that names the header, what was found and what would do.
+    pub fn of(headers: &HeaderMap) -> Result<Self> {
+        let mut asked = Self::default();
+        if headers.is_empty() {
+            return Ok(asked);
+        }
+        let mut requested = Requested::default();
+        for member in MEMBERS {
+            if let Some((field, value)) = from_headers(headers, member) {
+                let value = value?;
+                requested.set(member, &field, value.clone())?;
+                asked.wishes.push((member, field, value));
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Writes them into the request's own `gateway` object, so that stages find all wishes in one
+    /// place; what the body says itself wins. An object that is none is left to [`take`].
+    pub fn show(self, request: &mut MessagesRequest) -> Result<Self> {
+        if self.wishes.is_empty() {
+            return Ok(self);
+        }
+        let document = request.document_mut();
+        match document.kind(&[Step::Key(FIELD)])? {
+            Some(Kind::Object) => {}
+            None | Some(Kind::Null) => document.set(&[Step::Key(FIELD)], "{}")?,
+            Some(_) => return Ok(self),
+        }
+        for (member, _, value) in &self.wishes {
+            let path = [Step::Key(FIELD), Step::Key(member)];
+            if matches!(document.kind(&path)?, None | Some(Kind::Null)) {
+                document.set(&path, value.to_string())?;
+            }
+        }
+        Ok(Self { is_shown: true, ..self })
+    }
+
+    /// What a member of the body is called in a refusal: by the header that it came from.
+    fn field_of(&self, member: &str, value: &Value) -> String {
+        let header = self.wishes.iter().find(|(known, _, said)| *known == member && said == value);
+        header.map_or_else(|| format!("{FIELD}.{member}"), |(_, field, _)| field.clone())
+    }
+}
+
 /// Takes the wishes out of a request; `None` where there are none.
 ///
 /// Fails with a 400 that names the member or the header, what was found and what would do.
-pub fn take(headers: &HeaderMap, request: &mut MessagesRequest) -> Result<Option<Box<Requested>>> {
+pub fn take(asked: &Asked, request: &mut MessagesRequest) -> Result<Option<Box<Requested>>> {
     let has_field = request.document().has(FIELD);
-    if headers.is_empty() && !has_field {
+    if asked.wishes.is_empty() && !has_field {
         return Ok(None);
     }
     let mut requested = Box::<Requested>::default();
-    for member in MEMBERS {
-        if let Some((field, value)) = from_headers(headers, member) {
-            requested.set(member, &field, value?)?;
-        }
+    for (member, field, value) in asked.wishes.iter().filter(|_| !asked.is_shown) {
+        requested.set(member, field, value.clone())?;
     }
     if has_field {
         for (member, value) in members(request)? {
-            requested.set(&member, &format!("{FIELD}.{member}"), value)?;
+            requested.set(&member, &asked.field_of(&member, &value), value)?;
         }
         request.document_mut().remove(&[Step::Key(FIELD)])?;
     }

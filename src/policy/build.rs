@@ -11,7 +11,6 @@ use crate::policy::pipeline::{Pipeline, ServedTool, StageRules};
 use crate::policy::plugin::Plugin;
 use crate::policy::plugin_host::PluginHost;
 use crate::policy::script::{Limits, Script, ScriptEngine};
-use crate::policy::script_api::With;
 use crate::policy::stage::{Stage, Work};
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
 use crate::telemetry::metrics::Metrics;
@@ -38,7 +37,7 @@ impl Plan<'_> {
         let plugins = self.plugins(&mut problems).await;
         let stages = match self.order {
             Some(order) => self.ordered(order, &scripts, &plugins, &mut problems),
-            None => self.all(&scripts, &plugins),
+            None => self.all(&scripts, &plugins, &mut problems),
         };
         let tools = self.tools(&plugins, &mut problems);
         if !problems.is_empty() {
@@ -143,16 +142,32 @@ impl Plan<'_> {
         &self,
         scripts: &BTreeMap<String, Script>,
         plugins: &BTreeMap<String, Plugin>,
+        problems: &mut Vec<Problem>,
     ) -> Vec<Stage> {
-        let none = Map::new();
-        let scripts = scripts.iter().map(|(name, script)| {
-            self.stage(name, Work::Script(script.clone(), With::new(&none)), &StageRules::default())
-        });
+        let mut stages = Vec::new();
+        for (name, script) in scripts {
+            match script.with(&Map::new()) {
+                Ok(with) => {
+                    let work = Work::Script(script.clone(), with);
+                    stages.push(self.stage(name, work, &StageRules::default()));
+                }
+                Err(found) => {
+                    let path = self.policies.dir.join(format!("{name}.rhai")).display().to_string();
+                    problems.extend(found.into_iter().map(|problem| {
+                        let parameter = problem.path.trim_start_matches('.');
+                        let message = format!(
+                            "needs its parameter `{parameter}`: name the policy under `pipeline:`, with `with: {{ {parameter}: … }}`"
+                        );
+                        Problem::new(path.clone(), message)
+                    }));
+                }
+            }
+        }
         let plugins = plugins.iter().filter(|(_, plugin)| !plugin.hooks().is_empty());
         let plugins = plugins.map(|(name, plugin)| {
             self.stage(name, Work::Plugin(plugin.clone(), Arc::default()), &StageRules::default())
         });
-        scripts.chain(plugins).collect()
+        stages.into_iter().chain(plugins).collect()
     }
 
     fn ordered(
@@ -168,10 +183,16 @@ impl Plan<'_> {
         for (n, config) in order.iter().enumerate() {
             let rules = StageRules { when: config.when.clone(), on_error: config.on_error };
             let found = match (&config.policy, &config.plugin) {
-                (Some(name), _) => scripts
-                    .get(name)
-                    .map(|script| (name, Work::Script(script.clone(), With::new(&config.with))))
-                    .ok_or_else(|| missing(n, "policy", name, &self.policies.dir, "rhai")),
+                (Some(name), _) => {
+                    match scripts.get(name).map(|script| (script, script.with(&config.with))) {
+                        Some((script, Ok(with))) => Ok((name, Work::Script(script.clone(), with))),
+                        Some((_, Err(found))) => {
+                            problems.extend(found.into_iter().map(|problem| within(n, problem)));
+                            continue;
+                        }
+                        None => Err(missing(n, "policy", name, &self.policies.dir, "rhai")),
+                    }
+                }
                 (None, Some(name)) => match plugins.get(name) {
                     Some(plugin) if plugin.hooks().is_empty() => Err(without_hooks(n, name)),
                     Some(plugin) => {
@@ -240,6 +261,11 @@ pub fn sources(dir: &Path, extension: &str) -> BTreeMap<String, PathBuf> {
         .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path)))
         .filter(|(name, _)| !name.starts_with('.'))
         .collect()
+}
+
+/// A problem with a stage's parameters, whose path is `.limit` so far.
+fn within(n: usize, problem: Problem) -> Problem {
+    Problem { path: format!("pipeline[{n}].with{}", problem.path), ..problem }
 }
 
 fn without_hooks(n: usize, name: &str) -> Problem {

@@ -14,6 +14,10 @@ pub struct Shipped {
 
 const SHIPPED: &[Shipped] = include!(concat!(env!("OUT_DIR"), "/library.rs"));
 
+/// The modules that policies import as `tidegate/<name>`: name and text. Nobody has to copy them, so
+/// that a copy of a policy which imports one works as it is.
+pub const MODULES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+
 /// All of them, in the order of their names.
 pub fn all() -> &'static [Shipped] {
     SHIPPED

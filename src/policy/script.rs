@@ -13,12 +13,13 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::policy::script_answer::Content;
 use crate::policy::script_api::{self, Ctx, State, With};
 use crate::policy::script_check as check;
-use crate::policy::script_error::{self as errors, Source};
+use crate::policy::script_error::{self as errors, Modules, Source};
 use crate::policy::script_json as json;
 use crate::policy::script_lint::{self as lint, Known};
 use crate::policy::script_modules::{self, Library, MAX_IMPORTS};
 use crate::policy::script_run::{Asked, Run, Stop};
 use crate::policy::script_value::Shared;
+use crate::policy::script_with::Parameters;
 use crate::policy::{Hook, Hooks, Outcome, Verdict};
 use crate::wire::{Document, Reply, Step};
 
@@ -67,8 +68,7 @@ pub struct ScriptEngine {
     engine: Arc<Engine>,
     known: Arc<Known>,
     limits: Limits,
-    /// The files of the modules that scripts may import.
-    modules: Arc<[Source]>,
+    modules: Modules,
 }
 
 impl ScriptEngine {
@@ -79,15 +79,16 @@ impl ScriptEngine {
         Self { engine: Arc::new(engine), known, limits, modules: Arc::default() }
     }
 
-    /// An engine whose scripts may import the modules of a policies folder (`lib/*.rhai`). They are
-    /// read and compiled now.
+    /// An engine whose scripts may import the modules of a policies folder (`lib/*.rhai`), and those
+    /// that are built in. They are read and compiled now.
     ///
     /// The problems name file, line and column.
     pub fn with_modules(limits: Limits, policies: &Path) -> Result<Self, Vec<Problem>> {
         let mut engine = engine(&limits);
-        let known = Arc::new(Known::of(&engine));
-        let modules = Library::read(policies)?.compile(&mut engine, &parser(&limits), &known)?;
-        Ok(Self { engine: Arc::new(engine), known, limits, modules })
+        let known = Known::of(&engine);
+        let library = Library::read(policies)?;
+        let (known, modules) = library.compile(&mut engine, &parser(&limits), known)?;
+        Ok(Self { engine: Arc::new(engine), known: Arc::new(known), limits, modules })
     }
 
     /// Compiles a policy. `path` is what messages show, its file name is the policy's name.
@@ -107,12 +108,19 @@ impl ScriptEngine {
             Ok(_) => return Err(found),
             Err(problems) => return Err(problems.into_iter().chain(found).collect()),
         };
+        let parameters = match outside.parameters {
+            Some((declared, at)) => {
+                Some(Parameters::of(&declared).map_err(|why| vec![source.problem(at, &why)])?)
+            }
+            None => None,
+        };
         Ok(Script {
             engine: Arc::clone(&self.engine),
             ast: Arc::new(ast),
             limits: self.limits,
             source: Arc::new(source),
             hooks,
+            parameters: Arc::new(parameters),
         })
     }
 }
@@ -132,6 +140,7 @@ pub struct Script {
     limits: Limits,
     source: Arc<Source>,
     hooks: Hooks,
+    parameters: Arc<Option<Parameters>>,
 }
 
 /// What a call of a hook is about. All of it is shared: making one costs nothing.
@@ -168,6 +177,16 @@ impl Script {
     /// The policy's name: its file name without `.rhai`.
     pub fn name(&self) -> &str {
         self.source.name()
+    }
+
+    /// Its parameters as the config gives them, with what it says itself of those that are left out.
+    ///
+    /// The problems have paths within `with`: `.limit`. A policy that declares none takes any.
+    pub fn with(&self, given: &serde_json::Map<String, Value>) -> Result<With, Vec<Problem>> {
+        match &*self.parameters {
+            Some(parameters) => Ok(With::new(&parameters.checked(given)?)),
+            None => Ok(With::new(given)),
+        }
     }
 
     /// The hooks it defines.

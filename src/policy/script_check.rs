@@ -1,10 +1,12 @@
 //! What is checked about a script before it ever runs: its hooks, and what stands beside them.
 use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, Position, Scope, Stmt};
+use serde_json::Value;
 
 use crate::error::Problem;
 use crate::policy::script_error::{self as errors, Source};
 use crate::policy::script_json as json;
 use crate::policy::script_modules::{self, Import};
+use crate::policy::script_with;
 use crate::policy::{Hook, Hooks};
 
 /// What stands beside the functions.
@@ -12,6 +14,8 @@ pub(super) struct Outside {
     /// Known before anything runs.
     pub(super) constants: Scope<'static>,
     pub(super) imports: Vec<Import>,
+    /// `const WITH`, and where it stands.
+    pub(super) parameters: Option<(Value, Position)>,
 }
 
 /// The constants and imports beside the functions. Nothing else may stand there, since nothing else
@@ -19,7 +23,7 @@ pub(super) struct Outside {
 pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<Problem>> {
     let ast =
         parser.compile(source.text()).map_err(|error| vec![errors::unparsable(&error, source)])?;
-    let mut outside = Outside { constants: Scope::new(), imports: Vec::new() };
+    let mut outside = Outside { constants: Scope::new(), imports: Vec::new(), parameters: None };
     let mut problems = Vec::new();
     for statement in ast.statements() {
         match beside(statement) {
@@ -27,6 +31,9 @@ pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<P
                 outside.constants.push_constant_dynamic(name, value);
             }
             Beside::Import(import) => outside.imports.push(import),
+            Beside::Parameters(declared) => {
+                outside.parameters = Some((declared, statement.position()));
+            }
             Beside::Nothing => {}
             Beside::Wrong(message) => problems.push(source.problem(statement.position(), message)),
         }
@@ -61,6 +68,7 @@ pub(super) fn unread_constants(ast: &AST, outside: &Outside, source: &Source) ->
 enum Beside {
     Constant(String, rhai::Dynamic),
     Import(Import),
+    Parameters(Value),
     /// What may not stand there, and why.
     Wrong(&'static str),
     /// A statement that the parser has emptied.
@@ -72,7 +80,12 @@ fn beside(statement: &Stmt) -> Beside {
         Stmt::Noop(_) => Beside::Nothing,
         Stmt::Var(definition, flags, _) if flags.intersects(ASTFlags::CONSTANT) => {
             let (name, value, _) = &**definition;
-            match value.get_literal_value(None) {
+            let value = value.get_literal_value(None);
+            if name.name == script_with::NAME {
+                let declared = value.and_then(|value| json::tree(&value).ok());
+                return declared.map_or(Beside::Wrong(script_with::LITERAL), Beside::Parameters);
+            }
+            match value {
                 Some(value) if json::is_scalar(&value) => {
                     Beside::Constant(name.name.to_string(), value)
                 }

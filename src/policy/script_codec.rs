@@ -3,7 +3,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use rhai::{Dynamic, Engine, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use ring::hmac;
 use sha2::{Digest, Sha256};
 
@@ -11,7 +11,7 @@ use crate::policy::script_error::Told;
 use crate::policy::script_json as json;
 use crate::policy::script_run::Run;
 use crate::policy::script_strings::check_length;
-use crate::policy::script_value::{Answer, place_of};
+use crate::policy::script_value::{Answer, List, Object, place_of};
 
 /// Bytes between two looks at the clock.
 const CHUNK: usize = 1024 * 1024;
@@ -23,6 +23,8 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("hmac_sha256", hmac_sha256)
         .register_fn("hash", hash)
         .register_fn("bucket", bucket)
+        .register_fn("pick", |key: &str, choices: Array| pick(key, choices))
+        .register_fn("pick", |key: &str, mut choices: List| pick(key, choices.elements()?))
         .register_fn("base64_encode", |ctx: NativeCallContext<'_>, text: &str| {
             check_length(&ctx, text.len() / 3 * 4 + 4)?;
             Answer::Ok(STANDARD.encode(text))
@@ -64,6 +66,40 @@ fn hmac_sha256(key: &str, text: &str) -> Answer<String> {
 }
 
 /// 64-bit FNV-1a: short, known everywhere, the same for ever.
+/// How finely `pick` divides: more than anybody gives weights.
+const SHARES: i64 = 1_000_000;
+
+/// One of several, always the same for a key; each as often as its `weight` says, 1 if it has none.
+fn pick(key: &str, choices: Array) -> Answer {
+    let weights = choices.iter().map(weight).collect::<Answer<Vec<f64>>>()?;
+    let total: f64 = weights.iter().sum();
+    if total <= 0.0 {
+        return Err(Told("`pick` takes a list with a weight above 0".to_owned()).into());
+    }
+    let mut point = bucket(key, SHARES)? as f64 * total / SHARES as f64;
+    let last = weights.iter().rposition(|weight| *weight > 0.0).unwrap_or_default();
+    let chosen = weights.iter().position(|weight| {
+        point -= weight;
+        point < 0.0
+    });
+    Ok(choices.into_iter().nth(chosen.unwrap_or(last)).unwrap_or_default())
+}
+
+fn weight(choice: &Dynamic) -> Answer<f64> {
+    let weight = match (choice.read_lock::<Map>(), choice.read_lock::<Object>()) {
+        (Some(map), _) => map.get("weight").cloned().unwrap_or_default(),
+        (None, Some(object)) => object.clone().get("weight".into())?,
+        (None, None) => Dynamic::UNIT,
+    };
+    let number = match weight.is_unit() {
+        true => Some(1.0),
+        false => weight.as_float().ok().or_else(|| weight.as_int().ok().map(|whole| whole as f64)),
+    };
+    number.filter(|number| number.is_finite() && *number >= 0.0).ok_or_else(|| {
+        Told("a `weight` given to `pick` must be a number, 0 or more".to_owned()).into()
+    })
+}
+
 fn hash(text: &str) -> Answer<i64> {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;

@@ -18,9 +18,11 @@ pub(super) struct Source {
     name: Arc<str>,
     path: String,
     text: String,
-    /// The files of the modules that it may import.
-    modules: Arc<[Source]>,
+    modules: Modules,
 }
+
+/// The files of the modules that a policy may import, each with the name by which it does.
+pub(super) type Modules = Arc<[(String, Source)]>;
 
 impl Source {
     pub(super) fn new(path: &Path, text: &str) -> Self {
@@ -33,13 +35,13 @@ impl Source {
         }
     }
 
-    pub(super) fn importing(self, modules: &Arc<[Self]>) -> Self {
+    pub(super) fn importing(self, modules: &Modules) -> Self {
         Self { modules: Arc::clone(modules), ..self }
     }
 
     /// The names of the modules that it may import.
     pub(super) fn modules(&self) -> impl Iterator<Item = &str> {
-        self.modules.iter().map(|module| &*module.name)
+        self.modules.iter().map(|(name, _)| name.as_str())
     }
 
     pub(super) fn path(&self) -> &str {
@@ -48,8 +50,8 @@ impl Source {
 
     /// The file in which an error is: a module, or the policy itself.
     fn file(&self, path: Option<&str>) -> &Self {
-        let module = self.modules.iter().find(|module| Some(module.path.as_str()) == path);
-        module.unwrap_or(self)
+        let mut modules = self.modules.iter().map(|(_, module)| module);
+        modules.find(|module| Some(module.path.as_str()) == path).unwrap_or(self)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -68,7 +70,7 @@ impl Source {
     fn says(&self, text: &str) -> bool {
         let escaped = || text.replace('\\', "\\\\").replace('"', "\\\"");
         let is_in = |source: &Self| source.text.contains(text) || source.text.contains(&escaped());
-        !text.is_empty() && (is_in(self) || self.modules.iter().any(is_in))
+        !text.is_empty() && (is_in(self) || self.modules.iter().any(|(_, module)| is_in(module)))
     }
 
     /// A problem at a position, with the offending line.

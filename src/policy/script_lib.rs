@@ -3,6 +3,7 @@ use rhai::Engine;
 
 use crate::policy::script_codec;
 use crate::policy::script_error::Quoting;
+use crate::policy::script_lists;
 use crate::policy::script_names;
 use crate::policy::script_regex;
 use crate::policy::script_strings;
@@ -21,4 +22,5 @@ pub(super) fn register(engine: &mut Engine) {
     script_codec::register(engine);
     script_time::register(engine);
     script_strings::register(engine);
+    script_lists::register(engine);
 }

@@ -4,13 +4,17 @@
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnCallExpr, Position, Stmt};
+use rhai::{
+    AST, ASTNode, Dynamic, Engine, Expr, FnAccess, FnCallExpr, FnPtr, Namespace, Position, Scope,
+    Stmt,
+};
 
 use crate::error::Problem;
 use crate::policy::Hook;
 use crate::policy::script_api::Ctx;
 use crate::policy::script_check::distance;
 use crate::policy::script_error::Source;
+use crate::policy::script_modules::Import;
 use crate::policy::script_properties as properties;
 
 /// What Rhai itself understands, whatever is registered.
@@ -26,6 +30,15 @@ pub(super) struct Known {
     functions: BTreeMap<String, BTreeSet<usize>>,
     /// The properties of `ctx`.
     ctx: BTreeSet<String>,
+    /// What modules offer, by the names under which they are imported.
+    modules: BTreeMap<String, Exports>,
+}
+
+/// What a module offers.
+#[derive(Default)]
+struct Exports {
+    functions: BTreeMap<String, BTreeSet<usize>>,
+    constants: BTreeSet<String>,
 }
 
 impl Known {
@@ -48,7 +61,8 @@ impl Known {
             },
             true,
         );
-        let mut known = Self { functions: BTreeMap::new(), ctx: BTreeSet::new() };
+        let mut known =
+            Self { functions: BTreeMap::new(), ctx: BTreeSet::new(), modules: BTreeMap::new() };
         for (name, parameters, used) in all {
             match used {
                 Use::Called => known.functions.entry(name).or_default().insert(parameters),
@@ -56,6 +70,17 @@ impl Known {
             };
         }
         known
+    }
+
+    /// What a module offers to those who import it.
+    pub(super) fn learn(&mut self, module: &str, ast: &AST, constants: &Scope<'_>) {
+        let mut exports = Exports::default();
+        for function in ast.iter_functions().filter(|found| found.access == FnAccess::Public) {
+            let counts = exports.functions.entry(function.name.to_owned()).or_default();
+            counts.insert(function.params.len());
+        }
+        exports.constants = constants.iter().map(|(name, ..)| name.to_owned()).collect();
+        self.modules.insert(module.to_owned(), exports);
     }
 }
 
@@ -81,6 +106,8 @@ pub(super) fn problems(ast: &AST, known: &Known, source: &Source) -> Vec<Problem
         {
             found.push((call.at, message));
         }
+        found.extend(path.last().and_then(|node| own.wrong_pointer(node, known)));
+        found.extend(path.last().and_then(|node| own.wrong_use_of_module(node, known)));
         true
     });
     for function in ast.iter_functions() {
@@ -140,6 +167,8 @@ struct Own {
     properties: BTreeSet<String>,
     /// What may hold a function that somebody tries to call by the variable's name.
     variables: BTreeSet<String>,
+    /// The modules that it imports, by the names that it gives them.
+    imports: BTreeMap<String, String>,
 }
 
 impl Own {
@@ -169,7 +198,71 @@ impl Own {
             }
             true
         });
-        Self { functions, properties, variables }
+        let imports = ast.statements().iter().filter_map(Import::of);
+        let imports = imports.map(|import| (import.alias, import.name)).collect();
+        Self { functions, properties, variables, imports }
+    }
+
+    /// `Fn("name")` of a function that is not there.
+    fn wrong_pointer(&self, node: &ASTNode<'_>, known: &Known) -> Option<(Position, String)> {
+        let (name, at) = match node {
+            ASTNode::Expr(Expr::DynamicConstant(value, at)) => {
+                (value.read_lock::<FnPtr>()?.fn_name().to_owned(), *at)
+            }
+            ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at)) => {
+                let [Expr::StringConstant(name, _)] = call.args.as_slice() else { return None };
+                (call.name == "Fn").then(|| (name.to_string(), *at))?
+            }
+            _ => return None,
+        };
+        let is_there = !is_name(&name)
+            || OWN.contains(&name.as_str())
+            || self.functions.contains_key(&name)
+            || known.functions.contains_key(&name);
+        (!is_there).then(|| (at, self.missing(&name, known)))
+    }
+
+    /// A function or constant that an imported module does not have: `m::f()`, `m::MARK`.
+    fn wrong_use_of_module(&self, node: &ASTNode<'_>, known: &Known) -> Option<(Position, String)> {
+        match node {
+            ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at)) => {
+                let (alias, exports) = self.module(&call.namespace, known)?;
+                let (name, given) = (&*call.name, call.args.len());
+                let message = match exports.functions.get(name) {
+                    Some(counts) if counts.contains(&given) => return None,
+                    Some(counts) => {
+                        format!("`{alias}::{name}` takes {}, not {given}", parameters(counts))
+                    }
+                    None => missing_in(exports.functions.keys(), "function", (alias, name)),
+                };
+                Some((*at, message))
+            }
+            ASTNode::Expr(Expr::Variable(variable, _, at)) => {
+                let (alias, exports) = self.module(&variable.2, known)?;
+                let message =
+                    missing_in(exports.constants.iter(), "constant", (alias, &variable.1));
+                (!exports.constants.contains(&*variable.1)).then_some((*at, message))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the module that a name is looked up in offers, with its alias here.
+    fn module<'a>(
+        &self,
+        namespace: &'a Namespace,
+        known: &'a Known,
+    ) -> Option<(&'a str, &'a Exports)> {
+        let [alias] = namespace.path.as_slice() else { return None };
+        let exports = known.modules.get(self.imports.get(alias.as_str())?)?;
+        Some((alias.as_str(), exports))
+    }
+
+    /// What is said of a function that is not there.
+    fn missing(&self, name: &str, known: &Known) -> String {
+        let nearest = self.nearest(name, known);
+        let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
+        format!("there is no function `{name}`{nearest}")
     }
 
     fn wrong_with(&self, call: &Call<'_>, known: &Known) -> Option<String> {
@@ -196,10 +289,7 @@ impl Own {
             ));
         }
         if engines.is_none() && own.is_none() {
-            let nearest = self.nearest(name, known);
-            let nearest =
-                nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
-            return Some(format!("there is no function `{name}`{nearest}"));
+            return Some(self.missing(name, known));
         }
         let receiver = usize::from(call.is_method);
         let engines = engines.into_iter().flatten().filter_map(|count| count.checked_sub(receiver));
@@ -232,6 +322,20 @@ impl Own {
         });
         found
     }
+}
+
+/// What is said of something that a module does not have.
+fn missing_in<'a>(
+    there: impl Iterator<Item = &'a String>,
+    what: &str,
+    (alias, name): (&str, &str),
+) -> String {
+    let there: Vec<String> = there.map(|name| format!("`{alias}::{name}`")).collect();
+    let there = match there.is_empty() {
+        true => "it has none".to_owned(),
+        false => format!("there are {}", there.join(", ")),
+    };
+    format!("the module has no {what} `{name}`: {there}")
 }
 
 /// The same letters in another order: two that changed places count as two changes.

@@ -1,33 +1,35 @@
-//! Modules: what policies import, out of `lib/` in their folder and from nowhere else.
+//! Modules: what policies import, out of `lib/` in their folder, or of those that the binary brings along.
 //!
 //! They are read and compiled when a generation is built: at run time an `import` is a look into a map.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use rhai::module_resolvers::StaticModuleResolver;
 use rhai::{AST, ASTNode, Engine, Expr, Module, Position, Scope, Stmt};
 
 use crate::error::Problem;
 use crate::policy::build::sources;
+use crate::policy::library::MODULES;
 use crate::policy::script_check as check;
-use crate::policy::script_error::{self as errors, Source};
+use crate::policy::script_error::{self as errors, Modules, Source};
 use crate::policy::script_lint::{self as lint, Known};
 
 /// The folder of the modules within the policies folder; also how their names begin.
 pub const FOLDER: &str = "lib";
 
+/// How the names of the modules begin that the binary brings along.
+const BUILT_IN: &str = "tidegate";
+
 /// How many modules a policy or module may import.
 pub(super) const MAX_IMPORTS: usize = 32;
 
-/// The files of the modules, by the name under which they are imported: `lib/redact`.
-#[derive(Default)]
+/// The files of the modules, by the name under which they are imported: `lib/redact`, `tidegate/wishes`.
 pub(super) struct Library(BTreeMap<String, Source>);
 
 impl Library {
     /// Reads `lib/*.rhai` in the policies folder; a problem for each that cannot be read.
     pub(super) fn read(policies: &Path) -> Result<Self, Vec<Problem>> {
-        let mut library = Self::default();
+        let mut library = Self::built_in();
         let mut problems = Vec::new();
         for (name, path) in sources(&policies.join(FOLDER), "rhai") {
             match std::fs::read_to_string(&path) {
@@ -43,13 +45,23 @@ impl Library {
         if problems.is_empty() { Ok(library) } else { Err(problems) }
     }
 
+    /// Those that every policy may import, whatever its folder has.
+    pub(super) fn built_in() -> Self {
+        let modules = MODULES.iter().map(|(name, text)| {
+            let place = format!("library/{FOLDER}/{name}.rhai (built in)");
+            (format!("{BUILT_IN}/{name}"), Source::new(Path::new(&place), text))
+        });
+        Self(modules.collect())
+    }
+
     /// Compiles all of them, each after those that it imports, and makes the engine resolve them.
+    /// Gives what there is to know of them beside what scripts may use anyway.
     pub(super) fn compile(
         self,
         engine: &mut Engine,
         parser: &Engine,
-        known: &Known,
-    ) -> Result<Arc<[Source]>, Vec<Problem>> {
+        known: Known,
+    ) -> Result<(Known, Modules), Vec<Problem>> {
         let mut work = Compiler {
             library: &self,
             parser,
@@ -62,15 +74,15 @@ impl Library {
         for name in self.0.keys() {
             work.compile(name, engine);
         }
-        let problems = work.problems;
-        if problems.is_empty() { Ok(self.0.into_values().collect()) } else { Err(problems) }
+        let (problems, known) = (work.problems, work.known);
+        if problems.is_empty() { Ok((known, self.0.into_iter().collect())) } else { Err(problems) }
     }
 }
 
 struct Compiler<'a> {
     library: &'a Library,
     parser: &'a Engine,
-    known: &'a Known,
+    known: Known,
     ready: StaticModuleResolver,
     /// The modules that are being compiled, each imported by the one before.
     way: Vec<String>,
@@ -117,10 +129,16 @@ impl Compiler<'_> {
             return Err(problems);
         }
         let ast = compiled(engine, source, &outside)?;
-        let problems = lint::problems(&ast, self.known, source);
+        let mut problems = lint::problems(&ast, &self.known, source);
+        if let Some((_, at)) = outside.parameters {
+            problems.push(
+                source.problem(at, "a module has no parameters: a policy has, and hands them on"),
+            );
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
+        self.known.learn(name, &ast, &outside.constants);
         let mut module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(|error| {
             vec![source.problem(error.position(), "it cannot be made a module")]
         })?;
@@ -146,8 +164,10 @@ impl Compiler<'_> {
                     format!("`{}` imports itself, through {}", import.name, self.way.join(", "));
                 problems.push(source.problem(import.at, &message));
             } else if !self.library.0.contains_key(&import.name) {
-                problems
-                    .push(source.problem(import.at, &unknown(&import.name, self.library.0.keys())));
+                problems.push(source.problem(
+                    import.at,
+                    &unknown(&import.name, self.library.0.keys().map(String::as_str)),
+                ));
             } else {
                 is_ready &= self.compile(&import.name, engine);
             }
@@ -160,6 +180,8 @@ impl Compiler<'_> {
 pub(super) struct Import {
     /// As it is written: `lib/redact`.
     pub(super) name: String,
+    /// What the file calls it.
+    pub(super) alias: String,
     pub(super) at: Position,
 }
 
@@ -169,24 +191,34 @@ impl Import {
         let Stmt::Import(import, _) = statement else { return None };
         let Expr::StringConstant(name, at) = &import.0 else { return None };
         // without an alias nothing of it could be called
-        (!import.1.name.is_empty()).then(|| Self { name: name.to_string(), at: *at })
+        let alias = import.1.name.to_string();
+        (!alias.is_empty()).then(|| Self { name: name.to_string(), alias, at: *at })
     }
 }
 
 /// The problems of a policy's imports: names that the engine does not resolve.
 pub(super) fn unresolved(imports: &[Import], source: &Source) -> Vec<Problem> {
-    let known: Vec<String> = source.modules().map(|name| format!("{FOLDER}/{name}")).collect();
-    let missing = imports.iter().filter(|import| !known.contains(&import.name));
-    missing.map(|import| source.problem(import.at, &unknown(&import.name, known.iter()))).collect()
+    let missing = imports.iter().filter(|import| !source.modules().any(|name| name == import.name));
+    missing
+        .map(|import| source.problem(import.at, &unknown(&import.name, source.modules())))
+        .collect()
 }
 
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
-    let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
-    let known = match known.is_empty() {
-        true => format!("the policies folder has no `{FOLDER}/*.rhai`"),
-        false => format!("there are {}", known.join(", ")),
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let (own, built_in): (Vec<&str>, Vec<&str>) =
+        known.partition(|name| name.starts_with(FOLDER) && !name.starts_with(BUILT_IN));
+    let listed = |names: &[&str]| {
+        names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     };
-    format!("no module is named `{name}`: {known}")
+    let there = match (own.as_slice(), built_in.as_slice()) {
+        ([], _) => format!("the policies folder has no `{FOLDER}/*.rhai`"),
+        (own, _) => format!("there are {}", listed(own)),
+    };
+    let brought = match name.starts_with(BUILT_IN) {
+        true => format!("; built in are {}", listed(&built_in)),
+        false => String::new(),
+    };
+    format!("no module is named `{name}`: {there}{brought}")
 }
 
 /// A file's functions, and of what stands outside of them only the imports: constants are in the

@@ -123,8 +123,9 @@ fn each_text_of(
         "system" => Part::System,
         "messages" => Part::Messages,
         "tool_results" => Part::ToolResults,
+        "tool_inputs" => Part::ToolInputs,
         _ => {
-            let known = "`each_text` knows the parts `system`, `messages` and `tool_results`";
+            let known = "`each_text` knows the parts `system`, `messages`, `tool_results` and `tool_inputs`";
             return Err(Told(known.to_owned()).into());
         }
     };
@@ -144,10 +145,12 @@ enum Part {
     /// Those of messages, without what tools gave.
     Messages,
     ToolResults,
+    /// What the model gave to tools in earlier turns.
+    ToolInputs,
 }
 
-/// A walk over texts. Thinking, signatures, citations and the input of tools are no texts: changing
-/// them would make the upstream refuse the request.
+/// A walk over texts. Thinking, signatures and citations are no texts: changing them would make the
+/// upstream refuse the request. The input of tools is no prose, and only meant where it is named.
 struct Visit<'a> {
     ctx: &'a NativeCallContext<'a>,
     change: FnPtr,
@@ -173,7 +176,7 @@ impl Visit<'_> {
         let content = object.get(key.into())?;
         if content.is_string() {
             return match self.part {
-                Part::ToolResults => Ok(()),
+                Part::ToolResults | Part::ToolInputs => Ok(()),
                 _ => self.text(object, key, content),
             };
         }
@@ -190,7 +193,8 @@ impl Visit<'_> {
         Run::check_time()?;
         let Ok(kind) = block.get("type".into())?.into_immutable_string() else { return Ok(()) };
         match (kind.as_str(), self.part) {
-            ("text", Part::ToolResults) => Ok(()),
+            ("text", Part::ToolResults | Part::ToolInputs) => Ok(()),
+            ("tool_use" | "mcp_tool_use", Part::ToolInputs) => self.values(block, "input"),
             ("text", _) => {
                 let text = block.get("text".into())?;
                 self.text(block, "text", text)
@@ -212,6 +216,41 @@ impl Visit<'_> {
         done
     }
 
+    /// Every text in a value, however deep; the names of members are none.
+    fn values(&mut self, object: &mut Object, key: &str) -> Answer<()> {
+        let value = object.get(key.into())?;
+        if value.is_string() {
+            return self.text(object, key, value);
+        }
+        if let Some(mut inner) = value.read_lock::<Object>().map(|inner| inner.clone()) {
+            for key in inner.keys()? {
+                self.values(&mut inner, &key.into_immutable_string().unwrap_or_default())?;
+            }
+        }
+        let Some(mut list) = value.try_cast::<List>() else { return Ok(()) };
+        for index in 0..list.len()? {
+            self.element(&mut list, index)?;
+        }
+        Ok(())
+    }
+
+    fn element(&mut self, list: &mut List, index: i64) -> Answer<()> {
+        let value = list.get(index)?;
+        if let Some(mut object) = value.read_lock::<Object>().map(|object| object.clone()) {
+            for key in object.keys()? {
+                self.values(&mut object, &key.into_immutable_string().unwrap_or_default())?;
+            }
+            return Ok(());
+        }
+        if let Some(mut inner) = value.read_lock::<List>().map(|inner| inner.clone()) {
+            return (0..inner.len()?).try_for_each(|index| self.element(&mut inner, index));
+        }
+        match self.changed(value)? {
+            Some(after) => list.set(index, after),
+            None => Ok(()),
+        }
+    }
+
     /// A document that is written out; files are no texts.
     fn document(&mut self, block: &mut Object) -> Answer<()> {
         let Some(mut source) = block.get("source".into())?.try_cast::<Object>() else {
@@ -228,22 +267,28 @@ impl Visit<'_> {
         }
     }
 
-    fn text(&mut self, object: &mut Object, key: &'static str, text: Dynamic) -> Answer<()> {
-        let Ok(before) = text.into_immutable_string() else { return Ok(()) };
+    fn text(&mut self, object: &mut Object, key: &str, text: Dynamic) -> Answer<()> {
+        match self.changed(text)? {
+            Some(after) => object.set(key.into(), after),
+            None => Ok(()),
+        }
+    }
+
+    /// What is to stand in the place of a text, if something else is.
+    fn changed(&mut self, text: Dynamic) -> Answer<Option<Dynamic>> {
+        let Ok(before) = text.into_immutable_string() else { return Ok(None) };
         Run::check_time()?;
         let after: Dynamic = self.change.call_within_context(self.ctx, (before.clone(),))?;
         if after.is_unit() {
-            return Ok(());
+            return Ok(None);
         }
         let after = after.into_immutable_string().map_err(|kind| {
             Told(format!(
                 "the function given to `each_text` returns the new text or nothing, not a value of type `{kind}`"
             ))
         })?;
-        if after != before {
-            object.set(key.into(), after.into())?;
-            self.changed += 1;
-        }
-        Ok(())
+        let is_new = after != before;
+        self.changed += i64::from(is_new);
+        Ok(is_new.then(|| after.into()))
     }
 }

@@ -1,24 +1,15 @@
 //! The stream of an answer on its way through the stages: `on_event`, `on_text`, `on_response`.
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
-use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::policy::passage::unreadable;
-use crate::policy::script::{Decision, Done};
-use crate::policy::stage::Stage;
-use crate::policy::window::Windows;
+use crate::error::{Error, Result};
+use crate::policy::filter::Filter;
 use crate::policy::{Hook, Passage};
 use crate::wire::message::{self, Fold};
 use crate::wire::{Document, Event, EventKind, EventStream, Step};
-
-/// Text is held back for so long at most before the words that are whole are handed on, and for as
-/// long again before the last one is.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The stream as the stages of this request leave it; the very same one if none has a hook for it.
 pub(super) fn through(passage: &Arc<Passage>, events: EventStream) -> EventStream {
@@ -75,7 +66,7 @@ impl Way {
             };
             let made = match arrived {
                 None => self.late(),
-                Some(Some(Ok(event))) => self.pass(0, event),
+                Some(Some(Ok(event))) => self.pass(0, Made::of(vec![event])),
                 Some(ended) => {
                     self.events = None;
                     self.last = ended.and_then(Result::err);
@@ -86,21 +77,38 @@ impl Way {
         }
     }
 
-    /// What the stages from one on make of an event.
-    fn pass(&mut self, from: usize, event: Event) -> Result<Vec<Event>> {
-        let mut events = vec![event];
+    /// What the stages from one on make of what those before it let through. When one of these has
+    /// ended the stream, a later one gives what it still holds: that has passed.
+    fn pass(&mut self, from: usize, made: Made) -> Made {
+        let mut made = made;
         for filter in &mut self.filters[from..] {
-            let mut passed = Vec::with_capacity(events.len());
-            for event in events {
-                passed.extend(filter.push(&self.passage, event)?);
+            let ended = made.end.take();
+            let mut passed = made.events.into_iter().try_fold(Vec::new(), |mut passed, event| {
+                match filter.push(&self.passage, event) {
+                    Ok(events) => passed.extend(events),
+                    Err(error) => return Err((passed, error)),
+                }
+                Ok(passed)
+            });
+            if ended.is_some()
+                && let Ok(before) = &mut passed
+            {
+                match filter.flush(&self.passage) {
+                    Ok(events) => before.extend(events),
+                    Err(error) => passed = Err((std::mem::take(before), error)),
+                }
             }
-            events = passed;
+            made = match passed {
+                Ok(events) => Made { events, end: ended },
+                // it ended at something that came before what ended the stream further up
+                Err((events, error)) => Made { events, end: Some(error) },
+            };
         }
-        Ok(events)
+        made
     }
 
     /// Whose text has waited long enough hands it on, through the stages behind.
-    fn late(&mut self) -> Result<Vec<Event>> {
+    fn late(&mut self) -> Made {
         let now = Instant::now();
         self.each(|filter, passage| match filter.deadline() {
             Some(deadline) if deadline <= now => filter.late(passage),
@@ -109,35 +117,28 @@ impl Way {
     }
 
     /// Nothing comes any more: all of the text goes on.
-    fn rest(&mut self) -> Result<Vec<Event>> {
+    fn rest(&mut self) -> Made {
         self.each(Filter::flush)
     }
 
-    fn each(
-        &mut self,
-        act: impl Fn(&mut Filter, &Passage) -> Result<Vec<Event>>,
-    ) -> Result<Vec<Event>> {
-        let mut made = Vec::new();
+    fn each(&mut self, act: impl Fn(&mut Filter, &Passage) -> Result<Vec<Event>>) -> Made {
+        let mut all = Made::default();
         for n in 0..self.filters.len() {
-            for event in act(&mut self.filters[n], &self.passage)? {
-                made.extend(self.pass(n + 1, event)?);
+            let made = match act(&mut self.filters[n], &self.passage) {
+                Ok(events) => Made::of(events),
+                Err(error) => Made { events: Vec::new(), end: Some(error) },
+            };
+            let made = self.pass(n + 1, made);
+            all.events.extend(made.events);
+            if made.end.is_some() {
+                return Made { end: made.end, ..all };
             }
         }
-        Ok(made)
+        all
     }
 
-    async fn send(&mut self, made: Result<Vec<Event>>) {
-        let events = match made {
-            Ok(events) => events,
-            Err(error) => {
-                // whoever ends the stream ends the upstream's work on it, too
-                self.events = None;
-                // what ended the stream first is what is told
-                self.last.get_or_insert(error);
-                return;
-            }
-        };
-        for event in events {
+    async fn send(&mut self, made: Made) {
+        for event in made.events {
             let event = if event.kind == EventKind::Error { self.reworded(event) } else { event };
             if let Some(fold) = &mut self.fold
                 && fold.push(&event).is_err()
@@ -148,6 +149,12 @@ impl Way {
                 self.observe().await;
             }
             self.ready.push_back(event);
+        }
+        if let Some(error) = made.end {
+            // whoever ends the stream ends the upstream's work on it, too
+            self.events = None;
+            // what ended the stream first is what is told
+            self.last.get_or_insert(error);
         }
     }
 
@@ -183,290 +190,16 @@ impl Way {
     }
 }
 
-/// One stage over the events of one stream.
-struct Filter {
-    /// Which one of the pipeline.
-    stage: usize,
-    has_event: bool,
-    /// `on_event` broke and is skipped: once is enough for one stream. What it has dropped stays so.
-    is_broken: bool,
-    text: Option<Text>,
-    /// The block that the stage dropped, while its events come.
-    dropped: Option<u64>,
-    /// How many blocks it has dropped: later ones move up.
-    removed: u64,
-}
-
-/// What `on_text` waits for.
+/// What came out of the stages in one step.
 #[derive(Default)]
-struct Text {
-    windows: Windows,
-    index: u64,
-    since: Option<Instant>,
+struct Made {
+    events: Vec<Event>,
+    /// A stage has ended the stream behind these.
+    end: Option<Error>,
 }
 
-/// What `on_event` made of an event.
-enum Seen {
-    Kept(Event),
-    Dropped,
-    Denied(Box<Error>),
-}
-
-impl Filter {
-    fn new(n: usize, stage: &Stage, passage: &Passage) -> Option<Self> {
-        let has_event = stage.is_for(Hook::Event, &passage.ctx);
-        let text = stage.is_for(Hook::Text, &passage.ctx).then(Text::default);
-        (has_event || text.is_some()).then_some(Self {
-            stage: n,
-            has_event,
-            is_broken: false,
-            text,
-            dropped: None,
-            removed: 0,
-        })
+impl Made {
+    fn of(events: Vec<Event>) -> Self {
+        Self { events, end: None }
     }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.text.as_ref()?.since.map(|since| since + PATIENCE)
-    }
-
-    fn push(&mut self, passage: &Passage, event: Event) -> Result<Vec<Event>> {
-        let event = match self.has_event {
-            true => self.on_event(passage, event)?,
-            false => Some(event),
-        };
-        let Some(event) = event else { return Ok(Vec::new()) };
-        if self.text.is_none() {
-            return Ok(vec![event]);
-        }
-        self.texts(passage, event)
-    }
-
-    fn on_event(&mut self, passage: &Passage, event: Event) -> Result<Option<Event>> {
-        // a comment, or an event of the future that is no object
-        let Ok(document) = Document::parse(event.data_bytes()) else { return Ok(Some(event)) };
-        let index = number(&document, "index");
-        if index.is_some() && index == self.dropped {
-            if event.kind == EventKind::ContentBlockStop {
-                self.dropped = None;
-            }
-            return Ok(None);
-        }
-        if self.is_broken {
-            return self.moved(event, index).map(Some);
-        }
-        let stage = &passage.pipeline.stages[self.stage];
-        let Some((script, call)) = stage.script(&passage.ctx, &passage.state) else {
-            return Ok(Some(event));
-        };
-        let before = event.clone();
-        let work = || {
-            let done = script.run(Hook::Event, &call, document)?;
-            let wishes = done.asked.wishes.clone();
-            let seen = seen(before, done).map_err(|message| {
-                Error::new(ErrorKind::Api, format!("stage `{}` {message}", stage.name()))
-            })?;
-            passage.keep(wishes);
-            Ok(Some(seen))
-        };
-        let spare = stage.spare(|| None);
-        let event = match stage.guard_now(Hook::Event, &passage.ctx, spare, work)? {
-            Some(Seen::Kept(event)) => event,
-            Some(Seen::Denied(error)) => return Err(*error),
-            Some(Seen::Dropped) => {
-                if event.kind == EventKind::ContentBlockStart {
-                    self.dropped = index;
-                    self.removed += 1;
-                }
-                return Ok(None);
-            }
-            None => {
-                self.is_broken = true;
-                event
-            }
-        };
-        self.moved(event, index).map(Some)
-    }
-
-    /// Blocks are numbered without gaps.
-    fn moved(&self, event: Event, index: Option<u64>) -> Result<Event> {
-        let (Some(index), true) = (index, self.removed > 0) else { return Ok(event) };
-        let mut data = message::data_of(&event)?;
-        data.set_value(&[Step::Key("index")], &index.saturating_sub(self.removed))?;
-        Ok(remade(event.kind, &data))
-    }
-
-    fn texts(&mut self, passage: &Passage, event: Event) -> Result<Vec<Event>> {
-        let Some((index, piece)) = text_delta(&event) else {
-            if event.kind == EventKind::ContentBlockDelta
-                && delta_type(&event).is_none_or(|kind| kind == "text_delta")
-            {
-                let stage = &passage.pipeline.stages[self.stage];
-                let broken = || Err(unreadable());
-                stage.guard_now(Hook::Text, &passage.ctx, stage.spare(|| ()), broken)?;
-            }
-            // what belongs to no block may overtake the text
-            if matches!(event.kind, EventKind::Ping | EventKind::Other) {
-                return Ok(vec![event]);
-            }
-            let mut events = self.flush(passage)?;
-            events.push(event);
-            return Ok(events);
-        };
-        let Some(text) = &mut self.text else { return Ok(vec![event]) };
-        text.index = index;
-        let window = text.windows.push(&piece);
-        text.since = match (&window, text.since) {
-            _ if !text.windows.is_holding() => None,
-            (None, Some(since)) => Some(since),
-            _ => Some(Instant::now()),
-        };
-        let Some(window) = window else { return Ok(Vec::new()) };
-        match self.changed(passage, &window)? {
-            // nobody held or changed anything: the bytes as they came
-            None if window == piece => Ok(vec![event]),
-            changed => Ok(self.say(&changed.unwrap_or(window))),
-        }
-    }
-
-    fn late(&mut self, passage: &Passage) -> Result<Vec<Event>> {
-        let Some(text) = &mut self.text else { return Ok(Vec::new()) };
-        let window = text.windows.late();
-        text.since = text.windows.is_holding().then(Instant::now);
-        self.hand_on(passage, window)
-    }
-
-    /// All of the text that is held.
-    fn flush(&mut self, passage: &Passage) -> Result<Vec<Event>> {
-        let Some(text) = &mut self.text else { return Ok(Vec::new()) };
-        let window = text.windows.rest();
-        text.since = None;
-        self.hand_on(passage, window)
-    }
-
-    fn hand_on(&mut self, passage: &Passage, window: Option<String>) -> Result<Vec<Event>> {
-        let Some(window) = window else { return Ok(Vec::new()) };
-        let changed = self.changed(passage, &window)?;
-        Ok(self.say(&changed.unwrap_or(window)))
-    }
-
-    /// What `on_text` wants to stand there instead.
-    fn changed(&mut self, passage: &Passage, window: &str) -> Result<Option<String>> {
-        let stage = &passage.pipeline.stages[self.stage];
-        let Some((script, call)) = stage.script(&passage.ctx, &passage.state) else {
-            return Ok(None);
-        };
-        let spare = stage.spare(|| None);
-        let work = || script.on_text(&call, window).map(Some);
-        match stage.guard_now(Hook::Text, &passage.ctx, spare, work)? {
-            Some((changed, decision, asked)) => {
-                passage.keep(asked.wishes);
-                match decision {
-                    Decision::Deny(error) => Err(*error),
-                    _ => Ok(changed),
-                }
-            }
-            None => Ok(None),
-        }
-    }
-
-    fn say(&self, text: &str) -> Vec<Event> {
-        if text.is_empty() {
-            return Vec::new();
-        }
-        let index = self.text.as_ref().map_or(0, |text| text.index);
-        let data = json!({
-            "type": "content_block_delta",
-            "index": index,
-            "delta": {"type": "text_delta", "text": text},
-        });
-        vec![Event::new(EventKind::ContentBlockDelta, data.to_string().as_bytes())]
-    }
-}
-
-/// What a script has made of an event. It cannot break the order of a stream, or a signature.
-fn seen(before: Event, done: Done) -> Result<Seen, String> {
-    let Done { document: mut after, decision, .. } = done;
-    match decision {
-        Decision::Deny(error) => return Ok(Seen::Denied(error)),
-        Decision::Drop if may_be_dropped(&before) => return Ok(Seen::Dropped),
-        Decision::Drop => {
-            return Err(format!(
-                "dropped a `{}` event: only pings, deltas of texts and tool inputs, and (by their `content_block_start`) whole blocks can be dropped",
-                before.kind.as_str()
-            ));
-        }
-        Decision::Continue | Decision::Respond(_) => {}
-    }
-    if !after.is_edited() {
-        return Ok(Seen::Kept(before));
-    }
-    let mut original = Document::parse(before.data_bytes()).map_err(|e| e.message)?;
-    for field in ["type", "index"] {
-        if original.field(field) != after.field(field) {
-            return Err(format!("changed `{field}` of an event, which holds the stream together"));
-        }
-    }
-    let delta = [Step::Key("delta")];
-    let both = (original.get(&delta).ok().flatten(), after.get(&delta).ok().flatten());
-    if is_signed(&before) && both.0 != both.1 {
-        return Err("changed a thinking block, whose signature would no longer be right".to_owned());
-    }
-    Ok(Seen::Kept(remade(before.kind, &after)))
-}
-
-/// An event of other data; one of the future gets its name from its type.
-fn remade(kind: EventKind, data: &Document) -> Event {
-    if kind != EventKind::Other {
-        return Event::new(kind, &data.to_bytes());
-    }
-    let frame = [b"data: ", &data.to_bytes()[..], b"\n\n"].concat();
-    Event::from_frame(frame.into())
-}
-
-fn may_be_dropped(event: &Event) -> bool {
-    match event.kind {
-        EventKind::Ping | EventKind::Other | EventKind::ContentBlockStart => true,
-        EventKind::ContentBlockDelta => !is_signed(event),
-        _ => false,
-    }
-}
-
-/// Part of a thinking block: the upstream signs what it says.
-fn is_signed(event: &Event) -> bool {
-    let kind = delta_type(event).unwrap_or_default();
-    matches!(kind.as_str(), "thinking_delta" | "signature_delta")
-}
-
-fn delta_type(event: &Event) -> Option<String> {
-    if event.kind != EventKind::ContentBlockDelta {
-        return None;
-    }
-    let mut data = message::data_of(event).ok()?;
-    let kind = data.get(&[Step::Key("delta"), Step::Key("type")]).ok()??;
-    serde_json::from_slice(&kind).ok()
-}
-
-/// The block and the text of a `text_delta`.
-fn text_delta(event: &Event) -> Option<(u64, String)> {
-    #[derive(serde::Deserialize)]
-    struct Delta {
-        #[serde(rename = "type")]
-        kind: String,
-        text: Option<String>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Data {
-        index: u64,
-        delta: Delta,
-    }
-    if event.kind != EventKind::ContentBlockDelta {
-        return None;
-    }
-    let data: Data = serde_json::from_slice(&event.data()).ok()?;
-    (data.delta.kind == "text_delta").then_some((data.index, data.delta.text?))
-}
-
-fn number(document: &Document, field: &str) -> Option<u64> {
-    serde_json::from_slice(&document.field(field)?).ok()
 }

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::policy::passage::still_a_request;
 use crate::policy::pipeline::StageRules;
 use crate::policy::script::Script;
-use crate::policy::script_api::With;
 use crate::policy::stage::{Stage, Work};
 use crate::policy::{Hook, Passage, Pipeline, Verdict, Wishes};
 use crate::telemetry::metrics::Metrics;
@@ -53,14 +52,26 @@ pub struct Decided {
 }
 
 /// Policies as the stages of a pipeline, in this order, each with the same parameters.
-pub fn pipeline_of(scripts: Vec<Script>, with: &Map<String, Value>) -> Pipeline {
+///
+/// Fails with what a policy that declares its parameters finds wrong with them.
+pub fn pipeline_of(
+    scripts: Vec<Script>,
+    with: &Map<String, Value>,
+) -> Result<Pipeline, Vec<Problem>> {
     let metrics = Metrics::new();
     let stage = |script: Script| {
         let name = script.name().to_owned();
-        let work = Work::Script(script, With::new(with));
-        Stage::new(&name, work, &StageRules::default(), &metrics)
+        let with = script.with(with).map_err(|problems| {
+            let named = |problem: Problem| Problem {
+                path: format!("{name}: with{}", problem.path),
+                ..problem
+            };
+            problems.into_iter().map(named).collect::<Vec<_>>()
+        })?;
+        Ok(Stage::new(&name, Work::Script(script, with), &StageRules::default(), &metrics))
     };
-    Pipeline::new(scripts.into_iter().map(stage).collect(), BTreeMap::new(), &metrics)
+    let stages = scripts.into_iter().map(stage).collect::<Result<_, Vec<Problem>>>()?;
+    Ok(Pipeline::new(stages, BTreeMap::new(), &metrics))
 }
 
 /// The events of SSE text; its last frame may lack the blank line. Fails if a frame has no bounds.

@@ -189,7 +189,10 @@ fn eval_says_what_is_wrong_with_what_it_is_given() {
 #[test]
 fn a_shipped_policy_runs_without_a_copy_where_the_pipeline_names_it() {
     for shipped in tidegate::policy::library::all() {
-        let order = format!("{CONFIG}pipeline: [{{ policy: {} }}]\n", shipped.name);
+        // the line of the file itself, where the policy needs parameters
+        let line = shipped.source.lines().find_map(|line| line.strip_prefix("// pipeline: "));
+        let own = format!("[{{ policy: {} }}]", shipped.name);
+        let order = format!("{CONFIG}pipeline: {}\n", line.unwrap_or(&own));
         let (_folder, file) = folder(&order, &[]);
         assert_eq!(check(&file), Ok(()), "{}", shipped.name);
         let output = tidegate(

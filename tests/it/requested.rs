@@ -1,6 +1,7 @@
 //! What a request asks of the gateway itself, by its `gateway` object or by headers.
 mod bounds;
 mod prompt;
+mod shown;
 mod targets;
 mod tries;
 mod wrong;

@@ -5,6 +5,7 @@ mod library;
 mod limits;
 mod lint;
 mod modules;
+mod parameters;
 mod request;
 mod unfold;
 mod verbs;

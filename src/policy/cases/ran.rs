@@ -12,7 +12,6 @@ use crate::policy::cases::case::{Case, Subject};
 use crate::policy::cases::stream;
 use crate::policy::script::{Call, Decision, Script};
 use crate::policy::script_answer::Content;
-use crate::policy::script_api::With;
 use crate::policy::{Hook, Outcome, Passage, Pipeline, Verdict, Wishes};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{Document, Event, Reply, ReplyBody};
@@ -80,7 +79,13 @@ impl Case {
     pub(super) fn run(&self, script: &Script) -> Result<Ran, Error> {
         let document = Document::parse(self.body())?;
         let ctx = Arc::new(self.ctx.context(&document)?);
-        let with = With::new(&self.ctx.with);
+        let with = script.with(&self.ctx.with).map_err(|problems| {
+            let said: Vec<String> = problems
+                .iter()
+                .map(|problem| format!("`with{}` {}", problem.path, problem.message))
+                .collect();
+            Error::invalid(said.join("; "))
+        })?;
         let pipeline = Arc::new(Pipeline::of(script, with.clone(), &Metrics::new()));
         let passage = Passage::new(&pipeline, &ctx);
         let call = Call { context: &ctx, with: &with, state: &passage.state };

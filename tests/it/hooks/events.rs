@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::{delta, frame, gateway, said, saying};
 use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{FRAMES, STREAM, grammar};
 
@@ -125,11 +126,9 @@ async fn what_an_upstream_signed_stays_as_it_is() {
 #[tokio::test]
 async fn a_broken_hook_is_skipped_for_the_rest_of_the_stream_where_the_operator_says_so() {
     let up = saying(&["a", "b", "c"]).await;
-    let config =
-        crate::support::gateway::to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
+    let config = to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
     let policy = "fn on_event(event, ctx) {\n  count(\"seen\");\n  event.nothing.at.all\n}";
-    let gateway =
-        crate::support::gateway::Gateway::start_with(&config, &[("policies/p.rhai", policy)]).await;
+    let gateway = Gateway::start_with(&config, &[("policies/p.rhai", policy)]).await;
     let answer = Ask::message(STREAM).send(gateway.address).await;
     assert_eq!(answer.text(), said(&["a", "b", "c"]).concat());
     let failures = "tidegate_stage_failures_total{stage=\"p\",hook=\"on_event\"}";
@@ -157,14 +156,13 @@ async fn what_a_stage_dropped_before_it_broke_stays_dropped() {
     ];
     let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;
-    let config =
-        crate::support::gateway::to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
+    let config = to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
     let policy = r#"fn on_event(event, ctx) {
         if event.type == "ping" { event.a.b }
         if event.type == "content_block_start" { drop_event(); }
     }"#;
     let files = [("policies/p.rhai", policy)];
-    let gateway = crate::support::gateway::Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::start_with(&config, &files).await;
     let answer = Ask::message(STREAM).send(gateway.address).await;
     grammar::check(&answer.events()).unwrap();
     assert!(
@@ -172,4 +170,35 @@ async fn what_a_stage_dropped_before_it_broke_stays_dropped() {
         "{}",
         answer.text()
     );
+}
+
+#[tokio::test]
+async fn what_has_passed_is_told_before_a_later_stage_ends_the_stream() {
+    // the end of the block makes the first stage give its text and the end in one step
+    let first = ("policies/a.rhai", "fn on_text(text, ctx) { }");
+    let ends =
+        r#"fn on_event(event, ctx) { if event.type == "content_block_stop" { deny("enough"); } }"#;
+    let up = saying(&["a word", " and more"]).await;
+    for files in [
+        &[first, ("policies/b.rhai", ends)][..],
+        // what a stage behind the one that ends it still holds has passed that one
+        &[first, ("policies/b.rhai", ends), ("policies/c.rhai", "fn on_text(text, ctx) { }")],
+    ] {
+        let gateway = Gateway::start_with(&to(up.address), files).await;
+        let text = Ask::message(STREAM).send(gateway.address).await.text();
+        assert!(text.contains("a word and more"), "{text}");
+        assert!(text.contains("event: error") && text.contains("enough"), "{text}");
+        assert!(!text.contains("content_block_stop"), "{text}");
+    }
+    // what the stage itself has not let through stays behind
+    let files = [
+        ("policies/a.rhai", ends),
+        (
+            "policies/b.rhai",
+            "fn on_text(text, ctx) { if text.contains(\"word\") { deny(\"no words\"); } }",
+        ),
+    ];
+    let gateway = Gateway::start_with(&to(up.address), &files).await;
+    let text = Ask::message(STREAM).send(gateway.address).await.text();
+    assert!(text.contains("no words") && !text.contains("a word"), "{text}");
 }

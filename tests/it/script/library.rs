@@ -460,3 +460,58 @@ fn a_closure_is_called_one_in_errors() {
     let error = broken("each_text(request, |t| t.pop(\"x\"));", r#"{"messages":[],"system":"x"}"#);
     says(&error, &["there is no function `pop (", "in a closure, called at line 2"]);
 }
+
+#[test]
+fn lists_of_a_request_have_what_arrays_have() {
+    let body = r#"{"list":[1,2,3],"own":{"tag":[{"n":1},{"n":2}]}}"#;
+    for (expression, expected) in [
+        ("request.list.filter(|n| n > 1)", "[2,3]"),
+        ("request.list.map(|n| n * 2)", "[2,4,6]"),
+        ("request.list.some(|n| n == 3)", "true"),
+        ("request.list.all(|n| n == 3)", "false"),
+        ("request.list.find(|n| n > 1)", "2"),
+        ("request.own[\"tag\"].find_map(|o| if o.n > 1 { o.n })", "2"),
+        ("request.list.reduce(|sum, n| sum + n, 10)", "16"),
+        ("[0] + request.list", "[0,1,2,3]"),
+        ("request.list + [4]", "[1,2,3,4]"),
+        ("request.list + request.list", "[1,2,3,1,2,3]"),
+        ("[1].to_array() + request.list.to_array()", "[1,1,2,3]"),
+        ("#{a: 1}.to_map().a", "1"),
+        (
+            "snake_case(#{maxTokens: #{innerName: [#{aB: 1}]}, x_y: 2, \"X-Y\": 3})",
+            "{\"X-Y\":3,\"max_tokens\":{\"inner_name\":[{\"a_b\":1}]},\"x_y\":2}",
+        ),
+    ] {
+        assert_eq!(found(expression, body), expected, "{expression}");
+    }
+    let each = "request.own[\"tag\"].for_each(|| { this.n = 7; });";
+    assert_eq!(edited(each, body), body.replace(r#"{"n":1},{"n":2}"#, r#"{"n":7},{"n":7}"#));
+    let lists = "request.list = [0] + request.list.filter(|n| n > 2);";
+    assert_eq!(edited(lists, body), body.replace("[1,2,3]", "[0,3]"));
+}
+
+#[test]
+fn names_that_become_one_in_snake_case_break() {
+    let error = broken("snake_case(#{aB: 1, a_b: 2});", "{}");
+    says(&error, &["two members of a map have the same name in snake case"]);
+}
+
+#[test]
+fn a_pick_is_stable_and_as_often_as_its_weight_says() {
+    let body = r#"{"list":[{"to":"a","weight":1},{"to":"b","weight":3},{"to":"none","weight":0}]}"#;
+    let count = "let all = []; for n in 0..400 { all.push(pick(`k${n}`, request.list).to); } deny(`${all.filter(|to| to == \"a\").len()} ${all.filter(|to| to == \"b\").len()}`)";
+    let (_, outcome) = run(&hook(count), body).unwrap();
+    let message = refusal(outcome).message;
+    let (a, b) = message.split_once(' ').unwrap();
+    let (a, b): (u32, u32) = (a.parse().unwrap(), b.parse().unwrap());
+    assert!(a + b == 400 && (70..130).contains(&a), "{message}");
+    assert_eq!(found("pick(\"x\", [5])", "{}"), "5");
+    for (choices, expected) in [
+        ("[]", "`pick` takes a list with a weight above 0"),
+        ("[#{weight: 0}]", "`pick` takes a list with a weight above 0"),
+        ("[#{weight: -1}]", "a `weight` given to `pick` must be a number, 0 or more"),
+        ("[#{weight: \"x\"}]", "a `weight` given to `pick` must be a number, 0 or more"),
+    ] {
+        says(&broken(&format!("pick(\"k\", {choices});"), "{}"), &[expected]);
+    }
+}

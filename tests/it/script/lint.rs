@@ -75,6 +75,14 @@ fn what_cannot_work_is_found_before_it_runs() {
             "deny(400, \"x\", 1)",
             "2:1: `deny` takes 1 or 2 parameters, not 3 in `deny(400, \"x\", 1)`",
         ),
+        (
+            "let f = Fn(\"helpr\"); f.call(1);",
+            "2:9: there is no function `helpr` in `let f = Fn(\"helpr\"); f.call(1);`",
+        ),
+        (
+            "let y = [1].map(Fn(\"to_strin\"));",
+            "2:17: there is no function `to_strin`; the nearest is `to_string` in `let y = [1].map(Fn(\"to_strin\"));`",
+        ),
         ("route()", "2:1: `route` takes 1 parameter, not 0 in `route()`"),
         (
             "let t = \"x\"; t.to_upper(1);",

@@ -175,3 +175,57 @@ fn modules_that_import_each_other_are_a_problem() {
         "lib/c.rhai:1:8: `lib/a` imports itself, through lib/a, lib/b, lib/c in `import \"lib/a\" as a;`"
     );
 }
+
+#[test]
+fn what_a_module_does_not_have_is_found_before_it_runs() {
+    let modules = [("m", "const MARK = 1;\nfn twice(n) { n * 2 }\nprivate fn own(n) { n }")];
+    let said = |body: &str| {
+        let policy = format!("import \"lib/m\" as m;\nfn on_request(request, ctx) {{\n{body}\n}}");
+        problems(&modules, &policy)
+    };
+    for (body, expected) in [
+        (
+            "let x = m::twise(1);",
+            "3:12: the module has no function `twise`: there are `m::twice` in",
+        ),
+        ("m::own(1);", "3:4: the module has no function `own`: there are `m::twice` in"),
+        ("let x = [1].map(|n| m::twice(n, 1));", "3:24: `m::twice` takes 1 parameter, not 2 in"),
+        ("let x = m::MARC;", "3:12: the module has no constant `MARC`: there are `m::MARK` in"),
+    ] {
+        let said = said(body);
+        assert!(said.starts_with(&format!("policies/probe.rhai:{expected}")), "{said}");
+    }
+    let (_, script) = compiled(
+        &modules,
+        "import \"lib/m\" as m;\nfn on_request(request, ctx) { let x = m::twice(m::MARK); }",
+    );
+    assert!(run(&script.unwrap(), "{}").is_ok());
+}
+
+#[test]
+fn built_in_modules_need_no_folder() {
+    let empty = tempfile::tempdir().unwrap();
+    let engine = ScriptEngine::with_modules(Limits::default(), empty.path()).unwrap();
+    let policy = "import \"tidegate/wishes\" as wishes;\nfn on_request(request, ctx) { wishes::ask(request, #{ only: [\"a\"], tags: #{} }); }";
+    let script = engine.compile(Path::new("policies/probe.rhai"), policy).unwrap();
+    let (document, _) = run(&script, r#"{"model":"m","gateway":{"order":["b"]}}"#).unwrap();
+    assert_eq!(&*document.to_bytes(), br#"{"model":"m","gateway":{"only":["a"],"order":["b"]}}"#);
+}
+
+#[test]
+fn a_built_in_module_that_is_not_there_is_named_with_those_that_are() {
+    let said = problems(
+        &[("m", "fn f() { }")],
+        "import \"tidegate/wish\" as w;\nfn on_request(request, ctx) { }",
+    );
+    assert!(
+        said.contains("no module is named `tidegate/wish`: there are `lib/m`; built in are `tidegate/targets`, `tidegate/wishes`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_module_declares_no_parameters() {
+    let said = problems(&[("m", "const WITH = #{ a: \"integer\" };\nfn f() { }")], HOOK);
+    assert!(said.contains("lib/m.rhai:1:1: a module has no parameters"), "{said}");
+}

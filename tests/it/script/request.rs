@@ -167,7 +167,7 @@ fn a_wrong_use_names_its_place() {
         ("request.missing.x = 1;", ":2:", "x"),
         ("request.messages[0].to_upper();", ":2:21", "to_upper"),
         ("request.x = 1.0 / 0.0;", ":2:", "inf"),
-        ("request.x = Fn(\"a\");", ":2:", "`Fn`"),
+        ("request.x = Fn(\"deny\");", ":2:", "`Fn`"),
         ("throw \"own words\";", ":2:1", "own words"),
     ] {
         let error = broken(wrong, r#"{"model":"m","messages":[{}]}"#);

@@ -1,0 +1,90 @@
+//! Lists and maps: Rhai's own functions over arrays for those of a request, and what Rhai lacks for both.
+use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
+use serde_json::Value;
+
+use crate::policy::script_error::Told;
+use crate::policy::script_json as json;
+use crate::policy::script_run::Run;
+use crate::policy::script_value::{Answer, List, Object};
+
+/// What Rhai's arrays have that takes a function; a request's arrays are read for it, one level deep.
+const OVER_ELEMENTS: &[&str] = &["all", "filter", "find", "find_map", "for_each", "map", "some"];
+
+/// Makes an engine know them.
+pub(super) fn register(engine: &mut Engine) {
+    for name in OVER_ELEMENTS {
+        engine.register_fn(*name, |ctx: NativeCallContext<'_>, list: List, act: FnPtr| {
+            over_elements(&ctx, list, vec![Dynamic::from(act)])
+        });
+    }
+    engine
+        .register_fn(
+            "reduce",
+            |ctx: NativeCallContext<'_>, list: List, act: FnPtr, first: Dynamic| {
+                over_elements(&ctx, list, vec![Dynamic::from(act), first])
+            },
+        )
+        .register_fn("+", |mut one: List, mut other: List| {
+            joined(one.elements()?, other.elements()?)
+        })
+        .register_fn("+", |one: Array, mut other: List| joined(one, other.elements()?))
+        .register_fn("+", |mut one: List, other: Array| joined(one.elements()?, other))
+        .register_fn("to_array", |items: Array| items)
+        .register_fn("to_map", |members: Map| members)
+        .register_fn("snake_case", |value: Map| snake_case(&Dynamic::from_map(value)))
+        .register_fn("snake_case", |value: Object| snake_case(&Dynamic::from(value)));
+}
+
+/// Rhai's own function of the name that was called, over the elements.
+fn over_elements(ctx: &NativeCallContext<'_>, mut list: List, rest: Vec<Dynamic>) -> Answer {
+    let mut arguments = vec![Dynamic::from_array(list.elements()?)];
+    arguments.extend(rest);
+    let mut arguments: Vec<&mut Dynamic> = arguments.iter_mut().collect();
+    ctx.call_native_fn_raw(ctx.fn_name(), true, &mut arguments)
+}
+
+fn joined(mut one: Array, other: Array) -> Answer<Array> {
+    one.extend(other);
+    Ok(one)
+}
+
+/// A map of its own, the names of its members and of those within in snake case.
+fn snake_case(value: &Dynamic) -> Answer {
+    Ok(json::dynamic(&renamed(json::tree(value)?)?))
+}
+
+fn renamed(value: Value) -> Answer<Value> {
+    Run::check_time()?;
+    Ok(match value {
+        Value::Array(items) => Value::Array(items.into_iter().map(renamed).collect::<Answer<_>>()?),
+        Value::Object(members) => {
+            let mut all = serde_json::Map::new();
+            for (name, value) in members {
+                let snake = snake(&name);
+                if all.insert(snake.clone(), renamed(value)?).is_some() {
+                    let message = "two members of a map have the same name in snake case";
+                    return Err(Told(message.to_owned()).into());
+                }
+            }
+            Value::Object(all)
+        }
+        scalar => scalar,
+    })
+}
+
+/// `maxTokens` as `max_tokens`; what is no camel case stays.
+fn snake(name: &str) -> String {
+    let is_camel = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric());
+    if !is_camel {
+        return name.to_owned();
+    }
+    let mut snake = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}

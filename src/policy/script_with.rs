@@ -1,0 +1,182 @@
+//! `const WITH`: the parameters that a policy takes, so that a wrong one is found when the configuration is built.
+use serde_json::{Map, Value, json};
+
+use crate::error::Problem;
+use crate::policy::script_check::distance;
+use crate::wire::schema;
+
+/// The constant.
+pub(super) const NAME: &str = "WITH";
+/// What is said of one that is computed.
+pub(super) const LITERAL: &str =
+    "`WITH` must be a map that stands there as it is: `const WITH = #{ limit: \"integer\" };`";
+
+/// What a value may be, in the words of JSON Schema.
+const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object"];
+
+/// What a parameter's map may have beside the words of JSON Schema that are checked.
+const KNOWN: &[&str] = &[
+    "type",
+    "required",
+    "default",
+    "description",
+    "enum",
+    "items",
+    "properties",
+    "additionalProperties",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+];
+
+/// The parameters of one policy.
+#[derive(Debug)]
+pub(super) struct Parameters {
+    /// By name, as JSON Schema.
+    schemas: Map<String, Value>,
+    required: Vec<String>,
+    defaults: Map<String, Value>,
+}
+
+impl Parameters {
+    /// As a policy declares them: each a type's name, a list of them, or a map in the words of JSON
+    /// Schema, with `required` or a `default`. Fails with what is wrong.
+    pub(super) fn of(declared: &Value) -> Result<Self, String> {
+        let Value::Object(declared) = declared else { return Err(LITERAL.to_owned()) };
+        let mut parameters =
+            Self { schemas: Map::new(), required: Vec::new(), defaults: Map::new() };
+        for (name, shape) in declared {
+            parameters.declare(name, shape)?;
+        }
+        Ok(parameters)
+    }
+
+    fn declare(&mut self, name: &str, shape: &Value) -> Result<(), String> {
+        let wrong = |why: String| format!("`WITH`: `{name}` {why}");
+        let mut schema = shape_of(shape).map_err(wrong)?;
+        match schema.remove("required") {
+            Some(Value::Bool(true)) => self.required.push(name.to_owned()),
+            None | Some(Value::Bool(false)) => {}
+            Some(_) => return Err(wrong("has a `required` that is neither true nor false".into())),
+        }
+        let default = schema.remove("default");
+        let schema = Value::Object(schema);
+        if let Some(default) = default {
+            schema::check(&schema, &default)
+                .map_err(|misfit| wrong(format!("has a default that {}", misfit.message)))?;
+            self.defaults.insert(name.to_owned(), default);
+        }
+        self.schemas.insert(name.to_owned(), schema);
+        Ok(())
+    }
+
+    /// The parameters of a stage, those that are left out as declared. The problems have paths
+    /// like `.limit`.
+    pub(super) fn checked(
+        &self,
+        given: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, Vec<Problem>> {
+        let known: Vec<&String> = self.schemas.keys().collect();
+        let mut problems = Vec::new();
+        for (name, value) in given {
+            match self.schemas.get(name) {
+                None => {
+                    let message =
+                        format!("the policy has no such parameter{}", suggestion(name, &known));
+                    problems.push(Problem::new(format!(".{name}"), message));
+                }
+                // `limit:` with nothing behind it is as good as absent
+                Some(_) if value.is_null() => {}
+                Some(schema) => {
+                    if let Err(misfit) = schema::check(schema, value) {
+                        let path = format!(".{name}{}", misfit.path);
+                        problems.push(Problem::new(path, misfit.message));
+                    }
+                }
+            }
+        }
+        let is_there = |name: &str| given.get(name).is_some_and(|value| !value.is_null());
+        for name in self.required.iter().filter(|name| !is_there(name)) {
+            problems.push(Problem::new(format!(".{name}"), "is missing: the policy needs it"));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let given = given.iter().filter(|(_, value)| !value.is_null());
+        let given = given.map(|(name, value)| (name.clone(), value.clone()));
+        Ok(self.defaults.clone().into_iter().chain(given).collect())
+    }
+}
+
+/// A shape in the words of JSON Schema.
+fn shape_of(shape: &Value) -> Result<Map<String, Value>, String> {
+    let mut schema = match shape {
+        Value::String(_) | Value::Array(_) => Map::from_iter([("type".to_owned(), shape.clone())]),
+        Value::Object(schema) => schema.clone(),
+        _ => return Err(format!("must be the name of a type ({}) or a map", types())),
+    };
+    if let Some(word) = schema.keys().find(|word| !KNOWN.contains(&word.as_str())) {
+        return Err(format!("has `{word}`, which is not checked{}", suggestion(word, KNOWN)));
+    }
+    let named = match schema.get("type") {
+        None => Vec::new(),
+        Some(Value::Array(names)) => names.iter().collect(),
+        Some(name) => vec![name],
+    };
+    for name in named {
+        if !name.as_str().is_some_and(|name| TYPES.contains(&name)) {
+            return Err(format!("is of type {name}: types are {}", types()));
+        }
+    }
+    for word in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get(word).filter(|inner| !inner.is_boolean()) {
+            let inner = shape_of(inner)?;
+            schema.insert(word.to_owned(), Value::Object(inner));
+        }
+    }
+    if let Some(Value::Object(members)) = schema.get("properties") {
+        let members = members.iter().map(|(name, shape)| Ok((name.clone(), shape_of(shape)?)));
+        let members: Result<Vec<(String, Map<String, Value>)>, String> = members.collect();
+        schema.extend(properties(members?));
+    }
+    Ok(schema)
+}
+
+/// The members of an object; a misspelled one is found unless others are welcome.
+fn properties(members: Vec<(String, Map<String, Value>)>) -> Map<String, Value> {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for (name, mut schema) in members {
+        if schema.remove("required") == Some(Value::Bool(true)) {
+            required.push(json!(name));
+        }
+        properties.insert(name, Value::Object(schema));
+    }
+    Map::from_iter([
+        ("properties".to_owned(), Value::Object(properties)),
+        ("required".to_owned(), Value::Array(required)),
+        ("additionalProperties".to_owned(), json!(false)),
+    ])
+}
+
+fn types() -> String {
+    listed(TYPES)
+}
+
+fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+    names.join(", ")
+}
+
+/// What a misspelled name may have been meant to be.
+fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
+    let names = known.iter().map(|name| (distance(word, name.as_ref()), name.as_ref()));
+    match names.filter(|(far, name)| *far <= name.len().max(word.len()) / 3 + 1).min() {
+        Some((_, nearest)) => format!("; the nearest is `{nearest}`"),
+        None if known.is_empty() => "; there are none".to_owned(),
+        None => format!("; there are {}", listed(known)),
+    }
+}
