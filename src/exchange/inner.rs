@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
+use crate::exchange::requested::Asked;
 use crate::exchange::{Admitted, dispatch, tools};
 use crate::gateway::Gateway;
 use crate::policy::{ModelAnswer, ModelCall, Passage, Reach};
@@ -47,7 +47,7 @@ async fn ask(
     let passage = Passage::reaching(&gateway.pipeline, &ctx, Some(reach));
     let mut meter = Meter::start(&gateway, &ctx.request_id, ctx.started);
     meter.follow(&passage);
-    let admitted = Admitted { identity, passage, request, asked: HeaderMap::new(), declared };
+    let admitted = Admitted { identity, passage, request, asked: Asked::default(), declared };
     let answered = dispatch(&gateway, admitted, &mut meter).await;
     match meter.settle(answered)?.body {
         ReplyBody::Full(message) => Ok(answer(message)),

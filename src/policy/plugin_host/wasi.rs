@@ -73,7 +73,8 @@ impl Wasi {
 impl WasiView for Call {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi.get_or_insert_with(|| {
-            let request_id = self.facts.as_ref().map_or("", |facts| &facts.context.request_id);
+            let request_id =
+                self.facts.as_ref().map_or("", |facts| &facts.behalf.context.request_id);
             Box::new(Wasi::new(&self.plugin, request_id))
         });
         WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
