@@ -19,6 +19,7 @@ use crate::models::{Models, Parts};
 use crate::net::egress::Egress;
 use crate::net::receive::Bounds as BodyBounds;
 use crate::net::tls;
+use crate::policy::plugin_host::WayOut;
 use crate::policy::{Pipeline, Plan};
 use crate::providers::Provider;
 
@@ -82,17 +83,22 @@ impl Gateway {
         let parts = Parts { providers: &providers, book: &shared.health, metrics: &shared.metrics };
         let models = Models::build(&config.models, &parts);
         let auth = Auth::build(&config.keys);
+        let egress = config.egress.build(listeners(config));
+        let way_out = egress
+            .as_ref()
+            .ok()
+            .map(|egress| WayOut { client: Arc::clone(&shared.egress), egress: egress.clone() });
         let plan = Plan {
             policies: &config.policies,
             plugins: &config.plugins,
             order: config.pipeline.as_deref(),
             host: &shared.plugins,
+            way_out: way_out.as_ref(),
             metrics: &shared.metrics,
         };
         let pipeline = plan.build().await;
         let tls = build_tls(config);
         let passthrough = build_passthrough(config, &providers);
-        let egress = config.egress.build(listeners(config));
         problems.extend(found(&models).chain(found(&auth)).chain(found(&pipeline)));
         problems.extend(found(&tls).chain(found(&passthrough)).chain(found(&egress)));
         let (Ok(models), Ok(auth), Ok(pipeline), Ok(tls), Ok(passthrough), Ok(egress), true) =

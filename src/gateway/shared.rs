@@ -15,7 +15,7 @@ pub struct Shared {
     /// Connections to upstreams.
     pub client: Client,
     /// The way out for plugins.
-    pub egress: egress::Client,
+    pub egress: Arc<egress::Client>,
     /// The wasm engine and what it has compiled.
     pub plugins: Arc<PluginHost>,
     /// Which targets are cooling down.
@@ -33,7 +33,7 @@ impl Shared {
     pub fn new(workers: usize, cache_dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
         Ok(Self {
             client: Client::new(workers),
-            egress: egress::Client::new(),
+            egress: Arc::new(egress::Client::new()),
             plugins: plugin_host(cache_dir).map_err(|problem| vec![problem])?,
             health: HealthBook::new(),
             carried: Carried::default(),

@@ -1,6 +1,6 @@
 //! `Behalf`: for which request a plugin runs, and what it reaches through the gateway within it.
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -43,6 +43,8 @@ pub struct File {
 pub struct Reach {
     pub(super) models: Option<ModelCall>,
     pub(super) publish: Option<Publish>,
+    /// By plugin: the tokens that its model calls have used, or may still use.
+    tokens: Mutex<Vec<(Arc<str>, u64)>>,
 }
 
 impl Reach {
@@ -56,6 +58,30 @@ impl Reach {
     #[must_use]
     pub fn publish(self, publish: Publish) -> Self {
         Self { publish: Some(publish), ..self }
+    }
+
+    /// Sets tokens aside for an answer: as many as are wanted, or are left of the budget; none if
+    /// nothing is. Those of a call that is given up stay set aside: its upstream may have used them.
+    pub(super) fn hold(&self, plugin: &Arc<str>, wanted: u64, budget: u64) -> Option<u64> {
+        self.with_tokens(plugin, |used| {
+            let held = wanted.min(budget.saturating_sub(*used));
+            *used += held;
+            (held > 0 || wanted == 0).then_some(held)
+        })
+    }
+
+    /// What the answer has really used.
+    pub(super) fn settle(&self, plugin: &Arc<str>, held: u64, used: u64) {
+        self.with_tokens(plugin, |all| *all = all.saturating_sub(held).saturating_add(used));
+    }
+
+    fn with_tokens<T>(&self, plugin: &Arc<str>, change: impl FnOnce(&mut u64) -> T) -> T {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = tokens.iter().position(|(name, _)| name == plugin).unwrap_or_else(|| {
+            tokens.push((Arc::clone(plugin), 0));
+            tokens.len() - 1
+        });
+        change(&mut tokens[place].1)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::Problem;
 use crate::policy::library::{self, Shipped};
 use crate::policy::pipeline::{Pipeline, ServedTool, StageRules};
 use crate::policy::plugin::Plugin;
-use crate::policy::plugin_host::PluginHost;
+use crate::policy::plugin_host::{Installation, PluginHost, WayOut};
 use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::stage::{Stage, Work};
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
@@ -25,6 +25,8 @@ pub struct Plan<'a> {
     pub order: Option<&'a [StageConfig]>,
     /// Runs the plugins.
     pub host: &'a Arc<PluginHost>,
+    /// How they reach the network; none: not at all.
+    pub way_out: Option<&'a WayOut>,
     /// Where counts are kept.
     pub metrics: &'a Metrics,
 }
@@ -119,9 +121,13 @@ impl Plan<'_> {
 
     async fn plugins(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Plugin> {
         let mut plugins = BTreeMap::new();
-        for (name, path) in sources(&self.plugins.dir, "wasm") {
+        let files = sources(&self.plugins.dir, "wasm");
+        self.host.make_room(files.keys().map(|name| self.plugins.config.get(name)));
+        for (name, path) in files {
             let config = self.plugins.config.get(&name).cloned().unwrap_or(Value::Null);
-            match self.host.load(&path, config).await {
+            let metrics = self.metrics.plugin(&name);
+            let installation = Installation { path: &path, config, metrics, way_out: self.way_out };
+            match self.host.install(installation).await {
                 Ok(plugin) => {
                     plugins.insert(name, plugin);
                 }

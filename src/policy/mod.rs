@@ -83,7 +83,8 @@ pub struct PoliciesConfig {
 pub struct PluginsConfig {
     /// Every `*.wasm` directly in it is a plugin; relative to the config file.
     pub dir: std::path::PathBuf,
-    /// What each plugin reads as its config, by plugin name.
+    /// What each plugin may reach, how it runs, and what it reads as its config, by plugin name.
+    #[schemars(with = "std::collections::BTreeMap<String, plugin_host::PluginConfig>")]
     pub config: std::collections::BTreeMap<String, serde_json::Value>,
 }
 

@@ -67,12 +67,12 @@ impl Pipeline {
 
     /// Whether some plugin may ask models.
     pub fn wants_models(&self) -> bool {
-        self.plugins().any(|plugin| !plugin.manifest().wants.models.is_empty())
+        self.plugins().any(Plugin::may_ask_models)
     }
 
     /// Whether some plugin may keep files under addresses of the gateway.
     pub fn wants_to_publish(&self) -> bool {
-        self.plugins().any(|plugin| plugin.manifest().wants.publish)
+        self.plugins().any(Plugin::may_publish)
     }
 
     fn plugins(&self) -> impl Iterator<Item = &Plugin> {

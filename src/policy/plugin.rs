@@ -10,58 +10,12 @@ use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::plugin_host::{
-    Action, Answer, Call, Cause, Code, Denial, Export, Facts, Failure, Memory, MessageBody,
-    PluginHost, Reported, RequestBody,
+    Action, Answer, Call, Cause, Code, Denial, Export, Facts, Failure, Gate, MAX_RESULT,
+    MessageBody, PluginHost, Reported, RequestBody, Terms,
 };
+pub use crate::policy::plugin_host::{Manifest, ToolManifest, Wants};
 use crate::policy::{Behalf, Hook, Hooks, Outcome, Verdict};
 use crate::wire::{Document, Kind, Reply};
-
-/// What a plugin says of itself when it is loaded.
-#[derive(Debug, Clone, serde::Deserialize)]
-pub struct Manifest {
-    /// Its name, for messages and logs.
-    pub name: String,
-    /// Its own version.
-    #[serde(default)]
-    pub version: String,
-    /// The hooks to call: `on-request`, `on-upstream-request`, `on-response`.
-    #[serde(default)]
-    pub hooks: Vec<String>,
-    /// Its server tools.
-    #[serde(default)]
-    pub tools: Vec<ToolManifest>,
-    /// What it needs of the host: the operator grants it, or not.
-    #[serde(default)]
-    pub wants: Wants,
-}
-
-/// What a plugin needs of the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(default)]
-pub struct Wants {
-    /// Host names, `*` as wildcard.
-    pub hosts: Vec<String>,
-    /// Aliases, `*` as wildcard.
-    pub models: Vec<String>,
-    /// The size of its own store in bytes, keys counted.
-    pub kv_bytes: u64,
-    /// It keeps files under addresses of the gateway.
-    pub publish: bool,
-}
-
-/// A server tool, as the upstream gets to see it.
-#[derive(Debug, Clone, serde::Deserialize)]
-pub struct ToolManifest {
-    /// What callers declare as `gateway:<name>`.
-    pub name: String,
-    /// For the model.
-    pub description: String,
-    /// A JSON Schema of type `object`.
-    pub input_schema: Value,
-    /// The same for the options of a declaration; without one they are checked at the call only.
-    #[serde(default)]
-    pub options_schema: Option<Value>,
-}
 
 /// What a server tool is to do.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +45,8 @@ pub enum ToolError {
     Broke(Error),
 }
 
-/// A loaded plugin. Cloning is cheap; every call runs in a fresh instance.
+/// A loaded plugin. Cloning is cheap; every call runs in an instance of its own, unless the operator
+/// wants them reused.
 #[derive(Clone)]
 pub struct Plugin {
     inner: Arc<Inner>,
@@ -100,8 +55,8 @@ pub struct Plugin {
 struct Inner {
     host: Arc<PluginHost>,
     code: Arc<Code>,
-    config: Arc<str>,
-    name: Arc<str>,
+    gate: Gate,
+    terms: Arc<Terms>,
     manifest: Manifest,
 }
 
@@ -114,17 +69,26 @@ impl std::fmt::Debug for Plugin {
 impl Plugin {
     pub(in crate::policy) fn new(
         host: Arc<PluginHost>,
-        code: Arc<Code>,
-        config: Arc<str>,
+        (code, gate): (Arc<Code>, Gate),
+        terms: Arc<Terms>,
         manifest: Manifest,
     ) -> Self {
-        let name = manifest.name.as_str().into();
-        Self { inner: Arc::new(Inner { host, code, config, name, manifest }) }
+        Self { inner: Arc::new(Inner { host, code, gate, terms, manifest }) }
     }
 
     /// What the plugin says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.inner.manifest
+    }
+
+    /// Whether it may ask some model.
+    pub fn may_ask_models(&self) -> bool {
+        self.inner.terms.grants.has_models()
+    }
+
+    /// Whether it may keep files under addresses of the gateway.
+    pub fn may_publish(&self) -> bool {
+        self.inner.terms.grants.has_publish()
     }
 
     /// Which hooks it wants to be called for.
@@ -153,6 +117,7 @@ impl Plugin {
             ToolError::Broke(self.failure(task, cause, host.last_words.clone()))
         };
         match result {
+            Ok(Ok(content)) if content.len() > MAX_RESULT => Err(failed(Cause::Size(MAX_RESULT))),
             Ok(Ok(content)) if is_content(&content) => Ok(content.into()),
             Ok(Ok(_)) => Err(failed(Cause::Nonsense(
                 "its result is neither a JSON string nor an array".to_owned(),
@@ -246,26 +211,20 @@ impl Plugin {
         R: wasmtime::component::Lift + Send + Sync + 'static,
     {
         let inner = &*self.inner;
-        let limits = inner.host.limits;
-        let call = Call {
-            plugin: Arc::clone(&inner.name),
-            config: Arc::clone(&inner.config),
-            facts: Some(facts),
-            document,
-            refused: None,
-            last_words: None,
-            memory: Memory { limit: limits.memory, is_exceeded: false },
-            wasi: None,
-        };
+        let call = Call::new(&inner.terms, Some(facts), document);
         let Some(index) = inner.code.export(export) else {
             return (call, Err(Cause::Nonsense(format!("it has no `{}`", export.as_str()))));
         };
-        let deadline = if export == Export::CallTool { limits.tool } else { limits.hook };
+        let limits = inner.host.limits;
+        let limit = match export {
+            Export::CallTool => inner.gate.deadline.unwrap_or(limits.tool),
+            _ => limits.hook,
+        };
         let body = async |store: &mut Store<Call>, instance: Instance| {
             let function = instance.get_typed_func::<P, Answer<R>>(&mut *store, index)?;
             Ok(function.call_async(store, params).await?.0)
         };
-        inner.host.run(&inner.code, call, deadline, body).await
+        inner.host.run((&inner.code, &inner.gate), call, limit, body).await
     }
 
     fn failure(&self, task: String, cause: Cause, last_words: Option<String>) -> Error {
@@ -286,6 +245,9 @@ fn outcome(action: Action) -> Result<Outcome, Cause> {
         Action::Next => Verdict::Continue,
         Action::Route(model) => {
             return Ok(Outcome { route: Some(model), ..Outcome::default() });
+        }
+        Action::Respond(message) if message.len() > MAX_RESULT => {
+            return Err(Cause::Size(MAX_RESULT));
         }
         Action::Respond(message) => {
             let document = Document::parse(message.into())

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::pipeline::StageRules;
 use crate::policy::plugin::Plugin;
+use crate::policy::plugin_host::Failure;
 use crate::policy::script::{Call, Script};
 use crate::policy::script_api::{State, With};
 use crate::policy::{Hook, Hooks, OnError, Outcome, Passage, WhenConfig};
@@ -187,6 +188,9 @@ impl Stage {
             metrics.failed();
         }
         let Some(spare) = spare else { return Err(broke(error)) };
+        if Failure::of(&error).is_some_and(Failure::is_rest) {
+            return Ok(spare);
+        }
         let source = error.source.as_deref().map(tracing::field::display);
         let hook = hook.as_str();
         tracing::warn!(request_id = ctx.request_id, stage = self.name, hook, error = %error.message, source, "a stage broke and was skipped");

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::plugin::{self, ToolError};
+use crate::policy::plugin_host::Failure;
 use crate::policy::script::{Decision, Done};
 use crate::policy::{Hook, Passage};
 use crate::wire::{Document, Kind, Step, message};
@@ -225,6 +226,10 @@ fn left(stage: &str, what: &str) -> Error {
 fn told(ctx: &Context, tool: &str, failure: ToolError) -> ToolOutput {
     match failure {
         ToolError::Problem { code, message, .. } => ToolOutput::problem(&code, &message),
+        // the log has what led to it
+        ToolError::Broke(error) if Failure::of(&error).is_some_and(Failure::is_rest) => {
+            ToolOutput::error(&error.message)
+        }
         ToolError::Broke(error) => {
             let source = error.source.as_deref().map(tracing::field::display);
             tracing::warn!(request_id = ctx.request_id, tool, error = %error.message, source, "a server tool broke");

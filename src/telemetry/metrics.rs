@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::telemetry::plugins::PluginMetrics;
 pub use crate::telemetry::policies::PolicyMetrics;
 use crate::telemetry::record::{Ending, Record};
 
@@ -66,6 +67,8 @@ pub struct Metrics {
     stage_failures: Counters,
     tool_calls: Counters,
     tool_durations: Histograms,
+    plugin_openings: Counters,
+    plugin_refusals: Counters,
     reloads: Reloads,
     policies: PolicyMetrics,
     targets: Mutex<Targets>,
@@ -180,6 +183,18 @@ impl Metrics {
                 "Time that a call of a server tool took",
                 || Histogram::new(DURATION_BUCKETS.iter().copied()),
             ),
+            plugin_openings: add(
+                r,
+                "plugin_breaker_openings",
+                "Times that a plugin broke so often that it was left alone for a while",
+                Family::default(),
+            ),
+            plugin_refusals: add(
+                r,
+                "plugin_refused_calls",
+                "Calls that were not run, since their plugin was left alone",
+                Family::default(),
+            ),
             reloads: Reloads::new(r),
             active_requests: add(r, "active_requests", "Requests on their way", Gauge::default()),
             generations_live: add(r, "generations_live", "Generations in use", Gauge::default()),
@@ -217,6 +232,15 @@ impl Metrics {
             successes: calls("ok"),
             failures: calls("error"),
             duration: self.tool_durations.get_or_create_owned(&labels([("tool", tool)])),
+        }
+    }
+
+    /// What a plugin adds to, by its file name.
+    pub fn plugin(&self, plugin: &str) -> PluginMetrics {
+        let labels = labels([("plugin", plugin)]);
+        PluginMetrics {
+            opened: self.plugin_openings.get_or_create_owned(&labels),
+            refused: self.plugin_refusals.get_or_create_owned(&labels),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What operators see: logs, metrics, the record of an exchange.
 pub mod logs;
 pub mod metrics;
+pub mod plugins;
 mod policies;
 pub mod record;
 

@@ -1,4 +1,13 @@
 //! Plugins: what they can do, and that nothing they do reaches beyond their own call.
+mod bad;
+mod bounds;
+mod breaker;
+mod fetching;
+mod grants;
+mod made;
+mod manifest;
+mod models;
+mod reuse;
 mod wasi;
 
 use std::collections::BTreeMap;
@@ -32,10 +41,9 @@ pub fn wasm(name: &str) -> PathBuf {
         assert!(output.status.success(), "`cargo xtask plugins` must work first: {said}");
     });
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    match name {
-        "advisor" | "datetime" => root.join("plugins").join(format!("{name}.wasm")),
-        _ => root.join("target/guests").join(format!("{name}.wasm")),
-    }
+    let is_shipped = root.join("plugins").join(name).join("Cargo.toml").is_file();
+    let dir = if is_shipped { "plugins" } else { "target/guests" };
+    root.join(dir).join(format!("{name}.wasm"))
 }
 
 /// Compiled code is shared by all tests and kept between runs.
@@ -262,61 +270,10 @@ async fn a_panics_last_words_are_for_the_log_and_not_for_the_caller() {
 }
 
 #[tokio::test]
-async fn an_endless_loop_ends_at_its_deadline_and_its_neighbour_goes_on() {
-    // one thread: the loop must give way for the neighbour to run at all
-    let host = host();
-    let unruly = load(&host, "unruly").await;
-    let slow = load(&host_with(SHORT), "unruly").await;
-    let (spun, echoed) = tokio::join!(tool(&slow, "spin", json!({})), async {
-        let mut said = 0;
-        while said < 20 {
-            let text = tool(&unruly, "echo", json!({"text": "still here"})).await.unwrap();
-            said += usize::from(text == "still here");
-            tokio::task::yield_now().await;
-        }
-        said
-    });
-    assert_eq!(echoed, 20);
-    let (message, failure) = broke(spun.unwrap_err());
-    assert_eq!(failure.cause, Cause::Deadline(SHORT));
-    assert!(message.contains("did not finish within 100ms"), "{message}");
-}
-
-#[tokio::test]
-async fn a_plugin_that_eats_memory_is_stopped_at_its_limit() {
-    let host = host();
-    let unruly = load(&host, "unruly").await;
-    let (message, failure) = broke(tool(&unruly, "eat", json!({})).await.unwrap_err());
-    assert_eq!(failure.cause, Cause::Memory(32 << 20));
-    assert!(message.contains("needs more than its 32 MiB"), "{message}");
-    assert_eq!(tool(&unruly, "echo", json!({"text": "a"})).await.unwrap(), "a");
-}
-
-#[tokio::test]
 async fn memory_that_a_plugin_frees_is_used_again() {
     // 200 MB in all, under a limit of 32 MiB
     let unruly = load(&host(), "unruly").await;
     assert_eq!(tool(&unruly, "churn", json!({})).await.unwrap(), "200000000");
-}
-
-#[tokio::test]
-async fn a_stack_overflow_ends_the_call_only() {
-    let unruly = load(&host(), "unruly").await;
-    let (message, failure) = broke(tool(&unruly, "recurse", json!({})).await.unwrap_err());
-    assert_eq!(failure.cause, Cause::Stack);
-    assert!(message.contains("ran out of stack"), "{message}");
-    assert_eq!(tool(&unruly, "echo", json!({"text": "b"})).await.unwrap(), "b");
-}
-
-#[tokio::test]
-async fn calls_beyond_the_pool_wait_their_turn() {
-    let unruly = load(&host(), "unruly").await;
-    let calls = (0..600).map(|n| {
-        let unruly = unruly.clone();
-        async move { tool(&unruly, "echo", json!({"text": n.to_string()})).await.unwrap() }
-    });
-    let said = futures_util::future::join_all(calls).await;
-    assert_eq!(said, (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -354,16 +311,12 @@ async fn a_plugin_for_another_border_is_told_what_this_one_offers() {
 
 #[tokio::test]
 async fn a_config_that_the_plugin_refuses_never_goes_live() {
-    for (config, says) in [
-        (json!({"limit": 0}), "`limit` is 0: give at least 1"),
-        (json!({"limits": 1}), "unknown field `limits`"),
-    ] {
+    for (config, says) in
+        [(json!({"limit": 0}), "`limit` is 0: give at least 1"), (json!({"limits": 1}), "`limit`")]
+    {
         let problems = host().load(&wasm("hooks"), config).await.unwrap_err();
         let shown = problems[0].to_string();
-        assert!(
-            shown.contains("hooks.wasm: refuses its config") && shown.contains(says),
-            "{shown}"
-        );
+        assert!(shown.contains(says) && shown.contains("hooks"), "{shown}");
     }
 }
 

@@ -1,16 +1,13 @@
 //! What a plugin may ask of the host during one call: the imports of `sdk/wit/tidegate.wit`.
-use std::borrow::Cow;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value};
-use wasmtime::component::{HasSelf, Linker, Resource};
+use bytes::Bytes;
+use wasmtime::component::{HasSelf, Linker};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::policy::Behalf;
-use crate::policy::plugin_host::wasi::Wasi;
-use crate::wire::{Document, Kind, Step};
+use crate::error::ErrorKind;
+use crate::policy::File;
+use crate::policy::plugin_host::call::{Call, Facts};
+use crate::policy::plugin_host::kv::Full;
 
 wasmtime::component::bindgen!({
     path: "sdk/wit",
@@ -29,10 +26,11 @@ wasmtime::component::bindgen!({
     },
 });
 
-use tidegate::plugin::host::{Host, HostMessage, HostRequest, HttpRequest, HttpResponse, Level};
+use tidegate::plugin::host::{Host, HttpRequest, HttpResponse, Level};
 pub(in crate::policy) use tidegate::plugin::types::{Action, Denial, Problem};
 
-/// The version of the border that this gateway offers; every `0.1.x` plugin runs on it.
+/// The version of the border that this gateway offers; every `0.1.x` plugin that wants no more of it
+/// runs.
 pub(super) const OFFERS: &str = "0.1.0";
 
 /// A plugin's log line is cut here, in bytes: it is the plugin's word, not the gateway's.
@@ -42,67 +40,6 @@ const LONGEST_LINE: usize = 4096;
 pub enum RequestBody {}
 /// The same where it is a message.
 pub enum MessageBody {}
-
-/// The host's side of one call.
-pub(in crate::policy) struct Call {
-    /// The plugin's name, for its log lines.
-    pub(in crate::policy) plugin: Arc<str>,
-    /// What the operator configured, as JSON text.
-    pub(in crate::policy) config: Arc<str>,
-    /// The exchange; none while the plugin is loaded.
-    pub(in crate::policy) facts: Option<Facts>,
-    /// What the call's document resource stands for.
-    pub(in crate::policy) document: Option<Document>,
-    /// An error of the request itself (not of the plugin) that the call ran into.
-    pub(in crate::policy) refused: Option<Error>,
-    /// The last line that the plugin logged as an error.
-    pub(in crate::policy) last_words: Option<String>,
-    /// How much memory it may have, and whether it wanted more.
-    pub(in crate::policy) memory: Memory,
-    /// What WASI holds, of a component that uses it.
-    pub(in crate::policy) wasi: Option<Box<Wasi>>,
-}
-
-/// What `context` tells.
-pub(in crate::policy) struct Facts {
-    /// The exchange, and what the plugin reaches within it.
-    pub(in crate::policy) behalf: Behalf,
-    /// The stage's own parameters.
-    pub(in crate::policy) with: Arc<Map<String, Value>>,
-}
-
-/// A limit on all linear memory and tables of one call.
-pub(in crate::policy) struct Memory {
-    /// Bytes of one linear memory.
-    pub(in crate::policy) limit: usize,
-    /// The plugin wanted more.
-    pub(in crate::policy) is_exceeded: bool,
-}
-
-/// More entries than any sane plugin's function table has.
-const MAX_TABLE: usize = 20_000;
-
-impl wasmtime::ResourceLimiter for Memory {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let fits = desired <= self.limit && maximum.is_none_or(|maximum| desired <= maximum);
-        self.is_exceeded |= !fits;
-        Ok(fits)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE)
-    }
-}
 
 /// Everything that a plugin may import.
 pub(super) fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
@@ -119,8 +56,8 @@ impl Host for Call {
             message.truncate(end.unwrap_or(0));
             message.push('…');
         }
-        let plugin = &*self.plugin;
-        let request_id = self.facts.as_ref().map_or("", |facts| &facts.behalf.context.request_id);
+        let plugin = &*self.terms.name;
+        let request_id = self.request_id();
         match level {
             Level::Error => tracing::error!(plugin, request_id, "{message}"),
             Level::Warn => tracing::warn!(plugin, request_id, "{message}"),
@@ -135,7 +72,7 @@ impl Host for Call {
     }
 
     fn config(&mut self) -> wasmtime::Result<String> {
-        Ok(self.config.to_string())
+        Ok(self.terms.config.clone())
     }
 
     fn clock(&mut self) -> wasmtime::Result<u64> {
@@ -147,235 +84,74 @@ impl Host for Call {
         Ok(self.facts.as_ref().map_or_else(|| "{}".to_owned(), Facts::to_json))
     }
 
-    async fn fetch(&mut self, _: HttpRequest) -> wasmtime::Result<Result<HttpResponse, Problem>> {
-        Ok(Err(not_granted("fetch")))
+    async fn fetch(
+        &mut self,
+        request: HttpRequest,
+    ) -> wasmtime::Result<Result<HttpResponse, Problem>> {
+        Ok(self.fetched(request).await)
     }
 
-    async fn model_call(&mut self, _: String) -> wasmtime::Result<Result<String, Problem>> {
-        Ok(Err(not_granted("model-call")))
+    async fn model_call(&mut self, request: String) -> wasmtime::Result<Result<String, Problem>> {
+        Ok(self.asked(request).await)
     }
 
-    fn kv_get(&mut self, _: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(None)
+    fn kv_get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        let is_granted = self.terms.grants.kv().is_ok();
+        Ok(is_granted.then(|| self.terms.kv.get(&key, (self.terms.clock)())).flatten())
     }
 
     fn kv_set(
         &mut self,
-        _: String,
-        _: Vec<u8>,
-        _: Option<u32>,
+        key: String,
+        value: Vec<u8>,
+        ttl_seconds: Option<u32>,
     ) -> wasmtime::Result<Result<(), Problem>> {
-        Ok(Err(not_granted("kv-set")))
-    }
-
-    fn kv_remove(&mut self, _: String) -> wasmtime::Result<bool> {
-        Ok(false)
-    }
-
-    fn publish(&mut self, _: String, _: Vec<u8>) -> wasmtime::Result<Result<String, Problem>> {
-        Ok(Err(not_granted("publish")))
-    }
-}
-
-fn not_granted(import: &str) -> Problem {
-    Problem {
-        code: "not_granted".to_owned(),
-        message: format!("`{import}` is not granted to this plugin"),
-        retryable: false,
-    }
-}
-
-impl Facts {
-    fn to_json(&self) -> String {
-        let context = &self.behalf.context;
-        let told = Told {
-            request_id: &context.request_id,
-            key: &context.caller.key,
-            tags: &context.caller.tags,
-            model: &context.model,
-            session: &context.session,
-            headers: Headers(&context.headers),
-            with: &self.with,
+        let limit = match self.terms.grants.kv() {
+            Ok(limit) => limit,
+            Err(denial) => return Ok(Err(not_granted(denial))),
         };
-        serde_json::to_string(&told).unwrap_or_else(|_| "{}".to_owned())
+        let ttl = ttl_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let kept = self.terms.kv.set((key, value), ttl, limit, (self.terms.clock)());
+        Ok(kept.map_err(|Full { needed, left }| {
+            let line = self.terms.grants.store_line();
+            let message = format!(
+                "the entry takes {needed} bytes, {left} of {limit} are left: remove others, or \
+                 raise `{line}`"
+            );
+            problem("too_large", message)
+        }))
     }
-}
 
-/// The context as a plugin reads it, written without a tree in between.
-#[derive(serde::Serialize)]
-struct Told<'a, T> {
-    request_id: &'a str,
-    key: &'a str,
-    tags: &'a T,
-    model: &'a str,
-    session: &'a str,
-    headers: Headers<'a>,
-    with: &'a Map<String, Value>,
-}
+    fn kv_remove(&mut self, key: String) -> wasmtime::Result<bool> {
+        let is_granted = self.terms.grants.kv().is_ok();
+        Ok(is_granted && self.terms.kv.remove(&key, (self.terms.clock)()))
+    }
 
-/// Headers as an object; the values of one that came several times are joined.
-struct Headers<'a>(&'a HeaderMap);
-
-impl serde::Serialize for Headers<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let all = |name: &HeaderName| {
-            let mut values = self.0.get_all(name).iter();
-            let first = values.next().map_or(Cow::Borrowed(""), text);
-            values.fold(first, |all, value| format!("{all}, {}", text(value)).into())
+    fn publish(
+        &mut self,
+        media_type: String,
+        content: Vec<u8>,
+    ) -> wasmtime::Result<Result<String, Problem>> {
+        if let Err(denial) = self.terms.grants.publish() {
+            return Ok(Err(not_granted(denial)));
+        }
+        let reach = self.facts.as_ref().and_then(|facts| facts.behalf.reach.as_ref());
+        let Some(publish) = reach.and_then(|reach| reach.publish.as_ref()) else {
+            return Ok(Err(not_granted("nothing can be published here".to_owned())));
         };
-        serializer.collect_map(self.0.keys().map(|name| (name.as_str(), all(name))))
+        let published = publish(File { media_type, content: Bytes::from(content) });
+        Ok(published.map_err(|error| match error.kind {
+            ErrorKind::RequestTooLarge => problem("too_large", error.message),
+            kind => problem(kind.as_str(), error.message),
+        }))
     }
 }
 
-fn text(value: &HeaderValue) -> Cow<'_, str> {
-    String::from_utf8_lossy(value.as_bytes())
+/// What the same call will never do.
+pub(super) fn problem(code: &str, message: String) -> Problem {
+    Problem { code: code.to_owned(), message, retryable: false }
 }
 
-impl HostRequest for Call {
-    fn get(
-        &mut self,
-        _: Resource<RequestBody>,
-        pointer: String,
-    ) -> wasmtime::Result<Option<String>> {
-        self.get(&pointer)
-    }
-
-    fn set(
-        &mut self,
-        _: Resource<RequestBody>,
-        pointer: String,
-        json: String,
-    ) -> wasmtime::Result<Result<(), String>> {
-        self.set(&pointer, json)
-    }
-
-    fn remove(&mut self, _: Resource<RequestBody>, pointer: String) -> wasmtime::Result<bool> {
-        self.remove(&pointer)
-    }
-
-    fn bytes(&mut self, _: Resource<RequestBody>) -> wasmtime::Result<Vec<u8>> {
-        self.bytes()
-    }
-
-    fn drop(&mut self, _: Resource<RequestBody>) -> wasmtime::Result<()> {
-        Ok(())
-    }
-}
-
-impl HostMessage for Call {
-    fn get(
-        &mut self,
-        _: Resource<MessageBody>,
-        pointer: String,
-    ) -> wasmtime::Result<Option<String>> {
-        self.get(&pointer)
-    }
-
-    fn set(
-        &mut self,
-        _: Resource<MessageBody>,
-        pointer: String,
-        json: String,
-    ) -> wasmtime::Result<Result<(), String>> {
-        self.set(&pointer, json)
-    }
-
-    fn remove(&mut self, _: Resource<MessageBody>, pointer: String) -> wasmtime::Result<bool> {
-        self.remove(&pointer)
-    }
-
-    fn bytes(&mut self, _: Resource<MessageBody>) -> wasmtime::Result<Vec<u8>> {
-        self.bytes()
-    }
-
-    fn drop(&mut self, _: Resource<MessageBody>) -> wasmtime::Result<()> {
-        Ok(())
-    }
-}
-
-impl Call {
-    fn get(&mut self, pointer: &str) -> wasmtime::Result<Option<String>> {
-        let found = self.with_document(|document| {
-            let path = steps(document, pointer)?;
-            document.get(&path.steps())
-        })?;
-        found.map(|json| Ok(String::from_utf8(json.into())?)).transpose()
-    }
-
-    fn set(&mut self, pointer: &str, json: String) -> wasmtime::Result<Result<(), String>> {
-        self.with_document(|document| {
-            let path = steps(document, pointer)?;
-            match document.set(&path.steps(), json) {
-                // the plugin's own mistake, and its to handle
-                Err(error) if error.kind == ErrorKind::Api => Ok(Err(error.message)),
-                done => done.map(Ok),
-            }
-        })
-    }
-
-    fn remove(&mut self, pointer: &str) -> wasmtime::Result<bool> {
-        self.with_document(|document| {
-            let path = steps(document, pointer)?;
-            document.remove(&path.steps())
-        })
-    }
-
-    fn bytes(&mut self) -> wasmtime::Result<Vec<u8>> {
-        self.with_document(|document| Ok(document.to_bytes().into()))
-    }
-
-    /// An error of the document (a duplicate key) is the request's end, whatever the plugin thinks.
-    fn with_document<T>(
-        &mut self,
-        access: impl FnOnce(&mut Document) -> Result<T>,
-    ) -> wasmtime::Result<T> {
-        let document = self.document.as_mut();
-        let document = document.ok_or_else(|| wasmtime::Error::msg("the call has no document"))?;
-        access(document).map_err(|error| {
-            let trap = wasmtime::Error::msg(error.to_string());
-            self.refused = Some(error);
-            trap
-        })
-    }
-}
-
-/// A JSON pointer, cut and unescaped.
-struct Path {
-    tokens: Vec<Token>,
-}
-
-enum Token {
-    Key(String),
-    Index(i64),
-}
-
-impl Path {
-    fn steps(&self) -> Vec<Step<'_>> {
-        let step = |token| match token {
-            &Token::Index(index) => Step::Index(index),
-            Token::Key(key) => Step::Key(key),
-        };
-        self.tokens.iter().map(step).collect()
-    }
-}
-
-/// Only the document knows whether `/a/0` names an element or a member: it is asked where a token
-/// could be either.
-fn steps(document: &mut Document, pointer: &str) -> Result<Path> {
-    let mut path = Path { tokens: Vec::new() };
-    for token in pointer.split('/').skip(1) {
-        let number = match token {
-            "-" => Some(None),
-            _ => token.parse::<i64>().ok().map(Some),
-        };
-        let token = match number {
-            Some(index) if document.kind(&path.steps())? == Some(Kind::Array) => match index {
-                Some(index) => Token::Index(index),
-                None => Token::Index(document.len(&path.steps())?.map_or(0, |count| count as i64)),
-            },
-            _ => Token::Key(token.replace("~1", "/").replace("~0", "~")),
-        };
-        path.tokens.push(token);
-    }
-    Ok(path)
+pub(super) fn not_granted(denial: String) -> Problem {
+    problem("not_granted", denial)
 }

@@ -1,75 +1,135 @@
 //! The wasm engine: a tuned instance pool, the epoch ticker, the cache of compiled code.
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy,
     PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
 use crate::error::Problem;
-
-/// How many calls may run at once, over all threads; more wait.
-pub(super) const CONCURRENT_CALLS: u32 = 256;
+use crate::policy::plugin_host::{bindings, wasi};
+use crate::policy::plugin_host::call::Call;
+use crate::policy::plugin_host::shelf::SPACES;
 
 /// How often a running guest yields to its thread, and so the precision of deadlines.
 const TICK: Duration = Duration::from_millis(10);
 
 /// The hard ceiling of one linear memory; `Limits::memory` is the one in force.
-const MAX_MEMORY: usize = 256 << 20;
+pub(super) const MAX_MEMORY: usize = 256 << 20;
 
 /// A slot's memory up to here is reset in place instead of being given back and faulted in again.
 /// The SDK's arena, the stack and a plugin's data fit.
 const KEEP_RESIDENT: usize = 4 << 20;
 
-/// Builds the engine; where the address space has no room for a pool, one that allocates on demand.
-/// Says in the log which it became. `cache` is a directory that only the gateway writes.
-pub(super) fn build(cache: Option<&Path>) -> Result<Engine, Problem> {
-    let has_swap = has_swap();
-    let engine = match Engine::new(&config(cache, Some(pool(has_swap)))?) {
-        Ok(engine) => {
-            let reset = if has_swap { "memset" } else { "pagemap_scan" };
-            tracing::info!(allocator = "pool", reset, "plugin engine ready");
-            engine
-        }
-        Err(error) => {
-            let engine = Engine::new(&config(cache, None)?).map_err(problem)?;
-            let why = format!("{error:#}");
-            tracing::warn!(allocator = "on demand", why, "no room for a pool: plugins run slower");
-            engine
-        }
-    };
-    tick(&engine)?;
-    Ok(engine)
+/// Address space between memories, which spares the checks of most accesses.
+const GUARD: u64 = 32 << 20;
+
+/// Where instances come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocator {
+    /// A pool of slots that are reset between calls: microseconds.
+    Pool,
+    /// The system, each time: where the address space is too small for a pool.
+    OnDemand,
 }
 
-fn config(cache: Option<&Path>, pool: Option<PoolingAllocationConfig>) -> Result<Config, Problem> {
+/// An engine and the room in it.
+pub(super) struct Runtime {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<Call>,
+    pub(super) allocator: Allocator,
+    /// How many calls run at once.
+    pub(super) calls: u32,
+    /// In front of the pool: a full pool is a wait, not an error.
+    pub(super) room: Arc<Semaphore>,
+    /// For instances that wait for their next call.
+    pub(super) spaces: Arc<Semaphore>,
+}
+
+impl Runtime {
+    /// Starts an engine; where the address space has no room for a pool, one that allocates on demand.
+    /// Says in the log which it became. `cache` is a directory that only the gateway writes.
+    pub(super) fn start(
+        cache: Option<&Path>,
+        calls: u32,
+        reservation: u64,
+    ) -> Result<Self, Problem> {
+        let (engine, allocator) = build(cache, calls, reservation)?;
+        tick(&engine)?;
+        let mut linker = Linker::new(&engine);
+        bindings::link(&mut linker)
+            .and_then(|()| wasi::link(&mut linker))
+            .map_err(|e| Problem::new("plugins", format!("cannot link the host: {e:#}")))?;
+        let room = Arc::new(Semaphore::new(calls as usize));
+        let spaces = Arc::new(Semaphore::new(SPACES as usize));
+        Ok(Self { engine, linker, allocator, calls, room, spaces })
+    }
+}
+
+fn build(
+    cache: Option<&Path>,
+    calls: u32,
+    reservation: u64,
+) -> Result<(Engine, Allocator), Problem> {
+    let has_swap = has_swap();
+    let mut pooled = config(cache)?;
+    pooled
+        .memory_reservation(reservation)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(calls, has_swap)));
+    match Engine::new(&pooled) {
+        Ok(engine) => {
+            let reset = if has_swap { "memset" } else { "pagemap_scan" };
+            tracing::info!(allocator = "pool", reset, calls, "plugin engine ready");
+            Ok((engine, Allocator::Pool))
+        }
+        Err(error) => {
+            let mut on_demand = config(cache)?;
+            // what is reserved is what a call has: a memory that grows moves
+            on_demand.memory_reservation(0).memory_reservation_for_growth(1 << 20);
+            on_demand.memory_guard_size(64 << 10);
+            let engine = Engine::new(&on_demand).map_err(problem)?;
+            let why = format!("{error:#}");
+            tracing::warn!(
+                allocator = "on demand",
+                calls,
+                why,
+                "no address space for a pool: plugins run slower"
+            );
+            Ok((engine, Allocator::OnDemand))
+        }
+    }
+}
+
+fn config(cache: Option<&Path>) -> Result<Config, Problem> {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
         .concurrency_support(false)
+        .memory_guard_size(GUARD)
         // symbolizing a native stack for each trap is slow, and nobody reads it
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
-    if let Some(pool) = pool {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    }
     if let Some(dir) = cache {
         config.cache(Some(open_cache(dir)?));
     }
     Ok(config)
 }
 
-fn pool(has_swap: bool) -> PoolingAllocationConfig {
+fn pool(calls: u32, has_swap: bool) -> PoolingAllocationConfig {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let slots = calls + SPACES;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(CONCURRENT_CALLS)
+    pool.total_component_instances(slots)
         // a plain Rust component is three core instances, other toolchains' are more
-        .total_core_instances(CONCURRENT_CALLS * 8)
-        .total_memories(CONCURRENT_CALLS)
-        .total_tables(CONCURRENT_CALLS * 4)
-        .total_stacks(CONCURRENT_CALLS)
+        .total_core_instances(slots * 8)
+        .total_memories(slots)
+        .total_tables(slots * 4)
+        .total_stacks(slots)
         .max_memory_size(MAX_MEMORY)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 << 10)

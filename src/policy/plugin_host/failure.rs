@@ -5,7 +5,10 @@ use std::time::Duration;
 use wasmtime::Trap;
 
 use crate::error::{Error, ErrorKind};
-use crate::policy::plugin_host::bindings::Call;
+use crate::policy::plugin_host::call::Call;
+
+/// What a plugin may return, in bytes: a model reads nothing near as long.
+pub(in crate::policy) const MAX_RESULT: usize = 8 << 20;
 
 /// Why a call did not come to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +25,28 @@ pub enum Cause {
     Problem(String),
     /// It returned what is none of the things it may return.
     Nonsense(String),
-    /// No room in the instance pool within the deadline.
-    Busy,
+    /// It returned more than this many bytes.
+    Size(usize),
+    /// As many calls of it as may be ran all the time.
+    Busy {
+        /// How long the call may take, waiting included.
+        limit: Duration,
+        /// How many of them may run at once.
+        calls: u32,
+        /// The key of the config that says so.
+        key: String,
+    },
+    /// No room for the call in the instance pool of all plugins, for as long as it may take.
+    Full(Duration),
+    /// It is not run for a while, since it broke again and again.
+    Resting {
+        /// How often it broke.
+        breaks: usize,
+        /// In which time.
+        within: Duration,
+        /// When it is tried again.
+        left: Duration,
+    },
 }
 
 impl Cause {
@@ -35,7 +58,20 @@ impl Cause {
             Some(Trap::StackOverflow) => Self::Stack,
             // a Rust guest's own stack lies at the bottom of its memory and runs out of that
             Some(Trap::MemoryOutOfBounds) if call.last_words.is_none() => Self::Stack,
+            // wasmtime has no public type for it
+            None if error.to_string().starts_with("too much data is being copied") => {
+                Self::Size(MAX_RESULT)
+            }
             _ => Self::Trap(one_line(error)),
+        }
+    }
+
+    /// The plugin itself failed, and may fail again: neither is so where it reports a problem.
+    pub(super) fn is_break(&self) -> bool {
+        match self {
+            Self::Deadline(_) | Self::Memory(_) | Self::Stack | Self::Trap(_) => true,
+            Self::Problem(_) | Self::Nonsense(_) | Self::Size(_) => false,
+            Self::Busy { .. } | Self::Full(_) | Self::Resting { .. } => false,
         }
     }
 
@@ -45,7 +81,19 @@ impl Cause {
             Self::Deadline(limit) => format!("did not finish within {limit:?}"),
             Self::Memory(limit) => format!("needs more than its {} MiB of memory", limit >> 20),
             Self::Stack => "ran out of stack".to_owned(),
-            Self::Busy => "got no turn: too many plugin calls run at once".to_owned(),
+            Self::Size(limit) => format!("gave a result of more than {} MiB", limit >> 20),
+            Self::Busy { limit, calls, key } => format!(
+                "got no turn within {limit:?}: {calls} calls of it run at once, raise `{key}`"
+            ),
+            Self::Full(limit) => {
+                format!("got no turn within {limit:?}: too many plugin calls run at once")
+            }
+            Self::Resting { breaks, within, left } => {
+                let seconds = left.as_secs_f64().ceil();
+                format!(
+                    "broke {breaks} times within {within:?}, is tried again in {seconds}s, and was not run"
+                )
+            }
             Self::Trap(_) | Self::Problem(_) | Self::Nonsense(_) => "broke".to_owned(),
         }
     }
@@ -80,6 +128,16 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// How the plugin broke, where that is what an error is about.
+    pub fn of(error: &Error) -> Option<&Self> {
+        error.source.as_deref().and_then(|source| source.downcast_ref())
+    }
+
+    /// The plugin was not run: what led to that has been told.
+    pub fn is_rest(&self) -> bool {
+        matches!(self.cause, Cause::Resting { .. })
+    }
+
     /// The error of the request that ran into it: the caller learns which plugin, the log the rest.
     pub(in crate::policy) fn into_error(self) -> Error {
         let message =

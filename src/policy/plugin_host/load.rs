@@ -1,24 +1,33 @@
 //! From a `.wasm` file to a plugin: read, compile, link, ask for the manifest.
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Resource};
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre};
 use wasmtime::{Engine, Store};
 
 use crate::error::Problem;
-use crate::policy::plugin::{Manifest, Plugin};
-use crate::policy::plugin_host::bindings::{self, Action, Call, Memory, MessageBody, RequestBody};
-use crate::policy::plugin_host::{PluginHost, Runtime};
+use crate::policy::plugin::Plugin;
+use crate::policy::plugin_host::bindings;
+use crate::policy::plugin_host::call::{Call, Terms};
+use crate::policy::plugin_host::check;
+use crate::policy::plugin_host::engine::Runtime;
+use crate::policy::plugin_host::fetch::OwnWayOut;
+use crate::policy::plugin_host::gate::Gate;
+use crate::policy::plugin_host::grants::Grants;
+use crate::policy::plugin_host::manifest::{Manifest, manifest_of};
+use crate::policy::plugin_host::settings::Settings;
+use crate::policy::plugin_host::{Installation, PluginHost};
 
 /// How long a plugin may take to describe itself; a start, so it is generous.
 const DESCRIBE: Duration = Duration::from_secs(5);
 
 /// A compiled component, ready for instances; shared by every plugin made of the same bytes.
 pub(in crate::policy) struct Code {
+    runtime: Arc<Runtime>,
     pre: InstancePre<Call>,
     describe: ComponentExportIndex,
     call_tool: Option<ComponentExportIndex>,
@@ -56,11 +65,24 @@ impl Export {
 
 impl Code {
     pub(super) fn engine(&self) -> &Engine {
-        self.pre.engine()
+        &self.runtime.engine
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// It runs in this engine, not in one that another has taken the place of.
+    pub(super) fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
+        Arc::ptr_eq(&self.runtime, runtime)
     }
 
     pub(super) async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Instance> {
         self.pre.instantiate_async(store).await
+    }
+
+    pub(super) fn describe(&self) -> &ComponentExportIndex {
+        &self.describe
     }
 
     /// Where an export is, if the component has it.
@@ -74,36 +96,105 @@ impl Code {
     }
 }
 
-pub(super) async fn load(
-    host: &Arc<PluginHost>,
-    path: &Path,
-    config: Value,
-) -> Result<Plugin, Vec<Problem>> {
-    let (blocking, file) = (Arc::clone(host), path.to_owned());
-    let compiled = tokio::task::spawn_blocking(move || compile(&blocking, &file)).await;
-    let code = match compiled {
-        Ok(code) => code.map_err(|problem| vec![problem])?,
-        Err(_) => return Err(vec![at(path, "the compiler broke on it")]),
-    };
-    let config: Arc<str> = match config {
-        Value::Null => "{}".into(),
-        config => config.to_string().into(),
-    };
-    let manifest = describe(host, &code, path, &config).await.map_err(|problem| vec![problem])?;
-    check(&manifest, &code, path)?;
-    Ok(Plugin::new(Arc::clone(host), code, config, manifest))
+/// A file, as far as it is known without running it.
+struct Read {
+    hash: [u8; 32],
+    code: Arc<Code>,
+    /// What its section says.
+    told: Option<Manifest>,
 }
 
-fn at(path: &Path, message: impl Into<String>) -> Problem {
+pub(super) async fn load(
+    host: &Arc<PluginHost>,
+    installation: Installation<'_>,
+) -> Result<Plugin, Vec<Problem>> {
+    let Installation { path, config, metrics, way_out } = installation;
+    let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (settings, config) = Settings::take(&file, config)?;
+    let read = read_apart(host, path).await?;
+    if let Some(told) = &read.told {
+        check::config(told, &file, &config)?;
+    }
+    let kept = host.kept(&file, read.hash);
+    let memory = settings.memory.unwrap_or(host.limits.memory);
+    let terms = |name: &str, grants: Arc<Grants>, way_out| Terms {
+        name: name.into(),
+        config: config_text(&config),
+        grants,
+        way_out,
+        kv: Arc::clone(&kept.kv),
+        clock: Arc::clone(&host.clock),
+        memory,
+    };
+    let alone = Arc::new(terms(&file, Arc::default(), None));
+    let manifest =
+        describe(host, &read.code, path, &alone).await.map_err(|problem| vec![problem])?;
+    check::manifest(&manifest, &read.code, path)?;
+    if let Some(told) = &read.told {
+        check::agree(told, &manifest, path)?;
+    }
+    check::config(&manifest, &file, &config)?;
+    let breaker = (Arc::clone(&kept.breaker), metrics);
+    let gate = Gate::new(&file, &settings, breaker, &read.code.runtime.spaces);
+    let grants = Grants::new(&file, &manifest.wants, settings)
+        .map_err(|wrong| wrong.into_iter().map(|text| at(path, text)).collect::<Vec<_>>())?;
+    report(&file, &manifest, &grants);
+    let grants = Arc::new(grants);
+    let way_out = way_out.map(|way_out| OwnWayOut::new(way_out, &grants));
+    let terms = Arc::new(terms(&manifest.name, grants, way_out));
+    Ok(Plugin::new(Arc::clone(host), (read.code, gate), terms, manifest))
+}
+
+/// The line about a plugin that has been loaded: what it gets, whatever it and its config say.
+fn report(file: &str, manifest: &Manifest, grants: &Grants) {
+    let (granted, missing) = grants.summary();
+    let version = &manifest.version;
+    match missing.is_empty() {
+        true => tracing::info!(plugin = file, version, granted, "plugin loaded"),
+        false => {
+            tracing::info!(
+                plugin = file,
+                version,
+                granted,
+                missing,
+                "plugin loaded, not all that it wants is granted"
+            );
+        }
+    }
+}
+
+fn config_text(config: &Map<String, Value>) -> String {
+    serde_json::to_string(config).unwrap_or_else(|_| "{}".to_owned())
+}
+
+pub(super) fn at(path: &Path, message: impl Into<String>) -> Problem {
     Problem::new(path.display().to_string(), message)
 }
 
-fn compile(host: &PluginHost, path: &PathBuf) -> Result<Arc<Code>, Problem> {
+/// Compiling takes seconds: never on the thread that calls.
+async fn read_apart(host: &Arc<PluginHost>, path: &Path) -> Result<Read, Vec<Problem>> {
+    let (blocking, file) = (Arc::clone(host), path.to_owned());
+    let read = tokio::task::spawn_blocking(move || read(&blocking, &file)).await;
+    match read {
+        Ok(read) => read.map_err(|problem| vec![problem]),
+        Err(_) => Err(vec![at(path, "the compiler broke on it")]),
+    }
+}
+
+fn read(host: &PluginHost, path: &Path) -> Result<Read, Problem> {
     let wasm = fs::read(path).map_err(|e| at(path, format!("cannot read it: {e}")))?;
     let hash = Sha256::digest(&wasm).into();
-    if let Some(code) = host.known(&hash) {
-        return Ok(code);
-    }
+    let code = compile(host, (&wasm, hash), path)?;
+    let told = manifest_of(&wasm)
+        .map_err(|e| at(path, format!("its section `tidegate:manifest`: {e}")))?;
+    Ok(Read { hash, code, told })
+}
+
+fn compile(
+    host: &PluginHost,
+    (wasm, hash): (&[u8], [u8; 32]),
+    path: &Path,
+) -> Result<Arc<Code>, Problem> {
     if !wasm.starts_with(b"\0asm") {
         return Err(at(path, "is no WebAssembly file"));
     }
@@ -115,18 +206,32 @@ fn compile(host: &PluginHost, path: &PathBuf) -> Result<Arc<Code>, Problem> {
         ));
     }
     let runtime = host.runtime()?;
-    let component = Component::from_binary(&runtime.engine, &wasm).map_err(|e| {
-        at(path, format!("is no valid component (was it written to its end?): {e:#}"))
-    })?;
+    if let Some(code) = host.known(&hash, &runtime) {
+        return Ok(code);
+    }
+    let component = Component::from_binary(&runtime.engine, wasm)
+        .map_err(|error| at(path, uncompilable(&error)))?;
     let code = Arc::new(link(runtime, &component, path)?);
     host.remember(hash, &code);
     Ok(code)
 }
 
-fn link(runtime: &Runtime, component: &Component, path: &Path) -> Result<Code, Problem> {
-    refuse_unknown_imports(&runtime.engine, component, path)?;
+/// Wasmtime has one kind of error for what is no wasm and for what no slot of the pool holds.
+fn uncompilable(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    match text.contains("pooling allocator") {
+        true => format!("wants more from the start than any plugin may have: {text}"),
+        false => format!("is no valid component (was it written to its end?): {text}"),
+    }
+}
+
+fn link(runtime: Arc<Runtime>, component: &Component, path: &Path) -> Result<Code, Problem> {
+    check::border(&runtime.engine, component, path)?;
     let pre = runtime.linker.instantiate_pre(component);
-    let pre = pre.map_err(|e| at(path, format!("does not fit this gateway: {e:#}")))?;
+    let pre = pre.map_err(|e| {
+        let offers = bindings::OFFERS;
+        at(path, format!("does not fit this gateway, which offers version {offers}: {e:#}"))
+    })?;
     let find = |name| component.get_export_index(None, name);
     let describe =
         find("describe").ok_or_else(|| at(path, "is no plugin: it does not export `describe`"))?;
@@ -138,77 +243,24 @@ fn link(runtime: &Runtime, component: &Component, path: &Path) -> Result<Code, P
         on_request: export(Export::OnRequest),
         on_upstream_request: export(Export::OnUpstreamRequest),
         on_response: export(Export::OnResponse),
+        runtime,
     })
-}
-
-/// The linker's own words about a missing import name neither version.
-fn refuse_unknown_imports(
-    engine: &Engine,
-    component: &Component,
-    path: &Path,
-) -> Result<(), Problem> {
-    for (name, _) in component.component_type().imports(engine) {
-        // types that the world uses by their bare names are no imports of their own
-        if !name.contains(':') {
-            continue;
-        }
-        // the linker matches versions of the same kind
-        if name.starts_with("wasi:") && name.contains("@0.2.") && !name.starts_with("wasi:http/") {
-            continue;
-        }
-        let Some(wanted) = name.strip_prefix("tidegate:plugin/") else {
-            return Err(at(path, format!("imports `{name}`, {}", why_not(name))));
-        };
-        let version = wanted.split_once('@').map_or("", |(_, version)| version);
-        if !version.starts_with("0.1.") {
-            return Err(at(
-                path,
-                format!(
-                    "wants `{name}`, this gateway offers version {}: build the plugin with the \
-                     SDK of that version, or use a newer gateway",
-                    bindings::OFFERS
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn why_not(import: &str) -> &'static str {
-    match import {
-        _ if import.starts_with("wasi:http/") => {
-            "which this gateway does not offer: use `fetch` of `tidegate:plugin/host`, and build \
-             without the toolchain's own (of componentize-js, disable `http` and `fetch-event`)"
-        }
-        _ if import.starts_with("wasi:") => "of which this gateway offers version 0.2",
-        _ => "which this gateway does not offer",
-    }
 }
 
 async fn describe(
     host: &PluginHost,
     code: &Code,
     path: &Path,
-    config: &Arc<str>,
+    terms: &Arc<Terms>,
 ) -> Result<Manifest, Problem> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let call = Call {
-        plugin: name.into(),
-        config: Arc::clone(config),
-        facts: None,
-        document: None,
-        refused: None,
-        last_words: None,
-        memory: Memory { limit: host.limits.memory, is_exceeded: false },
-        wasi: None,
-    };
     let ask = async |store: &mut Store<Call>, instance: Instance| {
-        check_types(store, &instance, code)?;
+        check::types(store, &instance, code)?;
         let describe =
-            instance.get_typed_func::<(), Answer<String>>(&mut *store, &code.describe)?;
+            instance.get_typed_func::<(), Answer<String>>(&mut *store, code.describe())?;
         Ok(describe.call_async(store, ()).await?.0)
     };
-    let (call, answer) = host.run(code, call, DESCRIBE, ask).await;
+    let call = Call::new(terms, None, None);
+    let (call, answer) = host.run_ungated(code, call, DESCRIBE, ask).await;
     let manifest = match answer {
         Ok(Ok(manifest)) => manifest,
         Ok(Err(problem)) if problem.code == "invalid_config" => {
@@ -222,61 +274,4 @@ async fn describe(
         }
     };
     serde_json::from_str(&manifest).map_err(|e| at(path, format!("its manifest: {e}")))
-}
-
-/// A wrong type is found when the plugin is loaded, not in the middle of a request.
-fn check_types(store: &mut Store<Call>, instance: &Instance, code: &Code) -> wasmtime::Result<()> {
-    for export in Export::ALL {
-        let Some(index) = code.export(export) else { continue };
-        match export {
-            Export::CallTool => instance
-                .get_typed_func::<(&str, &str, &str), Answer<String>>(&mut *store, index)
-                .map(drop)?,
-            Export::OnRequest => instance
-                .get_typed_func::<(Resource<RequestBody>,), Answer<Action>>(&mut *store, index)
-                .map(drop)?,
-            Export::OnUpstreamRequest => instance
-                .get_typed_func::<(Resource<RequestBody>, &str), Answer<Action>>(&mut *store, index)
-                .map(drop)?,
-            Export::OnResponse => instance
-                .get_typed_func::<(Resource<MessageBody>,), Answer<Action>>(&mut *store, index)
-                .map(drop)?,
-        }
-    }
-    Ok(())
-}
-
-/// What the manifest promises must be there.
-fn check(manifest: &Manifest, code: &Code, path: &Path) -> Result<(), Vec<Problem>> {
-    let mut problems = Vec::new();
-    let mut wrong = |message: String| problems.push(at(path, message));
-    if manifest.name.is_empty() {
-        wrong("its manifest has no `name`".to_owned());
-    }
-    for hook in &manifest.hooks {
-        let known = Export::ALL.iter().find(|export| export.as_str() == hook);
-        match known {
-            None | Some(Export::CallTool) => wrong(format!("there is no hook `{hook}`")),
-            Some(export) if code.export(*export).is_none() => {
-                wrong(format!("names the hook `{hook}` but does not export it"));
-            }
-            Some(_) => {}
-        }
-    }
-    if !manifest.tools.is_empty() && code.export(Export::CallTool).is_none() {
-        wrong("has tools but does not export `call-tool`".to_owned());
-    }
-    for (n, tool) in manifest.tools.iter().enumerate() {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if tool.name.is_empty() || !tool.name.chars().all(fits) {
-            wrong(format!("tool `{}`: use `a` to `z`, digits and `_` for its name", tool.name));
-        }
-        if manifest.tools[..n].iter().any(|other| other.name == tool.name) {
-            wrong(format!("has two tools `{}`", tool.name));
-        }
-        if tool.input_schema.get("type").and_then(Value::as_str) != Some("object") {
-            wrong(format!("tool `{}`: its `input_schema` must have `type: object`", tool.name));
-        }
-    }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

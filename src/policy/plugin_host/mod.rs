@@ -1,30 +1,53 @@
-//! Where plugins run: loads components, and gives each call a fresh instance with limits.
+//! Where plugins run: loads components, and gives each call an instance with limits.
 mod bindings;
+mod breaker;
+mod call;
+mod check;
+mod document;
 mod engine;
 mod failure;
+mod fetch;
+mod gate;
+mod grants;
+mod kv;
 mod load;
+mod manifest;
+mod models;
+mod pattern;
+mod run;
+mod settings;
+mod shelf;
 mod wasi;
 
 pub(in crate::policy) use bindings::{
-    Action, Call, Denial, Facts, Memory, MessageBody, Problem as Reported, RequestBody,
+    Action, Denial, MessageBody, Problem as Reported, RequestBody,
 };
+pub(in crate::policy) use call::{Call, Facts, Terms};
+pub use engine::Allocator;
+pub(in crate::policy) use failure::MAX_RESULT;
 pub use failure::{Cause, Failure};
+pub use fetch::WayOut;
+pub(in crate::policy) use gate::Gate;
 pub(in crate::policy) use load::{Answer, Code, Export};
+pub use manifest::{Manifest, SECTION, ToolManifest, Wants, manifest_of};
+pub use settings::{Instances, PluginConfig};
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use wasmtime::component::{Instance, Linker};
-use wasmtime::{Engine, Store, UpdateDeadline};
+use serde_json::Value;
 
 use crate::error::Problem;
 use crate::policy::plugin::Plugin;
+use crate::policy::plugin_host::breaker::Breaker;
+use crate::policy::plugin_host::engine::Runtime;
+use crate::policy::plugin_host::kv::Kv;
+use crate::telemetry::plugins::PluginMetrics;
 
-/// What one call may take.
+/// What one call may take, where the operator says nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Wall time of a hook.
@@ -42,74 +65,159 @@ impl Default for Limits {
     }
 }
 
-/// What all generations share: the engine, its pool, and the code compiled so far.
+/// Tells the time, for what lasts longer than a test may wait.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// What a host is made with.
+#[derive(Clone)]
+pub struct Means {
+    /// Where compiled code is kept between runs, a directory of the gateway's own (it is made, with
+    /// mode 0700); without one every start compiles anew.
+    pub cache_dir: Option<PathBuf>,
+    /// What a call may take.
+    pub limits: Limits,
+    /// When a broken plugin is tried again, and when an entry of its store is over.
+    pub clock: Clock,
+    /// Bytes of address space that the pool reserves for each call. Where there are not as many,
+    /// instances are allocated on demand.
+    pub reservation: u64,
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            limits: Limits::default(),
+            clock: Arc::new(Instant::now),
+            reservation: 4 << 30,
+        }
+    }
+}
+
+/// What all generations share: the engine, its pool, the code compiled so far, and what plugins keep.
 ///
 /// The engine starts with the first plugin: a gateway without plugins pays nothing.
 pub struct PluginHost {
     cache: Option<PathBuf>,
     pub(in crate::policy) limits: Limits,
-    runtime: OnceLock<Result<Runtime, Problem>>,
+    clock: Clock,
+    reservation: u64,
+    /// How many calls are to run at once, of all plugins.
+    calls: AtomicU32,
+    runtime: Mutex<Option<Arc<Runtime>>>,
     /// By the hash of the file: a reload compiles only what changed.
     compiled: Mutex<HashMap<[u8; 32], Weak<Code>>>,
-    /// In front of the pool: a full pool is a wait, not an error.
-    room: Semaphore,
+    /// By the plugin's file name.
+    kept: Mutex<HashMap<String, Kept>>,
 }
 
-struct Runtime {
-    engine: Engine,
-    linker: Linker<Call>,
+/// What outlives generations of a plugin.
+#[derive(Clone)]
+struct Kept {
+    /// Of the file that the breaker is for: another one has a clean slate.
+    hash: [u8; 32],
+    breaker: Arc<Breaker>,
+    kv: Arc<Kv>,
+}
+
+/// A plugin file, and what it is given.
+pub struct Installation<'a> {
+    /// The component.
+    pub path: &'a Path,
+    /// `plugins.config.<name>`, a JSON object: the gateway's own keys and the plugin's (`null` counts
+    /// as an empty one).
+    pub config: Value,
+    /// What is counted of it.
+    pub metrics: PluginMetrics,
+    /// How it reaches the network; none: not at all.
+    pub way_out: Option<&'a WayOut>,
 }
 
 impl PluginHost {
-    /// A host whose calls have the usual limits.
-    ///
-    /// `cache_dir` is where compiled code is kept between runs, a directory of the gateway's own
-    /// (it is made, with mode 0700); without one every start compiles anew. Fails if it cannot be
-    /// made.
+    /// A host whose calls have the usual limits. Fails if the directory cannot be made.
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Arc<Self>, Problem> {
-        Self::with_limits(cache_dir, Limits::default())
+        Self::with(Means { cache_dir, ..Means::default() })
     }
 
     /// The same with other limits.
     pub fn with_limits(cache_dir: Option<PathBuf>, limits: Limits) -> Result<Arc<Self>, Problem> {
-        let cache = cache_dir.as_deref().map(engine::prepare_cache).transpose()?;
+        Self::with(Means { cache_dir, limits, ..Means::default() })
+    }
+
+    /// The same with all that can be another.
+    pub fn with(means: Means) -> Result<Arc<Self>, Problem> {
+        let cache = means.cache_dir.as_deref().map(engine::prepare_cache).transpose()?;
         Ok(Arc::new(Self {
             cache,
-            limits,
-            runtime: OnceLock::new(),
+            limits: means.limits,
+            clock: means.clock,
+            reservation: means.reservation,
+            calls: AtomicU32::new(settings::USUAL_CALLS),
+            runtime: Mutex::default(),
             compiled: Mutex::default(),
-            room: Semaphore::new(engine::CONCURRENT_CALLS as usize),
+            kept: Mutex::default(),
         }))
     }
 
     /// Loads a `.wasm` and asks it for its manifest.
     ///
-    /// `config` is what the plugin reads as its own, a JSON object (`null` counts as an empty one).
-    /// Compiling happens on a blocking thread, never on the one that calls. Fails with everything
-    /// that is wrong: no component, a border of another version, a config that the plugin refuses.
+    /// `config` is `plugins.config.<name>`, a JSON object (`null` counts as an empty one). Compiling
+    /// happens on a blocking thread, never on the one that calls. Fails with everything that is wrong:
+    /// no component, a border of another version, a config that does not fit.
     pub async fn load(
         self: &Arc<Self>,
         path: &Path,
-        config: serde_json::Value,
+        config: Value,
     ) -> Result<Plugin, Vec<Problem>> {
-        load::load(self, path, config).await
+        let metrics = PluginMetrics::default();
+        self.install(Installation { path, config, metrics, way_out: None }).await
     }
 
-    fn runtime(&self) -> Result<&Runtime, Problem> {
-        let start = || {
-            let engine = engine::build(self.cache.as_deref())?;
-            let mut linker = Linker::new(&engine);
-            bindings::link(&mut linker)
-                .and_then(|()| wasi::link(&mut linker))
-                .map_err(|e| Problem::new("plugins", format!("cannot link the host: {e:#}")))?;
-            Ok(Runtime { engine, linker })
-        };
-        self.runtime.get_or_init(start).as_ref().map_err(Clone::clone)
+    /// The same, with all that a gateway gives to a plugin.
+    pub async fn install(
+        self: &Arc<Self>,
+        installation: Installation<'_>,
+    ) -> Result<Plugin, Vec<Problem>> {
+        load::load(self, installation).await
     }
 
-    fn known(&self, hash: &[u8; 32]) -> Option<Arc<Code>> {
+    /// Sees to it that calls of plugins with these configs find room side by side, as far as there
+    /// is room at all. Before they are loaded: what is running keeps the room that it has.
+    pub fn make_room<'a>(&self, configs: impl Iterator<Item = Option<&'a Value>>) {
+        let calls = configs.map(settings::calls_of).fold(0, u32::saturating_add);
+        self.calls.fetch_max(calls.min(settings::MOST_CALLS), Ordering::Relaxed);
+    }
+
+    /// Where instances come from; none before the first plugin.
+    pub fn allocator(&self) -> Option<Allocator> {
+        self.runtime_now().as_ref().map(|runtime| runtime.allocator)
+    }
+
+    /// How many calls of all plugins may run at once; none before the first plugin.
+    pub fn room(&self) -> Option<u32> {
+        self.runtime_now().as_ref().map(|runtime| runtime.calls)
+    }
+
+    /// An engine with enough room: another one where the first has become too small, which serves the
+    /// generations to come.
+    fn runtime(&self) -> Result<Arc<Runtime>, Problem> {
+        let calls = self.calls.load(Ordering::Relaxed);
+        let mut runtime = self.runtime_now();
+        if let Some(runtime) = runtime.as_ref().filter(|runtime| runtime.calls >= calls) {
+            return Ok(Arc::clone(runtime));
+        }
+        let new = Arc::new(Runtime::start(self.cache.as_deref(), calls, self.reservation)?);
+        *runtime = Some(Arc::clone(&new));
+        Ok(new)
+    }
+
+    fn runtime_now(&self) -> MutexGuard<'_, Option<Arc<Runtime>>> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, hash: &[u8; 32], runtime: &Arc<Runtime>) -> Option<Arc<Code>> {
         let compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        compiled.get(hash).and_then(Weak::upgrade)
+        compiled.get(hash).and_then(Weak::upgrade).filter(|code| code.is_of(runtime))
     }
 
     fn remember(&self, hash: [u8; 32], code: &Arc<Code>) {
@@ -118,40 +226,14 @@ impl PluginHost {
         compiled.insert(hash, Arc::downgrade(code));
     }
 
-    /// Runs one call in an instance of its own; whatever happens ends this call only.
-    ///
-    /// The host's side comes back either way, with the document and the last words in it.
-    pub(in crate::policy) async fn run<T>(
-        &self,
-        code: &Code,
-        call: Call,
-        deadline: Duration,
-        body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
-    ) -> (Call, Result<T, Cause>) {
-        let Ok(Ok(_room)) = timeout(deadline, self.room.acquire()).await else {
-            return (call, Err(Cause::Busy));
-        };
-        let mut store = Store::new(code.engine(), call);
-        store.limiter(|call| &mut call.memory);
-        store.set_epoch_deadline(1);
-        // wasmtime's own yield wakes its task at once: a thread that always has one task ready looks
-        // at timers and sockets only once in dozens of ticks
-        store.epoch_deadline_callback(|_| {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-        });
-        let run = async {
-            let instance = code.instantiate(&mut store).await?;
-            body(&mut store, instance).await
-        };
-        let ended = timeout(deadline, run).await;
-        let call = store.data_mut();
-        let printed = call.wasi.as_ref().and_then(|wasi| wasi.finish());
-        call.last_words = call.last_words.take().or(printed);
-        let result = match ended {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(Cause::of(&error, store.data())),
-            Err(_) => Err(Cause::Deadline(deadline)),
-        };
-        (store.into_data(), result)
+    /// What a plugin of this file name has kept.
+    fn kept(&self, file: &str, hash: [u8; 32]) -> Kept {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Kept { hash, breaker: Arc::default(), kv: Arc::default() };
+        let kept = kept.entry(file.to_owned()).or_insert_with(new);
+        if kept.hash != hash {
+            (kept.hash, kept.breaker) = (hash, Arc::default());
+        }
+        kept.clone()
     }
 }

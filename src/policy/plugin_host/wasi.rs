@@ -13,7 +13,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::policy::plugin_host::bindings::Call;
+use crate::policy::plugin_host::call::Call;
 
 /// Streams, pollables and the like that one call may hold.
 const MOST_RESOURCES: usize = 1024;
@@ -60,6 +60,15 @@ impl Wasi {
         Self { ctx: builder.build(), table, out, err }
     }
 
+    /// Lines to come belong to another request.
+    pub(super) fn serve(&self, request_id: &str) {
+        for printed in [&self.out, &self.err] {
+            let mut lines = printed.lines();
+            request_id.clone_into(&mut lines.request_id);
+            lines.left = LONGEST_OUTPUT;
+        }
+    }
+
     /// Ends both streams: what they hold of a line goes to the log. The last line of standard error,
     /// if there was one: the text of an exception.
     pub(super) fn finish(&self) -> Option<String> {
@@ -75,7 +84,7 @@ impl WasiView for Call {
         let wasi = self.wasi.get_or_insert_with(|| {
             let request_id =
                 self.facts.as_ref().map_or("", |facts| &facts.behalf.context.request_id);
-            Box::new(Wasi::new(&self.plugin, request_id))
+            Box::new(Wasi::new(&self.terms.name, request_id))
         });
         WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
     }

@@ -65,6 +65,7 @@ impl Stages {
             },
             order: self.order.as_deref(),
             host: &PluginHost::with_limits(Some(cache), limits).unwrap(),
+            way_out: None,
             metrics: &Metrics::new(),
         };
         plan.build().await.map(Arc::new)

@@ -4,6 +4,11 @@ use tidegate_sdk::prelude::*;
 struct Unruly;
 
 #[derive(Deserialize, JsonSchema)]
+struct Much {
+    bytes: usize,
+}
+
+#[derive(Deserialize, JsonSchema)]
 struct Say {
     text: String,
 }
@@ -45,6 +50,9 @@ impl Plugin for Unruly {
             ),
             Tool::new("echo", "Says what it was told.", |_: &Self, say: Say, _: NoOptions| {
                 Ok(say.text)
+            }),
+            Tool::new("boast", "Says too much.", |_: &Self, much: Much, _: NoOptions| {
+                Ok("x".repeat(much.bytes))
             }),
             Tool::new("churn", "Allocates and frees.", |_: &Self, _: NoInput, _: NoOptions| {
                 let mut sum = 0usize;

@@ -1,0 +1,185 @@
+//! `Call`: the host's side of one call of a plugin, and what holds for all calls of it.
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::policy::Behalf;
+use crate::policy::plugin_host::Clock;
+use crate::policy::plugin_host::fetch::OwnWayOut;
+use crate::policy::plugin_host::grants::Grants;
+use crate::policy::plugin_host::kv::Kv;
+use crate::policy::plugin_host::wasi::Wasi;
+use crate::wire::Document;
+
+/// What holds for every call of a loaded plugin.
+pub(in crate::policy) struct Terms {
+    /// The plugin's name, for its log lines.
+    pub(in crate::policy) name: Arc<str>,
+    /// What the operator configured, without the gateway's own keys, as JSON text.
+    pub(super) config: String,
+    /// What it may reach.
+    pub(in crate::policy) grants: Arc<Grants>,
+    /// How it reaches the network, where anything does.
+    pub(super) way_out: Option<OwnWayOut>,
+    /// Its own store.
+    pub(super) kv: Arc<Kv>,
+    /// By which entries of the store are over.
+    pub(super) clock: Clock,
+    /// Bytes of memory that one call may have.
+    pub(super) memory: usize,
+}
+
+/// The host's side of one call.
+pub(in crate::policy) struct Call {
+    pub(super) terms: Arc<Terms>,
+    /// The exchange; none while the plugin is loaded.
+    pub(super) facts: Option<Facts>,
+    /// What the call's document resource stands for.
+    pub(in crate::policy) document: Option<Document>,
+    /// An error of the request itself (not of the plugin) that the call ran into.
+    pub(in crate::policy) refused: Option<Error>,
+    /// The last line that the plugin logged as an error.
+    pub(in crate::policy) last_words: Option<String>,
+    /// How much memory it may have, and whether it wanted more.
+    pub(super) memory: Memory,
+    /// What WASI holds, of a component that uses it.
+    pub(super) wasi: Option<Box<Wasi>>,
+    /// When it has to be over: whatever it waits for ends before.
+    pub(super) until: Instant,
+}
+
+/// For whom a plugin runs.
+pub(in crate::policy) struct Facts {
+    /// The exchange, and what the plugin reaches within it.
+    pub(in crate::policy) behalf: Behalf,
+    /// The stage's own parameters.
+    pub(in crate::policy) with: Arc<Map<String, Value>>,
+}
+
+/// A limit on all linear memory and tables of one call.
+pub(super) struct Memory {
+    /// Bytes of one linear memory.
+    pub(super) limit: usize,
+    /// The plugin wanted more.
+    pub(super) is_exceeded: bool,
+}
+
+/// More entries than any sane plugin's function table has.
+const MAX_TABLE: usize = 20_000;
+
+impl Call {
+    /// A call that has not begun.
+    pub(in crate::policy) fn new(
+        terms: &Arc<Terms>,
+        facts: Option<Facts>,
+        document: Option<Document>,
+    ) -> Self {
+        Self {
+            terms: Arc::clone(terms),
+            facts,
+            document,
+            refused: None,
+            last_words: None,
+            memory: Memory { limit: terms.memory, is_exceeded: false },
+            wasi: None,
+            until: Instant::now(),
+        }
+    }
+
+    /// Takes up what an instance that has served before prints to.
+    pub(super) fn resume(&mut self, wasi: Option<Box<Wasi>>) {
+        if let Some(wasi) = &wasi {
+            wasi.serve(self.request_id());
+        }
+        self.wasi = wasi;
+    }
+
+    /// Ends what the guest has begun to print. Its last line on standard error are its last words,
+    /// unless it has logged some.
+    pub(super) fn finish(&mut self) {
+        let printed = self.wasi.as_ref().and_then(|wasi| wasi.finish());
+        self.last_words = self.last_words.take().or(printed);
+    }
+
+    /// Whose request it serves; empty while the plugin is loaded.
+    pub(super) fn key(&self) -> &str {
+        self.facts.as_ref().map_or("", |facts| &facts.behalf.context.caller.key)
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        self.facts.as_ref().map_or("", |facts| &facts.behalf.context.request_id)
+    }
+}
+
+impl wasmtime::ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = desired <= self.limit && maximum.is_none_or(|maximum| desired <= maximum);
+        self.is_exceeded |= !fits;
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE)
+    }
+}
+
+impl Facts {
+    /// What `context` tells.
+    pub(super) fn to_json(&self) -> String {
+        let context = &self.behalf.context;
+        let told = Told {
+            request_id: &context.request_id,
+            key: &context.caller.key,
+            tags: &context.caller.tags,
+            model: &context.model,
+            session: &context.session,
+            headers: Headers(&context.headers),
+            with: &self.with,
+        };
+        serde_json::to_string(&told).unwrap_or_else(|_| "{}".to_owned())
+    }
+}
+
+/// The context as a plugin reads it, written without a tree in between.
+#[derive(serde::Serialize)]
+struct Told<'a, T> {
+    request_id: &'a str,
+    key: &'a str,
+    tags: &'a T,
+    model: &'a str,
+    session: &'a str,
+    headers: Headers<'a>,
+    with: &'a Map<String, Value>,
+}
+
+/// Headers as an object; the values of one that came several times are joined.
+struct Headers<'a>(&'a HeaderMap);
+
+impl serde::Serialize for Headers<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let all = |name: &HeaderName| {
+            let mut values = self.0.get_all(name).iter();
+            let first = values.next().map_or(Cow::Borrowed(""), text);
+            values.fold(first, |all, value| format!("{all}, {}", text(value)).into())
+        };
+        serializer.collect_map(self.0.keys().map(|name| (name.as_str(), all(name))))
+    }
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}

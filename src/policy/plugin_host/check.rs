@@ -1,0 +1,156 @@
+//! What a component must have and keep to, found when it is loaded and not in the middle of a request.
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use wasmtime::component::{Component, Instance, Resource};
+use wasmtime::{Engine, Store};
+
+use crate::error::Problem;
+use crate::policy::plugin_host::bindings::{self, Action, MessageBody, RequestBody};
+use crate::policy::plugin_host::call::Call;
+use crate::policy::plugin_host::load::{Answer, Code, Export, at};
+use crate::policy::plugin_host::manifest::{Manifest, SECTION};
+use crate::policy::plugin_host::settings::{RESERVED, place};
+use crate::wire::schema;
+
+/// The border that it was built against must be one that this gateway offers. The linker's own words
+/// name neither version.
+pub(super) fn border(engine: &Engine, component: &Component, path: &Path) -> Result<(), Problem> {
+    let component = component.component_type();
+    let imports = component.imports(engine).map(|(name, _)| ("wants", name.to_owned()));
+    let exports = component.exports(engine).map(|(name, _)| ("exports", name.to_owned()));
+    for (verb, name) in imports.chain(exports) {
+        // functions of the world, and types that it uses by their bare names
+        if !name.contains(':') || is_wasi(&name) {
+            continue;
+        }
+        let Some(wanted) = name.strip_prefix("tidegate:plugin/") else {
+            match verb {
+                // what others may call in it is nothing to the gateway
+                "exports" => continue,
+                _ => {
+                    return Err(at(path, format!("imports `{name}`, {}", why_not(&name))));
+                }
+            }
+        };
+        let version = wanted.split_once('@').map_or("", |(_, version)| version);
+        if !version.starts_with("0.1.") {
+            let message = format!(
+                "{verb} `{name}`, this gateway offers version {}: build the plugin with the SDK of \
+                 that version, or use a newer gateway",
+                bindings::OFFERS
+            );
+            return Err(at(path, message));
+        }
+    }
+    Ok(())
+}
+
+/// The linker matches versions of the same kind.
+fn is_wasi(name: &str) -> bool {
+    name.starts_with("wasi:") && name.contains("@0.2.") && !name.starts_with("wasi:http/")
+}
+
+fn why_not(import: &str) -> &'static str {
+    match import {
+        _ if import.starts_with("wasi:http/") => {
+            "which this gateway does not offer: use `fetch` of `tidegate:plugin/host`, and build \
+             without the toolchain's own (of componentize-js, disable `http` and `fetch-event`)"
+        }
+        _ if import.starts_with("wasi:") => "of which this gateway offers version 0.2",
+        _ => "which this gateway does not offer",
+    }
+}
+
+/// A wrong type is found when the plugin is loaded, not in the middle of a request.
+pub(super) fn types(
+    store: &mut Store<Call>,
+    instance: &Instance,
+    code: &Code,
+) -> wasmtime::Result<()> {
+    for export in Export::ALL {
+        let Some(index) = code.export(export) else { continue };
+        match export {
+            Export::CallTool => instance
+                .get_typed_func::<(&str, &str, &str), Answer<String>>(&mut *store, index)
+                .map(drop)?,
+            Export::OnRequest => instance
+                .get_typed_func::<(Resource<RequestBody>,), Answer<Action>>(&mut *store, index)
+                .map(drop)?,
+            Export::OnUpstreamRequest => instance
+                .get_typed_func::<(Resource<RequestBody>, &str), Answer<Action>>(&mut *store, index)
+                .map(drop)?,
+            Export::OnResponse => instance
+                .get_typed_func::<(Resource<MessageBody>,), Answer<Action>>(&mut *store, index)
+                .map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the manifest promises must be there.
+pub(super) fn manifest(manifest: &Manifest, code: &Code, path: &Path) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut wrong = |message: String| problems.push(at(path, message));
+    if manifest.name.is_empty() {
+        wrong("its manifest has no `name`".to_owned());
+    }
+    for hook in &manifest.hooks {
+        let known = Export::ALL.iter().find(|export| export.as_str() == hook);
+        match known {
+            None | Some(Export::CallTool) => wrong(format!("there is no hook `{hook}`")),
+            Some(export) if code.export(*export).is_none() => {
+                wrong(format!("names the hook `{hook}` but does not export it"));
+            }
+            Some(_) => {}
+        }
+    }
+    if !manifest.tools.is_empty() && code.export(Export::CallTool).is_none() {
+        wrong("has tools but does not export `call-tool`".to_owned());
+    }
+    for (n, tool) in manifest.tools.iter().enumerate() {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if tool.name.is_empty() || !tool.name.chars().all(fits) {
+            wrong(format!("tool `{}`: use `a` to `z`, digits and `_` for its name", tool.name));
+        }
+        if manifest.tools[..n].iter().any(|other| other.name == tool.name) {
+            wrong(format!("has two tools `{}`", tool.name));
+        }
+        if tool.input_schema.get("type").and_then(Value::as_str) != Some("object") {
+            wrong(format!("tool `{}`: its `input_schema` must have `type: object`", tool.name));
+        }
+    }
+    let properties = manifest.config_schema.as_ref().and_then(|schema| schema.get("properties"));
+    for key in RESERVED.iter().filter(|key| properties.is_some_and(|own| own.get(key).is_some())) {
+        wrong(format!(
+            "its `config_schema` has `{key}`, which is a key of the gateway's own: rename it"
+        ));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// What can be read without running the plugin is what it says when it runs.
+pub(super) fn agree(
+    told: &Manifest,
+    described: &Manifest,
+    path: &Path,
+) -> Result<(), Vec<Problem>> {
+    let Some(part) = told.differs_in(described) else { return Ok(()) };
+    let message = format!(
+        "its section `{SECTION}` and its `describe` differ in `{part}`: build it anew, so that both \
+         say the same"
+    );
+    Err(vec![at(path, message)])
+}
+
+/// What is left of its config when the gateway's own keys are out.
+pub(super) fn config(
+    manifest: &Manifest,
+    file: &str,
+    config: &Map<String, Value>,
+) -> Result<(), Vec<Problem>> {
+    let Some(expected) = &manifest.config_schema else { return Ok(()) };
+    schema::check(expected, &Value::Object(config.clone())).map_err(|misfit| {
+        vec![Problem::new(format!("{}{}", place(file), misfit.path), misfit.message)]
+    })
+}

@@ -1,0 +1,157 @@
+//! The request and the message as a plugin has them: pointers into the host's own document.
+use wasmtime::component::Resource;
+
+use crate::error::{ErrorKind, Result};
+use crate::policy::plugin_host::bindings::tidegate::plugin::host::{HostMessage, HostRequest};
+use crate::policy::plugin_host::bindings::{MessageBody, RequestBody};
+use crate::policy::plugin_host::call::Call;
+use crate::wire::{Document, Kind, Step};
+
+impl HostRequest for Call {
+    fn get(
+        &mut self,
+        _: Resource<RequestBody>,
+        pointer: String,
+    ) -> wasmtime::Result<Option<String>> {
+        self.get(&pointer)
+    }
+
+    fn set(
+        &mut self,
+        _: Resource<RequestBody>,
+        pointer: String,
+        json: String,
+    ) -> wasmtime::Result<Result<(), String>> {
+        self.set(&pointer, json)
+    }
+
+    fn remove(&mut self, _: Resource<RequestBody>, pointer: String) -> wasmtime::Result<bool> {
+        self.remove(&pointer)
+    }
+
+    fn bytes(&mut self, _: Resource<RequestBody>) -> wasmtime::Result<Vec<u8>> {
+        self.bytes()
+    }
+
+    fn drop(&mut self, _: Resource<RequestBody>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl HostMessage for Call {
+    fn get(
+        &mut self,
+        _: Resource<MessageBody>,
+        pointer: String,
+    ) -> wasmtime::Result<Option<String>> {
+        self.get(&pointer)
+    }
+
+    fn set(
+        &mut self,
+        _: Resource<MessageBody>,
+        pointer: String,
+        json: String,
+    ) -> wasmtime::Result<Result<(), String>> {
+        self.set(&pointer, json)
+    }
+
+    fn remove(&mut self, _: Resource<MessageBody>, pointer: String) -> wasmtime::Result<bool> {
+        self.remove(&pointer)
+    }
+
+    fn bytes(&mut self, _: Resource<MessageBody>) -> wasmtime::Result<Vec<u8>> {
+        self.bytes()
+    }
+
+    fn drop(&mut self, _: Resource<MessageBody>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl Call {
+    fn get(&mut self, pointer: &str) -> wasmtime::Result<Option<String>> {
+        let found = self.with_document(|document| {
+            let path = steps(document, pointer)?;
+            document.get(&path.steps())
+        })?;
+        found.map(|json| Ok(String::from_utf8(json.into())?)).transpose()
+    }
+
+    fn set(&mut self, pointer: &str, json: String) -> wasmtime::Result<Result<(), String>> {
+        self.with_document(|document| {
+            let path = steps(document, pointer)?;
+            match document.set(&path.steps(), json) {
+                // the plugin's own mistake, and its to handle
+                Err(error) if error.kind == ErrorKind::Api => Ok(Err(error.message)),
+                done => done.map(Ok),
+            }
+        })
+    }
+
+    fn remove(&mut self, pointer: &str) -> wasmtime::Result<bool> {
+        self.with_document(|document| {
+            let path = steps(document, pointer)?;
+            document.remove(&path.steps())
+        })
+    }
+
+    fn bytes(&mut self) -> wasmtime::Result<Vec<u8>> {
+        self.with_document(|document| Ok(document.to_bytes().into()))
+    }
+
+    /// An error of the document (a duplicate key) is the request's end, whatever the plugin thinks.
+    fn with_document<T>(
+        &mut self,
+        access: impl FnOnce(&mut Document) -> Result<T>,
+    ) -> wasmtime::Result<T> {
+        let document = self.document.as_mut();
+        let document = document.ok_or_else(|| wasmtime::Error::msg("the call has no document"))?;
+        access(document).map_err(|error| {
+            let trap = wasmtime::Error::msg(error.to_string());
+            self.refused = Some(error);
+            trap
+        })
+    }
+}
+
+/// A JSON pointer, cut and unescaped.
+struct Path {
+    tokens: Vec<Token>,
+}
+
+enum Token {
+    Key(String),
+    Index(i64),
+}
+
+impl Path {
+    fn steps(&self) -> Vec<Step<'_>> {
+        let step = |token| match token {
+            &Token::Index(index) => Step::Index(index),
+            Token::Key(key) => Step::Key(key),
+        };
+        self.tokens.iter().map(step).collect()
+    }
+}
+
+/// Only the document knows whether `/a/0` names an element or a member: it is asked where a token
+/// could be either.
+fn steps(document: &mut Document, pointer: &str) -> Result<Path> {
+    let mut path = Path { tokens: Vec::new() };
+    for token in pointer.split('/').skip(1) {
+        let number = match token {
+            "-" => Some(None),
+            _ => token.parse::<i64>().ok().map(Some),
+        };
+        let token = match number {
+            Some(index) if document.kind(&path.steps())? == Some(Kind::Array) => match index {
+                Some(index) => Token::Index(index),
+                None => Token::Index(document.len(&path.steps())?.map_or(0, |count| count as i64)),
+            },
+            _ => Token::Key(token.replace("~1", "/").replace("~0", "~")),
+        };
+        path.tokens.push(token);
+    }
+    Ok(path)
+}

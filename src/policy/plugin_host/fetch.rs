@@ -1,0 +1,93 @@
+//! `fetch`: a plugin reaches the network, where it wants to and may, and as long as its call has time.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use url::{Host, Url};
+
+use crate::net::egress::{self, Egress, Policy, Refusal};
+use crate::policy::plugin_host::bindings::tidegate::plugin::host::{HttpRequest, HttpResponse};
+use crate::policy::plugin_host::bindings::{Problem, not_granted};
+use crate::policy::plugin_host::call::Call;
+use crate::policy::plugin_host::grants::Grants;
+
+/// What a fetch leaves a plugin to say that it failed, at the most.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// How the plugins of a generation reach the network.
+#[derive(Clone)]
+pub struct WayOut {
+    /// Made once.
+    pub client: Arc<egress::Client>,
+    /// What holds for all plugins.
+    pub egress: Egress,
+}
+
+/// How one plugin does.
+pub(super) struct OwnWayOut {
+    client: Arc<egress::Client>,
+    policy: Policy,
+}
+
+impl OwnWayOut {
+    pub(super) fn new(way_out: &WayOut, grants: &Arc<Grants>) -> Self {
+        let grants = Arc::clone(grants);
+        let may_reach = Arc::new(move |host: &str, port| grants.has_host(host, port));
+        Self { client: Arc::clone(&way_out.client), policy: way_out.egress.policy(may_reach) }
+    }
+}
+
+impl Call {
+    /// Fetches, and gives whatever the server said.
+    pub(super) async fn fetched(&mut self, request: HttpRequest) -> Result<HttpResponse, Problem> {
+        if let Some((host, port)) = destination(&request.url) {
+            self.terms.grants.host(&host, port).map_err(not_granted)?;
+        }
+        let Some(OwnWayOut { client, policy }) = &self.terms.way_out else {
+            return Err(not_granted("the network cannot be reached here".to_owned()));
+        };
+        let left = self.until.saturating_duration_since(Instant::now());
+        let left = left.saturating_sub(LAST_WORD.min(left / 10));
+        let own = request.timeout_ms.map(|millis| Duration::from_millis(millis.into()));
+        let request = egress::Request {
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
+            body: request.body.map(Bytes::from),
+            max_bytes: request.max_bytes.map(|bytes| bytes as usize),
+            timeout: Some(own.map_or(left, |own| own.min(left))),
+        };
+        match client.fetch(policy, request).await {
+            Ok(response) => Ok(HttpResponse {
+                status: response.status,
+                url: response.url,
+                headers: response.headers,
+                body: response.body.into(),
+                truncated: response.truncated,
+            }),
+            Err(refusal) => Err(self.told(refusal)),
+        }
+    }
+
+    fn told(&self, refusal: Refusal) -> Problem {
+        let Refusal { code, mut message, retryable } = refusal;
+        // the first host has passed: it was a redirect
+        if code == "not_granted" {
+            message =
+                format!("it was redirected to where {message}: {}", self.terms.grants.host_lines());
+        }
+        Problem { code: code.to_owned(), message, retryable }
+    }
+}
+
+/// Where a URL leads, as far as that can be told; what is wrong with it the client says.
+fn destination(url: &str) -> Option<(String, u16)> {
+    let url = Url::parse(url).ok()?;
+    let host = match url.host()? {
+        Host::Domain(name) => name.trim_end_matches('.').to_owned(),
+        Host::Ipv4(ip) => ip.to_string(),
+        Host::Ipv6(ip) => ip.to_string(),
+    };
+    Some((host, url.port_or_known_default()?))
+}

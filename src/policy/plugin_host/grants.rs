@@ -1,0 +1,174 @@
+//! `Grants`: what a plugin may reach: what its manifest wants and the operator allows, both.
+use crate::policy::plugin_host::manifest::Wants;
+use crate::policy::plugin_host::pattern::{
+    AliasPattern, HostPattern, common_aliases, common_hosts,
+};
+use crate::policy::plugin_host::settings::{Settings, place};
+
+/// What a plugin may reach.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Grants {
+    /// `plugins.config.<file>`, for what denials say.
+    place: String,
+    wants: Wants,
+    wanted_hosts: Vec<HostPattern>,
+    wanted_models: Vec<AliasPattern>,
+    allowed_hosts: Vec<HostPattern>,
+    allowed_models: Vec<AliasPattern>,
+    max_kv_bytes: u64,
+    may_publish: bool,
+    /// Tokens that the model calls of one request may use.
+    pub(super) model_tokens: u64,
+}
+
+/// What is not granted, and which line would grant it.
+pub(super) type Denial = String;
+
+impl Grants {
+    /// Fails with what is wrong with the manifest's patterns.
+    pub(super) fn new(file: &str, wants: &Wants, settings: Settings) -> Result<Self, Vec<String>> {
+        let hosts: Vec<_> = wants.hosts.iter().map(|text| HostPattern::parse(text)).collect();
+        let models: Vec<_> = wants.models.iter().map(|text| AliasPattern::parse(text)).collect();
+        let wrong: Vec<String> = hosts
+            .iter()
+            .filter_map(|host| host.as_ref().err().map(|e| format!("`wants.hosts`: {e}")))
+            .chain(
+                models
+                    .iter()
+                    .filter_map(|m| m.as_ref().err().map(|e| format!("`wants.models`: {e}"))),
+            )
+            .collect();
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        Ok(Self {
+            place: place(file),
+            wants: wants.clone(),
+            wanted_hosts: hosts.into_iter().flatten().collect(),
+            wanted_models: models.into_iter().flatten().collect(),
+            allowed_hosts: settings.hosts,
+            allowed_models: settings.models,
+            max_kv_bytes: settings.kv_bytes,
+            may_publish: settings.publish,
+            model_tokens: settings.model_tokens,
+        })
+    }
+
+    /// Whether `fetch` may go to a host: in small letters, an address without brackets.
+    pub(super) fn has_host(&self, host: &str, port: u16) -> bool {
+        self.wanted_hosts.iter().any(|pattern| pattern.wants(host, port))
+            && self.allowed_hosts.iter().any(|pattern| pattern.allows(host, port))
+    }
+
+    /// The same, with what to do about it.
+    pub(super) fn host(&self, host: &str, port: u16) -> Result<(), Denial> {
+        if self.has_host(host, port) {
+            return Ok(());
+        }
+        let entry = HostPattern::entry(host, port);
+        match self.wanted_hosts.iter().any(|pattern| pattern.wants(host, port)) {
+            true => Err(self.missing(&entry, &format!("allow_hosts: [\"{entry}\"]"))),
+            false => Err(unwanted(&entry, "hosts", &self.wants.hosts)),
+        }
+    }
+
+    /// Where more hosts would be granted.
+    pub(super) fn host_lines(&self) -> String {
+        format!("the manifest has to want it, and `{}.allow_hosts` to have it", self.place)
+    }
+
+    /// Whether `model-call` may ask an alias.
+    pub(super) fn model(&self, alias: &str) -> Result<(), Denial> {
+        if !self.wanted_models.iter().any(|pattern| pattern.matches(alias)) {
+            return Err(unwanted(alias, "models", &self.wants.models));
+        }
+        match self.allowed_models.iter().any(|pattern| pattern.matches(alias)) {
+            true => Ok(()),
+            false => Err(self.missing(alias, &format!("allow_models: [\"{alias}\"]"))),
+        }
+    }
+
+    /// How many bytes the plugin's own store may have.
+    pub(super) fn kv(&self) -> Result<u64, Denial> {
+        match (self.wants.kv_bytes, self.wants.kv_bytes.min(self.max_kv_bytes)) {
+            (0, _) => Err(unwanted("kv-set", "kv_bytes", &[])),
+            (wanted, 0) => Err(self.missing("kv-set", &format!("max_kv_bytes: {wanted}"))),
+            (_, granted) => Ok(granted),
+        }
+    }
+
+    /// Whether it may keep files under addresses of the gateway.
+    pub(super) fn publish(&self) -> Result<(), Denial> {
+        match (self.wants.publish, self.may_publish) {
+            (true, true) => Ok(()),
+            (false, _) => Err(unwanted("publish", "publish", &[])),
+            (true, false) => Err(self.missing("publish", "publish: true")),
+        }
+    }
+
+    /// Whether it may ask some model.
+    pub(in crate::policy) fn has_models(&self) -> bool {
+        !common_aliases(&self.wanted_models, &self.allowed_models).is_empty()
+    }
+
+    /// Whether it may publish.
+    pub(in crate::policy) fn has_publish(&self) -> bool {
+        self.publish().is_ok()
+    }
+
+    /// The line of the config that has no room left for what a request's model calls use.
+    pub(super) fn budget_line(&self) -> String {
+        format!("{}.max_model_tokens", self.place)
+    }
+
+    /// The same of the plugin's own store.
+    pub(super) fn store_line(&self) -> String {
+        format!("{}.max_kv_bytes", self.place)
+    }
+
+    /// What holds, and what was wanted and is not allowed, for the log.
+    pub(super) fn summary(&self) -> (String, String) {
+        let hosts = common_hosts(&self.wanted_hosts, &self.allowed_hosts);
+        let models = common_aliases(&self.wanted_models, &self.allowed_models);
+        let (mut has, mut lacks) = (Vec::new(), Vec::new());
+        match (hosts.is_empty(), self.wanted_hosts.is_empty()) {
+            (false, _) => has.push(format!("hosts {}", hosts.join(", "))),
+            (true, false) => lacks.push("allow_hosts"),
+            (true, true) => {}
+        }
+        match (models.is_empty(), self.wanted_models.is_empty()) {
+            (false, _) => {
+                let tokens = self.model_tokens;
+                has.push(format!("models {} ({tokens} tokens a request)", models.join(", ")));
+            }
+            (true, false) => lacks.push("allow_models"),
+            (true, true) => {}
+        }
+        match (self.kv(), self.wants.kv_bytes) {
+            (Ok(bytes), _) => has.push(format!("a store of {bytes} bytes")),
+            (Err(_), 0) => {}
+            (Err(_), _) => lacks.push("max_kv_bytes"),
+        }
+        match (self.wants.publish, self.may_publish) {
+            (true, true) => has.push("publishing".to_owned()),
+            (true, false) => lacks.push("publish"),
+            (false, _) => {}
+        }
+        let granted = if has.is_empty() { "nothing".to_owned() } else { has.join("; ") };
+        (granted, lacks.join(", "))
+    }
+
+    fn missing(&self, what: &str, line: &str) -> Denial {
+        format!("`{what}` is not granted to this plugin: add `{}.{line}`", self.place)
+    }
+}
+
+/// No line of the config helps: the plugin itself has to ask for it.
+fn unwanted(what: &str, member: &str, wanted: &[String]) -> Denial {
+    let wanted: Vec<String> = wanted.iter().map(|text| format!("`{text}`")).collect();
+    let only = match wanted.is_empty() {
+        true => String::new(),
+        false => format!(", only {}", wanted.join(", ")),
+    };
+    format!("`{what}` is not wanted by this plugin's manifest (`wants.{member}`){only}")
+}

@@ -1,0 +1,97 @@
+//! `Kv`: a plugin's own small store, in the process, bounded by bytes.
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// One a plugin file; it lives as long as the process does.
+#[derive(Default)]
+pub(super) struct Kv(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    by_key: HashMap<String, Entry>,
+    /// Of all keys and values.
+    bytes: u64,
+}
+
+struct Entry {
+    value: Vec<u8>,
+    /// None: when the process ends.
+    expires: Option<Instant>,
+}
+
+/// The entry, and the bytes that there is room for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    pub(super) needed: u64,
+    pub(super) left: u64,
+}
+
+impl Kv {
+    pub(super) fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
+        let entries = self.entries();
+        entries.by_key.get(key).filter(|entry| !entry.is_over(now)).map(|entry| entry.value.clone())
+    }
+
+    /// Keeps a value in the place of the one that is there, within `limit` bytes in all.
+    pub(super) fn set(
+        &self,
+        (key, value): (String, Vec<u8>),
+        ttl: Option<Duration>,
+        limit: u64,
+        now: Instant,
+    ) -> Result<(), Full> {
+        let mut entries = self.entries();
+        let needed = size(&key, &value);
+        let replaced = entries.by_key.get(&key).map_or(0, |old| size(&key, &old.value));
+        if entries.bytes - replaced + needed > limit {
+            entries.sweep(now);
+        }
+        let replaced = entries.by_key.get(&key).map_or(0, |old| size(&key, &old.value));
+        let left = limit.saturating_sub(entries.bytes - replaced);
+        if needed > left {
+            return Err(Full { needed, left });
+        }
+        entries.bytes = entries.bytes - replaced + needed;
+        let expires = ttl.and_then(|ttl| now.checked_add(ttl));
+        entries.by_key.insert(key, Entry { value, expires });
+        Ok(())
+    }
+
+    /// False if there was none.
+    pub(super) fn remove(&self, key: &str, now: Instant) -> bool {
+        let mut entries = self.entries();
+        let Some(entry) = entries.by_key.remove(key) else { return false };
+        entries.bytes -= size(key, &entry.value);
+        !entry.is_over(now)
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    /// Drops what is over.
+    fn sweep(&mut self, now: Instant) {
+        let mut bytes = 0;
+        self.by_key.retain(|key, entry| {
+            let stays = !entry.is_over(now);
+            if stays {
+                bytes += size(key, &entry.value);
+            }
+            stays
+        });
+        self.bytes = bytes;
+    }
+}
+
+impl Entry {
+    fn is_over(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+fn size(key: &str, value: &[u8]) -> u64 {
+    (key.len() + value.len()) as u64
+}

@@ -1,0 +1,117 @@
+//! One call: a seat, an instance, the time that it may take.
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use wasmtime::component::Instance;
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::policy::plugin_host::failure::Cause;
+use crate::policy::plugin_host::gate::{Gate, seat};
+use crate::policy::plugin_host::shelf::Used;
+use crate::policy::plugin_host::{Call, Code, PluginHost};
+
+/// Bytes that a guest may hand over at once: more than the values of any request, and less than what
+/// it would take a thread long to copy.
+const MAX_PASSED: usize = 64 << 20;
+
+impl PluginHost {
+    /// Runs one call as the plugin's gate allows; whatever happens ends this call only.
+    ///
+    /// `limit` is for all of it, waiting included. The host's side comes back either way, with the
+    /// document and the last words in it.
+    pub(in crate::policy) async fn run<T>(
+        &self,
+        (code, gate): (&Code, &Gate),
+        call: Call,
+        limit: Duration,
+        body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
+    ) -> (Call, Result<T, Cause>) {
+        let pass = match gate.enter((self.clock)()) {
+            Ok(pass) => pass,
+            Err(cause) => return (call, Err(cause)),
+        };
+        let until = Instant::now() + limit;
+        let (call, result) = match gate.seat(until, limit).await {
+            Ok(_seat) => self.run_seated((code, Some(gate)), call, (until, limit), body).await,
+            Err(cause) => (call, Err(cause)),
+        };
+        gate.leave(pass, (self.clock)(), &result);
+        (call, result)
+    }
+
+    /// Runs one call in an instance of its own, while the plugin is being loaded.
+    pub(super) async fn run_ungated<T>(
+        &self,
+        code: &Code,
+        call: Call,
+        limit: Duration,
+        body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
+    ) -> (Call, Result<T, Cause>) {
+        let until = Instant::now() + limit;
+        self.run_seated((code, None), call, (until, limit), body).await
+    }
+
+    async fn run_seated<T>(
+        &self,
+        (code, gate): (&Code, Option<&Gate>),
+        call: Call,
+        (until, limit): (Instant, Duration),
+        body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
+    ) -> (Call, Result<T, Cause>) {
+        let Some(_place) = seat(&code.runtime().room, until).await else {
+            return (call, Err(Cause::Full(limit)));
+        };
+        let shelf = gate.and_then(|gate| gate.shelf.as_ref());
+        let key = shelf.map(|_| call.key().to_owned()).unwrap_or_default();
+        let waiting = shelf.and_then(|shelf| shelf.take(&key));
+        let (mut store, instance, calls) = match waiting {
+            Some(Used { mut store, instance, calls }) => {
+                let wasi = store.data_mut().wasi.take();
+                *store.data_mut() = call;
+                // what it printed to is what the waiting instance still holds
+                store.data_mut().resume(wasi);
+                (store, Some(instance), calls)
+            }
+            None => (store(code, call), None, 0),
+        };
+        store.data_mut().until = until;
+        store.set_epoch_deadline(1);
+        let run = async {
+            let instance = match instance {
+                Some(instance) => instance,
+                None => code.instantiate(&mut store).await?,
+            };
+            Ok((body(&mut store, instance).await?, instance))
+        };
+        let ended = timeout_at(until, run).await;
+        store.data_mut().finish();
+        let (value, instance) = match ended {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => {
+                let cause = Cause::of(&error, store.data());
+                return (store.into_data(), Err(cause));
+            }
+            Err(_) => return (store.into_data(), Err(Cause::Deadline(limit))),
+        };
+        let Some(shelf) = shelf.filter(|_| store.data().refused.is_none()) else {
+            return (store.into_data(), Ok(value));
+        };
+        let nothing = Call::new(&store.data().terms, None, None);
+        let mut call = std::mem::replace(store.data_mut(), nothing);
+        store.data_mut().wasi = call.wasi.take();
+        shelf.put(&key, Used { store, instance, calls: calls + 1 });
+        (call, Ok(value))
+    }
+}
+
+fn store(code: &Code, call: Call) -> Store<Call> {
+    let mut store = Store::new(code.engine(), call);
+    store.limiter(|call| &mut call.memory);
+    store.set_hostcall_fuel(MAX_PASSED);
+    // wasmtime's own yield wakes its task at once: a thread that always has one task ready looks
+    // at timers and sockets only once in dozens of ticks
+    store.epoch_deadline_callback(|_| {
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    store
+}

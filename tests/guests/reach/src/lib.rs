@@ -1,0 +1,149 @@
+//! A plugin that uses everything the host can grant, for the tests of the grants.
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tidegate_sdk::prelude::*;
+
+/// What a fresh instance has never seen.
+static ASKED: AtomicU32 = AtomicU32::new(0);
+
+struct Reach {
+    config: Config,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// What `greet` says.
+    #[serde(default)]
+    greeting: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Address {
+    url: String,
+    #[serde(default)]
+    timeout_ms: Option<u32>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Question {
+    model: String,
+    #[serde(default)]
+    max_tokens: Option<u64>,
+    #[serde(default)]
+    stream: Option<bool>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Entry {
+    key: String,
+    #[serde(default)]
+    value: String,
+    #[serde(default)]
+    ttl: Option<u32>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Act {
+    /// `panic`, `spin`, `refuse`, or anything else to be asked and no more.
+    #[serde(default)]
+    act: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Paper {
+    text: String,
+}
+
+impl Reach {
+    fn fetch(&self, to: Address, _: NoOptions) -> Result<String> {
+        let mut request = http::get(to.url);
+        request.timeout_ms = to.timeout_ms;
+        let answer = request.send()?;
+        Ok(format!("{} {}", answer.status, answer.text()))
+    }
+
+    fn ask(&self, question: Question, _: NoOptions) -> Result<String> {
+        let mut request = serde_json::json!({
+            "model": question.model,
+            "messages": [{"role": "user", "content": "hi"}],
+        });
+        if let Some(tokens) = question.max_tokens {
+            request["max_tokens"] = tokens.into();
+        }
+        if let Some(stream) = question.stream {
+            request["stream"] = stream.into();
+        }
+        Ok(host::model_call(&request)?.to_string())
+    }
+
+    fn keep(&self, entry: Entry, _: NoOptions) -> Result<String> {
+        host::kv_set(&entry.key, entry.value.as_bytes(), entry.ttl)?;
+        Ok("kept".to_owned())
+    }
+
+    fn recall(&self, entry: Entry, _: NoOptions) -> Result<String> {
+        let value = host::kv_get(&entry.key).unwrap_or_else(|| b"nothing".to_vec());
+        Ok(String::from_utf8_lossy(&value).into_owned())
+    }
+
+    fn forget(&self, entry: Entry, _: NoOptions) -> Result<String> {
+        Ok(host::kv_remove(&entry.key).to_string())
+    }
+
+    fn publish(&self, paper: Paper, _: NoOptions) -> Result<String> {
+        host::publish("text/plain", paper.text.as_bytes())
+    }
+
+    /// How often this very instance was asked, unless it is to break.
+    fn remember(&self, how: Act, _: NoOptions) -> Result<String> {
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed) + 1;
+        match how.act.as_str() {
+            "panic" => panic!("as it was told"),
+            "refuse" => return Err(Problem::unavailable("not today")),
+            "spin" => loop {
+                std::hint::black_box(asked);
+            },
+            _ => {}
+        }
+        Ok(asked.to_string())
+    }
+
+    fn greet(&self, _: NoInput, _: NoOptions) -> Result<String> {
+        Ok(self.config.greeting.clone())
+    }
+}
+
+impl Plugin for Reach {
+    type Config = Config;
+    const HOOKS: &'static [Hook] = &[Hook::OnRequest];
+    const WANTS: Wants = Wants::NOTHING
+        .hosts(&["127.0.0.1", "*.example.com"])
+        .models(&["advisor*"])
+        .kv_bytes(100)
+        .publish();
+
+    fn new(config: Config) -> Result<Self> {
+        Ok(Self { config })
+    }
+
+    fn on_request(&self, request: &mut Request<'_>) -> Result<Action> {
+        request.text("/metadata/a");
+        Ok(Action::Next)
+    }
+
+    fn tools() -> Vec<Tool<Self>> {
+        vec![
+            Tool::new("fetch", "Fetches.", Self::fetch),
+            Tool::new("ask", "Asks a model.", Self::ask),
+            Tool::new("keep", "Keeps a value.", Self::keep),
+            Tool::new("recall", "Tells a value.", Self::recall),
+            Tool::new("forget", "Forgets a value.", Self::forget),
+            Tool::new("publish", "Publishes a text.", Self::publish),
+            Tool::new("remember", "Counts its calls.", Self::remember),
+            Tool::new("greet", "Greets.", Self::greet),
+        ]
+    }
+}
+
+tidegate_sdk::export!(Reach);

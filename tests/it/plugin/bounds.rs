@@ -1,0 +1,122 @@
+//! How many calls run at once, for how long, with how much; and where instances come from.
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate::policy::plugin_host::{Allocator, Cause, Limits, Means, PluginHost};
+
+use super::fetching::connected;
+use super::grants::reach;
+use super::{BODY, LONG, SHORT, broke, cache, host, load, on_request, split, tool, wasm};
+use crate::support::upstream::{Upstream, answer};
+
+#[tokio::test]
+async fn calls_beyond_the_bound_of_a_plugin_wait_and_say_which_key_bounds_them() {
+    let limits = Limits { tool: LONG, hook: SHORT, memory: 32 << 20 };
+    let host = PluginHost::with_limits(Some(cache()), limits).unwrap();
+    let plugin = connected(&host, &wasm("reach"), json!({"max_concurrent_calls": 1})).await;
+    let mut server = Upstream::start().await;
+    let url = json!({"url": format!("http://{}/", server.address)});
+    let fetching = tool(&plugin, "fetch", url);
+    let meanwhile = async {
+        let held = server.call().await;
+        let error = on_request(&plugin, "", BODY).await.err().unwrap();
+        // another plugin has its own seats
+        assert!(on_request(&load(&host, "hooks").await, "", BODY).await.is_ok());
+        held.finish(answer(200, "", "ok")).await;
+        error
+    };
+    let (fetched, error) = tokio::join!(fetching, meanwhile);
+    assert_eq!(fetched.unwrap(), "200 ok");
+    let (message, failure) = split(&error);
+    assert_eq!(
+        message,
+        "plugin `reach` got no turn within 100ms: 1 calls of it run at once, raise \
+         `plugins.config.reach.max_concurrent_calls` in `on-request`"
+    );
+    assert!(matches!(failure.cause, Cause::Busy { calls: 1, .. }));
+    assert!(on_request(&plugin, "", BODY).await.is_ok(), "the seat is free again");
+}
+
+#[tokio::test]
+async fn a_thousand_calls_at_once_are_all_served() {
+    for calls in [1, 64] {
+        let host = host();
+        let path = wasm("unruly");
+        let config = json!({"max_concurrent_calls": calls});
+        let unruly = host.load(&path, config).await.unwrap();
+        let neighbour = load(&host, "datetime").await;
+        let all = (0..1000).map(|n| {
+            let unruly = unruly.clone();
+            async move { tool(&unruly, "echo", json!({"text": n.to_string()})).await.unwrap() }
+        });
+        let beside = tool(&neighbour, "datetime", json!({"timezones": ["UTC"]}));
+        let (said, beside) = tokio::join!(futures_util::future::join_all(all), beside);
+        assert_eq!(said, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert!(beside.unwrap().contains("UTC"));
+    }
+}
+
+#[tokio::test]
+async fn the_pool_has_room_for_what_the_plugins_may_run_at_once_and_no_more_than_256() {
+    let host = host();
+    assert_eq!((host.room(), host.allocator()), (None, None), "nothing without a plugin");
+    let three = json!({"max_concurrent_calls": 3});
+    host.make_room([Some(&three)].into_iter());
+    let before = load(&host, "hooks").await;
+    assert_eq!(host.room(), Some(64), "never less than one plugin may have");
+    host.make_room([Some(&three), None, None].into_iter());
+    reach(&host, three).await;
+    assert_eq!(host.room(), Some(131));
+    host.make_room([None; 20].into_iter());
+    load(&host, "unruly").await;
+    assert_eq!(host.room(), Some(256));
+    // what was loaded before runs on, in the room that it had
+    assert!(on_request(&before, "", BODY).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_address_space_for_a_pool_instances_are_made_on_demand() {
+    let limits = Limits { tool: LONG, hook: LONG, memory: 32 << 20 };
+    // 2^45 bytes for each call are more than any address space has for 128 of them
+    let means =
+        Means { cache_dir: Some(cache()), limits, reservation: 1 << 45, ..Means::default() };
+    let host = PluginHost::with(means).unwrap();
+    let plugin = load(&host, "unruly").await;
+    assert_eq!(host.allocator(), Some(Allocator::OnDemand));
+    for n in 0..100 {
+        let text = n.to_string();
+        assert_eq!(tool(&plugin, "echo", json!({"text": text})).await.unwrap(), text);
+    }
+    // every limit holds there too
+    let (_, failure) = broke(tool(&plugin, "eat", json!({})).await.unwrap_err());
+    assert_eq!(failure.cause, Cause::Memory(32 << 20));
+    let (_, failure) = broke(tool(&plugin, "recurse", json!({})).await.unwrap_err());
+    assert_eq!(failure.cause, Cause::Stack);
+    let reusing = reach(&host, json!({"instances": "reuse"})).await;
+    for n in 1..=3 {
+        let asked = tool(&reusing, "remember", json!({})).await.unwrap();
+        assert_eq!(asked, n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_room_instances_come_from_a_pool() {
+    let host = host();
+    load(&host, "hooks").await;
+    assert_eq!(host.allocator(), Some(Allocator::Pool));
+}
+
+#[tokio::test]
+async fn memory_and_deadline_are_set_for_each_plugin() {
+    let host = host();
+    let config = json!({"memory": 8 << 20, "deadline": "100ms"});
+    let plugin = host.load(&wasm("unruly"), config).await.unwrap();
+    let (message, _) = broke(tool(&plugin, "eat", json!({})).await.unwrap_err());
+    assert_eq!(message, "plugin `unruly` needs more than its 8 MiB of memory in `call-tool eat`");
+    let (_, failure) = broke(tool(&plugin, "spin", json!({})).await.unwrap_err());
+    assert_eq!(failure.cause, Cause::Deadline(Duration::from_millis(100)));
+
+    let usual = host.load(&wasm("unruly"), Value::Null).await.unwrap();
+    let (_, failure) = broke(tool(&usual, "eat", json!({})).await.unwrap_err());
+    assert_eq!(failure.cause, Cause::Memory(32 << 20));
+}

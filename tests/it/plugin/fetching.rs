@@ -1,0 +1,134 @@
+//! `fetch`: through the guard, to the hosts that are granted, for as long as the call has time.
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate::net::egress::{Client, Config};
+use tidegate::policy::plugin::Plugin;
+use tidegate::policy::plugin_host::{Installation, PluginHost, WayOut};
+use tidegate::telemetry::plugins::PluginMetrics;
+
+use super::grants::refused;
+use super::{context, host, tool, wasm};
+use crate::support::upstream::{Behaviour, Upstream, answer};
+use crate::support::within;
+
+/// The guard, with loopback open.
+pub fn way_out() -> WayOut {
+    let config = Config { allow_private: vec!["127.0.0.0/8".to_owned()] };
+    WayOut { client: Arc::new(Client::new()), egress: config.build(Vec::new()).unwrap() }
+}
+
+/// A plugin that reaches loopback on every port.
+pub async fn connected(host: &Arc<PluginHost>, path: &Path, more: Value) -> Plugin {
+    let mut config = json!({"allow_hosts": ["127.0.0.1:*"]});
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let way_out = Some(&way_out());
+    let metrics = PluginMetrics::default();
+    host.install(Installation { path, config, metrics, way_out }).await.unwrap()
+}
+
+fn to(upstream: impl std::fmt::Display) -> Value {
+    json!({"url": format!("http://{upstream}/")})
+}
+
+#[tokio::test]
+async fn a_plugin_fetches_from_a_host_that_is_granted() {
+    let server = Upstream::always(Behaviour::Answer(answer(404, "", "not here"))).await;
+    let plugin = connected(&host(), &wasm("reach"), json!({})).await;
+    let told = tool(&plugin, "fetch", to(server.address)).await.unwrap();
+    assert_eq!(told, "404 not here");
+}
+
+#[tokio::test]
+async fn a_redirect_cannot_leave_the_granted_hosts() {
+    let away = answer(302, "location: http://www.example.org/\r\n", "");
+    let server = Upstream::always(Behaviour::Answer(away)).await;
+    let plugin = connected(&host(), &wasm("reach"), json!({})).await;
+    let (code, message) = refused(&plugin, "fetch", to(server.address)).await;
+    assert_eq!(code, "not_granted");
+    assert!(message.starts_with("it was redirected to where `www.example.org`"), "{message}");
+    assert!(message.contains("`plugins.config.reach.allow_hosts`"), "{message}");
+}
+
+#[tokio::test]
+async fn what_the_guard_refuses_no_grant_opens() {
+    let path = wasm("reach");
+    let config = json!({"allow_hosts": ["*:*"]});
+    let closed = WayOut {
+        client: Arc::new(Client::new()),
+        egress: Config::default().build(Vec::new()).unwrap(),
+    };
+    let (way_out, metrics) = (Some(&closed), PluginMetrics::default());
+    let installation = Installation { path: &path, config, metrics, way_out };
+    let plugin = host().install(installation).await.unwrap();
+    let (code, message) = refused(&plugin, "fetch", json!({"url": "http://127.0.0.1:9/"})).await;
+    assert_eq!(code, "url_not_allowed");
+    assert!(message.contains("`egress.allow_private`"), "{message}");
+    let (code, _) = refused(&plugin, "fetch", json!({"url": "file:///etc/passwd"})).await;
+    assert_eq!(code, "invalid_url");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_leaves_the_plugin_time_to_say_so() {
+    let server = Upstream::always(Behaviour::Silence).await;
+    for (config, input) in [
+        // the call's own time
+        (json!({"deadline": "500ms"}), to(server.address)),
+        // the time that the plugin wants
+        (json!({}), json!({"url": format!("http://{}/", server.address), "timeout_ms": 50})),
+    ] {
+        let plugin = connected(&host(), &wasm("reach"), config).await;
+        let (code, _) = within("the fetch", refused(&plugin, "fetch", input)).await;
+        assert_eq!(code, "timeout");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_ends_the_fetch() {
+    let mut server = Upstream::start().await;
+    let plugin = connected(&host(), &wasm("reach"), json!({})).await;
+    let address = to(server.address);
+    let fetch = tokio::spawn(async move { tool(&plugin, "fetch", address).await });
+    let mut call = server.call().await;
+    fetch.abort();
+    within("the connection to close", call.closed()).await;
+}
+
+#[tokio::test]
+async fn plugins_that_wait_hold_no_thread() {
+    // one thread, and far more calls than it could hold
+    let mut server = Upstream::start().await;
+    let plugin = connected(&host(), &wasm("reach"), json!({})).await;
+    let waiting: Vec<_> = (0..40)
+        .map(|_| {
+            let (plugin, address) = (plugin.clone(), to(server.address));
+            tokio::spawn(async move { tool(&plugin, "fetch", address).await })
+        })
+        .collect();
+    let mut calls = Vec::new();
+    for _ in 0..40 {
+        calls.push(server.call().await);
+    }
+    // all of them wait at the same time, and others run
+    assert_eq!(tool(&plugin, "greet", json!({})).await.unwrap(), "");
+    for call in calls {
+        call.finish(answer(200, "", "ok")).await;
+    }
+    for fetch in waiting {
+        assert_eq!(fetch.await.unwrap().unwrap(), "200 ok");
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_a_hook_bounds_what_it_waits_for() {
+    // `context` is what every other test uses: it is here to show that hooks are calls like tools
+    let host = super::host_with(Duration::from_millis(100));
+    let plugin = connected(&host, &wasm("reach"), json!({})).await;
+    let server = Upstream::always(Behaviour::Silence).await;
+    let input = to(server.address).to_string();
+    let call = tidegate::policy::plugin::ToolCall { name: "fetch", input: &input, options: "{}" };
+    let ended = within("the call", plugin.call_tool(&context(), call)).await;
+    assert!(ended.is_err());
+}
