@@ -34,9 +34,11 @@ pub struct MockHost {
     fetches: Rc<Fetches>,
     models: Rc<Models>,
     kept: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
-    published: Rc<RefCell<Vec<(String, Vec<u8>)>>>,
+    published: Rc<RefCell<Vec<File>>>,
 }
 
+/// A media type and a content.
+type File = (String, Vec<u8>);
 type Fetches = dyn Fn(&http::Request) -> Result<http::Response>;
 type Models = dyn Fn(&Value) -> Result<Value>;
 

@@ -40,12 +40,16 @@ impl Write for Logs {
     }
 }
 
-/// Collects what policies log from now on.
+/// What policies and plugins log, and what is wrong; not that the engine has started.
+const HEARD: &str =
+    "tidegate::policy=trace,tidegate::policy::plugin_host::engine=warn,tidegate=warn";
+
+/// Collects what policies and plugins log from now on.
 pub(super) fn capture_logs() -> Logs {
     let logs = Logs::default();
     let writer = logs.clone();
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new("tidegate::policy=trace,tidegate=warn"))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(HEARD))
         .with_ansi(false)
         .without_time()
         .with_target(false)
@@ -152,14 +156,26 @@ impl Shown {
     fn logged(&self) {
         for line in self.logs.take().lines() {
             // which policy it was stands above, and there is one request
-            let said = line.split(" policy=\"").next().unwrap_or_default();
-            self.note("log", said.trim());
+            self.note("log", said_in(line));
+        }
+    }
+
+    /// Where standard output belongs to a result.
+    pub(super) fn logged_to_stderr(&self) {
+        for line in self.logs.take().lines() {
+            eprintln!("{}", self.paint.faint(&format!("log  {}", said_in(line))));
         }
     }
 
     fn note(&self, what: &str, text: &str) {
         self.say(&format!("   {what}  {text}"));
     }
+}
+
+/// A line of the log without the names of what wrote it.
+fn said_in(line: &str) -> &str {
+    let said = line.split(" policy=\"").next().unwrap_or_default();
+    said.split(" plugin=\"").next().unwrap_or_default().trim()
 }
 
 /// Not a decision of a policy. A denial that names no kind of its own is a 400.

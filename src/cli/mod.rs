@@ -3,6 +3,11 @@ pub mod check;
 mod eval;
 mod eval_show;
 mod key;
+mod plugin;
+mod plugin_build;
+mod plugin_call;
+mod plugin_inspect;
+mod plugin_new;
 mod policy;
 mod rerun;
 mod schema;
@@ -43,6 +48,9 @@ enum Command {
     /// Policies: a new one, a copy of a shipped one.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Plugins: a new one, its build, a look into one, one call of one.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Shows what policies make of a request, and of an answer, stage by stage; exits 1 if one breaks.
     Eval(Box<eval::Trial>),
     /// Prints the JSON Schema of the config.
@@ -91,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Policy(PolicyCommand::New { name }) => policy::new(&cli.config, &name),
         Command::Policy(PolicyCommand::Add { name }) => policy::add(&cli.config, name.as_deref()),
         Command::Policy(PolicyCommand::Defs) => policy::defs(),
+        Command::Plugin(command) => command.run(&cli.config),
         Command::Eval(trial) => eval::run(&cli.config, &trial),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),

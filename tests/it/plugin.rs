@@ -2,6 +2,7 @@
 mod bad;
 mod bounds;
 mod breaker;
+mod commands;
 mod fetching;
 mod grants;
 mod made;

@@ -1,10 +1,10 @@
 //! `cargo xtask`: what a person types to build, run and test Tidegate.
 mod bench;
+mod describe;
 mod plugins;
 mod run;
 mod shell;
 mod test;
-mod toolchain;
 
 use std::process::ExitCode;
 

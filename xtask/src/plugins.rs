@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use wit_component::ComponentEncoder;
+use tidegate_builder::shell::say;
+use tidegate_builder::{Module, Toolchain, Way, section};
 
-use crate::shell::{root, run, say};
-use crate::toolchain::{Toolchain, Way};
+use crate::describe;
+use crate::shell::{cargo_program, root};
 
 /// A crate that becomes a `.wasm`.
 struct Guest {
@@ -42,10 +43,15 @@ fn build(way: Option<Way>) -> Result<()> {
     }
     let names: Vec<_> = stale.iter().map(|guest| guest.name.as_str()).collect();
     say(&format!("building the plugins {} (the first time takes a minute)", names.join(", ")));
-    let toolchain = Toolchain::find(way)?;
-    let modules = compile(&toolchain, &names)?;
+    let toolchain = Toolchain::find(way, &cargo_program(), root())?;
+    let manifest = root().join("plugins/Cargo.toml");
+    let target = root().join("target");
+    let modules = tidegate_builder::modules(&toolchain, &manifest, &names, Some(&target))?;
     for guest in &stale {
-        componentize(&modules.join(format!("{}.wasm", guest.name.replace('-', "_"))), guest)?;
+        let module = modules.iter().find(|module| module.package == guest.name);
+        let module = module
+            .with_context(|| format!("{} builds no `{}`", guest.source.display(), guest.name))?;
+        finish(module, guest)?;
     }
     Ok(())
 }
@@ -73,6 +79,11 @@ fn guests() -> Result<Vec<Guest>> {
 }
 
 fn is_stale(guest: &Guest, shared: SystemTime) -> bool {
+    // one of an older xtask lacks its manifest
+    let wasm = fs::read(&guest.output).unwrap_or_default();
+    if section::read(&wasm, section::MANIFEST).is_none() {
+        return true;
+    }
     let built = fs::metadata(&guest.output).and_then(|meta| meta.modified());
     match (built, newest(&[&guest.source])) {
         (Ok(built), Ok(own)) => built < own.max(shared),
@@ -99,34 +110,13 @@ fn newest(paths: &[&Path]) -> Result<SystemTime> {
     Ok(newest)
 }
 
-/// The directory that holds the core modules.
-fn compile(toolchain: &Toolchain, names: &[&str]) -> Result<PathBuf> {
-    let target_dir = root().join("target").join(toolchain.build_dir());
-    let mut cargo = toolchain.cargo();
-    cargo.args(["build", "--release", "--target", "wasm32-unknown-unknown"]);
-    cargo.args(toolchain.extra_args());
-    cargo.arg("--manifest-path").arg(root().join("plugins/Cargo.toml"));
-    cargo.arg("--target-dir").arg(&target_dir);
-    for name in names {
-        cargo.args(["--package", name]);
-    }
-    run(&mut cargo)?;
-    Ok(target_dir.join("wasm32-unknown-unknown/release"))
-}
-
-fn componentize(module: &Path, guest: &Guest) -> Result<()> {
-    let wasm = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
-    let component = ComponentEncoder::default()
-        .validate(true)
-        .module(&wasm)
-        .and_then(|mut encoder| encoder.encode())
-        .with_context(|| format!("cannot make a component of `{}`", guest.name))?;
-    let dir = guest.output.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    // a gateway that watches the directory must never see half a file
-    let partial = guest.output.with_extension("wasm.partial");
-    fs::write(&partial, &component)?;
-    fs::rename(&partial, &guest.output)?;
+/// With its manifest in it, which a gateway reads without running it.
+fn finish(module: &Module, guest: &Guest) -> Result<()> {
+    let named = || format!("the plugin `{}`", guest.name);
+    let manifest = describe::manifest(&module.file).with_context(named)?;
+    let component = tidegate_builder::componentize(&module.file).with_context(named)?;
+    let component = section::with(&component, section::MANIFEST, manifest.as_bytes());
+    tidegate_builder::write(&component, &guest.output)?;
     let shown = guest.output.strip_prefix(root()).unwrap_or(&guest.output);
     say(&format!("{} ({} KiB)", shown.display(), component.len() / 1024));
     Ok(())

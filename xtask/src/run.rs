@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::plugins;
-use crate::shell::{cargo, root, run as run_to_end, say, target_dir};
+use crate::shell::{cargo, root, target_dir};
+use tidegate_builder::shell::{run as run_to_end, say};
 
 const LISTEN: &str = "127.0.0.1:4000";
 const CONFIG: &str = "examples/quickstart/tidegate.yaml";

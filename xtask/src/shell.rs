@@ -1,9 +1,6 @@
-//! Starting other programs, and where things are.
-use std::ffi::OsStr;
+//! Where things are, and the cargo that runs this.
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, Result, bail};
+use std::process::Command;
 
 /// The root of the repository.
 pub fn root() -> &'static Path {
@@ -21,39 +18,14 @@ pub fn target_dir() -> PathBuf {
     root().join(env("CARGO_TARGET_DIR").unwrap_or_else(|| "target".to_owned()))
 }
 
-/// The cargo that runs this, at the root of the repository.
+/// The cargo that runs this.
+pub fn cargo_program() -> PathBuf {
+    env("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// The same, at the root of the repository.
 pub fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new(env("CARGO").unwrap_or_else(|| "cargo".to_owned()));
+    let mut command = Command::new(cargo_program());
     command.args(args).current_dir(root());
     command
-}
-
-/// Says what is going on.
-pub fn say(what: &str) {
-    eprintln!("==> {what}");
-}
-
-/// Runs a command to its end, its output for the person to see.
-pub fn run(command: &mut Command) -> Result<()> {
-    let shown = shown(command);
-    say(&shown);
-    let status = command.status().with_context(|| format!("cannot start `{shown}`"))?;
-    if !status.success() {
-        bail!("`{shown}` failed ({status})");
-    }
-    Ok(())
-}
-
-/// What a command prints; `None` if it cannot be started or fails.
-pub fn output(program: &str, args: &[&str]) -> Option<String> {
-    let output =
-        Command::new(program).args(args).current_dir(root()).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
-}
-
-fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
-    let words = std::iter::once(program).chain(command.get_args());
-    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }

@@ -4,10 +4,14 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::plugins;
-use crate::shell::{cargo, output, root, run, say, target_dir};
+use crate::shell::{cargo, root, target_dir};
+use tidegate_builder::shell::{output_of, run, say};
 
 /// Runs real clients against a gateway, where it is there and they are.
 const CLIENTS: &str = "tests/clients/run.py";
+
+/// Builds plugins in other languages, and calls them.
+const PLUGINS: &str = "tests/clients/plugins.py";
 
 /// Stops at the first failure.
 pub fn test(args: &[&str]) -> Result<()> {
@@ -43,14 +47,19 @@ fn clients() -> Result<()> {
         say(&format!("skipped: there is no {CLIENTS}"));
         return Ok(());
     }
-    if output("python3", &["--version"]).is_none() {
+    if output_of(root(), "python3", &["--version"]).is_none() {
         say("skipped: python3 is missing (apt-get install python3 python3-venv)");
         return Ok(());
     }
-    if output("node", &["--version"]).is_none() {
-        say("node is missing: the TypeScript SDK and Claude Code are not tested");
+    if output_of(root(), "node", &["--version"]).is_none() {
+        say(
+            "node is missing: the TypeScript SDK, Claude Code and plugins in JavaScript are not tested",
+        );
     }
     run(&mut cargo(&["build", "--package", "tidegate"]))?;
     let gateway = target_dir().join("debug").join("tidegate");
-    run(Command::new("python3").arg(CLIENTS).arg("--binary").arg(gateway).current_dir(root()))
+    for suite in [CLIENTS, PLUGINS] {
+        run(Command::new("python3").arg(suite).arg("--binary").arg(&gateway).current_dir(root()))?;
+    }
+    Ok(())
 }

@@ -1,1 +1,278 @@
-../../../sdk/js/tidegate.js
+/**
+ * What a Tidegate plugin in JavaScript is made of: server tools, hooks, and what the gateway does for it.
+ *
+ * A plugin is an object (`plugin.js`); `app.js` makes the exports of a component of it:
+ *
+ *     import * as border from "tidegate:plugin/host@0.1.0";
+ *     import { component } from "./tidegate.js";
+ *     import plugin from "./plugin.js";
+ *     export const { describe, callTool, onRequest, onUpstreamRequest, onResponse } = component(plugin, border);
+ *
+ * Each call gets a fresh instance of the whole engine: nothing is kept from one call to the next. A `Problem` that a
+ * function throws is for the model (of a tool) or the operator (of a hook) to read; any other error is a problem with
+ * the code `internal`, its stack in the gateway's log. In tests, `MockHost` stands in for the gateway.
+ */
+
+/** Why something cannot be done, in words for whoever reads them. No secret belongs into it. */
+export class Problem extends Error {
+  constructor(message, code = "invalid_input", retryable = false) {
+    super(message);
+    this.code = code;
+    this.retryable = retryable;
+  }
+}
+
+/** What the gateway does for a plugin: the last argument of every tool and hook. */
+export class Host {
+  #border;
+
+  constructor(border) {
+    this.#border = border;
+  }
+
+  /** What the operator wrote under `plugins.config.NAME`; `null` while the plugin is built. */
+  get config() {
+    return JSON.parse(this.#border.config());
+  }
+
+  /** The facts of the exchange: `request_id`, `key`, `tags`, `model`, `session`, `headers`, `with`. */
+  get context() {
+    return JSON.parse(this.#border.context());
+  }
+
+  /** Writes a line to the gateway's log: `error`, `warn`, `info`, `debug` or `trace`. */
+  log(message, level = "info") {
+    this.#border.log(level, message);
+  }
+
+  /** Nanoseconds since 1970, a bigint. */
+  clock() {
+    return this.#border.clock();
+  }
+
+  /** Fetches through the egress guard: the plugin wants the host, and the operator allows it. */
+  fetch(url, { method = "GET", headers = {}, body, maxBytes, timeoutMs } = {}) {
+    const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
+    const request = { method, url, headers: Object.entries(headers), body: bytes, maxBytes, timeoutMs };
+    const { status, url: from, headers: got, body: content, truncated } = asked(() => this.#border.fetch(request));
+    const text = () => new TextDecoder().decode(content);
+    const header = (name) => got.find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
+    return { status, url: from, headers: got, body: content, truncated, text, header, json: () => JSON.parse(text()) };
+  }
+
+  /** Asks a model through the gateway: a Messages request, and the message that answers it. */
+  modelCall(request) {
+    return JSON.parse(asked(() => this.#border.modelCall(JSON.stringify(request))));
+  }
+
+  /** The bytes under a key of the plugin's own store, or `undefined`. */
+  kvGet(key) {
+    return this.#border.kvGet(key);
+  }
+
+  /** Keeps bytes for some seconds, or until the gateway stops. */
+  kvSet(key, value, ttlSeconds) {
+    asked(() => this.#border.kvSet(key, value, ttlSeconds));
+  }
+
+  /** Forgets a value; false if there was none. */
+  kvRemove(key) {
+    return this.#border.kvRemove(key);
+  }
+
+  /** Keeps a file for a while under an address that nobody can guess, and tells that address. */
+  publish(mediaType, content) {
+    return asked(() => this.#border.publish(mediaType, content));
+  }
+}
+
+/** A request or a message in the gateway's hands, read and written by JSON pointer (`/messages/-1/role`). */
+export class Document {
+  #handle;
+
+  constructor(handle) {
+    this.#handle = handle;
+  }
+
+  /** The value at a pointer, or `undefined`. */
+  get(pointer) {
+    const text = this.#handle.get(pointer);
+    return text == null ? undefined : JSON.parse(text);
+  }
+
+  set(pointer, value) {
+    try {
+      this.#handle.set(pointer, JSON.stringify(value));
+    } catch (error) {
+      throw new Problem(String(error.payload ?? error.message), "cannot_set");
+    }
+  }
+
+  /** False if nothing stood there. */
+  remove(pointer) {
+    return this.#handle.remove(pointer);
+  }
+
+  /** The whole text, which then crosses the border. */
+  bytes() {
+    return this.#handle.bytes();
+  }
+}
+
+/** A hook's decision: another model (alias). */
+export const route = (model) => ({ tag: "route", val: model });
+/** A hook's decision: a whole message of the Messages API in the upstream's place. */
+export const respond = (message) => ({ tag: "respond", val: JSON.stringify(message) });
+/** A hook's decision: a refusal with a status from 400 to 599. */
+export const deny = (status, message) => ({ tag: "deny", val: { status, message } });
+
+const HOOKS = { onRequest: "on-request", onUpstreamRequest: "on-upstream-request", onResponse: "on-response" };
+
+/** What the gateway reads of a plugin when it is loaded. */
+export function manifest(plugin, host) {
+  // `null` while the plugin is built
+  if (plugin.check && host.config !== null) {
+    try {
+      plugin.check(host.config);
+    } catch (error) {
+      throw error instanceof Problem ? new Problem(error.message, "invalid_config") : error;
+    }
+  }
+  const tools = Object.entries(plugin.tools ?? {}).map(([name, tool]) => ({
+    name,
+    description: tool.description,
+    input_schema: { type: "object", properties: tool.input ?? {}, required: tool.required ?? [] },
+    options_schema: { type: "object", properties: tool.options ?? {}, additionalProperties: false },
+  }));
+  return {
+    name: plugin.name,
+    version: plugin.version,
+    hooks: Object.keys(HOOKS).filter((hook) => plugin[hook]).map((hook) => HOOKS[hook]),
+    tools,
+    wants: { hosts: [], models: [], kv_bytes: 0, publish: false, ...plugin.wants },
+    config_schema: plugin.configSchema ?? { type: "object" },
+  };
+}
+
+/** Runs a tool: a text, an array of content blocks, or anything else that is JSON. */
+export function callTool(plugin, name, input, options, host) {
+  const tool = Object.hasOwn(plugin.tools ?? {}, name) ? plugin.tools[name] : undefined;
+  if (!tool) throw new Problem(`there is no tool \`${name}\``, "unknown_tool");
+  for (const needed of tool.required ?? []) {
+    if (!Object.hasOwn(input, needed)) throw new Problem(`the input does not fit: \`${needed}\` is missing`);
+  }
+  const result = tool.run(input, options, host);
+  return typeof result === "string" || Array.isArray(result) ? result : JSON.stringify(result);
+}
+
+/** The exports of a component. */
+export function component(plugin, border) {
+  const host = new Host(border);
+  const guarded = (run) => {
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof Problem) throw { code: error.code, message: error.message, retryable: error.retryable };
+      border.log("error", `${error}\n${error?.stack ?? ""}`);
+      throw { code: "internal", message: String(error), retryable: false };
+    }
+  };
+  const hook = (name, ...given) => guarded(() => plugin[name]?.(...given, host) ?? { tag: "next" });
+  return {
+    describe: () => guarded(() => JSON.stringify(manifest(plugin, host))),
+    callTool: (name, input, options) =>
+      guarded(() => JSON.stringify(callTool(plugin, name, JSON.parse(input), JSON.parse(options), host))),
+    onRequest: (request) => hook("onRequest", new Document(request)),
+    onUpstreamRequest: (request, target) => hook("onUpstreamRequest", new Document(request), JSON.parse(target)),
+    onResponse: (message) => hook("onResponse", new Document(message)),
+  };
+}
+
+function asked(ask) {
+  try {
+    return ask();
+  } catch (error) {
+    const problem = error.payload;
+    if (!problem?.code) throw error;
+    throw new Problem(problem.message, problem.code, problem.retryable);
+  }
+}
+
+/** Stands in for the gateway in tests: `new MockHost({ clock: 7n }).callTool(plugin, "dice", { sides: 6 })`. */
+export class MockHost {
+  logs = [];
+  kept = new Map();
+  published = [];
+
+  constructor({ config = {}, context = {}, clock = 0n, onFetch, onModelCall } = {}) {
+    const unreachable = ({ url }) => {
+      throw new Problem(`nothing answers \`${url}\`: give \`onFetch\``, "unreachable");
+    };
+    const silent = () => {
+      throw new Problem("no model answers: give `onModelCall`", "not_granted");
+    };
+    this.border = {
+      config: () => JSON.stringify(config),
+      context: () => JSON.stringify(context),
+      clock: () => clock,
+      log: (level, message) => this.logs.push([level, message]),
+      fetch: (request) => ({ url: request.url, headers: [], truncated: false, ...(onFetch ?? unreachable)(request) }),
+      modelCall: (request) => JSON.stringify((onModelCall ?? silent)(JSON.parse(request))),
+      kvGet: (key) => this.kept.get(key),
+      kvSet: (key, value) => void this.kept.set(key, value),
+      kvRemove: (key) => this.kept.delete(key),
+      publish: (mediaType, content) => `https://gateway.test/files/${this.published.push([mediaType, content])}`,
+    };
+    this.host = new Host(this.border);
+  }
+
+  manifest(plugin) {
+    return manifest(plugin, this.host);
+  }
+
+  /** The result's content; throws the `Problem` that the model would read. */
+  callTool(plugin, name, input, options = {}) {
+    return callTool(plugin, name, input, options, this.host);
+  }
+
+  /** What the hook decides; its edits are in `body`. */
+  onRequest(plugin, body) {
+    return plugin.onRequest(new Document(tree(body)), this.host) ?? { tag: "next" };
+  }
+
+  onUpstreamRequest(plugin, body, target) {
+    return plugin.onUpstreamRequest(new Document(tree(body)), target, this.host) ?? { tag: "next" };
+  }
+
+  onResponse(plugin, message) {
+    return plugin.onResponse(new Document(tree(message)), this.host) ?? { tag: "next" };
+  }
+}
+
+function tree(root) {
+  const cut = (pointer) => pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const at = (value, key) => (Array.isArray(value) && Number(key) < 0 ? value.length + Number(key) : key);
+  const walk = (way) => way.reduce((value, key) => value?.[at(value, key)], root);
+  const parent = (pointer) => {
+    const way = cut(pointer);
+    const last = way.pop();
+    return [walk(way), last];
+  };
+  return {
+    get: (pointer) => JSON.stringify(walk(cut(pointer))),
+    set: (pointer, text) => {
+      const [holder, last] = parent(pointer);
+      if (holder === null || typeof holder !== "object") throw new Error(`nothing can be set at \`${pointer}\``);
+      holder[last === "-" && Array.isArray(holder) ? holder.length : at(holder, last)] = JSON.parse(text);
+    },
+    remove: (pointer) => {
+      const [holder, last] = parent(pointer);
+      const key = at(holder, last);
+      if (holder === null || typeof holder !== "object" || !Object.hasOwn(holder, key)) return false;
+      if (Array.isArray(holder)) holder.splice(key, 1);
+      else delete holder[key];
+      return true;
+    },
+    bytes: () => new TextEncoder().encode(JSON.stringify(root)),
+  };
+}

@@ -127,8 +127,8 @@ pub(super) async fn load(
         memory,
     };
     let alone = Arc::new(terms(&file, Arc::default(), None));
-    let manifest =
-        describe(host, &read.code, path, &alone).await.map_err(|problem| vec![problem])?;
+    let told = describe(host, &read.code, path, &alone).await.map_err(|problem| vec![problem])?;
+    let manifest = parse(&told, path).map_err(|problem| vec![problem])?;
     check::manifest(&manifest, &read.code, path)?;
     if let Some(told) = &read.told {
         check::agree(told, &manifest, path)?;
@@ -247,12 +247,37 @@ fn link(runtime: Arc<Runtime>, component: &Component, path: &Path) -> Result<Cod
     })
 }
 
+/// The manifest of a plugin that is being built, as `describe` tells it without a config.
+pub(super) async fn manifest_text(
+    host: &Arc<PluginHost>,
+    path: &Path,
+) -> Result<String, Vec<Problem>> {
+    let read = read_apart(host, path).await?;
+    let file = path.file_stem().unwrap_or_default().to_string_lossy();
+    let terms = Arc::new(Terms {
+        name: (&*file).into(),
+        config: "null".to_owned(),
+        grants: Arc::default(),
+        way_out: None,
+        kv: Arc::clone(&host.kept(&file, read.hash).kv),
+        clock: Arc::clone(&host.clock),
+        memory: host.limits.memory,
+    });
+    let told = describe(host, &read.code, path, &terms).await.map_err(|problem| vec![problem])?;
+    check::manifest(&parse(&told, path).map_err(|problem| vec![problem])?, &read.code, path)?;
+    Ok(told)
+}
+
+fn parse(manifest: &str, path: &Path) -> Result<Manifest, Problem> {
+    serde_json::from_str(manifest).map_err(|e| at(path, format!("its manifest: {e}")))
+}
+
 async fn describe(
     host: &PluginHost,
     code: &Code,
     path: &Path,
     terms: &Arc<Terms>,
-) -> Result<Manifest, Problem> {
+) -> Result<String, Problem> {
     let ask = async |store: &mut Store<Call>, instance: Instance| {
         check::types(store, &instance, code)?;
         let describe =
@@ -261,17 +286,16 @@ async fn describe(
     };
     let call = Call::new(terms, None, None);
     let (call, answer) = host.run_ungated(code, call, DESCRIBE, ask).await;
-    let manifest = match answer {
-        Ok(Ok(manifest)) => manifest,
+    match answer {
+        Ok(Ok(manifest)) => Ok(manifest),
         Ok(Err(problem)) if problem.code == "invalid_config" => {
-            return Err(at(path, format!("refuses its config: {}", problem.message)));
+            Err(at(path, format!("refuses its config: {}", problem.message)))
         }
-        Ok(Err(problem)) => return Err(at(path, format!("`describe`: {}", problem.message))),
+        Ok(Err(problem)) => Err(at(path, format!("`describe`: {}", problem.message))),
         Err(cause) => {
             let words = call.last_words.map(|words| format!("; its last words: {words}"));
             let words = words.unwrap_or_default();
-            return Err(at(path, format!("`describe` broke: {cause}{words}")));
+            Err(at(path, format!("`describe` broke: {cause}{words}")))
         }
-    };
-    serde_json::from_str(&manifest).map_err(|e| at(path, format!("its manifest: {e}")))
+    }
 }

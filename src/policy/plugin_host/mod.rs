@@ -181,6 +181,12 @@ impl PluginHost {
         load::load(self, installation).await
     }
 
+    /// The manifest of a plugin that is being built: the JSON text that `describe` gives where there
+    /// is no config yet. Fails as [`PluginHost::load`] does.
+    pub async fn manifest_text(self: &Arc<Self>, path: &Path) -> Result<String, Vec<Problem>> {
+        load::manifest_text(self, path).await
+    }
+
     /// Sees to it that calls of plugins with these configs find room side by side, as far as there
     /// is room at all. Before they are loaded: what is running keeps the room that it has.
     pub fn make_room<'a>(&self, configs: impl Iterator<Item = Option<&'a Value>>) {

@@ -1,12 +1,13 @@
 //! The ways to a wasm32 standard library: the toolchain's own, rustup's, Debian's.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::shell::{cargo, output, run, say};
+use crate::shell::{output_of, run, say};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What guests are built for.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 /// What the Debian way needs, as its packages leave it.
 const DEBIAN_FILES: [&str; 4] =
@@ -36,22 +37,24 @@ impl Way {
 }
 
 /// A compiler that can build guests.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Toolchain {
-    /// The one that builds the host.
-    Host,
+    /// The usual one, by its cargo.
+    Own(PathBuf),
     /// Debian's.
     Debian,
 }
 
 impl Toolchain {
-    /// The first way that works, or the one that was asked for.
-    pub fn find(way: Option<Way>) -> Result<Self> {
+    /// The first way that works, or the one that was asked for. `cargo` is the usual one; what is
+    /// chosen in `dir` counts.
+    pub fn find(way: Option<Way>, cargo: &Path, dir: &Path) -> Result<Self> {
         let tried = |this| way.is_none_or(|way| way == this);
-        if tried(Way::Own) && has_target() {
-            return Ok(Self::Host);
+        if tried(Way::Own) && has_target(dir) {
+            return Ok(Self::Own(cargo.to_path_buf()));
         }
-        if tried(Way::Rustup) && add_by_rustup() {
-            return Ok(Self::Host);
+        if tried(Way::Rustup) && add_by_rustup(dir) {
+            return Ok(Self::Own(cargo.to_path_buf()));
         }
         if tried(Way::Debian) && install_debian()? {
             return Ok(Self::Debian);
@@ -66,12 +69,13 @@ impl Toolchain {
         )
     }
 
-    /// Its cargo, without anything that the host's build left in the environment.
-    pub fn cargo(&self) -> Command {
+    /// Its cargo in a folder, without anything that the host's build left in the environment.
+    pub fn cargo(&self, dir: &Path) -> Command {
         let mut command = match self {
-            Self::Host => cargo(&[]),
+            Self::Own(cargo) => Command::new(cargo),
             Self::Debian => Command::new("/usr/bin/cargo"),
         };
+        command.current_dir(dir);
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"] {
             command.env_remove(name);
         }
@@ -87,7 +91,7 @@ impl Toolchain {
     /// What its cargo needs besides.
     pub fn extra_args(&self) -> &'static [&'static str] {
         match self {
-            Self::Host => &[],
+            Self::Own(_) => &[],
             Self::Debian => &["-Zbuild-std=std,panic_abort"],
         }
     }
@@ -95,24 +99,24 @@ impl Toolchain {
     /// Compilers do not share a build directory: each would throw the other's work away.
     pub fn build_dir(&self) -> &'static str {
         match self {
-            Self::Host => "guests-build",
+            Self::Own(_) => "guests-build",
             Self::Debian => "guests-build-debian",
         }
     }
 }
 
-fn has_target() -> bool {
-    output("rustc", &["--print", "target-libdir", "--target", TARGET])
+fn has_target(dir: &Path) -> bool {
+    output_of(dir, "rustc", &["--print", "target-libdir", "--target", TARGET])
         .and_then(|dir| std::fs::read_dir(dir).ok())
         .is_some_and(|mut files| files.next().is_some())
 }
 
-fn add_by_rustup() -> bool {
-    if output("rustup", &["--version"]).is_none() {
+fn add_by_rustup(dir: &Path) -> bool {
+    if output_of(dir, "rustup", &["--version"]).is_none() {
         return false;
     }
-    match run(Command::new("rustup").args(["target", "add", TARGET])) {
-        Ok(()) => has_target(),
+    match run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(dir)) {
+        Ok(()) => has_target(dir),
         Err(error) => {
             say(&format!("{error:#}; trying another way"));
             false
@@ -128,7 +132,7 @@ fn install_debian() -> Result<bool> {
     if is_there() {
         return Ok(true);
     }
-    if output("id", &["-u"]).as_deref() != Some("0") {
+    if output_of(Path::new("."), "id", &["-u"]).as_deref() != Some("0") {
         return Ok(false);
     }
     say("installing Debian's Rust for the web (some 300 MB)");

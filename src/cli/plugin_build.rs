@@ -1,0 +1,107 @@
+//! `tidegate plugin build`: from a project in Rust, Python or JavaScript to a component with its manifest.
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::Value;
+use tidegate_builder::{Way, project, section};
+
+use crate::cli::plugin::{at, block_on, host};
+use crate::cli::plugin_new::{Language, WIT};
+use crate::error::{Problem, Result};
+
+/// What to build.
+#[derive(clap::Args)]
+pub struct Build {
+    /// The project: a folder with a `Cargo.toml`, an `app.py` or an `app.js`.
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// Where the component goes; `NAME.wasm` in the project, after the plugin's own name, if left out.
+    #[arg(long, value_name = "FILE.wasm")]
+    out: Option<PathBuf>,
+    /// For Rust, the one way to a compiler to take: `own`, `rustup` or `debian`.
+    #[arg(long, value_name = "WAY", value_parser = way)]
+    toolchain: Option<Way>,
+}
+
+fn way(name: &str) -> Result<Way, String> {
+    Way::parse(name).map_err(|e| e.to_string())
+}
+
+impl Build {
+    /// Compiles, describes, writes, and says what came out.
+    pub(super) fn run(&self) -> Result<(), Vec<Problem>> {
+        let started = Instant::now();
+        let dir = fs::canonicalize(&self.dir).map_err(|e| at(&self.dir, e.to_string()))?;
+        let scratch = Scratch::new(&dir)?;
+        let raw = scratch.0.join("component.wasm");
+        let compiled = match language_of(&dir)? {
+            Language::Rust => project::rust(&dir, self.toolchain, &raw),
+            Language::Python => project::python(&dir, &scratch.wit(&dir)?, &raw),
+            Language::Js => project::js(&dir, &scratch.wit(&dir)?, &raw),
+        };
+        compiled.map_err(|e| at(&self.dir, format!("{e:#}")))?;
+        let manifest = block_on(async { host(&dir)?.manifest_text(&raw).await });
+        let manifest = manifest.map_err(|problems| about(&self.dir, problems))?;
+        let described: Value = serde_json::from_str(&manifest).unwrap_or_default();
+        let name = described["name"].as_str().unwrap_or("plugin");
+        let out = self.out.clone().unwrap_or_else(|| self.dir.join(format!("{name}.wasm")));
+        let component = fs::read(&raw).map_err(|e| at(&raw, e.to_string()))?;
+        let component = section::with(&component, section::MANIFEST, manifest.as_bytes());
+        tidegate_builder::write(&component, &out).map_err(|e| at(&out, format!("{e:#}")))?;
+        let (kib, seconds) = (component.len() / 1024, started.elapsed().as_secs_f32());
+        // a reader that has seen enough, such as `head`, is no reason to fail
+        let _ = writeln!(io::stdout(), "{} ({kib} KiB, {seconds:.1} s)", out.display());
+        Ok(())
+    }
+}
+
+/// The intermediate file means nothing to anybody.
+fn about(dir: &Path, problems: Vec<Problem>) -> Vec<Problem> {
+    let about = |problem: Problem| Problem::new(dir.display().to_string(), problem.message);
+    problems.into_iter().map(about).collect()
+}
+
+fn language_of(dir: &Path) -> Result<Language, Vec<Problem>> {
+    let marks =
+        [("Cargo.toml", Language::Rust), ("app.py", Language::Python), ("app.js", Language::Js)];
+    let found = marks.into_iter().find(|(mark, _)| dir.join(mark).is_file());
+    found.map(|(_, language)| language).ok_or_else(|| {
+        at(
+            dir,
+            "is no project of a plugin: it has no `Cargo.toml`, `app.py` or `app.js`; `tidegate plugin new NAME` makes one",
+        )
+    })
+}
+
+/// A folder for intermediate files, gone when the build is.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(dir: &Path) -> Result<Self, Vec<Problem>> {
+        let scratch = dir.join(".tidegate").join(format!("build-{}", std::process::id()));
+        fs::create_dir_all(&scratch).map_err(|e| at(&scratch, format!("cannot be made: {e}")))?;
+        Ok(Self(scratch))
+    }
+
+    /// The project's copy of the border, else the gateway's own.
+    fn wit(&self, dir: &Path) -> Result<PathBuf, Vec<Problem>> {
+        let own = dir.join("wit");
+        if own.is_dir() {
+            return Ok(own);
+        }
+        let wit = self.0.join("wit");
+        fs::create_dir_all(&wit)
+            .and_then(|()| fs::write(wit.join("tidegate.wit"), WIT))
+            .map_err(|e| at(&wit, format!("cannot be made: {e}")))?;
+        Ok(wit)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // what stays behind is in a folder that git ignores
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,259 @@
+//! `tidegate plugin call`: one call of a tool, or a hook over a request, with the real host.
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
+
+use crate::cli::eval_show::{self, Shown};
+use crate::cli::plugin::{at, block_on, failed, host};
+use crate::cli::show::Paint;
+use crate::config::Config;
+use crate::context::{Caller, Context};
+use crate::error::{Error, Problem, Result};
+use crate::policy::Outcome;
+use crate::policy::plugin::{Plugin, ToolCall, ToolError};
+use crate::policy::trial::{Decided, End, Step};
+use crate::wire::{Document, Step as Member};
+
+/// What to call, and with what.
+#[derive(clap::Args)]
+pub struct Trial {
+    /// The component.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// The tool, by its name without `gateway:`.
+    #[arg(required_unless_present = "hook", conflicts_with = "hook")]
+    tool: Option<String>,
+    /// What the model gives: a JSON object; `-` reads standard input.
+    #[arg(default_value = "{}")]
+    input: String,
+    /// What the tool's declaration holds beside its `type`: a JSON object.
+    #[arg(long, value_name = "JSON", default_value = "{}", conflicts_with = "hook")]
+    options: String,
+    /// The plugin's own config, over what the gateway's config has for it: a JSON object.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    plugin_config: String,
+    /// What the operator grants: `allow_hosts=a.example,*.b.example`, `allow_models=fast`,
+    /// `max_kv_bytes=65536`, `publish=true`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = grant)]
+    grant: Vec<(String, Value)>,
+    /// Runs a hook over `--request`: `on-request`, `on-upstream-request` or `on-response`.
+    #[arg(long, requires = "request")]
+    hook: Option<String>,
+    /// The body of a request (of a message for `on-response`); `-` reads standard input.
+    #[arg(long, value_name = "FILE", requires = "hook")]
+    request: Option<PathBuf>,
+    /// The parameters of the stage: a JSON object.
+    #[arg(long, value_name = "JSON", default_value = "{}", requires = "hook")]
+    with: String,
+    /// The name of the caller's key.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    key: String,
+}
+
+/// Keys of the gateway under `plugins.config.<name>` that take a list.
+const LISTS: [&str; 2] = ["allow_hosts", "allow_models"];
+/// And those that do not.
+const OTHERS: [&str; 3] = ["max_kv_bytes", "max_model_tokens", "publish"];
+
+fn grant(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("write `KEY=VALUE`")?;
+    let value = match key {
+        _ if LISTS.contains(&key) => value.split(',').map(str::trim).collect(),
+        _ if OTHERS.contains(&key) => {
+            serde_json::from_str(value).map_err(|_| format!("`{value}` is no value for `{key}`"))?
+        }
+        _ => {
+            let keys = [&LISTS[..], &OTHERS[..]].concat().join(", ");
+            return Err(format!("there is no grant `{key}`: use one of {keys}"));
+        }
+    };
+    Ok((key.to_owned(), value))
+}
+
+/// How a call went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Went {
+    Well,
+    Badly,
+}
+
+impl Trial {
+    /// Prints the result on standard output; 1 if there is none.
+    pub(super) fn run(&self, config: &Path) -> ExitCode {
+        let logs = eval_show::capture_logs();
+        let shown = Shown { paint: Paint::of_stdout(), logs };
+        let went = block_on(async {
+            let plugin = self.plugin(config).await?;
+            match &self.hook {
+                Some(hook) => self.hook(&plugin, hook, &shown).await,
+                None => self.tool(&plugin, &shown).await,
+            }
+        });
+        match went {
+            Ok(Went::Well) => ExitCode::SUCCESS,
+            Ok(Went::Badly) => ExitCode::FAILURE,
+            Err(problems) => failed(&problems),
+        }
+    }
+
+    async fn plugin(&self, config: &Path) -> Result<Plugin, Vec<Problem>> {
+        if !self.file.is_file() {
+            return Err(at(&self.file, "there is no such file"));
+        }
+        let name = self.file.file_stem().unwrap_or_default().to_string_lossy();
+        // a plugin can be tried without a gateway
+        let mut own = match config.is_file() {
+            true => Config::load(config)?.plugins.config.get(&*name).cloned().unwrap_or_default(),
+            false => Value::Null,
+        };
+        if own.is_null() {
+            own = json!({});
+        }
+        let over = object("--plugin-config", &self.plugin_config)?;
+        for (key, value) in over.into_iter().chain(self.grant.iter().cloned()) {
+            own[key] = value;
+        }
+        let host = host(config.parent().unwrap_or(Path::new("")))?;
+        host.load(&self.file, own).await
+    }
+
+    async fn tool(&self, plugin: &Plugin, shown: &Shown) -> Result<Went, Vec<Problem>> {
+        let tool = self.tool.as_deref().unwrap_or_default();
+        let name = tool.strip_prefix("gateway:").unwrap_or(tool);
+        let tools: Vec<&str> = plugin.manifest().tools.iter().map(|it| it.name.as_str()).collect();
+        if !tools.contains(&name) {
+            let there = match tools.is_empty() {
+                true => "it has none".to_owned(),
+                false => format!("it has `{}`", tools.join("`, `")),
+            };
+            return Err(at(&self.file, format!("has no tool `{name}`: {there}")));
+        }
+        let input = match self.input.as_str() {
+            "-" => String::from_utf8_lossy(&read(Path::new("-"))?).into_owned(),
+            text => text.to_owned(),
+        };
+        let input = Value::Object(object("the input", &input)?).to_string();
+        let options = Value::Object(object("--options", &self.options)?).to_string();
+        let call = ToolCall { name, input: &input, options: &options };
+        let result = plugin.call_tool(&Arc::new(self.context("")), call).await;
+        shown.logged_to_stderr();
+        Ok(match result {
+            Ok(content) => {
+                shown.say(content_of(&content).trim_end());
+                Went::Well
+            }
+            Err(ToolError::Problem { code, message, retryable }) => {
+                let later = if retryable { " (the same call may succeed later)" } else { "" };
+                eprintln!("{}: {message}{later}", shown.paint.bad(&code));
+                Went::Badly
+            }
+            Err(ToolError::Broke(error)) => {
+                eprintln!("{}: {}", shown.paint.bad("broke"), told(&error));
+                Went::Badly
+            }
+        })
+    }
+
+    async fn hook(&self, plugin: &Plugin, hook: &str, shown: &Shown) -> Result<Went, Vec<Problem>> {
+        let hooks = &plugin.manifest().hooks;
+        if !hooks.iter().any(|name| name == hook) {
+            let there = match hooks.is_empty() {
+                true => "it has none".to_owned(),
+                false => format!("it has `{}`", hooks.join("`, `")),
+            };
+            return Err(at(&self.file, format!("has no hook `{hook}`: {there}")));
+        }
+        let path = self.request.as_deref().unwrap_or(Path::new("-"));
+        let before = read(path)?;
+        let document = Document::parse(before.clone()).map_err(|e| at(path, e.message))?;
+        let with = Arc::new(object("--with", &self.with)?);
+        let mut reader = document.clone();
+        let model = reader.get(&[Member::Key("model")]).ok().flatten();
+        let model = model.and_then(|text| serde_json::from_slice::<String>(&text).ok());
+        let model = model.unwrap_or_default();
+        let context = Arc::new(self.context(&model));
+        let started = Instant::now();
+        let done = match hook {
+            "on-upstream-request" => {
+                let target = json!({"provider": "upstream", "model": model, "unsupported": []});
+                plugin.on_upstream_request(&context, &with, document, &target).await
+            }
+            "on-response" => plugin.on_response(&context, &with, document).await,
+            _ => plugin.on_request(&context, &with, document).await,
+        };
+        let time = started.elapsed();
+        let (after, end, went) = match done {
+            Ok((document, outcome)) => {
+                (document.to_bytes(), End::Done(Box::new(decided(outcome))), Went::Well)
+            }
+            Err(error) => (before.clone(), End::Broke(Box::new(error)), Went::Badly),
+        };
+        let stage = format!("{} {hook}", plugin.manifest().name);
+        shown.step(&Step { stage, time, before, after, end });
+        Ok(went)
+    }
+
+    fn context(&self, model: &str) -> Context {
+        Context {
+            request_id: "req_call".to_owned(),
+            started: Instant::now(),
+            caller: Arc::new(Caller { key: self.key.clone(), tags: Default::default() }),
+            headers: HeaderMap::new(),
+            query: None,
+            credential: None,
+            session: self.key.clone(),
+            model: model.to_owned(),
+        }
+    }
+}
+
+fn decided(outcome: Outcome) -> Decided {
+    Decided { verdict: outcome.verdict, route: outcome.route, wishes: outcome.wishes }
+}
+
+/// The place in the text is what helps: `the input:1:9: …`.
+fn object(what: &str, text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
+    serde_json::from_str(text).map_err(|e| {
+        let place = format!("{what}:{}:{}", e.line(), e.column().max(1));
+        let said = e.to_string();
+        let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
+        vec![Problem::new(place, format!("no JSON object: {said}"))]
+    })
+}
+
+/// What the model would read: the text of a JSON string, text blocks as texts, other blocks as JSON.
+fn content_of(content: &Bytes) -> String {
+    match serde_json::from_slice(content) {
+        Ok(Value::String(text)) => text,
+        Ok(Value::Array(blocks)) => {
+            let shown = blocks.iter().map(|block| match block["text"].as_str() {
+                Some(text) if block["type"] == "text" => text.to_owned(),
+                _ => format!("{block:#}"),
+            });
+            shown.collect::<Vec<_>>().join("\n")
+        }
+        _ => String::from_utf8_lossy(content).into_owned(),
+    }
+}
+
+/// What the gateway's log would say: the cause, and the plugin's last words.
+fn told(error: &Error) -> String {
+    error.source.as_ref().map_or_else(|| error.message.clone(), ToString::to_string)
+}
+
+fn read(path: &Path) -> Result<Bytes, Vec<Problem>> {
+    let unreadable = |e: io::Error| at(path, format!("cannot be read: {e}"));
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map_err(unreadable)?;
+        return Ok(bytes.into());
+    }
+    fs::read(path).map(Bytes::from).map_err(unreadable)
+}

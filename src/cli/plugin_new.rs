@@ -1,0 +1,134 @@
+//! `tidegate plugin new`: a project that builds and passes its test, in one of three languages.
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::cli::plugin::at;
+use crate::error::{Problem, Result};
+
+/// What a plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// With the whole SDK.
+    Rust,
+    /// By componentize-py.
+    Python,
+    /// JavaScript, by componentize-js.
+    Js,
+}
+
+/// A file of a project: where it goes, and its text.
+type Text = (&'static str, &'static str);
+
+/// The border, for toolchains that read it themselves.
+pub(super) const WIT: &str = include_str!("../../sdk/wit/tidegate.wit");
+
+const RUST: &[Text] = &[
+    ("Cargo.toml", include_str!("plugin_templates/rust/manifest.toml")),
+    ("README.md", include_str!("plugin_templates/rust/README.md")),
+    ("src/lib.rs", include_str!("plugin_templates/rust/lib.rs")),
+    (".gitignore", "/target\n/.tidegate\n*.wasm\n"),
+    // a stranger has no checkout: the SDK comes along
+    (".sdk/Cargo.toml", include_str!("../../sdk/Cargo.toml")),
+    (".sdk/wit/tidegate.wit", WIT),
+    (".sdk/src/arena.rs", include_str!("../../sdk/src/arena.rs")),
+    (".sdk/src/bindings.rs", include_str!("../../sdk/src/bindings.rs")),
+    (".sdk/src/document.rs", include_str!("../../sdk/src/document.rs")),
+    (".sdk/src/guest.rs", include_str!("../../sdk/src/guest.rs")),
+    (".sdk/src/host.rs", include_str!("../../sdk/src/host.rs")),
+    (".sdk/src/http.rs", include_str!("../../sdk/src/http.rs")),
+    (".sdk/src/lib.rs", include_str!("../../sdk/src/lib.rs")),
+    (".sdk/src/plugin.rs", include_str!("../../sdk/src/plugin.rs")),
+    (".sdk/src/problem.rs", include_str!("../../sdk/src/problem.rs")),
+    (".sdk/src/testing.rs", include_str!("../../sdk/src/testing.rs")),
+    (".sdk/src/tool.rs", include_str!("../../sdk/src/tool.rs")),
+];
+const PYTHON: &[Text] = &[
+    ("README.md", include_str!("plugin_templates/python/README.md")),
+    ("app.py", include_str!("plugin_templates/python/app.py")),
+    ("test_app.py", include_str!("plugin_templates/python/test_app.py")),
+    ("requirements.txt", include_str!("plugin_templates/python/requirements.txt")),
+    ("tidegate.py", include_str!("../../sdk/python/tidegate.py")),
+    ("wit/tidegate.wit", WIT),
+    (".gitignore", ".venv\n__pycache__\n/.tidegate\n*.wasm\n"),
+];
+const JS: &[Text] = &[
+    ("README.md", include_str!("plugin_templates/js/README.md")),
+    ("package.json", include_str!("plugin_templates/js/package.json")),
+    ("plugin.js", include_str!("plugin_templates/js/plugin.js")),
+    ("plugin.test.js", include_str!("plugin_templates/js/plugin.test.js")),
+    ("app.js", include_str!("plugin_templates/js/app.js")),
+    ("tidegate.js", include_str!("../../sdk/js/tidegate.js")),
+    ("wit/tidegate.wit", WIT),
+    (".gitignore", "node_modules\n/.tidegate\n*.wasm\n"),
+];
+
+/// Makes the folder `name` here, and says what to do next.
+pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
+    check_name(name)?;
+    let dir = PathBuf::from(name);
+    if dir.exists() {
+        return Err(at(&dir, "is there already: move it away, or take another name"));
+    }
+    let (files, test) = match language {
+        Language::Rust => (RUST, "cargo test"),
+        Language::Python => (PYTHON, "python3 -m unittest"),
+        Language::Js => (JS, "node --test"),
+    };
+    for (file, text) in files {
+        write(&dir.join(file), &filled(text, name, file))?;
+    }
+    let tool = tool_of(name);
+    // a reader that has seen enough, such as `head`, is no reason to fail
+    let _ = writeln!(
+        io::stdout(),
+        "made {name}/, with the tool `gateway:{tool}` in {main}; next:\n  cd {name}\n  {test}\n  \
+         tidegate plugin build\n  tidegate plugin call {name}.wasm {tool} '{{\"sides\": 6}}'",
+        main = match language {
+            Language::Rust => "src/lib.rs",
+            Language::Python => "app.py",
+            Language::Js => "plugin.js",
+        },
+    );
+    Ok(())
+}
+
+fn filled(text: &str, name: &str, file: &str) -> String {
+    match file {
+        // what stands by itself in a project is a member of a workspace in the repository
+        ".sdk/Cargo.toml" => text.replace("workspace = \"../plugins\"\n", ""),
+        _ if is_library(file) => text.to_owned(),
+        _ => text.replace("NAME", name).replace("TOOL", &tool_of(name)),
+    }
+}
+
+fn is_library(file: &str) -> bool {
+    file.starts_with(".sdk/") || ["tidegate.py", "tidegate.js", "wit/tidegate.wit"].contains(&file)
+}
+
+/// Tools have no `-` in their names.
+fn tool_of(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn check_name(name: &str) -> Result<(), Vec<Problem>> {
+    const LONGEST: usize = 64;
+    let is_good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if begins_well && name.chars().all(is_good) && !name.ends_with('-') && name.len() <= LONGEST {
+        return Ok(());
+    }
+    let message = format!(
+        "`{name}` is no name for a plugin: use up to {LONGEST} of a-z, 0-9 and `-`, a letter first"
+    );
+    Err(vec![Problem::new("", message)])
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Vec<Problem>> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|e| at(path, format!("cannot be written: {e}")))
+}

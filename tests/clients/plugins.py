@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""Builds plugins in Rust, Python and JavaScript as a stranger would, and lets a model call them through a gateway.
+
+    python3 tests/clients/plugins.py                           with target/debug/tidegate
+    python3 tests/clients/plugins.py --only python --verbose
+
+Each language: `tidegate plugin new`, its native test, `plugin build`, `inspect`, `call`; then the example of
+`examples/plugins` is built, and called by the simulator through `tidegate serve`. The examples' components stay in
+`target/foreign`, where the integration tests run them again. A language whose tools are missing here is skipped, with
+the reason; `--require` makes that a failure.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import gateway as gateways
+from install import DONE, ROOT, Missing, place_of, run, target_dir, virtualenv
+
+EXAMPLES = ROOT / "examples" / "plugins"
+BUILT = ROOT / "target" / "foreign"
+# the first build of a Rust project on a slow machine
+PATIENCE = 600
+
+CONFIG = """\
+listen: 127.0.0.1:{port}
+admin: {{ listen: 127.0.0.1:{admin} }}
+providers:
+  sim: {{ type: simulator }}
+models:
+  "*": {{ provider: sim }}
+plugins: {{ dir: plugins }}
+"""
+
+
+class Failed(Exception):
+    """A check; the text says what was seen."""
+
+
+class Rust:
+    test = ["cargo", "test", "--quiet"]
+    example = ("checksum", {"text": "Tidegate"}, "f1b8d99a")
+
+    def path(self):
+        if shutil.which("cargo") is None:
+            raise Missing("cargo is missing (https://rustup.rs)")
+        return []
+
+    def prepare(self, project):
+        # the versions that the plugins of the repository are built with, which are here already
+        shutil.copy(ROOT / "plugins" / "Cargo.lock", project)
+
+
+class Python:
+    test = [sys.executable, "-m", "unittest"]
+    example = ("roman", {"number": 1994}, "MCMXCIV")
+
+    def path(self):
+        return [virtualenv(EXAMPLES / "python" / "requirements.txt").parent]
+
+    def prepare(self, project):
+        pass
+
+
+class JavaScript:
+    test = ["node", "--test"]
+    example = ("units", {"value": 5, "from": "km", "to": "mi"}, '{"value":3.107,"unit":"mi"}')
+
+    def path(self):
+        if shutil.which("node") is None:
+            raise Missing("node is missing (apt-get install nodejs npm)")
+        return [componentize_js()]
+
+    def prepare(self, project):
+        pass
+
+
+def componentize_js():
+    """The folder of its program, as the example's README installs it.
+
+    There is no lock file: its optional packages are not in every registry, and `npm ci` then refuses.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise Missing("npm is missing (apt-get install npm)")
+    manifest = EXAMPLES / "js" / "package.json"
+    place, is_there = place_of("componentize-js", [manifest], sys.platform)
+    if not is_there:
+        place.mkdir(parents=True)
+        shutil.copy(manifest, place)
+        install = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error"]
+        run(install, "npm could not install it (no package registry?)", cwd=place)
+        (place / DONE).touch()
+    return place / "node_modules" / ".bin"
+
+
+LANGUAGES = {"rust": Rust(), "python": Python(), "js": JavaScript()}
+
+
+class Run:
+    """One language's checks in a folder of its own."""
+
+    def __init__(self, binary, name, place, is_verbose):
+        self.binary, self.name, self.place, self.is_verbose = binary, name, place, is_verbose
+        self.language = LANGUAGES[name]
+        # a build directory of another project would be neither found nor wanted
+        kept = {key: value for key, value in os.environ.items() if key != "CARGO_TARGET_DIR"}
+        found = [str(path) for path in self.language.path()]
+        self.environment = {**kept, "PATH": os.pathsep.join([*found, kept["PATH"]])}
+
+    def checks(self):
+        """What is checked, as pairs of a sentence and a function."""
+        yield "a new project passes its native test", self.new
+        yield "a new project becomes a component that tells what it is", self.build
+        yield "its tool runs by hand, and refuses what its options do not allow", self.call
+        yield "the example passes its native test and becomes a component", self.example
+        yield "a model calls the example through the gateway", self.serve
+
+    def do(self, *command, cwd=None, fails=False):
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd or self.place,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        if self.is_verbose:
+            sys.stderr.write(done.stdout + done.stderr)
+        if (done.returncode != 0) != fails:
+            raise Failed(f"{' '.join(map(str, command))}: {(done.stderr or done.stdout).strip()[-600:]}")
+        return done.stderr if fails else done.stdout
+
+    def tidegate(self, *arguments, **options):
+        return self.do(self.binary, "plugin", *arguments, **options)
+
+    def new(self):
+        self.tidegate("new", "dice", "--lang", self.name)
+        self.language.prepare(self.place / "dice")
+        self.do(*self.language.test, cwd=self.place / "dice")
+
+    def build(self):
+        told = self.tidegate("build", "dice", "--out", "plugins/dice.wasm")
+        print(f"     {told.strip()}", flush=True)
+        shown = self.tidegate("inspect", "plugins/dice.wasm")
+        expect(shown, "dice 0.1.0", "gateway:dice  Throws a die", "input    sides: integer", "options  max_sides?: integer")
+        if "was run for it" in shown:
+            raise Failed(f"there is no manifest in it:\n{shown}")
+
+    def call(self):
+        dice = ["call", "plugins/dice.wasm", "dice"]
+        begun = time.monotonic()
+        thrown = [int(self.tidegate(*dice, '{"sides": 6}')) for _ in range(2)]
+        if not all(1 <= number <= 6 for number in thrown):
+            raise Failed(f"a die of six sides shows {thrown}")
+        print(f"     two calls, the first of which compiles: {time.monotonic() - begun:.1f} s", flush=True)
+        told = self.tidegate(*dice, '{"sides": 9}', "--options", '{"max_sides": 6}', fails=True)
+        expect(told, "invalid_input: `sides` must be from 1 to 6")
+
+    def example(self):
+        tool, given, result = self.language.example
+        self.do(*self.language.test, cwd=EXAMPLES / self.name)
+        built = BUILT / f"{tool}.wasm"
+        self.tidegate("build", EXAMPLES / self.name, "--out", built)
+        shutil.copy(built, self.place / "plugins")
+        print(f"     {built.name}: {built.stat().st_size >> 10} KiB", flush=True)
+        told = self.tidegate("call", f"plugins/{tool}.wasm", tool, json.dumps(given)).strip()
+        if told != result:
+            raise Failed(f"`{told}` instead of `{result}`")
+
+    def serve(self):
+        tool, given, result = self.language.example
+        with self.served() as url:
+            for is_streamed in (False, True):
+                told = asked(url, tool, given, is_streamed)
+                if result not in told.replace("\\", ""):
+                    raise Failed(f"`{result}` is not in {told}")
+
+    @contextmanager
+    def served(self):
+        port, admin = gateways.free_ports(2)
+        config = self.place / "tidegate.yaml"
+        config.write_text(CONFIG.format(port=port, admin=admin))
+        log = self.place / "log"
+        with log.open("wb") as out:
+            command = [self.binary, "serve", "--config", config]
+            child = subprocess.Popen(command, cwd=self.place, stdout=out, stderr=out, env=self.environment)
+        try:
+            gateways.wait_until_ready(child, f"http://127.0.0.1:{admin}/readyz", log)
+            yield f"http://127.0.0.1:{port}/v1/messages"
+        finally:
+            child.terminate()
+            child.wait(timeout=60)
+
+
+def asked(url, tool, given, is_streamed):
+    """All that comes back when the simulator is told to call a tool."""
+    body = {
+        "model": "sim",
+        "max_tokens": 400,
+        "stream": is_streamed,
+        "tools": [{"type": f"gateway:{tool}"}],
+        "messages": [{"role": "user", "content": f"[sim: call {tool} {json.dumps(given)}]"}],
+    }
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read().decode()
+
+
+def expect(text, *parts):
+    for part in parts:
+        if part not in text:
+            raise Failed(f"no `{part}` in:\n{text}")
+
+
+def run_language(binary, name, options):
+    counts = Counter()
+
+    def tell(outcome, what):
+        counts[outcome] += 1
+        print(f"{outcome:4} plugin-{name}: {what}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="tidegate-plugins-") as place:
+        try:
+            run = Run(binary, name, Path(place), options.verbose)
+        except Missing as error:
+            tell("FAIL" if options.require else "skip", error)
+            return counts
+        for what, check in run.checks():
+            try:
+                check()
+            except (Failed, OSError, SystemExit, subprocess.TimeoutExpired) as error:
+                tell("FAIL", f"{what}: {error}")
+                break  # each rests on those before it
+            tell("ok", what)
+    return counts
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", help="the gateway to use (target/debug/tidegate)")
+    parser.add_argument("--only", action="append", choices=LANGUAGES, help="this language; may be repeated")
+    is_required = os.environ.get("TIDEGATE_CLIENTS") == "require"
+    parser.add_argument("--require", action="store_true", default=is_required, help="what is missing is a failure")
+    parser.add_argument("--verbose", action="store_true", help="what the commands print as well")
+    options = parser.parse_args()
+    binary = Path(options.binary or target_dir() / "debug" / "tidegate").absolute()
+    if not binary.is_file():
+        raise SystemExit(f"there is no {binary}: `cargo build` makes it, or name one with --binary")
+    counts = Counter()
+    for name in options.only or LANGUAGES:
+        counts += run_language(binary, name, options)
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    sys.exit(1 if counts["FAIL"] else 0)
+
+
+if __name__ == "__main__":
+    main()
