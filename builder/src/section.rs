@@ -9,7 +9,22 @@ const CUSTOM: u8 = 0;
 
 /// What a custom section of that name holds; none if there is none, or no whole file.
 pub fn read<'a>(wasm: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    sections(wasm).find_map(|section| named(section, name))
+    sections(wasm).find_map(|section| named(&section, name))
+}
+
+/// The file without a section of that name at its very end, where [`with`] puts it: what was compiled
+/// before it was described is the same then as what is compiled afterwards.
+pub fn before<'a>(wasm: &'a [u8], name: &str) -> &'a [u8] {
+    let mut end = PREAMBLE;
+    let mut last = None;
+    for section in sections(wasm) {
+        last = Some((end, named(&section, name).is_some()));
+        end += section.whole.len();
+    }
+    match last {
+        Some((start, true)) if end == wasm.len() => &wasm[..start],
+        _ => wasm,
+    }
 }
 
 /// The same file with a custom section of that name at its end, in place of older ones.
@@ -48,8 +63,7 @@ fn sections(wasm: &[u8]) -> impl Iterator<Item = Section<'_>> {
     })
 }
 
-fn named<'a>(section: impl std::borrow::Borrow<Section<'a>>, name: &str) -> Option<&'a [u8]> {
-    let section = section.borrow();
+fn named<'a>(section: &Section<'a>, name: &str) -> Option<&'a [u8]> {
     let (length, content) = (section.id == CUSTOM).then(|| number(section.content))??;
     let (found, content) = content.split_at_checked(length)?;
     (found == name.as_bytes()).then_some(content)
@@ -77,7 +91,7 @@ fn push_number(bytes: &mut Vec<u8>, mut value: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{number, push_number, read, with};
+    use super::{before, number, push_number, read, with};
 
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -102,6 +116,19 @@ mod tests {
     fn other_sections_stay_byte_for_byte() {
         let other = [EMPTY, &[1, 2, 0xaa, 0xbb]].concat();
         assert!(with(&other, "one", b"x").starts_with(&other));
+    }
+
+    #[test]
+    fn without_its_last_section_a_file_is_what_it_was() {
+        let other = [EMPTY, &[1, 2, 0xaa, 0xbb]].concat();
+        let wasm = with(&other, "one", b"first");
+        assert_eq!(before(&wasm, "one"), other);
+        // another one, one that is not at the end, half a file: as they are
+        assert_eq!(before(&wasm, "two"), wasm);
+        let more = with(&wasm, "two", b"second");
+        assert_eq!(before(&more, "one"), more);
+        assert_eq!(before(&wasm[..wasm.len() - 1], "one"), &wasm[..wasm.len() - 1]);
+        assert_eq!(before(b"", "one"), b"");
     }
 
     #[test]

@@ -28,6 +28,18 @@ impl Problem {
         Self::new("invalid_input", message)
     }
 
+    /// Something that should not happen, such as an error of a library: its text is the message.
+    ///
+    /// ```
+    /// use tidegate_sdk::Problem;
+    ///
+    /// let read = "seven".parse::<u8>().map_err(Problem::internal);
+    /// assert_eq!(read.unwrap_err().to_string(), "internal: invalid digit found in string");
+    /// ```
+    pub fn internal(error: impl fmt::Display) -> Self {
+        Self::new("internal", error.to_string())
+    }
+
     /// Something that the plugin needs is not there now; the same call may succeed later.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { retryable: true, ..Self::new("unavailable", message) }

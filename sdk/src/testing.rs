@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::document::Document;
 use crate::host::Level;
 use crate::http;
-use crate::plugin::{Action, Package, Plugin, Target};
+use crate::plugin::{Action, Package, Plugin, Target, Wants};
 use crate::problem::{Problem, Result};
 
 thread_local! {
@@ -33,8 +33,16 @@ pub struct MockHost {
     logs: Vec<(Level, String)>,
     fetches: Rc<Fetches>,
     models: Rc<Models>,
-    kept: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    kept: Rc<RefCell<BTreeMap<String, Kept>>>,
     published: Rc<RefCell<Vec<File>>>,
+    /// Of the plugin that runs; code that belongs to no plugin may do everything.
+    wants: Option<Wants>,
+}
+
+/// A value of the store, and when it is forgotten by the clock.
+struct Kept {
+    value: Vec<u8>,
+    until: Option<u64>,
 }
 
 /// A media type and a content.
@@ -71,6 +79,7 @@ impl MockHost {
             }),
             kept: Rc::default(),
             published: Rc::default(),
+            wants: None,
         }
     }
 
@@ -110,7 +119,8 @@ impl MockHost {
 
     /// The same with a value in the plugin's store.
     pub fn kept(self, key: &str, value: &[u8]) -> Self {
-        self.kept.borrow_mut().insert(key.to_owned(), value.to_owned());
+        let kept = Kept { value: value.to_owned(), until: None };
+        self.kept.borrow_mut().insert(key.to_owned(), kept);
         self
     }
 
@@ -127,19 +137,27 @@ impl MockHost {
         result
     }
 
+    /// The same on behalf of a plugin: what its manifest does not want is refused.
+    fn run_as<P: Plugin, T>(&self, what: impl FnOnce() -> T) -> T {
+        Self { wants: Some(P::WANTS), ..self.clone() }.run(what)
+    }
+
     /// The manifest, as the gateway reads it when it loads the plugin.
     pub fn describe<P: Plugin + Package>(&self) -> Result<Value> {
-        self.run(crate::guest::describe::<P>)
+        self.run_as::<P, _>(crate::guest::describe::<P>)
     }
 
     /// Runs a tool; the result is the `content` of a `tool_result`.
     pub fn call_tool<P: Plugin>(&self, name: &str, input: Value, options: Value) -> Result<Value> {
-        self.run(|| crate::guest::call_tool::<P>(name, &input.to_string(), &options.to_string()))
+        let (input, options) = (input.to_string(), options.to_string());
+        self.run_as::<P, _>(|| crate::guest::call_tool::<P>(name, &input, &options))
     }
 
     /// Runs [`Plugin::on_request`] over a body.
     pub fn on_request<P: Plugin>(&self, body: &mut Value) -> Result<Action> {
-        self.run(|| P::new(crate::host::config()?)?.on_request(&mut Document::mock(body)))
+        self.run_as::<P, _>(|| {
+            P::new(crate::host::config()?)?.on_request(&mut Document::mock(body))
+        })
     }
 
     /// Runs [`Plugin::on_upstream_request`] over a body.
@@ -148,14 +166,16 @@ impl MockHost {
         body: &mut Value,
         target: &Target,
     ) -> Result<Action> {
-        self.run(|| {
+        self.run_as::<P, _>(|| {
             P::new(crate::host::config()?)?.on_upstream_request(&mut Document::mock(body), target)
         })
     }
 
     /// Runs [`Plugin::on_response`] over a message.
     pub fn on_response<P: Plugin>(&self, message: &mut Value) -> Result<Action> {
-        self.run(|| P::new(crate::host::config()?)?.on_response(&mut Document::mock(message)))
+        self.run_as::<P, _>(|| {
+            P::new(crate::host::config()?)?.on_response(&mut Document::mock(message))
+        })
     }
 }
 
@@ -186,21 +206,38 @@ fn host() -> MockHost {
 }
 
 pub(crate) fn fetch(request: &http::Request) -> Result<http::Response> {
-    (host().fetches)(request)
+    let host = host();
+    host.wants.map_or(Ok(()), |wants| wants.check_host(&request.url))?;
+    (host.fetches)(request)
 }
 
 pub(crate) fn model_call(request: &str) -> Result<String> {
-    let request = serde_json::from_str(request)
+    let request: Value = serde_json::from_str(request)
         .map_err(|e| Problem::invalid_input(format!("the request is no JSON: {e}")))?;
-    (host().models)(&request).map(|message| message.to_string())
+    let Some(alias) = request["model"].as_str() else {
+        return Err(Problem::invalid_input("`model` is missing: it must be a string"));
+    };
+    let host = host();
+    host.wants.map_or(Ok(()), |wants| wants.check_model(alias))?;
+    (host.models)(&request).map(|message| message.to_string())
 }
 
 pub(crate) fn kv_get(key: &str) -> Option<Vec<u8>> {
-    host().kept.borrow().get(key).cloned()
+    let host = host();
+    let kept = host.kept.borrow();
+    let kept = kept.get(key)?;
+    kept.until.is_none_or(|until| host.clock < until).then(|| kept.value.clone())
 }
 
-pub(crate) fn kv_set(key: &str, value: &[u8], _ttl_seconds: Option<u32>) -> Result<()> {
-    host().kept.borrow_mut().insert(key.to_owned(), value.to_owned());
+pub(crate) fn kv_set(key: &str, value: &[u8], ttl_seconds: Option<u32>) -> Result<()> {
+    let host = host();
+    let mut kept = host.kept.borrow_mut();
+    let others = kept.iter().filter(|(other, _)| *other != key);
+    let others: usize = others.map(|(key, kept)| key.len() + kept.value.len()).sum();
+    let used = others + key.len() + value.len();
+    host.wants.map_or(Ok(()), |wants| wants.check_kv(used))?;
+    let until = ttl_seconds.map(|seconds| host.clock + u64::from(seconds) * 1_000_000_000);
+    kept.insert(key.to_owned(), Kept { value: value.to_owned(), until });
     Ok(())
 }
 
@@ -210,6 +247,7 @@ pub(crate) fn kv_remove(key: &str) -> bool {
 
 pub(crate) fn publish(media_type: &str, content: &[u8]) -> Result<String> {
     let host = host();
+    host.wants.map_or(Ok(()), |wants| wants.check_publish())?;
     let mut published = host.published.borrow_mut();
     published.push((media_type.to_owned(), content.to_owned()));
     Ok(format!("https://gateway.test/files/{}", published.len()))

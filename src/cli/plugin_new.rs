@@ -44,6 +44,7 @@ const RUST: &[Text] = &[
     (".sdk/src/problem.rs", include_str!("../../sdk/src/problem.rs")),
     (".sdk/src/testing.rs", include_str!("../../sdk/src/testing.rs")),
     (".sdk/src/tool.rs", include_str!("../../sdk/src/tool.rs")),
+    (".sdk/src/wanted.rs", include_str!("../../sdk/src/wanted.rs")),
 ];
 const PYTHON: &[Text] = &[
     ("README.md", include_str!("plugin_templates/python/README.md")),

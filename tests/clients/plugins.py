@@ -6,13 +6,15 @@
 
 Each language: `tidegate plugin new`, its native test, `plugin build`, `inspect`, `call`; then the example of
 `examples/plugins` is built, and called by the simulator through `tidegate serve`. The examples' components stay in
-`target/foreign`, where the integration tests run them again. A language whose tools are missing here is skipped, with
-the reason; `--require` makes that a failure.
+`target/foreign`, where the integration tests run them again. `page` does what `docs/plugins.md` says a stranger does, command
+by command, and runs its code in Python and JavaScript. A language whose tools are missing here is skipped, with the
+reason; `--require` makes that a failure.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import gateway as gateways
@@ -103,7 +105,7 @@ def componentize_js():
     return place / "node_modules" / ".bin"
 
 
-LANGUAGES = {"rust": Rust(), "python": Python(), "js": JavaScript()}
+LANGUAGES = {"rust": Rust(), "python": Python(), "js": JavaScript(), "page": Rust()}
 
 
 class Run:
@@ -188,18 +190,123 @@ class Run:
     @contextmanager
     def served(self):
         port, admin = gateways.free_ports(2)
-        config = self.place / "tidegate.yaml"
-        config.write_text(CONFIG.format(port=port, admin=admin))
-        log = self.place / "log"
-        with log.open("wb") as out:
-            command = [self.binary, "serve", "--config", config]
-            child = subprocess.Popen(command, cwd=self.place, stdout=out, stderr=out, env=self.environment)
-        try:
-            gateways.wait_until_ready(child, f"http://127.0.0.1:{admin}/readyz", log)
+        (self.place / "tidegate.yaml").write_text(CONFIG.format(port=port, admin=admin))
+        with serving(self.binary, self.place, admin, self.environment):
             yield f"http://127.0.0.1:{port}/v1/messages"
-        finally:
-            child.terminate()
-            child.wait(timeout=60)
+
+
+@contextmanager
+def serving(binary, place, admin, environment):
+    """A gateway with the config in a folder, while it is needed."""
+    log = place / "log"
+    with log.open("wb") as out:
+        child = subprocess.Popen([binary, "serve"], cwd=place, stdout=out, stderr=out, env=environment)
+    try:
+        gateways.wait_until_ready(child, f"http://127.0.0.1:{admin}/readyz", log)
+        yield
+    finally:
+        child.terminate()
+        child.wait(timeout=60)
+
+
+class Page(Run):
+    """`docs/plugins.md`, command by command."""
+
+    def __init__(self, binary, name, place, is_verbose):
+        super().__init__(binary, name, place, is_verbose)
+        programs = place / "bin"
+        programs.mkdir()
+        (programs / "tidegate").symlink_to(binary)
+        self.environment["PATH"] = os.pathsep.join([str(programs), self.environment["PATH"]])
+        self.text = (ROOT / "docs" / "plugins.md").read_text()
+
+    def checks(self):
+        yield "what a stranger does in ten minutes goes as the page says", self.walk
+        yield "the page's plugin in Python does what it says", self.python
+        yield "the page's plugin in JavaScript does what it says", self.javascript
+
+    def walk(self):
+        section = self.text.split("\n## Ten minutes", 1)[1].split("\n## ", 1)[0]
+        port, admin = gateways.free_ports(2)
+        where, told, begun = self.place, None, time.monotonic()
+        shown = 0
+        with ExitStack() as stack:
+            for info, block in blocks(section):
+                block = block.replace("4000", str(port)).replace("4001", str(admin))
+                kind, _, file = info.rpartition(" ") if info.startswith("yaml") else (info, "", "")
+                if file:
+                    (where / file).write_text(block)
+                elif block.startswith("tidegate serve"):
+                    stack.enter_context(serving(self.binary, where, admin, self.environment))
+                elif kind == "sh":
+                    told = self.do("bash", "-ec", f"exec 2>&1\n{block}\npwd > {self.place}/where", cwd=where)
+                    where = Path((self.place / "where").read_text().strip())
+                elif kind == "text":
+                    if not sizeless(told).endswith(sizeless(block)):
+                        raise Failed(f"the page says\n{block}and the commands\n{told}")
+                    shown += 1
+                elif kind == "json":
+                    if not holds(json.loads(told), json.loads(block)):
+                        raise Failed(f"the page says\n{block}and the gateway\n{told}")
+                    shown += 1
+        if shown < 4:
+            raise Failed("the examples are gone")
+        print(f"     all of it: {time.monotonic() - begun:.0f} s", flush=True)
+
+    def code(self, language):
+        code = [block for info, block in blocks(self.text) if info == language]
+        if len(code) != 1:
+            raise Failed(f"{len(code)} blocks of `{language}`")
+        return code[0]
+
+    def python(self):
+        place = self.place / "python"
+        place.mkdir()
+        shutil.copy(ROOT / "sdk" / "python" / "tidegate.py", place)
+        (place / "app.py").write_text(self.code("python"))
+        (place / "check.py").write_text(
+            "from app import plugin\nfrom tidegate import MockHost, Problem, Response\n"
+            "host = MockHost(on_fetch=lambda method, url: Response(200, b'{\"sky\": \"clear\"}'))\n"
+            "assert host.call_tool(plugin, 'weather', {'city': 'Oslo'}) == 'clear'\n"
+            "body = {'stream': True}\nassert host.on_request(plugin, body) == ('next',) and body == {}\n"
+        )
+        self.do(sys.executable, "check.py", cwd=place)
+
+    def javascript(self):
+        if shutil.which("node") is None:
+            raise Missing("node is missing (apt-get install nodejs npm)")
+        place = self.place / "js"
+        place.mkdir()
+        shutil.copy(ROOT / "sdk" / "js" / "tidegate.js", place)
+        (place / "package.json").write_text('{"type": "module"}')
+        (place / "plugin.js").write_text(self.code("js"))
+        (place / "check.js").write_text(
+            'import assert from "node:assert/strict";\nimport plugin from "./plugin.js";\n'
+            'import { MockHost } from "./tidegate.js";\n'
+            "const onFetch = () => ({ status: 200, body: new TextEncoder().encode('{\"sky\": \"clear\"}') });\n"
+            'const host = new MockHost({ onFetch, context: { key: "guest" } });\n'
+            'assert.equal(host.callTool(plugin, "weather", { city: "Oslo" }), "clear");\n'
+            "assert.equal(host.onRequest(plugin, {}).val.status, 403);\n"
+        )
+        self.do("node", "check.js", cwd=place)
+
+
+def blocks(page):
+    """The fenced blocks, as pairs of what stands behind the fence and what is in it."""
+    return re.findall(r"^```(\S[^\n]*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+def sizeless(text):
+    return re.sub(r"\d+ KiB", "N KiB", text).strip()
+
+
+def holds(found, expected):
+    """Whether what is found has at least what is expected."""
+    if isinstance(expected, dict):
+        return isinstance(found, dict) and all(key in found and holds(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list):
+        return isinstance(found, list) and len(found) == len(expected) and all(map(holds, found, expected))
+    return found == expected
 
 
 def asked(url, tool, given, is_streamed):
@@ -231,13 +338,17 @@ def run_language(binary, name, options):
 
     with tempfile.TemporaryDirectory(prefix="tidegate-plugins-") as place:
         try:
-            run = Run(binary, name, Path(place), options.verbose)
+            kind = Page if name == "page" else Run
+            run = kind(binary, name, Path(place), options.verbose)
         except Missing as error:
             tell("FAIL" if options.require else "skip", error)
             return counts
         for what, check in run.checks():
             try:
                 check()
+            except Missing as error:
+                tell("FAIL" if options.require else "skip", error)
+                continue
             except (Failed, OSError, SystemExit, subprocess.TimeoutExpired) as error:
                 tell("FAIL", f"{what}: {error}")
                 break  # each rests on those before it

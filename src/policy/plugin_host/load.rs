@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tidegate_builder::section;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre};
 use wasmtime::{Engine, Store};
 
@@ -209,7 +210,9 @@ fn compile(
     if let Some(code) = host.known(&hash, &runtime) {
         return Ok(code);
     }
-    let component = Component::from_binary(&runtime.engine, wasm)
+    // so that a plugin that was just built, and described, is in the cache already
+    let code = section::before(wasm, section::MANIFEST);
+    let component = Component::from_binary(&runtime.engine, code)
         .map_err(|error| at(path, uncompilable(&error)))?;
     let code = Arc::new(link(runtime, &component, path)?);
     host.remember(hash, &code);
