@@ -188,6 +188,76 @@ fn calls_of_other_servers_are_left_alone() {
     );
 }
 
+fn searched(id: &str, content: Value) -> [Value; 2] {
+    let id = format!("srvtoolu_gateway_{id}");
+    let used =
+        json!({"type": "server_tool_use", "id": id, "name": "web_search", "input": {"query": "x"}});
+    [used, json!({"type": "web_search_tool_result", "tool_use_id": id, "content": content})]
+}
+
+#[test]
+fn a_search_of_ours_is_an_ordinary_call() {
+    let point = json!({"type": "ephemeral"});
+    let [used, mut found] = searched("toolu_1", json!([]));
+    found["cache_control"] = point.clone();
+    let mut answer = result("toolu_1", json!([text("{\"query\":\"x\",\"results\":[]}")]));
+    answer["cache_control"] = point;
+    check(
+        json!([user(json!("hi")), assistant(json!([text("a"), used, found, text("b")]))]),
+        json!([
+            user(json!("hi")),
+            assistant(json!([
+                text("a"),
+                call("toolu_1", "gateway_web_search", json!({"query": "x"}))
+            ])),
+            user(json!([answer])),
+            assistant(json!([text("b")])),
+        ]),
+    );
+}
+
+#[test]
+fn what_a_client_lost_of_a_search_leaves_the_rest() {
+    let kept = json!([{"type": "web_search_result", "title": "t", "url": "https://a.test", "page_age": null, "encrypted_content": ""}]);
+    let [used, found] = searched("toolu_1", kept);
+    let told = r#"{"query":"x","results":[{"title":"t","url":"https://a.test","page_age":null}]}"#;
+    check(
+        json!([user(json!("hi")), assistant(json!([used, found]))]),
+        json!([
+            user(json!("hi")),
+            assistant(json!([call("toolu_1", "gateway_web_search", json!({"query": "x"}))])),
+            user(json!([result("toolu_1", json!([text(told)]))])),
+        ]),
+    );
+}
+
+#[test]
+fn a_failed_search_comes_back_by_its_code() {
+    let failure = json!({"type": "web_search_tool_result_error", "error_code": "unavailable"});
+    let [used, found] = searched("toolu_1", failure);
+    let mut answer = result("toolu_1", json!([text("unavailable")]));
+    answer["is_error"] = true.into();
+    check(
+        json!([user(json!("hi")), assistant(json!([used, found]))]),
+        json!([
+            user(json!("hi")),
+            assistant(json!([call("toolu_1", "gateway_web_search", json!({"query": "x"}))])),
+            user(json!([answer])),
+        ]),
+    );
+}
+
+#[test]
+fn a_result_of_ours_without_its_call_goes_to_no_upstream() {
+    let [_, found] = searched("toolu_1", json!([]));
+    let theirs =
+        json!({"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []});
+    check(
+        json!([user(json!("hi")), assistant(json!([theirs, found, text("a")]))]),
+        json!([user(json!("hi")), assistant(json!([theirs, text("a")]))]),
+    );
+}
+
 #[test]
 fn foreign_calls_beside_ours_stay_as_they_are() {
     let foreign = json!({"type": "mcp_tool_use", "id": "f", "name": "x", "server_name": "elsewhere", "input": {}});

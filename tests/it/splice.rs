@@ -35,7 +35,7 @@ fn run_events(tools: &[ServerTool], turns: Vec<Vec<Event>>, pause: Option<&str>)
         let mut results = Vec::new();
         for call in &calls {
             splice.count(call);
-            let content = json!([text(&format!("ran {}", call.id))]);
+            let content = ran(&tools[call.tool].name, &call.id);
             run.seen.extend(splice.result(call, &ToolOutput::new(content.to_string())).unwrap());
             results.push(result(&call.id, content));
         }
@@ -44,6 +44,8 @@ fn run_events(tools: &[ServerTool], turns: Vec<Vec<Event>>, pause: Option<&str>)
             assert!(is_last, "turn {n} ends the message, {} are left", count - n - 1);
             run.sent.push(json!({"role": "assistant", "content": blocks(&splice)}));
             run.sent.push(json!({"role": "user", "content": results}));
+            let is_ours = !calls.is_empty() && splice.callers_call().is_none();
+            let pause = pause.or(is_ours.then_some("pause_turn"));
             run.seen.extend(splice.finish(pause).unwrap());
             break;
         }
@@ -52,6 +54,21 @@ fn run_events(tools: &[ServerTool], turns: Vec<Vec<Event>>, pause: Option<&str>)
         splice.next_turn();
     }
     run
+}
+
+/// What a tool says; of search and fetch in their own form, at every other call.
+fn ran(tool: &str, id: &str) -> Value {
+    let is_even = id.bytes().last().is_some_and(|byte| byte % 2 == 0);
+    let told = match tool {
+        "web_search" if is_even => {
+            r#"{"query":null,"results":[{"title":"t","url":"u","page_age":null,"snippet":"s","more":[1.50]}]}"#
+        }
+        "web_fetch" if is_even => {
+            r#"{"url":"u","title":"t","text":"x\ny","retrieved_at":null,"truncated":true,"next_cursor":"9"}"#
+        }
+        _ => return json!([text(&format!("ran {id}"))]),
+    };
+    json!([text(told)])
 }
 
 fn blocks(splice: &Splice<'_>) -> Value {
@@ -388,7 +405,8 @@ fn of_kind<'a>(messages: impl Iterator<Item = &'a Value>, kind: &str) -> Vec<&'a
 proptest! {
     #[test]
     fn whatever_the_turns_hold_the_caller_gets_one_message_in_order(turns in turns()) {
-        for tool in [shown("now"), hidden("now")] {
+        for tool in [shown("now"), hidden("now"), shown("web_search"), shown("web_fetch")] {
+            let turns = of_tool(&tool.name, &turns);
             let run = run(std::slice::from_ref(&tool), &turns);
             prop_assert_eq!(grammar::check(&run.seen), Ok(()));
             let whole = folded(&run.seen);
@@ -397,8 +415,9 @@ proptest! {
                 prop_assert_eq!(seen, of_kind(turns.iter(), kind));
             }
             let ours = of_kind(turns.iter(), "tool_use");
-            let ours = ours.iter().filter(|block| block["name"] == "gateway_now").count();
-            let shown = of_kind(std::iter::once(&whole), "mcp_tool_use").len();
+            let ours = ours.iter().filter(|block| block["name"] == tool.upstream_name).count();
+            let shown = of_kind(std::iter::once(&whole), "mcp_tool_use").len()
+                + of_kind(std::iter::once(&whole), "server_tool_use").len();
             prop_assert_eq!(shown, if tool.face.is_shown() { ours } else { 0 });
             let count = turns.len() as u64;
             prop_assert_eq!(&whole["usage"]["output_tokens"], &json!(3 * count));
@@ -413,34 +432,47 @@ proptest! {
 
     #[test]
     fn what_a_caller_sends_back_is_what_the_gateway_had(turns in turns()) {
-        let run = run(&[shown("now")], &turns);
-        let asked = json!({"role": "user", "content": "what time is it?"});
-        let whole = folded(&run.seen);
-        let mut expected = vec![asked.clone()];
-        expected.extend(run.sent);
-        expected.retain(|message| message["content"] != json!([]));
-        let mut messages = vec![asked];
-        if whole["content"] != json!([]) {
-            messages.push(json!({"role": "assistant", "content": whole["content"]}));
+        for name in ["now", "web_search", "web_fetch"] {
+            sent_back(name, &turns)?;
         }
-        // the caller runs its own tools, and says something
-        let theirs = of_kind(std::iter::once(&whole), "tool_use");
-        let mut more: Vec<Value> =
-            theirs.iter().map(|call| result(call["id"].as_str().unwrap(), json!("sunny"))).collect();
-        more.push(text("thanks"));
-        messages.push(json!({"role": "user", "content": more}));
-        match expected.last_mut() {
-            Some(last) if last["role"] == "user" && expected_results(last) => {
-                last["content"].as_array_mut().unwrap().extend(more);
-            }
-            _ => expected.push(json!({"role": "user", "content": more})),
-        }
-        let body = json!({"model": "m", "max_tokens": 9, "messages": messages}).to_string();
-        let mut request = MessagesRequest::parse(body.into(), Endpoint::Messages).unwrap();
-        history::restore(&mut request).unwrap();
-        let restored: Value = serde_json::from_slice(&request.to_bytes()).unwrap();
-        prop_assert_eq!(&restored["messages"], &json!(expected));
     }
+}
+
+/// The turns call `now`: another tool has its place.
+fn of_tool(name: &str, turns: &[Value]) -> Vec<Value> {
+    let text = json!(turns).to_string().replace("\"gateway_now\"", &format!("\"gateway_{name}\""));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn sent_back(name: &str, turns: &[Value]) -> Result<(), TestCaseError> {
+    let run = run(&[shown(name)], &of_tool(name, turns));
+    let asked = json!({"role": "user", "content": "what time is it?"});
+    let whole = folded(&run.seen);
+    let mut expected = vec![asked.clone()];
+    expected.extend(run.sent);
+    expected.retain(|message| message["content"] != json!([]));
+    let mut messages = vec![asked];
+    if whole["content"] != json!([]) {
+        messages.push(json!({"role": "assistant", "content": whole["content"]}));
+    }
+    // the caller runs its own tools, and says something
+    let theirs = of_kind(std::iter::once(&whole), "tool_use");
+    let mut more: Vec<Value> =
+        theirs.iter().map(|call| result(call["id"].as_str().unwrap(), json!("sunny"))).collect();
+    more.push(text("thanks"));
+    messages.push(json!({"role": "user", "content": more}));
+    match expected.last_mut() {
+        Some(last) if last["role"] == "user" && expected_results(last) => {
+            last["content"].as_array_mut().unwrap().extend(more);
+        }
+        _ => expected.push(json!({"role": "user", "content": more})),
+    }
+    let body = json!({"model": "m", "max_tokens": 9, "messages": messages}).to_string();
+    let mut request = MessagesRequest::parse(body.into(), Endpoint::Messages).unwrap();
+    history::restore(&mut request).unwrap();
+    let restored: Value = serde_json::from_slice(&request.to_bytes()).unwrap();
+    prop_assert_eq!(&restored["messages"], &json!(expected));
+    Ok(())
 }
 
 /// The message holds results, to which the caller's own content is added.

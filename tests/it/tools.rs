@@ -180,6 +180,24 @@ async fn a_choice_of_ours_is_renamed_in_every_form() {
 }
 
 #[tokio::test]
+async fn a_choice_of_ours_that_is_not_declared_is_refused() {
+    let pipeline = clock().await;
+    let own = json!({"name": "weather", "input_schema": {"type": "object"}});
+    let expected = "`tool_choice` names `gateway:now`, which `tools` does not declare: add it, or choose another";
+    for tools in [json!([own]), json!([own, {"type": "gateway:datetime"}])] {
+        for choice in [
+            json!("gateway:now"),
+            json!({"type": "gateway:now"}),
+            json!({"type": "tool", "name": "gateway:now"}),
+        ] {
+            let more = json!({"tool_choice": choice});
+            let error = replaced(&pipeline, tools.clone(), more).unwrap_err();
+            assert_eq!((error.status().as_u16(), error.message.as_str()), (400, expected));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_choice_of_the_callers_own_tool_is_left_alone() {
     let own = json!({"name": "datetime", "input_schema": {"type": "object"}});
     let tools = json!([{"type": "gateway:datetime"}, own]);

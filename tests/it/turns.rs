@@ -1,8 +1,11 @@
 //! The tool loop, whole: a caller, a gateway with real plugins, and an upstream that is watched.
 mod ends;
+mod generated;
 mod led;
 mod native;
 mod uses;
+
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidegate::gateway::carried::{Carried, Hidden};
@@ -319,6 +322,32 @@ fn what_is_carried_is_one_callers_and_bounded() {
     assert!(carried.find("one", "toolu_29").is_some());
     carried.keep("one", "toolu_large", hidden(4 << 20));
     assert_eq!(carried.find("one", "toolu_large"), None);
+}
+
+#[test]
+fn a_history_is_searched_only_while_something_is_kept_for_its_caller() {
+    let carried = Carried::default();
+    let now = Instant::now();
+    assert!(!carried.has("one", now));
+    carried.keep("one", "toolu_1", Hidden { calls: vec![], results: vec!["{}".into()] });
+    assert!(carried.has("one", now) && !carried.has("two", now));
+    let later = |minutes: u64| now + Duration::from_secs(60 * minutes);
+    assert!(carried.has("one", later(59)));
+    assert!(!carried.has("one", later(61)));
+    assert_eq!(carried.find("one", "toolu_1"), None, "and it is gone");
+}
+
+#[test]
+fn what_is_asked_for_is_kept_before_what_is_only_newer() {
+    let carried = Carried::default();
+    let large = || Hidden { calls: vec![], results: vec!["x".repeat(1 << 20).into()] };
+    for n in 1..=16 {
+        carried.keep("one", &format!("toolu_{n}"), large());
+    }
+    assert!(carried.find("one", "toolu_1").is_some());
+    carried.keep("one", "toolu_17", large());
+    assert!(carried.find("one", "toolu_1").is_some());
+    assert_eq!(carried.find("one", "toolu_2"), None);
 }
 
 #[tokio::test]

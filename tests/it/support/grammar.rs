@@ -1,4 +1,6 @@
 //! The strict grammar of a Messages stream: what every stream must keep to, wherever it comes from.
+use std::collections::HashSet;
+
 use serde_json::Value;
 use tidegate::wire::{Event, EventKind};
 
@@ -16,6 +18,32 @@ pub fn check(events: &[Event]) -> Result<(), String> {
         state => Err(format!("the stream ends in the state {state:?}")),
     }
 }
+
+/// What clients know; Claude Code dies on any other. Tests call theirs `future…`.
+const BLOCKS: [&str; 12] = [
+    "text",
+    "thinking",
+    "redacted_thinking",
+    "tool_use",
+    "server_tool_use",
+    "mcp_tool_use",
+    "mcp_tool_result",
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "container_upload",
+    "compaction",
+];
+
+const STOP_REASONS: [&str; 7] = [
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum State {
@@ -36,6 +64,12 @@ struct Grammar {
     kind: String,
     partial_json: String,
     signatures: usize,
+    /// The input of the call under way is no JSON: only the end of the tokens excuses it.
+    is_cut: bool,
+    ids: HashSet<String>,
+    /// Server calls that have no result yet: the id, and the type that their result has.
+    waiting: Vec<(String, String)>,
+    has_client_call: bool,
 }
 
 impl Grammar {
@@ -50,6 +84,9 @@ impl Grammar {
         if event.kind == EventKind::Other {
             return Ok(());
         }
+        let name = format!("event: {}", event.kind.as_str());
+        let first = frame.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        expect(first.trim_ascii_end() == name.as_bytes(), "no `event:` line of its name")?;
         let data: Value =
             serde_json::from_slice(&event.data()).map_err(|e| format!("no JSON: {e}"))?;
         if data["type"] != event.kind.as_str() {
@@ -99,15 +136,75 @@ impl Grammar {
         self.kind = block["type"].as_str().ok_or("`content_block.type` is missing")?.to_owned();
         self.partial_json.clear();
         self.signatures = 0;
+        let is_known = BLOCKS.contains(&self.kind.as_str()) || self.kind.starts_with("future");
+        expect(is_known, &format!("a block of an invented type `{}`", self.kind))?;
+        expect(!self.is_cut, "a block behind a call that was cut off")?;
         match self.kind.as_str() {
             "text" => expect(block["text"] == "", "a text block starts with text"),
             "thinking" => expect(block["thinking"] == "", "a thinking block starts with thinking"),
             "tool_use" | "server_tool_use" | "mcp_tool_use" => {
-                expect(block["id"].is_string() && block["name"].is_string(), "no `id` or `name`")?;
-                expect(block["input"].is_object(), "`input` is no object")
+                expect(block["name"].is_string(), "no `name`")?;
+                expect(block["input"].is_object(), "`input` is no object")?;
+                self.call(block)
             }
+            kind if kind.ends_with("_tool_result") => self.result(block),
             _ => Ok(()),
         }
+    }
+
+    fn call(&mut self, block: &Value) -> Result<(), String> {
+        let id = block["id"].as_str().ok_or("no `id`")?;
+        expect(self.ids.insert(id.to_owned()), &format!("the id `{id}` is there twice"))?;
+        let result = match self.kind.as_str() {
+            "mcp_tool_use" => "mcp_tool_result".to_owned(),
+            "server_tool_use" => {
+                expect(id.starts_with("srvtoolu_"), "the id of a server's call is another's")?;
+                format!("{}_tool_result", block["name"].as_str().unwrap_or_default())
+            }
+            _ => {
+                self.has_client_call = true;
+                return Ok(());
+            }
+        };
+        self.waiting.push((id.to_owned(), result));
+        Ok(())
+    }
+
+    /// Whole at its start, and the answer to a call before it.
+    fn result(&mut self, block: &Value) -> Result<(), String> {
+        let id = block["tool_use_id"].as_str().ok_or("no `tool_use_id`")?;
+        let at = self.waiting.iter().position(|(call, kind)| call == id && *kind == self.kind);
+        let at = at.ok_or_else(|| format!("no `{}` waits for `{id}`", self.kind))?;
+        self.waiting.remove(at);
+        let content = &block["content"];
+        let items = |fits: fn(&Value) -> bool| {
+            content.as_array().is_some_and(|items| items.iter().all(fits))
+        };
+        let is_error =
+            content["type"] == format!("{}_error", self.kind) && content["error_code"].is_string();
+        let fits = match self.kind.as_str() {
+            "mcp_tool_result" => {
+                block["is_error"].is_boolean() && items(|item| item["type"].is_string())
+            }
+            "web_search_tool_result" => {
+                is_error
+                    || items(|item| {
+                        item["type"] == "web_search_result"
+                            && ["title", "url", "encrypted_content"]
+                                .iter()
+                                .all(|field| item[*field].is_string())
+                    })
+            }
+            "web_fetch_tool_result" => {
+                is_error
+                    || content["type"] == "web_fetch_result"
+                        && content["url"].is_string()
+                        && content["content"]["type"] == "document"
+                        && content["content"]["source"]["data"].is_string()
+            }
+            _ => true,
+        };
+        expect(fits, &format!("the content of a `{}` has another shape", self.kind))
     }
 
     fn block_delta(&mut self, data: &Value) -> Result<(), String> {
@@ -142,14 +239,23 @@ impl Grammar {
         expect(self.kind != "thinking" || self.signatures == 1, "thinking without its signature")?;
         if !self.partial_json.is_empty() {
             let input: Result<Value, _> = serde_json::from_str(&self.partial_json);
-            expect(input.is_ok_and(|input| input.is_object()), "the input is no JSON object")?;
+            self.is_cut = !input.is_ok_and(|input| input.is_object());
         }
         Ok(())
     }
 
     fn message_delta(&mut self, data: &Value) -> Result<(), String> {
-        expect(data["delta"]["stop_reason"].is_string(), "`stop_reason` is missing")?;
+        let reason = data["delta"]["stop_reason"].as_str().ok_or("`stop_reason` is missing")?;
+        expect(STOP_REASONS.contains(&reason), "an invented `stop_reason`")?;
         expect(data["usage"]["output_tokens"].is_u64(), "`usage.output_tokens` is missing")?;
+        let counts = data["usage"]["server_tool_use"].as_object();
+        let are_counts = counts.is_none_or(|counts| counts.values().all(Value::is_u64));
+        expect(are_counts, "a count of `usage.server_tool_use` is none")?;
+        expect(reason != "tool_use" || self.has_client_call, "`tool_use` without a call")?;
+        if !matches!(reason, "max_tokens" | "refusal" | "model_context_window_exceeded") {
+            expect(!self.is_cut, "the input is no JSON object")?;
+            expect(self.waiting.is_empty(), &format!("without results: {:?}", self.waiting))?;
+        }
         self.go(State::Between, State::Told)
     }
 

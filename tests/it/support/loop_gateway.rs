@@ -130,6 +130,21 @@ impl Looping {
         }
     }
 
+    /// Everything that is measured, as a scraper reads it.
+    pub fn metrics(&self) -> String {
+        self.shared.metrics.encode().unwrap()
+    }
+
+    /// A measured value by its name and a part of its labels; 0 if there is none.
+    pub fn measured(&self, name: &str, labels: &str) -> f64 {
+        let metrics = self.metrics();
+        let fits = |line: &&str| {
+            line.starts_with(&format!("{name}{{")) && labels.split(' ').all(|l| line.contains(l))
+        };
+        let values = metrics.lines().filter(fits).filter_map(|line| line.rsplit(' ').next());
+        values.filter_map(|value| value.parse::<f64>().ok()).sum()
+    }
+
     /// Waits until no request is under way.
     pub async fn until_idle(&self) {
         within("the last request to be over", async {

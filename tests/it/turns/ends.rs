@@ -163,6 +163,26 @@ async fn a_break_in_a_later_turn_is_never_a_clean_end() {
 }
 
 #[tokio::test]
+async fn tokens_of_a_loop_that_breaks_are_counted() {
+    // 50 tokens and more are written in the first turn, and the second one breaks
+    for stream in [true, false] {
+        let (_upstream, gateway) = simulated().await;
+        let text = "[sim: words 50] [sim: call datetime] [sim: then] [sim: break after 3]";
+        let mut body = ask(text);
+        body["stream"] = stream.into();
+        let answer = gateway.open("/v1/messages", body.to_string()).await.finish().await;
+        assert_eq!(answer.status == 200, stream);
+        gateway.until_idle().await;
+        let counted = |kind: &str| {
+            let labels = format!("gen_ai_token_type=\"{kind}\"");
+            gateway.measured("tidegate_gen_ai_client_token_usage_sum", &labels)
+        };
+        assert!(counted("output") >= 50.0, "{}", gateway.metrics());
+        assert!(counted("input") > 20.0, "{}", gateway.metrics());
+    }
+}
+
+#[tokio::test]
 async fn an_answer_cut_off_within_a_call_is_whole_json() {
     let (upstream, gateway) = simulated().await;
     let zones = "{\"timezones\": [\"America/Argentina/Buenos_Aires\", \"Asia/Tokyo\"]}";
