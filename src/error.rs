@@ -109,6 +109,8 @@ pub struct Error {
     pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// To the log only.
     pub source: Option<BoxError>,
+    /// What the log says in the message's place, where the message quotes the caller.
+    pub logged: Option<String>,
 }
 
 /// The attempt that an error came from.
@@ -144,6 +146,7 @@ impl Error {
             upstream: None,
             headers: Vec::new(),
             source: None,
+            logged: None,
         }
     }
 
@@ -155,6 +158,12 @@ impl Error {
     /// The same with a cause for the log.
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// The same with other words for the log, without anything that the caller wrote.
+    pub fn with_log(mut self, text: impl Into<String>) -> Self {
+        self.logged = Some(text.into());
         self
     }
 

@@ -125,6 +125,7 @@ mod wasm {
                 Action::Deny(status, message) => {
                     Self::Deny(bindings::tidegate::plugin::types::Denial { status, message })
                 }
+                Action::PassOver(why) => Self::PassOver(why),
             }
         }
     }

@@ -55,6 +55,8 @@ pub enum Hook {
     OnRequest,
     /// [`Plugin::on_upstream_request`]
     OnUpstreamRequest,
+    /// [`Plugin::on_upstream_request`], where the target does not understand all of the request
+    OnUnsupported,
     /// [`Plugin::on_response`]
     OnResponse,
 }
@@ -110,6 +112,7 @@ impl Hook {
         match self {
             Self::OnRequest => "on-request",
             Self::OnUpstreamRequest => "on-upstream-request",
+            Self::OnUnsupported => "on-unsupported",
             Self::OnResponse => "on-response",
         }
     }
@@ -126,6 +129,9 @@ pub enum Action {
     Respond(serde_json::Value),
     /// Refuse the request with a status (400 to 599) and a message for the caller.
     Deny(u16, String),
+    /// Before an attempt only: this target is not for the request, and why. The next one is tried;
+    /// with none left the caller reads all reasons in a 400.
+    PassOver(String),
 }
 
 /// Where an attempt goes.
@@ -135,9 +141,16 @@ pub struct Target {
     pub provider: String,
     /// The model that the upstream is asked for.
     pub model: String,
-    /// Request parameters that the target does not understand.
+    /// What of the request the target does not understand: `top_k`, `block:image`,
+    /// `tool:web_search_20250305`.
     #[serde(default)]
     pub unsupported: Vec<String>,
+    /// What is to become of that: `off`, `warn` or `error`, as the caller or the alias says.
+    #[serde(default)]
+    pub strictness: String,
+    /// It speaks the Messages API itself.
+    #[serde(default)]
+    pub native: bool,
 }
 
 /// The config of a plugin that has none: anything but `{}` is refused.

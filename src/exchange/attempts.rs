@@ -7,14 +7,17 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::exchange::meter::{self, Meter};
+use crate::exchange::retry::Impatience;
 use crate::exchange::route::{Choice, Route, Terms};
 use crate::exchange::trace::Note;
-use crate::models::Alias;
+use crate::models::health::Try;
+use crate::models::{Alias, Strictness};
 use crate::net::headers;
-use crate::policy::{self, Passage};
-use crate::providers::{Attempt, refusal};
+use crate::policy::{self, Passage, PassedOver};
+use crate::providers::{Attempt, Credentials, refusal};
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
 
 /// A target that says `retry-after` is believed up to here.
@@ -39,12 +42,12 @@ pub async fn send<'a>(
     request: &MessagesRequest,
     meter: &mut Meter,
 ) -> Result<Sent<'a>> {
-    let ctx = &passage.ctx;
     let mut last = None;
     let mut soonest = Duration::MAX;
+    let mut passed_over = Vec::new();
+    let is_only = route.choices.len() == 1;
     for choice in &route.choices {
-        let Choice { alias, target, .. } = *choice;
-        let is_only = route.choices.len() == 1;
+        let target = choice.target;
         if route.terms.is_over() {
             return Err(last.unwrap_or_else(|| route.terms.too_late()));
         }
@@ -60,10 +63,14 @@ pub async fn send<'a>(
         };
         let Tried { answer, tries, notes } =
             try_target(passage, choice, request, route.terms, meter.attempts()).await;
+        meter.note(notes);
+        if let Some(error) = answer.as_ref().err().filter(|error| PassedOver::is(error)) {
+            passed_over.push(error.message.clone());
+            continue;
+        }
         let label = choice.label(request);
         let model = choice.asked.unwrap_or(request.model());
         meter.attempted(target, (model, &label), tries);
-        meter.note(notes);
         let answer = answer.map_err(|mut error| {
             if let Some(answer) = &mut error.upstream {
                 sign(answer.headers_mut(), &label, meter);
@@ -81,27 +88,43 @@ pub async fn send<'a>(
             // the caller's own bound says nothing of the target
             Err(error) if route.terms.is_cut(&error) => return Err(error),
             Err(error) => {
-                tracing::debug!(request_id = ctx.request_id, upstream = %target.key, error = %error, "an attempt failed");
-                // a limit of one caller's own account is no outage
-                let is_alone = is_only && alias.targets.len() == 1;
-                let is_callers = ctx.credential.is_some() && error.kind == ErrorKind::RateLimit;
-                let is_failure = route.terms.retry.is_failure(alias, &error);
-                match entered {
-                    Some(entered) if is_failure && !is_alone && !is_callers => {
-                        entered.failed(cooldown(alias, &error));
-                    }
-                    // a refusal is an answer: the target lives
-                    Some(entered) if !is_failure && error.upstream.is_some() => entered.succeeded(),
-                    _ => {}
-                }
-                if !route.terms.retry.goes_on(alias, &error) {
+                judge(&passage.ctx, route, choice, (entered, &error));
+                if !route.terms.retry.goes_on(choice.alias, &error) {
                     return Err(error);
                 }
                 last = Some(error);
             }
         }
     }
-    Err(last.unwrap_or_else(|| all_cooling(soonest)))
+    Err(last.unwrap_or_else(|| match passed_over.as_slice() {
+        [_, ..] if soonest == Duration::MAX => unsupported(&passed_over),
+        _ => all_cooling(soonest),
+    }))
+}
+
+/// What a failure says of its target's health.
+fn judge(
+    ctx: &Context,
+    route: &Route<'_>,
+    choice: &Choice<'_>,
+    (entered, error): (Option<Try<'_>>, &Error),
+) {
+    let Choice { alias, target, .. } = *choice;
+    tracing::debug!(request_id = ctx.request_id, upstream = %target.key, error = %error, "an attempt failed");
+    let is_alone = route.choices.len() == 1 && alias.targets.len() == 1;
+    // a limit of one caller's own account is no outage
+    let is_callers = target.provider.credentials() == Credentials::Caller
+        && ctx.credential.is_some()
+        && error.kind == ErrorKind::RateLimit;
+    let is_failure = route.terms.retry.is_failure(alias, error);
+    match entered {
+        Some(entered) if is_failure && !is_alone && !is_callers => {
+            entered.failed(cooldown(alias, error));
+        }
+        // a refusal is an answer: the target lives
+        Some(entered) if !is_failure && error.upstream.is_some() => entered.succeeded(),
+        _ => {}
+    }
 }
 
 /// One more turn of a conversation, at the target that holds it.
@@ -182,19 +205,30 @@ async fn try_once(
         true => (timeouts.first_event.min(timeouts.total), "no first event"),
         false => (timeouts.total, "no answer"),
     };
-    let bound = terms.retry.timeout.map_or(bound, |own| bound.min(own));
+    let own = terms.retry.timeout.filter(|own| *own < bound);
+    let bound = own.unwrap_or(bound);
     let answered = async {
         let model = request.model().to_owned();
+        let unsupported = target.unsupported.of(&request);
+        let strictness = terms.strictness(choice);
         let facts = policy::Target {
             provider: &target.provider_name,
             model: &model,
-            unsupported: &[],
+            unsupported: &unsupported,
+            strictness: strictness.as_str(),
+            is_native: target.provider.accepts().is_native,
             number,
         };
         let (request, headers) = passage.on_upstream_request(request, facts).await?;
+        let dropped = match (strictness, unsupported.as_slice()) {
+            (Strictness::Warn, [_, ..]) => dropped(&unsupported, &target.unsupported.of(&request)),
+            _ => None,
+        };
         let reply =
             target.provider.send(&passage.ctx, Attempt { request, headers, timeouts }).await?;
-        with_first_event(reply).await
+        let mut reply = with_first_event(reply).await?;
+        reply.headers.extend(dropped.map(|names| (headers::DROPPED, names)));
+        Ok(reply)
     };
     let left = terms.left().unwrap_or(Duration::MAX);
     match tokio::time::timeout(bound.min(left), answered).await {
@@ -202,7 +236,8 @@ async fn try_once(
         Err(_) if left < bound => Err(terms.too_late()),
         Err(_) => {
             let message = format!("the upstream gave {what} within {} ms", bound.as_millis());
-            Err(Error::new(ErrorKind::Timeout, message))
+            let error = Error::new(ErrorKind::Timeout, message);
+            Err(if own.is_some() { error.with_source(Impatience) } else { error })
         }
     }
 }
@@ -255,6 +290,18 @@ fn cooldown(alias: &Alias, error: &Error) -> Duration {
 /// What an upstream itself says of how long to leave it alone.
 fn told(error: &Error) -> Option<Duration> {
     error.upstream.as_ref().and_then(|answer| headers::retry_after(answer.headers()))
+}
+
+/// What stages have taken out of a request: the value of `x-tidegate-dropped`.
+fn dropped(before: &[String], after: &[String]) -> Option<HeaderValue> {
+    let gone: Vec<&str> =
+        before.iter().filter(|name| !after.contains(name)).map(String::as_str).collect();
+    (!gone.is_empty()).then(|| headers::value(&gone.join(", ")))
+}
+
+/// Every target was passed over, each for a reason of its own.
+fn unsupported(reasons: &[String]) -> Error {
+    Error::invalid(format!("no target takes this request as it is: {}", reasons.join("; ")))
 }
 
 fn all_cooling(soonest: Duration) -> Error {

@@ -138,6 +138,7 @@ async fn dispatch(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter)
     let route = Route::new(gateway, (&identity, ctx), (alias, request.model()), requested)?;
     let tools = server_tools(gateway, &mut request, &declared, Fulfil::on(&route))?;
     refuse_thread(&route, &request, &tools)?;
+    let route = route.by_support(&request);
     if let Some(requested) = requested {
         meter.obey(ctx, requested);
         requested.edit(&mut request)?;

@@ -9,6 +9,7 @@ use crate::config::wording::suggestion;
 use crate::error::{Error, Result};
 use crate::exchange::breakpoint;
 use crate::exchange::retry::{Retry, Statuses};
+use crate::models::Strictness;
 use crate::net::headers;
 use crate::wire::{Kind, MessagesRequest, Step};
 
@@ -36,18 +37,6 @@ const MAX_TAG: usize = 256;
 const MAX_NAMES: usize = 64;
 const MAX_ATTEMPTS: u64 = 5;
 
-/// What becomes of a parameter that a target does not understand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Strictness {
-    /// It is dropped without a word.
-    Off,
-    /// It is dropped, and named.
-    Warn,
-    /// Such a target is passed over.
-    Error,
-}
-
 /// Names, and the field that they stand in, for refusals.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
@@ -64,7 +53,7 @@ pub struct Requested {
     pub session: Option<String>,
     /// For the record of the exchange.
     pub tags: BTreeMap<String, String>,
-    /// Kept for providers that translate.
+    /// Takes the place of the alias's own.
     pub strictness: Option<Strictness>,
     /// These targets first.
     pub order: Option<Names>,
@@ -105,7 +94,7 @@ impl Asked {
         let mut requested = Requested::default();
         for member in MEMBERS {
             if let Some((field, value)) = from_headers(headers, member) {
-                let value = value?;
+                let value = value.map_err(|error| error.with_log(format!("`{field}` is wrong")))?;
                 requested.set(member, &field, value.clone())?;
                 asked.wishes.push((member, field, value));
             }
@@ -176,8 +165,16 @@ impl Requested {
         }
     }
 
-    /// `null` is as good as absent.
+    /// What a member says. A refusal quotes it to the caller, and only to the caller.
     fn set(&mut self, member: &str, field: &str, value: Value) -> Result<()> {
+        self.read(member, field, value).map_err(|error| match MEMBERS.contains(&member) {
+            true => error.with_log(format!("`{FIELD}.{member}`, or its header, is wrong")),
+            false => error.with_log(format!("`{FIELD}` has a member that is not known")),
+        })
+    }
+
+    /// `null` is as good as absent.
+    fn read(&mut self, member: &str, field: &str, value: Value) -> Result<()> {
         if value.is_null() && MEMBERS.contains(&member) {
             return Ok(());
         }
@@ -219,7 +216,9 @@ fn members(request: &mut MessagesRequest) -> Result<Vec<(String, Value)>> {
         document.len(&path)?;
         let text = document.get(&path)?.unwrap_or_default();
         let value = serde_json::from_slice(&text).map_err(|e| {
-            Error::invalid(format!("`{FIELD}.{}` cannot be read", shorten(&key))).with_source(e)
+            Error::invalid(format!("`{FIELD}.{}` cannot be read", shorten(&key)))
+                .with_source(e)
+                .with_log(format!("a member of `{FIELD}` cannot be read"))
         })?;
         found.push((key, value));
     }

@@ -1,4 +1,5 @@
 //! Which failures another try, or another target, may mend: as the config says, or as the request does.
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
@@ -54,11 +55,22 @@ impl Retry {
     /// The target has failed for others as well, whatever this request goes on after.
     pub fn is_failure(&self, alias: &Alias, error: &Error) -> bool {
         // a bound of the caller's own choice says nothing of the target
-        let is_impatience =
-            self.timeout.is_some() && error.kind == ErrorKind::Timeout && error.upstream.is_none();
+        let is_impatience = error.source.as_ref().is_some_and(|source| source.is::<Impatience>());
         !is_impatience && may_mend(error, |status| alias.retry_on.contains(&status))
     }
 }
+
+/// Why an attempt was given up that the config would have let go on.
+#[derive(Debug)]
+pub struct Impatience;
+
+impl fmt::Display for Impatience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request's own `attempt_timeout_ms` was over")
+    }
+}
+
+impl std::error::Error for Impatience {}
 
 fn may_mend(error: &Error, is_listed: impl Fn(u16) -> bool) -> bool {
     let Some(answer) = &error.upstream else {

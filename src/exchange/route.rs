@@ -15,7 +15,7 @@ use crate::exchange::retry::Retry;
 use crate::exchange::trace::Note;
 use crate::gateway::Gateway;
 use crate::models::order::Preference;
-use crate::models::{Alias, Target};
+use crate::models::{Alias, Strictness, Target};
 use crate::wire::{MessagesRequest, Reply, ReplyBody};
 
 /// The way of one request.
@@ -47,6 +47,8 @@ pub struct Terms {
     pub retry: Retry,
     /// Attempts are noted one by one.
     pub is_traced: bool,
+    /// Takes the place of the aliases' own.
+    pub strictness: Option<Strictness>,
 }
 
 impl Choice<'_> {
@@ -83,7 +85,8 @@ impl<'a> Route<'a> {
                     shorten(name),
                     shorten(&ctx.model)
                 );
-                return Err(Error::new(ErrorKind::Permission, message));
+                return Err(Error::new(ErrorKind::Permission, message)
+                    .with_log(format!("`{field}[{n}]`: other policies are for it")));
             }
             // that one comes first already
             if name != model {
@@ -114,8 +117,31 @@ impl<'a> Route<'a> {
             let end = ctx.started.checked_add(timeout)?;
             Some((Instant::from_std(end), timeout))
         });
-        let terms = Terms { deadline, retry: wanted.retry, is_traced: wanted.is_traced };
+        let terms = Terms {
+            deadline,
+            retry: wanted.retry,
+            is_traced: wanted.is_traced,
+            strictness: wanted.strictness,
+        };
         Ok(Self { choices, terms })
+    }
+}
+
+impl Route<'_> {
+    /// Where something of the request is not understood by all of its targets, and that is to be
+    /// dropped: those that understand more come first, among the targets of one name.
+    pub fn by_support(self, request: &MessagesRequest) -> Self {
+        if self.choices.iter().all(|choice| choice.target.unsupported.is_empty()) {
+            return self;
+        }
+        let mut choices = self.choices;
+        for targets in choices.chunk_by_mut(|one, other| one.asked == other.asked) {
+            targets.sort_by_cached_key(|choice| match self.terms.strictness(choice) {
+                Strictness::Warn => choice.target.unsupported.of(request).len(),
+                Strictness::Off | Strictness::Error => 0,
+            });
+        }
+        Self { choices, ..self }
     }
 }
 
@@ -126,10 +152,12 @@ fn allowed<'a>(
 ) -> Result<&'a Arc<Alias>> {
     identity
         .check_model(name)
-        .map_err(|e| Error { message: format!("`{field}`: {}", e.message), ..e })?;
+        .map_err(|e| Error { message: format!("`{field}`: {}", e.message), ..e })
+        .map_err(|e| e.with_log(format!("`{field}`: the key may not use this model")))?;
     gateway.models.resolve(name).map_err(|e| {
         let message = format!("`{field}`: {}", e.message);
-        Error { kind: ErrorKind::InvalidRequest, message, ..e }
+        let logged = Some(format!("`{field}`: there is no such model"));
+        Error { kind: ErrorKind::InvalidRequest, message, logged, ..e }
     })
 }
 
@@ -155,10 +183,16 @@ fn check(names: &Names, aliases: &[(&Arc<Alias>, &str)]) -> Result<()> {
         of.join(" or "),
         shorten(&names.names[n]),
         there.join(", ")
-    )))
+    ))
+    .with_log(format!("`{}[{n}]`: no target is named so", names.field)))
 }
 
 impl Terms {
+    /// What becomes of what a target does not understand.
+    pub fn strictness(&self, choice: &Choice<'_>) -> Strictness {
+        self.strictness.unwrap_or(choice.alias.strictness)
+    }
+
     /// How much time there is; `None` for as much as the alias gives.
     pub fn left(&self) -> Option<Duration> {
         self.deadline.map(|(end, _)| end.saturating_duration_since(Instant::now()))

@@ -14,6 +14,9 @@ pub struct Config {
     pub provider: Option<String>,
     /// Short form: the upstream's model; the name that the caller asked for if absent.
     pub model: Option<String>,
+    /// Short form: what of the Messages API the target does not understand.
+    #[serde(default)]
+    pub unsupported: Vec<String>,
     /// The targets, in order of preference.
     #[serde(default)]
     pub targets: Vec<TargetConfig>,
@@ -23,6 +26,10 @@ pub struct Config {
     /// Who runs the API's own server tools (`web_search_…`, `web_fetch_…`).
     #[serde(default)]
     pub server_tools: ServerTools,
+    /// What becomes of a parameter that a target does not understand, where the plugin `strictness`
+    /// is a stage and the request does not say.
+    #[serde(default)]
+    pub strictness: Strictness,
     /// Tries of the same target.
     #[serde(default)]
     pub retry: RetryConfig,
@@ -46,6 +53,34 @@ pub struct TargetConfig {
     /// The share of sessions under `strategy: weighted`; 1 if absent.
     #[serde(default = "default_weight")]
     pub weight: u32,
+    /// What of the Messages API it does not understand: fields of a request (`top_k`), content
+    /// blocks (`block:image`), tools by type, `*` as wildcard (`tool:web_search_*`).
+    #[serde(default)]
+    pub unsupported: Vec<String>,
+}
+
+/// What becomes of a parameter that a target does not understand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Strictness {
+    /// It is sent as it is, or dropped without a word where it cannot be.
+    Off,
+    /// Targets that understand more come first; what is dropped is named.
+    #[default]
+    Warn,
+    /// Such a target is passed over.
+    Error,
+}
+
+impl Strictness {
+    /// As the config and requests spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// How the first target is chosen; failover to the others follows in any case.
@@ -143,8 +178,12 @@ impl Config {
     pub fn all_targets(&self, name: &str) -> Vec<(String, TargetConfig)> {
         let path = format!("models.{name}");
         let short = self.provider.iter().map(|provider| {
-            let target =
-                TargetConfig { provider: provider.clone(), model: self.model.clone(), weight: 1 };
+            let target = TargetConfig {
+                provider: provider.clone(),
+                model: self.model.clone(),
+                weight: 1,
+                unsupported: self.unsupported.clone(),
+            };
             (path.clone(), target)
         });
         let long = self.targets.iter().enumerate();

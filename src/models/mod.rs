@@ -3,6 +3,7 @@ pub mod config;
 pub mod health;
 pub mod order;
 pub mod retry;
+pub mod unsupported;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use dashmap::DashMap;
 use http::HeaderValue;
 use wildmatch::WildMatch;
 
-pub use config::{Config, ServerTools, Strategy, TargetConfig};
+pub use config::{Config, ServerTools, Strategy, Strictness, TargetConfig};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Health;
 use crate::models::retry::Backoff;
+use crate::models::unsupported::Unsupported;
 use crate::net::headers;
 use crate::providers::{Provider, Timeouts};
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
@@ -38,6 +40,8 @@ pub struct Alias {
     pub strategy: Strategy,
     /// Who runs the API's own server tools.
     pub server_tools: ServerTools,
+    /// What becomes of what a target does not understand.
+    pub strictness: Strictness,
     /// Further tries of the same target.
     pub retries: u32,
     /// The wait before each of them.
@@ -60,6 +64,8 @@ pub struct Target {
     pub model: Option<String>,
     /// The share under `weighted`.
     pub weight: u32,
+    /// What of the Messages API it does not understand.
+    pub unsupported: Unsupported,
     /// Shared by the generations.
     pub health: Arc<Health>,
     /// `provider/model`, or `provider/*`.
@@ -131,14 +137,24 @@ impl Alias {
         let mut problems = Vec::new();
         let mut targets = Vec::new();
         for (path, target) in config.all_targets(name) {
-            match parts.providers.get(&target.provider) {
-                Some(provider) => {
-                    targets.push(Arc::new(Target::new(name, &target, provider, parts)))
-                }
-                None => problems.push(Problem::new(
+            let Some(provider) = parts.providers.get(&target.provider) else {
+                problems.push(Problem::new(
                     format!("{path}.provider"),
                     format!("no provider is named \"{}\"", target.provider),
-                )),
+                ));
+                continue;
+            };
+            match Unsupported::new(&target.unsupported) {
+                Ok(lacks) => {
+                    let target = Target {
+                        unsupported: lacks,
+                        ..Target::new(name, &target, provider, parts)
+                    };
+                    targets.push(Arc::new(target));
+                }
+                Err((n, message)) => {
+                    problems.push(Problem::new(format!("{path}.unsupported[{n}]"), message));
+                }
             }
         }
         if !problems.is_empty() {
@@ -154,6 +170,7 @@ impl Alias {
             targets,
             strategy: config.strategy,
             server_tools: config.server_tools,
+            strictness: config.strictness,
             retries: config.retry.attempts,
             backoff: Backoff { first: config.retry.backoff, most: config.retry.max_backoff },
             retry_on: config.retry.on.clone(),
@@ -185,6 +202,7 @@ impl Target {
             label: config.model.is_some().then(|| headers::value(&key)),
             model: config.model.clone(),
             weight: config.weight,
+            unsupported: Unsupported::default(),
             metrics: parts.metrics.target(alias, &config.provider, model),
             health,
             key,

@@ -14,6 +14,8 @@ pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 
 /// The prefix of every header that speaks to the gateway.
 const OURS: &str = "x-tidegate-";
+/// `x-tidegate-dropped`: what of the request the target did not get, since it does not understand it.
+pub const DROPPED: HeaderName = HeaderName::from_static("x-tidegate-dropped");
 /// `x-aistats-strictness`, which is understood as `x-tidegate-strictness`.
 pub const AISTATS_STRICTNESS: HeaderName = HeaderName::from_static("x-aistats-strictness");
 /// `x-tidegate-session-id`.

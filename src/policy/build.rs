@@ -159,13 +159,7 @@ impl Plan<'_> {
                 }
                 Err(found) => {
                     let path = self.policies.dir.join(format!("{name}.rhai")).display().to_string();
-                    problems.extend(found.into_iter().map(|problem| {
-                        let parameter = problem.path.trim_start_matches('.');
-                        let message = format!(
-                            "needs its parameter `{parameter}`: name the policy under `pipeline:`, with `with: {{ {parameter}: … }}`"
-                        );
-                        Problem::new(path.clone(), message)
-                    }));
+                    problems.extend(found.iter().map(|problem| unfit(&path, problem)));
                 }
             }
         }
@@ -189,20 +183,15 @@ impl Plan<'_> {
         for (n, config) in order.iter().enumerate() {
             let rules = StageRules { when: config.when.clone(), on_error: config.on_error };
             let found = match (&config.policy, &config.plugin) {
-                (Some(name), _) => {
-                    match scripts.get(name).map(|script| (script, script.with(&config.with))) {
-                        Some((script, Ok(with))) => Ok((name, Work::Script(script.clone(), with))),
-                        Some((_, Err(found))) => {
-                            problems.extend(found.into_iter().map(|problem| within(n, problem)));
-                            continue;
-                        }
-                        None => Err(missing(n, "policy", name, &self.policies.dir, "rhai")),
-                    }
-                }
+                (Some(name), _) => scripts
+                    .get(name)
+                    .map(|script| (name, with_parameters(n, script, config)))
+                    .ok_or_else(|| missing(n, "policy", name, &self.policies.dir, "rhai")),
                 (None, Some(name)) => match plugins.get(name) {
                     Some(plugin) if plugin.hooks().is_empty() => Err(without_hooks(n, name)),
                     Some(plugin) => {
-                        Ok((name, Work::Plugin(plugin.clone(), Arc::new(config.with.clone()))))
+                        let work = Work::Plugin(plugin.clone(), Arc::new(config.with.clone()));
+                        Ok((name, Ok(work)))
                     }
                     None => Err(missing(n, "plugin", name, &self.plugins.dir, "wasm")),
                 },
@@ -211,7 +200,8 @@ impl Plan<'_> {
                 }
             };
             match found {
-                Ok((name, work)) => stages.push(self.stage(name, work, &rules)),
+                Ok((name, Ok(work))) => stages.push(self.stage(name, work, &rules)),
+                Ok((_, Err(found))) => problems.extend(found),
                 Err(problem) if is_complete => problems.push(problem),
                 Err(_) => {}
             }
@@ -269,9 +259,26 @@ pub fn sources(dir: &Path, extension: &str) -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-/// A problem with a stage's parameters, whose path is `.limit` so far.
-fn within(n: usize, problem: Problem) -> Problem {
-    Problem { path: format!("pipeline[{n}].with{}", problem.path), ..problem }
+/// A policy with the parameters of its stage.
+fn with_parameters(n: usize, script: &Script, config: &StageConfig) -> Result<Work, Vec<Problem>> {
+    let with = script.with(&config.with).map_err(|found| {
+        let placed = |problem: Problem| Problem {
+            // `.limit` so far
+            path: format!("pipeline[{n}].with{}", problem.path),
+            ..problem
+        };
+        found.into_iter().map(placed).collect::<Vec<_>>()
+    })?;
+    Ok(Work::Script(script.clone(), with))
+}
+
+/// A policy that runs by its name alone, but needs a parameter.
+fn unfit(path: &str, problem: &Problem) -> Problem {
+    let parameter = problem.path.trim_start_matches('.');
+    let message = format!(
+        "needs its parameter `{parameter}`: name the policy under `pipeline:`, with `with: {{ {parameter}: … }}`"
+    );
+    Problem::new(path, message)
 }
 
 fn without_hooks(n: usize, name: &str) -> Problem {

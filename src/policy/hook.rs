@@ -37,6 +37,7 @@ const VERBS: &[(&str, &[Hook])] = &[
         ],
     ),
     ("drop_event", &[Hook::Event]),
+    ("pass_over", &[Hook::UpstreamRequest]),
     ("respond", &[Hook::Request, Hook::ToolCall, Hook::ToolResult]),
     ("route", &[Hook::Request]),
     ("set_header", &[Hook::Request, Hook::UpstreamRequest]),

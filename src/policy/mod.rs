@@ -43,7 +43,7 @@ mod window;
 pub use behalf::{Behalf, File, ModelAnswer, ModelCall, Publish, Reach};
 pub use build::Plan;
 pub use hook::{Hook, Hooks};
-pub use outcome::{HeaderEdits, Outcome, Verdict, Wishes};
+pub use outcome::{HeaderEdits, Outcome, PassedOver, Verdict, Wishes};
 pub use passage::{Passage, Target};
 pub use pipeline::Pipeline;
 pub use tool::{ToolCall, ToolOutput};

@@ -1,7 +1,8 @@
 //! What a stage decided, and what it asked for beside its edits.
 use std::collections::BTreeMap;
+use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::error::Error;
 use crate::wire::Reply;
@@ -30,6 +31,33 @@ pub enum Verdict {
     /// The stage refuses (`deny`): a decision, not a failure of the stage.
     Deny(Box<Error>),
 }
+
+/// The source of a refusal that is of one target only: the next one is tried.
+#[derive(Debug)]
+pub struct PassedOver;
+
+impl PassedOver {
+    /// A refusal for this reason.
+    pub fn error(why: &str) -> Error {
+        let mut error = Error::invalid(why).with_source(Self);
+        // like every refusal of a stage: a decision, not a failure
+        error.status = Some(StatusCode::BAD_REQUEST);
+        error
+    }
+
+    /// The error is one.
+    pub fn is(error: &Error) -> bool {
+        error.source.as_ref().is_some_and(|source| source.is::<Self>())
+    }
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stage passed the target over")
+    }
+}
+
+impl std::error::Error for PassedOver {}
 
 /// What a stage asked for beside its edits. A stage that breaks has asked for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,8 +35,26 @@ pub struct Target<'a> {
     pub model: &'a str,
     /// What of the request this target does not understand.
     pub unsupported: &'a [String],
+    /// What is to become of that: `off`, `warn` or `error`.
+    pub strictness: &'a str,
+    /// It speaks the Messages API itself.
+    pub is_native: bool,
     /// Counted from 1, over all targets and retries.
     pub number: u32,
+}
+
+impl Target<'_> {
+    /// As hooks see it.
+    fn facts(&self) -> Value {
+        json!({
+            "provider": self.provider,
+            "model": self.model,
+            "unsupported": self.unsupported,
+            "strictness": self.strictness,
+            "native": self.is_native,
+            "number": self.number,
+        })
+    }
 }
 
 impl Passage {
@@ -157,13 +175,13 @@ impl Passage {
         let mut request = request;
         let mut headers = headers::for_attempt(&self.ctx.headers);
         self.wishes().upstream_headers.apply(&mut headers);
-        let facts = json!({
-            "provider": target.provider,
-            "model": target.model,
-            "unsupported": target.unsupported,
-            "number": target.number,
-        });
-        for stage in self.stages(Hook::UpstreamRequest) {
+        let mut stages = self.stages(Hook::UpstreamRequest).peekable();
+        let is_understood = target.unsupported.is_empty();
+        let facts = stages.peek().map(|_| target.facts()).unwrap_or_default();
+        for stage in stages {
+            if is_understood && stage.is_for_unsupported() {
+                continue;
+            }
             let endpoint = request.endpoint;
             let spare = stage.spare(|| (Some(request.clone()), Outcome::default()));
             let document = request.into_document();

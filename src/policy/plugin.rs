@@ -14,8 +14,11 @@ use crate::policy::plugin_host::{
     MessageBody, PluginHost, Reported, RequestBody, Terms,
 };
 pub use crate::policy::plugin_host::{Manifest, ToolManifest, Wants};
-use crate::policy::{Behalf, Hook, Hooks, Outcome, Verdict};
+use crate::policy::{Behalf, Hook, Hooks, Outcome, PassedOver, Verdict};
 use crate::wire::{Document, Kind, Reply};
+
+/// In a manifest: `on-upstream-request`, where the target does not understand all of a request.
+pub(super) const ON_UNSUPPORTED: &str = "on-unsupported";
 
 /// What a server tool is to do.
 #[derive(Debug, Clone, Copy)]
@@ -93,13 +96,25 @@ impl Plugin {
 
     /// Which hooks it wants to be called for.
     pub fn hooks(&self) -> Hooks {
-        let has = |export: Export| self.inner.manifest.hooks.iter().any(|h| h == export.as_str());
+        let has = |export: Export| {
+            self.has(export.as_str())
+                || (export == Export::OnUpstreamRequest && self.has(ON_UNSUPPORTED))
+        };
         let exports = [
             (Export::OnRequest, Hook::Request),
             (Export::OnUpstreamRequest, Hook::UpstreamRequest),
             (Export::OnResponse, Hook::Response),
         ];
         exports.into_iter().filter(|(export, _)| has(*export)).map(|(_, hook)| hook).collect()
+    }
+
+    /// Its `on-upstream-request` is called only where a target does not understand all of a request.
+    pub(super) fn is_for_unsupported(&self) -> bool {
+        self.has(ON_UNSUPPORTED) && !self.has(Export::OnUpstreamRequest.as_str())
+    }
+
+    fn has(&self, hook: &str) -> bool {
+        self.inner.manifest.hooks.iter().any(|named| named == hook)
     }
 
     /// Runs a server tool; the result is the JSON `content` of a `tool_result`: a string, or an
@@ -187,6 +202,7 @@ impl Plugin {
         let (call, result) = self.call::<_, Action>(export, params, facts, Some(document)).await;
         let decided = match (call.refused, result) {
             (Some(refused), _) => return Err(refused),
+            (None, Ok(Ok(Action::PassOver(why)))) => passed_over(export, &why),
             (None, Ok(Ok(action))) => outcome(action),
             (None, Ok(Err(problem))) => {
                 Err(Cause::Problem(format!("{}: {}", problem.code, problem.message)))
@@ -255,8 +271,17 @@ fn outcome(action: Action) -> Result<Outcome, Cause> {
             Verdict::Respond(Box::new(Reply::json(document.to_bytes())))
         }
         Action::Deny(denial) => Verdict::Deny(Box::new(refusal(denial)?)),
+        Action::PassOver(why) => Verdict::Deny(Box::new(PassedOver::error(&why))),
     };
     Ok(Outcome { verdict, ..Outcome::default() })
+}
+
+/// A target is passed over where there is one.
+fn passed_over(export: Export, why: &str) -> Result<Outcome, Cause> {
+    match export {
+        Export::OnUpstreamRequest => outcome(Action::PassOver(why.to_owned())),
+        _ => Err(Cause::Nonsense(format!("it passes a target over in `{}`", export.as_str()))),
+    }
 }
 
 fn refusal(denial: Denial) -> Result<Error, Cause> {

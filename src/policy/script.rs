@@ -20,7 +20,7 @@ use crate::policy::script_modules::{self, Library, MAX_IMPORTS};
 use crate::policy::script_run::{Asked, Run, Stop};
 use crate::policy::script_value::Shared;
 use crate::policy::script_with::Parameters;
-use crate::policy::{Hook, Hooks, Outcome, Verdict};
+use crate::policy::{Hook, Hooks, Outcome, PassedOver, Verdict};
 use crate::wire::{Document, Reply, Step};
 
 /// How much a script may use; one that wants more ends with an error.
@@ -301,6 +301,7 @@ impl Script {
             Some(Stop::Deny { status, message }) => {
                 Ok(Decision::Deny(Box::new(refusal(status, message))))
             }
+            Some(Stop::PassOver(why)) => Ok(Decision::Deny(Box::new(PassedOver::error(&why)))),
             Some(Stop::Respond(content)) => Ok(Decision::Respond(content)),
             Some(Stop::Drop) => Ok(Decision::Drop),
             Some(Stop::Invalid(message)) => Err(Error::invalid(message)),

@@ -15,6 +15,8 @@ use crate::policy::{Hook, Wishes};
 pub(super) enum Stop {
     /// Out of time.
     Time,
+    /// `pass_over`
+    PassOver(String),
     /// `deny`
     Deny { status: u16, message: String },
     /// `respond`

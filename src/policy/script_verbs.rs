@@ -22,6 +22,7 @@ pub(super) fn verbs(engine: &mut Engine) {
     engine
         .register_fn("deny", |message: &str| deny(400, message))
         .register_fn("deny", deny)
+        .register_fn("pass_over", pass_over)
         .register_fn("respond", respond_text)
         .register_fn("respond", respond::<Map>)
         .register_fn("respond", respond::<Object>)
@@ -57,6 +58,11 @@ fn within(verb: &str) -> Answer<()> {
         Some(message) => Err(Told(message).into()),
         None => Ok(()),
     }
+}
+
+fn pass_over(why: &str) -> Answer<()> {
+    within("pass_over")?;
+    Err(Stop::PassOver(why.to_owned()).into())
 }
 
 fn deny(status: i64, message: &str) -> Answer<()> {

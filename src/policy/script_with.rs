@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Problem;
 use crate::policy::script_check::distance;
-use crate::wire::schema;
+use crate::wire::schema::{self, Misfit};
 
 /// The constant.
 pub(super) const NAME: &str = "WITH";
@@ -82,21 +82,19 @@ impl Parameters {
         let known: Vec<&String> = self.schemas.keys().collect();
         let mut problems = Vec::new();
         for (name, value) in given {
-            match self.schemas.get(name) {
+            // `limit:` with nothing behind it is as good as absent
+            let found = match self.schemas.get(name) {
+                Some(_) if value.is_null() => Ok(()),
+                Some(schema) => schema::check(schema, value),
                 None => {
                     let message =
                         format!("the policy has no such parameter{}", suggestion(name, &known));
-                    problems.push(Problem::new(format!(".{name}"), message));
+                    Err(Misfit { path: String::new(), message })
                 }
-                // `limit:` with nothing behind it is as good as absent
-                Some(_) if value.is_null() => {}
-                Some(schema) => {
-                    if let Err(misfit) = schema::check(schema, value) {
-                        let path = format!(".{name}{}", misfit.path);
-                        problems.push(Problem::new(path, misfit.message));
-                    }
-                }
-            }
+            };
+            let wrong =
+                |misfit: Misfit| Problem::new(format!(".{name}{}", misfit.path), misfit.message);
+            problems.extend(found.err().map(wrong));
         }
         let is_there = |name: &str| given.get(name).is_some_and(|value| !value.is_null());
         for name in self.required.iter().filter(|name| !is_there(name)) {
@@ -139,8 +137,8 @@ fn shape_of(shape: &Value) -> Result<Map<String, Value>, String> {
     }
     if let Some(Value::Object(members)) = schema.get("properties") {
         let members = members.iter().map(|(name, shape)| Ok((name.clone(), shape_of(shape)?)));
-        let members: Result<Vec<(String, Map<String, Value>)>, String> = members.collect();
-        schema.extend(properties(members?));
+        let members = members.collect::<Result<Vec<_>, String>>()?;
+        schema.extend(properties(members));
     }
     Ok(schema)
 }

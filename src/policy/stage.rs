@@ -73,6 +73,11 @@ impl Stage {
         self.hooks.has(hook) && self.when.is_for(ctx)
     }
 
+    /// Its `on_upstream_request` is called only where a target does not understand all of a request.
+    pub(super) fn is_for_unsupported(&self) -> bool {
+        matches!(&self.work, Work::Plugin(plugin, _) if plugin.is_for_unsupported())
+    }
+
     /// Its `when` fits the model, whatever it says of key and tags.
     pub(super) fn is_for_model(&self, model: &str) -> bool {
         self.when.model.as_ref().is_none_or(|pattern| pattern.matches(model))

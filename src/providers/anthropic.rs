@@ -129,6 +129,10 @@ impl Anthropic {
 
 #[async_trait]
 impl Provider for Anthropic {
+    fn credentials(&self) -> Credentials {
+        self.credentials
+    }
+
     fn accepts(&self) -> &Accepts {
         &self.accepts
     }

@@ -150,6 +150,11 @@ pub trait Provider: Send + Sync {
     /// What the upstream understands.
     fn accepts(&self) -> &Accepts;
 
+    /// Whose credential the upstream gets.
+    fn credentials(&self) -> Credentials {
+        Credentials::Own
+    }
+
     /// Sends one attempt. `Ok` is a success status, with a stream of events exactly if
     /// `request.is_stream()`; an `Err` says by its kind and retry advice whether another target
     /// may be tried, and carries the upstream's own answer where there was one.

@@ -132,7 +132,7 @@ fn log(error: &Error, request_id: &str, upstream_request_id: Option<&str>) {
     let attempts = tried.map(|tried| tried.attempts);
     let upstream_request_id = upstream_request_id.map(|id| one_line(id).into_owned());
     let source = error.source.as_deref().map(|source| one_line(&source.to_string()).into_owned());
-    let message = one_line(&error.message);
+    let message = one_line(error.logged.as_ref().unwrap_or(&error.message));
     match status {
         500.. => {
             tracing::warn!(request_id, upstream_request_id, status, kind, model, upstream, attempts, error = %message, source, "request failed")

@@ -3,6 +3,7 @@ mod affinity;
 mod cooldown;
 mod order;
 mod retries;
+mod strictness;
 
 use std::net::SocketAddr;
 

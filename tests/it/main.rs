@@ -17,6 +17,7 @@ mod pipeline;
 mod plugin;
 mod reload;
 mod requested;
+mod rewrite;
 mod script;
 mod shown;
 mod simulator;

@@ -6,6 +6,7 @@ use wasmtime::component::{Component, Instance, Resource};
 use wasmtime::{Engine, Store};
 
 use crate::error::Problem;
+use crate::policy::plugin::ON_UNSUPPORTED;
 use crate::policy::plugin_host::bindings::{self, Action, MessageBody, RequestBody};
 use crate::policy::plugin_host::call::Call;
 use crate::policy::plugin_host::load::{Answer, Code, Export, at};
@@ -96,7 +97,8 @@ pub(super) fn manifest(manifest: &Manifest, code: &Code, path: &Path) -> Result<
         wrong("its manifest has no `name`".to_owned());
     }
     for hook in &manifest.hooks {
-        let known = Export::ALL.iter().find(|export| export.as_str() == hook);
+        let called = if hook == ON_UNSUPPORTED { Export::OnUpstreamRequest.as_str() } else { hook };
+        let known = Export::ALL.iter().find(|export| export.as_str() == called);
         match known {
             None | Some(Export::CallTool) => wrong(format!("there is no hook `{hook}`")),
             Some(export) if code.export(*export).is_none() => {

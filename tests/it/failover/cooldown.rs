@@ -154,3 +154,19 @@ async fn a_reload_does_not_forget_an_outage() {
     assert_eq!(ask(&gateway, MESSAGE).await.header("x-tidegate-attempts"), Some("1"));
     assert_eq!((a.count(), b.count()), (1, 2));
 }
+
+#[tokio::test]
+async fn a_limit_of_the_callers_own_account_is_no_outage_and_one_of_the_gateways_is() {
+    for (credentials, asked) in [("credentials: caller", 2), ("api_key: key-a", 1)] {
+        let a = Upstream::always(refusal(429, "retry-after: 600\r\n")).await;
+        let b = Upstream::by(|call| fine(&call.body)).await;
+        let config = pair(a.address, b.address, "").replace("api_key: key-a", credentials);
+        let gateway = Gateway::start(&(config + "keys: [{ name: k, key: tg-k }]\n")).await;
+        for _ in 0..2 {
+            let ask = Ask::message(MESSAGE).header("x-tidegate-key", "tg-k");
+            let ask = ask.header("authorization", "Bearer sk-own");
+            assert_eq!(target(&ask.send(gateway.address).await), "b/m");
+        }
+        assert_eq!((a.count(), b.count()), (asked, 2), "{credentials}");
+    }
+}

@@ -1,8 +1,8 @@
 //! `ignore`, `retry_attempts`, `retry_on` and `attempt_timeout_ms`: what is tried, how often, how long.
 use super::{Three, asked, before, config, refusal, target, three, trace, with};
-use crate::support::MESSAGE;
 use crate::support::gateway::Gateway;
-use crate::support::upstream::Behaviour;
+use crate::support::upstream::{Behaviour, Upstream};
+use crate::support::{MESSAGE, STREAM};
 
 #[tokio::test]
 async fn the_requests_own_model_among_the_fallbacks_is_tried_once() {
@@ -81,6 +81,23 @@ async fn an_attempt_that_takes_too_long_for_the_request_leads_to_the_next_target
     }
     // every request asked it: the caller's bound says nothing of the target
     assert_eq!(three.counts(), [4, 4, 0]);
+}
+
+#[tokio::test]
+async fn a_target_that_is_too_slow_for_the_config_as_well_is_left_alone() {
+    let a = Upstream::always(Behaviour::Silence).await;
+    let b = Upstream::by(|call| super::fine(&call.body)).await;
+    let c = Upstream::by(|call| super::fine(&call.body)).await;
+    let bounded = "    timeouts: { first_event: 60ms }\n";
+    let config = config([a.address, b.address, c.address])
+        .replace("  \"spare*\":", &format!("{bounded}  \"spare*\":"));
+    let three = Three { ups: [a, b, c], gateway: Gateway::start(&config).await };
+    // the caller would have waited for longer than the config does
+    let patient = with(STREAM, r#"{"attempt_timeout_ms":60000}"#);
+    for _ in 0..2 {
+        assert_eq!(target(&three.ask(&patient, &[]).await), "b/m");
+    }
+    assert_eq!(three.counts(), [1, 2, 0]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Wrong wishes: a 400 that names the field, what was found and what would do.
 use super::{three, with};
-use crate::support::MESSAGE;
+use crate::support::{MESSAGE, logs};
 
 #[tokio::test]
 async fn a_wrong_value_is_named_with_what_would_do() {
@@ -122,4 +122,30 @@ async fn strictness_and_tags_are_taken() {
         let headers = [("x-aistats-strictness", value), ("x-tidegate-tags", "team=x, b=c")];
         assert_eq!(three.ask(MESSAGE, &headers).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn the_log_names_the_field_and_never_what_the_caller_wrote() {
+    logs::start();
+    let three = three("").await;
+    let table = [
+        (r#"{"timeout_ms":"jane@x.org"}"#, "`gateway.timeout_ms`, or its header, is wrong"),
+        (r#"{"jane@x.org":1}"#, "`gateway` has a member that is not known"),
+        (r#"{"tags":{"jane@x.org":1}}"#, "`gateway.tags`, or its header, is wrong"),
+        (r#"{"order":["jane@x.org"]}"#, "`gateway.order[0]`: no target is named so"),
+        (r#"{"models":["jane@x.org"]}"#, "`gateway.models[0]`: there is no such model"),
+    ];
+    for (wish, expected) in table {
+        let answer = three.ask(&with(MESSAGE, wish), &[]).await;
+        assert!(answer.text().contains("jane@x.org"), "{}", answer.text());
+        let line = logs::line("request_id", answer.header("request-id").unwrap()).await;
+        assert_eq!(line["error"], expected);
+        assert!(!line.to_string().contains("jane"), "{line}");
+    }
+    let answer = three.ask(MESSAGE, &[("x-tidegate-tags", "jane@x.org")]).await;
+    let line = logs::line("request_id", answer.header("request-id").unwrap()).await;
+    assert_eq!(line["error"], "`x-tidegate-tags` is wrong");
+    let answer = three.ask_as("few", &with(MESSAGE, r#"{"models":["spare-jane"]}"#), &[]).await;
+    let line = logs::line("request_id", answer.header("request-id").unwrap()).await;
+    assert_eq!(line["error"], "`gateway.models[0]`: the key may not use this model");
 }

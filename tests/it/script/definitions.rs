@@ -56,7 +56,11 @@ fn every_example_is_true() {
         } else {
             format!("{example};")
         };
-        let hook = if name == "drop_event" { "on_event(event" } else { "on_request(request" };
+        let hook = match name.as_str() {
+            "drop_event" => "on_event(event",
+            "pass_over" => "on_upstream_request(request, target",
+            _ => "on_request(request",
+        };
         let script = compile(&format!("fn {hook}, ctx) {{\n{body}\n}}"));
         let script = script.unwrap_or_else(|problems| panic!("{example}: {problems:?}"));
         if !script.hooks().has(Hook::Request) {

@@ -3,6 +3,7 @@ pub mod client;
 pub mod gateway;
 pub mod grammar;
 pub mod logs;
+pub mod plugins;
 pub mod loop_gateway;
 pub mod stages;
 pub mod tls;

@@ -1,0 +1,113 @@
+//! What a target does not understand of the Messages API, and what of that a request asks for.
+use serde::Deserialize;
+use wildmatch::WildMatch;
+
+use crate::error::Result;
+use crate::wire::MessagesRequest;
+
+/// How the names of content blocks begin.
+const BLOCK: &str = "block:";
+/// How the names of tool types begin.
+const TOOL: &str = "tool:";
+/// Every target understands these.
+const CORE: &[&str] = &["model", "messages", "max_tokens", "stream"];
+
+/// Parameters that a target does not understand. Empty for most: then nothing of a request is read.
+#[derive(Debug, Default)]
+pub struct Unsupported {
+    fields: Vec<String>,
+    blocks: Vec<String>,
+    tools: Vec<WildMatch>,
+}
+
+impl Unsupported {
+    /// As the config names them. Fails with the number of the first that is none, and why.
+    pub fn new(names: &[String]) -> Result<Self, (usize, String)> {
+        let mut all = Self::default();
+        for (n, name) in names.iter().enumerate() {
+            match (name.strip_prefix(BLOCK), name.strip_prefix(TOOL)) {
+                (Some("" | "text"), _) | (_, Some("")) => {
+                    return Err((n, format!("`{name}` is understood by every target")));
+                }
+                (Some(block), _) => all.blocks.push(block.to_owned()),
+                (_, Some(tool)) => all.tools.push(WildMatch::new(tool)),
+                _ if CORE.contains(&name.as_str()) => {
+                    return Err((n, format!("`{name}` is understood by every target")));
+                }
+                _ if name.is_empty() || name.contains([':', '/', '.', '*']) => {
+                    let message = format!(
+                        "`{name}` is neither a field of a request (`top_k`) nor a content block (`block:image`) nor a type of tools (`tool:web_search_*`)"
+                    );
+                    return Err((n, message));
+                }
+                _ => all.fields.push(name.clone()),
+            }
+        }
+        Ok(all)
+    }
+
+    /// It understands everything.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.blocks.is_empty() && self.tools.is_empty()
+    }
+
+    /// What a request asks for and the target does not understand, each once: `top_k`,
+    /// `block:image`, `tool:web_search_20250305`.
+    pub fn of(&self, request: &MessagesRequest) -> Vec<String> {
+        let document = request.document();
+        let fields = self.fields.iter().filter(|field| document.has(field));
+        let mut found: Vec<String> = fields.cloned().collect();
+        if !self.blocks.is_empty()
+            && let Some(messages) = document.field("messages")
+            // what is no conversation is for the upstream to refuse
+            && let Ok(messages) = serde_json::from_slice::<Vec<Block>>(&messages)
+        {
+            let used =
+                self.blocks.iter().filter(|kind| messages.iter().any(|block| block.has(kind)));
+            found.extend(used.map(|kind| format!("{BLOCK}{kind}")));
+        }
+        if !self.tools.is_empty()
+            && let Some(tools) = document.field("tools")
+            && let Ok(tools) = serde_json::from_slice::<Vec<Tool>>(&tools)
+        {
+            for kind in tools.into_iter().filter_map(|tool| tool.kind) {
+                let name = format!("{TOOL}{kind}");
+                if self.tools.iter().any(|tool| tool.matches(&kind)) && !found.contains(&name) {
+                    found.push(name);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A content block, or a message: whatever has a content.
+#[derive(Deserialize)]
+struct Block {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    content: Option<Content>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Blocks(Vec<Block>),
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+impl Block {
+    fn has(&self, kind: &str) -> bool {
+        let within = match &self.content {
+            Some(Content::Blocks(blocks)) => blocks.iter().any(|block| block.has(kind)),
+            Some(Content::Other(_)) | None => false,
+        };
+        within || self.kind.as_deref() == Some(kind)
+    }
+}
