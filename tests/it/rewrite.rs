@@ -1,0 +1,74 @@
+//! The bundled plugin `rewrite`, through the whole gateway.
+use serde_json::{Value, json};
+
+use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, to};
+use crate::support::upstream::{self, Auto, Behaviour, Upstream};
+use crate::support::{ANSWER, MESSAGE, plugins};
+
+/// A gateway whose plugin has this config and these stages, before an upstream.
+async fn gateway(config: &str, stages: &str) -> (Auto, Gateway) {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let folder = plugins::alone("rewrite");
+    let yaml = format!(
+        "{}plugins: {{ dir: \"{}\", config: {{ rewrite: {config} }} }}\n{stages}",
+        to(up.address),
+        folder.display()
+    );
+    let gateway = Gateway::start(&yaml).await;
+    (up, gateway)
+}
+
+#[tokio::test]
+async fn the_config_and_the_stages_edit_what_goes_upstream() {
+    let config = "{ set: { /metadata/user_id: gateway }, system: { append: Be brief. } }";
+    let stages = "pipeline:
+  - { plugin: rewrite, with: { cap: { /max_tokens: 10 }, remove: [/top_k] } }
+  - { plugin: rewrite, with: { set: { /metadata/user_id: other } }, when: { model: \"other-*\" } }
+";
+    let (up, gateway) = gateway(config, stages).await;
+    let body =
+        r#"{"model":"m","n":1.0e0,"top_k":5,"max_tokens":500,"system":"I am.","messages":[]}"#;
+    let answer = Ask::message(body).send(gateway.address).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let sent = String::from_utf8(up.seen().remove(0).1).unwrap();
+    // what nobody edited keeps its bytes and its place
+    assert_eq!(
+        sent,
+        r#"{"model":"m","n":1.0e0,"max_tokens":10,"system":"I am.\n\nBe brief.","messages":[],"metadata":{"user_id":"gateway"}}"#
+    );
+}
+
+#[tokio::test]
+async fn without_edits_a_request_passes_byte_for_byte() {
+    let (up, gateway) = gateway("{}", "").await;
+    assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 200);
+    assert_eq!(up.seen()[0].1, MESSAGE.as_bytes());
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_is_the_callers_fault_and_a_wrong_stage_the_operators() {
+    let (up, gateway) = gateway("{ set: { /metadata/user_id: x } }", "").await;
+    let mut body: Value = serde_json::from_str(MESSAGE).unwrap();
+    body["metadata"] = json!("text");
+    let answer = Ask::message(body.to_string()).send(gateway.address).await;
+    let message = answer.refusal(400, "invalid_request_error");
+    assert!(message.starts_with("nothing can be set at `/metadata/user_id`"), "{message}");
+    let stages = "pipeline: [{ plugin: rewrite, with: { capp: {} } }]\n";
+    let (_, wrong) = self::gateway("{}", stages).await;
+    let answer = Ask::message(MESSAGE).send(wrong.address).await;
+    let message = answer.refusal(500, "api_error");
+    assert!(message.contains("rewrite") && message.contains("on-request"), "{message}");
+    assert_eq!(up.count(), 0);
+}
+
+#[tokio::test]
+async fn a_config_that_names_no_place_never_goes_live() {
+    let (_up, gateway) = gateway("{}", "").await;
+    let good = std::fs::read_to_string(gateway.file()).unwrap();
+    let bad = good.replace("rewrite: {}", "rewrite: { remove: [top_k] }");
+    assert_ne!(good, bad);
+    let problems = format!("{:?}", gateway.reload(&bad).await);
+    assert!(problems.contains("`remove`: `top_k` is no place in a request"), "{problems}");
+    assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 200);
+}
