@@ -1,5 +1,8 @@
 //! What a target does not understand of the Messages API, and what of that a request asks for.
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use wildmatch::WildMatch;
 
 use crate::error::Result;
@@ -57,28 +60,26 @@ impl Unsupported {
         let document = request.document();
         let fields = self.fields.iter().filter(|field| document.has(field));
         let mut found: Vec<String> = fields.cloned().collect();
-        if !self.blocks.is_empty()
-            && let Some(messages) = document.field("messages")
-            // what is no conversation is for the upstream to refuse
-            && let Ok(messages) = serde_json::from_slice::<Vec<Block>>(&messages)
-        {
-            let used =
-                self.blocks.iter().filter(|kind| messages.iter().any(|block| block.has(kind)));
+        if !self.blocks.is_empty() {
+            let messages: Vec<Block> = listed(request, "messages");
+            let is_used = |kind: &&String| messages.iter().any(|block| block.has(kind));
+            let used = self.blocks.iter().filter(is_used);
             found.extend(used.map(|kind| format!("{BLOCK}{kind}")));
         }
-        if !self.tools.is_empty()
-            && let Some(tools) = document.field("tools")
-            && let Ok(tools) = serde_json::from_slice::<Vec<Tool>>(&tools)
-        {
-            for kind in tools.into_iter().filter_map(|tool| tool.kind) {
-                let name = format!("{TOOL}{kind}");
-                if self.tools.iter().any(|tool| tool.matches(&kind)) && !found.contains(&name) {
-                    found.push(name);
-                }
-            }
+        if !self.tools.is_empty() {
+            let tools: Vec<Tool> = listed(request, "tools");
+            let kinds: BTreeSet<String> = tools.into_iter().filter_map(|tool| tool.kind).collect();
+            let lacks = |kind: &&String| self.tools.iter().any(|tool| tool.matches(kind));
+            found.extend(kinds.iter().filter(lacks).map(|kind| format!("{TOOL}{kind}")));
         }
         found
     }
+}
+
+/// What stands in a list of the request; what is no such list is for the upstream to refuse.
+fn listed<T: DeserializeOwned>(request: &MessagesRequest, field: &str) -> Vec<T> {
+    let text = request.document().field(field).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 /// A content block, or a message: whatever has a content.

@@ -168,20 +168,18 @@ impl Passage {
         request: MessagesRequest,
         target: Target<'_>,
     ) -> Result<(MessagesRequest, Option<HeaderMap>)> {
-        let has_hook = self.pipeline.hooks.has(Hook::UpstreamRequest);
-        if !has_hook && self.wishes().upstream_headers.is_empty() {
+        let is_understood = target.unsupported.is_empty();
+        let stages = self.stages(Hook::UpstreamRequest);
+        let stages: Vec<&Stage> =
+            stages.filter(|stage| !(is_understood && stage.is_for_unsupported())).collect();
+        if stages.is_empty() && self.wishes().upstream_headers.is_empty() {
             return Ok((request, None));
         }
         let mut request = request;
         let mut headers = headers::for_attempt(&self.ctx.headers);
         self.wishes().upstream_headers.apply(&mut headers);
-        let mut stages = self.stages(Hook::UpstreamRequest).peekable();
-        let is_understood = target.unsupported.is_empty();
-        let facts = stages.peek().map(|_| target.facts()).unwrap_or_default();
+        let facts = target.facts();
         for stage in stages {
-            if is_understood && stage.is_for_unsupported() {
-                continue;
-            }
             let endpoint = request.endpoint;
             let spare = stage.spare(|| (Some(request.clone()), Outcome::default()));
             let document = request.into_document();

@@ -102,17 +102,19 @@ impl ScriptEngine {
             return Err(unresolved);
         }
         let ast = script_modules::compiled(&self.engine, &source, &outside)?;
-        let found = lint::problems(&ast, &self.known, &source);
-        let hooks = match check::hooks(&ast, &source) {
-            Ok(hooks) if found.is_empty() => hooks,
-            Ok(_) => return Err(found),
-            Err(problems) => return Err(problems.into_iter().chain(found).collect()),
-        };
         let parameters = match outside.parameters {
             Some((declared, at)) => {
                 Some(Parameters::of(&declared).map_err(|why| vec![source.problem(at, &why)])?)
             }
             None => None,
+        };
+        let declared: Option<Vec<&str>> =
+            parameters.as_ref().map(|parameters| parameters.names().collect());
+        let found = lint::problems(&ast, &self.known, &source, declared.as_deref());
+        let hooks = match check::hooks(&ast, &source) {
+            Ok(hooks) if found.is_empty() => hooks,
+            Ok(_) => return Err(found),
+            Err(problems) => return Err(problems.into_iter().chain(found).collect()),
         };
         Ok(Script {
             engine: Arc::clone(&self.engine),
@@ -203,7 +205,7 @@ impl Script {
     }
 
     /// Runs `on_upstream_request` before an attempt. `target` is an object with `provider`, `model`,
-    /// `unsupported` and `number`. Otherwise as [`Script::on_request`].
+    /// `unsupported`, `strictness`, `native` and `number`. Otherwise as [`Script::on_request`].
     pub fn on_upstream_request(
         &self,
         call: &Call<'_>,

@@ -96,8 +96,14 @@ fn is_name(name: &str) -> bool {
     rhai::is_valid_identifier(name)
 }
 
-/// Everything that is wrong in the functions of a script.
-pub(super) fn problems(ast: &AST, known: &Known, source: &Source) -> Vec<Problem> {
+/// Everything that is wrong in the functions of a script; `declared` are its parameters, where it
+/// says which it takes.
+pub(super) fn problems(
+    ast: &AST,
+    known: &Known,
+    source: &Source,
+    declared: Option<&[&str]>,
+) -> Vec<Problem> {
     let own = Own::of(ast);
     let mut found = Vec::new();
     ast.walk(&mut |path| {
@@ -120,6 +126,9 @@ pub(super) fn problems(ast: &AST, known: &Known, source: &Source) -> Vec<Problem
         found.extend(own.misused(&body, hook));
         if let Some(ctx) = function.params.last() {
             found.extend(properties::of_ctx(&body, ctx, &known.ctx));
+        }
+        if let (Some(ctx), Some(declared)) = (function.params.last(), declared) {
+            found.extend(properties::of_with(&body, ctx, declared));
         }
         if OVER_REQUESTS.contains(&hook) {
             found.extend(properties::of_request(&body, subject));

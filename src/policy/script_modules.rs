@@ -129,7 +129,7 @@ impl Compiler<'_> {
             return Err(problems);
         }
         let ast = compiled(engine, source, &outside)?;
-        let mut problems = lint::problems(&ast, &self.known, source);
+        let mut problems = lint::problems(&ast, &self.known, source, None);
         if let Some((_, at)) = outside.parameters {
             problems.push(
                 source.problem(at, "a module has no parameters: a policy has, and hands them on"),

@@ -72,6 +72,40 @@ pub(super) fn of_ctx(body: &AST, ctx: &str, known: &BTreeSet<String>) -> Vec<(Po
     found
 }
 
+/// Parameters that a hook reads from `ctx.with` and that the policy does not declare.
+pub(super) fn of_with(body: &AST, ctx: &str, declared: &[&str]) -> Vec<(Position, String)> {
+    if is_shadowed(body, ctx) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    body.walk(&mut |path| {
+        if let Some(ASTNode::Expr(Expr::Dot(pair, ..))) = path.last()
+            && let Some((name, at)) = parameter_of(pair, ctx)
+            && !declared.contains(&name)
+        {
+            let nearest = declared.iter().min_by_key(|known| distance(name, known));
+            let nearest =
+                nearest.map_or(String::new(), |known| format!("; the nearest is `{known}`"));
+            found.push((at, format!("`WITH` declares no `{name}`{nearest}")));
+        }
+        true
+    });
+    found
+}
+
+/// The parameter that `ctx.with.limit` reads, whatever follows it in the chain.
+fn parameter_of<'a>(pair: &'a BinaryExpr, ctx: &str) -> Option<(&'a str, Position)> {
+    let is_it = matches!(&pair.lhs, Expr::Variable(found, ..) if found.1 == ctx);
+    let Expr::Dot(with, ..) = &pair.rhs else { return None };
+    let is_with = matches!(&with.lhs, Expr::Property(property, _) if property.2 == "with");
+    let first = match &with.rhs {
+        Expr::Dot(rest, ..) | Expr::Index(rest, ..) => &rest.lhs,
+        first => first,
+    };
+    let Expr::Property(property, at) = first else { return None };
+    (is_it && is_with).then_some((property.2.as_str(), *at))
+}
+
 fn unknown_property(
     pair: &BinaryExpr,
     ctx: &str,

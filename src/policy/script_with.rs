@@ -54,6 +54,11 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// Their names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.schemas.keys().map(String::as_str)
+    }
+
     fn declare(&mut self, name: &str, shape: &Value) -> Result<(), String> {
         let wrong = |why: String| format!("`WITH`: `{name}` {why}");
         let mut schema = shape_of(shape).map_err(wrong)?;

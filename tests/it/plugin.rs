@@ -255,6 +255,15 @@ async fn a_hook_that_reports_a_problem_is_a_broken_stage() {
 }
 
 #[tokio::test]
+async fn a_hook_that_passes_a_target_over_where_there_is_none_is_a_broken_stage() {
+    let plugin = load(&host(), "hooks").await;
+    let error = on_request(&plugin, "pass", BODY).await.err().unwrap();
+    let (_, failure) = split(&error);
+    let cause = Cause::Nonsense("it passes a target over in `on-request`".to_owned());
+    assert_eq!((error.status().as_u16(), &failure.cause), (500, &cause));
+}
+
+#[tokio::test]
 async fn a_panics_last_words_are_for_the_log_and_not_for_the_caller() {
     let host = host();
     let error = on_request(&load(&host, "hooks").await, "panic", BODY).await.err().unwrap();

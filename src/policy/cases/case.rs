@@ -24,7 +24,7 @@ pub(super) struct Case {
     request: Value,
     #[serde(default)]
     pub(super) ctx: CaseContext,
-    /// The target of an attempt: `provider`, `model`, `unsupported`, `number`.
+    /// The target of an attempt: `provider`, `model`, `unsupported`, `strictness`, `native`, `number`.
     upstream_request: Option<Map<String, Value>>,
     /// A message, or the text of one.
     response: Option<Value>,

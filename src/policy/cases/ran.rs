@@ -169,7 +169,10 @@ impl Hooked<'_> {
         if !self.script.hooks().has(Hook::UpstreamRequest) {
             return Ok(Step::json(request, &document, End::GoesOn));
         }
-        let usual = json!({"provider": "", "model": "", "unsupported": [], "number": 1});
+        let usual = json!({
+            "provider": "", "model": "", "unsupported": [], "strictness": "warn", "native": true,
+            "number": 1,
+        });
         let target = filled(usual, target);
         let (document, outcome) = self.script.on_upstream_request(self.call, document, &target)?;
         Ok(self.over_request(request, &document, outcome))

@@ -172,3 +172,26 @@ async fn policies_see_what_a_target_lacks_and_may_pass_it_over() {
     let message = answer.refusal(400, "invalid_request_error");
     assert_eq!(message, "no target takes this request as it is: error true");
 }
+
+#[test]
+fn a_name_that_says_nothing_of_a_target_is_a_problem() {
+    let yaml = "providers: { sim: { type: simulator } }
+models:
+  m:
+    targets:
+      - { provider: sim, unsupported: [top_k, messages] }
+      - { provider: sim, unsupported: [\"block:text\", \"thinking.type\", \"tool:\"] }
+  n: { provider: sim, unsupported: [\"blok:image\"] }
+";
+    let (_folder, file) = crate::commands::folder(yaml, &[]);
+    let problems = tidegate::cli::check::check(&file).unwrap_err();
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    for expected in [
+        "models.m.targets[0].unsupported[1]: `messages` is understood by every target",
+        "models.m.targets[1].unsupported[0]: `block:text` is understood by every target",
+        "models.n.unsupported[0]: `blok:image` is neither a field of a request",
+    ] {
+        assert!(said.iter().any(|line| line.starts_with(expected)), "{expected}: {said:?}");
+    }
+}

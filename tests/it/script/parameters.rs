@@ -114,6 +114,30 @@ fn a_declaration_that_makes_no_sense_is_a_problem_of_the_policy() {
 }
 
 #[test]
+fn a_parameter_that_is_read_and_not_declared_is_found_before_it_runs() {
+    let source = "const WITH = #{ limit: \"integer\", rules: \"array\" };
+fn helper(ctx) { ctx.with.anything }
+fn on_request(request, ctx) {
+    let a = ctx.with.limit ?? 5;
+    let b = ctx.with.rules[0].to;
+    let c = ctx.with.to_map();
+    let d = ctx.with.lmit;
+    let e = ctx.with.colour.name;
+    let ctx_like = #{ with: #{} };
+    ctx_like.with.other = 1;
+}";
+    let problems = compile(source).err().unwrap_or_default();
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    let expected = "policies/probe.rhai:7:22: `WITH` declares no `lmit`; the nearest is `limit` in";
+    assert!(said[0].starts_with(expected), "{said:?}");
+    assert!(
+        said[1].starts_with("policies/probe.rhai:8:22: `WITH` declares no `colour`"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn a_policy_that_declares_nothing_takes_anything() {
     let script = super::hook("deny(`${ctx.with.any}`);");
     let (_, outcome) = run_with(&script, json!({"any": 5}), "{}").unwrap();

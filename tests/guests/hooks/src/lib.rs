@@ -38,6 +38,7 @@ impl Plugin for Hooks {
         let with: With = host::context("with")?.unwrap_or_default();
         match with.act.as_str() {
             "deny" => return Ok(Action::Deny(451, "not here".to_owned())),
+            "pass" => return Ok(Action::PassOver("no target here".to_owned())),
             "route" => return Ok(Action::Route("elsewhere".to_owned())),
             "respond" => return Ok(Action::Respond(serde_json::json!({"type": "message"}))),
             "fail" => return Err(Problem::unavailable("the moon is not full")),
