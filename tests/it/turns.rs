@@ -1,4 +1,5 @@
 //! The tool loop, whole: a caller, a gateway with real plugins, and an upstream that is watched.
+mod asked;
 mod ends;
 mod generated;
 mod led;

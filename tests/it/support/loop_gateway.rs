@@ -43,7 +43,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A gateway whose plugins are `datetime`, `unruly` and `web`.
+/// A gateway whose plugins are `advisor`, `datetime`, `unruly` and `web`.
 pub struct Looping {
     _folder: TempDir,
     _server: Server,
@@ -64,7 +64,7 @@ impl Looping {
         for name in ["policies", "plugins"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        for name in ["datetime", "unruly", "web"] {
+        for name in ["advisor", "datetime", "unruly", "web"] {
             fs::copy(wasm(name), folder.path().join(format!("plugins/{name}.wasm"))).unwrap();
         }
         for (name, text) in files {
@@ -73,7 +73,7 @@ impl Looping {
         let mut yaml = format!(
             "listen: 127.0.0.1:0\nproviders:\n  up: {{ type: anthropic, api_key: k, base_url: \"http://{upstream}\" }}\n  sim: {{ type: simulator }}\n{more}\n"
         );
-        if !more.contains("models:") {
+        if !more.lines().any(|line| line.starts_with("models:")) {
             yaml.push_str("models:\n  m: { provider: up, model: up-1 }\n");
         }
         if !more.contains("server:") {
@@ -113,11 +113,16 @@ impl Looping {
 
     /// Sends a request and reads the head of the answer.
     pub async fn open(&self, path: &str, body: String) -> Opened {
+        self.open_as("", path, body).await
+    }
+
+    /// The same with a key.
+    pub async fn open_as(&self, key: &str, path: &str, body: String) -> Opened {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let connection = Leaving(tokio::spawn(async move { drop(connection.await) }));
-        let request = Request::post(path).header("host", "gateway.test");
+        let request = Request::post(path).header("host", "gateway.test").header("x-api-key", key);
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let response = within("the head of an answer", sender.send_request(request)).await.unwrap();
         let (head, body) = response.into_parts();
@@ -334,6 +339,11 @@ impl Call {
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Waits until the gateway has given the request up.
+    pub async fn abandoned(mut self) {
+        within("a request to be given up", self.reply.closed()).await;
     }
 
     /// Begins a stream. An `Err` breaks it off, a drop of the sender ends it.

@@ -19,8 +19,6 @@ enum Part {
     Echo(String),
     /// One that fails.
     Refuse(String),
-    /// One that traps.
-    Panic,
     /// One of the API's own shape; some fail.
     Search(bool),
     Fetch(bool),
@@ -78,7 +76,6 @@ fn ours() -> impl Strategy<Value = Part> {
         2 => any::<bool>().prop_map(Part::Fetch),
         2 => Just(Part::Hidden),
         1 => WORDS.prop_map(Part::Refuse),
-        1 => Just(Part::Panic),
     ]
 }
 
@@ -148,7 +145,6 @@ impl Part {
             Self::Thinking(words) => thinking(words),
             Self::Echo(words) => call(id, "gateway_echo", json!({"text": words})),
             Self::Refuse(words) => call(id, "gateway_refuse", json!({"text": words})),
-            Self::Panic => call(id, "gateway_panic", json!({"text": "x"})),
             Self::Search(fails) => {
                 let query = if *fails { "fail unavailable" } else { "tides" };
                 call(id, "gateway_web_search", json!({"query": query}))
@@ -168,10 +164,7 @@ impl Part {
     }
 
     fn is_shown_call(&self) -> bool {
-        matches!(
-            self,
-            Self::Echo(_) | Self::Refuse(_) | Self::Panic | Self::Search(_) | Self::Fetch(_)
-        )
+        matches!(self, Self::Echo(_) | Self::Refuse(_) | Self::Search(_) | Self::Fetch(_))
     }
 }
 
@@ -240,7 +233,7 @@ impl Script {
 /// `stream` first and `messages` last: what is added stands at the end.
 fn body(stream: bool) -> String {
     format!(
-        r#"{{"model":"m","stream":{stream},"max_tokens":99,"system":[{{"type":"text","text":"s" ,"cache_control":{{"type":"ephemeral"}}}}],"tools":[{{"type":"gateway:echo"}},{{"type":"gateway:refuse"}},{{"type":"gateway:panic"}},{{"type":"web_search_20250305","name":"web_search"}},{{"type":"web_fetch_20250910","name":"web_fetch","cache_control":{{"type":"ephemeral"}}}},{{"name":"weather","input_schema":{{"type":"object"}}}}],"messages":[ {{"role":"user","content":"h\u0069"}}]}}"#
+        r#"{{"model":"m","stream":{stream},"max_tokens":99,"system":[{{"type":"text","text":"s" ,"cache_control":{{"type":"ephemeral"}}}}],"tools":[{{"type":"gateway:echo"}},{{"type":"gateway:refuse"}},{{"type":"web_search_20250305","name":"web_search"}},{{"type":"web_fetch_20250910","name":"web_fetch","cache_control":{{"type":"ephemeral"}}}},{{"name":"weather","input_schema":{{"type":"object"}}}}],"messages":[ {{"role":"user","content":"h\u0069"}}]}}"#
     )
 }
 
