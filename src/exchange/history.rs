@@ -287,8 +287,10 @@ fn array(items: &[Bytes]) -> Vec<u8> {
     text
 }
 
+/// One search where there is nothing: both kinds of calls of ours have the word in them.
 fn may_hold_ours(text: &[u8]) -> bool {
-    memmem::find(text, b"mcp_tool_use").is_some() || memmem::find(text, OURS.as_bytes()).is_some()
+    let holds = |part: &str| memmem::find(text, part.as_bytes()).is_some();
+    holds(SERVER_NAME) && (holds("mcp_tool_use") || holds(OURS))
 }
 
 /// A call of another server, or one that a native upstream made itself, is none of ours.
