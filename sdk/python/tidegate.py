@@ -166,6 +166,11 @@ def deny(status, message):
     return ("deny", status, message)
 
 
+def pass_over(why):
+    """A decision before an attempt: this target is not for the request; the next one is tried."""
+    return ("pass_over", why)
+
+
 class Plugin:
     """One a project. `wants` is what it needs of the gateway: `hosts`, `models`, `kv_bytes`, `publish`."""
 
@@ -199,6 +204,10 @@ class Plugin:
     def on_upstream_request(self, function):
         """Before each attempt: a function of the request and the target."""
         return self._hook("on-upstream-request", function)
+
+    def on_unsupported(self, function):
+        """The same, only where the target does not understand all of the request (`target["unsupported"]`)."""
+        return self._hook("on-unsupported", function)
 
     def on_response(self, function):
         """When the message is whole: a function of the message. Of a stream it has been sent already."""
@@ -266,7 +275,8 @@ class Plugin:
 
             def on_upstream_request(self, request, target):
                 given = Document(request), json.loads(target)
-                return _guarded(lambda: _action(plugin.run_hook("on-upstream-request", *given)))
+                name = "on-upstream-request" if "on-upstream-request" in plugin._hooks else "on-unsupported"
+                return _guarded(lambda: _action(plugin.run_hook(name, *given)))
 
             def on_response(self, message):
                 return _guarded(lambda: _action(plugin.run_hook("on-response", Document(message))))
@@ -300,7 +310,9 @@ def _action(decided):
             return _types.Action_Respond(json.dumps(message))
         case ("deny", status, message):
             return _types.Action_Deny(_types.Denial(status, message))
-    raise Problem("a hook returns nothing, `route(…)`, `respond(…)` or `deny(…)`", "internal")
+        case ("pass_over", why):
+            return _types.Action_PassOver(why)
+    raise Problem("a hook returns nothing, `route(…)`, `respond(…)`, `deny(…)` or `pass_over(…)`", "internal")
 
 
 class MockHost:

@@ -74,9 +74,13 @@ pub(super) fn block_on<T>(
     runtime.block_on(work)
 }
 
-/// The host that `serve` has. What it compiles is kept in the folder that `serve` uses for a config in
-/// `beside`, so that the second time is quick; where nothing can be written, it is not kept.
+/// Where `serve` keeps what it compiles, for a config in this folder: the second time is quick then.
+pub(super) fn cache(beside: &Path) -> Option<PathBuf> {
+    std::path::absolute(beside.join(".tidegate").join("cache")).ok()
+}
+
+/// The host that `serve` has; where nothing can be written, it keeps nothing.
 pub(super) fn host(beside: &Path) -> Result<Arc<PluginHost>, Vec<Problem>> {
-    let cache = std::path::absolute(beside.join(".tidegate").join("cache")).ok();
-    PluginHost::new(cache).or_else(|_| PluginHost::new(None)).map_err(|problem| vec![problem])
+    let host = PluginHost::new(cache(beside)).or_else(|_| PluginHost::new(None));
+    host.map_err(|problem| vec![problem])
 }

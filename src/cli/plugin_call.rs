@@ -10,15 +10,22 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
+use crate::auth::Auth;
 use crate::cli::eval_show::{self, Shown};
-use crate::cli::plugin::{at, block_on, failed, host};
+use crate::cli::plugin::{at, block_on, cache, failed};
 use crate::cli::show::Paint;
 use crate::config::Config;
 use crate::context::{Caller, Context};
 use crate::error::{Error, Problem, Result};
-use crate::policy::Outcome;
+use crate::exchange::inner;
+use crate::gateway::Gateway;
+use crate::gateway::shared::Shared;
+use crate::net::egress;
 use crate::policy::plugin::{Plugin, ToolCall, ToolError};
+use crate::policy::plugin_host::{Installation, WayOut};
 use crate::policy::trial::{Decided, End, Step};
+use crate::policy::{Behalf, Outcome};
+use crate::telemetry::plugins::PluginMetrics;
 use crate::wire::{Document, Step as Member};
 
 /// What to call, and with what.
@@ -43,7 +50,8 @@ pub struct Trial {
     /// `max_kv_bytes=65536`, `publish=true`; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = grant)]
     grant: Vec<(String, Value)>,
-    /// Runs a hook over `--request`: `on-request`, `on-upstream-request` or `on-response`.
+    /// Runs a hook over `--request`: `on-request`, `on-upstream-request`, `on-unsupported` or
+    /// `on-response`.
     #[arg(long, requires = "request")]
     hook: Option<String>,
     /// The body of a request (of a message for `on-response`); `-` reads standard input.
@@ -52,6 +60,10 @@ pub struct Trial {
     /// The parameters of the stage: a JSON object.
     #[arg(long, value_name = "JSON", default_value = "{}", requires = "hook")]
     with: String,
+    /// Of the target before an attempt, over what there is by itself: a JSON object such as
+    /// `{"unsupported": ["top_k"], "strictness": "error"}`.
+    #[arg(long, value_name = "JSON", default_value = "{}", requires = "hook")]
+    target: String,
     /// The name of the caller's key.
     #[arg(long, value_name = "NAME", default_value = "")]
     key: String,
@@ -90,10 +102,10 @@ impl Trial {
         let logs = eval_show::capture_logs();
         let shown = Shown { paint: Paint::of_stdout(), logs };
         let went = block_on(async {
-            let plugin = self.plugin(config).await?;
+            let tried = self.tried(config).await?;
             match &self.hook {
-                Some(hook) => self.hook(&plugin, hook, &shown).await,
-                None => self.tool(&plugin, &shown).await,
+                Some(hook) => self.hook(&tried, hook, &shown).await,
+                None => self.tool(&tried, &shown).await,
             }
         });
         match went {
@@ -103,28 +115,42 @@ impl Trial {
         }
     }
 
-    async fn plugin(&self, config: &Path) -> Result<Plugin, Vec<Problem>> {
+    /// The plugin with all that a gateway would give it: what the config has for it, and what is said
+    /// here. A plugin can be tried without a gateway.
+    async fn tried(&self, file: &Path) -> Result<Tried, Vec<Problem>> {
         if !self.file.is_file() {
             return Err(at(&self.file, "there is no such file"));
         }
+        let config = file.is_file().then(|| Config::load(file)).transpose()?;
         let name = self.file.file_stem().unwrap_or_default().to_string_lossy();
-        // a plugin can be tried without a gateway
-        let mut own = match config.is_file() {
-            true => Config::load(config)?.plugins.config.get(&*name).cloned().unwrap_or_default(),
-            false => Value::Null,
-        };
-        if own.is_null() {
-            own = json!({});
-        }
+        let own = config.as_ref().and_then(|config| config.plugins.config.get(&*name).cloned());
+        let mut own = own.filter(|own| !own.is_null()).unwrap_or_else(|| json!({}));
         let over = object("--plugin-config", &self.plugin_config)?;
         for (key, value) in over.into_iter().chain(self.grant.iter().cloned()) {
             own[key] = value;
         }
-        let host = host(config.parent().unwrap_or(Path::new("")))?;
-        host.load(&self.file, own).await
+        let shared = Arc::new(Shared::new(1, cache(file.parent().unwrap_or(Path::new(""))))?);
+        let usual = egress::Config::default();
+        let egress = config.as_ref().map_or(&usual, |config| &config.egress).build(Vec::new())?;
+        let way_out = WayOut { client: Arc::clone(&shared.egress), egress };
+        let installation = Installation {
+            path: &self.file,
+            config: own,
+            metrics: PluginMetrics::default(),
+            way_out: Some(&way_out),
+        };
+        let plugin = shared.plugins.install(installation).await?;
+        let gateway = match config {
+            Some(config) if !plugin.manifest().wants.models.is_empty() => {
+                Some(Arc::new(Gateway::build(&config, 1, &shared).await?))
+            }
+            _ => None,
+        };
+        Ok(Tried { plugin, gateway })
     }
 
-    async fn tool(&self, plugin: &Plugin, shown: &Shown) -> Result<Went, Vec<Problem>> {
+    async fn tool(&self, tried: &Tried, shown: &Shown) -> Result<Went, Vec<Problem>> {
+        let plugin = &tried.plugin;
         let tool = self.tool.as_deref().unwrap_or_default();
         let name = tool.strip_prefix("gateway:").unwrap_or(tool);
         let tools: Vec<&str> = plugin.manifest().tools.iter().map(|it| it.name.as_str()).collect();
@@ -142,7 +168,7 @@ impl Trial {
         let input = Value::Object(object("the input", &input)?).to_string();
         let options = Value::Object(object("--options", &self.options)?).to_string();
         let call = ToolCall { name, input: &input, options: &options };
-        let result = plugin.call_tool(&Arc::new(self.context("")), call).await;
+        let result = plugin.call_tool(tried.behalf(self.context(""))?, call).await;
         shown.logged_to_stderr();
         Ok(match result {
             Ok(content) => {
@@ -161,7 +187,8 @@ impl Trial {
         })
     }
 
-    async fn hook(&self, plugin: &Plugin, hook: &str, shown: &Shown) -> Result<Went, Vec<Problem>> {
+    async fn hook(&self, tried: &Tried, hook: &str, shown: &Shown) -> Result<Went, Vec<Problem>> {
+        let plugin = &tried.plugin;
         let hooks = &plugin.manifest().hooks;
         if !hooks.iter().any(|name| name == hook) {
             let there = match hooks.is_empty() {
@@ -178,15 +205,15 @@ impl Trial {
         let model = reader.get(&[Member::Key("model")]).ok().flatten();
         let model = model.and_then(|text| serde_json::from_slice::<String>(&text).ok());
         let model = model.unwrap_or_default();
-        let context = Arc::new(self.context(&model));
+        let behalf = tried.behalf(self.context(&model))?;
         let started = Instant::now();
         let done = match hook {
-            "on-upstream-request" => {
-                let target = json!({"provider": "upstream", "model": model, "unsupported": []});
-                plugin.on_upstream_request(&context, &with, document, &target).await
+            "on-upstream-request" | "on-unsupported" => {
+                let target = self.target(&model)?;
+                plugin.on_upstream_request(behalf, &with, document, &target).await
             }
-            "on-response" => plugin.on_response(&context, &with, document).await,
-            _ => plugin.on_request(&context, &with, document).await,
+            "on-response" => plugin.on_response(behalf, &with, document).await,
+            _ => plugin.on_request(behalf, &with, document).await,
         };
         let time = started.elapsed();
         let (after, end, went) = match done {
@@ -200,6 +227,16 @@ impl Trial {
         Ok(went)
     }
 
+    fn target(&self, model: &str) -> Result<Value, Vec<Problem>> {
+        let mut target = json!({
+            "provider": "upstream", "model": model, "unsupported": [], "strictness": "warn", "native": true,
+        });
+        for (member, value) in object("--target", &self.target)? {
+            target[member] = value;
+        }
+        Ok(target)
+    }
+
     fn context(&self, model: &str) -> Context {
         Context {
             request_id: "req_call".to_owned(),
@@ -211,6 +248,24 @@ impl Trial {
             session: self.key.clone(),
             model: model.to_owned(),
         }
+    }
+}
+
+/// A loaded plugin, and the gateway through which it asks models, if it may.
+struct Tried {
+    plugin: Plugin,
+    gateway: Option<Arc<Gateway>>,
+}
+
+impl Tried {
+    /// Whoever is at the command line is the operator: models are asked without a key.
+    fn behalf(&self, context: Context) -> Result<Behalf, Vec<Problem>> {
+        let context = Arc::new(context);
+        let Some(gateway) = &self.gateway else { return Ok(Behalf::from(&context)) };
+        let anybody = Auth::build(&[])?.authenticate(&context.headers);
+        let anybody = anybody.map_err(|e| vec![Problem::new("", e.message)])?;
+        let reach = Some(Arc::new(inner::through(gateway, &anybody, &context)));
+        Ok(Behalf { context, reach })
     }
 }
 

@@ -25,11 +25,16 @@ pub fn reach(gateway: &Arc<Gateway>, identity: &Identity, ctx: &Arc<Context>) ->
     if !gateway.pipeline.wants_models() {
         return None;
     }
+    Some(through(gateway, identity, ctx))
+}
+
+/// What a plugin reaches through a gateway that need not have it in its pipeline.
+pub fn through(gateway: &Arc<Gateway>, identity: &Identity, ctx: &Arc<Context>) -> Reach {
     let (gateway, identity, ctx) = (Arc::clone(gateway), identity.clone(), Arc::clone(ctx));
     let models: ModelCall = Arc::new(move |request| {
         Box::pin(ask(Arc::clone(&gateway), identity.clone(), Arc::clone(&ctx), request))
     });
-    Some(Reach::default().models(models))
+    Reach::default().models(models)
 }
 
 async fn ask(

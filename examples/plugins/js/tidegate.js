@@ -126,7 +126,16 @@ export const respond = (message) => ({ tag: "respond", val: JSON.stringify(messa
 /** A hook's decision: a refusal with a status from 400 to 599. */
 export const deny = (status, message) => ({ tag: "deny", val: { status, message } });
 
-const HOOKS = { onRequest: "on-request", onUpstreamRequest: "on-upstream-request", onResponse: "on-response" };
+/** A decision before an attempt: this target is not for the request; the next one is tried. */
+export const passOver = (why) => ({ tag: "pass-over", val: why });
+
+/** `onUnsupported` is called as `onUpstreamRequest`, only where the target does not understand all of the request. */
+const HOOKS = {
+  onRequest: "on-request",
+  onUpstreamRequest: "on-upstream-request",
+  onUnsupported: "on-unsupported",
+  onResponse: "on-response",
+};
 
 /** What the gateway reads of a plugin when it is loaded. */
 export function manifest(plugin, host) {
@@ -183,7 +192,10 @@ export function component(plugin, border) {
     callTool: (name, input, options) =>
       guarded(() => JSON.stringify(callTool(plugin, name, JSON.parse(input), JSON.parse(options), host))),
     onRequest: (request) => hook("onRequest", new Document(request)),
-    onUpstreamRequest: (request, target) => hook("onUpstreamRequest", new Document(request), JSON.parse(target)),
+    onUpstreamRequest: (request, target) => {
+      const name = plugin.onUpstreamRequest ? "onUpstreamRequest" : "onUnsupported";
+      return hook(name, new Document(request), JSON.parse(target));
+    },
     onResponse: (message) => hook("onResponse", new Document(message)),
   };
 }
