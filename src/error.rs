@@ -109,8 +109,6 @@ pub struct Error {
     pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// To the log only.
     pub source: Option<BoxError>,
-    /// What the log says in the message's place, where the message quotes the caller.
-    pub logged: Option<String>,
 }
 
 /// The attempt that an error came from.
@@ -146,7 +144,6 @@ impl Error {
             upstream: None,
             headers: Vec::new(),
             source: None,
-            logged: None,
         }
     }
 
@@ -161,10 +158,15 @@ impl Error {
         self
     }
 
-    /// The same with other words for the log, without anything that the caller wrote.
-    pub fn with_log(mut self, text: impl Into<String>) -> Self {
-        self.logged = Some(text.into());
-        self
+    /// The same with other words for the log, where the message quotes what the caller wrote.
+    pub fn with_log(self, text: impl Into<String>) -> Self {
+        self.with_source(Logged(text.into()))
+    }
+
+    /// What the log says of it.
+    pub fn logged(&self) -> &str {
+        let own = self.source.as_ref().and_then(|source| source.downcast_ref::<Logged>());
+        own.map_or(&self.message, |own| &own.0)
     }
 
     /// The same with other retry advice.
@@ -187,6 +189,18 @@ impl Error {
         }
     }
 }
+
+/// The words of an error for the log.
+#[derive(Debug)]
+struct Logged(String);
+
+impl fmt::Display for Logged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Logged {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -215,9 +215,8 @@ fn members(request: &mut MessagesRequest) -> Result<Vec<(String, Value)>> {
         let path = [Step::Key(FIELD), Step::Key(&key)];
         document.len(&path)?;
         let text = document.get(&path)?.unwrap_or_default();
-        let value = serde_json::from_slice(&text).map_err(|e| {
+        let value = serde_json::from_slice(&text).map_err(|_| {
             Error::invalid(format!("`{FIELD}.{}` cannot be read", shorten(&key)))
-                .with_source(e)
                 .with_log(format!("a member of `{FIELD}` cannot be read"))
         })?;
         found.push((key, value));

@@ -156,8 +156,8 @@ fn allowed<'a>(
         .map_err(|e| e.with_log(format!("`{field}`: the key may not use this model")))?;
     gateway.models.resolve(name).map_err(|e| {
         let message = format!("`{field}`: {}", e.message);
-        let logged = Some(format!("`{field}`: there is no such model"));
-        Error { kind: ErrorKind::InvalidRequest, message, logged, ..e }
+        let error = Error { kind: ErrorKind::InvalidRequest, message, ..e };
+        error.with_log(format!("`{field}`: there is no such model"))
     })
 }
 

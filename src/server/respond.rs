@@ -131,8 +131,9 @@ fn log(error: &Error, request_id: &str, upstream_request_id: Option<&str>) {
     let upstream = tried.and_then(|tried| tried.target.to_str().ok());
     let attempts = tried.map(|tried| tried.attempts);
     let upstream_request_id = upstream_request_id.map(|id| one_line(id).into_owned());
+    let message = one_line(error.logged());
     let source = error.source.as_deref().map(|source| one_line(&source.to_string()).into_owned());
-    let message = one_line(error.logged.as_ref().unwrap_or(&error.message));
+    let source = source.filter(|source| **source != *message);
     match status {
         500.. => {
             tracing::warn!(request_id, upstream_request_id, status, kind, model, upstream, attempts, error = %message, source, "request failed")
