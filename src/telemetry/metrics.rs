@@ -67,8 +67,7 @@ pub struct Metrics {
     stage_failures: Counters,
     tool_calls: Counters,
     tool_durations: Histograms,
-    plugin_openings: Counters,
-    plugin_refusals: Counters,
+    plugins: Plugins,
     reloads: Reloads,
     policies: PolicyMetrics,
     targets: Mutex<Targets>,
@@ -76,6 +75,11 @@ pub struct Metrics {
     pub active_requests: Gauge,
     /// Generations that still serve a request, the current one included.
     pub generations_live: Gauge,
+}
+
+struct Plugins {
+    openings: Counters,
+    refusals: Counters,
 }
 
 struct Reloads {
@@ -183,18 +187,7 @@ impl Metrics {
                 "Time that a call of a server tool took",
                 || Histogram::new(DURATION_BUCKETS.iter().copied()),
             ),
-            plugin_openings: add(
-                r,
-                "plugin_breaker_openings",
-                "Times that a plugin broke so often that it was left alone for a while",
-                Family::default(),
-            ),
-            plugin_refusals: add(
-                r,
-                "plugin_refused_calls",
-                "Calls that were not run, since their plugin was left alone",
-                Family::default(),
-            ),
+            plugins: Plugins::new(r),
             reloads: Reloads::new(r),
             active_requests: add(r, "active_requests", "Requests on their way", Gauge::default()),
             generations_live: add(r, "generations_live", "Generations in use", Gauge::default()),
@@ -239,8 +232,8 @@ impl Metrics {
     pub fn plugin(&self, plugin: &str) -> PluginMetrics {
         let labels = labels([("plugin", plugin)]);
         PluginMetrics {
-            opened: self.plugin_openings.get_or_create_owned(&labels),
-            refused: self.plugin_refusals.get_or_create_owned(&labels),
+            opened: self.plugins.openings.get_or_create_owned(&labels),
+            refused: self.plugins.refusals.get_or_create_owned(&labels),
         }
     }
 
@@ -309,6 +302,25 @@ impl Metrics {
             first_token: self.first_tokens.get_or_create_owned(&request),
             tokens,
             labels,
+        }
+    }
+}
+
+impl Plugins {
+    fn new(r: &mut Registry) -> Self {
+        Self {
+            openings: add(
+                r,
+                "plugin_breaker_openings",
+                "Times that a plugin broke so often that it was left alone for a while",
+                Family::default(),
+            ),
+            refusals: add(
+                r,
+                "plugin_refused_calls",
+                "Calls that were not run, since their plugin was left alone",
+                Family::default(),
+            ),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! How many calls run at once, for how long, with how much; and where instances come from.
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tidegate::policy::plugin::Plugin;
 use tidegate::policy::plugin_host::{Allocator, Cause, Limits, Means, PluginHost};
 
 use super::fetching::connected;
@@ -41,19 +43,19 @@ async fn calls_beyond_the_bound_of_a_plugin_wait_and_say_which_key_bounds_them()
 async fn a_thousand_calls_at_once_are_all_served() {
     for calls in [1, 64] {
         let host = host();
-        let path = wasm("unruly");
         let config = json!({"max_concurrent_calls": calls});
-        let unruly = host.load(&path, config).await.unwrap();
+        let unruly = host.load(&wasm("unruly"), config).await.unwrap();
         let neighbour = load(&host, "datetime").await;
-        let all = (0..1000).map(|n| {
-            let unruly = unruly.clone();
-            async move { tool(&unruly, "echo", json!({"text": n.to_string()})).await.unwrap() }
-        });
+        let all = join_all((0..1000).map(|n| echo(&unruly, n)));
         let beside = tool(&neighbour, "datetime", json!({"timezones": ["UTC"]}));
-        let (said, beside) = tokio::join!(futures_util::future::join_all(all), beside);
+        let (said, beside) = tokio::join!(all, beside);
         assert_eq!(said, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
         assert!(beside.unwrap().contains("UTC"));
     }
+}
+
+async fn echo(plugin: &Plugin, n: u32) -> String {
+    tool(plugin, "echo", json!({"text": n.to_string()})).await.unwrap()
 }
 
 #[tokio::test]
