@@ -29,7 +29,7 @@ async fn beside<T>(host: &Arc<PluginHost>, wrong: impl Future<Output = T>) -> T 
 /// What the model reads, and what the log does.
 async fn ends(name: &str, input: Value) -> (String, Cause) {
     let host = host();
-    let deadline = format!("{}ms", if name == "boast" { LONG } else { SHORT }.as_millis());
+    let deadline = format!("{}ms", if name == "spin" { SHORT } else { LONG }.as_millis());
     // `boast` needs room for what it boasts with
     let memory = if name == "boast" { 128 << 20 } else { 32 << 20 };
     let config = json!({"deadline": deadline, "memory": memory});

@@ -8,12 +8,14 @@ use tidegate::policy::plugin_host::{Allocator, Cause, Limits, Means, PluginHost}
 
 use super::fetching::connected;
 use super::grants::reach;
-use super::{BODY, LONG, SHORT, broke, cache, host, load, on_request, split, tool, wasm};
+use super::{BODY, LONG, broke, cache, host, load, on_request, split, tool, wasm};
 use crate::support::upstream::{Upstream, answer};
 
 #[tokio::test]
 async fn calls_beyond_the_bound_of_a_plugin_wait_and_say_which_key_bounds_them() {
-    let limits = Limits { tool: LONG, hook: SHORT, memory: 32 << 20 };
+    /// Long enough for a call that runs, on a busy machine.
+    const HALF: Duration = Duration::from_millis(500);
+    let limits = Limits { tool: LONG, hook: HALF, memory: 32 << 20 };
     let host = PluginHost::with_limits(Some(cache()), limits).unwrap();
     let plugin = connected(&host, &wasm("reach"), json!({"max_concurrent_calls": 1})).await;
     let mut server = Upstream::start().await;
@@ -32,7 +34,7 @@ async fn calls_beyond_the_bound_of_a_plugin_wait_and_say_which_key_bounds_them()
     let (message, failure) = split(&error);
     assert_eq!(
         message,
-        "plugin `reach` got no turn within 100ms: 1 calls of it run at once, raise \
+        "plugin `reach` got no turn within 500ms: 1 calls of it run at once, raise \
          `plugins.config.reach.max_concurrent_calls` in `on-request`"
     );
     assert!(matches!(failure.cause, Cause::Busy { calls: 1, .. }));
@@ -111,11 +113,13 @@ async fn where_there_is_room_instances_come_from_a_pool() {
 #[tokio::test]
 async fn memory_and_deadline_are_set_for_each_plugin() {
     let host = host();
-    let config = json!({"memory": 8 << 20, "deadline": "100ms"});
+    let config = json!({"memory": 8 << 20});
     let plugin = host.load(&wasm("unruly"), config).await.unwrap();
     let (message, _) = broke(tool(&plugin, "eat", json!({})).await.unwrap_err());
     assert_eq!(message, "plugin `unruly` needs more than its 8 MiB of memory in `call-tool eat`");
-    let (_, failure) = broke(tool(&plugin, "spin", json!({})).await.unwrap_err());
+    let config = json!({"deadline": "100ms"});
+    let brief = host.load(&wasm("unruly"), config).await.unwrap();
+    let (_, failure) = broke(tool(&brief, "spin", json!({})).await.unwrap_err());
     assert_eq!(failure.cause, Cause::Deadline(Duration::from_millis(100)));
 
     let usual = host.load(&wasm("unruly"), Value::Null).await.unwrap();

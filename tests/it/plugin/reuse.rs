@@ -66,7 +66,7 @@ async fn calls_at_the_same_time_have_different_instances() {
     let plugin = reusing().await;
     let mut held = Vec::new();
     // each has begun before the first has ended: an endless loop gives way at its first tick
-    let config = json!({"instances": "reuse", "deadline": "100ms"});
+    let config = json!({"instances": "reuse", "deadline": "1s"});
     let slow = reach(&host(), config).await;
     for _ in 0..3 {
         let slow = slow.clone();
@@ -88,7 +88,7 @@ async fn an_instance_serves_a_hundred_calls() {
 
 #[tokio::test]
 async fn an_instance_that_broke_is_thrown_away() {
-    let config = json!({"instances": "reuse", "deadline": "200ms"});
+    let config = json!({"instances": "reuse", "deadline": "1s"});
     let plugin = reach(&host(), config).await;
     assert_eq!(asked(&plugin, "a").await, 1);
     let (_, failure) = broke(act(&plugin, "a", "panic").await.unwrap_err());
