@@ -1,0 +1,103 @@
+//! What an images endpoint answers: an image, as bytes or as an address, or why there is none.
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tidegate_sdk::prelude::*;
+
+/// An endpoint's own words are passed on up to here, in characters.
+const MAX_WORDS: usize = 500;
+
+/// An image that was made.
+pub struct Made {
+    /// Where it is, or what.
+    pub image: Image,
+    /// What the endpoint made of the prompt.
+    pub revised_prompt: Option<String>,
+}
+
+/// How an endpoint hands an image over.
+pub enum Image {
+    /// At an address of its own.
+    At(String),
+    /// As it is.
+    Bytes {
+        /// By its first bytes.
+        media_type: &'static str,
+        /// The image.
+        bytes: Vec<u8>,
+        /// The same as it came.
+        base64: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    data: Vec<Datum>,
+}
+
+#[derive(Deserialize)]
+struct Datum {
+    b64_json: Option<String>,
+    url: Option<String>,
+    revised_prompt: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: Told,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    message: String,
+}
+
+/// Reads an answer; a refusal is a problem in the endpoint's own words, which the model may heed.
+pub fn read(response: &http::Response) -> Result<Made> {
+    if !response.is_success() {
+        return Err(refused(response));
+    }
+    if response.truncated {
+        return Err(Problem::new("too_large", "the image is larger than the gateway takes"));
+    }
+    let answer: Answer = response.json()?;
+    let nothing = || Problem::unavailable("the images endpoint answered without an image");
+    let first = answer.data.into_iter().next().ok_or_else(nothing)?;
+    let image = match (first.b64_json, first.url) {
+        (Some(base64), _) => decode(base64)?,
+        (None, Some(url)) => Image::At(url),
+        (None, None) => return Err(nothing()),
+    };
+    Ok(Made { image, revised_prompt: first.revised_prompt })
+}
+
+fn decode(base64: String) -> Result<Image> {
+    let bytes = STANDARD
+        .decode(&base64)
+        .map_err(|e| Problem::unavailable(format!("the image is no base64: {e}")))?;
+    let media_type = match bytes.as_slice() {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        _ => {
+            return Err(Problem::unavailable(
+                "what the images endpoint sent is no PNG, JPEG or WebP image",
+            ));
+        }
+    };
+    Ok(Image::Bytes { media_type, bytes, base64 })
+}
+
+fn refused(response: &http::Response) -> Problem {
+    let words = response.json::<Refusal>().map(|refusal| refusal.error.message);
+    let words: String = words.unwrap_or_default().chars().take(MAX_WORDS).collect();
+    let said = if words.is_empty() { String::new() } else { format!(": {words}") };
+    let message = format!("the images endpoint answered {}{said}", response.status);
+    match response.status {
+        429 => Problem { retryable: true, ..Problem::new("too_many_requests", message) },
+        // whose key is wrong is not the model's business to mend
+        401 | 403 => Problem::new("unavailable", message),
+        400..500 => Problem::invalid_input(message),
+        _ => Problem::unavailable(message),
+    }
+}

@@ -1,0 +1,147 @@
+//! The text of PDF files: glyph by glyph as they are drawn, in lines as they lie.
+use hayro_interpret::font::{Glyph, GlyphRun};
+use hayro_interpret::hayro_cmap::BfString;
+use hayro_interpret::hayro_syntax::Pdf;
+use hayro_interpret::kurbo::{Affine, BezPath, Point};
+use hayro_interpret::{
+    BlendMode, ClipPath, Context, Device, DrawMode, DrawProps, Image, ImageDrawProps,
+    InterpreterCache, InterpreterSettings, RectExt, SoftMask, interpret_page,
+};
+use tidegate_sdk::{Problem, Result};
+
+/// Pages beyond are left away.
+const MAX_PAGES: usize = 500;
+/// Glyphs are told in thousandths of the font's size: from here on it is another line …
+const LINE: f64 = 500.0;
+/// … another paragraph …
+const PARAGRAPH: f64 = 1800.0;
+/// … another word.
+const WORD: f64 = 150.0;
+
+/// Title and text, pages apart by a blank line.
+///
+/// Fails if the file cannot be read, or has no text in it.
+pub fn read(body: &[u8], is_cut: bool) -> Result<(Option<String>, String)> {
+    let pdf = Pdf::new(body.to_vec()).map_err(|_| {
+        unsupported(match is_cut {
+            true => "the PDF file is too large to be read",
+            false => "the PDF file is locked or damaged: it cannot be read",
+        })
+    })?;
+    let cache = InterpreterCache::new();
+    let mut whole = String::new();
+    for page in pdf.pages().iter().take(MAX_PAGES) {
+        let bounds = page.intersected_crop_box().to_kurbo();
+        let settings = InterpreterSettings::default();
+        let mut context = Context::new(Affine::IDENTITY, bounds, &cache, pdf.xref(), settings);
+        let mut lines = Lines::default();
+        interpret_page(page, &mut context, &mut lines);
+        let text = lines.finish();
+        if !text.is_empty() && !whole.is_empty() {
+            whole.push_str("\n\n");
+        }
+        whole.push_str(&text);
+    }
+    if whole.is_empty() {
+        return Err(unsupported("the PDF file has no text in it, only pictures"));
+    }
+    Ok((title(&pdf), whole))
+}
+
+fn unsupported(message: &str) -> Problem {
+    Problem::new("unsupported_content_type", message)
+}
+
+/// UTF-16 with its mark, or one byte a character.
+fn title(pdf: &Pdf) -> Option<String> {
+    let bytes = pdf.metadata().title.as_deref()?;
+    let title = match bytes {
+        [0xfe, 0xff, rest @ ..] => {
+            let units = rest.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+        }
+        _ => String::from_utf8(bytes.to_vec())
+            .unwrap_or_else(|_| bytes.iter().map(|b| char::from(*b)).collect()),
+    };
+    let title = title.trim().to_owned();
+    Some(title).filter(|title| !title.is_empty())
+}
+
+/// Draws nothing: keeps what the glyphs stand for.
+#[derive(Default)]
+struct Lines {
+    whole: String,
+    line: String,
+    last: Option<Placed>,
+}
+
+/// Where a glyph stands, and how far it reaches.
+struct Placed {
+    place: Affine,
+    advance: f64,
+}
+
+impl Lines {
+    fn push(&mut self, glyph: &Glyph<'_>, place: Affine) {
+        let Some(text) = glyph.as_unicode() else { return };
+        if place.determinant().abs() < f64::EPSILON {
+            return;
+        }
+        if let Some(last) = &self.last {
+            // as seen from the glyph before, whichever way the text runs
+            let at = last.place.inverse() * (place * Point::ORIGIN);
+            let gap = at.x - last.advance;
+            if at.y.abs() > LINE {
+                self.end_line();
+                if at.y.abs() > PARAGRAPH && !self.whole.is_empty() {
+                    self.whole.push('\n');
+                }
+            } else if gap > WORD && !self.line.ends_with(' ') {
+                self.line.push(' ');
+            }
+        }
+        match text {
+            BfString::Char(c) => self.line.push(c),
+            BfString::String(text) => self.line.push_str(&text),
+        }
+        self.last = Some(Placed { place, advance: advance(glyph) });
+    }
+
+    fn end_line(&mut self) {
+        let line = self.line.trim();
+        if !line.is_empty() {
+            self.whole.push_str(line);
+            self.whole.push('\n');
+        }
+        self.line.clear();
+    }
+
+    fn finish(mut self) -> String {
+        self.end_line();
+        let printable = |c: &char| !c.is_control() || *c == '\n';
+        self.whole.trim().chars().filter(printable).collect()
+    }
+}
+
+fn advance(glyph: &Glyph<'_>) -> f64 {
+    let told = match glyph {
+        Glyph::Outline(glyph) => glyph.advance_width(),
+        Glyph::Type3(glyph) => glyph.advance_width(),
+    };
+    told.map_or(LINE, f64::from)
+}
+
+impl<'a> Device<'a> for Lines {
+    fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, _: &DrawMode) {
+        for glyph in run.glyphs() {
+            self.push(glyph, props.transform * glyph.transform());
+        }
+    }
+
+    fn draw_path(&mut self, _: &BezPath, _: DrawProps<'a>, _: &DrawMode) {}
+    fn push_clip_path(&mut self, _: &ClipPath) {}
+    fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'a>>, _: BlendMode) {}
+    fn draw_image(&mut self, _: Image<'a, '_>, _: ImageDrawProps<'a>) {}
+    fn pop_clip(&mut self) {}
+    fn pop_transparency_group(&mut self) {}
+}

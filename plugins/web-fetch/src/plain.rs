@@ -1,0 +1,211 @@
+//! The bare text of a page, for pages that nothing else can take: no call for each level.
+use dom_query::{Document, NodeRef};
+
+/// Elements that stand on lines of their own.
+const BLOCKS: [&str; 31] = [
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "br",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "li",
+    "main",
+    "nav",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "table",
+    "tr",
+    "ul",
+];
+/// Elements whose text nobody reads.
+const HIDDEN: [&str; 7] = ["head", "script", "style", "noscript", "template", "svg", "iframe"];
+
+/// Elements that close each other, or none: they do not lie in each other however many there are.
+const FLAT: [&str; 30] = [
+    "area", "base", "body", "br", "col", "dd", "dt", "embed", "head", "hr", "html", "img", "input",
+    "li", "link", "meta", "optgroup", "option", "p", "param", "path", "source", "tbody", "td",
+    "tfoot", "th", "thead", "tr", "track", "wbr",
+];
+
+/// How deep the elements of a page seem to lie in each other, by its tags alone: a tree of a million
+/// levels takes too long to make.
+pub fn nesting(html: &str) -> usize {
+    let (mut deepest, mut level) = (0_usize, 0_usize);
+    for piece in Pieces(html) {
+        let Piece::Tag { name, is_end } = piece else { continue };
+        if FLAT.iter().any(|flat| name.eq_ignore_ascii_case(flat)) {
+            continue;
+        }
+        level = if is_end { level.saturating_sub(1) } else { level + 1 };
+        deepest = deepest.max(level);
+    }
+    deepest
+}
+
+/// The same page without levels: its title, its words, and where its lines end.
+pub fn flat(html: &str) -> String {
+    let mut flat = String::with_capacity(html.len() / 2);
+    let mut hidden: Option<&str> = None;
+    for piece in Pieces(html) {
+        match piece {
+            Piece::Text(text) if hidden.is_none() => flat.push_str(text),
+            Piece::Text(_) => {}
+            Piece::Tag { name, is_end } => {
+                let is = |other: &&str| name.eq_ignore_ascii_case(other);
+                match hidden {
+                    Some(open) if is_end && is(&open) => hidden = None,
+                    None if !is_end && HIDDEN[1..].iter().any(|h| is(h)) => hidden = Some(name),
+                    None if is(&"title") => {
+                        flat.push_str(if is_end { "</title>" } else { "<title>" })
+                    }
+                    None if BLOCKS.iter().any(|b| is(b)) => flat.push_str("<br>"),
+                    _ => {}
+                }
+            }
+        }
+    }
+    flat
+}
+
+/// Elements in which a tag is a text, which nobody reads.
+const RAW: [&str; 4] = ["script", "style", "textarea", "iframe"];
+
+/// A page cut at its tags; comments are nothing.
+struct Pieces<'a>(&'a str);
+
+enum Piece<'a> {
+    Text(&'a str),
+    Tag { name: &'a str, is_end: bool },
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        loop {
+            let rest = self.0;
+            if rest.is_empty() {
+                return None;
+            }
+            let Some(behind) = rest.strip_prefix('<') else {
+                let end = rest.find('<').unwrap_or(rest.len());
+                self.0 = &rest[end..];
+                return Some(Piece::Text(&rest[..end]));
+            };
+            if let Some(comment) = behind.strip_prefix("!--") {
+                self.0 = comment.find("-->").map_or("", |end| &comment[end + 3..]);
+                continue;
+            }
+            let end = behind.find('>').unwrap_or(behind.len());
+            self.0 = behind.get(end + 1..).unwrap_or("");
+            let tag = &behind[..end];
+            let is_end = tag.starts_with('/');
+            let name = tag.trim_start_matches('/');
+            let length =
+                name.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'-').count();
+            let name = &name[..length];
+            if !is_end && RAW.iter().any(|raw| name.eq_ignore_ascii_case(raw)) {
+                self.0 = from_end_tag(self.0, name);
+            }
+            if !name.is_empty() {
+                return Some(Piece::Tag { name, is_end });
+            }
+        }
+    }
+}
+
+/// What begins with the end tag of such an element.
+fn from_end_tag<'a>(text: &'a str, name: &str) -> &'a str {
+    let mut ends = text.match_indices("</").map(|(at, _)| &text[at..]);
+    let fits = |rest: &&str| {
+        let found = rest.as_bytes().get(2..2 + name.len());
+        found.is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    ends.find(fits).unwrap_or("")
+}
+
+/// Words and lines.
+pub fn text(document: &Document) -> String {
+    let mut lines = Lines::default();
+    let mut node = Some(document.root());
+    while let Some(here) = node {
+        let name = here.node_name().map(|name| name.to_string()).unwrap_or_default();
+        if BLOCKS.contains(&name.as_str()) {
+            lines.end();
+        }
+        if here.is_text() {
+            lines.push(&here.immediate_text());
+        }
+        let inner = if HIDDEN.contains(&name.as_str()) { None } else { here.first_child() };
+        node = inner.or_else(|| following(here, &mut lines));
+    }
+    lines.end();
+    lines.whole
+}
+
+/// The next node that is not within this one.
+fn following<'a>(mut here: NodeRef<'a>, lines: &mut Lines) -> Option<NodeRef<'a>> {
+    loop {
+        if let Some(next) = here.next_sibling() {
+            return Some(next);
+        }
+        here = here.parent()?;
+        let is_block = here.node_name().is_some_and(|name| BLOCKS.contains(&name.as_ref()));
+        if is_block {
+            lines.end();
+        }
+    }
+}
+
+#[derive(Default)]
+struct Lines {
+    whole: String,
+    line: String,
+    /// The last piece ended with, or the next one begins with, a space.
+    is_apart: bool,
+}
+
+impl Lines {
+    fn push(&mut self, text: &str) {
+        self.is_apart |= text.starts_with(char::is_whitespace);
+        for word in text.split_whitespace() {
+            if self.is_apart && !self.line.is_empty() {
+                self.line.push(' ');
+            }
+            self.line.push_str(word);
+            self.is_apart = true;
+        }
+        if !text.trim().is_empty() {
+            self.is_apart = text.ends_with(char::is_whitespace);
+        }
+    }
+
+    fn end(&mut self) {
+        if !self.line.is_empty() {
+            if !self.whole.is_empty() {
+                self.whole.push('\n');
+            }
+            self.whole.push_str(&self.line);
+            self.line.clear();
+        }
+        self.is_apart = false;
+    }
+}
