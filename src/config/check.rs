@@ -212,6 +212,7 @@ fn bounds(draft: &Draft) -> Vec<Problem> {
     let config = &draft.config;
     let mut found = Vec::new();
     found.extend(config.egress.problems());
+    found.extend(config.plugins.files.problems());
     let numbers = [
         ("server.max_body_bytes", config.server.max_body_bytes == 0),
         ("server.max_connections", config.server.max_connections == 0),

@@ -131,7 +131,7 @@ fn turn_results_url(body: Bytes, here: &str) -> Bytes {
 }
 
 /// The origin under which the caller knows the gateway.
-fn here(gateway: &Gateway, request: &Parts) -> String {
+pub(super) fn here(gateway: &Gateway, request: &Parts) -> String {
     let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
     let forwarded = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
     let scheme = forwarded.unwrap_or(gateway.scheme);

@@ -17,15 +17,39 @@ use crate::exchange::meter::Meter;
 use crate::exchange::requested::Asked;
 use crate::exchange::{Admitted, dispatch, tools};
 use crate::gateway::Gateway;
-use crate::policy::{ModelAnswer, ModelCall, Passage, Reach};
+use crate::policy::{ModelAnswer, ModelCall, Passage, Publish, Reach, published};
 use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Usage};
 
-/// What the plugins of a request reach; nothing where no plugin wants models.
-pub fn reach(gateway: &Arc<Gateway>, identity: &Identity, ctx: &Arc<Context>) -> Option<Reach> {
-    if !gateway.pipeline.wants_models() {
-        return None;
+/// What the plugins of a request reach; nothing where no plugin wants models or files. `here` is how
+/// the caller reaches the gateway, where some plugin publishes.
+pub fn reach(
+    gateway: &Arc<Gateway>,
+    identity: &Identity,
+    ctx: &Arc<Context>,
+    here: Option<String>,
+) -> Option<Reach> {
+    let models = gateway.pipeline.wants_models().then(|| through(gateway, identity, ctx));
+    match here {
+        None => models,
+        Some(here) => Some(models.unwrap_or_default().publish(publish(gateway, here))),
     }
-    Some(through(gateway, identity, ctx))
+}
+
+/// Keeps files under an address by which the caller reaches the gateway: `here`, if the operator
+/// names no other.
+fn publish(gateway: &Arc<Gateway>, here: String) -> Publish {
+    let gateway = Arc::clone(gateway);
+    Arc::new(move |file| {
+        let files = &gateway.files;
+        let kept = gateway.shared.published.keep(file, files, Instant::now());
+        let name = kept.ok_or_else(|| {
+            let message =
+                format!("the file is larger than the {} bytes of all files", files.max_bytes);
+            Error::new(ErrorKind::RequestTooLarge, message)
+        })?;
+        let origin = files.public_url.as_deref().unwrap_or(&here).trim_end_matches('/');
+        Ok(format!("{origin}{}{name}", published::PATH))
+    })
 }
 
 /// What a plugin reaches through a gateway that need not have it in its pipeline.

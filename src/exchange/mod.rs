@@ -98,13 +98,15 @@ async fn admit(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> 
     let mut request = MessagesRequest::parse(raw, endpoint)?;
     identity.check_model(request.model())?;
     let asked = Asked::of(&headers::for_gateway(&inbound.head.headers))?;
+    let publishes = gateway.pipeline.wants_to_publish();
+    let here = publishes.then(|| forward::here(gateway, &inbound.head));
     let ctx = context(&identity, inbound.head, &request, inbound.request_id, inbound.started);
     let declared = tools::declared(&mut request)?;
     let asked = match gateway.pipeline.hooks().has(Hook::Request) {
         true => asked.show(&mut request)?,
         false => asked,
     };
-    let reach = inner::reach(gateway, &identity, &ctx);
+    let reach = inner::reach(gateway, &identity, &ctx, here);
     let passage = Passage::reaching(&gateway.pipeline, &ctx, reach);
     Ok(Admitted { identity, passage, request, asked, declared })
 }

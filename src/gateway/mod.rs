@@ -20,7 +20,7 @@ use crate::net::egress::Egress;
 use crate::net::receive::Bounds as BodyBounds;
 use crate::net::tls;
 use crate::policy::plugin_host::WayOut;
-use crate::policy::{Pipeline, Plan};
+use crate::policy::{FilesConfig, Pipeline, Plan};
 use crate::providers::Provider;
 
 /// An immutable generation. A request takes one and keeps it to the end.
@@ -45,6 +45,8 @@ pub struct Gateway {
     pub tls: Option<TlsAcceptor>,
     /// Bounds on callers.
     pub bounds: Bounds,
+    /// What becomes of files that plugins publish.
+    pub files: FilesConfig,
     /// Bounds on the tool loop.
     pub tools: ToolsConfig,
     /// What outlives generations.
@@ -125,6 +127,7 @@ impl Gateway {
                 },
                 ping_interval: config.server.ping_interval,
             },
+            files: config.plugins.files.clone(),
             tools: config.tools.clone(),
             shared: Arc::clone(shared),
         })

@@ -8,6 +8,7 @@ use crate::models::HealthBook;
 use crate::net::client::Client;
 use crate::net::egress;
 use crate::policy::plugin_host::PluginHost;
+use crate::policy::published::Published;
 use crate::telemetry::metrics::Metrics;
 
 /// Made once at the start.
@@ -18,6 +19,8 @@ pub struct Shared {
     pub egress: Arc<egress::Client>,
     /// The wasm engine and what it has compiled.
     pub plugins: Arc<PluginHost>,
+    /// What plugins published.
+    pub published: Published,
     /// Which targets are cooling down.
     pub health: HealthBook,
     /// What callers will need and do not hold.
@@ -35,6 +38,7 @@ impl Shared {
             client: Client::new(workers),
             egress: Arc::new(egress::Client::new()),
             plugins: plugin_host(cache_dir).map_err(|problem| vec![problem])?,
+            published: Published::default(),
             health: HealthBook::new(),
             carried: Carried::default(),
             metrics: Metrics::new(),

@@ -10,6 +10,7 @@ pub mod passage;
 pub mod pipeline;
 pub mod plugin;
 pub mod plugin_host;
+pub mod published;
 pub mod script;
 mod script_answer;
 pub mod script_api;
@@ -46,6 +47,7 @@ pub use hook::{Hook, Hooks};
 pub use outcome::{HeaderEdits, Outcome, PassedOver, Verdict, Wishes};
 pub use passage::{Passage, Target};
 pub use pipeline::Pipeline;
+pub use published::FilesConfig;
 pub use tool::{ToolCall, ToolOutput};
 
 /// What to do when a stage breaks: an error, a trap, a deadline. Always the host's decision.
@@ -86,6 +88,8 @@ pub struct PluginsConfig {
     /// What each plugin may reach, how it runs, and what it reads as its config, by plugin name.
     #[schemars(with = "std::collections::BTreeMap<String, plugin_host::PluginConfig>")]
     pub config: std::collections::BTreeMap<String, serde_json::Value>,
+    /// What becomes of files that plugins publish.
+    pub files: FilesConfig,
 }
 
 /// An entry of `pipeline:`; exactly one of `policy` and `plugin`.
@@ -127,6 +131,10 @@ impl Default for PoliciesConfig {
 
 impl Default for PluginsConfig {
     fn default() -> Self {
-        Self { dir: "plugins".into(), config: std::collections::BTreeMap::new() }
+        Self {
+            dir: "plugins".into(),
+            config: std::collections::BTreeMap::new(),
+            files: FilesConfig::default(),
+        }
     }
 }

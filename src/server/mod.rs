@@ -1,5 +1,6 @@
 //! The listeners: worker threads that accept, guard and drain connections.
 pub mod connection;
+mod files;
 pub mod flight;
 pub mod respond;
 pub mod routes;

@@ -12,7 +12,8 @@ use crate::exchange::{self, Inbound};
 use crate::gateway::{Gateway, Live};
 use crate::net::body::Body;
 use crate::net::headers::{self, REQUEST_ID};
-use crate::server::respond;
+use crate::policy::published;
+use crate::server::{files, respond};
 use crate::wire::Endpoint;
 
 /// Answers one request; whatever happens comes out as a response.
@@ -51,6 +52,9 @@ async fn route(
         }
         (&Method::GET | &Method::HEAD, path) if path.starts_with("/v1/models/") => {
             exchange::models::show(gateway, &inbound, &path["/v1/models/".len()..]).map(json)
+        }
+        (&Method::GET | &Method::HEAD, path) if path.starts_with(published::PATH) => {
+            files::show(gateway, &path[published::PATH.len()..])
         }
         (&Method::GET | &Method::HEAD, "/") => Ok(hello()),
         (&Method::HEAD | &Method::GET, "/api/hello") => Ok(hello()),

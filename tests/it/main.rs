@@ -12,6 +12,7 @@ mod examples;
 mod failover;
 mod history;
 mod hooks;
+mod images;
 mod library;
 mod pipeline;
 mod plugin;

@@ -4,6 +4,7 @@ mod bounds;
 mod breaker;
 mod commands;
 mod fetching;
+mod files;
 mod grants;
 mod made;
 mod manifest;

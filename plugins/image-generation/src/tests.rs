@@ -44,7 +44,10 @@ fn an_image_is_published_and_the_model_reads_where_it_is() {
     let result = call(&host, json!({})).expect("an image");
     let told = text(&result);
     assert_eq!(told["url"], "https://gateway.test/files/1");
-    assert_eq!((&told["media_type"], &told["revised_prompt"]), (&json!("image/png"), &json!("a calm sea")));
+    assert_eq!(
+        (&told["media_type"], &told["revised_prompt"]),
+        (&json!("image/png"), &json!("a calm sea"))
+    );
     assert_eq!(result.as_array().map(Vec::len), Some(1));
     assert!(!result.to_string().contains(&PIXEL[..24]), "the bytes are no text");
     let published = host.published();
@@ -58,7 +61,10 @@ fn a_declaration_pins_what_is_asked_for() {
         let asked: Value = serde_json::from_slice(request.body.as_deref().unwrap_or_default())
             .expect("the request is JSON");
         assert_eq!(asked["model"], "sketcher");
-        assert_eq!((&asked["size"], &asked["quality"], &asked["output_format"]), (&json!("1024x1024"), &json!("low"), &json!("webp")));
+        assert_eq!(
+            (&asked["size"], &asked["quality"], &asked["output_format"]),
+            (&json!("1024x1024"), &json!("low"), &json!("webp"))
+        );
         Ok(pixel())
     });
     let options = json!({"model": "sketcher", "size": "1024x1024", "quality": "low", "output_format": "webp"});
@@ -73,7 +79,10 @@ fn a_model_that_may_look_gets_an_image_block() {
     let host = host(|_| Ok(pixel()));
     let result = call(&host, json!({"show_model": true})).expect("an image");
     assert_eq!(result[1]["type"], "image");
-    assert_eq!(result[1]["source"], json!({"type": "base64", "media_type": "image/png", "data": PIXEL}));
+    assert_eq!(
+        result[1]["source"],
+        json!({"type": "base64", "media_type": "image/png", "data": PIXEL})
+    );
 }
 
 #[test]
@@ -96,7 +105,11 @@ fn what_goes_wrong_is_a_problem_that_the_model_can_read() {
         (http::Response::new(429, "slow down"), "too_many_requests", "429"),
         (http::Response::new(500, ""), "unavailable", "500"),
         (http::Response::new(200, r#"{"data": []}"#), "unavailable", "without an image"),
-        (http::Response::new(200, r#"{"data": [{"b64_json": "aGVsbG8="}]}"#), "unavailable", "no PNG"),
+        (
+            http::Response::new(200, r#"{"data": [{"b64_json": "aGVsbG8="}]}"#),
+            "unavailable",
+            "no PNG",
+        ),
         (http::Response::new(200, "<html>"), "unavailable", "no such JSON"),
     ];
     for (answer, code, words) in cases {
@@ -106,7 +119,8 @@ fn what_goes_wrong_is_a_problem_that_the_model_can_read() {
         assert!(problem.message.contains(words), "{problem}");
     }
     let empty = host(|_| Ok(pixel()));
-    let empty = empty.call_tool::<ImageGeneration>("image_generation", json!({"prompt": " "}), json!({}));
+    let empty =
+        empty.call_tool::<ImageGeneration>("image_generation", json!({"prompt": " "}), json!({}));
     assert_eq!(empty.expect_err("nothing to paint").code, "invalid_input");
 }
 

@@ -55,7 +55,7 @@ impl Made {
         let (manifest, result) = (hex(&self.manifest), hex(&self.result));
         let told = self.manifest.len();
         let text = "(result (result string (error $problem)))";
-        let canon = "(memory $i \"memory\") (realloc (func $i \"realloc\"))";
+        let canon = "(memory (core memory $i \"memory\")) (realloc (core func $i \"realloc\"))";
         format!(
             r#"(component
   (import "tidegate:plugin/types@{version}" (instance $types

@@ -1,0 +1,132 @@
+//! Files that plugins published: in memory for a while, each under a name that nobody can guess.
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::policy::File;
+
+/// Where callers find what was published: `GET /files/<name>`.
+pub const PATH: &str = "/files/";
+
+/// As many random bytes as a key has: names are the only lock.
+const NAME_BYTES: usize = 24;
+
+/// `plugins.files`: what plugins publish, an image for instance.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilesConfig {
+    /// How callers reach the gateway (`https://gateway.example.com`), for the addresses of files; by
+    /// default as the request that the file belongs to did.
+    pub public_url: Option<String>,
+    /// How long a file is kept.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub keep: Duration,
+    /// Bytes of all files together; the oldest go first.
+    pub max_bytes: u64,
+}
+
+impl FilesConfig {
+    /// What is wrong with it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let is_origin = |url: &str| {
+            url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        };
+        if let Some(url) = self.public_url.as_deref().filter(|url| !is_origin(url)) {
+            let message = format!("`{url}` is no URL that begins with `http://` or `https://`");
+            problems.push(Problem::new("plugins.files.public_url", message));
+        }
+        if self.keep.is_zero() {
+            problems.push(Problem::new("plugins.files.keep", "is 0: give at least a second"));
+        }
+        problems
+    }
+}
+
+impl Default for FilesConfig {
+    fn default() -> Self {
+        Self { public_url: None, keep: Duration::from_secs(3600), max_bytes: 64 << 20 }
+    }
+}
+
+/// All files of the process. A restart forgets them.
+#[derive(Default)]
+pub struct Published(Mutex<Shelf>);
+
+#[derive(Default)]
+struct Shelf {
+    files: HashMap<String, File>,
+    /// Names and when each is over, the oldest first.
+    order: VecDeque<(Instant, String)>,
+    bytes: u64,
+}
+
+impl Published {
+    /// Keeps a file and tells its name; `None` if it is larger than all the room there is, or if the
+    /// machine has no random numbers.
+    pub fn keep(&self, file: File, config: &FilesConfig, now: Instant) -> Option<String> {
+        let size = file.content.len() as u64;
+        if size > config.max_bytes {
+            return None;
+        }
+        let mut random = [0; NAME_BYTES];
+        getrandom::fill(&mut random).ok()?;
+        let name = URL_SAFE_NO_PAD.encode(random);
+        let mut shelf = self.lock();
+        shelf.sweep(now);
+        while shelf.bytes + size > config.max_bytes && shelf.drop_oldest() {}
+        shelf.bytes += size;
+        shelf.order.push_back((now + config.keep, name.clone()));
+        shelf.files.insert(name.clone(), file);
+        Some(name)
+    }
+
+    /// The file of a name, unless its time is over.
+    pub fn find(&self, name: &str, now: Instant) -> Option<(String, Bytes)> {
+        let mut shelf = self.lock();
+        shelf.sweep(now);
+        let file = shelf.files.get(name)?;
+        Some((file.media_type.clone(), file.content.clone()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shelf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    /// A reload may have changed how long files are kept: what is over may stand behind what is not,
+    /// and is found here all the same.
+    fn sweep(&mut self, now: Instant) {
+        if self.order.iter().all(|(end, _)| *end > now) {
+            return;
+        }
+        let order = std::mem::take(&mut self.order);
+        let (stays, over): (VecDeque<_>, VecDeque<_>) =
+            order.into_iter().partition(|(end, _)| *end > now);
+        self.order = stays;
+        for (_, name) in over {
+            self.forget(&name);
+        }
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let Some((_, name)) = self.order.pop_front() else { return false };
+        self.forget(&name);
+        true
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(file) = self.files.remove(name) {
+            self.bytes -= file.content.len() as u64;
+        }
+    }
+}

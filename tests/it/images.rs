@@ -1,0 +1,107 @@
+//! The tool `image_generation`: from a caller's request to an images endpoint, and to the file that the gateway keeps.
+use serde_json::{Value, json};
+
+use crate::support::client::Ask;
+use crate::support::gateway::Gateway;
+use crate::support::plugins;
+use crate::support::upstream::{self, Auto, Behaviour, Upstream};
+
+/// One transparent pixel.
+const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+/// An images endpoint with one answer, and a gateway whose model is the simulator.
+async fn painter(status: u16, answer: &Value, grants: &str) -> (Auto, Gateway) {
+    let endpoint =
+        Upstream::always(Behaviour::Answer(upstream::json(status, &answer.to_string()))).await;
+    let address = endpoint.address;
+    let folder = plugins::alone("image-generation");
+    let config = format!(
+        "{{ allow_hosts: [\"127.0.0.1:{}\"], url: \"http://{address}/v1/images/generations\", \
+         api_key: painter-key, model: painter{grants} }}",
+        address.port()
+    );
+    let gateway = Gateway::start(&format!(
+        "providers: {{ sim: {{ type: simulator }} }}\nmodels: {{ \"*\": {{ provider: sim }} }}\n\
+         egress: {{ allow_private: [\"127.0.0.0/8\"] }}\n\
+         plugins: {{ dir: \"{}\", config: {{ image-generation: {config} }} }}\n",
+        folder.display()
+    ))
+    .await;
+    (endpoint, gateway)
+}
+
+/// Lets the model paint, and gives the result that the caller sees.
+async fn painted(gateway: &Gateway, tool: &Value) -> Value {
+    let text = "[sim: call image_generation {\"prompt\": \"a calm sea\"}] [sim: then] [sim: say there it is]";
+    let body = json!({
+        "model": "m", "max_tokens": 1000, "tools": [tool],
+        "messages": [{"role": "user", "content": text}],
+    });
+    let answer = Ask::message(body.to_string()).send(gateway.address).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let message = answer.json();
+    let blocks = message["content"].as_array().unwrap();
+    assert_eq!(blocks.last().unwrap()["text"], "there it is", "{message}");
+    blocks.iter().find(|block| block["type"] == "mcp_tool_result").unwrap().clone()
+}
+
+fn tool() -> Value {
+    json!({"type": "gateway:image_generation", "size": "1024x1024"})
+}
+
+fn pixel() -> Value {
+    json!({"data": [{"b64_json": PIXEL}]})
+}
+
+#[tokio::test]
+async fn an_image_is_kept_by_the_gateway_and_the_model_hears_where() {
+    let (endpoint, gateway) = painter(200, &pixel(), ", publish: true").await;
+    let result = painted(&gateway, &tool()).await;
+    let told = result["content"][0]["text"].as_str().unwrap();
+    assert!(!told.contains(&PIXEL[..20]), "bytes are no text: {told}");
+    let told: Value = serde_json::from_str(told).unwrap();
+    let url = told["url"].as_str().unwrap();
+    let origin = format!("http://{}", gateway.address);
+    // the client names no host of its own
+    let path = url.split_once("/files/").map(|(_, name)| format!("/files/{name}")).unwrap();
+    assert!(url.starts_with("http://"), "{url} {origin}");
+    assert!(path.len() > "/files/".len() + 30, "nobody guesses {path}");
+
+    let file = Ask::get(&path).send(gateway.address).await;
+    assert_eq!((file.status, file.header("content-type")), (200, Some("image/png")));
+    assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
+    assert!(file.body.starts_with(&[0x89, b'P', b'N', b'G']));
+    let other = Ask::get("/files/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").send(gateway.address).await;
+    assert!(other.refusal(404, "not_found_error").contains("no such file"));
+
+    let (head, asked) = endpoint.seen().remove(0);
+    assert_eq!(head.header("authorization"), Some("Bearer painter-key"));
+    let asked: Value = serde_json::from_slice(&asked).unwrap();
+    let expected = json!({"model": "painter", "prompt": "a calm sea", "n": 1, "size": "1024x1024"});
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn what_is_not_granted_or_refused_is_told_to_the_model_and_the_answer_goes_on() {
+    let (_, gateway) = painter(200, &pixel(), "").await;
+    let result = painted(&gateway, &tool()).await;
+    assert_eq!(result["is_error"], true);
+    let text = result["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("plugins.config.image-generation.publish"), "{text}");
+
+    let refusal = json!({"error": {"message": "that cannot be painted"}});
+    let (_, gateway) = painter(400, &refusal, ", publish: true").await;
+    let result = painted(&gateway, &tool()).await;
+    assert_eq!(result["is_error"], true);
+    assert!(result["content"][0]["text"].as_str().unwrap().contains("that cannot be painted"));
+}
+
+#[tokio::test]
+async fn an_address_that_the_operator_names_is_the_one_that_is_told() {
+    let problem = "plugins: { files: { public_url: gateway.example } }\n";
+    let gateway = Gateway::start("providers: { sim: { type: simulator } }\nmodels: {}\n").await;
+    let reloaded = gateway
+        .reload(&format!("providers: {{ sim: {{ type: simulator }} }}\nmodels: {{}}\n{problem}"));
+    let told = format!("{:?}", reloaded.await);
+    assert!(told.contains("plugins.files.public_url"), "{told}");
+}
