@@ -29,4 +29,5 @@ mod telemetry;
 mod tidy;
 mod tools;
 mod turns;
+mod web;
 mod wire;

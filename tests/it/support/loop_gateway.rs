@@ -57,6 +57,19 @@ impl Looping {
         Self::with(upstream, "", &[]).await
     }
 
+    /// The same with these plugins in place of the usual ones; the config names their folder `{plugins}`.
+    pub async fn with_plugins(upstream: SocketAddr, more: &str, plugins: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in plugins {
+            fs::copy(wasm(name), folder.path().join(format!("{name}.wasm"))).unwrap();
+        }
+        let dir = folder.path().display();
+        let gateway = Self::with(upstream, &more.replace("{plugins}", &dir.to_string()), &[]).await;
+        // what is loaded is loaded
+        drop(folder);
+        gateway
+    }
+
     /// The same with more config, and files beside it by their path. A config with `models:` of
     /// its own names the provider `up`, or `sim`, which is built in.
     pub async fn with(upstream: SocketAddr, more: &str, files: &[(&str, &str)]) -> Self {
