@@ -167,7 +167,7 @@ def deny(status, message):
 
 
 def pass_over(why):
-    """A decision before an attempt: this target is not for the request; the next one is tried."""
+    """A decision before an attempt: this target is not for the request, and why; the next one is tried."""
     return ("pass_over", why)
 
 

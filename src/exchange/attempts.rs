@@ -22,6 +22,8 @@ use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBo
 
 /// A target that says `retry-after` is believed up to here.
 const MAX_COOLDOWN: Duration = Duration::from_secs(10 * 60);
+/// So many names stand in `x-tidegate-dropped`: a caller may declare any number of tools.
+const MAX_DROPPED: usize = 16;
 /// So many comments are held back at the beginning of a stream.
 const MAX_COMMENTS: usize = 64;
 
@@ -296,12 +298,18 @@ fn told(error: &Error) -> Option<Duration> {
 fn dropped(before: &[String], after: &[String]) -> Option<HeaderValue> {
     let gone: Vec<&str> =
         before.iter().filter(|name| !after.contains(name)).map(String::as_str).collect();
-    (!gone.is_empty()).then(|| headers::value(&gone.join(", ")))
+    let shown = gone.get(..MAX_DROPPED).unwrap_or(&gone).join(", ");
+    let shown = match gone.len().checked_sub(MAX_DROPPED) {
+        Some(more @ 1..) => format!("{shown}, and {more} more"),
+        _ => shown,
+    };
+    (!gone.is_empty()).then(|| headers::value(&shown))
 }
 
 /// Every target was passed over, each for a reason of its own.
 fn unsupported(reasons: &[String]) -> Error {
     Error::invalid(format!("no target takes this request as it is: {}", reasons.join("; ")))
+        .with_log("every target was passed over, since it does not understand all of the request")
 }
 
 fn all_cooling(soonest: Duration) -> Error {

@@ -12,6 +12,8 @@ use crate::wire::MessagesRequest;
 const BLOCK: &str = "block:";
 /// How the names of tool types begin.
 const TOOL: &str = "tool:";
+/// No type of the API's own tools is longer; what a caller made up is for the upstream to refuse.
+const LONGEST: usize = 64;
 /// Every target understands these.
 const CORE: &[&str] = &["model", "messages", "max_tokens", "stream"];
 
@@ -68,7 +70,8 @@ impl Unsupported {
         }
         if !self.tools.is_empty() {
             let tools: Vec<Tool> = listed(request, "tools");
-            let kinds: BTreeSet<String> = tools.into_iter().filter_map(|tool| tool.kind).collect();
+            let kinds = tools.into_iter().filter_map(|tool| tool.kind);
+            let kinds: BTreeSet<String> = kinds.filter(|kind| kind.len() <= LONGEST).collect();
             let lacks = |kind: &&String| self.tools.iter().any(|tool| tool.matches(kind));
             found.extend(kinds.iter().filter(lacks).map(|kind| format!("{TOOL}{kind}")));
         }

@@ -149,6 +149,20 @@ async fn where_no_target_is_left_each_is_named_with_what_it_lacks() {
 }
 
 #[tokio::test]
+async fn what_is_named_in_the_header_is_bounded() {
+    let two = two("").await;
+    let tool = |name: &str| json!({"type": format!("web_search_{name}"), "name": "web_search"});
+    let mut tools: Vec<Value> = (0..20).map(|n| tool(&n.to_string())).collect();
+    // longer than any name of the API's: it is sent, and the upstream's to refuse
+    tools.push(tool(&"x".repeat(100)));
+    let answer = two.ask(&body("m", json!({"tools": tools})), &[("x-tidegate-only", "b")]).await;
+    let dropped = answer.header("x-tidegate-dropped").unwrap();
+    assert!(dropped.starts_with("tool:web_search_0, tool:web_search_1, "), "{dropped}");
+    assert!(dropped.ends_with(", and 4 more"), "{dropped}");
+    assert_eq!(two.sent(&two.b)["tools"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn under_off_a_native_target_gets_all_of_it() {
     let two = two("").await;
     for (model, headers) in [("loose", &[][..]), ("lone", &[("x-tidegate-strictness", "off")])] {
