@@ -138,7 +138,7 @@ async fn dispatch(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter)
     let alias = resolved.map_err(|e| misrouted(e, ctx, &request, requested))?;
     unhide::put_back(&mut request, &gateway.shared.carried, &ctx.caller.key)?;
     let route = Route::new(gateway, (&identity, ctx), (alias, request.model()), requested)?;
-    let tools = server_tools(gateway, &mut request, &declared, Fulfil::on(&route))?;
+    let tools = server_tools(gateway, &mut request, &declared, &route)?;
     refuse_thread(&route, &request, &tools)?;
     let route = route.by_support(&request);
     if let Some(requested) = requested {
@@ -175,9 +175,10 @@ fn server_tools(
     gateway: &Gateway,
     request: &mut MessagesRequest,
     declared: &[String],
-    fulfil: Fulfil,
+    route: &Route<'_>,
 ) -> Result<Vec<ServerTool>> {
-    let tools = tools::replace(&gateway.pipeline, request, declared, fulfil)?;
+    let fulfil = |kind: &str| Fulfil::on(route, kind);
+    let tools = tools::replace(&gateway.pipeline, request, declared, &fulfil)?;
     if gateway.pipeline.has_tools() {
         history::restore(request)?;
     }

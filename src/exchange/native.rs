@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::exchange::face::Face;
-use crate::exchange::route::Route;
+use crate::exchange::route::{Choice, Route};
 use crate::models::ServerTools;
 
 /// How many characters of plain text a token stands for, roughly.
@@ -22,15 +22,19 @@ pub enum Fulfil {
 }
 
 impl Fulfil {
-    /// As the alias says; `auto` leaves them to the upstream if every target of the route has them.
-    pub fn on(route: &Route<'_>) -> Self {
+    /// As the alias says; `auto` leaves a type of tools to the upstream if every target of the route has
+    /// it.
+    pub fn on(route: &Route<'_>, kind: &str) -> Self {
         let choices = &route.choices;
         match choices.first().map(|choice| choice.alias.server_tools).unwrap_or_default() {
             ServerTools::Native => Self::Nothing,
             ServerTools::Gateway => Self::All,
             ServerTools::Auto => {
-                let has_them = |n: usize| choices[n].target.provider.accepts().has_server_tools;
-                match (0..choices.len()).all(has_them) {
+                let has_it = |choice: &Choice<'_>| {
+                    choice.target.provider.accepts().has_server_tools
+                        && !choice.target.unsupported.has_tool(kind)
+                };
+                match choices.iter().all(has_it) {
                     true => Self::Nothing,
                     false => Self::Possible,
                 }

@@ -59,25 +59,29 @@ pub fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
 
 /// Replaces every declaration of ours by an ordinary tool, and `tool_choice` with it.
 ///
-/// `fulfil` says what becomes of the API's own tools. Fails with a 400 for a tool that no plugin
+/// `fulfil` says what becomes of the API's own tools, by their type. Fails with a 400 for a tool that no plugin
 /// has, one declared twice, one whose upstream name the caller uses itself, or a choice of one that
 /// is not declared.
 pub fn replace(
     pipeline: &Pipeline,
     request: &mut MessagesRequest,
     declared: &[String],
-    fulfil: Fulfil,
+    fulfil: &dyn Fn(&str) -> Fulfil,
 ) -> Result<Vec<ServerTool>> {
     let count = count(request)?.unwrap_or_default();
     let mut tools: Vec<ServerTool> = Vec::new();
     for n in 0..count {
         let document = request.document_mut();
         let Some(kind) = tool_type(document, n)? else { continue };
-        let Some(wanted) = Wanted::read(&kind, fulfil) else { continue };
-        let definition = match pipeline.tool(wanted.name) {
-            Some(definition) => definition,
-            None if wanted.is_native && fulfil == Fulfil::Possible => continue,
-            None => return Err(unknown(pipeline, n, &kind)),
+        let Some(wanted) = Wanted::read(&kind) else { continue };
+        let fulfil = match wanted.is_native {
+            true => fulfil(&kind),
+            false => Fulfil::All,
+        };
+        let definition = match (fulfil, pipeline.tool(wanted.name)) {
+            (Fulfil::Nothing, _) | (Fulfil::Possible, None) => continue,
+            (_, Some(definition)) => definition,
+            (Fulfil::All, None) => return Err(unknown(pipeline, n, &kind)),
         };
         if tools.iter().any(|tool| tool.name == wanted.name) {
             return Err(Error::invalid(format!(
@@ -106,12 +110,11 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn read(kind: &'a str, fulfil: Fulfil) -> Option<Self> {
+    fn read(kind: &'a str) -> Option<Self> {
         if let Some(name) = kind.strip_prefix(NAMESPACE) {
             return Some(Self { kind, name, is_native: false });
         }
-        let name = native::tool_of(kind).filter(|_| fulfil != Fulfil::Nothing)?;
-        Some(Self { kind, name, is_native: true })
+        native::tool_of(kind).map(|name| Self { kind, name, is_native: true })
     }
 }
 

@@ -26,6 +26,11 @@ pub struct Unsupported {
 }
 
 impl Unsupported {
+    /// Whether tools of a type are among it.
+    pub fn has_tool(&self, kind: &str) -> bool {
+        self.tools.iter().any(|tool| tool.matches(kind))
+    }
+
     /// As the config names them. Fails with the number of the first that is none, and why.
     pub fn new(names: &[String]) -> Result<Self, (usize, String)> {
         let mut all = Self::default();

@@ -26,7 +26,7 @@ fn replaced(
 ) -> Result<(Value, Vec<ServerTool>), Error> {
     let mut request = body(tools, more);
     let declared = tools::declared(&mut request)?;
-    let found = tools::replace(pipeline, &mut request, &declared, Fulfil::Possible)?;
+    let found = tools::replace(pipeline, &mut request, &declared, &|_| Fulfil::Possible)?;
     Ok((serde_json::from_slice(&request.to_bytes()).unwrap(), found))
 }
 
@@ -117,7 +117,9 @@ async fn a_request_without_our_tools_keeps_its_bytes() {
     let own = json!([{"name": "datetime", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}]);
     let mut request = body(own, json!({"tool_choice": {"type": "tool", "name": "datetime"}}));
     let before = request.to_bytes();
-    assert!(tools::replace(&pipeline, &mut request, &[], Fulfil::Possible).unwrap().is_empty());
+    assert!(
+        tools::replace(&pipeline, &mut request, &[], &|_| Fulfil::Possible).unwrap().is_empty()
+    );
     assert_eq!(request.to_bytes(), before);
 }
 
@@ -212,7 +214,7 @@ async fn a_choice_of_the_callers_own_tool_is_left_alone() {
 async fn what_the_caller_did_not_declare_is_hidden() {
     let pipeline = clock().await;
     let mut request = body(json!([{"type": "gateway:datetime"}]), json!({}));
-    let found = tools::replace(&pipeline, &mut request, &[], Fulfil::Possible).unwrap();
+    let found = tools::replace(&pipeline, &mut request, &[], &|_| Fulfil::Possible).unwrap();
     assert!(!found[0].face.is_shown());
 }
 

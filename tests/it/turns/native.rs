@@ -269,14 +269,19 @@ async fn blocks_of_a_native_upstream_stay_as_they_are() {
 
 #[tokio::test]
 async fn who_runs_them_is_the_aliass_to_say() {
-    let targets = "  both:\n    targets: [{ provider: up, model: a }, { provider: sim }]\n  native: { provider: sim, server_tools: native }\n  ours: { provider: up, server_tools: gateway }";
+    let targets = "  both:\n    targets: [{ provider: up, model: a }, { provider: sim }]\n  lacks: { provider: up, unsupported: [\"tool:web_search_*\"] }\n  native: { provider: sim, server_tools: native }\n  ours: { provider: up, server_tools: gateway }";
     let models =
         format!("models:\n  up: {{ provider: up }}\n  sim: {{ provider: sim }}\n{targets}");
     let (upstream, gateway) = simulated(&models).await;
     let text = "[sim: call web_search {\"query\": \"x\"}] [sim: then] [sim: say done]";
-    for (model, is_ours) in
-        [("up", false), ("sim", true), ("both", true), ("native", false), ("ours", true)]
-    {
+    for (model, is_ours) in [
+        ("up", false),
+        ("sim", true),
+        ("both", true),
+        ("lacks", true),
+        ("native", false),
+        ("ours", true),
+    ] {
         let mut body = ask(search(), if is_ours { text } else { "hi" });
         body["model"] = model.into();
         let before = upstream.seen().len();
