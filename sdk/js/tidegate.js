@@ -128,8 +128,6 @@ export const deny = (status, message) => ({ tag: "deny", val: { status, message 
 /** A decision before an attempt: this target is not for the request, and why; the next one is tried. */
 export const passOver = (why) => ({ tag: "pass-over", val: why });
 
-/** A decision before an attempt: this target is not for the request; the next one is tried. */
-export const passOver = (why) => ({ tag: "pass-over", val: why });
 
 /** `onUnsupported` is called as `onUpstreamRequest`, only where the target does not understand all of the request. */
 const HOOKS = {

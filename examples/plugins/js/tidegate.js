@@ -125,9 +125,9 @@ export const route = (model) => ({ tag: "route", val: model });
 export const respond = (message) => ({ tag: "respond", val: JSON.stringify(message) });
 /** A hook's decision: a refusal with a status from 400 to 599. */
 export const deny = (status, message) => ({ tag: "deny", val: { status, message } });
-
-/** A decision before an attempt: this target is not for the request; the next one is tried. */
+/** A decision before an attempt: this target is not for the request, and why; the next one is tried. */
 export const passOver = (why) => ({ tag: "pass-over", val: why });
+
 
 /** `onUnsupported` is called as `onUpstreamRequest`, only where the target does not understand all of the request. */
 const HOOKS = {
