@@ -91,20 +91,25 @@ impl Lines {
             // as seen from the glyph before, whichever way the text runs
             let at = last.place.inverse() * (place * Point::ORIGIN);
             let gap = at.x - last.advance;
-            if at.y.abs() > LINE {
-                self.end_line();
-                if at.y.abs() > PARAGRAPH && !self.whole.is_empty() {
-                    self.whole.push('\n');
-                }
-            } else if gap > WORD && !self.line.ends_with(' ') {
-                self.line.push(' ');
-            }
+            self.separate(at.y.abs(), gap);
         }
         match text {
             BfString::Char(c) => self.line.push(c),
             BfString::String(text) => self.line.push_str(&text),
         }
         self.last = Some(Placed { place, advance: advance(glyph) });
+    }
+
+    /// By how far the next glyph is off the line, and from the end of the last one.
+    fn separate(&mut self, off: f64, gap: f64) {
+        if off > LINE {
+            self.end_line();
+            if off > PARAGRAPH && !self.whole.is_empty() {
+                self.whole.push('\n');
+            }
+        } else if gap > WORD && !self.line.ends_with(' ') {
+            self.line.push(' ');
+        }
     }
 
     fn end_line(&mut self) {

@@ -65,21 +65,23 @@ pub fn flat(html: &str) -> String {
     let mut flat = String::with_capacity(html.len() / 2);
     let mut hidden: Option<&str> = None;
     for piece in Pieces(html) {
-        match piece {
-            Piece::Text(text) if hidden.is_none() => flat.push_str(text),
-            Piece::Text(_) => {}
-            Piece::Tag { name, is_end } => {
-                let is = |other: &&str| name.eq_ignore_ascii_case(other);
-                match hidden {
-                    Some(open) if is_end && is(&open) => hidden = None,
-                    None if !is_end && HIDDEN[1..].iter().any(|h| is(h)) => hidden = Some(name),
-                    None if is(&"title") => {
-                        flat.push_str(if is_end { "</title>" } else { "<title>" })
-                    }
-                    None if BLOCKS.iter().any(|b| is(b)) => flat.push_str("<br>"),
-                    _ => {}
+        let (name, is_end) = match piece {
+            Piece::Tag { name, is_end } => (name, is_end),
+            Piece::Text(text) => {
+                if hidden.is_none() {
+                    flat.push_str(text);
                 }
+                continue;
             }
+        };
+        let is = |other: &&str| name.eq_ignore_ascii_case(other);
+        match hidden {
+            Some(open) if is_end && is(&open) => hidden = None,
+            None if !is_end && HIDDEN[1..].iter().any(is) => hidden = Some(name),
+            None if is(&"title") && is_end => flat.push_str("</title>"),
+            None if is(&"title") => flat.push_str("<title>"),
+            None if BLOCKS.iter().any(is) => flat.push_str("<br>"),
+            _ => {}
         }
     }
     flat
