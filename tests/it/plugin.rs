@@ -10,6 +10,7 @@ mod made;
 mod manifest;
 mod models;
 mod reuse;
+mod served;
 mod wasi;
 
 use std::collections::BTreeMap;

@@ -123,7 +123,7 @@ async fn what_is_a_component_of_another_world_is_no_plugin() {
     let (_, problems) = load_bytes(&wat::parse_str(other).unwrap()).await;
     assert!(problems[0].message.starts_with("`describe` broke"), "{}", problems[0]);
 
-    let sockets = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#;
+    let sockets = r#"(component (import "wasi:sockets/tcp@0.3.0" (instance)))"#;
     let (_, problems) = load_bytes(&wat::parse_str(sockets).unwrap()).await;
-    assert!(problems[0].message.contains("imports `wasi:sockets/tcp@0.2.0`"), "{}", problems[0]);
+    assert!(problems[0].message.contains("imports `wasi:sockets/tcp@0.3.0`"), "{}", problems[0]);
 }

@@ -1,0 +1,75 @@
+//! Bad plugins through a whole gateway: what their request gets, and one that is served beside it.
+use serde_json::{Value, json};
+
+use crate::support::loop_gateway::{Looping, Simulated};
+
+/// A gateway with one worker, whose plugin `unruly` does everything wrong.
+async fn gateway() -> (Simulated, Looping) {
+    let upstream = Simulated::start().await;
+    let config = "plugins: { config: { unruly: { deadline: 2s, memory: 67108864 } } }";
+    let gateway = Looping::with(upstream.address, config, &[]).await;
+    (upstream, gateway)
+}
+
+/// What the model is told by the one call of a request, and whether it is told as an error.
+async fn told(gateway: &Looping, call: &str) -> (bool, String) {
+    let tools = ["datetime", "panic", "spin", "eat", "recurse", "boast", "echo"];
+    let body = json!({
+        "model": "m",
+        "max_tokens": 1000,
+        "tools": tools.map(|name| json!({"type": format!("gateway:{name}")})),
+        "messages": [{"role": "user", "content": format!("[sim: call {call}]")}],
+    });
+    let answer = gateway.ask(&body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let message = answer.json();
+    assert_eq!(message["stop_reason"], "end_turn");
+    let blocks = message["content"].as_array().unwrap();
+    let result = blocks.iter().find(|block| block["type"] == "mcp_tool_result").unwrap();
+    let text = result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    (result["is_error"] == Value::Bool(true), text)
+}
+
+#[tokio::test]
+async fn a_call_that_breaks_is_a_result_and_the_request_beside_it_never_knows() {
+    let (_upstream, gateway) = gateway().await;
+    for (call, says) in [
+        ("spin", "plugin `unruly` did not finish within 2s in `call-tool spin`"),
+        ("eat", "plugin `unruly` needs more than its 64 MiB of memory in `call-tool eat`"),
+        ("recurse", "plugin `unruly` ran out of stack in `call-tool recurse`"),
+        ("panic {\"text\": \"secret\"}", "plugin `unruly` broke in `call-tool panic`"),
+        (
+            "boast {\"bytes\": 8388608}",
+            "plugin `unruly` gave a result of more than 8 MiB in `call-tool boast`",
+        ),
+    ] {
+        let beside = async {
+            let mut served = 0;
+            while served < 5 {
+                let (is_error, text) = told(&gateway, "datetime {\"timezones\": [\"UTC\"]}").await;
+                assert!(!is_error && text.contains("UTC"), "{text}");
+                served += 1;
+            }
+            served
+        };
+        let (broken, served) = tokio::join!(told(&gateway, call), beside);
+        assert_eq!((broken, served), ((true, says.to_owned()), 5));
+    }
+    // the plugin itself is none the worse for it
+    let (is_error, text) = told(&gateway, "echo {\"text\": \"still here\"}").await;
+    assert_eq!((is_error, text.as_str()), (false, "still here"));
+}
+
+#[tokio::test]
+async fn a_plugin_that_breaks_again_and_again_rests_and_the_metrics_tell() {
+    let (_upstream, gateway) = gateway().await;
+    for _ in 0..5 {
+        assert!(told(&gateway, "panic {\"text\": \"secret\"}").await.0);
+    }
+    let (is_error, text) = told(&gateway, "echo {\"text\": \"a\"}").await;
+    assert!(is_error && text.contains("and was not run in `call-tool echo`"), "{text}");
+    assert!(!told(&gateway, "datetime {\"timezones\": [\"UTC\"]}").await.0);
+    let measured = |name| gateway.measured(name, "plugin=\"unruly\"");
+    assert!((measured("tidegate_plugin_breaker_openings_total") - 1.0).abs() < 0.1);
+    assert!((measured("tidegate_plugin_refused_calls_total") - 1.0).abs() < 0.1);
+}
