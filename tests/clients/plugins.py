@@ -117,7 +117,9 @@ class Run:
         # a build directory of another project would be neither found nor wanted
         kept = {key: value for key, value in os.environ.items() if key != "CARGO_TARGET_DIR"}
         found = [str(path) for path in self.language.path()]
-        self.environment = {**kept, "PATH": os.pathsep.join([*found, kept["PATH"]])}
+        path = os.pathsep.join([*found, kept["PATH"]])
+        # what strangers compile once is compiled once here, too
+        self.environment = {**kept, "PATH": path, "CARGO_BUILD_TARGET_DIR": str(BUILT / "build")}
 
     def checks(self):
         """What is checked, as pairs of a sentence and a function."""
