@@ -55,7 +55,10 @@ pub struct Upstream {
 }
 
 /// What became of a request on a kept connection.
-#[expect(clippy::large_enum_variant, reason = "taken apart at once, and nearly always the large one")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart at once, and nearly always the large one"
+)]
 enum Kept {
     /// It is decided.
     Answered(Result<Response<PooledBody>, Failure>),

@@ -99,8 +99,13 @@ async fn what_is_not_granted_or_refused_is_told_to_the_model_and_the_answer_goes
 #[tokio::test]
 async fn an_address_that_the_operator_names_is_the_one_that_is_told() {
     let problem = "plugins: { files: { public_url: gateway.example } }\n";
-    let gateway = Gateway::start("providers: { sim: { type: simulator } }\nmodels: {}\n").await;
-    let config = format!("providers: {{ sim: {{ type: simulator }} }}\nmodels: {{}}\n{problem}");
+    let gateway = Gateway::start(
+        "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n",
+    )
+    .await;
+    let config = format!(
+        "providers: {{ sim: {{ type: simulator }} }}\nmodels: {{ \"*\": {{ provider: sim }} }}\n{problem}"
+    );
     let told = format!("{:?}", gateway.reload(&config).await);
     assert!(told.contains("plugins.files.public_url"), "{told}");
 }

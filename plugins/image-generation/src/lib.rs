@@ -23,12 +23,15 @@ pub struct ImageGeneration {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The endpoint: `https://api.openai.com/v1/images/generations`.
+    /// The endpoint: `https://api.openai.com/v1/images/generations`. Without one the tool says that it
+    /// is unavailable.
+    #[serde(default)]
     pub url: String,
     /// Sent as `Authorization: Bearer`; left out if empty.
     #[serde(default)]
     pub api_key: String,
     /// The model that is asked where a declaration names none.
+    #[serde(default)]
     pub model: String,
     /// The models that declarations may name besides, `*` for any.
     #[serde(default)]
@@ -84,6 +87,9 @@ impl Plugin for ImageGeneration {
 
     fn new(config: Config) -> Result<Self> {
         let wrong = |message: &str| Err(Problem::new("invalid_config", message));
+        if config.url.is_empty() {
+            return Ok(Self { config });
+        }
         if !config.url.starts_with("https://") && !config.url.starts_with("http://") {
             return wrong("`url` must begin with `https://` or `http://`");
         }
@@ -102,6 +108,10 @@ impl Plugin for ImageGeneration {
 
 impl ImageGeneration {
     fn generate(&self, input: Input, options: Options) -> Result<Blocks> {
+        if self.config.url.is_empty() {
+            let message = "no images endpoint is configured: `plugins.config.image-generation.url`";
+            return Err(Problem::new("unavailable", message));
+        }
         let prompt = input.prompt.trim();
         if prompt.is_empty() {
             return Err(Problem::invalid_input("`prompt` is empty: describe the image"));

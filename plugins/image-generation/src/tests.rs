@@ -129,6 +129,12 @@ fn a_config_that_cannot_work_is_refused_at_load() {
     let config = json!({"url": "ftp://images.test", "model": "painter"});
     let refused = MockHost::new().config(config).describe::<ImageGeneration>();
     assert!(refused.expect_err("no such scheme").message.contains("`url`"));
+    let no_model = MockHost::new().config(json!({"url": "https://images.test"}));
+    let refused = no_model.describe::<ImageGeneration>().expect_err("nobody to ask");
+    assert!(refused.message.contains("`model`"));
+    let idle = MockHost::new();
+    idle.describe::<ImageGeneration>().expect("a plugin that waits for its config");
+    assert_eq!(call(&idle, json!({})).expect_err("no endpoint").code, "unavailable");
     let manifest = host(|_| Ok(pixel())).describe::<ImageGeneration>().expect("a manifest");
     assert_eq!(manifest["wants"]["publish"], true);
     assert_eq!(manifest["tools"][0]["name"], "image_generation");
