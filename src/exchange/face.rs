@@ -2,7 +2,10 @@
 //!
 //! Only block types that clients know: the API's own for search and fetch, those of an MCP server
 //! named `gateway` for every other tool.
+use std::borrow::Cow;
+
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::exchange::splice::Call;
@@ -87,7 +90,7 @@ pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Resu
     let content = match tool.face {
         Face::Mcp | Face::Hidden => {
             head["is_error"] = output.is_error.into();
-            output.blocks()
+            texts(&output.blocks())
         }
         Face::Search if output.is_error => failure(kind, web::search_code(code)),
         Face::Search => web::search_for_caller(&output.blocks()),
@@ -97,6 +100,35 @@ pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Resu
     let mut block = Document::parse(head.to_string().into())?;
     block.set(&[Step::Key("content")], content)?;
     Ok(block)
+}
+
+/// A result of an MCP server holds texts only (messages-api.md, `BetaMCPToolResultBlock`): what else a
+/// tool gave the model is named. It is named to the model, too, once the caller sends it back.
+fn texts(blocks: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Block<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+    }
+    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(blocks) else {
+        return blocks.to_owned();
+    };
+    let named = |block: &&RawValue| match serde_json::from_str::<Block<'_>>(block.get()) {
+        Ok(Block { kind }) if kind != "text" => {
+            Some(json!({"type": "text", "text": format!("({kind})")}).to_string())
+        }
+        _ => None,
+    };
+    let others: Vec<Option<String>> = all.iter().map(named).collect();
+    if others.iter().all(Option::is_none) {
+        return blocks.to_owned();
+    }
+    let shown: Vec<&str> = all
+        .iter()
+        .zip(&others)
+        .map(|(block, other)| other.as_deref().unwrap_or_else(|| block.get()))
+        .collect();
+    format!("[{}]", shown.join(","))
 }
 
 fn failure(kind: &str, code: &str) -> String {

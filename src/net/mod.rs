@@ -1,6 +1,7 @@
 //! The network below the API: bodies in and out, headers, the pooled client, a guarded socket.
 pub mod body;
 pub mod client;
+pub mod coding;
 pub mod egress;
 pub mod headers;
 pub mod http1;

@@ -12,6 +12,7 @@ use http_body::Body;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::net::coding::{Coding, Unknown};
 
 /// What a body may be at the most.
 #[derive(Debug, Clone, Copy)]
@@ -101,37 +102,18 @@ fn encodings(headers: &HeaderMap) -> Result<Vec<Coding>> {
     for value in headers.get_all(CONTENT_ENCODING) {
         let list = value.to_str().unwrap_or("?");
         for name in list.split(',').map(str::trim) {
-            codings.extend(Coding::of(name)?);
+            codings.extend(Coding::of(name).map_err(|Unknown| unsupported(name))?);
         }
     }
     Ok(codings)
 }
 
-#[derive(Clone, Copy)]
-enum Coding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
-
-impl Coding {
-    fn of(name: &str) -> Result<Option<Self>> {
-        Ok(match name.to_ascii_lowercase().as_str() {
-            "identity" | "" => None,
-            "gzip" | "x-gzip" => Some(Self::Gzip),
-            "deflate" => Some(Self::Deflate),
-            "br" => Some(Self::Brotli),
-            "zstd" => Some(Self::Zstd),
-            _ => {
-                let found: String = name.chars().take(32).collect();
-                return Err(Error::invalid(format!(
-                    "`content-encoding: {found}` is not supported: use gzip, deflate, br or zstd, or none"
-                ))
-                .with_code("request_body_encoding_unsupported"));
-            }
-        })
-    }
+fn unsupported(name: &str) -> Error {
+    let found: String = name.chars().take(32).collect();
+    let message = format!(
+        "`content-encoding: {found}` is not supported: use gzip, deflate, br or zstd, or none"
+    );
+    Error::invalid(message).with_code("request_body_encoding_unsupported")
 }
 
 /// The codings were applied in the order of the header, so they are undone from the last.

@@ -15,6 +15,9 @@ use crate::policy::File;
 /// Where callers find what was published: `GET /files/<name>`.
 pub const PATH: &str = "/files/";
 
+/// So many files at the most: small ones cost memory as well.
+const MOST_FILES: usize = 4096;
+
 /// As many random bytes as a key has: names are the only lock.
 const NAME_BYTES: usize = 24;
 
@@ -29,7 +32,7 @@ pub struct FilesConfig {
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub keep: Duration,
-    /// Bytes of all files together; the oldest go first.
+    /// Bytes of all files together; the oldest go first, also where there are more than 4096.
     pub max_bytes: u64,
 }
 
@@ -73,7 +76,7 @@ impl Published {
     /// Keeps a file and tells its name; `None` if it is larger than all the room there is, or if the
     /// machine has no random numbers.
     pub fn keep(&self, file: File, config: &FilesConfig, now: Instant) -> Option<String> {
-        let size = file.content.len() as u64;
+        let size = size(&file);
         if size > config.max_bytes {
             return None;
         }
@@ -82,7 +85,10 @@ impl Published {
         let name = URL_SAFE_NO_PAD.encode(random);
         let mut shelf = self.lock();
         shelf.sweep(now);
-        while shelf.bytes + size > config.max_bytes && shelf.drop_oldest() {}
+        let is_full = |shelf: &Shelf| {
+            shelf.bytes + size > config.max_bytes || shelf.order.len() >= MOST_FILES
+        };
+        while is_full(&shelf) && shelf.drop_oldest() {}
         shelf.bytes += size;
         shelf.order.push_back((now + config.keep, name.clone()));
         shelf.files.insert(name.clone(), file);
@@ -126,7 +132,12 @@ impl Shelf {
 
     fn forget(&mut self, name: &str) {
         if let Some(file) = self.files.remove(name) {
-            self.bytes -= file.content.len() as u64;
+            self.bytes -= size(&file);
         }
     }
+}
+
+/// What memory a file takes, as far as its plugin decides.
+fn size(file: &File) -> u64 {
+    (file.media_type.len() + file.content.len()) as u64
 }

@@ -109,3 +109,14 @@ async fn an_address_that_the_operator_names_is_the_one_that_is_told() {
     let told = format!("{:?}", gateway.reload(&config).await);
     assert!(told.contains("plugins.files.public_url"), "{told}");
 }
+
+#[tokio::test]
+async fn a_caller_sees_no_block_that_such_a_result_cannot_hold() {
+    let (_, gateway) = painter(200, &pixel(), ", publish: true").await;
+    let mut tool = tool();
+    tool["show_model"] = true.into();
+    let result = painted(&gateway, &tool).await;
+    let shown = result["content"].as_array().unwrap();
+    assert!(shown.iter().all(|block| block["type"] == "text"), "{result}");
+    assert_eq!(shown[1]["text"], "(image)");
+}

@@ -35,7 +35,8 @@ pub fn build_stale() -> Result<()> {
 fn build(way: Option<Way>) -> Result<()> {
     let mut stale = guests()?;
     if way.is_none() {
-        let shared = newest(&[&root().join("sdk"), &root().join("plugins/Cargo.toml")])?;
+        let shared = ["sdk", "plugins/Cargo.toml", "plugins/shared"].map(|path| root().join(path));
+        let shared = newest(&shared.each_ref().map(|path| path.as_path()))?;
         stale.retain(|guest| is_stale(guest, shared));
     }
     if stale.is_empty() {

@@ -1,6 +1,7 @@
 //! The server tool `gateway:web_fetch`: a page, read for the model.
 mod charset;
 mod cut;
+#[path = "../../shared/domains.rs"]
 mod domains;
 mod html;
 mod page;
@@ -194,7 +195,10 @@ fn check_status(answer: &http::Response) -> Result<()> {
         200..300 => Ok(()),
         429 => Err(Problem {
             retryable: true,
-            ..Problem::new("too_many_requests", "the site takes no more requests for now (429)")
+            ..Problem::new(
+                "too_many_requests",
+                "the site takes no more requests at the moment (429)",
+            )
         }),
         status => Err(Problem {
             retryable: status >= 500,

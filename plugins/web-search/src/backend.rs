@@ -321,7 +321,7 @@ fn read(answer: &http::Response) -> Result<Value> {
     match answer.status {
         200..300 => {}
         429 => {
-            let message = "the search backend takes no more requests for now (429)";
+            let message = "the search backend takes no more requests at the moment (429)";
             return Err(Problem { retryable: true, ..Problem::new("too_many_requests", message) });
         }
         // of the operator's making: the model cannot help it

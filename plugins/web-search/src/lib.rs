@@ -1,6 +1,6 @@
 //! The server tool `gateway:web_search`: a search by the backend that the operator has chosen.
 mod backend;
-#[path = "../../web-fetch/src/domains.rs"]
+#[path = "../../shared/domains.rs"]
 mod domains;
 mod found;
 

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
+use crate::net::coding::{Coding, Unknown};
 use crate::net::egress::{Limits, Refusal};
 use crate::net::http1::Driven;
 
@@ -63,7 +64,7 @@ impl Arriving {
         }
         let mut reader: Reader = Box::pin(StreamReader::new(self));
         for coding in codings.iter().rev() {
-            reader = coding.decode(reader).await.map_err(broken)?;
+            reader = decoded(*coding, reader).await.map_err(broken)?;
         }
         bounds.collect(reader, &arrived).await
     }
@@ -160,54 +161,38 @@ fn broken(error: io::Error) -> Refusal {
     })
 }
 
-#[derive(Clone, Copy)]
-enum Coding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
-
-impl Coding {
-    async fn decode(self, mut reader: Reader) -> io::Result<Reader> {
-        let decoder: Pin<Box<dyn AsyncRead + Send>> = match self {
-            Self::Gzip => {
-                let mut decoder = bufread::GzipDecoder::new(reader);
-                decoder.multiple_members(true);
-                Box::pin(decoder)
-            }
-            // servers disagree on what `deflate` is: the first byte tells
-            Self::Deflate => match reader.fill_buf().await?.first() {
-                Some(first) if first & 0x0f == 8 => Box::pin(bufread::ZlibDecoder::new(reader)),
-                _ => Box::pin(bufread::DeflateDecoder::new(reader)),
-            },
-            Self::Brotli => Box::pin(bufread::BrotliDecoder::new(reader)),
-            // a larger window than HTTP has (RFC 9659) only asks for memory
-            Self::Zstd => {
-                let window = [DParameter::window_log_max(23)];
-                Box::pin(bufread::ZstdDecoder::with_params(reader, &window))
-            }
-        };
-        Ok(Box::pin(BufReader::new(decoder)))
-    }
+async fn decoded(coding: Coding, mut reader: Reader) -> io::Result<Reader> {
+    let decoder: Pin<Box<dyn AsyncRead + Send>> = match coding {
+        Coding::Gzip => {
+            let mut decoder = bufread::GzipDecoder::new(reader);
+            decoder.multiple_members(true);
+            Box::pin(decoder)
+        }
+        // servers disagree on what `deflate` is: the first byte tells
+        Coding::Deflate => match reader.fill_buf().await?.first() {
+            Some(first) if first & 0x0f == 8 => Box::pin(bufread::ZlibDecoder::new(reader)),
+            _ => Box::pin(bufread::DeflateDecoder::new(reader)),
+        },
+        Coding::Brotli => Box::pin(bufread::BrotliDecoder::new(reader)),
+        // a larger window than HTTP has (RFC 9659) only asks for memory
+        Coding::Zstd => {
+            let window = [DParameter::window_log_max(23)];
+            Box::pin(bufread::ZstdDecoder::with_params(reader, &window))
+        }
+    };
+    Ok(Box::pin(BufReader::new(decoder)))
 }
 
 fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
     let lists = headers.get_all(CONTENT_ENCODING).iter();
     let names = lists.flat_map(|list| list.to_str().unwrap_or("?").split(','));
     let mut codings = Vec::new();
-    for name in names.map(|name| name.trim().to_ascii_lowercase()) {
-        codings.push(match name.as_str() {
-            "" | "identity" => continue,
-            "gzip" | "x-gzip" => Coding::Gzip,
-            "deflate" => Coding::Deflate,
-            "br" => Coding::Brotli,
-            "zstd" => Coding::Zstd,
-            _ => {
-                let message = "the answer has a `content-encoding` that nobody asked for";
-                return Err(Refusal::new("unreachable", message));
-            }
-        });
+    for name in names {
+        let coding = Coding::of(name).map_err(|Unknown| {
+            let message = "the answer has a `content-encoding` that nobody asked for";
+            Refusal::new("unreachable", message)
+        })?;
+        codings.extend(coding);
     }
     match codings.len() > MAX_CODINGS {
         true => Err(Refusal::new("too_large", "the answer is encoded over and over")),

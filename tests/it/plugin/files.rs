@@ -15,7 +15,7 @@ fn config(max_bytes: u64) -> FilesConfig {
 #[test]
 fn a_file_is_found_until_its_time_is_over() {
     let (files, now) = (Published::default(), Instant::now());
-    let name = files.keep(file("abc"), &config(10), now).unwrap();
+    let name = files.keep(file("abc"), &config(100), now).unwrap();
     let found = files.find(&name, now + Duration::from_secs(3599)).unwrap();
     assert_eq!(found, ("image/png".to_owned(), Bytes::from_static(b"abc")));
     assert!(files.find(&name, now + Duration::from_secs(3600)).is_none());
@@ -25,17 +25,31 @@ fn a_file_is_found_until_its_time_is_over() {
 #[test]
 fn where_room_is_short_the_oldest_goes_and_nothing_larger_than_all_of_it_comes() {
     let (files, now) = (Published::default(), Instant::now());
-    let names = ["aaaa", "bbbb", "cccc"].map(|c| files.keep(file(c), &config(10), now).unwrap());
+    // each has 9 bytes of its media type besides
+    let names = ["aaaa", "bbbb", "cccc"].map(|c| files.keep(file(c), &config(30), now).unwrap());
     let is_there = names.each_ref().map(|name| files.find(name, now).is_some());
     assert_eq!(is_there, [false, true, true]);
-    assert!(files.keep(file("a long one, too long"), &config(10), now).is_none());
+    assert!(files.keep(file("a long one, far too long"), &config(30), now).is_none());
     assert!(files.find(&names[2], now).is_some(), "what did not fit has pushed nothing out");
 }
 
 #[test]
 fn the_same_file_twice_has_two_names() {
     let (files, now) = (Published::default(), Instant::now());
-    let [first, second] = [0, 1].map(|_| files.keep(file("a"), &config(10), now).unwrap());
+    let [first, second] = [0, 1].map(|_| files.keep(file("a"), &config(100), now).unwrap());
     assert_ne!(first, second);
     assert_eq!(first.len(), 32);
+}
+
+#[test]
+fn empty_files_are_bounded_as_well() {
+    let (files, now) = (Published::default(), Instant::now());
+    let empty = || File { media_type: String::new(), content: Bytes::new() };
+    let first = files.keep(empty(), &config(10), now).unwrap();
+    for _ in 1..4096 {
+        files.keep(empty(), &config(10), now).unwrap();
+    }
+    assert!(files.find(&first, now).is_some());
+    files.keep(empty(), &config(10), now).unwrap();
+    assert!(files.find(&first, now).is_none());
 }
