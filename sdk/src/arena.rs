@@ -13,8 +13,8 @@ use talc::source::Source;
 use talc::wasm::WasmBinning;
 
 /// With the stack (1 MiB) and a plugin's data this stays below the 4 MiB that the host resets
-/// without giving their pages back.
-const ARENA: usize = 1 << 20;
+/// without giving their pages back. After each call the host looks at every page of it.
+const ARENA: usize = 256 << 10;
 
 static mut MEMORY: [MaybeUninit<u8>; ARENA] = [MaybeUninit::uninit(); ARENA];
 

@@ -7,11 +7,14 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::BoxError;
+use crate::wire::Pieces;
 
 /// A body on its way out, to a caller or to an upstream.
 pub enum Body {
     /// All of it at once; `None` once it is sent, or if it is empty.
     Full(Option<Bytes>),
+    /// All of it in parts, and how many of them are sent.
+    Parts(Pieces, usize),
     /// Passed on as it comes.
     Incoming(Incoming),
     /// Anything else.
@@ -31,6 +34,15 @@ impl From<Bytes> for Body {
     }
 }
 
+impl From<Pieces> for Body {
+    fn from(pieces: Pieces) -> Self {
+        match pieces.as_slice() {
+            [all] => all.clone().into(),
+            _ => Self::Parts(pieces, 0),
+        }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BoxError;
@@ -41,6 +53,11 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Parts(pieces, sent) => {
+                let next = pieces.as_slice().get(*sent).cloned();
+                *sent += 1;
+                Poll::Ready(next.map(|part| Ok(Frame::data(part))))
+            }
             Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Stream(body) => body.as_mut().poll_frame(cx),
         }
@@ -49,6 +66,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_none(),
+            Self::Parts(pieces, sent) => *sent >= pieces.as_slice().len(),
             Self::Incoming(body) => body.is_end_stream(),
             Self::Stream(body) => body.is_end_stream(),
         }
@@ -57,6 +75,10 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Parts(pieces, sent) => {
+                let left = pieces.as_slice().iter().skip(*sent).map(Bytes::len);
+                SizeHint::with_exact(left.sum::<usize>() as u64)
+            }
             Self::Incoming(body) => body.size_hint(),
             Self::Stream(body) => body.size_hint(),
         }

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use dashmap::DashMap;
 use http::{Request, Response, Uri, request};
 use hyper::client::conn::{TrySendError, http2};
@@ -21,6 +20,7 @@ use crate::net::http1::Driven;
 use crate::net::pool::{Connection, PooledBody, Shard};
 use crate::net::tls::{self, Trust};
 use crate::net::unsent;
+use crate::wire::Pieces;
 
 thread_local! {
     /// Which shard of every pool this thread uses: a connection is driven on the thread that opened it.
@@ -124,7 +124,7 @@ impl Upstream {
     pub async fn send(
         &self,
         head: impl Fn() -> error::Result<request::Parts>,
-        body: Bytes,
+        body: Pieces,
         connect: Duration,
     ) -> error::Result<Result<Response<PooledBody>, Failure>> {
         let shard = &self.shards[WORKER.get() % self.shards.len()];

@@ -12,7 +12,7 @@ use crate::policy::script::{Call, Decision};
 use crate::policy::script_api::{State, With};
 use crate::policy::stage::Stage;
 use crate::policy::{Behalf, Hook, Outcome, Pipeline, Reach, Verdict, Wishes, stream};
-use crate::wire::{Document, Endpoint, Mark, MessagesRequest, Reply, ReplyBody, Step};
+use crate::wire::{Document, Mark, MessagesRequest, Read, Reply, ReplyBody, Step};
 
 /// What the hooks of one request share: its facts, their state, what they asked for.
 pub struct Passage {
@@ -135,13 +135,12 @@ impl Passage {
             return Ok((request, Verdict::Continue));
         }
         for stage in self.stages(Hook::Request) {
-            let endpoint = request.endpoint;
             let spare = stage.spare(|| (Some(request.clone()), Outcome::default()));
-            let document = request.into_document();
-            let before = document.mark();
+            let (read, document) = request.into_parts();
+            let before = read.mark();
             let work = async {
                 let (document, outcome) = stage.on_request(self, document).await?;
-                let mut left = left_by(stage, (document, &outcome), endpoint)?;
+                let mut left = left_by(stage, (document, &outcome), read)?;
                 let routed = left.as_mut().zip(outcome.route.as_ref());
                 routed.map_or(Ok(()), |(request, model)| request.set_model(model))?;
                 Ok((left, outcome))
@@ -180,15 +179,14 @@ impl Passage {
         self.wishes().upstream_headers.apply(&mut headers);
         let facts = target.facts();
         for stage in stages {
-            let endpoint = request.endpoint;
             let spare = stage.spare(|| (Some(request.clone()), Outcome::default()));
-            let document = request.into_document();
-            let before = document.mark();
+            let (read, document) = request.into_parts();
+            let before = read.mark();
             let work = async {
                 let edited = stage.on_upstream_request(self, document, &facts).await?;
                 let (document, outcome) = edited;
                 refuse_ends(stage, Hook::UpstreamRequest, &outcome)?;
-                Ok((left_by(stage, (document, &outcome), endpoint)?, outcome))
+                Ok((left_by(stage, (document, &outcome), read)?, outcome))
             };
             let guarded = stage.guard(Hook::UpstreamRequest, &self.ctx, spare, work).await?;
             let (passed, mut outcome) = guarded;
@@ -373,10 +371,10 @@ fn reword(error: &mut Error, message: String) {
 pub(super) fn still_a_request(
     stage: &Stage,
     edited: (Document, &Outcome),
-    endpoint: Endpoint,
+    read: Read,
 ) -> Result<MessagesRequest> {
     let (document, outcome) = edited;
-    MessagesRequest::from_document(document, endpoint).map_err(|e| {
+    read.with(document).map_err(|e| {
         let name = stage.name();
         let removed = outcome
             .removed
@@ -394,9 +392,9 @@ pub(super) fn still_a_request(
 fn left_by(
     stage: &Stage,
     (document, outcome): (Document, &Outcome),
-    endpoint: Endpoint,
+    read: Read,
 ) -> Result<Option<MessagesRequest>> {
-    match (still_a_request(stage, (document, outcome), endpoint), &outcome.verdict) {
+    match (still_a_request(stage, (document, outcome), read), &outcome.verdict) {
         (Err(_), Verdict::Deny(_)) => Ok(None),
         (left, _) => left.map(Some),
     }

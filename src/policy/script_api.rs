@@ -1,10 +1,11 @@
 //! What scripts see: `request`, `ctx` and the verbs.
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rhai::{Dynamic, Engine, ImmutableString, Map, Variant};
+use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext, Variant};
 
 use crate::context::Context;
 use crate::policy::script_error::Told;
+use crate::policy::script_fields as fields;
 use crate::policy::script_json as json;
 use crate::policy::script_lib;
 use crate::policy::script_value::{Answer, List, Object, remove_at, set_at};
@@ -47,6 +48,7 @@ const MAX_STATE: usize = 64;
 /// Makes an engine know all of it.
 pub(super) fn register(engine: &mut Engine) {
     objects(engine);
+    members(engine);
     lists(engine);
     shows(engine);
     comparisons(engine);
@@ -60,9 +62,6 @@ fn objects(engine: &mut Engine) {
     engine
         .register_type_with_name::<Object>("map")
         .register_indexer_get(Object::get)
-        // Rhai has a property of that name for every value
-        .register_get("tag", |object: &mut Object| object.get("tag".into()))
-        .register_set("tag", |object: &mut Object, value: Dynamic| object.set("tag".into(), value))
         .register_indexer_set(set_at)
         .register_fn("len", Object::len)
         .register_fn("is_empty", Object::is_empty)
@@ -75,6 +74,48 @@ fn objects(engine: &mut Engine) {
         .register_fn("to_debug", Object::json)
         .register_fn("to_json", Object::json);
 }
+
+/// The members that scripts ask for most. The indexer serves every name, but Rhai comes to it only
+/// after an error about the property that is not there, and that error costs more than the read.
+fn members(engine: &mut Engine) {
+    // `tag`: Rhai has a property of that name for every value
+    let names = ["tag"].iter().chain(fields::names()).chain(COMMON_MEMBERS);
+    for name in names {
+        let key = ImmutableString::from(*name);
+        let read = key.clone();
+        engine
+            .register_get(*name, move |object: &mut Object| object.get(read.clone()))
+            .register_set(
+                *name,
+                move |call: NativeCallContext<'_>, object: &mut Object, value: Dynamic| {
+                    set_at(call, object, key.clone(), value)
+                },
+            );
+    }
+}
+
+/// Of messages, content blocks, tools, events and usage.
+const COMMON_MEMBERS: &[&str] = &[
+    "type",
+    "role",
+    "content",
+    "text",
+    "name",
+    "id",
+    "input",
+    "source",
+    "user_id",
+    "effort",
+    "budget_tokens",
+    "index",
+    "delta",
+    "message",
+    "content_block",
+    "stop_reason",
+    "usage",
+    "input_tokens",
+    "output_tokens",
+];
 
 fn lists(engine: &mut Engine) {
     engine

@@ -30,6 +30,11 @@ const FIELDS: &[(&str, Takes)] = &[
 /// Without these there is no request, whatever the endpoint.
 const REQUIRED: &[&str] = &["model", "messages"];
 
+/// Their names.
+pub(super) fn names() -> impl Iterator<Item = &'static &'static str> {
+    FIELDS.iter().map(|(name, _)| name)
+}
+
 /// A value, as far as it matters here.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {

@@ -124,10 +124,9 @@ impl Passage {
         stage: &Stage,
         request: MessagesRequest,
     ) -> Result<(MessagesRequest, Decided), Error> {
-        let endpoint = request.endpoint;
-        let document = request.into_document();
+        let (read, document) = request.into_parts();
         let (document, outcome) = stage.on_request(self, document).await?;
-        let mut request = still_a_request(stage, (document, &outcome), endpoint)?;
+        let mut request = still_a_request(stage, (document, &outcome), read)?;
         if let Some(model) = &outcome.route {
             request.set_model(model)?;
         }

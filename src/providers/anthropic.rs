@@ -141,7 +141,7 @@ impl Provider for Anthropic {
         let is_stream =
             attempt.request.is_stream() && attempt.request.endpoint == Endpoint::Messages;
         let head = || self.head(ctx, attempt.request.endpoint, attempt.headers(ctx));
-        let body = attempt.request.to_bytes();
+        let body = attempt.request.to_pieces();
         let answer = self.upstream.send(head, body, attempt.timeouts.connect).await?;
         let answer = answer.map_err(|failure| unreachable_upstream(failure, attempt.timeouts))?;
         decode(answer, is_stream, attempt.timeouts).await

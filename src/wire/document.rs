@@ -6,62 +6,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::path::Shown;
+pub use crate::wire::path::{Kind, Step};
+use crate::wire::pieces::{Pieces, Writer};
 use crate::wire::scan::{self, Entry, Span};
-
-/// One step into a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// A member of an object.
-    Key(&'a str),
-    /// An element of an array; negative counts from the end.
-    Index(i64),
-}
-
-/// What kind of JSON value stands somewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool,
-    /// any number
-    Number,
-    /// a string
-    String,
-    /// an array
-    Array,
-    /// an object
-    Object,
-}
-
-impl Kind {
-    /// The kind of a JSON text, from its first byte.
-    pub fn of(text: &[u8]) -> Self {
-        match text.first() {
-            Some(b'"') => Self::String,
-            Some(b'{') => Self::Object,
-            Some(b'[') => Self::Array,
-            Some(b't' | b'f') => Self::Bool,
-            Some(b'n') => Self::Null,
-            _ => Self::Number,
-        }
-    }
-
-    /// How messages name it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool => "a boolean",
-            Self::Number => "a number",
-            Self::String => "a string",
-            Self::Array => "an array",
-            Self::Object => "an object",
-        }
-    }
-}
 
 /// A JSON object, lazily indexed. Cloning shares the bytes.
 #[derive(Debug, Clone)]
@@ -129,6 +80,21 @@ impl Document {
     pub fn field(&self, name: &str) -> Option<Bytes> {
         let at = self.root.find(Step::Key(name))?;
         Some(self.root.text_of(at))
+    }
+
+    /// The same without a clone; copied only where something was edited within it.
+    pub(super) fn field_text(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let at = self.root.find(Step::Key(name))?;
+        Some(match &self.root.members[at].node {
+            Node::Raw(span) => Cow::Borrowed(span.of(&self.root.text)),
+            Node::New(json) => Cow::Borrowed(json),
+            Node::Open(level) => Cow::Owned(level.to_bytes().into()),
+        })
+    }
+
+    /// The kind of a top-level field.
+    pub(super) fn field_kind(&self, name: &str) -> Option<Kind> {
+        self.root.find(Step::Key(name)).map(|at| self.root.kind_of(at))
     }
 
     /// A top-level field stands there, be it `null`.
@@ -255,6 +221,11 @@ impl Document {
     /// The text: the very bytes it was parsed from if nobody edited it.
     pub fn to_bytes(&self) -> Bytes {
         self.root.to_bytes()
+    }
+
+    /// The same text, without a copy of the long runs in it that nobody edited.
+    pub fn to_pieces(&self) -> Pieces {
+        self.root.to_pieces()
     }
 
     /// Before an edit marks levels, makes sure that the way to it exists.
@@ -394,46 +365,68 @@ impl Level {
         if !self.is_edited {
             return self.text.clone();
         }
-        let mut out = BytesMut::with_capacity(self.text.len() + 256);
+        let mut out = Writer::copying(self.text.len() + ROOM);
         self.render(&mut out);
-        out.freeze()
+        out.finish_copy()
     }
 
-    fn render(&self, out: &mut BytesMut) {
+    fn to_pieces(&self) -> Pieces {
         if !self.is_edited {
-            out.extend_from_slice(&self.text);
-            return;
+            return self.text.clone().into();
         }
-        out.extend_from_slice(if self.is_object { b"{" } else { b"[" });
-        for (n, member) in self.members.iter().enumerate() {
-            if n > 0 {
-                out.extend_from_slice(b",");
-            }
+        let mut out = Writer::sharing(self.text.len() + ROOM);
+        self.render(&mut out);
+        out.finish()
+    }
+
+    fn render<'a>(&'a self, out: &mut Writer<'a>) {
+        if !self.is_edited {
+            return out.add_all(&self.text);
+        }
+        out.add(if self.is_object { b"{" } else { b"[" });
+        let mut members = self.members.iter();
+        let mut last = members.next();
+        if let Some(first) = last {
+            self.render_member(first, out);
+        }
+        for member in members {
+            self.render_comma(last, out);
             self.render_member(member, out);
+            last = Some(member);
         }
-        out.extend_from_slice(if self.is_object { b"}" } else { b"]" });
+        out.add(if self.is_object { b"}" } else { b"]" });
+    }
+
+    /// The one that stands there, where one does: the text around it may then be one run.
+    fn render_comma<'a>(&'a self, before: Option<&Member>, out: &mut Writer<'a>) {
+        let tail = before.and_then(|member| member.entry).map(|entry| entry.tail as usize);
+        match tail.filter(|tail| self.text.get(*tail) == Some(&b',')) {
+            Some(tail) => out.add_span(&self.text, tail..tail + 1),
+            None => out.add(b","),
+        }
     }
 
     /// A member with the white space it had; an added one has none.
-    fn render_member(&self, member: &Member, out: &mut BytesMut) {
-        let before = match (&member.entry, &member.key) {
-            (Some(entry), _) => {
-                Cow::Borrowed(&self.text[entry.lead as usize..entry.value.start as usize])
-            }
-            (None, Some(key)) => Cow::Owned(quoted(key)),
-            (None, None) => Cow::Borrowed(&b""[..]),
-        };
-        out.extend_from_slice(&before);
+    fn render_member<'a>(&'a self, member: &'a Member, out: &mut Writer<'a>) {
+        let span = |start: u32, end: u32| start as usize..end as usize;
+        match (&member.entry, &member.key) {
+            (Some(entry), _) => out.add_span(&self.text, span(entry.lead, entry.value.start)),
+            (None, Some(key)) => out.add(&quoted(key)),
+            (None, None) => {}
+        }
         match &member.node {
-            Node::Raw(span) => out.extend_from_slice(span.of(&self.text)),
+            Node::Raw(value) => out.add_span(&self.text, span(value.start, value.end)),
             Node::Open(level) => level.render(out),
-            Node::New(json) => out.extend_from_slice(json),
+            Node::New(json) => out.add_all(json),
         }
         if let Some(entry) = &member.entry {
-            out.extend_from_slice(&self.text[entry.value.end as usize..entry.tail as usize]);
+            out.add_span(&self.text, span(entry.value.end, entry.tail));
         }
     }
 }
+
+/// What edits usually add, in bytes.
+const ROOM: usize = 256;
 
 /// The key unescaped, if it has escapes.
 fn escaped_key(quoted: &[u8]) -> Result<Option<Box<str>>> {
@@ -460,21 +453,4 @@ fn shorten(key: &str) -> String {
 
 fn misuse(message: String) -> Error {
     Error::new(ErrorKind::Api, message)
-}
-
-/// A path as messages show it: `messages[0].content`.
-struct Shown<'a>(&'a [Step<'a>]);
-
-impl std::fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("`")?;
-        for (n, step) in self.0.iter().enumerate() {
-            match step {
-                Step::Key(key) if n == 0 => write!(f, "{key}")?,
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Index(index) => write!(f, "[{index}]")?,
-            }
-        }
-        f.write_str("`")
-    }
 }

@@ -4,6 +4,8 @@ pub mod document;
 pub mod duration;
 pub mod event;
 pub mod message;
+mod path;
+pub mod pieces;
 pub mod request;
 pub mod scan;
 pub mod schema;
@@ -13,7 +15,8 @@ pub mod usage;
 
 pub use document::{Document, Kind, Mark, Step};
 pub use event::{Event, EventKind, EventStream};
-pub use request::{Endpoint, MessagesRequest};
+pub use pieces::Pieces;
+pub use request::{Endpoint, MessagesRequest, Read};
 pub use usage::Usage;
 
 use bytes::Bytes;

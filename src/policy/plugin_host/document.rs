@@ -1,4 +1,6 @@
 //! The request and the message as a plugin has them: pointers into the host's own document.
+use std::borrow::Cow;
+
 use wasmtime::component::Resource;
 
 use crate::error::{ErrorKind, Result};
@@ -72,16 +74,14 @@ impl HostMessage for Call {
 impl Call {
     fn get(&mut self, pointer: &str) -> wasmtime::Result<Option<String>> {
         let found = self.with_document(|document| {
-            let path = steps(document, pointer)?;
-            document.get(&path.steps())
+            with_path(document, pointer, |document, path| document.get(path))
         })?;
         found.map(|json| Ok(String::from_utf8(json.into())?)).transpose()
     }
 
     fn set(&mut self, pointer: &str, json: String) -> wasmtime::Result<Result<(), String>> {
         self.with_document(|document| {
-            let path = steps(document, pointer)?;
-            match document.set(&path.steps(), json) {
+            match with_path(document, pointer, |document, path| document.set(path, json)) {
                 // the plugin's own mistake, and its to handle
                 Err(error) if error.kind == ErrorKind::Api => Ok(Err(error.message)),
                 done => done.map(Ok),
@@ -91,8 +91,7 @@ impl Call {
 
     fn remove(&mut self, pointer: &str) -> wasmtime::Result<bool> {
         self.with_document(|document| {
-            let path = steps(document, pointer)?;
-            document.remove(&path.steps())
+            with_path(document, pointer, |document, path| document.remove(path))
         })
     }
 
@@ -115,43 +114,34 @@ impl Call {
     }
 }
 
-/// A JSON pointer, cut and unescaped.
-struct Path {
-    tokens: Vec<Token>,
-}
-
-enum Token {
-    Key(String),
-    Index(i64),
-}
-
-impl Path {
-    fn steps(&self) -> Vec<Step<'_>> {
-        let step = |token| match token {
-            &Token::Index(index) => Step::Index(index),
-            Token::Key(key) => Step::Key(key),
-        };
-        self.tokens.iter().map(step).collect()
-    }
-}
-
-/// Only the document knows whether `/a/0` names an element or a member: it is asked where a token
-/// could be either.
-fn steps(document: &mut Document, pointer: &str) -> Result<Path> {
-    let mut path = Path { tokens: Vec::new() };
-    for token in pointer.split('/').skip(1) {
-        let number = match token {
+/// The way that a JSON pointer names. Only the document knows whether `/a/0` names an element or a
+/// member: it is asked where a token could be either.
+fn with_path<T>(
+    document: &mut Document,
+    pointer: &str,
+    act: impl FnOnce(&mut Document, &[Step<'_>]) -> Result<T>,
+) -> Result<T> {
+    let tokens: Vec<Cow<'_, str>> = pointer.split('/').skip(1).map(unescaped).collect();
+    let mut path = Vec::with_capacity(tokens.len());
+    for token in &tokens {
+        let number = match &**token {
             "-" => Some(None),
             _ => token.parse::<i64>().ok().map(Some),
         };
-        let token = match number {
-            Some(index) if document.kind(&path.steps())? == Some(Kind::Array) => match index {
-                Some(index) => Token::Index(index),
-                None => Token::Index(document.len(&path.steps())?.map_or(0, |count| count as i64)),
+        path.push(match number {
+            Some(index) if document.kind(&path)? == Some(Kind::Array) => match index {
+                Some(index) => Step::Index(index),
+                None => Step::Index(document.len(&path)?.map_or(0, |count| count as i64)),
             },
-            _ => Token::Key(token.replace("~1", "/").replace("~0", "~")),
-        };
-        path.tokens.push(token);
+            _ => Step::Key(token),
+        });
     }
-    Ok(path)
+    act(document, &path)
+}
+
+fn unescaped(token: &str) -> Cow<'_, str> {
+    match token.contains('~') {
+        true => token.replace("~1", "/").replace("~0", "~").into(),
+        false => token.into(),
+    }
 }

@@ -34,6 +34,33 @@ async fn under_an_alias_the_models_name_alone_changes() {
 }
 
 #[tokio::test]
+async fn a_long_body_under_an_alias_arrives_whole_and_again_where_the_upstream_hung_up() {
+    let long = ODD.replace("\"user\"", &format!("\"user\",\"pad\":\"{}\"", "é".repeat(300_000)));
+    let expected = long.replace("\"fast\"", "\"claude-opus-4-6\"");
+    let mut up = Upstream::start().await;
+    let config = to(up.address) + "  fast: { provider: up, model: claude-opus-4-6 }\n";
+    let gateway = Gateway::start(&config).await;
+    for calls in [1, 2] {
+        let (answer, ()) = tokio::join!(Ask::message(&*long).send(gateway.address), async {
+            for n in 1..=calls {
+                let call = up.call().await;
+                assert_eq!(
+                    call.head.header("content-length"),
+                    Some(&*(expected.trim().len().to_string()))
+                );
+                assert!(call.text() == expected.trim());
+                match n == calls {
+                    true => call.finish(upstream::json(200, ANSWER)).await,
+                    // the connection that was kept turns out to be closed
+                    false => call.reset(),
+                }
+            }
+        });
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn a_body_in_chunks_arrives_whole() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::start(&to(up.address)).await;

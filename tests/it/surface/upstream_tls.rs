@@ -54,6 +54,22 @@ async fn over_http_2_an_upstream_gets_the_request_as_it_is() {
 }
 
 #[tokio::test]
+async fn over_http_2_a_long_body_under_an_alias_arrives_whole() {
+    let long = MESSAGE.replace("\"hi\"", &format!("\"{}\"", "hi".repeat(100_000)));
+    assert!(long.len() > 200_000, "{MESSAGE}");
+    let authority = Authority::new("h2");
+    let mut up = Upstream2::start(&authority).await;
+    let config = tls::to(up.address) + "  m: { provider: up, model: another }\n";
+    let gateway = Gateway::start_with(&config, &[("ca.pem", &authority.pem)]).await;
+    let (answer, ()) = tokio::join!(Ask::message(&*long).send(gateway.address), async {
+        let call = up.call().await;
+        assert!(call.body == long.replace("\"model\":\"m\"", "\"model\":\"another\"").as_bytes());
+        call.answer(ANSWER);
+    });
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
 async fn streams_share_a_connection_of_http_2_and_are_told_frame_by_frame() {
     let authority = Authority::new("h2");
     let mut up = Upstream2::start(&authority).await;

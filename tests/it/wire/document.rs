@@ -106,8 +106,47 @@ proptest! {
             let found: Value = serde_json::from_slice(&document.to_bytes()).unwrap();
             // as text, since maps compare without their order
             prop_assert_eq!(found.to_string(), tree.to_string());
+            prop_assert_eq!(joined(&document), document.to_bytes());
         }
     }
+
+    #[test]
+    fn in_pieces_an_edited_text_is_the_same_and_long_runs_of_it_are_the_callers_own(
+        sizes in prop::collection::vec((0..40_000_usize, any::<bool>()), 1..8),
+        at in any::<Index>(), how in 0..3, is_below in any::<bool>(),
+    ) {
+        let member = |(n, (size, is_spaced)): (usize, &(usize, bool))| {
+            let space = if *is_spaced { " \n" } else { "" };
+            format!("{space}\"k{n}\"{space}:{space}[1,\"{}\"]{space}", "x".repeat(*size))
+        };
+        let members: Vec<String> = sizes.iter().enumerate().map(member).collect();
+        let text = Bytes::from(format!("{{{}}}", members.join(",")));
+        let mut document = Document::parse(text.clone()).unwrap();
+        let key = format!("k{}", at.index(sizes.len()));
+        let path = [Step::Key(&key), Step::Index(0)];
+        let path = if is_below { &path[..] } else { &path[..1] };
+        match how {
+            0 => document.set(path, "[]").unwrap(),
+            1 => assert!(document.remove(path).unwrap()),
+            _ => document.set(&[Step::Key("new")], "1").unwrap(),
+        }
+        prop_assert_eq!(joined(&document), document.to_bytes());
+        let own = text.as_ptr_range();
+        let pieces = document.to_pieces();
+        prop_assert_eq!(pieces.len(), document.to_bytes().len());
+        let parts = pieces.as_slice();
+        let copied = parts.iter().filter(|part| !own.contains(&part.as_ptr()));
+        // what is copied is short members and what was edited: never a run of 16 KiB
+        let most = 17_000 * (sizes.len() + 1);
+        prop_assert!(copied.map(Bytes::len).sum::<usize>() < most);
+        // one of them may have been edited
+        let long = sizes.iter().filter(|(size, _)| *size > 17_000).count();
+        prop_assert!(long < 2 || parts.iter().any(|part| own.contains(&part.as_ptr())));
+    }
+}
+
+fn joined(document: &Document) -> Vec<u8> {
+    document.to_pieces().as_slice().concat()
 }
 
 /// Every place in a tree, the root too.
