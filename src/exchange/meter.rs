@@ -15,7 +15,7 @@ use crate::exchange::trace::{Note, Trace};
 use crate::gateway::Gateway;
 use crate::models::Target;
 use crate::net::headers;
-use crate::policy::Passage;
+use crate::policy::{Hook, Passage};
 use crate::telemetry::metrics::{AttemptOutcome, TargetMetrics};
 use crate::telemetry::record::{Ending, Record};
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody, Usage};
@@ -59,6 +59,12 @@ impl Spent {
 
     fn get(&self) -> Usage {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// At least so much.
+    fn raise(&self, usage: Usage) {
+        let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *spent = spent.at_least(usage);
     }
 }
 
@@ -121,6 +127,23 @@ impl Meter {
         Arc::clone(self.spent.get_or_insert_default())
     }
 
+    /// Hears what the answer cost before any stage has it: one that refuses it, or ends it early,
+    /// does not get the tokens back.
+    pub fn overhear(&mut self, reply: Reply) -> Reply {
+        let stages = self.passage.as_ref().map(|passage| passage.hooks()).unwrap_or_default();
+        let body = match reply.body {
+            ReplyBody::Full(message) => {
+                self.usage.update_whole(&message);
+                ReplyBody::Full(message)
+            }
+            ReplyBody::Events(events) if stages.has_any(&[Hook::Text, Hook::Event]) => {
+                ReplyBody::Events(Box::pin(Overheard::new(events, self.spent())))
+            }
+            events @ ReplyBody::Events(_) => events,
+        };
+        Reply { body, ..reply }
+    }
+
     /// How many requests went upstream.
     pub fn attempts(&self) -> u32 {
         self.attempts
@@ -146,7 +169,6 @@ impl Meter {
                 self.status = reply.status.as_u16();
                 let body = match reply.body {
                     ReplyBody::Full(body) => {
-                        self.usage.update_whole(&body);
                         self.finish(Ending::Whole);
                         ReplyBody::Full(body)
                     }
@@ -169,7 +191,7 @@ impl Meter {
         if self.first_event.is_none() {
             self.first_event = Some(self.started.elapsed());
         }
-        if matches!(event.kind, EventKind::MessageStart | EventKind::MessageDelta) {
+        if counts(event) {
             self.usage.update(&event.data());
         }
         if event.kind == EventKind::Error {
@@ -237,6 +259,43 @@ pub fn count_attempt(target: &Target, result: Result<(), &Error>) {
         }
         Err(_) => AttemptOutcome::Failed,
     });
+}
+
+/// The usage in a message's start and in its last delta.
+fn counts(event: &Event) -> bool {
+    matches!(event.kind, EventKind::MessageStart | EventKind::MessageDelta)
+}
+
+/// A stream whose usage is noted before stages have its events.
+struct Overheard {
+    events: EventStream,
+    usage: Usage,
+    spent: Arc<Spent>,
+}
+
+impl Overheard {
+    fn new(events: EventStream, spent: Arc<Spent>) -> Self {
+        Self { events, usage: Usage::default(), spent }
+    }
+}
+
+impl Stream for Overheard {
+    type Item = Result<Event>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Event>>> {
+        let polled = self.events.as_mut().poll_next(cx);
+        if let Poll::Ready(Some(Ok(event))) = &polled
+            && counts(event)
+        {
+            let heard = event.data();
+            self.usage.update(&heard);
+            self.spent.raise(self.usage);
+        }
+        polled
+    }
 }
 
 struct Metered {

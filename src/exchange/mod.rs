@@ -71,7 +71,7 @@ pub async fn messages(
             meter.follow(&passage);
             let answered = answer(gateway, admitted, &mut meter).await;
             let answered = match (answered, endpoint) {
-                (Ok(reply), Endpoint::Messages) => passage.on_reply(reply).await,
+                (Ok(reply), Endpoint::Messages) => passage.on_reply(meter.overhear(reply)).await,
                 (answered, _) => answered,
             };
             passage.leave(answered)

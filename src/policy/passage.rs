@@ -11,7 +11,7 @@ use crate::net::headers;
 use crate::policy::script::{Call, Decision};
 use crate::policy::script_api::{State, With};
 use crate::policy::stage::Stage;
-use crate::policy::{Behalf, Hook, Outcome, Pipeline, Reach, Verdict, Wishes, stream};
+use crate::policy::{Behalf, Hook, Hooks, Outcome, Pipeline, Reach, Verdict, Wishes, stream};
 use crate::wire::{Document, Mark, MessagesRequest, Read, Reply, ReplyBody, Step};
 
 /// What the hooks of one request share: its facts, their state, what they asked for.
@@ -80,6 +80,11 @@ impl Passage {
         })
     }
 
+    /// The hooks that any stage defines.
+    pub fn hooks(&self) -> Hooks {
+        self.pipeline.hooks
+    }
+
     pub(super) fn behalf(&self) -> Behalf {
         Behalf { context: Arc::clone(&self.ctx), reach: self.reach.clone() }
     }
@@ -98,8 +103,8 @@ impl Passage {
             return;
         }
         let mut editors = self.editors.lock().unwrap_or_else(PoisonError::into_inner);
-        if !editors.iter().any(|name| **name == *stage.name()) {
-            editors.push(stage.name().into());
+        if !editors.contains(stage.shared_name()) {
+            editors.push(Arc::clone(stage.shared_name()));
         }
     }
 

@@ -74,13 +74,13 @@ pub(super) struct Asked {
 }
 
 thread_local! {
-    static RUN: RefCell<Option<Run>> = const { RefCell::new(None) };
+    static RUN: RefCell<Option<Box<Run>>> = const { RefCell::new(None) };
 }
 
 impl Run {
     /// Does `act` as this call; also gives what the call has asked for.
     pub(super) fn call<T>(self, act: impl FnOnce() -> T) -> (T, Asked) {
-        let _restore = Restore(RUN.replace(Some(self)));
+        let _restore = Restore(RUN.replace(Some(Box::new(self))));
         let result = act();
         let asked =
             RUN.with_borrow_mut(|run| run.as_mut().map(|run| std::mem::take(&mut run.asked)));
@@ -89,7 +89,7 @@ impl Run {
 
     /// The call that this thread is in; nothing happens outside of one.
     pub(super) fn current<T>(act: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        RUN.with_borrow_mut(|run| run.as_mut().map(act))
+        RUN.with_borrow_mut(|run| run.as_deref_mut().map(act))
     }
 
     /// The document is a request.
@@ -124,7 +124,7 @@ impl Run {
 }
 
 /// Puts the outer call back, also when the inner one panics.
-struct Restore(Option<Run>);
+struct Restore(Option<Box<Run>>);
 
 impl Drop for Restore {
     fn drop(&mut self) {

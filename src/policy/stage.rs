@@ -19,7 +19,7 @@ use crate::wire::Document;
 
 /// One stage: what it runs, and for which requests.
 pub struct Stage {
-    name: String,
+    name: Arc<str>,
     work: Work,
     when: When,
     on_error: OnError,
@@ -43,7 +43,7 @@ impl Stage {
         };
         let defined = Hook::ALL.into_iter().filter(|hook| hooks.has(*hook));
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             work,
             when: When::new(&rules.when),
             on_error: rules.on_error,
@@ -53,6 +53,10 @@ impl Stage {
     }
 
     pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
 
@@ -95,7 +99,8 @@ impl Stage {
         }
     }
 
-    /// Runs `on_request`.
+    /// Runs `on_request`. A plugin's call is boxed: its future is kilobytes, which would be moved with
+    /// that of every stage.
     pub(super) async fn on_request(
         &self,
         passage: &Passage,
@@ -103,7 +108,9 @@ impl Stage {
     ) -> Result<(Document, Outcome)> {
         match &self.work {
             Work::Script(script, with) => script.on_request(&passage.script_call(with), document),
-            Work::Plugin(plugin, with) => plugin.on_request(passage.behalf(), with, document).await,
+            Work::Plugin(plugin, with) => {
+                Box::pin(plugin.on_request(passage.behalf(), with, document)).await
+            }
         }
     }
 
@@ -119,7 +126,8 @@ impl Stage {
                 script.on_upstream_request(&passage.script_call(with), document, target)
             }
             Work::Plugin(plugin, with) => {
-                plugin.on_upstream_request(passage.behalf(), with, document, target).await
+                let behalf = passage.behalf();
+                Box::pin(plugin.on_upstream_request(behalf, with, document, target)).await
             }
         }
     }
@@ -132,7 +140,9 @@ impl Stage {
     ) -> Result<(Document, Outcome)> {
         match &self.work {
             Work::Script(script, with) => script.on_response(&passage.script_call(with), message),
-            Work::Plugin(plugin, with) => plugin.on_response(passage.behalf(), with, message).await,
+            Work::Plugin(plugin, with) => {
+                Box::pin(plugin.on_response(passage.behalf(), with, message)).await
+            }
         }
     }
 
@@ -198,7 +208,7 @@ impl Stage {
         }
         let source = error.source.as_deref().map(tracing::field::display);
         let hook = hook.as_str();
-        tracing::warn!(request_id = ctx.request_id, stage = self.name, hook, error = %error.message, source, "a stage broke and was skipped");
+        tracing::warn!(request_id = ctx.request_id, stage = &*self.name, hook, error = %error.message, source, "a stage broke and was skipped");
         Ok(spare)
     }
 }

@@ -148,6 +148,37 @@ async fn refusals_successes_and_tokens_are_counted() {
     }
 }
 
+#[tokio::test]
+async fn tokens_of_an_answer_that_a_stage_refuses_are_counted() {
+    let whole = "fn on_response(message, ctx) { deny(403, \"no\"); }";
+    let text = "fn on_text(text, ctx) { deny(403, \"no\"); }";
+    // no event of this one ever comes to the caller
+    let event = "fn on_event(event, ctx) { deny(403, \"no\"); }";
+    for (policy, body, output) in
+        [(whole, MESSAGE, 2), (text, MESSAGE, 2), (text, STREAM, 1), (event, STREAM, 1)]
+    {
+        let up = Upstream::by(|call| {
+            Behaviour::Answer(match call.text().contains("stream") {
+                true => upstream::stream(&FRAMES),
+                false => upstream::json(200, ANSWER),
+            })
+        })
+        .await;
+        let files = [("policies/a.rhai", policy)];
+        let gateway = Gateway::start_with(&to(up.address), &files).await;
+        Ask::message(body).send(gateway.address).await;
+        gateway.until_metric("tidegate_active_requests", 0.0).await;
+        let metrics = gateway.metrics().await;
+        let line = token("sum", "input", 3);
+        assert!(metrics.lines().any(|found| found == line), "{policy} {line}\n{metrics}");
+        let counted = (output..=2).map(|count| token("sum", "output", count));
+        assert!(
+            counted.into_iter().any(|line| metrics.lines().any(|found| found == line)),
+            "{policy}\n{metrics}"
+        );
+    }
+}
+
 fn token(what: &str, kind: &str, value: u64) -> String {
     let metric = format!("tidegate_gen_ai_client_token_usage_{what}");
     let labels = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"up\",gen_ai_request_model=\"*\",target_model=\"*\"";
