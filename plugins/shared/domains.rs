@@ -4,11 +4,11 @@ use url::{Host, Url};
 
 /// Which URLs the declaration of a tool lets through.
 pub struct Domains {
-    allowed: Option<Vec<Rule>>,
-    blocked: Vec<Rule>,
+    pub(crate) allowed: Option<Vec<Rule>>,
+    pub(crate) blocked: Vec<Rule>,
 }
 
-struct Rule {
+pub(crate) struct Rule {
     host: String,
     /// Pieces between the `*`; one alone is a plain prefix.
     path: Vec<String>,
@@ -58,10 +58,14 @@ impl Rule {
         Ok(Self { host, path: path.split('*').map(str::to_owned).collect() })
     }
 
-    fn fits(&self, url: &Url) -> bool {
+    pub(crate) fn fits(&self, url: &Url) -> bool {
+        self.fits_host(url) && self.fits_path(url.path())
+    }
+
+    pub(crate) fn fits_host(&self, url: &Url) -> bool {
         let Some(host) = name(url) else { return false };
         let is_below = host.strip_suffix(&self.host).is_some_and(|rest| rest.ends_with('.'));
-        (host == self.host || is_below) && self.fits_path(url.path())
+        host == self.host || is_below
     }
 
     fn fits_path(&self, path: &str) -> bool {

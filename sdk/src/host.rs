@@ -138,6 +138,7 @@ mod imp {
             body: request.body.clone(),
             max_bytes: request.max_bytes,
             timeout_ms: request.timeout_ms,
+            redirects: request.redirects,
         })?;
         Ok(http::Response {
             status: response.status,

@@ -13,8 +13,21 @@
 //! ```
 //!
 //! Every host has to be wanted by the manifest ([`Wants::hosts`](crate::Wants::hosts)) and allowed by
-//! the operator. Redirects are followed, content encodings undone; a status of 404 is an answer, not a
-//! failure.
+//! the operator. Redirects are followed, each as the gateway would judge the first address, and content
+//! encodings undone; a status of 404 is an answer, not a failure.
+//!
+//! A plugin with rules of its own about addresses follows redirects itself: with
+//! [`redirects(0)`](Request::redirects) it has each address in its hands before it is asked.
+//!
+//! ```
+//! use tidegate_sdk::http;
+//! use tidegate_sdk::testing::MockHost;
+//!
+//! let host = MockHost::new()
+//!     .on_fetch(|_| Ok(http::Response::new(302, "").with_header("location", "/new")));
+//! let told = host.run(|| http::get("https://example.com/old").redirects(0).send());
+//! assert_eq!(told.unwrap().location(), Some("/new"));
+//! ```
 use std::borrow::Cow;
 
 use serde::Serialize;
@@ -38,6 +51,8 @@ pub struct Request {
     pub max_bytes: Option<u32>,
     /// How long it may take, in milliseconds.
     pub timeout_ms: Option<u32>,
+    /// How many redirects are followed; the next one is the answer then.
+    pub redirects: Option<u8>,
 }
 
 /// What came back.
@@ -45,7 +60,7 @@ pub struct Request {
 pub struct Response {
     /// Whatever the server said.
     pub status: u16,
-    /// Where the answer came from, after redirects.
+    /// Where the answer came from, after the redirects that were followed.
     pub url: String,
     /// Names in small letters, and values.
     pub headers: Vec<(String, String)>,
@@ -98,6 +113,14 @@ impl Request {
         self
     }
 
+    /// Follows so many redirects, 5 at the most: the next one is the answer then, and
+    /// [`Response::location`] says where it leads. Without this 5 are followed, and a sixth is the problem
+    /// `too_many_redirects`.
+    pub fn redirects(mut self, count: u8) -> Self {
+        self.redirects = Some(count);
+        self
+    }
+
     /// Sends it and waits for the whole answer. The problem's code is `not_granted`,
     /// `url_not_allowed`, `invalid_url`, `too_many_redirects`, `too_large`, `timeout` or
     /// `unreachable`.
@@ -122,6 +145,13 @@ impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut named = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         named.next().map(|(_, value)| value.as_str())
+    }
+
+    /// Where a redirect leads that was not followed, as the server wrote it: relative to
+    /// [`Response::url`], often. `None` if the answer is no redirect.
+    pub fn location(&self) -> Option<&str> {
+        let is_redirect = matches!(self.status, 301 | 302 | 303 | 307 | 308);
+        is_redirect.then(|| self.header("location")).flatten()
     }
 
     /// 200 to 299.

@@ -101,7 +101,8 @@ impl MockHost {
         self
     }
 
-    /// The same with what [`http`] answers. What the gateway would refuse (an address that is not
+    /// The same with what [`http`] answers. Redirects are followed as far as the plugin lets the gateway
+    /// follow them: each hop is asked for here. What the gateway would refuse (an address that is not
     /// allowed, say) is for the test to say as well, by its [`Problem`].
     pub fn on_fetch(
         mut self,
@@ -206,9 +207,26 @@ fn host() -> MockHost {
 }
 
 pub(crate) fn fetch(request: &http::Request) -> Result<http::Response> {
+    /// The gateway's own bound.
+    const MOST: u8 = 5;
     let host = host();
-    host.wants.map_or(Ok(()), |wants| wants.check_host(&request.url))?;
-    (host.fetches)(request)
+    let follows = request.redirects.map_or(MOST, |own| own.min(MOST));
+    let mut hop = request.clone();
+    for followed in 0..=follows {
+        host.wants.map_or(Ok(()), |wants| wants.check_host(&hop.url))?;
+        let mut answer = (host.fetches)(&hop)?;
+        if answer.url.is_empty() {
+            answer.url.clone_from(&hop.url);
+        }
+        let next = answer.location().map(|location| redirect::join(&hop.url, location));
+        match next {
+            Some(url) if followed < follows => hop = redirect::next(hop, answer.status, url),
+            Some(_) if request.redirects.is_none() => break,
+            _ => return Ok(answer),
+        }
+    }
+    let message = format!("more than {MOST} redirects: ask for where they lead");
+    Err(Problem::new("too_many_redirects", message))
 }
 
 pub(crate) fn model_call(request: &str) -> Result<String> {
@@ -251,6 +269,58 @@ pub(crate) fn publish(media_type: &str, content: &[u8]) -> Result<String> {
     let mut published = host.published.borrow_mut();
     published.push((media_type.to_owned(), content.to_owned()));
     Ok(format!("https://gateway.test/files/{}", published.len()))
+}
+
+/// Redirects, as the host follows them.
+mod redirect {
+    use crate::http::Request;
+
+    /// What is asked at the next hop.
+    pub(super) fn next(mut request: Request, status: u16, url: String) -> Request {
+        let is_get_now = match status {
+            303 => request.method != "HEAD",
+            301 | 302 => request.method == "POST",
+            _ => false,
+        };
+        if is_get_now {
+            (request.method, request.body) = ("GET".to_owned(), None);
+        }
+        Request { url, ..request }
+    }
+
+    /// The address that a `location` means at another address.
+    pub(super) fn join(base: &str, location: &str) -> String {
+        let end = |text: &str, marks: &[char]| text.find(marks).unwrap_or(text.len());
+        let is_whole = location[..end(location, &['/', '?', '#'])].contains(':');
+        let (scheme, rest) = base.split_once("://").unwrap_or(("https", base));
+        let (authority, path) = rest.split_at(end(rest, &['/', '?', '#']));
+        let path = &path[..end(path, &['?', '#'])];
+        match location {
+            _ if is_whole => location.to_owned(),
+            _ if location.starts_with("//") => format!("{scheme}:{location}"),
+            _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
+            _ if location.starts_with('?') => format!("{scheme}://{authority}{path}{location}"),
+            _ if location.starts_with('#') => format!("{}{location}", &base[..end(base, &['#'])]),
+            _ => {
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                format!("{scheme}://{authority}{}", without_dots(&format!("{folder}/{location}")))
+            }
+        }
+    }
+
+    /// `/a/./b/../c` is `/a/c`.
+    fn without_dots(path: &str) -> String {
+        let (path, query) = path.split_at(path.find(['?', '#']).unwrap_or(path.len()));
+        let mut kept = Vec::new();
+        for part in path.split('/').skip(1) {
+            match part {
+                "." => {}
+                ".." => drop(kept.pop()),
+                part => kept.push(part),
+            }
+        }
+        format!("/{}{query}", kept.join("/"))
+    }
 }
 
 /// JSON pointers over a tree, as the host follows them over its document.

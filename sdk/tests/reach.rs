@@ -197,3 +197,40 @@ fn a_plugin_that_wants_nothing_reaches_nothing() {
         assert_eq!(code(tried), "not_granted", "{what}");
     }
 }
+
+/// An address that leads over two others to a page, and one that leads round and round.
+fn winding() -> MockHost {
+    MockHost::new().on_fetch(|request| {
+        let lead = |to: &str| Ok(http::Response::new(302, "moved").with_header("location", to));
+        match (request.method.as_str(), request.url.as_str()) {
+            ("POST", "https://a.test/x/one?q") => lead("two"),
+            ("GET", "https://a.test/x/two") => lead("//b.test/y/three"),
+            ("GET", "https://b.test/y/three") => lead("../z/./five?six#seven"),
+            (_, "https://b.test/round") => lead("?again"),
+            (_, "https://b.test/round?again") => lead("#part"),
+            (_, "https://b.test/round?again#part") => lead("/round"),
+            (_, url) => Ok(http::Response::new(200, url)),
+        }
+    })
+}
+
+#[test]
+fn redirects_are_followed_as_far_as_the_plugin_wants() {
+    let host = winding();
+    let ask = |redirects: Option<u8>| {
+        let request = http::Request { redirects, ..http::post("https://a.test/x/one?q") };
+        host.run(|| request.send()).expect("an answer")
+    };
+    let end = ask(None);
+    assert_eq!((end.status, end.location()), (200, None));
+    assert_eq!(end.url, "https://b.test/z/five?six#seven");
+    for (redirects, location) in [(0, "two"), (1, "//b.test/y/three"), (2, "../z/./five?six#seven")]
+    {
+        let told = ask(Some(redirects));
+        assert_eq!((told.status, told.location()), (302, Some(location)));
+    }
+    let round = host.run(|| http::get("https://b.test/round").send()).unwrap_err();
+    assert_eq!(round.code, "too_many_redirects");
+    let sixth = host.run(|| http::get("https://b.test/round").redirects(200).send());
+    assert_eq!(sixth.expect("an answer").status, 302);
+}

@@ -1,5 +1,6 @@
 //! The tools `web_fetch` and `web_search`, from a caller's request to a site on loopback and back.
 mod fetch;
+mod hops;
 mod search;
 
 use std::net::SocketAddr;

@@ -50,14 +50,19 @@ export class Host {
     return this.#border.clock();
   }
 
-  /** Fetches through the egress guard: the plugin wants the host, and the operator allows it. */
-  fetch(url, { method = "GET", headers = {}, body, maxBytes, timeoutMs } = {}) {
+  /**
+   * Fetches through the egress guard: the plugin wants the host, and the operator allows it. `redirects` is how many
+   * are followed (5 if left out); the next one is the answer then, with its `location()`.
+   */
+  fetch(url, { method = "GET", headers = {}, body, maxBytes, timeoutMs, redirects } = {}) {
     const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
-    const request = { method, url, headers: Object.entries(headers), body: bytes, maxBytes, timeoutMs };
+    const request = { method, url, headers: Object.entries(headers), body: bytes, maxBytes, timeoutMs, redirects };
     const { status, url: from, headers: got, body: content, truncated } = asked(() => this.#border.fetch(request));
     const text = () => new TextDecoder().decode(content);
-    const header = (name) => got.find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
-    return { status, url: from, headers: got, body: content, truncated, text, header, json: () => JSON.parse(text()) };
+    const header = (name) => headerOf(got, name);
+    const location = () => locationOf(status, got);
+    const json = () => JSON.parse(text());
+    return { status, url: from, headers: got, body: content, truncated, text, header, location, json };
   }
 
   /** Asks a model through the gateway: a Messages request, and the message that answers it. */
@@ -85,6 +90,12 @@ export class Host {
     return asked(() => this.#border.publish(mediaType, content));
   }
 }
+
+const headerOf = (headers, name) => headers.find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
+
+/** Where a redirect leads, often relative to its address; `undefined` if it is none. */
+const locationOf = (status, headers) =>
+  [301, 302, 303, 307, 308].includes(status) ? headerOf(headers, "location") : undefined;
 
 /** A request or a message in the gateway's hands, read and written by JSON pointer (`/messages/-1/role`). */
 export class Document {
@@ -228,7 +239,7 @@ export class MockHost {
       context: () => JSON.stringify(context),
       clock: () => clock,
       log: (level, message) => this.logs.push([level, message]),
-      fetch: (request) => ({ url: request.url, headers: [], truncated: false, ...(onFetch ?? unreachable)(request) }),
+      fetch: (request) => followed(request, onFetch ?? unreachable),
       modelCall: (request) => JSON.stringify((onModelCall ?? silent)(JSON.parse(request))),
       kvGet: (key) => this.kept.get(key),
       kvSet: (key, value) => void this.kept.set(key, value),
@@ -259,6 +270,21 @@ export class MockHost {
   onResponse(plugin, message) {
     return plugin.onResponse(new Document(tree(message)), this.host) ?? { tag: "next" };
   }
+}
+
+/** Asks hop by hop, as the gateway follows redirects. */
+function followed(request, ask) {
+  const most = Math.min(request.redirects ?? 5, 5);
+  let hop = request;
+  for (let count = 0; count <= most; count++) {
+    const answer = { url: hop.url, headers: [], truncated: false, ...ask(hop) };
+    const location = locationOf(answer.status, answer.headers);
+    if (location === undefined || (count === most && request.redirects !== undefined)) return answer;
+    const { status } = answer;
+    const isGetNow = (status === 303 && hop.method !== "HEAD") || (status <= 302 && hop.method === "POST");
+    hop = { ...hop, ...(isGetNow && { method: "GET", body: undefined }), url: new URL(location, hop.url).href };
+  }
+  throw new Problem("more than 5 redirects: ask for where they lead", "too_many_redirects");
 }
 
 function tree(root) {

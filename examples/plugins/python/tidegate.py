@@ -65,6 +65,10 @@ class Response:
         """The first header of that name, in whatever letters."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
+    def location(self):
+        """Where a redirect leads that was not followed, often relative to `url`; `None` if it is none."""
+        return self.header("location") if self.status in (301, 302, 303, 307, 308) else None
+
 
 class host:
     """What the gateway does for a plugin."""
@@ -85,10 +89,13 @@ class host:
         return json.loads(_border.context())
 
     @staticmethod
-    def fetch(url, method="GET", headers=None, body=None, max_bytes=None, timeout_ms=None):
-        """Fetches through the egress guard: the plugin wants the host, and the operator allows it."""
+    def fetch(url, method="GET", headers=None, body=None, max_bytes=None, timeout_ms=None, redirects=None):
+        """Fetches through the egress guard: the plugin wants the host, and the operator allows it.
+
+        `redirects` is how many are followed (5 if left out); the next one is the answer then, with its `location()`.
+        """
         pairs = list((headers or {}).items())
-        request = _border.HttpRequest(method, url, pairs, body, max_bytes, timeout_ms)
+        request = _border.HttpRequest(method, url, pairs, body, max_bytes, timeout_ms, redirects)
         got = _asked(lambda: _border.fetch(request))
         return Response(got.status, got.body, got.headers, got.url, got.truncated)
 
@@ -368,10 +375,23 @@ class MockHost:
         return self.facts[2]
 
     def fetch(self, request):
-        method, url, *_ = request
+        method, url, *_, redirects = request
         if self.on_fetch is None:
             raise Problem(f"nothing answers `{url}`: give `on_fetch`", "unreachable")
-        return self.on_fetch(method, url)
+        # only tests need it
+        from urllib.parse import urljoin
+
+        most = 5 if redirects is None else min(redirects, 5)
+        for followed in range(most + 1):
+            answer = self.on_fetch(method, url)
+            answer.url = answer.url or url
+            location = answer.location()
+            if location is None or (followed == most and redirects is not None):
+                return answer
+            if (answer.status == 303 and method != "HEAD") or (answer.status in (301, 302) and method == "POST"):
+                method = "GET"
+            url = urljoin(url, location)
+        raise Problem("more than 5 redirects: ask for where they lead", "too_many_redirects")
 
     def model_call(self, request):
         if self.on_model_call is None:

@@ -3,6 +3,7 @@ mod charset;
 mod cut;
 #[path = "../../shared/domains.rs"]
 mod domains;
+mod hops;
 mod html;
 mod page;
 mod pdf;
@@ -124,14 +125,13 @@ impl WebFetch {
     fn web_fetch(&self, input: Input, options: Options) -> Result<Blocks> {
         let domains = Domains::new(&options.allowed_domains, &options.blocked_domains)?;
         let url = asked_for(&input.url)?;
-        check_domain(&domains, &url)?;
-        if self.is_polite {
-            robots::check(&url, &self.agent)?;
-        }
-        let answer = self.get(&url)?;
-        let at = Url::parse(&answer.url).unwrap_or(url);
-        // where a redirect has led is bound by the same rules, and nothing of it is told otherwise
-        check_domain(&domains, &at)?;
+        let may_ask = |url: &Url| {
+            if !domains.permits(url) {
+                return Err(not_permitted(url));
+            }
+            if self.is_polite { robots::check(url, &self.agent, &domains) } else { Ok(()) }
+        };
+        let (at, answer) = hops::follow(url, may_ask, |url| self.page(url))?;
         check_status(&answer)?;
         let page = page::read(&answer, &at)?;
         let most = options.max_chars.unwrap_or(USUAL_CHARS).clamp(1, MAX_CHARS);
@@ -150,12 +150,11 @@ impl WebFetch {
         Ok(Blocks(vec![serde_json::json!({"type": "text", "text": text})]))
     }
 
-    fn get(&self, url: &Url) -> Result<http::Response> {
-        let request = http::get(url.as_str())
+    fn page(&self, url: &Url) -> http::Request {
+        http::get(url.as_str())
             .header("accept", ACCEPT)
             .header("user-agent", &self.agent)
-            .max_bytes(MAX_BYTES);
-        request.send().map_err(as_the_api_says)
+            .max_bytes(MAX_BYTES)
     }
 }
 
@@ -181,13 +180,10 @@ fn asked_for(text: &str) -> Result<Url> {
     Ok(url)
 }
 
-fn check_domain(domains: &Domains, url: &Url) -> Result<()> {
-    if domains.permits(url) {
-        return Ok(());
-    }
+fn not_permitted(url: &Url) -> Problem {
     let host = url.host_str().unwrap_or_default();
     let message = format!("`{host}` is not among the domains that this tool may fetch from");
-    Err(Problem::new("url_not_allowed", message))
+    Problem::new("url_not_allowed", message)
 }
 
 fn check_status(answer: &http::Response) -> Result<()> {

@@ -2,13 +2,17 @@
 use tidegate_sdk::{Problem, Result, host, http};
 use url::{Origin, Url};
 
+use crate::domains::Domains;
+use crate::hops;
+
 /// As much as crawlers have to read.
 const MAX_BYTES: u32 = 500 << 10;
 /// How long a site's word is kept.
 const KEPT_SECONDS: u32 = 3600;
 
-/// Fails with `url_not_allowed` if the site keeps this agent from the page.
-pub fn check(url: &Url, agent: &str) -> Result<()> {
+/// Fails with `url_not_allowed` if the site keeps this agent from the page, or if its word is kept where
+/// the tool may not go.
+pub fn check(url: &Url, agent: &str, domains: &Domains) -> Result<()> {
     let origin = url.origin();
     if !matches!(origin, Origin::Tuple(..)) || url.path() == "/robots.txt" {
         return Ok(());
@@ -20,7 +24,7 @@ pub fn check(url: &Url, agent: &str) -> Result<()> {
     let rules = match host::kv_get(&key).and_then(|kept| String::from_utf8(kept).ok()) {
         Some(kept) => kept,
         None => {
-            let rules = relevant(&fetch(&origin, agent)?, &product);
+            let rules = relevant(&fetch(url, agent, domains)?, &product);
             // without a store every call asks
             let _ = host::kv_set(&key, rules.as_bytes(), Some(KEPT_SECONDS));
             rules
@@ -40,22 +44,37 @@ pub fn check(url: &Url, agent: &str) -> Result<()> {
 }
 
 /// A site without one has nothing against it; one that is out of order is left alone.
-fn fetch(origin: &str, agent: &str) -> Result<String> {
-    let asked = http::get(format!("{origin}/robots.txt"))
-        .header("user-agent", agent)
-        .max_bytes(MAX_BYTES)
-        .send();
-    match asked {
-        Ok(answer) if answer.is_success() => Ok(answer.text().into_owned()),
-        Ok(answer) if answer.status < 500 && answer.status != 429 => Ok(String::new()),
-        Ok(answer) => Err(Problem {
+fn fetch(page: &Url, agent: &str, domains: &Domains) -> Result<String> {
+    let origin = page.origin().ascii_serialization();
+    let failed = |problem: Problem| {
+        let message = format!("the `robots.txt` of `{origin}` cannot be read: {}", problem.message);
+        Problem { message, ..problem }
+    };
+    let first = Url::parse(&format!("{origin}/robots.txt"))
+        .map_err(|e| failed(Problem::new("url_not_accessible", e.to_string())))?;
+    let may_ask = |url: &Url| match url.origin() == page.origin() || domains.permits_site(url) {
+        true => Ok(()),
+        false => Err(crate::not_permitted(url)),
+    };
+    let request =
+        |url: &Url| http::get(url.as_str()).header("user-agent", agent).max_bytes(MAX_BYTES);
+    let (_, answer) = hops::follow(first, may_ask, request).map_err(failed)?;
+    match answer.status {
+        _ if answer.is_success() => Ok(answer.text().into_owned()),
+        429 | 500.. => Err(Problem {
             retryable: true,
-            ..Problem::new(
-                "url_not_accessible",
-                format!("the `robots.txt` of `{origin}` cannot be read: status {}", answer.status),
-            )
+            ..failed(Problem::new("url_not_accessible", format!("status {}", answer.status)))
         }),
-        Err(problem) => Err(crate::as_the_api_says(problem)),
+        _ => Ok(String::new()),
+    }
+}
+
+impl Domains {
+    /// Whether a site may be asked for its rules, whatever parts of it the tool may read.
+    fn permits_site(&self, robots: &Url) -> bool {
+        let allowed = self.allowed.as_ref();
+        allowed.is_none_or(|rules| rules.iter().any(|rule| rule.fits_host(robots)))
+            && !self.blocked.iter().any(|rule| rule.fits(robots))
     }
 }
 

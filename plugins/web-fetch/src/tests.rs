@@ -1,4 +1,5 @@
 //! The tool as the gateway calls it, over a web that the tests write.
+mod hops;
 mod pages;
 mod robots;
 mod rules;

@@ -2,12 +2,9 @@
 use crate::net::egress::answer::Arriving;
 use crate::net::egress::connect::{self, Connect, Opener, Resolve};
 use crate::net::egress::hop::{self, Hop, Step};
-use crate::net::egress::{Policy, Refusal, Request, Response};
+use crate::net::egress::{MAX_REDIRECTS, Policy, Refusal, Request, Response};
 use crate::net::http1::Driven;
 use crate::net::tls::Trust;
-
-/// How many redirects are followed.
-const MAX_REDIRECTS: usize = 5;
 
 /// The way out. It keeps no connections, and shares none with upstreams.
 pub struct Client {
@@ -32,7 +29,7 @@ impl Client {
         Self { resolve, opener: Opener::new(connect, trust) }
     }
 
-    /// Fetches, follows redirects, undoes encodings. A status of 404 is an answer; dropped, the
+    /// Fetches, follows redirects as far as wanted, undoes encodings. A status of 404 is an answer; dropped, the
     /// future closes its connection.
     ///
     /// Refuses what `policy` does not allow, at any hop, and fails within its limits.
@@ -51,10 +48,16 @@ impl Client {
     async fn follow(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
         let most = policy.limits.decoded;
         let wanted = request.max_bytes.map_or(most, |own| own.min(most));
+        let follows = request.redirects.map(|own| own.min(MAX_REDIRECTS));
         let mut hop = Hop::first(request, policy)?;
-        for _ in 0..=MAX_REDIRECTS {
+        for followed in 0..=MAX_REDIRECTS {
             let (answer, driven) = self.ask(policy, &hop).await?;
-            match hop.next(&answer, policy)? {
+            // where it leads is judged when somebody goes there
+            let step = match follows {
+                Some(most) if followed == most => Step::Stay(hop),
+                _ => hop.next(&answer, policy)?,
+            };
+            match step {
                 Step::Go(next) => hop = next,
                 Step::Stay(last) => {
                     let (head, incoming) = answer.into_parts();

@@ -139,9 +139,15 @@ pub struct Request {
     pub max_bytes: Option<usize>,
     /// How long it may take, if shorter than the policy's limit.
     pub timeout: Option<Duration>,
+    /// How many redirects are followed, [`MAX_REDIRECTS`] at the most; the next one is the answer
+    /// then. None: that many, and the next one is a refusal.
+    pub redirects: Option<u8>,
 }
 
-/// What came back, redirects followed and content encodings undone.
+/// How many redirects are followed, whatever is asked for.
+pub const MAX_REDIRECTS: u8 = 5;
+
+/// What came back, content encodings undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// Whatever the server said.

@@ -57,6 +57,7 @@ impl Call {
             body: request.body.map(Bytes::from),
             max_bytes: request.max_bytes.map(|bytes| bytes as usize),
             timeout: Some(own.map_or(left, |own| own.min(left))),
+            redirects: request.redirects,
         };
         match client.fetch(policy, request).await {
             Ok(response) => Ok(HttpResponse {

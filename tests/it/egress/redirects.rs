@@ -125,6 +125,29 @@ async fn five_redirects_are_followed_and_no_sixth() {
 }
 
 #[tokio::test]
+async fn a_redirect_beyond_those_wanted_is_the_answer_and_where_it_leads_is_nobodys_matter() {
+    let hops = |count| {
+        let mut list: Vec<_> = (0..count).map(|n| redirect(302, &format!("/{n}"))).collect();
+        list.push(redirect(302, "http://10.0.0.1/"));
+        list
+    };
+    for wanted in [0, 2, 5] {
+        let server = Upstream::script(hops(usize::from(wanted))).await;
+        let request = Request { redirects: Some(wanted), ..get("http://a.example/") };
+        let told = Net::leading_to(server.address).fetch(&anything(), request).await.unwrap();
+        assert_eq!((told.status, &told.body[..]), (302, &b"moved"[..]));
+        let location = told.headers.iter().find(|(name, _)| name == "location").unwrap();
+        assert_eq!(location.1, "http://10.0.0.1/");
+        assert_eq!(server.count(), usize::from(wanted) + 1);
+    }
+    // the host's own bound holds besides
+    let server = Upstream::script(hops(6)).await;
+    let request = Request { redirects: Some(200), ..get("http://a.example/") };
+    let told = Net::leading_to(server.address).fetch(&anything(), request).await.unwrap();
+    assert_eq!((told.status, server.count()), (302, 6));
+}
+
+#[tokio::test]
 async fn an_answer_without_a_place_to_go_is_the_answer() {
     let server = Upstream::always(Behaviour::Answer(answer(304, "", ""))).await;
     assert_eq!(Net::leading_to(server.address).get("http://a.example/").await.unwrap().status, 304);

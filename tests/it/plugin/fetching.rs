@@ -52,6 +52,17 @@ async fn a_redirect_cannot_leave_the_granted_hosts() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_follows_redirects_itself_has_them_in_its_hands() {
+    let away = answer(302, "location: http://www.example.org/\r\n", "");
+    let server = Upstream::always(Behaviour::Answer(away)).await;
+    let plugin = connected(&host(), &wasm("reach"), json!({})).await;
+    let mut input = to(server.address);
+    input["redirects"] = 0.into();
+    let told = tool(&plugin, "fetch", input).await.unwrap();
+    assert_eq!((told.as_str(), server.count()), ("302 http://www.example.org/", 1));
+}
+
+#[tokio::test]
 async fn what_the_guard_refuses_no_grant_opens() {
     let path = wasm("reach");
     let config = json!({"allow_hosts": ["*:*"]});

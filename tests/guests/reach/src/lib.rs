@@ -23,6 +23,8 @@ struct Address {
     url: String,
     #[serde(default)]
     timeout_ms: Option<u32>,
+    #[serde(default)]
+    redirects: Option<u8>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -59,8 +61,10 @@ impl Reach {
     fn fetch(&self, to: Address, _: NoOptions) -> Result<String> {
         let mut request = http::get(to.url);
         request.timeout_ms = to.timeout_ms;
+        request.redirects = to.redirects;
         let answer = request.send()?;
-        Ok(format!("{} {}", answer.status, answer.text()))
+        let told = answer.location().map_or_else(|| answer.text(), Into::into);
+        Ok(format!("{} {told}", answer.status))
     }
 
     fn ask(&self, question: Question, _: NoOptions) -> Result<String> {

@@ -1,0 +1,58 @@
+//! From an address to an answer: redirects are followed here, so that every address is judged before it is asked.
+use tidegate_sdk::{Problem, Result, http};
+use url::Url;
+
+/// As many as the gateway itself would follow.
+const MAX_REDIRECTS: usize = 5;
+
+/// Asks hop by hop. `check` fails where an address must not be asked; `request` makes what is sent there.
+pub fn follow(
+    first: Url,
+    check: impl Fn(&Url) -> Result<()>,
+    request: impl Fn(&Url) -> http::Request,
+) -> Result<(Url, http::Response)> {
+    let mut url = first;
+    for hop in 0..=MAX_REDIRECTS {
+        let led = |problem: Problem| if hop == 0 { problem } else { led_to(&url, problem) };
+        check(&url).map_err(led)?;
+        let sent = request(&url).redirects(0).send();
+        let answer = sent.map_err(|problem| led(crate::as_the_api_says(problem)))?;
+        match next(&url, &answer)? {
+            Some(next) => url = next,
+            None => return Ok((url, answer)),
+        }
+    }
+    let message = format!("more than {MAX_REDIRECTS} redirects: ask for where they lead");
+    Err(Problem::new("url_not_accessible", message))
+}
+
+/// Where an answer leads, if it is a redirect.
+fn next(url: &Url, answer: &http::Response) -> Result<Option<Url>> {
+    let Some(location) = answer.location() else { return Ok(None) };
+    let host = url.host_str().unwrap_or_default();
+    let Ok(mut next) = url.join(location) else {
+        let message = format!("`{host}` leads to what is no URL");
+        return Err(Problem::new("url_not_accessible", message));
+    };
+    if url.scheme() == "https" && next.scheme() == "http" {
+        let message = format!("`{host}` leads from `https:` to `http:`: that is not followed");
+        return Err(Problem::new("url_not_allowed", message));
+    }
+    // a fragment goes along unless the new place has its own
+    if next.fragment().is_none() {
+        next.set_fragment(url.fragment());
+    }
+    Ok(Some(next))
+}
+
+/// Nobody asked for that address: the model has to know why it is told of it, and that its input is
+/// not at fault.
+fn led_to(url: &Url, problem: Problem) -> Problem {
+    let host = url.host_str().unwrap_or_default();
+    let code = match problem.code.as_str() {
+        "invalid_tool_input" => "url_not_accessible",
+        code => code,
+    };
+    let message = format!("redirected to `{host}`: {}", problem.message);
+    Problem { code: code.to_owned(), message, ..problem }
+}

@@ -1,0 +1,89 @@
+//! Redirects of pages: each hop is held against the rules before it is asked.
+use serde_json::{Value, json};
+
+use super::{Web, failure_of, granted, page_of, site};
+use crate::support::upstream::{Auto, answer};
+
+fn tool(options: &Value) -> Value {
+    let mut tool = json!({"type": "gateway:web_fetch"});
+    tool.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    tool
+}
+
+fn redirect(to: &str) -> Vec<u8> {
+    answer(302, &format!("location: {to}\r\n"), "moved")
+}
+
+fn asked(site: &Auto) -> Vec<String> {
+    site.seen().iter().map(|(head, _)| head.target().to_owned()).collect()
+}
+
+/// `/start` leads over `/private/between` to `/end`, and `/robots.txt` keeps readers from the one between.
+async fn winding() -> Auto {
+    site(|target| match target {
+        "/start" => redirect("/private/between"),
+        "/private/between" => redirect("end/../../end"),
+        "/robots.txt" => answer(200, "", "User-agent: *\nDisallow: /private\n"),
+        _ => answer(200, "content-type: text/plain\r\n", "a page"),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_page_is_found_over_several_hops() {
+    let site = winding().await;
+    let web = Web::with("web-fetch", granted(site.address)).await;
+    let url = |path: &str| format!("http://{}{path}", site.address);
+    let page = page_of(&web.call(&tool(&json!({})), &json!({"url": url("/start")})).await);
+    assert_eq!((&page["url"], &page["text"]), (&json!(url("/end")), &json!("a page")));
+    let once = ["/start", "/private/between", "/end"];
+    // streamed and whole
+    assert_eq!(asked(&site), [once, once].concat());
+}
+
+#[tokio::test]
+async fn a_hop_in_between_that_the_options_forbid_is_never_asked() {
+    let site = winding().await;
+    let web = Web::with("web-fetch", granted(site.address)).await;
+    let input = json!({"url": format!("http://{}/start", site.address)});
+    for options in [
+        json!({"blocked_domains": ["127.0.0.1/private"]}),
+        json!({"allowed_domains": ["127.0.0.1/start", "127.0.0.1/end"]}),
+    ] {
+        let told = failure_of(&web.call(&tool(&options), &input).await);
+        assert!(told.contains("url_not_allowed") && told.contains("domains"), "{told}");
+    }
+    assert_eq!(asked(&site), ["/start"; 4]);
+}
+
+#[tokio::test]
+async fn a_hop_in_between_that_its_site_forbids_is_never_asked() {
+    let site = winding().await;
+    let port = site.address.port();
+    let first = self::site(move |target| match target {
+        "/robots.txt" => answer(404, "", ""),
+        _ => redirect(&format!("http://127.0.0.1:{port}/private/between")),
+    })
+    .await;
+    let hosts = [first.address.to_string(), site.address.to_string()];
+    let config = json!({"allow_hosts": hosts, "respect_robots": true});
+    let web = Web::with("web-fetch", config).await;
+    let input = json!({"url": format!("http://{}/", first.address)});
+    let told = failure_of(&web.call(&tool(&json!({})), &input).await);
+    assert!(told.contains("url_not_allowed") && told.contains("robots.txt"), "{told}");
+    assert_eq!(asked(&first), ["/robots.txt", "/", "/robots.txt", "/"]);
+    assert_eq!(asked(&site), ["/robots.txt", "/robots.txt"]);
+}
+
+#[tokio::test]
+async fn a_hop_that_is_not_granted_is_never_asked_and_says_what_would_grant_it() {
+    let other = winding().await;
+    let port = other.address.port();
+    let first = site(move |_| redirect(&format!("http://127.0.0.1:{port}/end"))).await;
+    let web = Web::with("web-fetch", granted(first.address)).await;
+    let input = json!({"url": format!("http://{}/", first.address)});
+    let told = failure_of(&web.call(&tool(&json!({})), &input).await);
+    assert!(told.contains("redirected to `127.0.0.1`"), "{told}");
+    assert!(told.contains("plugins.config.web-fetch.allow_hosts"), "{told}");
+    assert_eq!(other.count(), 0);
+}
