@@ -234,7 +234,7 @@ impl Plugin {
         let limits = inner.host.limits;
         let limit = match export {
             Export::CallTool => inner.gate.deadline.unwrap_or(limits.tool),
-            _ => limits.hook,
+            _ => inner.gate.hook_deadline.unwrap_or(limits.hook),
         };
         let body = async |store: &mut Store<Call>, instance: Instance| {
             let function = instance.get_typed_func::<P, Answer<R>>(&mut *store, index)?;

@@ -23,6 +23,8 @@ pub(in crate::policy) struct Gate {
     pub(super) shelf: Option<Shelf>,
     /// Of tools, if the operator set one.
     pub(in crate::policy) deadline: Option<Duration>,
+    /// The same of hooks.
+    pub(in crate::policy) hook_deadline: Option<Duration>,
 }
 
 impl Gate {
@@ -40,6 +42,7 @@ impl Gate {
             metrics,
             shelf: (settings.instances == Instances::Reuse).then(|| Shelf::new(spaces)),
             deadline: settings.deadline,
+            hook_deadline: settings.hook_deadline,
         }
     }
 

@@ -50,9 +50,9 @@ use crate::telemetry::plugins::PluginMetrics;
 /// What one call may take, where the operator says nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall time of a hook.
+    /// Wall time of a hook, unless the plugin's config says otherwise.
     pub hook: Duration,
-    /// Wall time of a server tool.
+    /// Wall time of a server tool, likewise.
     pub tool: Duration,
     /// Bytes of linear memory, at most 256 MiB.
     pub memory: usize,

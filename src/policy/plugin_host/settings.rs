@@ -17,6 +17,8 @@ pub(super) const USUAL_CALLS: u32 = 64;
 pub(super) const MOST_CALLS: u32 = 256;
 /// What model calls of one request may use if nothing is said.
 const USUAL_MODEL_TOKENS: u64 = 100_000;
+/// A hook holds up its request: what takes longer belongs into a tool.
+const LONGEST_HOOK: Duration = Duration::from_secs(30);
 /// Below this no toolchain's guest starts.
 const LEAST_MEMORY: u64 = 1 << 20;
 
@@ -55,12 +57,15 @@ pub struct PluginConfig {
     max_concurrent_calls: Option<u32>,
     /// How long a call of one of its tools may take, such as `30s`.
     deadline: Option<String>,
+    /// How long one of its hooks may take, `30s` at the most; `50ms` if left out. One that fetches or asks
+    /// a model needs more.
+    hook_deadline: Option<String>,
     /// Bytes of memory that one call may have, at most 256 MiB.
     memory: Option<u64>,
 }
 
 /// Every key of the gateway's own.
-pub(super) const RESERVED: [&str; 9] = [
+pub(super) const RESERVED: [&str; 10] = [
     "allow_hosts",
     "allow_models",
     "max_model_tokens",
@@ -69,6 +74,7 @@ pub(super) const RESERVED: [&str; 9] = [
     "instances",
     "max_concurrent_calls",
     "deadline",
+    "hook_deadline",
     "memory",
 ];
 
@@ -84,6 +90,8 @@ pub(super) struct Settings {
     pub(super) calls: u32,
     /// Of tools; none: the host's usual one.
     pub(super) deadline: Option<Duration>,
+    /// Of hooks; the same.
+    pub(super) hook_deadline: Option<Duration>,
     /// None: the host's usual one.
     pub(super) memory: Option<usize>,
 }
@@ -116,7 +124,8 @@ impl Settings {
                 .whole("max_concurrent_calls", 1, u64::from(MOST_CALLS))
                 .and_then(|calls| u32::try_from(calls).ok())
                 .unwrap_or(USUAL_CALLS),
-            deadline: taker.deadline(),
+            deadline: taker.deadline("deadline", None),
+            hook_deadline: taker.deadline("hook_deadline", Some(LONGEST_HOOK)),
             memory: taker
                 .whole("memory", LEAST_MEMORY, MAX_MEMORY as u64)
                 .and_then(|memory| usize::try_from(memory).ok()),
@@ -181,12 +190,17 @@ impl Taker {
         patterns
     }
 
-    fn deadline(&mut self) -> Option<Duration> {
-        let text: String = self.take("deadline", "a duration such as `30s`")?;
-        match duration::parse(&text) {
-            Ok(deadline) if !deadline.is_zero() => return Some(deadline),
-            Ok(_) => self.wrong("deadline", "nothing is done in no time: give at least `1ms`"),
-            Err(message) => self.wrong("deadline", message),
+    fn deadline(&mut self, key: &str, most: Option<Duration>) -> Option<Duration> {
+        let text: String = self.take(key, "a duration such as `30s`")?;
+        match (duration::parse(&text), most) {
+            (Ok(Duration::ZERO), _) => {
+                self.wrong(key, "nothing is done in no time: give at least `1ms`");
+            }
+            (Ok(deadline), Some(most)) if deadline > most => {
+                self.wrong(key, format!("is {deadline:?}: give at most `{most:?}`"));
+            }
+            (Ok(deadline), _) => return Some(deadline),
+            (Err(message), _) => self.wrong(key, message),
         }
         None
     }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidegate::net::egress::{Client, Config};
+use tidegate::policy::Verdict;
 use tidegate::policy::plugin::Plugin;
 use tidegate::policy::plugin_host::{Installation, PluginHost, WayOut};
 use tidegate::telemetry::plugins::PluginMetrics;
 
 use super::grants::refused;
-use super::{host, tool, wasm};
+use super::{BODY, SHORT, context, document, host, host_with, tool, wasm};
 use crate::support::upstream::{Behaviour, Upstream, answer};
 use crate::support::within;
 
@@ -129,4 +130,27 @@ async fn plugins_that_wait_hold_no_thread() {
     for fetch in waiting {
         assert_eq!(fetch.await.unwrap().unwrap(), "200 ok");
     }
+}
+
+#[tokio::test]
+async fn a_hook_asks_a_moderator_for_as_long_as_the_operator_lets_it() {
+    let mut moderator = Upstream::start().await;
+    let host = host_with(SHORT);
+    let with = json!({"moderator": format!("http://{}/", moderator.address)});
+    let with = Arc::new(with.as_object().unwrap().clone());
+    let usual = connected(&host, &wasm("reach"), json!({})).await;
+    let patient = connected(&host, &wasm("reach"), json!({"hook_deadline": "20s"})).await;
+    let verdict = async {
+        let context = context();
+        let asking = patient.on_request(&context, &with, document(BODY));
+        let answering = async {
+            let held = moderator.call().await;
+            // the answer comes when the usual time is over for sure: another hook has run out of it
+            assert!(usual.on_request(&context, &with, document(BODY)).await.is_err());
+            held.finish(answer(451, "", "")).await;
+        };
+        tokio::join!(asking, answering).0.unwrap().1.verdict
+    };
+    let Verdict::Deny(error) = within("the verdict", verdict).await else { panic!("not denied") };
+    assert_eq!((error.status().as_u16(), &*error.message), (403, "the moderator is against it"));
 }

@@ -28,7 +28,7 @@ async fn the_gateways_keys_are_taken_out_of_what_a_plugin_reads() {
         "greeting": "hello",
         "allow_hosts": ["*"], "allow_models": ["advisor"], "max_model_tokens": 10,
         "max_kv_bytes": 1000, "publish": true, "instances": "fresh", "max_concurrent_calls": 3,
-        "deadline": "30s", "memory": 33_554_432,
+        "deadline": "30s", "hook_deadline": "2s", "memory": 33_554_432,
     });
     // its own type refuses every key that it does not know
     let plugin = reach(&host(), config).await;
@@ -54,6 +54,9 @@ async fn a_wrong_key_is_a_problem_with_its_path_and_never_its_value() {
         (json!({"max_concurrent_calls": 1000}), ".max_concurrent_calls: is 1000: give 1 to 256"),
         (json!({"deadline": "soon"}), ".deadline: `soon` is no duration"),
         (json!({"deadline": "0s"}), ".deadline: nothing is done in no time"),
+        (json!({"hook_deadline": "quick"}), ".hook_deadline: `quick` is no duration"),
+        (json!({"hook_deadline": "0ms"}), ".hook_deadline: nothing is done in no time"),
+        (json!({"hook_deadline": "31s"}), ".hook_deadline: is 31s: give at most `30s`"),
         (json!({"memory": 1}), ".memory: is 1: give 1048576 to 268435456"),
         (json!({"greetings": ""}), ".greetings: is not known: there are `greeting`"),
         (json!("all"), ": a mapping of keys and values is needed"),

@@ -18,6 +18,13 @@ struct Config {
     greeting: String,
 }
 
+/// The stage's own parameters.
+#[derive(Default, Deserialize)]
+struct With {
+    /// Is asked about every request.
+    moderator: Option<String>,
+}
+
 #[derive(Deserialize, JsonSchema)]
 struct Address {
     url: String,
@@ -133,7 +140,12 @@ impl Plugin for Reach {
 
     fn on_request(&self, request: &mut Request<'_>) -> Result<Action> {
         request.text("/metadata/a");
-        Ok(Action::Next)
+        let with = host::context::<With>("with")?.unwrap_or_default();
+        let Some(url) = with.moderator else { return Ok(Action::Next) };
+        match http::get(url).send()?.status {
+            200 => Ok(Action::Next),
+            _ => Ok(Action::Deny(403, "the moderator is against it".to_owned())),
+        }
     }
 
     fn tools() -> Vec<Tool<Self>> {
