@@ -11,10 +11,11 @@ pub type Describe = fn() -> Result<Value>;
 /// The manifest of a plugin, once its config has turned out to work. A plugin that is being built has
 /// none yet.
 pub fn describe<P: Plugin + Package>() -> Result<Value> {
-    if let Some(config) = host::config::<Option<P::Config>>()? {
-        P::new(config)?;
-    }
-    let hooks: Vec<_> = P::HOOKS.iter().map(|hook| hook.as_str()).collect();
+    let hooks = match host::config::<Option<P::Config>>()? {
+        Some(config) => P::new(config)?.hooks()?,
+        None => P::HOOKS.to_vec(),
+    };
+    let hooks: Vec<_> = hooks.iter().map(|hook| hook.as_str()).collect();
     let tools: Vec<_> = P::tools()
         .iter()
         .map(|tool| {

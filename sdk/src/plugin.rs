@@ -13,7 +13,7 @@ pub trait Plugin: Sized {
     type Config: DeserializeOwned + JsonSchema;
 
     /// The hooks that the gateway calls. A hook that is not named here is never called, and costs
-    /// nothing.
+    /// nothing. [`hooks`](Self::hooks) may name fewer of them.
     const HOOKS: &'static [Hook] = &[];
 
     /// What it needs of the host besides its log and its config: the operator grants each of it, or
@@ -23,6 +23,14 @@ pub trait Plugin: Sized {
     /// Makes the plugin ready for one call. It also runs when the plugin is loaded: a config that
     /// cannot work should fail here, so that it never goes live.
     fn new(config: Self::Config) -> Result<Self>;
+
+    /// The hooks of [`HOOKS`](Self::HOOKS) that this config leaves something to do for: the others are not
+    /// called, and cost nothing. It also runs for each stage of the pipeline that has parameters, which
+    /// are [`host::context("with")`](crate::host::context) then: what cannot work is a problem with the
+    /// code `invalid_config`, and never goes live.
+    fn hooks(&self) -> Result<Vec<Hook>> {
+        Ok(Self::HOOKS.to_vec())
+    }
 
     /// The server tools of this plugin.
     fn tools() -> Vec<Tool<Self>> {

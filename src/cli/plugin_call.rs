@@ -201,6 +201,13 @@ impl Trial {
         let before = read(path)?;
         let document = Document::parse(before.clone()).map_err(|e| at(path, e.message))?;
         let with = Arc::new(object("--with", &self.with)?);
+        let plugin = plugin.at_stage(&with).await;
+        let plugin = plugin.map_err(|message| at(Path::new("--with"), message))?;
+        if !plugin.called_for().iter().any(|name| name == hook) {
+            eprintln!(
+                "with this config and `--with` a gateway does not call `{hook}`: it would have nothing to do"
+            );
+        }
         let mut reader = document.clone();
         let model = reader.get(&[Member::Key("model")]).ok().flatten();
         let model = model.and_then(|text| serde_json::from_slice::<String>(&text).ok());

@@ -38,7 +38,7 @@ impl Plan<'_> {
         let scripts = self.scripts(&mut problems);
         let plugins = self.plugins(&mut problems).await;
         let stages = match self.order {
-            Some(order) => self.ordered(order, &scripts, &plugins, &mut problems),
+            Some(order) => self.ordered(order, &scripts, &plugins, &mut problems).await,
             None => self.all(&scripts, &plugins, &mut problems),
         };
         let tools = self.tools(&plugins, &mut problems);
@@ -170,7 +170,7 @@ impl Plan<'_> {
         stages.into_iter().chain(plugins).collect()
     }
 
-    fn ordered(
+    async fn ordered(
         &self,
         order: &[StageConfig],
         scripts: &BTreeMap<String, Script>,
@@ -188,11 +188,10 @@ impl Plan<'_> {
                     .map(|script| (name, with_parameters(n, script, config)))
                     .ok_or_else(|| missing(n, "policy", name, &self.policies.dir, "rhai")),
                 (None, Some(name)) => match plugins.get(name) {
-                    Some(plugin) if plugin.hooks().is_empty() => Err(without_hooks(n, name)),
-                    Some(plugin) => {
-                        let work = Work::Plugin(plugin.clone(), Arc::new(config.with.clone()));
-                        Ok((name, Ok(work)))
+                    Some(plugin) if plugin.manifest().hooks.is_empty() => {
+                        Err(without_hooks(n, name))
                     }
+                    Some(plugin) => Ok((name, plugin_with(n, name, plugin, config).await)),
                     None => Err(missing(n, "plugin", name, &self.plugins.dir, "wasm")),
                 },
                 (None, None) => {
@@ -270,6 +269,23 @@ fn with_parameters(n: usize, script: &Script, config: &StageConfig) -> Result<Wo
         found.into_iter().map(placed).collect::<Vec<_>>()
     })?;
     Ok(Work::Script(script.clone(), with))
+}
+
+/// A plugin with the parameters of its stage, which it has nothing against.
+async fn plugin_with(
+    n: usize,
+    name: &str,
+    plugin: &Plugin,
+    config: &StageConfig,
+) -> Result<Work, Vec<Problem>> {
+    let with = Arc::new(config.with.clone());
+    match plugin.at_stage(&with).await {
+        Ok(plugin) => Ok(Work::Plugin(plugin, with)),
+        Err(message) => {
+            let message = format!("the plugin `{name}` {message}");
+            Err(vec![Problem::new(format!("pipeline[{n}].with"), message)])
+        }
+    }
 }
 
 /// A policy that runs by its name alone, but needs a parameter.

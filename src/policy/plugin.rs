@@ -11,7 +11,7 @@ use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::plugin_host::{
     Action, Answer, Call, Cause, Code, Denial, Export, Facts, Failure, Gate, MAX_RESULT,
-    MessageBody, PluginHost, Reported, RequestBody, Terms,
+    MessageBody, PluginHost, Reported, RequestBody, Terms, hooks_of_stage,
 };
 pub use crate::policy::plugin_host::{Manifest, ToolManifest, Wants};
 use crate::policy::{Behalf, Hook, Hooks, Outcome, PassedOver, Verdict};
@@ -53,6 +53,8 @@ pub enum ToolError {
 #[derive(Clone)]
 pub struct Plugin {
     inner: Arc<Inner>,
+    /// Of those in its manifest: what its config, and its stage's parameters, leave something to do for.
+    hooks: Arc<[String]>,
 }
 
 struct Inner {
@@ -74,9 +76,22 @@ impl Plugin {
         host: Arc<PluginHost>,
         (code, gate): (Arc<Code>, Gate),
         terms: Arc<Terms>,
-        manifest: Manifest,
+        (manifest, hooks): (Manifest, Vec<String>),
     ) -> Self {
-        Self { inner: Arc::new(Inner { host, code, gate, terms, manifest }) }
+        let inner = Arc::new(Inner { host, code, gate, terms, manifest });
+        Self { inner, hooks: hooks.into() }
+    }
+
+    /// The same with the hooks that a stage's own parameters leave something to do for.
+    ///
+    /// Fails with what the plugin has against them.
+    pub async fn at_stage(&self, with: &Arc<Map<String, Value>>) -> Result<Self, String> {
+        if with.is_empty() {
+            return Ok(self.clone());
+        }
+        let Inner { host, code, terms, .. } = &*self.inner;
+        let hooks = hooks_of_stage(host, code, terms, with).await?;
+        Ok(Self { inner: Arc::clone(&self.inner), hooks: hooks.into() })
     }
 
     /// What the plugin says of itself.
@@ -94,7 +109,7 @@ impl Plugin {
         self.inner.terms.grants.has_publish()
     }
 
-    /// Which hooks it wants to be called for.
+    /// Which hooks it wants to be called for: of a stage that has nothing to do there is none.
     pub fn hooks(&self) -> Hooks {
         let has = |export: Export| {
             self.has(export.as_str())
@@ -108,13 +123,18 @@ impl Plugin {
         exports.into_iter().filter(|(export, _)| has(*export)).map(|(_, hook)| hook).collect()
     }
 
+    /// The same by their names in the manifest.
+    pub fn called_for(&self) -> &[String] {
+        &self.hooks
+    }
+
     /// Its `on-upstream-request` is called only where a target does not understand all of a request.
     pub(super) fn is_for_unsupported(&self) -> bool {
         self.has(ON_UNSUPPORTED) && !self.has(Export::OnUpstreamRequest.as_str())
     }
 
     fn has(&self, hook: &str) -> bool {
-        self.inner.manifest.hooks.iter().any(|named| named == hook)
+        self.hooks.iter().any(|named| named == hook)
     }
 
     /// Runs a server tool; the result is the JSON `content` of a `tool_result`: a string, or an

@@ -6,6 +6,7 @@ mod commands;
 mod fetching;
 mod files;
 mod grants;
+mod idle;
 mod made;
 mod manifest;
 mod models;

@@ -47,19 +47,55 @@ async fn without_edits_a_request_passes_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way_is_the_callers_fault_and_a_wrong_stage_the_operators() {
+async fn a_stage_without_edits_is_never_called_and_one_with_some_is() {
+    for (config, stages, calls) in [
+        ("{}", "", 0.0),
+        ("{ set: {} }", "pipeline: [{ plugin: rewrite, with: { cap: {} } }]\n", 0.0),
+        ("{ remove: [/top_k] }", "", 1.0),
+        (
+            "{}",
+            "pipeline: [{ plugin: rewrite }, { plugin: rewrite, with: { remove: [/top_k] } }]\n",
+            1.0,
+        ),
+        ("{ remove: [/top_k] }", "pipeline: [{ plugin: rewrite, with: { cap: {} } }]\n", 1.0),
+    ] {
+        let (up, gateway) = gateway(config, stages).await;
+        assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 200);
+        assert_eq!(up.count(), 1);
+        let name = "tidegate_stage_duration_seconds_count{stage=\"rewrite\",hook=\"on_request\"}";
+        assert_eq!(gateway.metric(name).await, calls, "{config} {stages}");
+        // where nothing is called there is nothing to count either
+        assert_eq!(gateway.metrics().await.contains("stage=\"rewrite\""), calls > 0.0);
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_is_the_callers_fault() {
     let (up, gateway) = gateway("{ set: { /metadata/user_id: x } }", "").await;
     let mut body: Value = serde_json::from_str(MESSAGE).unwrap();
     body["metadata"] = json!("text");
     let answer = Ask::message(body.to_string()).send(gateway.address).await;
     let message = answer.refusal(400, "invalid_request_error");
     assert!(message.starts_with("nothing can be set at `/metadata/user_id`"), "{message}");
-    let stages = "pipeline: [{ plugin: rewrite, with: { capp: {} } }]\n";
-    let (_, wrong) = self::gateway("{}", stages).await;
-    let answer = Ask::message(MESSAGE).send(wrong.address).await;
-    let message = answer.refusal(500, "api_error");
-    assert!(message.contains("rewrite") && message.contains("on-request"), "{message}");
     assert_eq!(up.count(), 0);
+}
+
+#[tokio::test]
+async fn a_stage_that_names_no_place_never_goes_live() {
+    let (_up, gateway) = gateway("{}", "pipeline: [{ plugin: rewrite }]\n").await;
+    let good = std::fs::read_to_string(gateway.file()).unwrap();
+    for (with, expect) in [
+        ("{ capp: {} }", "unknown field `capp`"),
+        ("{ remove: [top_k] }", "`remove`: `top_k` is no place in a request"),
+    ] {
+        let stage = format!("{{ plugin: rewrite, with: {with} }}");
+        let bad = good.replace("{ plugin: rewrite }", &stage);
+        let problems = format!("{:?}", gateway.reload(&bad).await);
+        assert!(problems.contains("pipeline[0].with"), "{problems}");
+        assert!(problems.contains("the plugin `rewrite` refuses its parameters: "), "{problems}");
+        assert!(problems.contains(expect), "{problems}");
+        assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 200);
+    }
 }
 
 #[tokio::test]

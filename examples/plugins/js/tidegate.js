@@ -150,10 +150,13 @@ const HOOKS = {
 
 /** What the gateway reads of a plugin when it is loaded. */
 export function manifest(plugin, host) {
+  let hooks = Object.keys(HOOKS).filter((hook) => plugin[hook]);
   // `null` while the plugin is built
-  if (plugin.check && host.config !== null) {
+  if (host.config !== null) {
     try {
-      plugin.check(host.config);
+      plugin.check?.(host.config);
+      // those that the config and the stage's parameters leave something to do for: the others are not called
+      if (plugin.hooks) hooks = plugin.hooks(host.config, host.context.with ?? {});
     } catch (error) {
       throw error instanceof Problem ? new Problem(error.message, "invalid_config") : error;
     }
@@ -167,7 +170,7 @@ export function manifest(plugin, host) {
   return {
     name: plugin.name,
     version: plugin.version,
-    hooks: Object.keys(HOOKS).filter((hook) => plugin[hook]).map((hook) => HOOKS[hook]),
+    hooks: hooks.map((hook) => HOOKS[hook] ?? hook),
     tools,
     wants: { hosts: [], models: [], kv_bytes: 0, publish: false, ...plugin.wants },
     config_schema: plugin.configSchema ?? { type: "object" },

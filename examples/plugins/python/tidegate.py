@@ -184,7 +184,7 @@ class Plugin:
     def __init__(self, name, version, wants=None, config_schema=None):
         self.name, self.version = name, version
         self.wants, self.config_schema = wants or {}, config_schema or {"type": "object"}
-        self._tools, self._hooks, self._check = {}, {}, None
+        self._tools, self._hooks, self._check, self._busy = {}, {}, None, None
 
     def tool(self, name, description, properties, required=(), options=None):
         """A server tool, declared as `gateway:NAME`: a function of its input and of its declaration's options.
@@ -225,6 +225,15 @@ class Plugin:
         self._check = function
         return function
 
+    def hooks(self, function):
+        """A function of the config and of the stage's parameters: the hooks that these leave something to do for.
+
+        It names them in a list (`["on_request"]`); the others are not called, and cost nothing. A `Problem` that it
+        raises keeps the plugin, or the stage, from going live.
+        """
+        self._busy = function
+        return function
+
     def _hook(self, name, function):
         self._hooks[name] = function
         return function
@@ -236,16 +245,21 @@ class Plugin:
 
     def manifest(self):
         config = self.config
+        hooks = list(self._hooks)
         # `null` while the plugin is built
-        if self._check is not None and config is not None:
+        if config is not None:
             try:
-                self._check(config)
+                if self._check is not None:
+                    self._check(config)
+                if self._busy is not None:
+                    named = self._busy(config, json.loads(_border.context()).get("with", {}))
+                    hooks = [name.replace("_", "-") for name in named]
             except Problem as problem:
                 raise Problem(problem.message, "invalid_config") from None
         return {
             "name": self.name,
             "version": self.version,
-            "hooks": list(self._hooks),
+            "hooks": hooks,
             "tools": [manifest for manifest, _ in self._tools.values()],
             "wants": {"hosts": [], "models": [], "kv_bytes": 0, "publish": False, **self.wants},
             "config_schema": self.config_schema,

@@ -6,7 +6,7 @@ use tidegate_sdk::prelude::*;
 
 /// What to change. Places are JSON pointers into the request: `/metadata/user_id`. The members are
 /// done in this order: `rename`, `remove`, `set`, `default`, `cap`, `system`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Edits {
     /// New places by old ones. What stands at a new place already stays, and the old one goes.
@@ -24,7 +24,7 @@ pub struct Edits {
 }
 
 /// Text around the system prompt; it becomes the system prompt where there is none.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct System {
     /// Before it.

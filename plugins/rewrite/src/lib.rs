@@ -22,18 +22,28 @@ impl Plugin for Rewrite {
         Ok(Self { edits })
     }
 
-    fn on_request(&self, request: &mut Request<'_>) -> Result<Action> {
-        let own: Option<Edits> = host::context("with")
-            .map_err(|e| Problem::new("invalid_config", format!("`with`: {}", e.message)))?;
-        let own = own.unwrap_or_default();
+    fn hooks(&self) -> Result<Vec<Hook>> {
+        let own = of_stage()?;
         own.check()?;
-        for edits in [&self.edits, &own] {
+        let has_work = [&self.edits, &own].into_iter().any(|edits| *edits != Edits::default());
+        Ok(if has_work { Self::HOOKS.to_vec() } else { Vec::new() })
+    }
+
+    fn on_request(&self, request: &mut Request<'_>) -> Result<Action> {
+        for edits in [&self.edits, &of_stage()?] {
             if let Some(refusal) = edits.apply(request)? {
                 return Ok(refusal);
             }
         }
         Ok(Action::Next)
     }
+}
+
+/// Those of the stage's `with`.
+fn of_stage() -> Result<Edits> {
+    let own: Option<Edits> =
+        host::context("with").map_err(|e| Problem::new("invalid_config", e.message))?;
+    Ok(own.unwrap_or_default())
 }
 
 tidegate_sdk::export!(Rewrite);

@@ -124,9 +124,39 @@ fn wrong_edits_are_named() {
 }
 
 #[test]
+fn a_stage_that_is_being_made_refuses_what_it_cannot_do() {
+    for (with, expect) in [
+        (json!({"capp": {}}), "unknown field `capp`"),
+        (json!({"remove": ["top_k"]}), "`remove`: `top_k` is no place"),
+    ] {
+        let host = MockHost::new().context(json!({"with": with}));
+        let problem = host.describe::<Rewrite>().expect_err("a problem");
+        assert_eq!(problem.code, "invalid_config");
+        assert!(problem.message.contains(expect), "{problem:?}");
+    }
+}
+
+#[test]
+fn it_wants_to_be_called_only_where_there_is_something_to_edit() {
+    let edit = json!({"remove": ["/top_k"]});
+    let hook = json!(["on-request"]);
+    for (config, context, expect) in [
+        (json!({}), json!({}), json!([])),
+        (json!({"set": {}, "system": {}}), json!({"with": {"cap": {}}}), json!([])),
+        (edit.clone(), json!({}), hook.clone()),
+        (edit.clone(), json!({"with": {}}), hook.clone()),
+        (json!({}), json!({"with": edit}), hook.clone()),
+        // while it is built there is no config
+        (Value::Null, json!({}), hook),
+    ] {
+        let host = MockHost::new().config(config.clone()).context(context);
+        assert_eq!(host.describe::<Rewrite>().expect("a manifest")["hooks"], expect, "{config}");
+    }
+}
+
+#[test]
 fn the_manifest_describes_the_config() {
     let manifest = MockHost::new().describe::<Rewrite>().expect("a manifest");
-    assert_eq!(manifest["hooks"], json!(["on-request"]));
     let properties = &manifest["config_schema"]["properties"];
     for member in ["rename", "remove", "set", "default", "cap", "system"] {
         assert!(properties[member]["description"].is_string(), "{member}: {properties}");

@@ -6,7 +6,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::error::ErrorKind;
 use crate::policy::File;
-use crate::policy::plugin_host::call::{Call, Facts};
+use crate::policy::plugin_host::call::Call;
 use crate::policy::plugin_host::kv::Full;
 
 wasmtime::component::bindgen!({
@@ -81,7 +81,7 @@ impl Host for Call {
     }
 
     fn context(&mut self) -> wasmtime::Result<String> {
-        Ok(self.facts.as_ref().map_or_else(|| "{}".to_owned(), Facts::to_json))
+        Ok(Self::context(self))
     }
 
     async fn fetch(

@@ -38,6 +38,8 @@ pub(in crate::policy) struct Call {
     pub(super) terms: Arc<Terms>,
     /// The exchange; none while the plugin is loaded.
     pub(super) facts: Option<Facts>,
+    /// The parameters of a stage that is being made.
+    pub(super) stage: Option<Arc<Map<String, Value>>>,
     /// What the call's document resource stands for.
     pub(in crate::policy) document: Option<Document>,
     /// An error of the request itself (not of the plugin) that the call ran into.
@@ -71,6 +73,21 @@ pub(super) struct Memory {
 /// More entries than any sane plugin's function table has.
 const MAX_TABLE: usize = 20_000;
 
+impl Terms {
+    /// What a plugin has while it is loaded: nothing is granted yet.
+    pub(super) fn bare(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            config: self.config.clone(),
+            grants: Arc::default(),
+            way_out: None,
+            kv: Arc::clone(&self.kv),
+            clock: Arc::clone(&self.clock),
+            memory: self.memory,
+        }
+    }
+}
+
 impl Call {
     /// A call that has not begun.
     pub(in crate::policy) fn new(
@@ -81,6 +98,7 @@ impl Call {
         Self {
             terms: Arc::clone(terms),
             facts,
+            stage: None,
             document,
             refused: None,
             last_words: None,
@@ -108,6 +126,15 @@ impl Call {
     /// Whose request it serves; empty while the plugin is loaded.
     pub(super) fn key(&self) -> &str {
         self.facts.as_ref().map_or("", |facts| &facts.behalf.context.caller.key)
+    }
+
+    /// What `context` tells.
+    pub(super) fn context(&self) -> String {
+        match (&self.facts, &self.stage) {
+            (Some(facts), _) => facts.to_json(),
+            (None, Some(with)) => serde_json::json!({"with": **with}).to_string(),
+            (None, None) => "{}".to_owned(),
+        }
     }
 
     pub(super) fn request_id(&self) -> &str {
@@ -138,8 +165,7 @@ impl wasmtime::ResourceLimiter for Memory {
 }
 
 impl Facts {
-    /// What `context` tells.
-    pub(super) fn to_json(&self) -> String {
+    fn to_json(&self) -> String {
         let context = &self.behalf.context;
         let told = Told {
             request_id: &context.request_id,

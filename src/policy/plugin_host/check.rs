@@ -89,6 +89,21 @@ pub(super) fn types(
     Ok(())
 }
 
+/// What is wrong with the names of hooks: every one has to be a hook, and to be there.
+pub(super) fn hooks(named: &[String], code: &Code) -> Vec<String> {
+    let wrong = |hook: &String| {
+        let called = if hook == ON_UNSUPPORTED { Export::OnUpstreamRequest.as_str() } else { hook };
+        match Export::ALL.iter().find(|export| export.as_str() == called) {
+            None | Some(Export::CallTool) => Some(format!("there is no hook `{hook}`")),
+            Some(export) if code.export(*export).is_none() => {
+                Some(format!("names the hook `{hook}` but does not export it"))
+            }
+            Some(_) => None,
+        }
+    };
+    named.iter().filter_map(wrong).collect()
+}
+
 /// What the manifest promises must be there.
 pub(super) fn manifest(manifest: &Manifest, code: &Code, path: &Path) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
@@ -96,17 +111,7 @@ pub(super) fn manifest(manifest: &Manifest, code: &Code, path: &Path) -> Result<
     if manifest.name.is_empty() {
         wrong("its manifest has no `name`".to_owned());
     }
-    for hook in &manifest.hooks {
-        let called = if hook == ON_UNSUPPORTED { Export::OnUpstreamRequest.as_str() } else { hook };
-        let known = Export::ALL.iter().find(|export| export.as_str() == called);
-        match known {
-            None | Some(Export::CallTool) => wrong(format!("there is no hook `{hook}`")),
-            Some(export) if code.export(*export).is_none() => {
-                wrong(format!("names the hook `{hook}` but does not export it"));
-            }
-            Some(_) => {}
-        }
-    }
+    hooks(&manifest.hooks, code).into_iter().for_each(&mut wrong);
     if !manifest.tools.is_empty() && code.export(Export::CallTool).is_none() {
         wrong("has tools but does not export `call-tool`".to_owned());
     }
@@ -131,7 +136,8 @@ pub(super) fn manifest(manifest: &Manifest, code: &Code, path: &Path) -> Result<
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// What can be read without running the plugin is what it says when it runs.
+/// What can be read without running the plugin is what it says when it runs; its config may leave some of
+/// its hooks nothing to do.
 pub(super) fn agree(
     told: &Manifest,
     described: &Manifest,

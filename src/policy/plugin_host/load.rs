@@ -128,12 +128,15 @@ pub(super) async fn load(
         memory,
     };
     let alone = Arc::new(terms(&file, Arc::default(), None));
-    let told = describe(host, &read.code, path, &alone).await.map_err(|problem| vec![problem])?;
-    let manifest = parse(&told, path).map_err(|problem| vec![problem])?;
-    check::manifest(&manifest, &read.code, path)?;
-    if let Some(told) = &read.told {
-        check::agree(told, &manifest, path)?;
+    let placed = |message| vec![at(path, message)];
+    let said = describe(host, &read.code, Call::new(&alone, None, None)).await.map_err(placed)?;
+    let mut manifest = parse(&said).map_err(placed)?;
+    let hooks = manifest.hooks.clone();
+    if let Some(told) = read.told {
+        check::agree(&told, &manifest, path)?;
+        manifest.hooks = told.hooks;
     }
+    check::manifest(&manifest, &read.code, path)?;
     check::config(&manifest, &file, &config)?;
     let breaker = (Arc::clone(&kept.breaker), metrics);
     let gate = Gate::new(&file, &settings, breaker, &read.code.runtime.spaces);
@@ -143,7 +146,7 @@ pub(super) async fn load(
     let grants = Arc::new(grants);
     let way_out = way_out.map(|way_out| OwnWayOut::new(way_out, &grants));
     let terms = Arc::new(terms(&manifest.name, grants, way_out));
-    Ok(Plugin::new(Arc::clone(host), (read.code, gate), terms, manifest))
+    Ok(Plugin::new(Arc::clone(host), (read.code, gate), terms, (manifest, hooks)))
 }
 
 /// The line about a plugin that has been loaded: what it gets, whatever it and its config say.
@@ -266,39 +269,54 @@ pub(super) async fn manifest_text(
         clock: Arc::clone(&host.clock),
         memory: host.limits.memory,
     });
-    let told = describe(host, &read.code, path, &terms).await.map_err(|problem| vec![problem])?;
-    check::manifest(&parse(&told, path).map_err(|problem| vec![problem])?, &read.code, path)?;
-    Ok(told)
+    let placed = |message| vec![at(path, message)];
+    let said = describe(host, &read.code, Call::new(&terms, None, None)).await.map_err(placed)?;
+    check::manifest(&parse(&said).map_err(placed)?, &read.code, path)?;
+    Ok(said)
 }
 
-fn parse(manifest: &str, path: &Path) -> Result<Manifest, Problem> {
-    serde_json::from_str(manifest).map_err(|e| at(path, format!("its manifest: {e}")))
-}
-
-async fn describe(
+/// The hooks that the parameters of a stage leave something to do for, as `describe` tells them.
+///
+/// Fails with what the plugin has against the parameters.
+pub(in crate::policy) async fn hooks_of_stage(
     host: &PluginHost,
     code: &Code,
-    path: &Path,
-    terms: &Arc<Terms>,
-) -> Result<String, Problem> {
+    terms: &Terms,
+    with: &Arc<Map<String, Value>>,
+) -> Result<Vec<String>, String> {
+    let mut call = Call::new(&Arc::new(terms.bare()), None, None);
+    call.stage = Some(Arc::clone(with));
+    let said = describe(host, code, call).await?;
+    let hooks = parse(&said)?.hooks;
+    match check::hooks(&hooks, code).into_iter().next() {
+        None => Ok(hooks),
+        Some(wrong) => Err(wrong),
+    }
+}
+
+fn parse(manifest: &str) -> Result<Manifest, String> {
+    serde_json::from_str(manifest).map_err(|e| format!("its manifest: {e}"))
+}
+
+async fn describe(host: &PluginHost, code: &Code, call: Call) -> Result<String, String> {
     let ask = async |store: &mut Store<Call>, instance: Instance| {
         check::types(store, &instance, code)?;
         let describe =
             instance.get_typed_func::<(), Answer<String>>(&mut *store, code.describe())?;
         Ok(describe.call_async(store, ()).await?.0)
     };
-    let call = Call::new(terms, None, None);
+    let given = if call.stage.is_some() { "parameters" } else { "config" };
     let (call, answer) = host.run_ungated(code, call, DESCRIBE, ask).await;
     match answer {
         Ok(Ok(manifest)) => Ok(manifest),
         Ok(Err(problem)) if problem.code == "invalid_config" => {
-            Err(at(path, format!("refuses its config: {}", problem.message)))
+            Err(format!("refuses its {given}: {}", problem.message))
         }
-        Ok(Err(problem)) => Err(at(path, format!("`describe`: {}", problem.message))),
+        Ok(Err(problem)) => Err(format!("`describe`: {}", problem.message)),
         Err(cause) => {
             let words = call.last_words.map(|words| format!("; its last words: {words}"));
             let words = words.unwrap_or_default();
-            Err(at(path, format!("`describe` broke: {cause}{words}")))
+            Err(format!("`describe` broke: {cause}{words}"))
         }
     }
 }

@@ -12,7 +12,7 @@ pub struct Manifest {
     /// Its own version.
     #[serde(default)]
     pub version: String,
-    /// The hooks to call: `on-request`, `on-upstream-request`, `on-response`.
+    /// The hooks that it has: `on-request`, `on-upstream-request`, `on-response`.
     #[serde(default)]
     pub hooks: Vec<String>,
     /// Its server tools.
@@ -55,12 +55,13 @@ pub struct Wants {
 }
 
 impl Manifest {
-    /// The first part in which another one differs.
+    /// The first part in which what the plugin says under some config differs.
     pub(super) fn differs_in(&self, other: &Self) -> Option<&'static str> {
+        let has_hooks = other.hooks.iter().all(|hook| self.hooks.contains(hook));
         let parts = [
             ("name", self.name == other.name),
             ("version", self.version == other.version),
-            ("hooks", self.hooks == other.hooks),
+            ("hooks", has_hooks),
             ("tools", self.tools == other.tools),
             ("wants", self.wants == other.wants),
         ];

@@ -28,7 +28,7 @@ pub(in crate::policy) use failure::MAX_RESULT;
 pub use failure::{Cause, Failure};
 pub use fetch::WayOut;
 pub(in crate::policy) use gate::Gate;
-pub(in crate::policy) use load::{Answer, Code, Export};
+pub(in crate::policy) use load::{Answer, Code, Export, hooks_of_stage};
 pub use manifest::{Manifest, SECTION, ToolManifest, Wants, manifest_of};
 pub use settings::{Instances, PluginConfig};
 

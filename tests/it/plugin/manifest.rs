@@ -41,7 +41,6 @@ async fn a_section_that_says_something_else_than_the_plugin_is_refused() {
     for (part, manifest) in [
         ("name", MANIFEST.replacen("made", "other", 1)),
         ("version", MANIFEST.replace("1.0.0", "2.0.0")),
-        ("hooks", MANIFEST.replacen('{', r#"{"hooks":["on-request"],"#, 1)),
         (
             "tools",
             MANIFEST.replace(r#""name":"made","description""#, r#""name":"m","description""#),
@@ -52,6 +51,13 @@ async fn a_section_that_says_something_else_than_the_plugin_is_refused() {
         let message = &problems[0].message;
         assert!(message.contains(&format!("differ in `{part}`")), "{part}: {message}");
     }
+    // it may have nothing to do for a hook, but none that its section does not name
+    let manifest = MANIFEST.replacen('{', r#"{"hooks":["on-request"],"#, 1);
+    let made = Made { manifest: manifest.clone(), ..Made::default() };
+    let (_, problems) = load_bytes(&with_section(made.wasm(), MANIFEST)).await;
+    assert!(problems[0].message.contains("differ in `hooks`"), "{}", problems[0]);
+    let (_, problems) = load_bytes(&with_section(Made::default().wasm(), &manifest)).await;
+    assert!(problems[0].message.starts_with("names the hook `on-request` but"), "{}", problems[0]);
     let (_, problems) = load_bytes(&with_section(Made::default().wasm(), "[")).await;
     assert!(problems[0].message.starts_with("its section `tidegate:manifest`"), "{}", problems[0]);
 }

@@ -11,6 +11,9 @@ struct Config {
     /// The highest `max_tokens`.
     #[serde(default = "usual")]
     limit: u32,
+    /// Whether the upstream's side is all that it is for.
+    #[serde(default)]
+    upstream_only: bool,
 }
 
 fn usual() -> u32 {
@@ -21,6 +24,8 @@ fn usual() -> u32 {
 #[serde(default)]
 struct With {
     act: String,
+    /// It has nothing to do.
+    idle: bool,
 }
 
 impl Plugin for Hooks {
@@ -32,6 +37,15 @@ impl Plugin for Hooks {
             0 => Err(Problem::new("invalid_config", "`limit` is 0: give at least 1")),
             _ => Ok(Self { config }),
         }
+    }
+
+    fn hooks(&self) -> Result<Vec<Hook>> {
+        let with: With = host::context("with")?.unwrap_or_default();
+        Ok(match (with.idle, self.config.upstream_only) {
+            (true, _) => Vec::new(),
+            (false, true) => vec![Hook::OnUpstreamRequest],
+            (false, false) => Self::HOOKS.to_vec(),
+        })
     }
 
     fn on_request(&self, request: &mut Request<'_>) -> Result<Action> {
