@@ -1,5 +1,6 @@
 //! Plugins: what they can do, and that nothing they do reaches beyond their own call.
 mod bad;
+mod border;
 mod bounds;
 mod breaker;
 mod commands;

@@ -62,10 +62,13 @@ pub(in crate::policy) struct Facts {
     pub(in crate::policy) with: Arc<Map<String, Value>>,
 }
 
-/// A limit on all linear memory and tables of one call.
+/// A limit on all linear memory and tables of one instance.
 pub(super) struct Memory {
-    /// Bytes of one linear memory.
+    /// Bytes of all linear memories together.
     pub(super) limit: usize,
+    /// How many they have. A growth that was allowed and failed all the same counts as well: the
+    /// engine tells of others in the same way, and a guest could make room by those.
+    pub(super) used: usize,
     /// The plugin wanted more.
     pub(super) is_exceeded: bool,
 }
@@ -102,18 +105,19 @@ impl Call {
             document,
             refused: None,
             last_words: None,
-            memory: Memory { limit: terms.memory, is_exceeded: false },
+            memory: Memory { limit: terms.memory, used: 0, is_exceeded: false },
             wasi: None,
             until: Instant::now(),
         }
     }
 
-    /// Takes up what an instance that has served before prints to.
-    pub(super) fn resume(&mut self, wasi: Option<Box<Wasi>>) {
-        if let Some(wasi) = &wasi {
+    /// Takes up what the call before it has left to the instance: its memory, and what it prints to.
+    pub(super) fn resume(&mut self, before: &mut Self) {
+        self.wasi = before.wasi.take();
+        self.memory.used = before.memory.used;
+        if let Some(wasi) = &self.wasi {
             wasi.serve(self.request_id());
         }
-        self.wasi = wasi;
     }
 
     /// Ends what the guest has begun to print. Its last line on standard error are its last words,
@@ -145,11 +149,15 @@ impl Call {
 impl wasmtime::ResourceLimiter for Memory {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let fits = desired <= self.limit && maximum.is_none_or(|maximum| desired <= maximum);
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        let fits = used <= self.limit && maximum.is_none_or(|maximum| desired <= maximum);
+        if fits {
+            self.used = used;
+        }
         self.is_exceeded |= !fits;
         Ok(fits)
     }

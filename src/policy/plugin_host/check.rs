@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use wasmtime::component::{Component, Instance, Resource};
+use wasmtime::component::{Component, Instance, Resource, TypedFunc};
 use wasmtime::{Engine, Store};
 
 use crate::error::Problem;
@@ -63,30 +63,70 @@ fn why_not(import: &str) -> &'static str {
     }
 }
 
-/// A wrong type is found when the plugin is loaded, not in the middle of a request.
+/// Why the imports of a component do not fit what this gateway offers.
+pub(super) fn misfit(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    let offers = bindings::OFFERS;
+    let differs = between(&text, "instance export `", "` has the wrong type");
+    let Some((function, interface)) = differs.zip(between(&text, "imports instance `", "`")) else {
+        return format!("does not fit this gateway, which offers version {offers}: {text}");
+    };
+    let function = format!("`{function}` of `{interface}`");
+    match text.rsplit_once("has the wrong type: ") {
+        Some((_, details)) if !details.contains("implementation is missing") => {
+            other_build(&function, details)
+        }
+        _ => format!(
+            "wants {function}, which this gateway does not have: it offers version {offers}. Use a newer \
+             gateway, or build the plugin with this one's SDK"
+        ),
+    }
+}
+
+/// The same border by its version, and another one by what it says.
+fn other_build(function: &str, details: &str) -> String {
+    format!(
+        "was built with the SDK of another build of version {}: {function} is not what it is in this \
+         gateway ({details}). Build it anew with this gateway's SDK, which `tidegate plugin new` writes",
+        bindings::OFFERS
+    )
+}
+
+/// Wasmtime says it in words only.
+fn between<'a>(text: &'a str, before: &str, behind: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    Some(rest.split_once(behind)?.0)
+}
+
+/// A wrong type is found when the plugin is loaded, not in the middle of a request. Gives `describe`,
+/// or which function it is that differs.
 pub(super) fn types(
     store: &mut Store<Call>,
     instance: &Instance,
     code: &Code,
-) -> wasmtime::Result<()> {
+) -> Result<TypedFunc<(), Answer<String>>, String> {
+    let differs = |name: &str, error: &wasmtime::Error| {
+        other_build(&format!("its `{name}`"), &format!("{error:#}"))
+    };
     for export in Export::ALL {
         let Some(index) = code.export(export) else { continue };
-        match export {
+        let checked = match export {
             Export::CallTool => instance
                 .get_typed_func::<(&str, &str, &str), Answer<String>>(&mut *store, index)
-                .map(drop)?,
+                .map(drop),
             Export::OnRequest => instance
                 .get_typed_func::<(Resource<RequestBody>,), Answer<Action>>(&mut *store, index)
-                .map(drop)?,
+                .map(drop),
             Export::OnUpstreamRequest => instance
                 .get_typed_func::<(Resource<RequestBody>, &str), Answer<Action>>(&mut *store, index)
-                .map(drop)?,
+                .map(drop),
             Export::OnResponse => instance
                 .get_typed_func::<(Resource<MessageBody>,), Answer<Action>>(&mut *store, index)
-                .map(drop)?,
-        }
+                .map(drop),
+        };
+        checked.map_err(|error| differs(export.as_str(), &error))?;
     }
-    Ok(())
+    instance.get_typed_func(store, code.describe()).map_err(|error| differs("describe", &error))
 }
 
 /// What is wrong with the names of hooks: every one has to be a hook, and to be there.

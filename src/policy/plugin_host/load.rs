@@ -234,10 +234,7 @@ fn uncompilable(error: &wasmtime::Error) -> String {
 fn link(runtime: Arc<Runtime>, component: &Component, path: &Path) -> Result<Code, Problem> {
     check::border(&runtime.engine, component, path)?;
     let pre = runtime.linker.instantiate_pre(component);
-    let pre = pre.map_err(|e| {
-        let offers = bindings::OFFERS;
-        at(path, format!("does not fit this gateway, which offers version {offers}: {e:#}"))
-    })?;
+    let pre = pre.map_err(|e| at(path, check::misfit(&e)))?;
     let find = |name| component.get_export_index(None, name);
     let describe =
         find("describe").ok_or_else(|| at(path, "is no plugin: it does not export `describe`"))?;
@@ -299,20 +296,21 @@ fn parse(manifest: &str) -> Result<Manifest, String> {
 }
 
 async fn describe(host: &PluginHost, code: &Code, call: Call) -> Result<String, String> {
-    let ask = async |store: &mut Store<Call>, instance: Instance| {
-        check::types(store, &instance, code)?;
-        let describe =
-            instance.get_typed_func::<(), Answer<String>>(&mut *store, code.describe())?;
-        Ok(describe.call_async(store, ()).await?.0)
+    let ask = async |store: &mut Store<Call>, instance: Instance| match check::types(
+        store, &instance, code,
+    ) {
+        Ok(describe) => Ok(Ok(describe.call_async(store, ()).await?.0)),
+        Err(misfit) => Ok(Err(misfit)),
     };
     let given = if call.stage.is_some() { "parameters" } else { "config" };
     let (call, answer) = host.run_ungated(code, call, DESCRIBE, ask).await;
     match answer {
-        Ok(Ok(manifest)) => Ok(manifest),
-        Ok(Err(problem)) if problem.code == "invalid_config" => {
+        Ok(Ok(Ok(manifest))) => Ok(manifest),
+        Ok(Ok(Err(problem))) if problem.code == "invalid_config" => {
             Err(format!("refuses its {given}: {}", problem.message))
         }
-        Ok(Err(problem)) => Err(format!("`describe`: {}", problem.message)),
+        Ok(Ok(Err(problem))) => Err(format!("`describe`: {}", problem.message)),
+        Ok(Err(misfit)) => Err(misfit),
         Err(cause) => {
             let words = call.last_words.map(|words| format!("; its last words: {words}"));
             let words = words.unwrap_or_default();

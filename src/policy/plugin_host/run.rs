@@ -66,10 +66,8 @@ impl PluginHost {
         let waiting = shelf.and_then(|shelf| shelf.take(&key));
         let (mut store, instance, calls) = match waiting {
             Some(Used { mut store, instance, calls }) => {
-                let wasi = store.data_mut().wasi.take();
-                *store.data_mut() = call;
-                // what it printed to is what the waiting instance still holds
-                store.data_mut().resume(wasi);
+                let mut before = std::mem::replace(store.data_mut(), call);
+                store.data_mut().resume(&mut before);
                 (store, Some(instance), calls)
             }
             None => (store(code, call), None, 0),
@@ -98,7 +96,7 @@ impl PluginHost {
         };
         let nothing = Call::new(&store.data().terms, None, None);
         let mut call = std::mem::replace(store.data_mut(), nothing);
-        store.data_mut().wasi = call.wasi.take();
+        store.data_mut().resume(&mut call);
         shelf.put(&key, Used { store, instance, calls: calls + 1 });
         (call, Ok(value))
     }

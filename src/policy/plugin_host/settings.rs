@@ -60,7 +60,7 @@ pub struct PluginConfig {
     /// How long one of its hooks may take, `30s` at the most; `50ms` if left out. One that fetches or asks
     /// a model needs more.
     hook_deadline: Option<String>,
-    /// Bytes of memory that one call may have, at most 256 MiB.
+    /// Bytes of memory that one call may have in all, at most 256 MiB.
     memory: Option<u64>,
 }
 

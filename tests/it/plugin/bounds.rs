@@ -8,6 +8,7 @@ use tidegate::policy::plugin_host::{Allocator, Cause, Limits, Means, PluginHost}
 
 use super::fetching::connected;
 use super::grants::reach;
+use super::made::Made;
 use super::{BODY, LONG, broke, cache, host, load, on_request, split, tool, wasm};
 use crate::support::upstream::{Upstream, answer};
 
@@ -108,6 +109,38 @@ async fn where_there_is_room_instances_come_from_a_pool() {
     let host = host();
     load(&host, "hooks").await;
     assert_eq!(host.allocator(), Some(Allocator::Pool));
+}
+
+#[tokio::test]
+async fn the_memories_of_an_instance_are_bounded_by_their_sum() {
+    let more = "(core module $other (memory 320)) (core instance (instantiate $other))";
+    // 20 MiB each, of 32
+    let made = Made { pages: 320, more: more.to_owned(), ..Made::default() };
+    let (_folder, path) = made.file();
+    let problems = host().load(&path, json!({})).await.unwrap_err();
+    let message = &problems[0].message;
+    assert!(message.contains("needs more than its 32 MiB of memory"), "{message}");
+    let plugin = host().load(&path, json!({"memory": 41 << 20})).await.unwrap();
+    assert_eq!(tool(&plugin, "made", json!({})).await.unwrap(), "well");
+}
+
+#[tokio::test]
+async fn what_a_reused_instance_holds_counts_for_the_next_call_of_it() {
+    let config = json!({"instances": "reuse", "memory": 12 << 20});
+    let plugin = reach(&host(), config).await;
+    let hoard = || tool(&plugin, "remember", json!({"act": "hoard"}));
+    let mut kept = 0;
+    let error = loop {
+        match hoard().await {
+            Ok(asked) => kept = asked.parse().unwrap(),
+            Err(error) => break error,
+        }
+        assert!(kept < 12, "a MiB each");
+    };
+    assert_eq!(broke(error).1.cause, Cause::Memory(12 << 20));
+    assert!(kept > 2, "{kept}");
+    // the next one begins with an empty instance
+    assert_eq!(hoard().await.unwrap(), "1");
 }
 
 #[tokio::test]

@@ -114,8 +114,7 @@ async fn a_later_version_of_the_same_border_loads_if_it_wants_no_more_of_it() {
     let more = r#"(import "tidegate:plugin/host@0.1.9" (instance (export "later" (func))))"#;
     let (_, problems) = load_bytes(&Made { more: more.to_owned(), ..Made::default() }.wasm()).await;
     let message = &problems[0].message;
-    assert!(message.contains("`tidegate:plugin/host@0.1.9`"), "{message}");
-    assert!(message.contains("which offers version 0.1.0"), "{message}");
+    assert!(message.contains("`later` of `tidegate:plugin/host@0.1.9`"), "{message}");
 }
 
 #[tokio::test]
@@ -127,7 +126,7 @@ async fn what_is_a_component_of_another_world_is_no_plugin() {
         (core instance $i (instantiate $m))
         (func (export "describe") (canon lift (core func $i "f"))))"#;
     let (_, problems) = load_bytes(&wat::parse_str(other).unwrap()).await;
-    assert!(problems[0].message.starts_with("`describe` broke"), "{}", problems[0]);
+    assert!(problems[0].message.contains("its `describe` is not what it is"), "{}", problems[0]);
 
     let sockets = r#"(component (import "wasi:sockets/tcp@0.3.0" (instance)))"#;
     let (_, problems) = load_bytes(&wat::parse_str(sockets).unwrap()).await;

@@ -59,6 +59,43 @@ async fn a_guest_that_prints_without_end_fills_no_log() {
 }
 
 #[tokio::test]
+async fn a_reused_instance_goes_on_printing_for_the_request_that_it_serves_now() {
+    logs::start();
+    let plugin = host().load(&wasm("posix"), json!({"instances": "reuse"})).await.unwrap();
+    let ask = async |request: &str, out: &str, times: u32| {
+        let facts = Context { request_id: request.to_owned(), ..of_posix() };
+        let input = json!({"out": out, "err": "", "times": times, "exits": times == 0}).to_string();
+        let call = ToolCall { name: "remember", input: &input, options: "{}" };
+        let content = plugin.call_tool(&Arc::new(facts), call).await?;
+        Ok::<_, ToolError>(serde_json::from_slice::<String>(&content).unwrap())
+    };
+    assert_eq!(ask("req_reused_1", "reused: half a line", 1).await.unwrap(), "1");
+    assert_eq!(ask("req_reused_2", "reused: another one", 1).await.unwrap(), "2");
+    // each call ends its own line, under its own request
+    let line = logs::line("message", "reused: half a line").await;
+    assert_eq!(line["request_id"], "req_reused_1");
+    let line = logs::line("message", "reused: another one").await;
+    assert_eq!(line["request_id"], "req_reused_2");
+    // what a call may print is counted anew
+    let much = format!("reused: much {}\n", "x".repeat(4000));
+    for n in 3..6 {
+        assert_eq!(ask("req_reused_3", &much, 12).await.unwrap(), n.to_string());
+    }
+    assert_eq!(logs::count("plugin", "posix", "reused: much "), 3 * 12);
+    // what WASI gives is there as in the first call
+    let found = tool(&plugin, "look", json!({})).await.unwrap();
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!((&found["stdin_is_closed"], &found["environment"]), (&json!(true), &json!([])));
+    // and one that has left is gone
+    assert!(ask("req_reused_4", "", 0).await.is_err());
+    assert_eq!(ask("req_reused_5", "", 1).await.unwrap(), "1");
+}
+
+fn of_posix() -> Context {
+    Arc::into_inner(context()).unwrap()
+}
+
+#[tokio::test]
 async fn more_random_bytes_than_anybody_needs_end_the_call_only() {
     let plugin = load(&host(), "posix").await;
     assert_eq!(tool(&plugin, "random", json!({"bytes": 4096})).await.unwrap(), "4096");

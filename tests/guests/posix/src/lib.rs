@@ -1,5 +1,7 @@
 //! A plugin that imports WASI, as those of other languages do, for the tests of the host.
 #![cfg(target_arch = "wasm32")]
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::json;
 use tidegate_sdk::prelude::*;
 
@@ -13,6 +15,9 @@ use bindings::wasi::filesystem::preopens;
 use bindings::wasi::random::random;
 use bindings::wasi::sockets::network::IpAddressFamily;
 use bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
+
+/// What a fresh instance has never seen.
+static ASKED: AtomicU32 = AtomicU32::new(0);
 
 struct Posix;
 
@@ -45,6 +50,7 @@ impl Plugin for Posix {
             Tool::new("look", "What WASI gives.", Self::look),
             Tool::new("print", "Prints.", Self::print),
             Tool::new("random", "Takes random bytes.", Self::random),
+            Tool::new("remember", "Counts its calls, and prints half a line.", Self::remember),
         ]
     }
 }
@@ -79,6 +85,11 @@ impl Posix {
             exit::exit(Err(()));
         }
         Ok("printed".to_owned())
+    }
+
+    fn remember(&self, input: Print, _: NoOptions) -> Result<String> {
+        self.print(input, NoOptions {})?;
+        Ok((ASKED.fetch_add(1, Ordering::Relaxed) + 1).to_string())
     }
 
     fn random(&self, input: Take, _: NoOptions) -> Result<String> {

@@ -54,7 +54,7 @@ struct Entry {
 
 #[derive(Deserialize, JsonSchema)]
 struct Act {
-    /// `panic`, `spin`, `refuse`, or anything else to be asked and no more.
+    /// `panic`, `spin`, `refuse`, `hoard`, or anything else to be asked and no more.
     #[serde(default)]
     act: String,
 }
@@ -112,6 +112,7 @@ impl Reach {
         match how.act.as_str() {
             "panic" => panic!("as it was told"),
             "refuse" => return Err(Problem::unavailable("not today")),
+            "hoard" => std::mem::forget(std::hint::black_box(vec![1u8; 1 << 20])),
             "spin" => loop {
                 std::hint::black_box(asked);
             },
