@@ -73,6 +73,8 @@
 //! with the gateway: JSON pointers read and write it, and what is not touched never crosses the border, so
 //! that a body of a MiB costs no more than a small one. It decides by an [`Action`]; a [`Problem`] or a
 //! panic means that the stage has broken, and whether the request goes on then is the operator's decision.
+//! A hook for which a config, or a stage's parameters, leave nothing to do need not be called:
+//! [`Plugin::hooks`].
 //!
 //! ```
 //! use tidegate_sdk::prelude::*;

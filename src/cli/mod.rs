@@ -6,6 +6,7 @@ mod key;
 mod plugin;
 mod plugin_build;
 mod plugin_call;
+mod plugin_files;
 mod plugin_inspect;
 mod plugin_new;
 mod policy;

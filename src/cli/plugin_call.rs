@@ -13,10 +13,11 @@ use serde_json::{Map, Value, json};
 use crate::auth::Auth;
 use crate::cli::eval_show::{self, Shown};
 use crate::cli::plugin::{at, block_on, cache, failed};
+use crate::cli::plugin_files;
 use crate::cli::show::Paint;
 use crate::config::Config;
 use crate::context::{Caller, Context};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::exchange::inner;
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
@@ -24,7 +25,7 @@ use crate::net::egress;
 use crate::policy::plugin::{Plugin, ToolCall, ToolError};
 use crate::policy::plugin_host::{Installation, WayOut};
 use crate::policy::trial::{Decided, End, Step};
-use crate::policy::{Behalf, Outcome};
+use crate::policy::{Behalf, ModelCall, Outcome, Publish, Reach};
 use crate::telemetry::plugins::PluginMetrics;
 use crate::wire::{Document, Step as Member};
 
@@ -140,13 +141,19 @@ impl Trial {
             way_out: Some(&way_out),
         };
         let plugin = shared.plugins.install(installation).await?;
+        let files = config.as_ref().map(|config| config.plugins.files.clone()).unwrap_or_default();
         let gateway = match config {
             Some(config) if !plugin.manifest().wants.models.is_empty() => {
                 Some(Arc::new(Gateway::build(&config, 1, &shared).await?))
             }
             _ => None,
         };
-        Ok(Tried { plugin, gateway })
+        Ok(Tried {
+            plugin,
+            gateway,
+            config: file.to_owned(),
+            publish: plugin_files::publish(&files),
+        })
     }
 
     async fn tool(&self, tried: &Tried, shown: &Shown) -> Result<Went, Vec<Problem>> {
@@ -258,21 +265,42 @@ impl Trial {
     }
 }
 
-/// A loaded plugin, and the gateway through which it asks models, if it may.
+/// A loaded plugin, and what it reaches.
 struct Tried {
     plugin: Plugin,
+    /// Through which it asks models, if it wants any and there is a config.
     gateway: Option<Arc<Gateway>>,
+    /// The config that there is, or would be.
+    config: PathBuf,
+    publish: Publish,
 }
 
 impl Tried {
     /// Whoever is at the command line is the operator: models are asked without a key.
     fn behalf(&self, context: Context) -> Result<Behalf, Vec<Problem>> {
         let context = Arc::new(context);
-        let Some(gateway) = &self.gateway else { return Ok(Behalf::from(&context)) };
-        let anybody = Auth::build(&[])?.authenticate(&context.headers);
-        let anybody = anybody.map_err(|e| vec![Problem::new("", e.message)])?;
-        let reach = Some(Arc::new(inner::through(gateway, &anybody, &context)));
+        let reach = match &self.gateway {
+            Some(gateway) => {
+                let anybody = Auth::build(&[])?.authenticate(&context.headers);
+                let anybody = anybody.map_err(|e| vec![Problem::new("", e.message)])?;
+                inner::through(gateway, &anybody, &context)
+            }
+            None => Reach::default().models(self.no_models()),
+        };
+        let reach = Some(Arc::new(reach.publish(Arc::clone(&self.publish))));
         Ok(Behalf { context, reach })
+    }
+
+    /// Models belong to a gateway.
+    fn no_models(&self) -> ModelCall {
+        let message = format!(
+            "models are asked through a gateway: there is no `{}`, name its config by `--config`",
+            self.config.display()
+        );
+        Arc::new(move |_| {
+            let refused = Error::new(ErrorKind::Permission, message.clone());
+            Box::pin(async { Err(refused) })
+        })
     }
 }
 

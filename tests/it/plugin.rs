@@ -8,11 +8,13 @@ mod fetching;
 mod files;
 mod grants;
 mod idle;
+mod left;
 mod made;
 mod manifest;
 mod models;
 mod reuse;
 mod served;
+mod swapped;
 mod wasi;
 
 use std::collections::BTreeMap;

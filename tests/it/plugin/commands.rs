@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::wasm;
@@ -207,11 +208,58 @@ fn call_asks_models_through_the_gateway_of_the_config() {
     let ask = r#"{"model": "advisor-1", "max_tokens": 50}"#;
     let args = ["call", "reach.wasm", "ask", ask, "--grant", "allow_models=advisor-1"];
     let alone = refused(folder.path(), &args);
-    assert!(alone.starts_with("not_granted: "), "{alone}");
+    let expect =
+        "permission_error: models are asked through a gateway: there is no `tidegate.yaml`";
+    assert!(alone.starts_with(expect), "{alone}");
     let config = "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n";
     fs::write(folder.path().join("tidegate.yaml"), config).unwrap();
     let told = printed(folder.path(), &args);
     assert!(told.contains("You said: hi"), "{told}");
+
+    // the tools of that model are those of the gateway
+    let place = folder.path().join("plugins/datetime.wasm");
+    fs::copy(wasm("datetime"), place).unwrap();
+    let ask = json!({
+        "model": "advisor-1", "max_tokens": 500, "tool": "gateway:datetime",
+        "say": "[sim: call datetime {\"timezones\": [\"Asia/Kathmandu\"]}]",
+    });
+    let ask = ask.to_string();
+    let args = ["call", "reach.wasm", "ask", &ask, "--grant", "allow_models=advisor-1"];
+    let told = printed(folder.path(), &args);
+    assert!(told.contains("+05:45"), "{told}");
+}
+
+#[test]
+fn call_keeps_what_is_published_in_a_folder_and_says_where() {
+    let folder = folder();
+    let other = tempfile::tempdir().unwrap();
+    fs::copy(wasm("reach"), folder.path().join("reach.wasm")).unwrap();
+    let call = |more: &[&str]| {
+        let args = [&["call", "reach.wasm", "publish", r#"{"text": "a file"}"#], more].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.arg("plugin").args(args).current_dir(folder.path()).env("TMPDIR", other.path());
+        said(&command.output().unwrap())
+    };
+    let (code, _, err) = call(&[]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("add `plugins.config.reach.publish: true`"), "{err}");
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+
+    let (code, out, err) = call(&["--grant", "publish=true"]);
+    assert_eq!(code, Some(0), "{err}");
+    let path = out.trim().strip_prefix("file://").unwrap();
+    assert!(Path::new(path).starts_with(other.path()) && path.ends_with("/1.txt"), "{path}");
+    assert_eq!(fs::read_to_string(path).unwrap(), "a file");
+    assert_eq!(err, format!("published {path}: `text/plain`, 6 bytes\n"));
+
+    // the bound is the config's
+    let config = "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n\
+        plugins: { files: { max_bytes: 10 } }\n";
+    fs::create_dir_all(folder.path().join("plugins")).unwrap();
+    fs::write(folder.path().join("tidegate.yaml"), config).unwrap();
+    let (code, _, err) = call(&["--grant", "publish=true"]);
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("too_large: the file is larger than the 10 bytes"), "{err}");
 }
 
 #[test]

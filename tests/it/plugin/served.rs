@@ -30,9 +30,12 @@ async fn told(gateway: &Looping, call: &str) -> (bool, String) {
     (result["is_error"] == Value::Bool(true), text)
 }
 
-/// How many requests of another plugin's tool were served well: all five.
+/// How many requests of another plugin's tool were served well, and plain ones between them: all five.
 async fn served(gateway: &Looping) -> u32 {
+    let plain =
+        json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
     for _ in 0..5 {
+        assert_eq!(gateway.ask(&plain).await.status, 200);
         let (is_error, text) = told(gateway, "datetime {\"timezones\": [\"UTC\"]}").await;
         assert!(!is_error && text.contains("UTC"), "{text}");
     }

@@ -41,6 +41,12 @@ struct Question {
     max_tokens: Option<u64>,
     #[serde(default)]
     stream: Option<bool>,
+    /// `hi` if left out.
+    #[serde(default)]
+    say: Option<String>,
+    /// A tool of the gateway's that the model may call.
+    #[serde(default)]
+    tool: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -77,8 +83,11 @@ impl Reach {
     fn ask(&self, question: Question, _: NoOptions) -> Result<String> {
         let mut request = serde_json::json!({
             "model": question.model,
-            "messages": [{"role": "user", "content": "hi"}],
+            "messages": [{"role": "user", "content": question.say.as_deref().unwrap_or("hi")}],
         });
+        if let Some(tool) = question.tool {
+            request["tools"] = serde_json::json!([{"type": tool}]);
+        }
         if let Some(tokens) = question.max_tokens {
             request["max_tokens"] = tokens.into();
         }

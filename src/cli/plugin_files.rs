@@ -1,0 +1,73 @@
+//! What a plugin publishes in `tidegate plugin call`: files in a folder of their own, for whoever tries it to look at.
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, ErrorKind};
+use crate::policy::{File, FilesConfig, Publish};
+
+/// Keeps files as a gateway with this config would, and tells on standard error where each is. The
+/// folder is made with the first one, and stays: it is the system's folder for what is temporary.
+pub(super) fn publish(config: &FilesConfig) -> Publish {
+    let most = config.max_bytes;
+    let folder: Mutex<Option<PathBuf>> = Mutex::default();
+    Arc::new(move |file| {
+        let size = (file.media_type.len() + file.content.len()) as u64;
+        if size > most {
+            let message = format!("the file is larger than the {most} bytes of all files");
+            return Err(Error::new(ErrorKind::RequestTooLarge, message));
+        }
+        let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = keep(&mut folder, &file)
+            .map_err(|e| Error::new(ErrorKind::Api, format!("the file cannot be written: {e}")))?;
+        let File { media_type, content } = file;
+        let length = content.len();
+        eprintln!("published {}: `{media_type}`, {length} bytes", path.display());
+        let address = url::Url::from_file_path(&path);
+        address
+            .map(String::from)
+            .map_err(|()| Error::new(ErrorKind::Api, format!("`{}` is no address", path.display())))
+    })
+}
+
+fn keep(folder: &mut Option<PathBuf>, file: &File) -> io::Result<PathBuf> {
+    let folder = match folder {
+        Some(folder) => folder,
+        None => folder.insert(fresh(&std::env::temp_dir())?),
+    };
+    let number = fs::read_dir(&*folder)?.count() + 1;
+    let path = folder.join(format!("{number}.{}", ending(&file.media_type)));
+    fs::write(&path, &file.content)?;
+    Ok(path)
+}
+
+/// A folder that nobody else has: what is there already is somebody's.
+fn fresh(parent: &Path) -> io::Result<PathBuf> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let folder = std::path::absolute(parent)?.join(format!("tidegate-{}", hex::encode(random)));
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&folder)?;
+    Ok(folder)
+}
+
+/// So that a viewer knows what it is.
+fn ending(media_type: &str) -> &'static str {
+    match media_type.split(';').next().unwrap_or_default().trim() {
+        "image/png" => "png",
+        "image/jpeg" => "jpg",
+        "image/webp" => "webp",
+        "image/gif" => "gif",
+        "image/svg+xml" => "svg",
+        "application/pdf" => "pdf",
+        "application/json" => "json",
+        "text/html" => "html",
+        "text/csv" => "csv",
+        "text/markdown" => "md",
+        text if text.starts_with("text/") => "txt",
+        _ => "bin",
+    }
+}
