@@ -8,6 +8,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::error::Result;
+use crate::exchange::sources::Citing;
 use crate::exchange::splice::Call;
 use crate::exchange::tools::ServerTool;
 use crate::exchange::web;
@@ -136,10 +137,14 @@ fn failure(kind: &str, code: &str) -> String {
 }
 
 /// The content of a result as the upstream reads it: the same when the caller sends it back.
-pub fn for_upstream(tool: &ServerTool, call: &Call, output: &ToolOutput) -> String {
+pub fn for_upstream(tool: &ServerTool, call: &Call, output: &ToolOutput, citing: Citing) -> String {
     match tool.face {
-        Face::Search if !output.is_error => web::search_for_upstream(&call.input, &output.blocks()),
-        Face::Fetch { .. } if !output.is_error => web::page_for_upstream(&output.blocks()),
+        Face::Search if !output.is_error => {
+            web::search_for_upstream(&call.input, &output.blocks(), citing.searches)
+        }
+        Face::Fetch { .. } if !output.is_error => {
+            web::page_for_upstream(&output.blocks(), citing.pages)
+        }
         _ => output.blocks(),
     }
 }

@@ -8,7 +8,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+use crate::exchange::face::Face;
 use crate::exchange::face::{OURS, SERVER_NAME};
+use crate::exchange::sources::{self, Sources};
 use crate::exchange::tools::{self, upstream_name};
 use crate::exchange::web;
 use crate::wire::{self, Document, MessagesRequest, Step};
@@ -48,15 +50,17 @@ struct Text {
     text: String,
 }
 
-/// Rewrites `messages` if it holds calls that the gateway ran; else touches nothing.
-pub fn restore(request: &mut MessagesRequest) -> Result<()> {
-    let Some(text) = request.document().field("messages") else { return Ok(()) };
-    if !may_hold_ours(&text) {
-        return Ok(());
+/// Rewrites `messages` if it holds calls that the gateway ran, or citations of what they found; else
+/// touches nothing. `sources` gets what there is to cite.
+pub fn restore(request: &mut MessagesRequest, mut sources: Sources) -> Result<Sources> {
+    let Some(text) = request.document().field("messages") else { return Ok(sources) };
+    if !may_hold_ours(&text) && !may_cite_ours(&text) {
+        sources.read(&text);
+        return Ok(sources);
     }
     let document = request.document_mut();
     let count = document.len(&[Step::Key("messages")])?.unwrap_or_default();
-    let mut turns = Turns::default();
+    let mut turns = Turns { sources, ..Turns::default() };
     for n in 0..count as i64 {
         let at = [Step::Key("messages"), Step::Index(n)];
         let message = document.get(&at)?.unwrap_or_default();
@@ -64,8 +68,9 @@ pub fn restore(request: &mut MessagesRequest) -> Result<()> {
             .message(message)
             .map_err(|e| Error { message: format!("`messages[{n}]`: {}", e.message), ..e })?;
     }
+    let sources = std::mem::take(&mut turns.sources);
     if !turns.is_changed {
-        return Ok(());
+        return Ok(sources);
     }
     // the caller goes on with a turn that paused: a call that it forced has been made
     let goes_on = !turns.results.is_empty();
@@ -73,7 +78,7 @@ pub fn restore(request: &mut MessagesRequest) -> Result<()> {
     if goes_on {
         tools::free_choice(document)?;
     }
-    Ok(())
+    Ok(sources)
 }
 
 /// The messages so far, as JSON texts; untouched ones are the caller's bytes.
@@ -84,6 +89,8 @@ struct Turns {
     results: Vec<Bytes>,
     /// Calls of ours in the turn under way that have no result yet.
     open: Vec<Open>,
+    /// What has been seen so far of what may be cited.
+    sources: Sources,
     is_changed: bool,
 }
 
@@ -98,9 +105,10 @@ impl Turns {
     fn message(&mut self, message: Bytes) -> Result<()> {
         let mut document = Document::parse(message.clone())?;
         let is_assistant = document.field("role").as_deref() == Some(b"\"assistant\"");
-        if is_assistant && may_hold_ours(&message) {
+        if is_assistant && (may_hold_ours(&message) || may_cite(&message)) {
             return self.assistant(&mut document, message);
         }
+        self.sources.message(&message);
         match self.results.is_empty() {
             true => self.messages.push(message),
             false if document.field("role").as_deref() == Some(b"\"user\"") => {
@@ -117,9 +125,13 @@ impl Turns {
     fn assistant(&mut self, document: &mut Document, message: Bytes) -> Result<()> {
         self.flush();
         let count = document.len(&[Step::Key("content")])?.unwrap_or_default();
+        let cites = may_cite(&message);
         let mut has_ours = false;
         let mut blocks = Vec::new();
         for n in 0..count as i64 {
+            if cites {
+                self.with_citations(document, n)?;
+            }
             let text = document.get(&[Step::Key("content"), Step::Index(n)])?.unwrap_or_default();
             let found = self.block(&text).map_err(|e| {
                 Error::invalid(format!("`content[{n}]` cannot be read: {e}")).with_source(e)
@@ -135,19 +147,39 @@ impl Turns {
                 // its call is gone, and no upstream would know what it answers
                 Found::Orphan => has_ours = true,
                 Found::Other => {
+                    self.sources.block(&text);
                     self.next_turn(&mut blocks);
                     blocks.push(text);
                 }
             }
         }
         if !has_ours {
-            self.messages.push(message);
+            let edited = document.to_bytes();
+            self.is_changed |= edited != message;
+            self.messages.push(edited);
             return Ok(());
         }
         self.is_changed = true;
         self.end_turn(&blocks);
         // results behind the last block wait for the user message that follows
         Ok(())
+    }
+
+    /// What a text block cites, as the upstream counts it. A block that is left without citations
+    /// has no list of them.
+    fn with_citations(&self, document: &mut Document, n: i64) -> Result<()> {
+        let at = [Step::Key("content"), Step::Index(n), Step::Key("citations")];
+        if document.kind(&at[..2])? != Some(wire::Kind::Object)
+            || document.kind(&at)? != Some(wire::Kind::Array)
+        {
+            return Ok(());
+        }
+        let list = document.get(&at)?.unwrap_or_default();
+        match sources::rewritten(&list, |citation| self.sources.for_upstream(citation)).as_deref() {
+            None => Ok(()),
+            Some("[]") => document.remove(&at).map(drop),
+            Some(list) => document.set(&at, list.to_owned()),
+        }
     }
 
     fn block(&mut self, text: &Bytes) -> serde_json::Result<Found> {
@@ -180,7 +212,7 @@ impl Turns {
         let open = self.open.remove(open);
         Found::Result(match kind {
             "mcp_tool_result" => answer.plain(),
-            _ => answer.unveiled(kind, &open),
+            _ => answer.unveiled(kind, &open, &mut self.sources),
         })
     }
 
@@ -293,6 +325,15 @@ fn may_hold_ours(text: &[u8]) -> bool {
     holds(SERVER_NAME) && (holds("mcp_tool_use") || holds(OURS))
 }
 
+/// Citations of what we found are sealed.
+fn may_cite_ours(text: &[u8]) -> bool {
+    memmem::find(text, web::MARK.as_bytes()).is_some() && may_cite(text)
+}
+
+fn may_cite(text: &[u8]) -> bool {
+    memmem::find(text, b"_location\"").is_some()
+}
+
 /// A call of another server, or one that a native upstream made itself, is none of ours.
 fn is_ours(text: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
@@ -346,19 +387,26 @@ impl Answer<'_> {
     }
 
     /// A result in one of the API's own shapes.
-    fn unveiled(&self, kind: &str, open: &Open) -> Bytes {
+    fn unveiled(&self, kind: &str, open: &Open, sources: &mut Sources) -> Bytes {
         let content = self.content.map_or("null", RawValue::get);
+        let citing = sources.citing;
+        let mut face = match kind {
+            "web_search_tool_result" => Some(Face::Search),
+            _ => Some(Face::Fetch { is_cited: true }),
+        };
         let mut head = json!({"type": "tool_result", "tool_use_id": open.id});
         let plain = match failure(content) {
             Some(code) => {
+                face = None;
                 head["is_error"] = true.into();
                 Some(json!([{"type": "text", "text": code}]).to_string())
             }
             None if kind == "web_search_tool_result" => {
-                Some(web::search_from_caller(&open.input, content))
+                Some(web::search_from_caller(&open.input, content, citing.searches))
             }
-            None => web::page_from_caller(content),
+            None => web::page_from_caller(content, citing.pages),
         };
+        sources.ours(face, plain.as_deref().unwrap_or_default());
         let members = [
             ("content", plain.as_deref()),
             ("cache_control", self.cache_control.map(RawValue::get)),

@@ -13,6 +13,7 @@ pub mod native;
 pub mod requested;
 pub mod retry;
 pub mod route;
+pub mod sources;
 pub mod splice;
 pub mod tools;
 pub mod trace;
@@ -37,6 +38,7 @@ use crate::exchange::meter::Meter;
 use crate::exchange::native::Fulfil;
 use crate::exchange::requested::{Asked, Requested};
 use crate::exchange::route::Route;
+use crate::exchange::sources::{Citing, Sources};
 use crate::exchange::tools::ServerTool;
 use crate::exchange::turns::Ask;
 use crate::gateway::Gateway;
@@ -138,7 +140,7 @@ async fn dispatch(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter)
     let alias = resolved.map_err(|e| misrouted(e, ctx, &request, requested))?;
     unhide::put_back(&mut request, &gateway.shared.carried, &ctx.caller.key)?;
     let route = Route::new(gateway, (&identity, ctx), (alias, request.model()), requested)?;
-    let tools = server_tools(gateway, &mut request, &declared, &route)?;
+    let (tools, sources) = server_tools(gateway, &mut request, &declared, &route)?;
     refuse_thread(&route, &request, &tools)?;
     let route = route.by_support(&request);
     if let Some(requested) = requested {
@@ -148,7 +150,7 @@ async fn dispatch(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter)
     if tools.is_empty() || request.endpoint == Endpoint::CountTokens {
         return Ok(attempts::send(&passage, &route, &request, meter).await?.reply);
     }
-    turns::start(gateway, &passage, Ask { route, request, tools }, meter).await
+    turns::start(gateway, &passage, Ask { route, request, tools, sources }, meter).await
 }
 
 /// That a name is unknown is the caller's fault only if the caller chose it.
@@ -169,20 +171,22 @@ fn misrouted(
     Error::new(ErrorKind::Api, message)
 }
 
-/// What the gateway runs itself for this request; declarations and history are turned into what
-/// an upstream understands.
+/// What the gateway runs itself for this request, and what answers to it may cite; declarations and
+/// history are turned into what an upstream understands.
 fn server_tools(
     gateway: &Gateway,
     request: &mut MessagesRequest,
     declared: &[String],
     route: &Route<'_>,
-) -> Result<Vec<ServerTool>> {
+) -> Result<(Vec<ServerTool>, Sources)> {
     let fulfil = |kind: &str| Fulfil::on(route, kind);
     let tools = tools::replace(&gateway.pipeline, request, declared, &fulfil)?;
-    if gateway.pipeline.has_tools() {
-        history::restore(request)?;
+    if !gateway.pipeline.has_tools() {
+        return Ok((tools, Sources::default()));
     }
-    Ok(tools)
+    let sources = Sources::new(Citing::on(route, request, &tools));
+    let sources = history::restore(request, sources)?;
+    Ok((tools, sources))
 }
 
 /// A policy's answer streams where the caller wants a stream.

@@ -3,10 +3,12 @@
 //! What it guarantees, and tests state: one `message_start`; block indexes without gaps; one
 //! `message_delta` with the usage of all turns; one `message_stop`; the upstream's bytes untouched
 //! where nothing changes.
+use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::face;
+use crate::exchange::sources::{self, Cited, Sources};
 use crate::exchange::tools::ServerTool;
 use crate::policy::ToolOutput;
 use crate::wire::message::{self, Fold};
@@ -15,6 +17,8 @@ use crate::wire::{Document, Event, EventKind, Kind, Step, Usage, usage};
 /// Rewrites the events of one turn after the other.
 pub struct Splice<'a> {
     tools: &'a [ServerTool],
+    /// What the turn under way may cite.
+    sources: Sources,
     /// The turn under way, as the upstream tells it: what the next request is made of.
     turn: Fold,
     turns: u32,
@@ -55,8 +59,14 @@ pub struct Call {
 impl<'a> Splice<'a> {
     /// For a request that may use these tools.
     pub fn new(tools: &'a [ServerTool]) -> Self {
+        Self::citing(tools, Sources::default())
+    }
+
+    /// The same for one that brings sources of its own.
+    pub fn citing(tools: &'a [ServerTool], sources: Sources) -> Self {
         Self {
             tools,
+            sources,
             turn: Fold::default(),
             turns: 0,
             next_index: 0,
@@ -77,7 +87,10 @@ impl<'a> Splice<'a> {
         match event.kind {
             EventKind::MessageStart => Ok((self.turns == 0).then_some(event)),
             EventKind::ContentBlockStart => self.block_start(event),
-            EventKind::ContentBlockDelta => self.within_block(event),
+            EventKind::ContentBlockDelta => match self.with_citation(event)? {
+                Some(event) => self.within_block(event),
+                None => Ok(None),
+            },
             EventKind::ContentBlockStop => {
                 let event = self.within_block(event);
                 self.next_index += u64::from(self.open != Open::Hidden);
@@ -166,6 +179,12 @@ impl<'a> Splice<'a> {
         ])
     }
 
+    /// Notes what the upstream is told of a call: later turns may cite it.
+    pub fn told(&mut self, call: &Call, output: &ToolOutput, content: &str) {
+        let face = (!output.is_error).then_some(self.tools[call.tool].face);
+        self.sources.ours(face, content);
+    }
+
     /// Ends this turn; another follows.
     pub fn next_turn(&mut self) {
         let turn = std::mem::take(&mut self.turn);
@@ -219,6 +238,7 @@ impl<'a> Splice<'a> {
             _ => None,
         };
         let Some(tool) = tool.map(|tool| &self.tools[tool]) else {
+            let event = self.with_citations(event)?;
             return self.within_block(event);
         };
         if !tool.face.is_shown() {
@@ -228,6 +248,43 @@ impl<'a> Splice<'a> {
         let mut data = message::data_of(&event)?;
         face::show_call(tool, &mut data, &block.string("id"))?;
         self.within_block(Event::new(EventKind::ContentBlockStart, &data.to_bytes()))
+    }
+
+    /// What the caller sees of an event that may bring a citation.
+    fn with_citation(&self, event: Event) -> Result<Option<Event>> {
+        let may_cite = memmem::find(event.frame(), b"citations_delta").is_some();
+        if !may_cite || self.sources.are_the_same() {
+            return Ok(Some(event));
+        }
+        let mut data = message::data_of(&event)?;
+        let at = [Step::Key("delta"), Step::Key("citation")];
+        let Some(citation) = data.get(&at)? else { return Ok(Some(event)) };
+        match self.sources.for_caller(&citation) {
+            Cited::Same => Ok(Some(event)),
+            Cited::Nothing => Ok(None),
+            Cited::As(citation) => {
+                data.set(&at, citation)?;
+                Ok(Some(Event::new(event.kind, &data.to_bytes())))
+            }
+        }
+    }
+
+    /// The same for the start of a block, which may bring a list of them.
+    fn with_citations(&self, event: Event) -> Result<Event> {
+        let may_cite = memmem::find(event.frame(), b"_location\"").is_some();
+        if !may_cite || self.sources.are_the_same() {
+            return Ok(event);
+        }
+        let mut data = message::data_of(&event)?;
+        let at = [Step::Key("content_block"), Step::Key("citations")];
+        let list = data.get(&at)?.unwrap_or_default();
+        match sources::rewritten(&list, |citation| self.sources.for_caller(citation)) {
+            Some(list) => {
+                data.set(&at, list)?;
+                Ok(Event::new(event.kind, &data.to_bytes()))
+            }
+            None => Ok(event),
+        }
     }
 
     fn within_block(&self, event: Event) -> Result<Option<Event>> {

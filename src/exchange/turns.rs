@@ -22,6 +22,7 @@ use crate::exchange::attempts::{self, Sent};
 use crate::exchange::budget::Budget;
 use crate::exchange::meter::{Meter, Spent};
 use crate::exchange::route::{Choice, Route, Terms};
+use crate::exchange::sources::Sources;
 use crate::exchange::splice::{Call, Splice};
 use crate::exchange::tools::{self, ServerTool};
 use crate::exchange::{face, history, transcript};
@@ -46,6 +47,7 @@ struct Conversation {
     alias: Arc<Alias>,
     target: Arc<Target>,
     tools: Vec<ServerTool>,
+    sources: Sources,
     request: MessagesRequest,
     terms: Terms,
     deadline: Instant,
@@ -61,6 +63,8 @@ pub struct Ask<'a> {
     pub request: MessagesRequest,
     /// What the gateway runs itself.
     pub tools: Vec<ServerTool>,
+    /// What answers to it may cite.
+    pub sources: Sources,
 }
 
 /// Sends the first turn; its refusal is still a status. The reply is a stream, or, for a caller
@@ -71,7 +75,7 @@ pub async fn start(
     ask: Ask<'_>,
     meter: &mut Meter,
 ) -> Result<Reply> {
-    let Ask { route, mut request, tools } = ask;
+    let Ask { route, mut request, tools, sources } = ask;
     let wants_stream = request.is_stream();
     request.set_stream(true)?;
     let Sent { reply, choice } = attempts::send(passage, &route, &request, meter).await?;
@@ -91,6 +95,7 @@ pub async fn start(
         alias: Arc::clone(choice.alias),
         target: Arc::clone(choice.target),
         tools,
+        sources,
         request,
         terms: route.terms,
         deadline: route.terms.end_by(Instant::now() + gateway.tools.timeout),
@@ -116,7 +121,8 @@ async fn fold(mut events: Turns) -> Result<Bytes> {
 impl Conversation {
     async fn run(mut self, first: EventStream, caller: &Sender<Result<Event>>) -> Result<()> {
         let tools = std::mem::take(&mut self.tools);
-        let mut splice = Splice::new(&tools);
+        let citing = self.sources.citing;
+        let mut splice = Splice::citing(&tools, std::mem::take(&mut self.sources));
         let mut events = first;
         let mut budget = Budget::new(&tools, &self.request, self.gateway.tools.max_calls);
         for turn in 1.. {
@@ -144,7 +150,9 @@ impl Conversation {
             let mut results = Vec::with_capacity(calls.len());
             for (call, output) in calls.iter().zip(&outputs) {
                 send_all(caller, splice.result(call, output)?).await?;
-                results.push(result_block(&tools[call.tool], call, output));
+                let content = face::for_upstream(&tools[call.tool], call, output, citing);
+                splice.told(call, output, &content);
+                results.push(result_block(call, output, &content));
             }
             if let Some(id) = splice.callers_call() {
                 self.carry(&splice, &id, calls.iter().zip(results), &tools)?;
@@ -262,14 +270,14 @@ async fn send(caller: &Sender<Result<Event>>, event: Event) -> Result<()> {
     sent.map_err(|_| Error::new(ErrorKind::Api, "the caller is gone"))
 }
 
-fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Bytes {
+fn result_block(call: &Call, output: &ToolOutput, content: &str) -> Bytes {
     let mut head = json!({"type": "tool_result", "tool_use_id": call.id});
     if output.is_error {
         head["is_error"] = true.into();
     }
     let mut text = head.to_string();
     text.pop();
-    text.push_str(&format!(",\"content\":{}}}", face::for_upstream(tool, call, output)));
+    text.push_str(&format!(",\"content\":{content}}}"));
     text.into()
 }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 /// What begins an `encrypted_content` of ours: no upstream's own begins so.
-const MARK: &str = "tidegate.";
+pub const MARK: &str = "tidegate.";
 /// The same where the content of a whole result stands behind it.
 const MARK_WHOLE: &str = "tidegate.whole.";
 /// The member of a fetch result that keeps what the API's shape has no place for.
@@ -18,6 +18,19 @@ const KEPT: &str = "tidegate";
 struct Found<'a> {
     #[serde(borrow)]
     results: Vec<&'a RawValue>,
+}
+
+/// What an upstream may cite of a search result, and what it is told besides.
+#[derive(Deserialize)]
+struct Citable {
+    url: String,
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    snippet: Option<String>,
+    /// Anything else: `page_age`.
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 /// What of a search result the API's shape shows.
@@ -76,12 +89,22 @@ struct SentSource {
     data: String,
 }
 
+/// How an upstream gets a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// As text.
+    #[default]
+    Text,
+    /// As blocks that it can cite.
+    Citable,
+}
+
 /// The search results for an upstream: a JSON list of content blocks. `input` is that of the call,
 /// `content` the plugin's, which stays as it is where it is nothing of the kind.
-pub fn search_for_upstream(input: &[u8], content: &str) -> String {
+pub fn search_for_upstream(input: &[u8], content: &str, form: Form) -> String {
     let Some(text) = only_text(content) else { return content.to_owned() };
     match serde_json::from_str::<Found<'_>>(&text) {
-        Ok(found) => search_text(input, &found.results),
+        Ok(found) => search_content(input, &found.results, form),
         Err(_) => content.to_owned(),
     }
 }
@@ -99,7 +122,7 @@ pub fn search_for_caller(content: &str) -> String {
 }
 
 /// The way back: what [`search_for_upstream`] gave.
-pub fn search_from_caller(input: &[u8], content: &str) -> String {
+pub fn search_from_caller(input: &[u8], content: &str, form: Form) -> String {
     let sent: Vec<Sent> = serde_json::from_str(content).unwrap_or_default();
     if let [only] = sent.as_slice()
         && let Some(whole) = only.encrypted_content.strip_prefix(MARK_WHOLE)
@@ -109,7 +132,42 @@ pub fn search_from_caller(input: &[u8], content: &str) -> String {
     }
     let results: Vec<Box<RawValue>> = sent.into_iter().filter_map(Sent::restored).collect();
     let results: Vec<&RawValue> = results.iter().map(|result| &**result).collect();
-    search_text(input, &results)
+    search_content(input, &results, form)
+}
+
+fn search_content(input: &[u8], results: &[&RawValue], form: Form) -> String {
+    let blocks: Option<Vec<Value>> = match form {
+        Form::Text => None,
+        Form::Citable => results.iter().map(|result| citable_block(result)).collect(),
+    };
+    match blocks {
+        Some(blocks) if !blocks.is_empty() => Value::Array(blocks).to_string(),
+        _ => search_text(input, results),
+    }
+}
+
+/// A result that can be cited; none without an address to cite it by. The snippet stands alone: a
+/// citation names whole blocks.
+fn citable_block(result: &RawValue) -> Option<Value> {
+    let Citable { url, title, snippet, more } = serde_json::from_str(result.get()).ok()?;
+    let is_told = |text: &String| !text.trim().is_empty();
+    if !is_told(&url) {
+        return None;
+    }
+    let title = title.filter(is_told).unwrap_or_else(|| url.clone());
+    let snippet = snippet.filter(is_told).unwrap_or_else(|| title.clone());
+    let mut content = vec![json!({"type": "text", "text": snippet})];
+    let more: Map<String, Value> = more.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    if !more.is_empty() {
+        content.push(json!({"type": "text", "text": Value::Object(more).to_string()}));
+    }
+    Some(json!({
+        "type": "search_result",
+        "source": url,
+        "title": title,
+        "content": content,
+        "citations": {"enabled": true},
+    }))
 }
 
 fn search_text(input: &[u8], results: &[&RawValue]) -> String {
@@ -129,7 +187,7 @@ fn search_text(input: &[u8], results: &[&RawValue]) -> String {
 
 fn shown_hit(result: &RawValue) -> Value {
     let hit: Hit = serde_json::from_str(result.get()).unwrap_or_default();
-    hit_block(hit, &format!("{MARK}{}", BASE64.encode(result.get())))
+    hit_block(hit, &sealed(result.get()))
 }
 
 fn hit_block(hit: Hit, hidden: &str) -> Value {
@@ -145,7 +203,7 @@ fn hit_block(hit: Hit, hidden: &str) -> Value {
 impl Sent {
     /// The result as the plugin wrote it, or what is left of it.
     fn restored(self) -> Option<Box<RawValue>> {
-        let hidden = self.encrypted_content.strip_prefix(MARK).and_then(decoded);
+        let hidden = unsealed(&self.encrypted_content);
         if let Some(result) = hidden.and_then(|text| RawValue::from_string(text).ok()) {
             return Some(result);
         }
@@ -156,11 +214,30 @@ impl Sent {
 }
 
 /// A fetched page for an upstream, as [`search_for_upstream`].
-pub fn page_for_upstream(content: &str) -> String {
+pub fn page_for_upstream(content: &str, form: Form) -> String {
     match page_of(content) {
-        Some(page) => text_block(&page),
+        Some(page) => page_content(page, form),
         None => content.to_owned(),
     }
+}
+
+/// A document holds the text that the caller is shown, so that a place in it means the same to both.
+fn page_content(page: Page, form: Form) -> String {
+    if form == Form::Text || page.text.trim().is_empty() {
+        return text_block(&page);
+    }
+    let Page { url, title, text, retrieved_at, more } = page;
+    let mut told = Map::from_iter([("url".to_owned(), url.into())]);
+    told.extend(retrieved_at.map(|at| ("retrieved_at".to_owned(), at.into())));
+    told.extend(more);
+    json!([{
+        "type": "document",
+        "source": {"type": "text", "media_type": "text/plain", "data": text},
+        "title": title,
+        "context": Value::Object(told).to_string(),
+        "citations": {"enabled": true},
+    }])
+    .to_string()
 }
 
 /// The same as the `content` of a `web_fetch_tool_result`; `input` is that of the call.
@@ -195,14 +272,15 @@ pub fn page_for_caller(input: &[u8], content: &str, is_cited: bool) -> String {
 }
 
 /// The way back: what [`page_for_upstream`] gave.
-pub fn page_from_caller(content: &str) -> Option<String> {
+pub fn page_from_caller(content: &str, form: Form) -> Option<String> {
     let mut sent: SentPage = serde_json::from_str(content).ok()?;
     if let Some(whole) = sent.kept.remove("content") {
         return Some(whole.to_string());
     }
     let SentDocument { title, source } = sent.content;
     let SentPage { url, retrieved_at, kept, .. } = sent;
-    Some(text_block(&Page { url, title, text: source.data, retrieved_at, more: kept }))
+    let page = Page { url, title, text: source.data, retrieved_at, more: kept };
+    Some(page_content(page, form))
 }
 
 fn page_of(content: &str) -> Option<Page> {
@@ -227,6 +305,16 @@ fn only_text(content: &str) -> Option<String> {
 fn text_block(told: &impl Serialize) -> String {
     let text = serde_json::to_string(told).unwrap_or_default();
     json!([{"type": "text", "text": text}]).to_string()
+}
+
+/// What of ours stands in a string that callers keep and send back without a look into it.
+pub fn sealed(text: &str) -> String {
+    format!("{MARK}{}", BASE64.encode(text))
+}
+
+/// The way back of [`sealed`].
+pub fn unsealed(text: &str) -> Option<String> {
+    text.strip_prefix(MARK).and_then(decoded)
 }
 
 fn decoded(text: &str) -> Option<String> {

@@ -31,6 +31,11 @@ impl Unsupported {
         self.tools.iter().any(|tool| tool.matches(kind))
     }
 
+    /// Whether content blocks of a type are among it.
+    pub fn has_block(&self, kind: &str) -> bool {
+        self.blocks.iter().any(|block| block == kind)
+    }
+
     /// As the config names them. Fails with the number of the first that is none, and why.
     pub fn new(names: &[String]) -> Result<Self, (usize, String)> {
         let mut all = Self::default();

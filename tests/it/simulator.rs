@@ -16,6 +16,7 @@ use tidegate::wire::{Endpoint, Event, MessagesRequest, ReplyBody};
 use crate::support::grammar;
 
 mod checks;
+mod citations;
 mod directives;
 mod docs;
 

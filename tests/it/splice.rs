@@ -2,6 +2,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate::exchange::history;
+use tidegate::exchange::sources::Sources;
 use tidegate::exchange::splice::Splice;
 use tidegate::exchange::tools::ServerTool;
 use tidegate::policy::ToolOutput;
@@ -469,7 +470,7 @@ fn sent_back(name: &str, turns: &[Value]) -> Result<(), TestCaseError> {
     }
     let body = json!({"model": "m", "max_tokens": 9, "messages": messages}).to_string();
     let mut request = MessagesRequest::parse(body.into(), Endpoint::Messages).unwrap();
-    history::restore(&mut request).unwrap();
+    history::restore(&mut request, Sources::default()).unwrap();
     let restored: Value = serde_json::from_slice(&request.to_bytes()).unwrap();
     prop_assert_eq!(&restored["messages"], &json!(expected));
     Ok(())

@@ -1,5 +1,6 @@
 //! The tool loop, whole: a caller, a gateway with real plugins, and an upstream that is watched.
 mod asked;
+mod cited;
 mod ends;
 mod generated;
 mod led;

@@ -27,7 +27,11 @@ impl Web {
     async fn guarded(plugin: &str, config: Value, egress: &str) -> Self {
         let model = Simulated::start().await;
         let config = json!({plugin: config});
-        let more = format!("plugins: {{ dir: \"{{plugins}}\", config: {config} }}\n{egress}");
+        let mut more = format!("plugins: {{ dir: \"{{plugins}}\", config: {config} }}\n{egress}");
+        if !more.contains("models:") {
+            // it reads results as text
+            more.push_str("\nmodels: { m: { provider: up, model: up-1, unsupported: [\"block:search_result\"] } }");
+        }
         let gateway = Looping::with_plugins(model.address, &more, &[plugin]).await;
         Self { model, gateway }
     }

@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 use crate::providers::simulator::ask::{Ask, ToolResult};
-use crate::providers::simulator::directives::{Odd, Stop, Thinking};
+use crate::providers::simulator::directives::{Cite, Odd, Stop, Thinking};
 use crate::providers::simulator::input::Inputs;
 use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens;
@@ -29,6 +29,13 @@ pub struct Answer {
 pub enum Block {
     /// `text`
     Text(String),
+    /// `text` that has a source.
+    Cited {
+        /// What it says.
+        text: String,
+        /// As the API has it.
+        citation: Value,
+    },
     /// `thinking`
     Thinking {
         /// What it shows.
@@ -70,6 +77,7 @@ impl Answer {
         if !text.is_empty() {
             answer.blocks.push(Block::Text(text));
         }
+        answer.blocks.extend(cited(ask));
         if answer.odd.contains(&Odd::Block) {
             answer.blocks.push(Block::Unknown);
         }
@@ -150,7 +158,7 @@ impl Answer {
 impl Block {
     fn tokens(&self) -> u64 {
         let characters = match self {
-            Self::Text(text) => text.chars().count(),
+            Self::Text(text) | Self::Cited { text, .. } => text.chars().count(),
             // what was thought costs the same whether it is shown or not
             Self::Thinking { text, .. } => text.chars().count().max(80),
             Self::Redacted(_) => 80,
@@ -191,6 +199,23 @@ fn thoughts(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Vec<Block> {
         }
     };
     asked.iter().map(block).collect()
+}
+
+/// A block for each source that the answer is to cite.
+fn cited(ask: &Ask<'_>) -> Vec<Block> {
+    let Some(cite) = ask.step.cite else { return Vec::new() };
+    let is_asked = |n: &usize| cite == Cite::All || cite == Cite::Only(n + 1);
+    let sources = ask.citations.iter().enumerate().filter(|(n, _)| is_asked(n));
+    let blocks: Vec<Block> = sources
+        .map(|(n, citation)| Block::Cited {
+            text: format!("Source {} says so.", n + 1),
+            citation: citation.clone(),
+        })
+        .collect();
+    match blocks.is_empty() {
+        true => vec![Block::Text("There is no such source that I could cite.".to_owned())],
+        false => blocks,
+    }
 }
 
 fn thought(ask: &Ask<'_>) -> String {

@@ -4,6 +4,7 @@ use serde_json::Value;
 use crate::providers::simulator::directives::{Call, Script, Step};
 use crate::providers::simulator::history::{self, Turn};
 use crate::providers::simulator::input::Inputs;
+use crate::providers::simulator::sources;
 use crate::providers::simulator::tools::{self, Tool};
 
 /// A request, understood.
@@ -16,6 +17,8 @@ pub struct Ask<'a> {
     pub step: Step,
     /// What the tools answered, if they were the last to speak.
     pub results: Vec<ToolResult<'a>>,
+    /// All that the answer could cite.
+    pub citations: Vec<Value>,
     /// The calls to make now.
     pub calls: Vec<Wanted<'a>>,
     /// The caller forced the calls: no text comes before them.
@@ -60,11 +63,14 @@ impl<'a> Ask<'a> {
         let choice = &body["tool_choice"];
         let calls = calls(choice, wishes, &tools, step.and_then(|step| step.parallel));
         let inputs = Inputs { asked: &script.text };
+        let cites = step.is_some_and(|step| step.cite.is_some());
+        let messages = body["messages"].as_array().filter(|_| cites).map(Vec::as_slice);
         Ok(Self {
             model: body["model"].as_str().unwrap_or_default(),
             text: script.text.clone(),
             step: step.cloned().unwrap_or_default(),
             results: results(turns),
+            citations: sources::citations(messages.unwrap_or_default()),
             calls: calls.into_iter().map(|wish| wish.made(&inputs)).collect(),
             is_forced: is_forced(choice),
             max_tokens: body["max_tokens"].as_u64().unwrap_or(u64::MAX),
@@ -189,6 +195,15 @@ fn text_of(content: &Value) -> String {
     let parts: Vec<String> = history::blocks(0, content)
         .map(|block| match block.kind() {
             "text" => block.text().to_owned(),
+            "search_result" => format!(
+                "{} ({}): {}",
+                block.str("title"),
+                block.str("source"),
+                text_of(block.field("content"))
+            ),
+            "document" if block.field("source")["type"] == "text" => {
+                block.field("source")["data"].as_str().unwrap_or_default().to_owned()
+            }
             kind => format!("[{kind}]"),
         })
         .collect();

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::providers::simulator::faults::Failure;
 use crate::providers::simulator::history::{self, Block, Turn};
-use crate::providers::simulator::seed;
+use crate::providers::simulator::{seed, sources};
 
 /// Block types, who may send them, and what `anthropic-beta` must contain for them.
 const BLOCKS: &[(&str, &str, &str)] = &[
@@ -87,6 +87,7 @@ fn check_messages(body: &Value, betas: &str) -> Result<(), String> {
     }
     let turns = history::turns(messages);
     check_pairs(&turns)?;
+    sources::check(messages, body["output_config"]["format"].is_object())?;
     check_thinking(body, &turns)
 }
 

@@ -41,6 +41,8 @@ pub struct Step {
     pub parallel: Option<usize>,
     /// What to say instead of an answer.
     pub say: Option<String>,
+    /// What to cite behind the answer.
+    pub cite: Option<Cite>,
     /// Thinking blocks in front.
     pub thinking: Vec<Thinking>,
     /// Instead of the natural `stop_reason`.
@@ -62,6 +64,15 @@ pub struct Call {
     pub name: String,
     /// The input as JSON text; made from the tool's schema if absent.
     pub input: Option<String>,
+}
+
+/// What of the sources of a request an answer cites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cite {
+    /// Each of them.
+    All,
+    /// This one, counted from 1.
+    Only(usize),
 }
 
 /// A kind of thinking block.
@@ -160,6 +171,8 @@ impl Step {
             "say" => self.say = Some(rest.to_owned()),
             "words" => self.say = Some(words(count(rest, MAX_WORDS)?)),
             "empty" => self.say = Some(String::new()),
+            "cite" if rest.is_empty() => self.cite = Some(Cite::All),
+            "cite" => self.cite = Some(Cite::Only(count(rest, MAX_CALLS)?)),
             "thinking" => self.thinking.push(Thinking::Open),
             "redacted" => self.thinking.push(Thinking::Redacted),
             "pause" => self.stop = Some(Stop::Reason("pause_turn".to_owned())),

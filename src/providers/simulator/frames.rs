@@ -94,6 +94,7 @@ impl Writer {
     fn block(&mut self, index: usize, block: &Block, odd: &[Odd]) {
         let start = match block {
             Block::Text(_) => json!({"type": "text", "text": ""}),
+            Block::Cited { .. } => json!({"type": "text", "text": "", "citations": []}),
             Block::Thinking { .. } => json!({"type": "thinking", "thinking": "", "signature": ""}),
             Block::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
             Block::ToolUse { id, name, .. } => {
@@ -109,6 +110,12 @@ impl Writer {
         }
         match block {
             Block::Text(text) => self.deltas(index, ("text_delta", "text"), text),
+            Block::Cited { text, citation } => {
+                let delta = json!({"type": "citations_delta", "citation": citation});
+                let data = json!({"type": "content_block_delta", "index": index, "delta": delta});
+                self.push("content_block_delta", data.to_string().as_bytes());
+                self.deltas(index, ("text_delta", "text"), text);
+            }
             Block::Thinking { text, signature } => {
                 self.deltas(index, ("thinking_delta", "thinking"), text);
                 self.delta(index, ("signature_delta", "signature"), signature);

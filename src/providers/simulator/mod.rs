@@ -13,6 +13,7 @@ mod history;
 mod input;
 mod play;
 mod seed;
+mod sources;
 mod tokens;
 mod tools;
 

@@ -14,6 +14,8 @@ use crate::support::turn::{call, folded, frames, message, text, thinking};
 #[derive(Debug, Clone)]
 enum Part {
     Text(String),
+    /// With a source that may be one of ours or none at all.
+    Cited(usize),
     Thinking(String),
     /// A server tool that works, of the face of an MCP server.
     Echo(String),
@@ -82,6 +84,7 @@ fn ours() -> impl Strategy<Value = Part> {
 fn other() -> impl Strategy<Value = Part> {
     prop_oneof![
         WORDS.prop_map(Part::Text),
+        (0..4usize).prop_map(Part::Cited),
         WORDS.prop_map(Part::Thinking),
         WORDS.prop_map(Part::Unknown),
     ]
@@ -142,6 +145,11 @@ impl Part {
     fn block(&self, id: &str) -> Value {
         match self {
             Self::Text(words) => text(words),
+            Self::Cited(n) => json!({"type": "text", "text": "so it is", "citations": [{
+                "type": "search_result_location", "cited_text": "One", "title": "t",
+                "source": if n % 2 == 0 { "https://a.test/1" } else { "https://b.test/2" },
+                "search_result_index": n, "start_block_index": 0, "end_block_index": 1,
+            }]}),
             Self::Thinking(words) => thinking(words),
             Self::Echo(words) => call(id, "gateway_echo", json!({"text": words})),
             Self::Refuse(words) => call(id, "gateway_refuse", json!({"text": words})),
@@ -330,10 +338,23 @@ impl World {
         let of = |kind: &str| -> Vec<&Value> {
             content.iter().filter(|block| block["type"] == kind).collect()
         };
+        for block in of("text") {
+            for citation in block["citations"].as_array().into_iter().flatten() {
+                // one that no search has found yet is none of ours
+                let is_known = ["web_search_result_location", "search_result_location"];
+                prop_assert!(is_known.contains(&citation["type"].as_str().unwrap()));
+            }
+        }
         for kind in ["text", "thinking", "future_block"] {
             let told: Vec<Value> = parts.iter().map(|part| part.block("")).collect();
-            let told: Vec<&Value> = told.iter().filter(|block| block["type"] == kind).collect();
-            prop_assert_eq!(of(kind), told);
+            let told = told.iter().filter(|block| block["type"] == kind);
+            let bare = |block: &Value| {
+                let mut block = block.clone();
+                block.as_object_mut().unwrap().remove("citations");
+                block
+            };
+            let told: Vec<Value> = told.map(bare).collect();
+            prop_assert_eq!(of(kind).into_iter().map(bare).collect::<Vec<_>>(), told);
         }
         let shown = parts.iter().filter(|part| part.is_shown_call()).count();
         let calls = of("mcp_tool_use").len() + of("server_tool_use").len();

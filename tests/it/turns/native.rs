@@ -75,10 +75,7 @@ async fn a_search_looks_like_the_apis_own() {
     assert_eq!(seen[0]["tools"][0]["name"], "gateway_web_search");
     assert_eq!(seen[0]["tools"][0]["type"], json!(null));
     let result = &seen[1]["messages"][2]["content"][0];
-    assert!(
-        result["content"][0]["text"].as_str().unwrap().contains("One \\\"snippet\\\"."),
-        "{result}"
-    );
+    assert_eq!(result["content"][0]["content"][0]["text"], "One \"snippet\".", "{result}");
     assert!(result["tool_use_id"].as_str().unwrap().starts_with("toolu_"));
 }
 
