@@ -8,7 +8,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::error::Result;
-use crate::exchange::sources::Citing;
+use crate::exchange::images::Images;
+use crate::exchange::sources::Forms;
 use crate::exchange::splice::Call;
 use crate::exchange::tools::ServerTool;
 use crate::exchange::web;
@@ -104,7 +105,8 @@ pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Resu
 }
 
 /// A result of an MCP server holds texts only (messages-api.md, `BetaMCPToolResultBlock`): what else a
-/// tool gave the model is named. It is named to the model, too, once the caller sends it back.
+/// tool gave the model is named. It is named to the model, too, once the caller sends it back, but for an
+/// image that the gateway keeps.
 fn texts(blocks: &str) -> String {
     #[derive(serde::Deserialize)]
     struct Block<'a> {
@@ -137,14 +139,19 @@ fn failure(kind: &str, code: &str) -> String {
 }
 
 /// The content of a result as the upstream reads it: the same when the caller sends it back.
-pub fn for_upstream(tool: &ServerTool, call: &Call, output: &ToolOutput, citing: Citing) -> String {
+pub fn for_upstream(
+    tool: &ServerTool,
+    call: &Call,
+    output: &ToolOutput,
+    (forms, images): (Forms, &Images<'_>),
+) -> String {
     match tool.face {
         Face::Search if !output.is_error => {
-            web::search_for_upstream(&call.input, &output.blocks(), citing.searches)
+            web::search_for_upstream(&call.input, &output.blocks(), forms.searches)
         }
         Face::Fetch { .. } if !output.is_error => {
-            web::page_for_upstream(&output.blocks(), citing.pages)
+            web::page_for_upstream(&output.blocks(), forms.pages)
         }
-        _ => output.blocks(),
+        _ => images.for_upstream(output.blocks()),
     }
 }

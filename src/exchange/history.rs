@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, Result};
 use crate::exchange::face::Face;
 use crate::exchange::face::{OURS, SERVER_NAME};
+use crate::exchange::images::Images;
 use crate::exchange::sources::{self, Sources};
 use crate::exchange::tools::{self, upstream_name};
 use crate::exchange::web;
@@ -52,7 +53,11 @@ struct Text {
 
 /// Rewrites `messages` if it holds calls that the gateway ran, or citations of what they found; else
 /// touches nothing. `sources` gets what there is to cite.
-pub fn restore(request: &mut MessagesRequest, mut sources: Sources) -> Result<Sources> {
+pub fn restore(
+    request: &mut MessagesRequest,
+    mut sources: Sources,
+    images: Images<'_>,
+) -> Result<Sources> {
     let Some(text) = request.document().field("messages") else { return Ok(sources) };
     if !may_hold_ours(&text) && !may_cite_ours(&text) {
         sources.read(&text);
@@ -60,7 +65,7 @@ pub fn restore(request: &mut MessagesRequest, mut sources: Sources) -> Result<So
     }
     let document = request.document_mut();
     let count = document.len(&[Step::Key("messages")])?.unwrap_or_default();
-    let mut turns = Turns { sources, ..Turns::default() };
+    let mut turns = Turns::new(sources, images);
     for n in 0..count as i64 {
         let at = [Step::Key("messages"), Step::Index(n)];
         let message = document.get(&at)?.unwrap_or_default();
@@ -82,8 +87,7 @@ pub fn restore(request: &mut MessagesRequest, mut sources: Sources) -> Result<So
 }
 
 /// The messages so far, as JSON texts; untouched ones are the caller's bytes.
-#[derive(Default)]
-struct Turns {
+struct Turns<'a> {
     messages: Vec<Bytes>,
     /// Results that wait for the user message they belong into.
     results: Vec<Bytes>,
@@ -91,6 +95,7 @@ struct Turns {
     open: Vec<Open>,
     /// What has been seen so far of what may be cited.
     sources: Sources,
+    images: Images<'a>,
     is_changed: bool,
 }
 
@@ -101,7 +106,18 @@ struct Open {
     input: Bytes,
 }
 
-impl Turns {
+impl<'a> Turns<'a> {
+    fn new(sources: Sources, images: Images<'a>) -> Self {
+        Self {
+            messages: Vec::new(),
+            results: Vec::new(),
+            open: Vec::new(),
+            sources,
+            images,
+            is_changed: false,
+        }
+    }
+
     fn message(&mut self, message: Bytes) -> Result<()> {
         let mut document = Document::parse(message.clone())?;
         let is_assistant = document.field("role").as_deref() == Some(b"\"assistant\"");
@@ -211,7 +227,7 @@ impl Turns {
         };
         let open = self.open.remove(open);
         Found::Result(match kind {
-            "mcp_tool_result" => answer.plain(),
+            "mcp_tool_result" => answer.plain(&mut self.images),
             _ => answer.unveiled(kind, &open, &mut self.sources),
         })
     }
@@ -374,13 +390,15 @@ impl Call<'_> {
 }
 
 impl Answer<'_> {
-    fn plain(&self) -> Bytes {
+    fn plain(&self, images: &mut Images<'_>) -> Bytes {
+        let content = self.content.map(RawValue::get);
+        let shown = content.and_then(|content| images.put_back(content));
         let mut head = json!({"type": "tool_result", "tool_use_id": self.tool_use_id});
         if self.is_error == Some(true) {
             head["is_error"] = true.into();
         }
         let members = [
-            ("content", self.content.map(RawValue::get)),
+            ("content", shown.as_deref().or(content)),
             ("cache_control", self.cache_control.map(RawValue::get)),
         ];
         with_members(head.to_string(), &members)
@@ -389,7 +407,7 @@ impl Answer<'_> {
     /// A result in one of the API's own shapes.
     fn unveiled(&self, kind: &str, open: &Open, sources: &mut Sources) -> Bytes {
         let content = self.content.map_or("null", RawValue::get);
-        let citing = sources.citing;
+        let forms = sources.forms;
         let mut face = match kind {
             "web_search_tool_result" => Some(Face::Search),
             _ => Some(Face::Fetch { is_cited: true }),
@@ -402,9 +420,9 @@ impl Answer<'_> {
                 Some(json!([{"type": "text", "text": code}]).to_string())
             }
             None if kind == "web_search_tool_result" => {
-                Some(web::search_from_caller(&open.input, content, citing.searches))
+                Some(web::search_from_caller(&open.input, content, forms.searches))
             }
-            None => web::page_from_caller(content, citing.pages),
+            None => web::page_from_caller(content, forms.pages),
         };
         sources.ours(face, plain.as_deref().unwrap_or_default());
         let members = [

@@ -6,6 +6,7 @@ pub mod budget;
 pub mod face;
 pub mod forward;
 pub mod history;
+pub mod images;
 pub mod inner;
 pub mod meter;
 pub mod models;
@@ -34,11 +35,12 @@ use hyper::body::Incoming;
 use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::images::Images;
 use crate::exchange::meter::Meter;
 use crate::exchange::native::Fulfil;
 use crate::exchange::requested::{Asked, Requested};
 use crate::exchange::route::Route;
-use crate::exchange::sources::{Citing, Sources};
+use crate::exchange::sources::{Forms, Sources};
 use crate::exchange::tools::ServerTool;
 use crate::exchange::turns::Ask;
 use crate::gateway::Gateway;
@@ -184,8 +186,9 @@ fn server_tools(
     if !gateway.pipeline.has_tools() {
         return Ok((tools, Sources::default()));
     }
-    let sources = Sources::new(Citing::on(route, request, &tools));
-    let sources = history::restore(request, sources)?;
+    let sources = Sources::new(Forms::on(route, request, &tools));
+    let images = Images::new(&gateway.shared.published, sources.forms.images);
+    let sources = history::restore(request, sources, images)?;
     Ok((tools, sources))
 }
 

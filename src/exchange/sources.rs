@@ -17,46 +17,50 @@ use crate::wire::MessagesRequest;
 
 /// How results of ours go to the upstreams of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Citing {
+pub struct Forms {
     /// What was found by searches.
     pub searches: Form,
     /// What was fetched.
     pub pages: Form,
+    /// Images are blocks; else a word stands for them.
+    pub images: bool,
 }
 
-impl Citing {
+impl Forms {
     /// Citable where the caller has a shape for citations and every target of the route understands
     /// the blocks. A request has citations everywhere or nowhere, and none beside a format of the
     /// answer: what the caller's own part of it says decides.
     pub fn on(route: &Route<'_>, request: &MessagesRequest, tools: &[ServerTool]) -> Self {
+        let lacks = |choice: &Choice<'_>, block: &str| choice.target.unsupported.has_block(block);
         let form = |is_wanted: fn(&Face) -> bool, block: &str| {
-            let understands = |choice: &Choice<'_>| {
-                choice.target.provider.accepts().is_native
-                    && !choice.target.unsupported.has_block(block)
-            };
+            let is_native = |choice: &Choice<'_>| choice.target.provider.accepts().is_native;
+            let understands = |choice| is_native(choice) && !lacks(choice, block);
             let is_citable = tools.iter().any(|tool| is_wanted(&tool.face))
                 && route.choices.iter().all(understands);
             if is_citable { Form::Citable } else { Form::Text }
         };
-        let citing = Self {
+        let forms = Self {
             searches: form(|face| *face == Face::Search, SEARCH_RESULT),
             pages: form(|face| *face == Face::Fetch { is_cited: true }, DOCUMENT),
+            images: !route.choices.iter().any(|choice| lacks(choice, IMAGE)),
         };
-        match citing != Self::default() && may_cite(request) {
-            true => citing,
-            false => Self::default(),
+        let cites = forms.searches == Form::Citable || forms.pages == Form::Citable;
+        match cites && !may_cite(request) {
+            true => Self { images: forms.images, ..Self::default() },
+            false => forms,
         }
     }
 }
 
 const SEARCH_RESULT: &str = "search_result";
 const DOCUMENT: &str = "document";
+const IMAGE: &str = "image";
 
 /// In the order of the request.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// How results of ours are sent.
-    pub citing: Citing,
+    pub forms: Forms,
     /// What the upstream has of search results.
     results: Vec<SearchResult>,
     /// What either side has of documents.
@@ -141,8 +145,8 @@ struct Citation<'a> {
 
 impl Sources {
     /// None yet.
-    pub fn new(citing: Citing) -> Self {
-        Self { citing, ..Self::default() }
+    pub fn new(forms: Forms) -> Self {
+        Self { forms, ..Self::default() }
     }
 
     /// Counts what stands in a list of messages, none of which has calls of ours.

@@ -59,11 +59,11 @@ pub struct Call {
 impl<'a> Splice<'a> {
     /// For a request that may use these tools.
     pub fn new(tools: &'a [ServerTool]) -> Self {
-        Self::citing(tools, Sources::default())
+        Self::with_sources(tools, Sources::default())
     }
 
     /// The same for one that brings sources of its own.
-    pub fn citing(tools: &'a [ServerTool], sources: Sources) -> Self {
+    pub fn with_sources(tools: &'a [ServerTool], sources: Sources) -> Self {
         Self {
             tools,
             sources,

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::attempts::{self, Sent};
 use crate::exchange::budget::Budget;
+use crate::exchange::images::Images;
 use crate::exchange::meter::{Meter, Spent};
 use crate::exchange::route::{Choice, Route, Terms};
 use crate::exchange::sources::Sources;
@@ -121,8 +122,10 @@ async fn fold(mut events: Turns) -> Result<Bytes> {
 impl Conversation {
     async fn run(mut self, first: EventStream, caller: &Sender<Result<Event>>) -> Result<()> {
         let tools = std::mem::take(&mut self.tools);
-        let citing = self.sources.citing;
-        let mut splice = Splice::citing(&tools, std::mem::take(&mut self.sources));
+        let forms = self.sources.forms;
+        let mut splice = Splice::with_sources(&tools, std::mem::take(&mut self.sources));
+        let gateway = Arc::clone(&self.gateway);
+        let images = Images::new(&gateway.shared.published, forms.images);
         let mut events = first;
         let mut budget = Budget::new(&tools, &self.request, self.gateway.tools.max_calls);
         for turn in 1.. {
@@ -150,7 +153,7 @@ impl Conversation {
             let mut results = Vec::with_capacity(calls.len());
             for (call, output) in calls.iter().zip(&outputs) {
                 send_all(caller, splice.result(call, output)?).await?;
-                let content = face::for_upstream(&tools[call.tool], call, output, citing);
+                let content = face::for_upstream(&tools[call.tool], call, output, (forms, &images));
                 splice.told(call, output, &content);
                 results.push(result_block(call, output, &content));
             }

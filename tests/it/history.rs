@@ -1,10 +1,8 @@
 //! What a caller sends back of our tools becomes the conversation that the upstream had.
 use serde_json::{Value, json};
-use tidegate::exchange::history;
-use tidegate::exchange::sources::Sources;
 use tidegate::wire::{Endpoint, MessagesRequest};
 
-use crate::support::turn::{call, result, text, thinking};
+use crate::support::turn::{call, restored, result, text, thinking};
 
 fn request(body: &str) -> MessagesRequest {
     MessagesRequest::parse(body.to_owned().into(), Endpoint::Messages).unwrap()
@@ -12,7 +10,7 @@ fn request(body: &str) -> MessagesRequest {
 
 fn restored_body(body: &Value) -> Value {
     let mut request = request(&body.to_string());
-    history::restore(&mut request, Sources::default()).unwrap();
+    restored(&mut request).unwrap();
     serde_json::from_slice(&request.to_bytes()).unwrap()
 }
 
@@ -24,7 +22,7 @@ fn check(messages: Value, expect: Value) {
 fn untouched(messages: &str) {
     let body = format!(r#"{{"model":"m", "max_tokens": 9, "messages": {messages}}}"#);
     let mut request = request(&body);
-    history::restore(&mut request, Sources::default()).unwrap();
+    restored(&mut request).unwrap();
     assert_eq!(request.to_bytes(), body);
 }
 
@@ -174,7 +172,7 @@ fn breakpoints_and_failures_are_kept() {
 fn numbers_of_an_input_keep_their_form() {
     let body = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"mcp_tool_use","id":"1","name":"now","server_name":"gateway","input":{"n":1.50,"big":12345678901234567890123}},{"type":"mcp_tool_result","tool_use_id":"1","content":[]}]}]}"#;
     let mut request = request(body);
-    history::restore(&mut request, Sources::default()).unwrap();
+    restored(&mut request).unwrap();
     let text = String::from_utf8(request.to_bytes().to_vec()).unwrap();
     assert!(text.contains(r#""input":{"n":1.50,"big":12345678901234567890123}"#), "{text}");
 }
@@ -287,7 +285,7 @@ fn messages_without_calls_of_ours_keep_their_bytes() {
         assistant(json!([used("1"), ran("1"), text("a")]))
     );
     let mut request = request(&body);
-    history::restore(&mut request, Sources::default()).unwrap();
+    restored(&mut request).unwrap();
     let text = String::from_utf8(request.to_bytes().to_vec()).unwrap();
     assert!(text.contains(plain) && text.contains(later), "{text}");
 }
@@ -346,7 +344,7 @@ fn a_call_of_ours_that_cannot_be_read_is_named() {
         assistant(json!([text("a"), {"type": "mcp_tool_use", "server_name": "gateway", "id": 5, "name": "now"}])),
     ]});
     let mut request = request(&body.to_string());
-    let error = history::restore(&mut request, Sources::default()).unwrap_err();
+    let error = restored(&mut request).unwrap_err();
     assert_eq!(error.status(), 400);
     assert!(error.message.starts_with("`messages[1]`: `content[1]` cannot be read"), "{error}");
 }

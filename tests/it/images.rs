@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
+use crate::support::loop_gateway::Simulated;
 use crate::support::plugins;
 use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 
@@ -119,4 +120,74 @@ async fn a_caller_sees_no_block_that_such_a_result_cannot_hold() {
     let shown = result["content"].as_array().unwrap();
     assert!(shown.iter().all(|block| block["type"] == "text"), "{result}");
     assert_eq!(shown[1]["text"], "(image)");
+}
+
+/// The same painter, and a model that is watched. `unsupported` is what its target lacks.
+async fn watched(image: &str, unsupported: &str) -> (Simulated, Gateway, Auto) {
+    let model = Simulated::start().await;
+    let answer = json!({"data": [{"b64_json": image}]}).to_string();
+    let endpoint = Upstream::always(Behaviour::Answer(upstream::json(200, &answer))).await;
+    let gateway = Gateway::start(&format!(
+        "providers: {{ up: {{ type: anthropic, api_key: k, base_url: \"http://{}\" }} }}\n\
+         models: {{ m: {{ provider: up, unsupported: [{unsupported}] }} }}\n\
+         egress: {{ allow_private: [\"127.0.0.0/8\"] }}\n\
+         plugins: {{ dir: \"{}\", config: {{ image-generation: {{ allow_hosts: [\"127.0.0.1:{}\"], \
+         url: \"http://{}/v1\", model: painter, publish: true }} }} }}\n",
+        model.address,
+        plugins::alone("image-generation").display(),
+        endpoint.address.port(),
+        endpoint.address,
+    ))
+    .await;
+    (model, gateway, endpoint)
+}
+
+/// Lets the model paint and look, then goes on; what the upstream was sent of the result both times.
+async fn looked_at(model: &Simulated, gateway: &Gateway) -> (Value, Value) {
+    let text =
+        "[sim: call image_generation {\"prompt\":\"a calm sea\"}] [sim: then] [sim: say there]";
+    let mut body = json!({
+        "model": "m", "max_tokens": 1000,
+        "tools": [{"type": "gateway:image_generation", "show_model": true}],
+        "messages": [{"role": "user", "content": text}],
+    });
+    let message = Ask::message(body.to_string()).send(gateway.address).await.json();
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": message["content"]}));
+    messages.push(json!({"role": "user", "content": "and?"}));
+    let answer = Ask::message(body.to_string()).send(gateway.address).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let seen = model.seen();
+    let result = |n: usize| seen[n]["messages"][2]["content"][0]["content"].clone();
+    (result(1), result(2))
+}
+
+#[tokio::test]
+async fn a_model_sees_the_image_in_its_turn_and_again_when_the_history_comes_back() {
+    let (model, gateway, _endpoint) = watched(PIXEL, "").await;
+    let (first, again) = looked_at(&model, &gateway).await;
+    let source = json!({"type": "base64", "media_type": "image/png", "data": PIXEL});
+    assert_eq!(first[1], json!({"type": "image", "source": source}));
+    assert!(!first[0]["text"].as_str().unwrap().contains(&PIXEL[..20]), "{first}");
+    assert_eq!(first, again);
+    // byte for byte: its prompt cache holds
+    let bodies: Vec<String> =
+        model.bodies().iter().map(|body| String::from_utf8(body.to_vec()).unwrap()).collect();
+    let result = &bodies[1][bodies[1].find("\"tool_result\"").unwrap()..];
+    assert!(bodies[2].contains(&result[..result.find("]}").unwrap()]), "{}", bodies[2]);
+}
+
+#[tokio::test]
+async fn an_image_that_the_upstream_does_not_take_is_named() {
+    use base64::Engine;
+    let engine = base64::engine::general_purpose::STANDARD;
+    let mut large = engine.decode(PIXEL).unwrap();
+    large.resize(4 << 20, 0);
+    for (image, unsupported) in [(PIXEL.to_owned(), "\"block:image\""), (engine.encode(large), "")]
+    {
+        let (model, gateway, _endpoint) = watched(&image, unsupported).await;
+        let (first, again) = looked_at(&model, &gateway).await;
+        assert_eq!(first[1], json!({"type": "text", "text": "(image)"}));
+        assert_eq!(first, again);
+    }
 }

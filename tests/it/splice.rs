@@ -1,15 +1,15 @@
 //! Several turns as one stream: whatever the upstream says, the caller gets one message in order.
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tidegate::exchange::history;
-use tidegate::exchange::sources::Sources;
 use tidegate::exchange::splice::Splice;
 use tidegate::exchange::tools::ServerTool;
 use tidegate::policy::ToolOutput;
 use tidegate::wire::{Endpoint, Event, EventKind, MessagesRequest};
 
 use crate::support::grammar;
-use crate::support::turn::{call, events, folded, hidden, message, result, shown, text, thinking};
+use crate::support::turn::{
+    call, events, folded, hidden, message, restored, result, shown, text, thinking,
+};
 
 /// What a loop does with turns, its tools answering `ran <id>`.
 struct Run {
@@ -470,7 +470,7 @@ fn sent_back(name: &str, turns: &[Value]) -> Result<(), TestCaseError> {
     }
     let body = json!({"model": "m", "max_tokens": 9, "messages": messages}).to_string();
     let mut request = MessagesRequest::parse(body.into(), Endpoint::Messages).unwrap();
-    history::restore(&mut request, Sources::default()).unwrap();
+    restored(&mut request).unwrap();
     let restored: Value = serde_json::from_slice(&request.to_bytes()).unwrap();
     prop_assert_eq!(&restored["messages"], &json!(expected));
     Ok(())

@@ -1,9 +1,14 @@
 //! Turns of a model, made by hand: whole messages, and the events that they would come as.
 use serde_json::{Value, json};
+use tidegate::error::Result;
 use tidegate::exchange::face::Face;
+use tidegate::exchange::history;
+use tidegate::exchange::images::Images;
+use tidegate::exchange::sources::Sources;
 use tidegate::exchange::tools::ServerTool;
+use tidegate::policy::published::Published;
 use tidegate::wire::message::Fold;
-use tidegate::wire::{Event, unfold};
+use tidegate::wire::{Event, MessagesRequest, unfold};
 
 /// A text block.
 pub fn text(text: &str) -> Value {
@@ -57,6 +62,12 @@ pub fn folded(events: &[Event]) -> Value {
         fold.push(event).unwrap();
     }
     serde_json::from_slice(&fold.finish().unwrap()).unwrap()
+}
+
+/// What an upstream gets of a history, where nothing can be cited and no file is kept.
+pub fn restored(request: &mut MessagesRequest) -> Result<Sources> {
+    let files = Published::default();
+    history::restore(request, Sources::default(), Images::new(&files, true))
 }
 
 /// A server tool that the caller declared.
