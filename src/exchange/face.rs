@@ -94,9 +94,13 @@ pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Resu
             head["is_error"] = output.is_error.into();
             texts(&output.blocks())
         }
-        Face::Search if output.is_error => failure(kind, web::search_code(code)),
+        Face::Search if output.is_error => {
+            web::failure_for_caller(kind, web::search_code(code), &output.blocks())
+        }
         Face::Search => web::search_for_caller(&output.blocks()),
-        Face::Fetch { .. } if output.is_error => failure(kind, web::fetch_code(code)),
+        Face::Fetch { .. } if output.is_error => {
+            web::failure_for_caller(kind, web::fetch_code(code), &output.blocks())
+        }
         Face::Fetch { is_cited } => web::page_for_caller(&call.input, &output.blocks(), is_cited),
     };
     let mut block = Document::parse(head.to_string().into())?;
@@ -132,10 +136,6 @@ fn texts(blocks: &str) -> String {
         .map(|(block, other)| other.as_deref().unwrap_or_else(|| block.get()))
         .collect();
     format!("[{}]", shown.join(","))
-}
-
-fn failure(kind: &str, code: &str) -> String {
-    json!({"type": format!("{kind}_error"), "error_code": code}).to_string()
 }
 
 /// The content of a result as the upstream reads it: the same when the caller sends it back.

@@ -413,11 +413,11 @@ impl Answer<'_> {
             _ => Some(Face::Fetch { is_cited: true }),
         };
         let mut head = json!({"type": "tool_result", "tool_use_id": open.id});
-        let plain = match failure(content) {
-            Some(code) => {
+        let plain = match web::failure_from_caller(content) {
+            Some(failure) => {
                 face = None;
                 head["is_error"] = true.into();
-                Some(json!([{"type": "text", "text": code}]).to_string())
+                Some(failure)
             }
             None if kind == "web_search_tool_result" => {
                 Some(web::search_from_caller(&open.input, content, forms.searches))
@@ -431,15 +431,6 @@ impl Answer<'_> {
         ];
         with_members(head.to_string(), &members)
     }
-}
-
-/// The code of a result that is an error.
-fn failure(content: &str) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Failure {
-        error_code: String,
-    }
-    serde_json::from_str::<Failure>(content).ok().map(|failure| failure.error_code)
 }
 
 /// Appends members to the text of an object; numbers in them keep the form they had.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 pub const MARK: &str = "tidegate.";
 /// The same where the content of a whole result stands behind it.
 const MARK_WHOLE: &str = "tidegate.whole.";
-/// The member of a fetch result that keeps what the API's shape has no place for.
+/// The member of a fetch result, or of a failure, that keeps what the API's shape has no place for.
 const KEPT: &str = "tidegate";
 
 /// What a search plugin gives; each result stays as it was written.
@@ -303,7 +303,10 @@ fn only_text(content: &str) -> Option<String> {
 }
 
 fn text_block(told: &impl Serialize) -> String {
-    let text = serde_json::to_string(told).unwrap_or_default();
+    text_of(&serde_json::to_string(told).unwrap_or_default())
+}
+
+fn text_of(text: &str) -> String {
     json!([{"type": "text", "text": text}]).to_string()
 }
 
@@ -319,6 +322,26 @@ pub fn unsealed(text: &str) -> Option<String> {
 
 fn decoded(text: &str) -> Option<String> {
     String::from_utf8(BASE64.decode(text).ok()?).ok()
+}
+
+/// A failure as the `content` of a result of this type. The API has a code for it and no words: those
+/// that the model has read are kept beside it.
+pub fn failure_for_caller(kind: &str, code: &str, content: &str) -> String {
+    json!({"type": format!("{kind}_error"), "error_code": code, KEPT: sealed(content)}).to_string()
+}
+
+/// The way back; `None` if the content is no failure. Of one that was not kept the code is left.
+pub fn failure_from_caller(content: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Failure {
+        error_code: String,
+        #[serde(default, rename = "tidegate")]
+        kept: Option<String>,
+    }
+    let failure: Failure = serde_json::from_str(content).ok()?;
+    let kept = failure.kept.as_deref().and_then(unsealed);
+    let is_list = |text: &String| serde_json::from_str::<Vec<&RawValue>>(text).is_ok();
+    Some(kept.filter(is_list).unwrap_or_else(|| text_of(&failure.error_code)))
 }
 
 /// The code of a search's failure, as the API names it.

@@ -26,6 +26,13 @@ fn fetch() -> Value {
     json!({"type": "web_fetch_20250910", "name": "web_fetch"})
 }
 
+/// Sends an answer back.
+fn go_on(body: &mut Value, message: &Value) {
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": message["content"]}));
+    messages.push(json!({"role": "user", "content": "and now?"}));
+}
+
 /// What a tool was told of its options.
 fn told(text: &Value) -> Value {
     let text = text.as_str().unwrap();
@@ -195,14 +202,28 @@ async fn failures_have_the_apis_shapes_and_codes() {
         ),
     ] {
         let before = upstream.seen().len();
-        let body = ask(tool, &format!("[sim: call {call}] [sim: then] [sim: say sorry]"));
+        let mut body = ask(tool, &format!("[sim: call {call}] [sim: then] [sim: say sorry]"));
         let message = streamed(&gateway, &body).await;
         let result = blocks(&message, &format!("{kind}_tool_result"))[0];
-        let expected = json!({"type": format!("{kind}_tool_result_error"), "error_code": code});
-        assert_eq!(result["content"], expected);
+        let mut told = result["content"].clone();
+        let kept = told.as_object_mut().unwrap().remove("tidegate").unwrap();
+        assert!(kept.as_str().unwrap().starts_with("tidegate."), "{kept}");
+        assert_eq!(told, json!({"type": format!("{kind}_tool_result_error"), "error_code": code}));
         assert_eq!(message["content"].as_array().unwrap().last().unwrap()["text"], "sorry");
         let sent = &upstream.seen()[before + 1]["messages"][2]["content"][0];
         assert_eq!(sent["is_error"], true, "{sent}");
+        // the model keeps the words; a client that drops them keeps the code
+        go_on(&mut body, &message);
+        gateway.ask(&body).await.json();
+        assert_eq!(&upstream.seen()[before + 2]["messages"][2]["content"][0], sent);
+        for block in body["messages"][1]["content"].as_array_mut().unwrap() {
+            if let Some(content) = block["content"].as_object_mut() {
+                content.remove("tidegate");
+            }
+        }
+        gateway.ask(&body).await.json();
+        let left = &upstream.seen()[before + 3]["messages"][2]["content"][0];
+        assert_eq!((&left["is_error"], &left["content"][0]["text"]), (&json!(true), &json!(code)));
     }
 }
 
@@ -215,9 +236,7 @@ async fn a_result_of_another_form_is_not_lost() {
         let message = streamed(&gateway, &body).await;
         let found = blocks(&message, "web_search_tool_result")[0];
         assert_eq!(found["content"].as_array().unwrap().len(), results);
-        let messages = body["messages"].as_array_mut().unwrap();
-        messages.push(json!({"role": "assistant", "content": message["content"]}));
-        messages.push(json!({"role": "user", "content": "and now?"}));
+        go_on(&mut body, &message);
         gateway.ask(&body).await.json();
         let seen = upstream.seen();
         assert_eq!(seen[before + 2]["messages"][2], seen[before + 1]["messages"][2]);
@@ -232,9 +251,7 @@ async fn a_history_of_ours_is_the_conversation_that_the_upstream_had() {
     body["tools"].as_array_mut().unwrap().push(fetch());
     let message = streamed(&gateway, &body).await;
     assert_eq!(blocks(&message, "server_tool_use").len(), 2);
-    let messages = body["messages"].as_array_mut().unwrap();
-    messages.push(json!({"role": "assistant", "content": message["content"]}));
-    messages.push(json!({"role": "user", "content": "and now?"}));
+    go_on(&mut body, &message);
     gateway.ask(&body).await.json();
     let bodies = upstream.bodies();
     // byte for byte: its prompt cache holds

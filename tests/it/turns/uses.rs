@@ -71,9 +71,9 @@ async fn a_native_search_that_is_used_up_says_so_in_its_own_shape() {
     let message = streamed(&gateway, &body).await;
     let results = blocks(&message, "web_search_tool_result");
     assert!(results[0]["content"].is_array());
-    let expected =
-        json!({"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"});
-    assert_eq!(results[1]["content"], expected);
+    let failed = &results[1]["content"];
+    let expected = (&json!("web_search_tool_result_error"), &json!("max_uses_exceeded"));
+    assert_eq!((&failed["type"], &failed["error_code"]), expected);
     assert_eq!(message["usage"]["server_tool_use"]["web_search_requests"], 1);
     assert_eq!(message["stop_reason"], "end_turn");
 }

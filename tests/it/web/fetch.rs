@@ -271,8 +271,9 @@ async fn the_apis_own_fetch_is_fulfilled_with_the_page_or_the_apis_own_code() {
             ("elsewhere".to_owned(), "invalid_tool_input"),
         ] {
             let told = web.ask(&native, &fetch(url), is_streamed).await;
-            let expect = json!({"type": "web_fetch_tool_result_error", "error_code": code});
-            assert_eq!(*found(&told), expect);
+            let failed = found(&told);
+            let expect = (&json!("web_fetch_tool_result_error"), &json!(code));
+            assert_eq!((&failed["type"], &failed["error_code"]), expect);
             assert_eq!(told["stop_reason"], "end_turn");
         }
         let twice = format!("{} [sim: turns 2]", fetch(url("tide")));
