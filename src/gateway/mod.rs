@@ -82,8 +82,7 @@ impl Gateway {
         shared: &Arc<Shared>,
     ) -> Result<Self, Vec<Problem>> {
         let (providers, mut problems) = build_providers(config, shared);
-        let parts = Parts { providers: &providers, book: &shared.health, metrics: &shared.metrics };
-        let models = Models::build(&config.models, &parts);
+        let models = build_models(config, &providers, shared);
         let auth = Auth::build(&config.keys);
         let egress = config.egress.build(listeners(config));
         let way_out = egress
@@ -154,6 +153,17 @@ fn build_providers(config: &Config, shared: &Shared) -> (Providers, Vec<Problem>
         }
     }
     (providers, problems)
+}
+
+fn build_models(
+    config: &Config,
+    providers: &Providers,
+    shared: &Shared,
+) -> Result<Models, Vec<Problem>> {
+    let is_broken = |name: &&String| !providers.contains_key(*name);
+    let broken: Vec<String> = config.providers.keys().filter(is_broken).cloned().collect();
+    let (book, metrics) = (&shared.health, &shared.metrics);
+    Models::build(&config.models, &Parts { providers, broken: &broken, book, metrics })
 }
 
 /// A provider that could not be built is a problem already, and none of this.

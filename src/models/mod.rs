@@ -3,7 +3,6 @@ pub mod config;
 pub mod health;
 pub mod order;
 pub mod retry;
-pub mod unsupported;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,8 +17,8 @@ pub use config::{Config, ServerTools, Strategy, Strictness, TargetConfig};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Health;
 use crate::models::retry::Backoff;
-use crate::models::unsupported::Unsupported;
 use crate::net::headers;
+use crate::providers::unsupported::Unsupported;
 use crate::providers::{Provider, Timeouts};
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 
@@ -82,6 +81,8 @@ pub type HealthBook = DashMap<String, Arc<Health>>;
 pub struct Parts<'a> {
     /// By their names.
     pub providers: &'a BTreeMap<String, Arc<dyn Provider>>,
+    /// Those that could not be built: a problem already, and none of the models'.
+    pub broken: &'a [String],
     /// Where health is kept.
     pub book: &'a HealthBook,
     /// Where counts are kept.
@@ -137,6 +138,9 @@ impl Alias {
         let mut problems = Vec::new();
         let mut targets = Vec::new();
         for (path, target) in config.all_targets(name) {
+            if parts.broken.contains(&target.provider) {
+                continue;
+            }
             let Some(provider) = parts.providers.get(&target.provider) else {
                 problems.push(Problem::new(
                     format!("{path}.provider"),
@@ -144,7 +148,7 @@ impl Alias {
                 ));
                 continue;
             };
-            match Unsupported::new(&target.unsupported) {
+            match provider.accepts().unsupported.with(&target.unsupported) {
                 Ok(lacks) => {
                     let target = Target {
                         unsupported: lacks,
@@ -160,7 +164,7 @@ impl Alias {
         if !problems.is_empty() {
             return Err(problems);
         }
-        if targets.is_empty() {
+        if targets.is_empty() && config.all_targets(name).is_empty() {
             let message = "has no target: give `provider`, or `targets` with at least one entry";
             return Err(vec![Problem::new(format!("models.{name}"), message)]);
         }

@@ -18,6 +18,7 @@ use crate::net::headers;
 use crate::net::pool::PooledBody;
 use crate::net::tls::Trust;
 use crate::providers::frames::Frames;
+use crate::providers::unsupported::Unsupported;
 use crate::providers::{Accepts, Attempt, Credentials, Provider, Timeouts, refusal};
 use crate::wire::{Endpoint, Reply, ReplyBody, scan};
 
@@ -85,8 +86,15 @@ impl Anthropic {
         };
         let host = base.authority().map(|a| headers::value(a.as_str()));
         let host = host.unwrap_or_else(|| HeaderValue::from_static(""));
-        let accepts = Accepts { is_native: true, has_server_tools: true };
+        let accepts = Accepts { is_native: true, has_server_tools: true, ..Accepts::default() };
         Ok(Self { upstream, host, prefix, paths: [messages, count], api_key, credentials, accepts })
+    }
+
+    /// The same without some of what the API has.
+    #[must_use]
+    pub fn lacking(mut self, unsupported: Unsupported) -> Self {
+        self.accepts.unsupported = unsupported;
+        self
     }
 
     fn head(

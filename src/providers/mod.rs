@@ -2,6 +2,7 @@
 pub mod anthropic;
 pub mod frames;
 pub mod simulator;
+pub mod unsupported;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::net::client::Client;
 use crate::net::headers;
 use crate::providers::anthropic::Anthropic;
 use crate::providers::simulator::Simulator;
+use crate::providers::unsupported::Unsupported;
 use crate::wire::{MessagesRequest, Reply};
 
 /// An entry of `providers:`.
@@ -38,6 +40,9 @@ pub enum Config {
         credentials: Credentials,
         /// PEM: the authorities that may sign the upstream's certificate; the system's if left out.
         ca_file: Option<PathBuf>,
+        /// What of the Messages API it does not understand, whatever the target; targets add to it.
+        #[serde(default)]
+        unsupported: Vec<String>,
     },
     /// The built-in simulator (docs/simulator.md).
     Simulator {
@@ -45,6 +50,9 @@ pub enum Config {
         #[serde(default, with = "crate::wire::duration")]
         #[schemars(with = "String")]
         pace: Duration,
+        /// What of the Messages API it is to count as not understanding.
+        #[serde(default)]
+        unsupported: Vec<String>,
     },
 }
 
@@ -53,15 +61,31 @@ impl Config {
     pub fn build(&self, name: &str, client: &Client) -> Result<Arc<dyn Provider>, Vec<Problem>> {
         let path = format!("providers.{name}");
         Ok(match self {
-            Self::Anthropic { api_key, base_url, credentials, ca_file } => {
+            Self::Anthropic { api_key, base_url, credentials, ca_file, unsupported } => {
+                let lacks = lacking(&path, unsupported);
                 let credentials = *credentials;
                 let ca_file = ca_file.as_deref();
                 let settings = anthropic::Settings { api_key, base_url, credentials, ca_file };
-                Arc::new(Anthropic::build(&path, settings, client)?)
+                match (Anthropic::build(&path, settings, client), lacks) {
+                    (Ok(provider), Ok(lacks)) => Arc::new(provider.lacking(lacks)),
+                    (built, lacks) => {
+                        let problems = [built.err(), lacks.err().map(|problem| vec![problem])];
+                        return Err(problems.into_iter().flatten().flatten().collect());
+                    }
+                }
             }
-            Self::Simulator { pace } => Arc::new(Simulator::new(*pace)),
+            Self::Simulator { pace, unsupported } => {
+                let lacks = lacking(&path, unsupported).map_err(|problem| vec![problem])?;
+                Arc::new(Simulator::new(*pace).lacking(lacks))
+            }
         })
     }
+}
+
+fn lacking(path: &str, names: &[String]) -> Result<Unsupported, Problem> {
+    Unsupported::default()
+        .with(names)
+        .map_err(|(n, message)| Problem::new(format!("{path}.unsupported[{n}]"), message))
 }
 
 /// Whose credential an upstream gets.
@@ -96,6 +120,8 @@ pub struct Accepts {
     pub is_native: bool,
     /// It runs the API's own server tools itself.
     pub has_server_tools: bool,
+    /// What the operator knows it to lack.
+    pub unsupported: Unsupported,
 }
 
 /// How long one attempt may take.

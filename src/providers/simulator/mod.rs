@@ -34,6 +34,7 @@ use crate::providers::simulator::frames::{Head, Pieces};
 use crate::providers::simulator::play::Tempo;
 use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens::Input;
+use crate::providers::unsupported::Unsupported;
 use crate::providers::{Accepts, Attempt, Provider, Timeouts};
 use crate::wire::message::Fold;
 use crate::wire::{Endpoint, Event, EventKind, Reply, ReplyBody};
@@ -47,7 +48,14 @@ pub struct Simulator {
 impl Simulator {
     /// `pace` passes between two events of a stream, unless a request says otherwise.
     pub fn new(pace: Duration) -> Self {
-        Self { pace, accepts: Accepts { is_native: true, has_server_tools: false } }
+        Self { pace, accepts: Accepts { is_native: true, ..Accepts::default() } }
+    }
+
+    /// The same without some of what the API has.
+    #[must_use]
+    pub fn lacking(mut self, unsupported: Unsupported) -> Self {
+        self.accepts.unsupported = unsupported;
+        self
     }
 }
 

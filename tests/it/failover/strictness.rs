@@ -209,3 +209,44 @@ models:
         assert!(said.iter().any(|line| line.starts_with(expected)), "{expected}: {said:?}");
     }
 }
+
+#[tokio::test]
+async fn what_a_provider_lacks_holds_for_all_its_targets() {
+    let a = Upstream::by(|call| fine(&call.body)).await;
+    let gateway = Gateway::start(&format!(
+        "providers:
+  a: {{ type: anthropic, base_url: \"http://{}\", unsupported: [top_k, \"block:image\"] }}
+models:
+  m: {{ provider: a }}
+  more: {{ provider: a, unsupported: [metadata, top_k] }}
+plugins: {{ dir: \"{}\" }}
+",
+        a.address,
+        plugins::alone("strictness").display()
+    ))
+    .await;
+    for (model, dropped) in [("m", "top_k"), ("more", "top_k, metadata")] {
+        let asked = body(model, json!({"top_k": 5, "metadata": {"user_id": "u"}}));
+        let answer = Ask::message(asked.to_string()).send(gateway.address).await;
+        assert_eq!((answer.status, answer.header("x-tidegate-dropped")), (200, Some(dropped)));
+    }
+}
+
+#[test]
+fn a_name_that_says_nothing_of_a_provider_is_a_problem() {
+    let yaml = "providers:
+  up: { type: anthropic, api_key: k, unsupported: [top_k, messages] }
+  sim: { type: simulator, unsupported: [\"blok:image\"] }
+models: { m: { provider: up }, n: { provider: sim } }
+";
+    let (_folder, file) = crate::commands::folder(yaml, &[]);
+    let problems = tidegate::cli::check::check(&file).unwrap_err();
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for expected in [
+        "providers.up.unsupported[1]: `messages` is understood by every target",
+        "providers.sim.unsupported[0]: `blok:image` is neither a field of a request",
+    ] {
+        assert!(said.iter().any(|line| line.starts_with(expected)), "{expected}: {said:?}");
+    }
+    assert_eq!(said.len(), 2, "{said:?}");
+}

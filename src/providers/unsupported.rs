@@ -18,7 +18,7 @@ const LONGEST: usize = 64;
 const CORE: &[&str] = &["model", "messages", "max_tokens", "stream"];
 
 /// Parameters that a target does not understand. Empty for most: then nothing of a request is read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Unsupported {
     fields: Vec<String>,
     blocks: Vec<String>,
@@ -36,15 +36,15 @@ impl Unsupported {
         self.blocks.iter().any(|block| block == kind)
     }
 
-    /// As the config names them. Fails with the number of the first that is none, and why.
-    pub fn new(names: &[String]) -> Result<Self, (usize, String)> {
-        let mut all = Self::default();
+    /// And these, as the config names them. Fails with the number of the first that is none, and why.
+    pub fn with(&self, names: &[String]) -> Result<Self, (usize, String)> {
+        let mut all = self.clone();
         for (n, name) in names.iter().enumerate() {
             match (name.strip_prefix(BLOCK), name.strip_prefix(TOOL)) {
                 (Some("" | "text"), _) | (_, Some("")) => {
                     return Err((n, format!("`{name}` is understood by every target")));
                 }
-                (Some(block), _) => all.blocks.push(block.to_owned()),
+                (Some(block), _) => add(&mut all.blocks, block),
                 (_, Some(tool)) => all.tools.push(WildMatch::new(tool)),
                 _ if CORE.contains(&name.as_str()) => {
                     return Err((n, format!("`{name}` is understood by every target")));
@@ -55,7 +55,7 @@ impl Unsupported {
                     );
                     return Err((n, message));
                 }
-                _ => all.fields.push(name.clone()),
+                _ => add(&mut all.fields, name),
             }
         }
         Ok(all)
@@ -86,6 +86,13 @@ impl Unsupported {
             found.extend(kinds.iter().filter(lacks).map(|kind| format!("{TOOL}{kind}")));
         }
         found
+    }
+}
+
+/// Each once: a provider and its target may name the same.
+fn add(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|known| known == name) {
+        names.push(name.to_owned());
     }
 }
 
