@@ -20,14 +20,16 @@ pub struct Budget {
 
 impl Budget {
     /// `max_calls` for the request, and of each tool's `max_uses` what the history sent along has
-    /// left. The request is as an upstream takes it.
+    /// left: the API's own tools have it for each request (messages-api.md, `max_uses`), ours for the
+    /// conversation. The request is as an upstream takes it.
     pub fn new(tools: &[ServerTool], request: &MessagesRequest, max_calls: u32) -> Self {
         let mut uses: Vec<Option<(u64, u64)>> =
             tools.iter().map(|tool| tool.max_uses.map(|most| (most, most))).collect();
-        if uses.iter().any(Option::is_some) {
+        if tools.iter().any(|tool| tool.max_uses.is_some() && tool.counts_history) {
             let history = request.document().field("messages").unwrap_or_default();
             let called = called(&history);
-            for (tool, left) in tools.iter().zip(&mut uses) {
+            let all = tools.iter().zip(&mut uses).filter(|(tool, _)| tool.counts_history);
+            for (tool, left) in all {
                 let count = called.iter().filter(|name| **name == tool.upstream_name).count();
                 *left = left.map(|(left, most)| (left.saturating_sub(count as u64), most));
             }

@@ -14,6 +14,9 @@ use crate::policy::ToolOutput;
 use crate::wire::message::{self, Fold};
 use crate::wire::{Document, Event, EventKind, Kind, Step, Usage, usage};
 
+/// What clients know in `usage.server_tool_use`.
+const COUNTERS: [&str; 2] = ["web_search_requests", "web_fetch_requests"];
+
 /// Rewrites the events of one turn after the other.
 pub struct Splice<'a> {
     tools: &'a [ServerTool],
@@ -153,9 +156,14 @@ impl<'a> Splice<'a> {
         blocks.map(|block| block.json()).collect()
     }
 
-    /// Counts a call that was run, for `usage`.
+    /// Counts a call that was run, for `usage`. One that the caller does not see has no counter of its
+    /// name there, unless the API itself has that counter.
     pub fn count(&mut self, call: &Call) {
-        let counter = format!("{}_requests", self.tools[call.tool].name);
+        let tool = &self.tools[call.tool];
+        let counter = format!("{}_requests", tool.name);
+        if !tool.face.is_shown() && !COUNTERS.contains(&counter.as_str()) {
+            return;
+        }
         let count = self.calls.get(&counter).and_then(Value::as_u64).unwrap_or_default();
         self.calls.insert(counter, (count + 1).into());
     }
@@ -354,7 +362,7 @@ fn count_calls(usage: &mut Map<String, Value>, calls: &Map<String, Value>) {
         Some(Value::Object(counts)) => counts,
         _ => Map::new(),
     };
-    for key in ["web_search_requests", "web_fetch_requests"] {
+    for key in COUNTERS {
         counts.entry(key).or_insert_with(|| 0.into());
     }
     usage::add(&mut counts, calls);

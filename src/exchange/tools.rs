@@ -29,8 +29,10 @@ pub struct ServerTool {
     pub options: Bytes,
     /// How the caller sees its calls.
     pub face: Face,
-    /// How often the conversation may call it.
+    /// How often it may be called.
     pub max_uses: Option<u64>,
+    /// Calls in the history count towards that; those of the API's own tools do not.
+    pub counts_history: bool,
     /// Its options ask for the conversation so far.
     pub wants_transcript: bool,
 }
@@ -189,6 +191,7 @@ fn split(
         options: options.to_string().into(),
         face,
         max_uses,
+        counts_history: !is_native,
         wants_transcript,
     };
     Ok((plain.to_string(), tool))

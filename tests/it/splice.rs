@@ -180,15 +180,26 @@ fn counters_of_native_server_tools_stay_beside_ours() {
 }
 
 #[test]
-fn hidden_calls_leave_no_trace_but_in_usage() {
+fn hidden_calls_leave_no_trace() {
     let first = message(json!([text("let me see"), now("c1"), text("and")]), "tool_use");
     let second = message(json!([now("c2")]), "tool_use");
     let run = run(&[hidden("now")], &[first, second, message(json!([text("noon")]), "end_turn")]);
     grammar::check(&run.seen).unwrap();
     let message = folded(&run.seen);
     assert_eq!(message["content"], json!([text("let me see"), text("and"), text("noon")]));
-    assert_eq!(message["usage"]["server_tool_use"]["now_requests"], 2);
+    assert_eq!(message["usage"]["server_tool_use"], json!(null));
+    assert_eq!(message["usage"]["input_tokens"], 30);
     assert_eq!(run.sent[1]["content"][0]["tool_use_id"], "c1");
+}
+
+#[test]
+fn searches_that_are_hidden_count_where_the_api_has_a_counter() {
+    let search = message(json!([call("c1", "gateway_web_search", json!({}))]), "tool_use");
+    let run = run(&[hidden("web_search")], &[search, message(json!([text("so")]), "end_turn")]);
+    let message = folded(&run.seen);
+    assert_eq!(message["content"], json!([text("so")]));
+    let counts = json!({"web_search_requests": 1, "web_fetch_requests": 0});
+    assert_eq!(message["usage"]["server_tool_use"], counts);
 }
 
 #[test]

@@ -78,6 +78,7 @@ pub fn shown(name: &str) -> ServerTool {
         options: "{}".into(),
         face: Face::of(name),
         max_uses: None,
+        counts_history: true,
         wants_transcript: false,
     }
 }

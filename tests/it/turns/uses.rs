@@ -79,6 +79,54 @@ async fn a_native_search_that_is_used_up_says_so_in_its_own_shape() {
 }
 
 #[tokio::test]
+async fn the_apis_own_tools_have_their_uses_for_each_request_and_ours_for_the_conversation() {
+    let (_upstream, gateway) = super::simulated_with("models: { m: { provider: sim } }", &[]).await;
+    let native = json!({"type": "web_search_20250305", "name": "web_search", "max_uses": 1});
+    for (tool, again) in
+        [(native, true), (json!({"type": "gateway:web_search", "max_uses": 1}), false)]
+    {
+        let mut body = ask(json!({}), "[sim: call web_search {\"query\": \"x\"}]");
+        body["tools"] = json!([tool]);
+        for is_found in [true, again] {
+            let message = streamed(&gateway, &body).await;
+            let result = blocks(&message, "web_search_tool_result")[0];
+            assert_eq!(result["content"].is_array(), is_found, "{result}");
+            let text = body["messages"][0]["content"].clone();
+            let messages = body["messages"].as_array_mut().unwrap();
+            messages.push(json!({"role": "assistant", "content": message["content"]}));
+            messages.push(json!({"role": "user", "content": text}));
+        }
+    }
+}
+
+#[tokio::test]
+async fn calls_that_a_caller_does_not_see_count_as_well() {
+    let add = r#"fn on_request(request, ctx) {
+        let tools = request.tools;
+        tools.push(#{ "type": "gateway:twice" });
+        request.tools = tools;
+    }"#;
+    let (upstream, gateway) = super::simulated_with("", &[("policies/add.rhai", add)]).await;
+    let text = "[sim: call twice] [sim: call weather] [sim: then] [sim: say on] [sim: call twice] [sim: parallel 2] [sim: then] [sim: say done]";
+    let mut body = ask(json!({}), text);
+    body["tools"] = json!([{"name": "weather", "input_schema": {"type": "object"}}]);
+    let message = streamed(&gateway, &body).await;
+    assert_eq!(message["usage"]["server_tool_use"], json!(null), "{message}");
+    let id = blocks(&message, "tool_use")[0]["id"].clone();
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": message["content"]}));
+    let result = json!({"type": "tool_result", "tool_use_id": id, "content": "sunny"});
+    messages.push(json!({"role": "user", "content": [result]}));
+    let message = streamed(&gateway, &body).await;
+    assert_eq!(blocks(&message, "text").len(), message["content"].as_array().unwrap().len());
+    assert!(!message.to_string().contains("twice"), "{message}");
+    let seen = upstream.seen();
+    let results = seen.last().unwrap()["messages"][4]["content"].as_array().unwrap().clone();
+    let refused: Vec<bool> = results.iter().map(|result| result["is_error"] == true).collect();
+    assert_eq!(refused, [false, true], "{results:?}");
+}
+
+#[tokio::test]
 async fn a_tool_gets_the_conversation_only_where_its_options_ask() {
     let (upstream, gateway) = simulated().await;
     for asks in [true, false] {
