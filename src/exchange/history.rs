@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::exchange::face::Face;
 use crate::exchange::face::{OURS, SERVER_NAME};
 use crate::exchange::images::Images;
-use crate::exchange::sources::{self, Sources};
+use crate::exchange::sources::{self, Forms, Sources};
 use crate::exchange::tools::{self, upstream_name};
 use crate::exchange::web;
 use crate::wire::{self, Document, MessagesRequest, Step};
@@ -52,20 +52,19 @@ struct Text {
 }
 
 /// Rewrites `messages` if it holds calls that the gateway ran, or citations of what they found; else
-/// touches nothing. `sources` gets what there is to cite.
+/// touches nothing. `None` if there can be nothing of the kind, else what there is to cite.
 pub fn restore(
     request: &mut MessagesRequest,
-    mut sources: Sources,
+    forms: Forms,
     images: Images<'_>,
-) -> Result<Sources> {
-    let Some(text) = request.document().field("messages") else { return Ok(sources) };
+) -> Result<Option<Sources>> {
+    let Some(text) = request.document().field("messages") else { return Ok(None) };
     if !may_hold_ours(&text) && !may_cite_ours(&text) {
-        sources.read(&text);
-        return Ok(sources);
+        return Ok(None);
     }
     let document = request.document_mut();
     let count = document.len(&[Step::Key("messages")])?.unwrap_or_default();
-    let mut turns = Turns::new(sources, images);
+    let mut turns = Turns::new(Sources::new(forms), images);
     for n in 0..count as i64 {
         let at = [Step::Key("messages"), Step::Index(n)];
         let message = document.get(&at)?.unwrap_or_default();
@@ -75,7 +74,7 @@ pub fn restore(
     }
     let sources = std::mem::take(&mut turns.sources);
     if !turns.is_changed {
-        return Ok(sources);
+        return Ok(Some(sources));
     }
     // the caller goes on with a turn that paused: a call that it forced has been made
     let goes_on = !turns.results.is_empty();
@@ -83,7 +82,7 @@ pub fn restore(
     if goes_on {
         tools::free_choice(document)?;
     }
-    Ok(sources)
+    Ok(Some(sources))
 }
 
 /// The messages so far, as JSON texts; untouched ones are the caller's bytes.

@@ -186,9 +186,14 @@ fn server_tools(
     if !gateway.pipeline.has_tools() {
         return Ok((tools, Sources::default()));
     }
-    let sources = Sources::new(Forms::on(route, request, &tools));
-    let images = Images::new(&gateway.shared.published, sources.forms.images);
-    let sources = history::restore(request, sources, images)?;
+    let forms = Forms::on(route, request, &tools);
+    let images = Images::new(&gateway.shared.published, forms.images);
+    let sources = match history::restore(request, forms, images)? {
+        Some(sources) => sources,
+        // without tools the caller counts as the upstream does
+        None if tools.is_empty() => Sources::new(forms),
+        None => Sources::read(forms, request),
+    };
     Ok((tools, sources))
 }
 

@@ -149,16 +149,18 @@ impl Sources {
         Self { forms, ..Self::default() }
     }
 
-    /// Counts what stands in a list of messages, none of which has calls of ours.
-    pub fn read(&mut self, messages: &[u8]) {
-        if !holds_sources(messages) {
-            return;
+    /// Those of a request whose history has no calls of ours.
+    pub fn read(forms: Forms, request: &MessagesRequest) -> Self {
+        let mut sources = Self::new(forms);
+        let messages = request.document().field("messages").unwrap_or_default();
+        if holds_sources(&messages) {
+            let messages: Vec<&RawValue> = serde_json::from_slice(&messages).unwrap_or_default();
+            messages.into_iter().for_each(|message| sources.message(message.get().as_bytes()));
         }
-        let messages: Vec<&RawValue> = serde_json::from_slice(messages).unwrap_or_default();
-        messages.into_iter().for_each(|message| self.message(message.get().as_bytes()));
+        sources
     }
 
-    /// The same for one message. What has another form is for the upstream to refuse.
+    /// Counts what stands in a message. What has another form is for the upstream to refuse.
     pub fn message(&mut self, message: &[u8]) {
         if let Some(message) =
             holds_sources(message).then(|| read::<Message<'_>>(message)).flatten()
@@ -389,7 +391,7 @@ fn may_cite(request: &MessagesRequest) -> bool {
 }
 
 /// One search where there is nothing.
-pub fn holds_sources(text: &[u8]) -> bool {
+fn holds_sources(text: &[u8]) -> bool {
     let holds = |part: &str| memmem::find(text, part.as_bytes()).is_some();
     holds("\"document\"") || holds("\"search_result\"")
 }

@@ -22,6 +22,7 @@ mod rewrite;
 mod script;
 mod shown;
 mod simulator;
+mod sources;
 mod splice;
 mod support;
 mod surface;
