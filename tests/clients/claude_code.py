@@ -156,7 +156,7 @@ def refused(claude):
 
 
 def hidden_tool(claude):
-    clock = {"key": claude.gateway.clock_key}
+    clock = {"key": claude.gateway.keys["clock"]}
     told, _, status = claude.ask(DATETIME, **clock)
     answer = succeeded(told, status)
     has(answer, "Asia/Tokyo")
@@ -169,7 +169,7 @@ def hidden_tool(claude):
 
 
 def hidden_tool_before_its_own(claude):
-    clock = {"key": claude.gateway.clock_key, "model": THINKER}
+    clock = {"key": claude.gateway.keys["clock"], "model": THINKER}
     told, _, status = claude.ask(f"{DATETIME} [sim: then] {BASH}", "--allowedTools", "Bash", **clock)
     has(succeeded(told, status), "tide-42")
     # once or twice: what is hidden is no part of the history by which the simulator counts rounds
@@ -180,11 +180,49 @@ def hidden_tool_before_its_own(claude):
 
 
 def hidden_tool_beside_its_own(claude):
-    clock = {"key": claude.gateway.clock_key}
+    clock = {"key": claude.gateway.keys["clock"]}
     told, _, status = claude.ask(f"{DATETIME} {BASH}", "--allowedTools", "Bash", **clock)
     has(succeeded(told, status), "tide-42")
     calls = [block["name"] for block in blocks(told) if block["type"].endswith("tool_use")]
     same(calls, ["Bash"])
+
+
+def hidden_search(claude):
+    search = {"key": claude.gateway.keys["search"]}
+    told, _, status = claude.ask('[sim: call web_search {"query": "tides"}]', **search)
+    has(succeeded(told, status), "Part 0 & what the moon does")
+    same({block["type"] for block in blocks(told)}, {"text"})
+    both = f'[sim: call web_search {{"query": "tides"}}] {BASH}'
+    told, _, status = claude.ask(both, "--allowedTools", "Bash", **search)
+    has(succeeded(told, status), "tide-42")
+    calls = [block["name"] for block in blocks(told) if block["type"].endswith("tool_use")]
+    same(calls, ["Bash"])
+    told, _, status = claude.ask("and now?", "--continue", **search)
+    same(succeeded(told, status), "You said: and now?")
+
+
+def searched(claude, query):
+    """What its own tool WebSearch makes of a request of its own, with `web_search_20250305`, in which this is searched."""
+    inner = f'[sim: call web_search {json.dumps({"query": query})}] [sim: then] [sim: say that is all]'
+    outer = f"[sim: call WebSearch {json.dumps({'query': inner})}]"
+    told, _, status = claude.ask(outer, "--allowedTools", "WebSearch")
+    succeeded(told, status)
+    (result,) = [block["content"] for block in blocks(told) if block["type"] == "tool_result"]
+    has(result, "that is all")
+    count = sum(usage["webSearchRequests"] for usage in told[-1]["modelUsage"].values())
+    return result, count
+
+
+def own_search(claude):
+    result, count = searched(claude, "tides")
+    has(result, '{"title":"Tides, part 0","url":"https://sea.example/page/0"}')
+    has(result, '{"title":"Tides, part 1","url":"https://news.moon.example/page/1"}')
+    same(count, 1)
+
+
+def own_search_fails(claude):
+    result, _ = searched(claude, "busy")
+    has(result, "Web search error: too_many_requests")
 
 
 def nobody_else(claude):
@@ -205,6 +243,9 @@ CHECKS = [
     ("server tool that a policy added stays hidden, and the conversation goes on", hidden_tool),
     ("hidden server tool, then its own tool", hidden_tool_before_its_own),
     ("hidden server tool beside its own tool", hidden_tool_beside_its_own),
+    ("hidden search, alone and beside its own tool", hidden_search),
+    ("WebSearch, its own, is fulfilled by the gateway", own_search),
+    ("WebSearch, its own, hears by its code why there is nothing", own_search_fails),
     ("talked to nobody but the gateway", nobody_else),
 ]
 
@@ -213,7 +254,7 @@ def checks(program, gateway, place):
     """Runs every check; yields the line of each."""
     claude = Claude(program, gateway, place)
     for name, run in CHECKS:
-        if name.find("hidden") >= 0 and gateway.clock_key is None:
+        if ("hidden" in name or "WebSearch" in name) and not gateway.keys:
             yield f"skip {name}: the gateway was not started here"
             continue
         try:

@@ -1,5 +1,6 @@
-"""A gateway with the simulator behind it, started for the clients and stopped behind them."""
+"""Gateways with the simulator behind them, started for the clients and stopped behind them."""
 
+import json
 import secrets
 import socket
 import subprocess
@@ -7,13 +8,15 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from install import ROOT, target_dir
+from outside import BRAVE_KEY, IMAGES_KEY
 
 MODEL = "sim"
-PATIENCE = 30
+# plugins are compiled at the first start, on a machine that may be busy
+PATIENCE = 120
 
 CONFIG = """\
 listen: 127.0.0.1:{port}
@@ -22,23 +25,60 @@ providers:
   sim: {{ type: simulator }}
 models:
   {model}: {{ provider: sim, model: sim-1 }}
+  # asked by `gateway:advisor` only
+  counsel: {{ provider: sim, model: sim-2 }}
+  # understands less than others
+  narrow: {{ provider: sim, model: sim-1, unsupported: [top_k, "tool:web_search_*"] }}
   "*": {{ provider: sim }}
 keys:
-  - {{ name: clients, key: "{key}" }}
-  - {{ name: clock, key: "{clock_key}" }}
-plugins: {{ dir: "{plugins}" }}
-policies: {{ dir: policies }}
+{keys}plugins:
+  dir: "{plugins}"
+  config:
+    advisor: {{ model: counsel, allow_models: [counsel] }}
+    image-generation:
+      allow_hosts: ["127.0.0.1:{outside}"]
+      publish: true
+      url: http://127.0.0.1:{outside}/images
+      api_key: "{images_key}"
+      model: painter
+    web-fetch: {{ allow_hosts: ["*", "127.0.0.1:{outside}"] }}
+    web-search:
+      allow_hosts: ["127.0.0.1:{outside}"]
+      backend: {{ type: searxng, url: "http://127.0.0.1:{outside}/searxng" }}
+egress: {{ allow_private: ["127.0.0.1/32"] }}
 pipeline:
-  - {{ policy: clock, when: {{ key: clock }} }}
+  # a client that declares no tool of the gateway gets one all the same, and must not notice
+  - {{ policy: add-server-tools, with: {{ tools: [datetime] }}, when: {{ key: clock }} }}
+  - {{ policy: add-server-tools, with: {{ tools: [web_search] }}, when: {{ key: search }} }}
+  - {{ plugin: rewrite, with: {edits}, when: {{ key: edited }} }}
+  - {{ plugin: strictness }}
 """
 
-# a client that declares no tool of the gateway gets one all the same, and must not notice
-CLOCK = """\
-fn on_request(request, ctx) {
-    if request.tools == () { request.tools = []; }
-    request.tools.push(#{ type: "gateway:datetime" });
-}
+# what is asked of the other services, and a tool that gives up soon
+OTHER = """\
+listen: 127.0.0.1:{port}
+admin: {{ listen: 127.0.0.1:{admin} }}
+providers:
+  sim: {{ type: simulator }}
+models:
+  "*": {{ provider: sim }}
+keys:
+{keys}plugins:
+  dir: plugins
+  config:
+    web-fetch: {{ allow_hosts: ["127.0.0.1:{outside}"], deadline: 1s }}
+    web-search:
+      allow_hosts: ["127.0.0.1:{outside}"]
+      backend: {{ type: brave, api_key: "{brave_key}", url: "http://127.0.0.1:{outside}/brave/search" }}
+egress: {{ allow_private: ["127.0.0.1/32"] }}
 """
+
+# all of them show in what the simulator answers
+EDITS = {
+    "rename": {"/max_output_tokens": "/max_tokens"},
+    "set": {"/stop_sequences": ["harbour"]},
+    "cap": {"/max_tokens": 50},
+}
 
 
 @dataclass
@@ -48,9 +88,14 @@ class Gateway:
     url: str
     key: str
     model: str
-    # of a caller for whom a policy adds `gateway:datetime`
-    clock_key: str | None = None
+    # the rest only of one that was started here
     metrics: str | None = None
+    # of callers for whom a policy adds a tool, or whose requests are edited, by name
+    keys: dict = field(default_factory=dict)
+    # the site that its tools reach
+    outside: str | None = None
+    # another one, with other services behind its tools
+    other: str | None = None
 
     def answered(self):
         """How many exchanges there were since it started."""
@@ -60,29 +105,50 @@ class Gateway:
 
 
 @contextmanager
-def started(binary, place):
-    """Runs the built binary with a config and a log in `place`."""
+def started(binary, place, outside):
+    """Runs the built binary twice, with configs and logs in `place`; `outside` is what its tools reach."""
     binary = Path(binary or target_dir() / "debug" / "tidegate")
     if not binary.is_file():
         raise SystemExit(f"there is no {binary}: `cargo build` makes it, or name one with --binary")
     plugins = ROOT / "plugins"
     if not (plugins / "datetime.wasm").is_file():
         raise SystemExit("there is no plugins/datetime.wasm: `cargo xtask plugins` makes it")
+    keys = {name: "sk-tidegate-" + secrets.token_hex(16) for name in ("clients", "clock", "search", "edited")}
+    common = {
+        "model": MODEL,
+        "keys": "".join(f'  - {{ name: {name}, key: "{key}" }}\n' for name, key in keys.items()),
+        "outside": outside.port,
+        "images_key": IMAGES_KEY,
+        "brave_key": BRAVE_KEY,
+        "edits": json.dumps(EDITS),
+    }
+    other = place / "other"
+    (other / "plugins").mkdir(parents=True)
+    # compiled plugins are known by content: what has not changed is not compiled again
+    compiled = target_dir() / "clients" / "compiled"
+    compiled.mkdir(parents=True, exist_ok=True)
+    for home in (place, other):
+        (home / ".tidegate").symlink_to(compiled)
+    for name in ("web-fetch", "web-search"):
+        (other / "plugins" / f"{name}.wasm").symlink_to(plugins / f"{name}.wasm")
+    with (
+        running(binary, place, CONFIG, plugins=plugins, **common) as (url, metrics),
+        running(binary, other, OTHER, **common) as (other_url, _),
+    ):
+        yield Gateway(url, keys["clients"], MODEL, metrics, keys, outside.url, other_url)
+
+
+@contextmanager
+def running(binary, place, config, **terms):
+    """One gateway; its address, and that of its metrics."""
     port, admin = free_ports(2)
-    key, clock_key = ("sk-tidegate-" + secrets.token_hex(16) for _ in range(2))
-    (place / "policies").mkdir()
-    (place / "policies" / "clock.rhai").write_text(CLOCK)
-    config = place / "tidegate.yaml"
-    config.write_text(
-        CONFIG.format(port=port, admin=admin, model=MODEL, key=key, clock_key=clock_key, plugins=plugins)
-    )
+    (place / "tidegate.yaml").write_text(config.format(port=port, admin=admin, **terms))
     log = place / "log"
     with log.open("wb") as out:
-        child = subprocess.Popen([binary, "serve", "--config", config], cwd=place, stdout=out, stderr=out)
+        child = subprocess.Popen([binary, "serve"], cwd=place, stdout=out, stderr=out)
     try:
         wait_until_ready(child, f"http://127.0.0.1:{admin}/readyz", log)
-        metrics = f"http://127.0.0.1:{admin}/metrics"
-        yield Gateway(f"http://127.0.0.1:{port}", key, MODEL, clock_key, metrics)
+        yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}/metrics"
     finally:
         child.terminate()
         try:

@@ -16,12 +16,13 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import claude_code
 import gateway as gateways
 from install import HERE, Missing, node_modules, virtualenv
+from outside import outside
 
 PATIENCE = 120
 
@@ -40,6 +41,10 @@ class Program:
             "TIDEGATE_KEY": gateway.key,
             "TIDEGATE_MODEL": gateway.model,
         }
+        if gateway.outside:
+            environment["TIDEGATE_OUTSIDE"] = gateway.outside
+            environment["TIDEGATE_OTHER_URL"] = gateway.other
+            environment["TIDEGATE_EDITED_KEY"] = gateway.keys["edited"]
         with (place / "stderr").open("wb") as errors:
             child = subprocess.Popen(
                 self.command, env=environment, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
@@ -76,8 +81,10 @@ def typescript_sdk():
     if node is None:
         raise Missing("node is missing (apt-get install nodejs npm)")
     manifest = node_modules(HERE / "typescript", "@anthropic-ai/sdk/package.json")
-    # a module finds its packages from where it lies
-    suite = shutil.copy(HERE / "typescript" / "suite.mjs", manifest.parents[3])
+    # modules find their packages from where they lie
+    for module in (HERE / "typescript").glob("*.mjs"):
+        shutil.copy(module, manifest.parents[3])
+    suite = manifest.parents[3] / "suite.mjs"
     version = json.loads(manifest.read_text())["version"]
     return Program([node, suite], f"{version} on Node {printed([node, '--version'])}")
 
@@ -134,6 +141,12 @@ def run_client(name, gateway, place, options):
     return counts
 
 
+@contextmanager
+def started(binary, place):
+    with outside() as site, gateways.started(binary, place, site) as gateway:
+        yield gateway
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     env = os.environ.get
@@ -163,7 +176,7 @@ def main():
         if options.gateway:
             running = nullcontext(gateways.Gateway(options.gateway.rstrip("/"), options.key, options.model))
         else:
-            running = gateways.started(options.binary, place)
+            running = started(options.binary, place)
         with running as gateway:
             for name in options.only or CLIENTS:
                 counts += run_client(name, gateway, place / name, options)
