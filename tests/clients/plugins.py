@@ -9,9 +9,13 @@ Each language: `tidegate plugin new`, its native test, `plugin build`, `inspect`
 `target/foreign`, where the integration tests run them again. `page` does what `docs/plugins.md` says a stranger does, command
 by command, and runs its code in Python and JavaScript. A language whose tools are missing here is skipped, with the
 reason; `--require` makes that a failure.
+
+Languages run beside each other. To build a component of Python or JavaScript takes half a minute of a core: one is taken
+from `target/foreign` if nothing has changed of what it is made of, or of what makes it; `--fresh` builds it in any case.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -22,6 +26,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -30,6 +35,8 @@ from install import DONE, ROOT, Missing, place_of, run, target_dir, virtualenv
 
 EXAMPLES = ROOT / "examples" / "plugins"
 BUILT = ROOT / "target" / "foreign"
+# what makes components, of the repository: a change of it builds them anew
+MAKERS = ["builder", "sdk", "src/cli", "src/policy/plugin_host"]
 # the first build of a Rust project on a slow machine
 PATIENCE = 600
 
@@ -49,6 +56,8 @@ class Failed(Exception):
 
 
 class Rust:
+    # cargo knows by itself what it has built
+    is_kept = False
     test = ["cargo", "test", "--quiet"]
     example = ("checksum", {"text": "Tidegate"}, "f1b8d99a")
 
@@ -63,6 +72,7 @@ class Rust:
 
 
 class Python:
+    is_kept = True
     test = [sys.executable, "-m", "unittest"]
     example = ("roman", {"number": 1994}, "MCMXCIV")
 
@@ -74,6 +84,7 @@ class Python:
 
 
 class JavaScript:
+    is_kept = True
     test = ["node", "--test"]
     example = ("units", {"value": 5, "from": "km", "to": "mi"}, '{"value":3.107,"unit":"mi"}')
 
@@ -106,13 +117,18 @@ def componentize_js():
 
 
 LANGUAGES = {"rust": Rust(), "python": Python(), "js": JavaScript(), "page": Rust()}
+# those of one lane follow each other: cargo has one build directory
+LANES = [["python"], ["js"], ["rust", "page"]]
+# what lies in a project's folder and is no part of it
+LEFT_OUT = {".tidegate", "__pycache__", "node_modules", "target", ".venv"}
 
 
 class Run:
     """One language's checks in a folder of its own."""
 
-    def __init__(self, binary, name, place, is_verbose):
-        self.binary, self.name, self.place, self.is_verbose = binary, name, place, is_verbose
+    def __init__(self, binary, name, place, options):
+        self.binary, self.name, self.place = binary, name, place
+        self.is_verbose, self.is_fresh = options.verbose, options.fresh
         self.language = LANGUAGES[name]
         # a build directory of another project would be neither found nor wanted
         kept = {key: value for key, value in os.environ.items() if key != "CARGO_TARGET_DIR"}
@@ -120,6 +136,16 @@ class Run:
         path = os.pathsep.join([*found, kept["PATH"]])
         # what strangers compile once is compiled once here, too
         self.environment = {**kept, "PATH": path, "CARGO_BUILD_TARGET_DIR": str(BUILT / "build")}
+        self.toolchain = found
+        (place / "plugins").mkdir()
+        # `call` and `serve` compile once between them
+        for home in (place, place / "plugins"):
+            self.share_compiled(home)
+
+    def share_compiled(self, home):
+        compiled = BUILT / "compiled"
+        compiled.mkdir(parents=True, exist_ok=True)
+        (home / ".tidegate").symlink_to(compiled)
 
     def checks(self):
         """What is checked, as pairs of a sentence and a function."""
@@ -147,14 +173,39 @@ class Run:
     def tidegate(self, *arguments, **options):
         return self.do(self.binary, "plugin", *arguments, **options)
 
+    def tell(self, what):
+        print(f"     plugin-{self.name}: {what}", flush=True)
+
+    def built(self, project, name):
+        """The component of this project, in the folder of plugins; from an earlier run if it would be the same."""
+        kept, here = BUILT / f"{name}.wasm", self.place / "plugins" / f"{name.removesuffix(f'-{self.name}')}.wasm"
+        mark, now = BUILT / f"{name}.made-of", self.made_of(project)
+        if self.language.is_kept and not self.is_fresh and kept.is_file() and mark.is_file() and mark.read_text() == now:
+            self.tell(f"{kept.name} is there, and nothing has changed")
+        else:
+            mark.unlink(missing_ok=True)
+            self.tell(self.tidegate("build", project, "--out", kept).splitlines()[-1])
+            mark.write_text(now)
+        shutil.copy(kept, here)
+
+    def made_of(self, project):
+        """A digest over a project, its toolchain, and what builds it."""
+        files = [ROOT / "Cargo.lock", *(Path(folder).parent / ".package-lock.json" for folder in self.toolchain)]
+        for folder in (project, *(ROOT / maker for maker in MAKERS)):
+            files += sorted(path for path in folder.rglob("*") if path.is_file() and not LEFT_OUT & set(path.parts))
+        digest = hashlib.sha256(" ".join(self.toolchain).encode())
+        for file in filter(Path.is_file, files):
+            digest.update(f"\n{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
+        return digest.hexdigest()
+
     def new(self):
         self.tidegate("new", "dice", "--lang", self.name)
         self.language.prepare(self.place / "dice")
+        self.share_compiled(self.place / "dice")
         self.do(*self.language.test, cwd=self.place / "dice")
 
     def build(self):
-        told = self.tidegate("build", "dice", "--out", "plugins/dice.wasm")
-        print(f"     {told.strip()}", flush=True)
+        self.built(self.place / "dice", f"dice-{self.name}")
         shown = self.tidegate("inspect", "plugins/dice.wasm")
         expect(shown, "dice 0.1.0", "gateway:dice  Throws a die", "input    sides: integer", "options  max_sides?: integer")
         if "was run for it" in shown:
@@ -166,17 +217,14 @@ class Run:
         thrown = [int(self.tidegate(*dice, '{"sides": 6}')) for _ in range(2)]
         if not all(1 <= number <= 6 for number in thrown):
             raise Failed(f"a die of six sides shows {thrown}")
-        print(f"     two calls, the first of which compiles: {time.monotonic() - begun:.1f} s", flush=True)
+        self.tell(f"two calls: {time.monotonic() - begun:.1f} s")
         told = self.tidegate(*dice, '{"sides": 9}', "--options", '{"max_sides": 6}', fails=True)
         expect(told, "invalid_input: `sides` must be from 1 to 6")
 
     def example(self):
         tool, given, result = self.language.example
         self.do(*self.language.test, cwd=EXAMPLES / self.name)
-        built = BUILT / f"{tool}.wasm"
-        self.tidegate("build", EXAMPLES / self.name, "--out", built)
-        shutil.copy(built, self.place / "plugins")
-        print(f"     {built.name}: {built.stat().st_size >> 10} KiB", flush=True)
+        self.built(EXAMPLES / self.name, tool)
         told = self.tidegate("call", f"plugins/{tool}.wasm", tool, json.dumps(given)).strip()
         if told != result:
             raise Failed(f"`{told}` instead of `{result}`")
@@ -214,8 +262,8 @@ def serving(binary, place, admin, environment):
 class Page(Run):
     """`docs/plugins.md`, command by command."""
 
-    def __init__(self, binary, name, place, is_verbose):
-        super().__init__(binary, name, place, is_verbose)
+    def __init__(self, binary, name, place, options):
+        super().__init__(binary, name, place, options)
         programs = place / "bin"
         programs.mkdir()
         (programs / "tidegate").symlink_to(binary)
@@ -253,7 +301,7 @@ class Page(Run):
                     shown += 1
         if shown < 4:
             raise Failed("the examples are gone")
-        print(f"     all of it: {time.monotonic() - begun:.0f} s", flush=True)
+        self.tell(f"all of it: {time.monotonic() - begun:.0f} s")
 
     def code(self, language):
         code = [block for info, block in blocks(self.text) if info == language]
@@ -341,7 +389,7 @@ def run_language(binary, name, options):
     with tempfile.TemporaryDirectory(prefix="tidegate-plugins-") as place:
         try:
             kind = Page if name == "page" else Run
-            run = kind(binary, name, Path(place), options.verbose)
+            run = kind(binary, name, Path(place), options)
         except Missing as error:
             tell("FAIL" if options.require else "skip", error)
             return counts
@@ -358,20 +406,30 @@ def run_language(binary, name, options):
     return counts
 
 
+def run_lane(binary, lane, options):
+    counts = Counter()
+    for name in lane:
+        if name in (options.only or LANGUAGES):
+            counts += run_language(binary, name, options)
+    return counts
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", help="the gateway to use (target/debug/tidegate)")
     parser.add_argument("--only", action="append", choices=LANGUAGES, help="this language; may be repeated")
     is_required = os.environ.get("TIDEGATE_CLIENTS") == "require"
     parser.add_argument("--require", action="store_true", default=is_required, help="what is missing is a failure")
+    parser.add_argument("--fresh", action="store_true", help="build what has not changed, too")
     parser.add_argument("--verbose", action="store_true", help="what the commands print as well")
     options = parser.parse_args()
     binary = Path(options.binary or target_dir() / "debug" / "tidegate").absolute()
     if not binary.is_file():
         raise SystemExit(f"there is no {binary}: `cargo build` makes it, or name one with --binary")
     counts = Counter()
-    for name in options.only or LANGUAGES:
-        counts += run_language(binary, name, options)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for count in threads.map(lambda lane: run_lane(binary, lane, options), LANES):
+            counts += count
     print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
     sys.exit(1 if counts["FAIL"] else 0)
 
