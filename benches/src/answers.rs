@@ -5,6 +5,13 @@ use serde_json::json;
 
 const WORDS: &[&str] = &["the", "tide", "comes", "in", "under", "a", "quiet", "harbour", "gate"];
 
+/// Of the tool that is called: `tests/guests/idle`.
+pub const TOOL: &str = "idle";
+/// What stands before the number of a call in its id. The next request has it in the call's result.
+pub const CALL_ID: &str = "toolu_bench_";
+/// Events of each turn of a conversation with tools.
+const TURN_EVENTS: usize = 7;
+
 /// What a model name stands for.
 #[derive(Debug, PartialEq)]
 pub enum Answer {
@@ -17,16 +24,27 @@ pub enum Answer {
         /// Between two frames.
         pace: Duration,
     },
+    /// The streams of a conversation in which a gateway's tool is called: in each turn but the last.
+    Turns(Vec<Vec<Vec<u8>>>),
 }
 
 impl Answer {
-    /// `bench`, `bench-EVENTS` or `bench-EVENTS-PACEms`.
+    /// `bench`, `bench-EVENTS`, `bench-EVENTS-PACEms` or `bench-tool-CALLS`.
     pub fn of(model: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{model}` is none of `bench`, `bench-EVENTS`, `bench-EVENTS-PACEms`");
+        let wrong = || {
+            format!(
+                "`{model}` is none of `bench`, `bench-EVENTS`, `bench-EVENTS-PACEms`, `bench-tool-CALLS`"
+            )
+        };
         let rest = model.strip_prefix("bench").ok_or_else(wrong)?;
         if rest.is_empty() {
             return Ok(Self::Message(message(model)));
+        }
+        if let Some(calls) = rest.strip_prefix("-tool-") {
+            let calls: usize = calls.parse().map_err(|_| wrong())?;
+            let mut turns: Vec<_> = (1..=calls).map(|n| call(model, n)).collect();
+            turns.push(frames(model, TURN_EVENTS));
+            return Ok(Self::Turns(turns));
         }
         let mut parts = rest.strip_prefix('-').ok_or_else(wrong)?.split('-');
         let events: usize = parts.next().and_then(|part| part.parse().ok()).ok_or_else(wrong)?;
@@ -43,11 +61,12 @@ impl Answer {
         Ok(Self::Events { frames: frames(model, events), pace: Duration::from_millis(pace) })
     }
 
-    /// The whole body, as a caller gets it.
-    pub fn body(&self) -> Vec<u8> {
+    /// The whole body, as a caller gets it; none where the gateway makes it of several.
+    pub fn body(&self) -> Option<Vec<u8>> {
         match self {
-            Self::Message(body) => body.clone(),
-            Self::Events { frames, .. } => frames.concat(),
+            Self::Message(body) => Some(body.clone()),
+            Self::Events { frames, .. } => Some(frames.concat()),
+            Self::Turns(_) => None,
         }
     }
 }
@@ -72,15 +91,39 @@ fn message(model: &str) -> Vec<u8> {
     answer.to_string().into_bytes()
 }
 
-fn frames(model: &str, events: usize) -> Vec<Vec<u8>> {
-    let start = json!({"type": "message_start", "message": {
+fn start(model: &str) -> serde_json::Value {
+    json!({"type": "message_start", "message": {
         "id": "msg_01XFDUDYJgAACzvnptvVoYEL", "type": "message", "role": "assistant",
         "model": model, "content": [], "stop_reason": null, "stop_sequence": null,
         "usage": {"input_tokens": 84, "output_tokens": 1},
-    }});
+    }})
+}
+
+/// A turn with the `n`-th call.
+fn call(model: &str, n: usize) -> Vec<Vec<u8>> {
+    let delta = |json: &str| {
+        json!({"type": "content_block_delta", "index": 0,
+            "delta": {"type": "input_json_delta", "partial_json": json}})
+    };
+    let events = [
+        start(model),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use",
+            "id": format!("{CALL_ID}{n}"), "name": format!("gateway_{TOOL}"), "input": {}}}),
+        delta("{"),
+        delta("}"),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta",
+            "delta": {"stop_reason": "tool_use", "stop_sequence": null},
+            "usage": {"output_tokens": TURN_EVENTS * 2}}),
+        json!({"type": "message_stop"}),
+    ];
+    events.iter().map(frame).collect()
+}
+
+fn frames(model: &str, events: usize) -> Vec<Vec<u8>> {
     let block = json!({"type": "content_block_start", "index": 0,
         "content_block": {"type": "text", "text": ""}});
-    let mut all = vec![start, block];
+    let mut all = vec![start(model), block];
     for n in 0..events - 5 {
         let text = format!(" {}", words(n, 2));
         all.push(json!({"type": "content_block_delta", "index": 0,
@@ -121,12 +164,31 @@ mod tests {
     fn a_delta_and_a_message_are_as_large_as_real_ones() {
         let Answer::Events { frames, .. } = Answer::of("bench-64").unwrap() else { panic!() };
         assert!(frames[2..61].iter().all(|frame| (100..150).contains(&frame.len())));
-        assert!((400..600).contains(&Answer::of("bench").unwrap().body().len()));
+        assert!((400..600).contains(&Answer::of("bench").unwrap().body().unwrap().len()));
+    }
+
+    #[test]
+    fn a_conversation_calls_in_each_turn_but_the_last_with_as_many_events() {
+        let Answer::Turns(turns) = Answer::of("bench-tool-3").unwrap() else { panic!() };
+        assert!(turns.iter().all(|frames| frames.len() == TURN_EVENTS));
+        let calls = turns.iter().map(|frames| {
+            let text = String::from_utf8(frames.concat()).unwrap();
+            text.split_once(CALL_ID).map(|(_, rest)| rest.starts_with(['1', '2', '3']))
+        });
+        assert_eq!(calls.collect::<Vec<_>>(), [Some(true), Some(true), Some(true), None]);
     }
 
     #[test]
     fn other_models_are_refused() {
-        for model in ["claude", "bench-", "bench-5", "bench-64-5", "bench-64-5ms-1", "benchmark"] {
+        for model in [
+            "bench-tool-x",
+            "claude",
+            "bench-",
+            "bench-5",
+            "bench-64-5",
+            "bench-64-5ms-1",
+            "benchmark",
+        ] {
             assert!(Answer::of(model).is_err(), "{model}");
         }
     }

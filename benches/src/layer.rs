@@ -15,9 +15,10 @@ use tidegate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
 
 use crate::requests;
 
-/// A case is repeated for about so long; the best of its batches counts, since others disturb.
-const BATCHES: usize = 30;
-const BATCH: Duration = Duration::from_millis(20);
+/// A case is repeated in so many batches; the best one counts, since others disturb.
+pub const BATCHES: usize = 30;
+/// How long a batch takes, about.
+pub const BATCH: Duration = Duration::from_millis(20);
 
 const SIMPLE: &str = "fn on_request(request, ctx) {
     if request.model != \"nobody\" { request.max_tokens = 512; }

@@ -1,7 +1,7 @@
 //! Request bodies of a wanted size that look like real conversations, the same ones in each run.
 use serde_json::{Value, json};
 
-use crate::answers::words;
+use crate::answers::{TOOL, words};
 
 /// Below this a body is one question, above it a conversation with tools.
 const CONVERSATION_BYTES: usize = 16 * 1024;
@@ -10,7 +10,11 @@ const CONVERSATION_BYTES: usize = 16 * 1024;
 pub fn body(model: &str, bytes: usize) -> Vec<u8> {
     let is_stream = model != "bench";
     let mut messages = Vec::new();
-    let mut request = if bytes < CONVERSATION_BYTES {
+    let mut request = if model.starts_with("bench-tool-") {
+        // what is appended stands at the end then
+        let tools = json!([{"type": format!("gateway:{TOOL}")}]);
+        json!({"model": model, "max_tokens": 1024, "tools": tools, "stream": true, "messages": []})
+    } else if bytes < CONVERSATION_BYTES {
         json!({"model": model, "messages": [], "max_tokens": 1024})
     } else {
         conversation(model)

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::answers::Answer;
+use crate::answers::{Answer, CALL_ID};
 use crate::arguments::Arguments;
 use crate::http1::{Body, Connection};
 
-/// The model's name has to be within so many bytes from the start of a body.
-const START_BYTES: usize = 512;
+/// The model's name has to be within so many bytes from the start of a body, and the id of the last
+/// call within as many from its end.
+const EDGE_BYTES: usize = 512;
 /// Between two events of all streams together. Faster than any provider, and slow enough for a server
 /// to pass each event on by itself: how many it finds in one read must not depend on luck.
 const GAP: Duration = Duration::from_micros(16);
@@ -35,21 +36,26 @@ pub async fn run(given: &[String]) -> Result<(), String> {
     }
 }
 
-/// An answer as it goes over the wire.
+/// The answers to one model as they go over the wire: one, or one for each turn of a conversation.
 struct Prepared {
     model: String,
+    turns: Vec<Turned>,
+    pace: Duration,
+}
+
+/// An answer.
+struct Turned {
     /// Head and body of a message; the head alone of a stream.
     first: Vec<u8>,
     /// Each event in a chunk of its own.
     chunks: Vec<Vec<u8>>,
-    pace: Duration,
 }
 
 async fn serve(stream: TcpStream, turn: &Turn) -> Result<(), String> {
     let mut connection = Connection::new(stream)?;
     let mut prepared: Option<Prepared> = None;
     while let Some(head) = connection.head().await? {
-        let start = read_body(&mut connection, head.body).await?;
+        let (start, end) = read_body(&mut connection, head.body).await?;
         let model = match model(&start) {
             Ok(model) => model,
             Err(message) => return connection.send(&refusal(&message)).await,
@@ -61,21 +67,40 @@ async fn serve(stream: TcpStream, turn: &Turn) -> Result<(), String> {
             };
         }
         if let Some(answer) = &prepared {
-            send(&mut connection, answer, turn).await?;
+            let calls = if answer.turns.len() > 1 { calls(&end) } else { 0 };
+            let Some(now) = answer.turns.get(calls) else {
+                return connection.send(&refusal("this conversation is over")).await;
+            };
+            send(&mut connection, now, answer.pace, turn).await?;
         }
     }
     Ok(())
 }
 
-/// Reads a body to its end and returns the start of it.
-async fn read_body(connection: &mut Connection, mut body: Body) -> Result<Vec<u8>, String> {
-    let mut start = Vec::with_capacity(START_BYTES);
+/// Reads a body to its end and returns the start and the end of it.
+async fn read_body(
+    connection: &mut Connection,
+    mut body: Body,
+) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let mut start = Vec::with_capacity(EDGE_BYTES);
+    let mut end = Vec::with_capacity(2 * EDGE_BYTES);
     while !body.is_done() {
         let content = connection.content(&mut body).await?;
-        let wanted = content.len().min(START_BYTES - start.len());
+        let wanted = content.len().min(EDGE_BYTES - start.len());
         start.extend_from_slice(&content[..wanted]);
+        end.drain(..end.len().saturating_sub(EDGE_BYTES));
+        end.extend_from_slice(&content[content.len().saturating_sub(EDGE_BYTES)..]);
     }
-    Ok(start)
+    Ok((start, end))
+}
+
+/// How many calls a conversation has had: the number in the id of the last result.
+fn calls(end: &[u8]) -> usize {
+    let id = CALL_ID.as_bytes();
+    let found = end.windows(id.len()).rposition(|window| window == id);
+    let digits = found.map(|at| &end[at + id.len()..]).unwrap_or_default();
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
 }
 
 fn model(start: &[u8]) -> Result<&str, String> {
@@ -84,29 +109,32 @@ fn model(start: &[u8]) -> Result<&str, String> {
     let rest = found.map(|at| &start[at + FIELD.len()..]);
     let name = rest.and_then(|rest| rest.split(|byte| *byte == b'"').next());
     let name = name.and_then(|name| std::str::from_utf8(name).ok());
-    name.ok_or_else(|| format!("no `model` within the first {START_BYTES} bytes"))
+    name.ok_or_else(|| format!("no `model` within the first {EDGE_BYTES} bytes"))
 }
 
 fn prepare(model: &str, answer: &Answer) -> Prepared {
-    let model = model.to_owned();
-    match answer {
-        Answer::Message(body) => Prepared {
-            model,
-            first: whole("200 OK", body),
-            chunks: Vec::new(),
-            pace: Duration::ZERO,
-        },
-        Answer::Events { frames, pace } => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
-                cache-control: no-cache\r\nrequest-id: req_011CSHoEeqs5C35K2UUqR7Fy\r\n\
-                transfer-encoding: chunked\r\n\r\n";
-            let mut chunks: Vec<Vec<u8>> = frames.iter().map(|frame| chunk(frame)).collect();
-            if let Some(last) = chunks.last_mut() {
-                last.extend_from_slice(b"0\r\n\r\n");
-            }
-            Prepared { model, first: head.as_bytes().to_vec(), chunks, pace: *pace }
+    let (turns, pace) = match answer {
+        Answer::Message(body) => {
+            let whole = Turned { first: whole("200 OK", body), chunks: Vec::new() };
+            (vec![whole], Duration::ZERO)
         }
+        Answer::Events { frames, pace } => (vec![stream(frames)], *pace),
+        Answer::Turns(turns) => {
+            (turns.iter().map(|frames| stream(frames)).collect(), Duration::ZERO)
+        }
+    };
+    Prepared { model: model.to_owned(), turns, pace }
+}
+
+fn stream(frames: &[Vec<u8>]) -> Turned {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
+        cache-control: no-cache\r\nrequest-id: req_011CSHoEeqs5C35K2UUqR7Fy\r\n\
+        transfer-encoding: chunked\r\n\r\n";
+    let mut chunks: Vec<Vec<u8>> = frames.iter().map(|frame| chunk(frame)).collect();
+    if let Some(last) = chunks.last_mut() {
+        last.extend_from_slice(b"0\r\n\r\n");
     }
+    Turned { first: head.as_bytes().to_vec(), chunks }
 }
 
 fn chunk(frame: &[u8]) -> Vec<u8> {
@@ -116,12 +144,17 @@ fn chunk(frame: &[u8]) -> Vec<u8> {
     chunk
 }
 
-async fn send(connection: &mut Connection, answer: &Prepared, turn: &Turn) -> Result<(), String> {
+async fn send(
+    connection: &mut Connection,
+    answer: &Turned,
+    pace: Duration,
+    turn: &Turn,
+) -> Result<(), String> {
     connection.send(&answer.first).await?;
     let start = tokio::time::Instant::now();
     for (n, chunk) in (0..).zip(&answer.chunks) {
-        if n > 0 && !answer.pace.is_zero() {
-            tokio::time::sleep_until(start + answer.pace * n).await;
+        if n > 0 && !pace.is_zero() {
+            tokio::time::sleep_until(start + pace * n).await;
         }
         turn.wait().await;
         connection.send(chunk).await?;
@@ -160,4 +193,16 @@ fn whole(status: &str, body: &[u8]) -> Vec<u8> {
         body.len()
     );
     [head.as_bytes(), body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_result_says_how_far_a_conversation_is() {
+        let end =
+            br#"{"tool_use_id":"toolu_bench_1"},{"tool_use_id":"toolu_bench_12","content":[]}"#;
+        assert_eq!((calls(end), calls(b"{\"role\":\"user\"}")), (12, 0));
+    }
 }

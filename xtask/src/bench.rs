@@ -14,8 +14,10 @@ use report::Report;
 use scenario::{Scenario, Sort};
 use servers::{Kind, Place};
 
-/// As `tidegate-bench policies` takes them.
+/// As `tidegate-bench` takes them for a layer by itself.
 const LAYER_BATCHES: usize = 30;
+/// Plugins of the benchmark's own, as `cargo xtask plugins` builds them.
+const GUESTS: &str = "target/guests";
 
 /// Builds, measures, prints; `--write` puts the tables into `benches/README.md`.
 pub fn run(given: &[String]) -> Result<(), String> {
@@ -41,9 +43,16 @@ pub fn run(given: &[String]) -> Result<(), String> {
         report.rows.extend(rows);
     }
     let mut text = format!("{}\n{}", report::machine(&place.nginx, &options), report.markdown());
-    if options.wants("layer") && place.gateway.is_some() {
-        eprintln!("layer …");
-        text.push_str(&layer(&place.tool)?);
+    let is_gateway_here = place.gateway.is_some();
+    if options.wants("layer") && is_gateway_here {
+        let title = "The policy layer by itself";
+        text.push_str(&layer(&place.tool, title, &["policies"])?);
+    }
+    if options.wants("plugins") && is_gateway_here {
+        let [guests, bundled] = [GUESTS, "plugins"].map(|folder| root().join(folder));
+        let [guests, bundled] = [&guests, &bundled].map(|folder| folder.to_string_lossy());
+        let arguments = ["plugins", "--guests", &guests, "--plugins", &bundled];
+        text.push_str(&layer(&place.tool, "Plugins by themselves", &arguments)?);
     }
     println!("{text}");
     if options.is_written {
@@ -61,42 +70,53 @@ fn place(options: &Options, nginx: PathBuf) -> Result<Place, String> {
     let target = target_dir()?;
     let dir = target.join("bench");
     let policies = dir.join("policies");
-    for needed in [&policies, &dir.join("nginx"), &dir.join("none")] {
+    for needed in [&policies, &dir.join("nginx"), &dir.join("none"), &dir.join("idle")] {
         fs::create_dir_all(needed).map_err(|error| format!("{}: {error}", needed.display()))?;
+    }
+    if !options.is_nginx_alone {
+        crate::plugins::build_stale().map_err(|error| format!("{error:#}"))?;
+        let guest = root().join(GUESTS).join("idle.wasm");
+        fs::copy(&guest, dir.join("idle/idle.wasm"))
+            .map_err(|error| format!("{}: {error}", guest.display()))?;
     }
     for (name, text) in scenario::POLICIES {
         fs::write(policies.join(name), text).map_err(|error| error.to_string())?;
     }
     let is_gateway_built = options.gateway.is_none() && !options.is_nginx_alone;
-    build(&target, is_gateway_built.then_some("tidegate"))?;
-    let tool = lay_aside(&target.join("release/tidegate-bench"), &dir)?;
-    let built = target.join("release/tidegate");
+    build(options, &target, is_gateway_built.then_some("tidegate"))?;
+    let built = target.join(options.profile());
+    let tool = lay_aside(&built.join("tidegate-bench"), &dir)?;
+    let built = built.join("tidegate");
     let gateway = options.gateway.as_ref().or(is_gateway_built.then_some(&built));
     let gateway = gateway.map(|gateway| lay_aside(gateway, &dir)).transpose()?;
     Ok(Place { dir, tool, nginx, gateway })
 }
 
-/// The policy layer by itself, as a table.
-fn layer(tool: &Path) -> Result<String, String> {
+/// A layer by itself, as a table.
+fn layer(tool: &Path, title: &str, arguments: &[&str]) -> Result<String, String> {
+    eprintln!("{} …", arguments[0]);
     let wrong = |error: std::io::Error| format!("{}: {error}", tool.display());
-    let done = Command::new(tool).arg("policies").output().map_err(wrong)?;
+    let done = Command::new(tool).args(arguments).output().map_err(wrong)?;
     if !done.status.success() {
-        return Err(format!("the policy layer: {}", String::from_utf8_lossy(&done.stderr)));
+        return Err(format!("{title}: {}", String::from_utf8_lossy(&done.stderr)));
     }
     let table = String::from_utf8_lossy(&done.stdout).into_owned();
-    Ok(format!("\nThe policy layer by itself, best of {LAYER_BATCHES} batches:\n\n{table}"))
+    Ok(format!("\n{title}, best of {LAYER_BATCHES} batches:\n\n{table}"))
 }
 
-fn build(target: &Path, gateway: Option<&str>) -> Result<(), String> {
+fn build(options: &Options, target: &Path, gateway: Option<&str>) -> Result<(), String> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--package", "tidegate-bench"]).current_dir(root());
+    cargo.args(["build", "--package", "tidegate-bench"]).current_dir(root());
     cargo.arg("--target-dir").arg(target);
+    if !options.is_debug {
+        cargo.arg("--release");
+        eprintln!("building in release mode; the first time takes minutes …");
+    }
     if let Some(package) = gateway {
         cargo.args(["--package", package]);
     }
-    eprintln!("building in release mode; the first time takes minutes …");
     let status = cargo.status().map_err(|error| format!("cargo: {error}"))?;
-    if status.success() { Ok(()) } else { Err("the release build failed".to_owned()) }
+    if status.success() { Ok(()) } else { Err("the build failed".to_owned()) }
 }
 
 fn lay_aside(binary: &Path, dir: &Path) -> Result<PathBuf, String> {
@@ -117,7 +137,10 @@ fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<V
     match scenario.sort {
         Sort::Proxy if is_gateway_here => Ok(vec![Kind::Nginx, plain]),
         Sort::Proxy => Ok(vec![Kind::Nginx]),
-        Sort::Stages if !is_gateway_here => Ok(Vec::new()),
+        Sort::Stages | Sort::Loop { .. } if !is_gateway_here => Ok(Vec::new()),
+        Sort::Loop { .. } => {
+            Ok(vec![Kind::gateway("tidegate with a tool", &none, &place.dir.join("idle"))])
+        }
         Sort::Stages => {
             let own = place.dir.join("policies");
             let policies = options.policies.as_ref().unwrap_or(&own);

@@ -14,9 +14,11 @@ usage: cargo xtask bench [OPTIONS]
   --policies DIR   the policies of scenario `policies`, instead of three small ones
   --plugins DIR    the plugins of scenario `policies` (plugins/)
   --only-nginx     leave the gateway out
+  --debug          with debug builds: to try the benchmark itself, the figures mean nothing
   --write          put the tables into benches/README.md
 
-`--only` knows: small-1 small-16 small-64 100k 1m stream-64 stream-1000 paced policies layer";
+`--only` knows: small-1 small-16 small-64 100k 1m stream-64 stream-1000 paced policies loop
+layer plugins";
 
 /// What the command line asks for.
 pub struct Options {
@@ -34,6 +36,8 @@ pub struct Options {
     pub plugins: Option<PathBuf>,
     /// Without a gateway.
     pub is_nginx_alone: bool,
+    /// Debug builds are enough.
+    pub is_debug: bool,
     /// The tables go into the README.
     pub is_written: bool,
 }
@@ -49,6 +53,7 @@ impl Options {
             policies: None,
             plugins: None,
             is_nginx_alone: false,
+            is_debug: false,
             is_written: false,
         };
         let mut rest = given.iter();
@@ -61,6 +66,7 @@ impl Options {
                 "--policies" => options.policies = Some(directory(name, rest.next())?),
                 "--plugins" => options.plugins = Some(directory(name, rest.next())?),
                 "--only-nginx" => options.is_nginx_alone = true,
+                "--debug" => options.is_debug = true,
                 "--write" => options.is_written = true,
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("`{name}` is unknown; `--help` lists the options")),
@@ -70,6 +76,11 @@ impl Options {
         Ok(Some(options))
     }
 
+    /// Where cargo puts what is measured, below its target directory.
+    pub fn profile(&self) -> &'static str {
+        if self.is_debug { "debug" } else { "release" }
+    }
+
     /// This scenario is to be run.
     pub fn wants(&self, scenario: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == scenario)
@@ -77,17 +88,17 @@ impl Options {
 
     fn check(&self) -> Result<(), String> {
         let scenarios = scenario::ALL.iter().map(|scenario| scenario.name);
-        let known: Vec<&str> = scenarios.chain(["layer"]).collect();
+        let known: Vec<&str> = scenarios.chain(["layer", "plugins"]).collect();
         if let Some(name) = self.only.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(format!("no scenario is named `{name}`; there are {}", known.join(", ")));
         }
         if self.rounds == 0 || !(0.1..=600.0).contains(&self.seconds) {
             return Err("`--rounds` is at least 1, `--seconds` between 0.1 and 600".to_owned());
         }
-        if self.is_written && (!self.only.is_empty() || self.is_nginx_alone) {
-            return Err(
-                "`--write` needs the whole table: no `--only`, no `--only-nginx`".to_owned()
-            );
+        let is_partial = !self.only.is_empty() || self.is_nginx_alone || self.is_debug;
+        if self.is_written && is_partial {
+            let needs = "no `--only`, no `--only-nginx`, no `--debug`";
+            return Err(format!("`--write` needs the whole table: {needs}"));
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ impl Row {
         let ratio = match (self.sort, first) {
             (Sort::Proxy, Some(first)) => format!("{:.2}", self.cpu_us / first.cpu_us),
             (Sort::Stages, Some(first)) => format!("{:+.1} µs", self.cpu_us - first.cpu_us),
-            (_, None) => String::new(),
+            (Sort::Loop { .. }, _) | (_, None) => String::new(),
         };
         let first_event = self.first_event_us.map(time).unwrap_or_default();
         format!(
@@ -75,11 +75,15 @@ pub struct Report {
 impl Report {
     /// The tables, and the figures that are not in them.
     pub fn markdown(&self) -> String {
-        let mut text = self.table(Sort::Proxy, "ratio to nginx");
+        let mut text = String::new();
+        if self.rows.iter().any(|row| row.sort == Sort::Proxy) {
+            text.push_str(&self.table(Sort::Proxy, "ratio to nginx"));
+        }
         if self.rows.iter().any(|row| row.sort == Sort::Stages) {
             text.push_str("\nWith stages, 300 bytes, 16 connections:\n\n");
             text.push_str(&self.table(Sort::Stages, "added"));
         }
+        text.push_str(&self.loops());
         let facts = self.facts();
         if !facts.is_empty() {
             text.push('\n');
@@ -100,6 +104,34 @@ impl Report {
             }
             text.push_str(&row.markdown(first));
             first = first.or(Some(row));
+        }
+        text
+    }
+
+    /// What a turn costs beside the request that it is to the upstream.
+    fn loops(&self) -> String {
+        let calls = |row: &Row| match row.sort {
+            Sort::Loop { calls } => Some(calls),
+            _ => None,
+        };
+        let plain = self.rows.iter().find(|row| calls(row) == Some(0));
+        let Some(plain) = plain.map(|row| row.cpu_us) else { return String::new() };
+        let mut text = "\nThe tool loop, 300 bytes, 7 events a turn, 4 connections, a tool that does nothing:\n\n\
+            | request | CPU a request | beside as many plain ones | a call | requests/s | p50 |\n\
+            |---|--:|--:|--:|--:|--:|\n"
+            .to_owned();
+        for row in &self.rows {
+            let Some(count) = calls(row) else { continue };
+            let beside = row.cpu_us - plain * (count + 1) as f64;
+            let [beside, each] = match count {
+                0 => [String::new(), String::new()],
+                _ => [beside, beside / count as f64].map(|us| format!("{us:+.1} µs")),
+            };
+            let (cpu, p50) = (time(row.cpu_us), time(row.p50_us));
+            text.push_str(&format!(
+                "| {} | {cpu} | {beside} | {each} | {:.0} | {p50} |\n",
+                row.scenario, row.per_second
+            ));
         }
         text
     }

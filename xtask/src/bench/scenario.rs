@@ -34,6 +34,11 @@ pub enum Sort {
     Proxy,
     /// The gateway with policies and plugins, with itself.
     Stages,
+    /// A request in which so many calls of a tool are run, with so many plain requests and one more.
+    Loop {
+        /// In turns of their own.
+        calls: usize,
+    },
 }
 
 const SMALL: Scenario = Scenario {
@@ -44,6 +49,9 @@ const SMALL: Scenario = Scenario {
     bytes: 300,
     model: "bench",
 };
+
+/// The tool is `tests/guests/idle`, which does nothing.
+const LOOP: Scenario = Scenario { name: "loop", connections: 4, ..SMALL };
 
 /// In the order of the tables.
 pub const ALL: &[Scenario] = &[
@@ -79,6 +87,9 @@ pub const ALL: &[Scenario] = &[
         ..SMALL
     },
     Scenario { name: "policies", sort: Sort::Stages, ..SMALL },
+    Scenario { title: "no call", sort: Sort::Loop { calls: 0 }, model: "bench-7", ..LOOP },
+    Scenario { title: "1 call", sort: Sort::Loop { calls: 1 }, model: "bench-tool-1", ..LOOP },
+    Scenario { title: "4 calls", sort: Sort::Loop { calls: 4 }, model: "bench-tool-4", ..LOOP },
 ];
 
 /// Three small policies: one that edits, one that looks and would refuse, one that would route.

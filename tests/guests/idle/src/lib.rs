@@ -1,0 +1,24 @@
+//! A tool whose own work is next to nothing: what a call of it costs is the call. For the benchmark.
+use tidegate_sdk::prelude::*;
+
+struct Idle;
+
+impl Plugin for Idle {
+    type Config = NoConfig;
+
+    fn new(_: NoConfig) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn tools() -> Vec<Tool<Self>> {
+        vec![Tool::new("idle", "Does nothing.", Self::idle)]
+    }
+}
+
+impl Idle {
+    fn idle(&self, _: NoInput, _: NoOptions) -> Result<String> {
+        Ok("done".to_owned())
+    }
+}
+
+tidegate_sdk::export!(Idle);
