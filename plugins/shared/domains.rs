@@ -2,6 +2,15 @@
 use tidegate_sdk::{Problem, Result};
 use url::{Host, Url};
 
+/// What a rule looks like. With it a caller who wrote something else is told before a model is asked.
+pub fn rule_schema() -> serde_json::Value {
+    serde_json::json!({
+        "type": "string",
+        "description": "a domain without a scheme, such as `example.com` or `example.com/blog`",
+        "pattern": r"^\s*(\[[0-9a-fA-F:.]+\]|[^?#@\\/:\s]+)(:[0-9]+)?(/[^?#@\\]*)?\s*$",
+    })
+}
+
 /// Which URLs the declaration of a tool lets through.
 pub struct Domains {
     pub(crate) allowed: Option<Vec<Rule>>,

@@ -1,7 +1,11 @@
 //! Checks a value against a JSON Schema, as far as the schemas go that are derived from Rust types.
 //!
 //! A keyword that is not known here passes everything: whoever reads the value checks it once more.
+use regex::Regex;
 use serde_json::{Map, Value};
+
+/// Of a text that does not fit its pattern, so many characters are shown.
+const SHOWN: usize = 80;
 
 /// What does not fit, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,11 @@ impl Misfit {
 
 /// Finds the first thing that does not fit.
 pub fn check(schema: &Value, value: &Value) -> Result<(), Misfit> {
+    check_by(schema, &pattern_of(schema), value)
+}
+
+/// The same, with the pattern that was made of the schema: many items have one.
+fn check_by(schema: &Value, pattern: &Option<Regex>, value: &Value) -> Result<(), Misfit> {
     let Value::Object(schema) = schema else {
         return match schema {
             Value::Bool(false) => Err(Misfit::new("nothing may be given here")),
@@ -37,6 +46,7 @@ pub fn check(schema: &Value, value: &Value) -> Result<(), Misfit> {
         Value::Array(items) => check_items(schema, items)?,
         Value::String(text) => {
             check_size(schema, "Length", text.chars().count(), "characters")?;
+            check_pattern(schema, pattern, text)?;
         }
         Value::Number(number) => check_number(schema, number.as_f64().unwrap_or_default())?,
         Value::Null | Value::Bool(_) => {}
@@ -104,18 +114,52 @@ fn check_members(schema: &Map<String, Value>, members: &Map<String, Value>) -> R
             (None, None) => {}
         }
     }
-    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-    match required.filter_map(Value::as_str).find(|name| !members.contains_key(*name)) {
-        Some(name) => Err(Misfit::new("is missing").within(&format!(".{name}"))),
-        None => Ok(()),
+    let mut required = named(schema.get("required"));
+    if let Some(name) = required.find(|name| !members.contains_key(*name)) {
+        return Err(Misfit::new("is missing").within(&format!(".{name}")));
     }
+    check_together(schema, members)
+}
+
+/// `not: { required: […] }`: what does not go together.
+fn check_together(schema: &Map<String, Value>, members: &Map<String, Value>) -> Result<(), Misfit> {
+    let apart: Vec<&str> = named(schema.get("not").and_then(|rule| rule.get("required"))).collect();
+    let is_given = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
+    if apart.is_empty() || !apart.iter().all(is_given) {
+        return Ok(());
+    }
+    Err(Misfit::new(format!("has both `{}`: use one of them", apart.join("` and `"))))
+}
+
+fn named(names: Option<&Value>) -> impl Iterator<Item = &str> {
+    names.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// None where there is none that can be read.
+fn pattern_of(schema: &Value) -> Option<Regex> {
+    Regex::new(schema.get("pattern")?.as_str()?).ok()
+}
+
+/// The schema's own words say best what would fit.
+fn check_pattern(
+    schema: &Map<String, Value>,
+    pattern: &Option<Regex>,
+    text: &str,
+) -> Result<(), Misfit> {
+    let Some(pattern) = pattern.as_ref().filter(|pattern| !pattern.is_match(text)) else {
+        return Ok(());
+    };
+    let shown: String = text.chars().take(SHOWN).collect();
+    let words = schema.get("description").and_then(Value::as_str).unwrap_or(pattern.as_str());
+    Err(Misfit::new(format!("is `{shown}`, which does not fit: {words}")))
 }
 
 fn check_items(schema: &Map<String, Value>, items: &[Value]) -> Result<(), Misfit> {
     check_size(schema, "Items", items.len(), "items")?;
     let Some(inner) = schema.get("items") else { return Ok(()) };
+    let pattern = pattern_of(inner);
     for (n, item) in items.iter().enumerate() {
-        check(inner, item).map_err(|misfit| misfit.within(&format!("[{n}]")))?;
+        check_by(inner, &pattern, item).map_err(|misfit| misfit.within(&format!("[{n}]")))?;
     }
     Ok(())
 }

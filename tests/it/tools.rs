@@ -91,7 +91,11 @@ fn a_schema_says_what_does_not_fit_and_where() {
             "a": {"type": "integer", "minimum": 1, "maximum": 3},
             "b": {"enum": ["x", "y"]},
             "c": {"anyOf": [{"type": "null"}, {"type": "array", "items": {"type": "string", "maxLength": 2}}]},
+            "e": {"type": "array", "items": {"type": "string", "pattern": "^[a-z]+$", "description": "small letters"}},
+            "f": {"type": "string", "pattern": "^x"},
+            "g": {"type": "string", "pattern": "("},
         },
+        "not": {"required": ["e", "f"]},
     });
     let table = [
         (json!({"a": 2, "b": "x", "c": ["éé"], "d": 1}), None),
@@ -103,6 +107,17 @@ fn a_schema_says_what_does_not_fit_and_where() {
         (json!({"a": 4}), Some((".a", "is 4, at most 3 is allowed"))),
         (json!({"a": 1, "b": "z"}), Some((".b", "must be one of `\"x\"`, `\"y\"`"))),
         (json!({"a": 1, "c": ["abc"]}), Some((".c[0]", "has 3 characters, at most 2 fit"))),
+        (
+            json!({"a": 1, "e": ["a", "b"], "f": null}),
+            Some((".f", "is of type null, but string is needed")),
+        ),
+        (
+            json!({"a": 1, "e": ["a", "B"]}),
+            Some((".e[1]", "is `B`, which does not fit: small letters")),
+        ),
+        (json!({"a": 1, "f": "y"}), Some((".f", "is `y`, which does not fit: ^x"))),
+        (json!({"a": 1, "g": "a pattern that is none fits all"}), None),
+        (json!({"a": 1, "e": [], "f": "x"}), Some(("", "has both `e` and `f`: use one of them"))),
     ];
     for (value, expected) in table {
         let found = schema::check(&schema, &value).err();

@@ -41,6 +41,7 @@ pub struct Input {
 /// What the declaration says: bounds that the model cannot widen.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("not" = serde_json::json!({"required": ["allowed_domains", "blocked_domains"]})))]
 pub struct Options {
     /// How often the tool may be used in a request; the gateway counts.
     #[serde(rename = "max_uses")]
@@ -50,10 +51,10 @@ pub struct Options {
     #[schemars(range(min = 1, max = 25), extend("default" = 5))]
     max_results: Option<usize>,
     /// Only results of these domains and their subdomains: `example.com`, `example.com/blog`.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("items" = domains::rule_schema()))]
     allowed_domains: Option<Vec<String>>,
     /// No result of these domains or their subdomains.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("items" = domains::rule_schema()))]
     blocked_domains: Option<Vec<String>>,
     /// Where the user is, for results that depend on it.
     user_location: Option<Location>,

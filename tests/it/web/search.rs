@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 use super::{Web, failure_of, granted, page_of, site};
 use crate::support::upstream::{Auto, answer, json as json_answer};
 
+/// Where the gateway runs the API's own tools.
+const OURS: &str = "egress: { allow_private: [\"127.0.0.0/8\"] }\nmodels: { m: { provider: up, model: up-1, server_tools: gateway } }";
+
 fn tool(options: Value) -> Value {
     let mut tool = json!({"type": "gateway:web_search"});
     for (key, value) in options.as_object().unwrap() {
@@ -124,8 +127,7 @@ async fn the_apis_own_search_is_fulfilled_in_its_own_shape() {
         false => json_answer(200, &searxng().to_string()),
     })
     .await;
-    let ours = "egress: { allow_private: [\"127.0.0.0/8\"] }\nmodels: { m: { provider: up, model: up-1, server_tools: gateway } }";
-    let web = Web::guarded("web-search", config(&backend), ours).await;
+    let web = Web::guarded("web-search", config(&backend), OURS).await;
     let native = json!({"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["sea.example"],
         "user_location": {"type": "approximate", "city": "Kiel", "country": "DE"}});
     for is_streamed in [true, false] {
@@ -162,4 +164,40 @@ async fn the_apis_own_search_is_fulfilled_in_its_own_shape() {
 fn found(message: &Value) -> &Value {
     let mut blocks = message["content"].as_array().unwrap().iter();
     &blocks.find(|block| block["type"] == "web_search_tool_result").unwrap()["content"]
+}
+
+#[tokio::test]
+async fn a_declaration_with_wrong_domains_is_refused_before_a_model_is_asked() {
+    let web = Web::guarded("web-search", json!({}), OURS).await;
+    for tool in [tool(json!({})), json!({"type": "web_search_20250305", "name": "web_search"})] {
+        for (options, expect) in [
+            (
+                json!({"allowed_domains": ["a.example", "https://b.example/"]}),
+                "`tools[0].allowed_domains[1]` is `https://b.example/`, which does not fit: a domain without a scheme",
+            ),
+            (
+                json!({"blocked_domains": [""]}),
+                "`tools[0].blocked_domains[0]` is ``, which does not fit",
+            ),
+            (
+                json!({"allowed_domains": ["a.example"], "blocked_domains": ["b.example"]}),
+                "`tools[0]` has both `allowed_domains` and `blocked_domains`: use one of them",
+            ),
+        ] {
+            let mut declared = tool.clone();
+            for (key, value) in options.as_object().unwrap() {
+                declared[key] = value.clone();
+            }
+            let body = json!({"model": "m", "max_tokens": 10, "tools": [declared],
+                "messages": [{"role": "user", "content": "hi"}]});
+            let said = web.gateway.ask(&body).await.refusal(400);
+            assert!(said.starts_with(expect), "{said}");
+        }
+    }
+    for fits in ["a.example/x/*/y", "*.a.example", "127.0.0.1:80", "[::1]", " ä.example "] {
+        let declared = tool(json!({"allowed_domains": [fits]}));
+        let body = json!({"model": "m", "max_tokens": 10, "tools": [declared],
+            "messages": [{"role": "user", "content": "hi"}]});
+        assert_eq!(web.gateway.ask(&body).await.status, 200, "{fits}");
+    }
 }
