@@ -33,7 +33,7 @@ pub fn describe<P: Plugin + Package>() -> Result<Value> {
         "hooks": hooks,
         "tools": tools,
         "wants": P::WANTS,
-        "config_schema": schemars::schema_for!(P::Config).to_value(),
+        "config_schema": crate::tool::schema_of::<P::Config>(),
     }))
 }
 

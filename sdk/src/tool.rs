@@ -102,8 +102,9 @@ fn parse<T: DeserializeOwned>(code: &str, what: &str, json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(|e| Problem::new(code, format!("{what}: {e}")))
 }
 
-/// A schema as providers take it: one object, no references, no words about its dialect.
-fn schema_of<T: JsonSchema>() -> Value {
+/// A schema as providers take it, and as the gateway checks by it: one object, no references, no words
+/// about its dialect.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;

@@ -205,7 +205,7 @@ fn check_options(
     options: &Value,
 ) -> Result<()> {
     let Some(schema) = schema else { return Ok(()) };
-    schema::check(schema, options).map_err(|Misfit { path, message }| {
+    schema::check(schema, options).map_err(|Misfit { path, message, .. }| {
         let kind = wanted.kind;
         Error::invalid(format!("`tools[{n}]{path}` {message} (an option of `{kind}`)"))
     })

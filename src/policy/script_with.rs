@@ -94,7 +94,7 @@ impl Parameters {
                 None => {
                     let message =
                         format!("the policy has no such parameter{}", suggestion(name, &known));
-                    Err(Misfit { path: String::new(), message })
+                    Err(Misfit::new(message))
                 }
             };
             let wrong =

@@ -14,11 +14,21 @@ pub struct Misfit {
     pub path: String,
     /// What was found and what would do.
     pub message: String,
+    /// What would have done, where it is one of a few.
+    choices: Vec<String>,
 }
 
 impl Misfit {
-    fn new(message: impl Into<String>) -> Self {
-        Self { path: String::new(), message: message.into() }
+    /// Of the value itself.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { path: String::new(), message: message.into(), choices: Vec::new() }
+    }
+
+    fn choice(choices: Vec<String>) -> Self {
+        Self {
+            choices: choices.clone(),
+            ..Self::new(format!("must be one of {}", choices.join(", ")))
+        }
     }
 
     fn within(self, step: &str) -> Self {
@@ -78,7 +88,8 @@ fn check_type(schema: &Map<String, Value>, value: &Value) -> Result<(), Misfit> 
     if allowed.contains(&found) || (is_whole && allowed.contains(&"integer")) {
         return Ok(());
     }
-    let wanted: Vec<&str> = allowed.into_iter().filter(|name| *name != "null").collect();
+    let wanted: Vec<&str> =
+        allowed.iter().copied().filter(|name| *name != "null" || allowed.len() == 1).collect();
     Err(Misfit::new(format!("is of type {found}, but {} is needed", wanted.join(" or "))))
 }
 
@@ -91,14 +102,16 @@ fn check_choice(schema: &Map<String, Value>, value: &Value) -> Result<(), Misfit
     if choices.contains(value) {
         return Ok(());
     }
-    let choices: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
-    Err(Misfit::new(format!("must be one of {}", choices.join(", "))))
+    Err(Misfit::choice(choices.iter().map(|choice| format!("`{choice}`")).collect()))
 }
 
 fn check_members(schema: &Map<String, Value>, members: &Map<String, Value>) -> Result<(), Misfit> {
     let none = Map::new();
     let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
-    for (name, value) in members {
+    // what tells the kinds of an object apart goes first: the others mean something for one kind only
+    let is_mark = |name: &String| known.get(name).is_some_and(|rule| rule.get("const").is_some());
+    let (marks, others): (Vec<_>, Vec<_>) = members.iter().partition(|(name, _)| is_mark(name));
+    for (name, value) in marks.into_iter().chain(others) {
         let step = format!(".{}", name.chars().take(64).collect::<String>());
         match (known.get(name), schema.get("additionalProperties")) {
             (Some(inner), _) => check(inner, value).map_err(|misfit| misfit.within(&step))?,
@@ -194,15 +207,30 @@ fn check_number(schema: &Map<String, Value>, found: f64) -> Result<(), Misfit> {
     Ok(())
 }
 
-/// Of several ways that all fail, the one that came closest: the deepest.
+/// Of several ways that all fail, the one that is meant: the deepest of those whose choices were met.
+/// Where none were, all choices together.
 fn check_any(ways: Option<&Vec<Value>>, value: &Value) -> Result<(), Misfit> {
     let mut misfits = Vec::new();
+    let mut nothing = None;
     for way in ways.into_iter().flatten() {
         match check(way, value) {
             Ok(()) => return Ok(()),
+            // that nothing at all would do as well helps nobody
+            Err(misfit) if way.get("type").is_some_and(|name| name == "null") => {
+                nothing = Some(misfit);
+            }
             Err(misfit) => misfits.push(misfit),
         }
     }
-    let closest = misfits.into_iter().max_by_key(|misfit| misfit.path.len());
-    closest.map_or(Ok(()), Err)
+    let deepest = |misfits: Vec<Misfit>| misfits.into_iter().max_by_key(|it| it.path.len());
+    let (chosen, others): (Vec<_>, Vec<_>) =
+        misfits.into_iter().partition(|misfit| misfit.choices.is_empty());
+    if let Some(closest) = deepest(chosen) {
+        return Err(closest);
+    }
+    let choices = others.iter().flat_map(|misfit| misfit.choices.clone()).collect();
+    match deepest(others) {
+        Some(closest) => Err(Misfit { path: closest.path, ..Misfit::choice(choices) }),
+        None => nothing.map_or(Ok(()), Err),
+    }
 }

@@ -568,7 +568,7 @@ def _():
         is_answered(message)
     wrong = ask("x", tools=[{**IMAGES, "output_format": "bmp"}])
     error = raises(anthropic.BadRequestError, lambda: new_client().beta.messages.create(**wrong))
-    has(error.body["error"]["message"], "output_format")
+    has(error.body["error"]["message"], '`tools[0].output_format` must be one of `"png"`, `"jpeg"`, `"webp"`')
 
 
 @check("datetime: the time zones that the declaration pins")

@@ -59,7 +59,7 @@ fn cache() -> PathBuf {
 }
 
 /// A host whose deadlines the slowest machine keeps.
-fn host() -> Arc<PluginHost> {
+pub fn host() -> Arc<PluginHost> {
     host_with(LONG)
 }
 

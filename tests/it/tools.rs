@@ -94,6 +94,11 @@ fn a_schema_says_what_does_not_fit_and_where() {
             "e": {"type": "array", "items": {"type": "string", "pattern": "^[a-z]+$", "description": "small letters"}},
             "f": {"type": "string", "pattern": "^x"},
             "g": {"type": "string", "pattern": "("},
+            "h": {"anyOf": [{"oneOf": [{"const": "p"}, {"const": "q"}]}, {"type": "null"}]},
+            "i": {"oneOf": [
+                {"type": "object", "properties": {"kind": {"const": "s"}, "url": {"type": "string"}}, "additionalProperties": false},
+                {"type": "object", "properties": {"key": {"type": "string"}, "kind": {"const": "t"}}, "required": ["key"]},
+            ]},
         },
         "not": {"required": ["e", "f"]},
     });
@@ -117,6 +122,17 @@ fn a_schema_says_what_does_not_fit_and_where() {
         ),
         (json!({"a": 1, "f": "y"}), Some((".f", "is `y`, which does not fit: ^x"))),
         (json!({"a": 1, "g": "a pattern that is none fits all"}), None),
+        (json!({"a": 1, "h": null}), None),
+        (json!({"a": 1, "h": "r"}), Some((".h", "must be one of `\"p\"`, `\"q\"`"))),
+        (json!({"a": 1, "i": {"kind": "t"}}), Some((".i.key", "is missing"))),
+        (
+            json!({"a": 1, "i": {"url": 5, "kind": "s"}}),
+            Some((".i.url", "is of type number, but string is needed")),
+        ),
+        (
+            json!({"a": 1, "i": {"key": "k", "kind": "u"}}),
+            Some((".i.kind", "must be one of `\"s\"`, `\"t\"`")),
+        ),
         (json!({"a": 1, "e": [], "f": "x"}), Some(("", "has both `e` and `f`: use one of them"))),
     ];
     for (value, expected) in table {

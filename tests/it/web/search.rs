@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 
 use super::{Web, failure_of, granted, page_of, site};
+use crate::plugin::{host, wasm};
 use crate::support::upstream::{Auto, answer, json as json_answer};
 
 /// Where the gateway runs the API's own tools.
@@ -199,5 +200,29 @@ async fn a_declaration_with_wrong_domains_is_refused_before_a_model_is_asked() {
         let body = json!({"model": "m", "max_tokens": 10, "tools": [declared],
             "messages": [{"role": "user", "content": "hi"}]});
         assert_eq!(web.gateway.ask(&body).await.status, 200, "{fits}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_backend_is_a_problem_with_its_place() {
+    for (backend, expect) in [
+        (
+            json!({"type": "googl"}),
+            "backend.type: must be one of `\"searxng\"`, `\"brave\"`, `\"tavily\"`, `\"exa\"`, `\"json\"`",
+        ),
+        (json!({"type": "brave"}), "backend.api_key: is missing"),
+        (
+            json!({"url": 5, "type": "searxng"}),
+            "backend.url: is of type number, but string is needed",
+        ),
+        (
+            json!({"type": "json", "url": "http://a/{query}", "fields": {"titel": "/t"}}),
+            "backend.fields.titel: is not known: there are",
+        ),
+    ] {
+        let config = json!({ "backend": backend });
+        let problems = host().load(&wasm("web-search"), config).await.unwrap_err();
+        let told = problems[0].to_string();
+        assert!(told.starts_with(&format!("plugins.config.web-search.{expect}")), "{told}");
     }
 }
