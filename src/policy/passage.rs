@@ -1,5 +1,6 @@
 //! `Passage`: one request's way through the stages, from its body to the last byte of its answer.
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -139,18 +140,22 @@ impl Passage {
         if !self.pipeline.hooks.has(Hook::Request) {
             return Ok((request, Verdict::Continue));
         }
+        let mut started = Instant::now();
         for stage in self.stages(Hook::Request) {
             let spare = stage.spare(|| (Some(request.clone()), Outcome::default()));
             let (read, document) = request.into_parts();
             let before = read.mark();
-            let work = async {
-                let (document, outcome) = stage.on_request(self, document).await?;
-                let mut left = left_by(stage, (document, &outcome), read)?;
-                let routed = left.as_mut().zip(outcome.route.as_ref());
-                routed.map_or(Ok(()), |(request, model)| request.set_model(model))?;
-                Ok((left, outcome))
+            // a script's at once: there is nothing to wait for
+            let done = match stage.script(&self.ctx, &self.state) {
+                Some((script, call)) => script.on_request(&call, document),
+                None => stage.on_request(self, document).await,
             };
-            let (passed, outcome) = stage.guard(Hook::Request, &self.ctx, spare, work).await?;
+            let done =
+                done.and_then(|(document, outcome)| routed_by(stage, document, outcome, read));
+            let ended = Instant::now();
+            let took = ended.duration_since(started);
+            started = ended;
+            let (passed, outcome) = stage.settle((Hook::Request, took), &self.ctx, spare, done)?;
             self.keep(outcome.wishes);
             request = match (passed, outcome.verdict) {
                 (None, Verdict::Deny(error)) => return Err(*error),
@@ -391,6 +396,20 @@ pub(super) fn still_a_request(
             format!("stage `{name}` left a request that cannot be sent: {}{removed}", e.message);
         Error::new(ErrorKind::Api, message)
     })
+}
+
+/// What a stage leaves, for the model that it wants.
+fn routed_by(
+    stage: &Stage,
+    document: Document,
+    outcome: Outcome,
+    read: Read,
+) -> Result<(Option<MessagesRequest>, Outcome)> {
+    let mut left = left_by(stage, (document, &outcome), read)?;
+    if let (Some(request), Some(model)) = (&mut left, &outcome.route) {
+        request.set_model(model)?;
+    }
+    Ok((left, outcome))
 }
 
 /// What a stage leaves; nothing where it refuses, and has made no request of it before.

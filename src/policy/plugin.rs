@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
 
@@ -247,14 +248,15 @@ impl Plugin {
         R: wasmtime::component::Lift + Send + Sync + 'static,
     {
         let inner = &*self.inner;
-        let call = Call::new(&inner.terms, Some(facts), document);
-        let Some(index) = inner.code.export(export) else {
-            return (call, Err(Cause::Nonsense(format!("it has no `{}`", export.as_str()))));
-        };
         let limits = inner.host.limits;
         let limit = match export {
             Export::CallTool => inner.gate.deadline.unwrap_or(limits.tool),
             _ => inner.gate.hook_deadline.unwrap_or(limits.hook),
+        };
+        let until = Instant::now() + limit;
+        let call = Call::new(&inner.terms, Some(facts), document, until);
+        let Some(index) = inner.code.export(export) else {
+            return (call, Err(Cause::Nonsense(format!("it has no `{}`", export.as_str()))));
         };
         let body = async |store: &mut Store<Call>, instance: Instance| {
             let function = instance.get_typed_func::<P, Answer<R>>(&mut *store, index)?;

@@ -127,6 +127,9 @@ impl ScriptEngine {
     }
 }
 
+/// What most hooks have at a time, their parameters included.
+const USUAL_VARIABLES: usize = 4;
+
 /// Parses what the real engine would, save that it does not mind unknown variables.
 fn parser(limits: &Limits) -> Engine {
     let mut parser = Engine::new_raw();
@@ -286,7 +289,7 @@ impl Script {
         // all that the syntax tree holds beside functions is imports
         let options = CallFnOptions::new().eval_ast(!self.ast.statements().is_empty());
         let (result, mut asked) = run.call(|| {
-            let mut scope = Scope::new();
+            let mut scope = Scope::with_capacity(USUAL_VARIABLES);
             let name = hook.as_str();
             self.engine.call_fn_with_options(options, &mut scope, &self.ast, name, arguments)
         });

@@ -1,7 +1,7 @@
 //! `Stage`: one policy or plugin of the pipeline: when it runs, how each hook is timed, what becomes of a failure.
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use wildmatch::WildMatch;
@@ -164,7 +164,7 @@ impl Stage {
     ) -> Result<T> {
         let started = Instant::now();
         let done = work.await;
-        self.settle((hook, started), ctx, spare, done)
+        self.settle((hook, started.elapsed()), ctx, spare, done)
     }
 
     /// The same for a hook that never waits.
@@ -177,19 +177,20 @@ impl Stage {
     ) -> Result<T> {
         let started = Instant::now();
         let done = work();
-        self.settle((hook, started), ctx, spare, done)
+        self.settle((hook, started.elapsed()), ctx, spare, done)
     }
 
-    fn settle<T>(
+    /// The same for a hook that has run, and how long.
+    pub(super) fn settle<T>(
         &self,
-        (hook, started): (Hook, Instant),
+        (hook, took): (Hook, Duration),
         ctx: &Context,
         spare: Option<T>,
         done: Result<T>,
     ) -> Result<T> {
         let metrics = self.metrics.iter().find(|(of, _)| *of == hook).map(|(_, metrics)| metrics);
         if let Some(metrics) = metrics {
-            metrics.observe(started.elapsed());
+            metrics.observe(took);
         }
         let is_of_request = matches!(hook, Hook::Request | Hook::UpstreamRequest);
         let error = match done {

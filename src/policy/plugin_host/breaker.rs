@@ -37,11 +37,12 @@ pub(super) enum Pass {
 }
 
 impl Breaker {
-    /// Lets a call in, or tells how long none will be.
-    pub(super) fn enter(&self, now: Instant) -> Result<Pass, Duration> {
+    /// Lets a call in, or tells how long none will be. Nobody asks for the time while it is closed.
+    pub(super) fn enter(&self, clock: impl Fn() -> Instant) -> Result<Pass, Duration> {
         if !self.is_open.load(Ordering::Relaxed) {
             return Ok(Pass::Usual);
         }
+        let now = clock();
         let mut state = self.state();
         match state.trial {
             None => Ok(Pass::Usual),

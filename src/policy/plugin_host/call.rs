@@ -1,6 +1,7 @@
 //! `Call`: the host's side of one call of a plugin, and what holds for all calls of it.
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
@@ -91,12 +92,21 @@ impl Terms {
     }
 }
 
+/// How long a plugin may take to describe itself; a start, so it is generous.
+pub(super) const DESCRIBE: Duration = Duration::from_secs(5);
+
 impl Call {
-    /// A call that has not begun.
+    /// One that asks a plugin for its manifest.
+    pub(super) fn loading(terms: &Arc<Terms>) -> Self {
+        Self::new(terms, None, None, Instant::now() + DESCRIBE)
+    }
+
+    /// A call that has not begun, and has to be over by then.
     pub(in crate::policy) fn new(
         terms: &Arc<Terms>,
         facts: Option<Facts>,
         document: Option<Document>,
+        until: Instant,
     ) -> Self {
         Self {
             terms: Arc::clone(terms),
@@ -107,7 +117,7 @@ impl Call {
             last_words: None,
             memory: Memory { limit: terms.memory, used: 0, is_exceeded: false },
             wasi: None,
-            until: Instant::now(),
+            until,
         }
     }
 

@@ -1,10 +1,11 @@
 //! `Gate`: how calls of one plugin are let in: how many at once, for how long, and not while it rests.
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
+use crate::policy::plugin_host::Clock;
 use crate::policy::plugin_host::breaker::{BREAKS, Breaker, Pass, WITHIN};
 use crate::policy::plugin_host::failure::Cause;
 use crate::policy::plugin_host::settings::{Instances, Settings, place};
@@ -47,8 +48,8 @@ impl Gate {
     }
 
     /// Refuses while the plugin rests.
-    pub(super) fn enter(&self, now: Instant) -> Result<Pass, Cause> {
-        self.breaker.enter(now).map_err(|left| {
+    pub(super) fn enter(&self, clock: &Clock) -> Result<Pass, Cause> {
+        self.breaker.enter(&**clock).map_err(|left| {
             self.metrics.refused.inc();
             Cause::Resting { breaks: BREAKS, within: WITHIN, left }
         })
@@ -68,10 +69,10 @@ impl Gate {
     }
 
     /// Draws its conclusions from how a call went.
-    pub(super) fn leave<T>(&self, pass: Pass, now: Instant, result: &Result<T, Cause>) {
+    pub(super) fn leave<T>(&self, pass: Pass, clock: &Clock, result: &Result<T, Cause>) {
         match result {
             Err(cause) if cause.is_break() => {
-                let Some(rest) = self.breaker.broke(pass, now) else { return };
+                let Some(rest) = self.breaker.broke(pass, clock()) else { return };
                 self.metrics.opened.inc();
                 let (plugin, rest) = (&self.file, format!("{rest:?}"));
                 tracing::error!(plugin, rest, %cause, "a plugin breaks again and again, and is not run for a while");

@@ -2,7 +2,6 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -13,7 +12,7 @@ use wasmtime::{Engine, Store};
 use crate::error::Problem;
 use crate::policy::plugin::Plugin;
 use crate::policy::plugin_host::bindings;
-use crate::policy::plugin_host::call::{Call, Terms};
+use crate::policy::plugin_host::call::{Call, DESCRIBE, Terms};
 use crate::policy::plugin_host::check;
 use crate::policy::plugin_host::engine::Runtime;
 use crate::policy::plugin_host::fetch::OwnWayOut;
@@ -22,9 +21,6 @@ use crate::policy::plugin_host::grants::Grants;
 use crate::policy::plugin_host::manifest::{Manifest, manifest_of};
 use crate::policy::plugin_host::settings::Settings;
 use crate::policy::plugin_host::{Installation, PluginHost};
-
-/// How long a plugin may take to describe itself; a start, so it is generous.
-const DESCRIBE: Duration = Duration::from_secs(5);
 
 /// A compiled component, ready for instances; shared by every plugin made of the same bytes.
 pub(in crate::policy) struct Code {
@@ -129,7 +125,7 @@ pub(super) async fn load(
     };
     let alone = Arc::new(terms(&file, Arc::default(), None));
     let placed = |message| vec![at(path, message)];
-    let said = describe(host, &read.code, Call::new(&alone, None, None)).await.map_err(placed)?;
+    let said = describe(host, &read.code, Call::loading(&alone)).await.map_err(placed)?;
     let mut manifest = parse(&said).map_err(placed)?;
     let hooks = manifest.hooks.clone();
     if let Some(told) = read.told {
@@ -267,7 +263,7 @@ pub(super) async fn manifest_text(
         memory: host.limits.memory,
     });
     let placed = |message| vec![at(path, message)];
-    let said = describe(host, &read.code, Call::new(&terms, None, None)).await.map_err(placed)?;
+    let said = describe(host, &read.code, Call::loading(&terms)).await.map_err(placed)?;
     check::manifest(&parse(&said).map_err(placed)?, &read.code, path)?;
     Ok(said)
 }
@@ -281,7 +277,7 @@ pub(in crate::policy) async fn hooks_of_stage(
     terms: &Terms,
     with: &Arc<Map<String, Value>>,
 ) -> Result<Vec<String>, String> {
-    let mut call = Call::new(&Arc::new(terms.bare()), None, None);
+    let mut call = Call::loading(&Arc::new(terms.bare()));
     call.stage = Some(Arc::clone(with));
     let said = describe(host, code, call).await?;
     let hooks = parse(&said)?.hooks;

@@ -1,7 +1,7 @@
 //! One call: a seat, an instance, the time that it may take.
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use wasmtime::component::Instance;
 use wasmtime::{Store, UpdateDeadline};
 
@@ -17,7 +17,7 @@ const MAX_PASSED: usize = 64 << 20;
 impl PluginHost {
     /// Runs one call as the plugin's gate allows; whatever happens ends this call only.
     ///
-    /// `limit` is for all of it, waiting included. The host's side comes back either way, with the
+    /// It has had `limit` when its time is over, waiting included. The host's side comes back either way, with the
     /// document and the last words in it.
     pub(in crate::policy) async fn run<T>(
         &self,
@@ -26,16 +26,15 @@ impl PluginHost {
         limit: Duration,
         body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
     ) -> (Call, Result<T, Cause>) {
-        let pass = match gate.enter((self.clock)()) {
+        let pass = match gate.enter(&self.clock) {
             Ok(pass) => pass,
             Err(cause) => return (call, Err(cause)),
         };
-        let until = Instant::now() + limit;
-        let (call, result) = match gate.seat(until, limit).await {
-            Ok(_seat) => self.run_seated((code, Some(gate)), call, (until, limit), body).await,
+        let (call, result) = match gate.seat(call.until, limit).await {
+            Ok(_seat) => self.run_seated((code, Some(gate)), call, limit, body).await,
             Err(cause) => (call, Err(cause)),
         };
-        gate.leave(pass, (self.clock)(), &result);
+        gate.leave(pass, &self.clock, &result);
         (call, result)
     }
 
@@ -47,17 +46,17 @@ impl PluginHost {
         limit: Duration,
         body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
     ) -> (Call, Result<T, Cause>) {
-        let until = Instant::now() + limit;
-        self.run_seated((code, None), call, (until, limit), body).await
+        self.run_seated((code, None), call, limit, body).await
     }
 
     async fn run_seated<T>(
         &self,
         (code, gate): (&Code, Option<&Gate>),
         call: Call,
-        (until, limit): (Instant, Duration),
+        limit: Duration,
         body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
     ) -> (Call, Result<T, Cause>) {
+        let until = call.until;
         let Some(_place) = seat(&code.runtime().room, until).await else {
             return (call, Err(Cause::Full(limit)));
         };
@@ -72,7 +71,6 @@ impl PluginHost {
             }
             None => (store(code, call), None, 0),
         };
-        store.data_mut().until = until;
         store.set_epoch_deadline(1);
         let run = async {
             let instance = match instance {
@@ -94,7 +92,7 @@ impl PluginHost {
         let Some(shelf) = shelf.filter(|_| store.data().refused.is_none()) else {
             return (store.into_data(), Ok(value));
         };
-        let nothing = Call::new(&store.data().terms, None, None);
+        let nothing = Call::new(&store.data().terms, None, None, until);
         let mut call = std::mem::replace(store.data_mut(), nothing);
         store.data_mut().resume(&mut call);
         shelf.put(&key, Used { store, instance, calls: calls + 1 });
