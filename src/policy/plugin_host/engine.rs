@@ -27,6 +27,13 @@ pub(super) const MAX_MEMORY: usize = 256 << 20;
 /// The SDK's arena, the stack and a plugin's data fit.
 const KEEP_RESIDENT: usize = 4 << 20;
 
+/// What one component may have of these. The pool has as much for every one of its calls: whatever a plugin
+/// is made of, it takes no more than its own share.
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 8;
+/// A plain Rust component is three of them; interpreters are more than ten.
+const CORE_INSTANCES: u32 = 64;
+
 /// Address space between memories, which spares the checks of most accesses.
 const GUARD: u64 = 32 << 20;
 
@@ -125,10 +132,12 @@ fn pool(calls: u32, has_swap: bool) -> PoolingAllocationConfig {
     let slots = calls + SPACES;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        // a plain Rust component is three core instances, other toolchains' are more
-        .total_core_instances(slots * 8)
-        .total_memories(slots)
-        .total_tables(slots * 4)
+        .total_core_instances(slots * CORE_INSTANCES)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .total_memories(slots * MEMORIES)
+        .max_memories_per_component(MEMORIES)
+        .total_tables(slots * TABLES)
+        .max_tables_per_component(TABLES)
         .total_stacks(slots)
         .max_memory_size(MAX_MEMORY)
         .linear_memory_keep_resident(KEEP_RESIDENT)

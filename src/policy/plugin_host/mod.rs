@@ -78,7 +78,7 @@ pub struct Means {
     pub limits: Limits,
     /// When a broken plugin is tried again, and when an entry of its store is over.
     pub clock: Clock,
-    /// Bytes of address space that the pool reserves for each call. Where there are not as many,
+    /// Bytes of address space that the pool reserves for each memory. Where there are not as many,
     /// instances are allocated on demand.
     pub reservation: u64,
 }

@@ -125,6 +125,33 @@ async fn the_memories_of_an_instance_are_bounded_by_their_sum() {
 }
 
 #[tokio::test]
+async fn a_component_of_more_parts_than_its_share_of_the_pool_is_refused() {
+    let parts = |module: &str, count: usize| {
+        format!("(core module $o {module}) {}", "(core instance (instantiate $o)) ".repeat(count))
+    };
+    for (more, says) in [
+        (
+            parts("(memory 1)", 2),
+            "contains 3 Wasm linear memories, which exceeds the configured maximum of 2",
+        ),
+        (
+            parts("", 64),
+            "contains 65 core module instances, which exceeds the configured maximum of 64",
+        ),
+        (
+            parts("(table 1 funcref)", 9),
+            "contains 9 tables, which exceeds the configured maximum of 8",
+        ),
+    ] {
+        let (_folder, path) = Made { more, ..Made::default() }.file();
+        let problems = host().load(&path, json!({})).await.unwrap_err();
+        let message = &problems[0].message;
+        assert!(message.starts_with("wants more from the start than any plugin"), "{message}");
+        assert!(message.contains(says), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_reused_instance_holds_counts_for_the_next_call_of_it() {
     let config = json!({"instances": "reuse", "memory": 12 << 20});
     let plugin = reach(&host(), config).await;

@@ -1,7 +1,11 @@
 //! Bad plugins through a whole gateway: what their request gets, and one that is served beside it.
 use serde_json::{Value, json};
 
+use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, to};
 use crate::support::loop_gateway::{Looping, Simulated};
+use crate::support::upstream::{self, Auto, Behaviour, Upstream};
+use crate::support::{ANSWER, MESSAGE, plugins};
 
 /// A gateway with one worker, whose plugin `unruly` does everything wrong.
 async fn gateway() -> (Simulated, Looping) {
@@ -75,4 +79,49 @@ async fn a_plugin_that_breaks_again_and_again_rests_and_the_metrics_tell() {
     let measured = |name| gateway.measured(name, "plugin=\"unruly\"");
     assert!((measured("tidegate_plugin_breaker_openings_total") - 1.0).abs() < 0.1);
     assert!((measured("tidegate_plugin_refused_calls_total") - 1.0).abs() < 0.1);
+}
+
+/// A gateway whose plugin does these things wrong for models of their names, and is not for others.
+async fn hooked(acts: &[&str], on_error: &str) -> (Auto, Gateway) {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let stages = acts.iter().map(|act| {
+        format!("  - {{ plugin: hooks, with: {{ act: {act} }}, when: {{ model: {act} }}, on_error: {on_error} }}\n")
+    });
+    let yaml = format!(
+        "{}plugins: {{ dir: \"{}\", config: {{ hooks: {{ hook_deadline: 3s, memory: 33554432 }} }} }}\npipeline:\n{}",
+        to(up.address),
+        plugins::alone("hooks").display(),
+        stages.collect::<String>()
+    );
+    let gateway = Gateway::start(&yaml).await;
+    (up, gateway)
+}
+
+/// Requests that the stages are not for: all are served.
+async fn plain_ones(gateway: &Gateway) {
+    for _ in 0..5 {
+        assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_breaks_ends_its_own_request_or_is_skipped_and_no_other_knows() {
+    let wrong = [
+        ("spin", "plugin `hooks` did not finish within 3s in `on-request`"),
+        ("eat", "plugin `hooks` needs more than its 32 MiB of memory in `on-request`"),
+        ("recurse", "plugin `hooks` ran out of stack in `on-request`"),
+        ("panic", "plugin `hooks` broke in `on-request`"),
+    ];
+    for on_error in ["deny", "skip"] {
+        let (_up, gateway) = hooked(&wrong.map(|(act, _)| act), on_error).await;
+        for (act, says) in wrong {
+            let body = MESSAGE.replacen("\"m\"", &format!("\"{act}\""), 1);
+            let (answer, ()) =
+                tokio::join!(Ask::message(body).send(gateway.address), plain_ones(&gateway));
+            match on_error {
+                "deny" => assert_eq!(answer.refusal(500, "api_error"), says),
+                _ => assert_eq!(answer.status, 200, "{act}"),
+            }
+        }
+    }
 }

@@ -16,6 +16,7 @@ const CONFIG: &str = "providers: { sim: { type: simulator } }
 models: { \"*\": { provider: sim } }
 egress: { allow_private: [\"127.0.0.0/8\"] }
 tools: { max_calls: 100 }
+pipeline: []
 plugins: { config: { made: { memory: 134217728, deadline: 20s }, reach: { allow_hosts: [\"127.0.0.1:*\"], deadline: 20s, max_concurrent_calls: 1 } } }
 ";
 

@@ -57,6 +57,13 @@ impl Plugin for Hooks {
             "respond" => return Ok(Action::Respond(serde_json::json!({"type": "message"}))),
             "fail" => return Err(Problem::unavailable("the moon is not full")),
             "panic" => panic!("the hook knows a secret"),
+            "spin" => loop {
+                std::hint::black_box(&with.act);
+            },
+            "eat" => loop {
+                std::mem::forget(std::hint::black_box(vec![1u8; 1 << 20]));
+            },
+            "recurse" => return Ok(Action::Route(recurse(1).to_string())),
             "open" => {
                 request.text("/metadata/a");
                 return Ok(Action::Next);
@@ -99,6 +106,11 @@ impl Plugin for Hooks {
         message.set("/content/0/text", text.unwrap_or_default().to_uppercase())?;
         Ok(Action::Next)
     }
+}
+
+fn recurse(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[(depth % 64) as usize] }
 }
 
 tidegate_sdk::export!(Hooks);
