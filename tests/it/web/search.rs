@@ -167,38 +167,41 @@ fn found(message: &Value) -> &Value {
     &blocks.find(|block| block["type"] == "web_search_tool_result").unwrap()["content"]
 }
 
+/// A request that declares this tool, with these options over its own.
+fn declaring(tool: &Value, options: &Value) -> Value {
+    let mut declared = tool.as_object().unwrap().clone();
+    declared.extend(options.as_object().unwrap().clone());
+    json!({"model": "m", "max_tokens": 10, "tools": [declared],
+        "messages": [{"role": "user", "content": "hi"}]})
+}
+
 #[tokio::test]
 async fn a_declaration_with_wrong_domains_is_refused_before_a_model_is_asked() {
     let web = Web::guarded("web-search", json!({}), OURS).await;
-    for tool in [tool(json!({})), json!({"type": "web_search_20250305", "name": "web_search"})] {
-        for (options, expect) in [
-            (
-                json!({"allowed_domains": ["a.example", "https://b.example/"]}),
-                "`tools[0].allowed_domains[1]` is `https://b.example/`, which does not fit: a domain without a scheme",
-            ),
-            (
-                json!({"blocked_domains": [""]}),
-                "`tools[0].blocked_domains[0]` is ``, which does not fit",
-            ),
-            (
-                json!({"allowed_domains": ["a.example"], "blocked_domains": ["b.example"]}),
-                "`tools[0]` has both `allowed_domains` and `blocked_domains`: use one of them",
-            ),
-        ] {
-            let mut declared = tool.clone();
-            for (key, value) in options.as_object().unwrap() {
-                declared[key] = value.clone();
-            }
-            let body = json!({"model": "m", "max_tokens": 10, "tools": [declared],
-                "messages": [{"role": "user", "content": "hi"}]});
-            let said = web.gateway.ask(&body).await.refusal(400);
+    let native = json!({"type": "web_search_20250305", "name": "web_search"});
+    let wrong = [
+        (
+            json!({"allowed_domains": ["a.example", "https://b.example/"]}),
+            "`tools[0].allowed_domains[1]` is `https://b.example/`, which does not fit: a domain without a scheme",
+        ),
+        (
+            json!({"blocked_domains": [""]}),
+            "`tools[0].blocked_domains[0]` is ``, which does not fit",
+        ),
+        (
+            json!({"allowed_domains": ["a.example"], "blocked_domains": ["b.example"]}),
+            "`tools[0]` has both `allowed_domains` and `blocked_domains`: use one of them",
+        ),
+    ];
+    for tool in [tool(json!({})), native] {
+        for (options, expect) in &wrong {
+            let said = web.gateway.ask(&declaring(&tool, options)).await.refusal(400);
             assert!(said.starts_with(expect), "{said}");
         }
     }
+    assert!(web.model.bodies().is_empty());
     for fits in ["a.example/x/*/y", "*.a.example", "127.0.0.1:80", "[::1]", " ä.example "] {
-        let declared = tool(json!({"allowed_domains": [fits]}));
-        let body = json!({"model": "m", "max_tokens": 10, "tools": [declared],
-            "messages": [{"role": "user", "content": "hi"}]});
+        let body = declaring(&tool(json!({})), &json!({"allowed_domains": [fits]}));
         assert_eq!(web.gateway.ask(&body).await.status, 200, "{fits}");
     }
 }
