@@ -20,16 +20,17 @@ pub struct Budget {
 
 impl Budget {
     /// `max_calls` for the request, and of each tool's `max_uses` what the history sent along has
-    /// left: the API's own tools have it for each request (messages-api.md, `max_uses`), ours for the
-    /// conversation. The request is as an upstream takes it.
+    /// left. Ours have it for the conversation, the API's own tools for each request (messages-api.md,
+    /// `max_uses`), and with it for the turn that the request carries on. The request is as an upstream
+    /// takes it.
     pub fn new(tools: &[ServerTool], request: &MessagesRequest, max_calls: u32) -> Self {
         let mut uses: Vec<Option<(u64, u64)>> =
             tools.iter().map(|tool| tool.max_uses.map(|most| (most, most))).collect();
-        if tools.iter().any(|tool| tool.max_uses.is_some() && tool.counts_history) {
+        if uses.iter().any(Option::is_some) {
             let history = request.document().field("messages").unwrap_or_default();
-            let called = called(&history);
-            let all = tools.iter().zip(&mut uses).filter(|(tool, _)| tool.counts_history);
-            for (tool, left) in all {
+            let (called, turn) = called(&history);
+            for (tool, left) in tools.iter().zip(&mut uses) {
+                let called = if tool.counts_history { &called } else { &called[turn..] };
                 let count = called.iter().filter(|name| **name == tool.upstream_name).count();
                 *left = left.map(|(left, most)| (left.saturating_sub(count as u64), most));
             }
@@ -58,10 +59,12 @@ impl Budget {
     }
 }
 
-/// The names of our tools that a history calls, each as often as it does.
-fn called(messages: &Bytes) -> Vec<String> {
+/// The names of our tools that a history calls, each as often as it does, and which of them is the
+/// first in the turn that the history ends with.
+fn called(messages: &Bytes) -> (Vec<String>, usize) {
     #[derive(Deserialize)]
     struct Message<'a> {
+        role: &'a str,
         #[serde(borrow)]
         content: &'a RawValue,
     }
@@ -72,20 +75,25 @@ fn called(messages: &Bytes) -> Vec<String> {
         name: Option<String>,
     }
     if memmem::find(messages, UPSTREAM_PREFIX.as_bytes()).is_none() {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
     let messages: Vec<Message<'_>> = serde_json::from_slice(messages).unwrap_or_default();
     let mut names = Vec::new();
-    for message in messages {
-        if !message.content.get().contains(UPSTREAM_PREFIX) {
+    let mut turn = 0;
+    for Message { role, content } in messages {
+        let begins = role == "user" && names.len() > turn;
+        if !begins && !content.get().contains(UPSTREAM_PREFIX) {
             continue;
         }
-        let blocks: Vec<&RawValue> =
-            serde_json::from_str(message.content.get()).unwrap_or_default();
+        let blocks: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
         let blocks = blocks.into_iter().filter_map(|block| serde_json::from_str(block.get()).ok());
-        names.extend(
-            blocks.filter(|block: &Block| block.kind == "tool_use").filter_map(|block| block.name),
-        );
+        let blocks: Vec<Block> = blocks.collect();
+        // results carry the turn on, whatever a client puts beside them
+        if begins && blocks.iter().all(|block| block.kind != "tool_result") {
+            turn = names.len();
+        }
+        let calls = blocks.into_iter().filter(|block| block.kind == "tool_use");
+        names.extend(calls.filter_map(|block| block.name));
     }
-    names
+    (names, turn)
 }

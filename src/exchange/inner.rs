@@ -78,6 +78,7 @@ async fn ask(
     meter.follow(&passage);
     let admitted = Admitted { identity, passage, request, asked: Asked::default(), declared };
     let answered = dispatch(&gateway, admitted, &mut meter).await;
+    let answered = answered.map(|reply| meter.overhear(reply));
     match meter.settle(answered)?.body {
         ReplyBody::Full(message) => Ok(answer(message)),
         ReplyBody::Events(_) => {

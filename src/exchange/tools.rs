@@ -31,7 +31,8 @@ pub struct ServerTool {
     pub face: Face,
     /// How often it may be called.
     pub max_uses: Option<u64>,
-    /// Calls in the history count towards that; those of the API's own tools do not.
+    /// All calls in the history count towards that; of the API's own tools only those of the turn that
+    /// the request carries on.
     pub counts_history: bool,
     /// Its options ask for the conversation so far.
     pub wants_transcript: bool,

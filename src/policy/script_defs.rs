@@ -102,8 +102,12 @@ pub fn registered() -> BTreeSet<String> {
     let mut engine = Engine::new_raw();
     script_api::register(&mut engine);
     let all = engine.definitions().include_standard_packages(false).static_module();
-    let names =
-        all.lines().filter_map(|line| line.trim_start().strip_prefix("fn ")?.split('(').next());
+    let heads = all.lines().filter_map(|line| line.trim_start().strip_prefix("fn "));
+    // members of requests, messages and events are the API's, not ours
+    let is_member = |head: &&str| {
+        (head.starts_with("get ") || head.starts_with("set ")) && head.contains("(_: map")
+    };
+    let names = heads.filter(|head| !is_member(head)).filter_map(|head| head.split('(').next());
     let names = names.filter(|name| !name.contains('$'));
     names
         .map(|name| name.trim_start_matches("get ").trim_start_matches("set ").to_owned())

@@ -20,10 +20,10 @@ const MAX_DEPTH: usize = 64;
 /// Fails with a 400 if a string has an escape that is no character.
 pub(super) fn scalar(kind: Kind, text: &[u8]) -> Result<Dynamic> {
     Ok(match kind {
-        Kind::Bool => Dynamic::from(text.starts_with(b"t")),
+        Kind::Bool => text.starts_with(b"t").into(),
         Kind::Number => match serde_json::from_slice::<i64>(text) {
-            Ok(whole) => Dynamic::from(whole),
-            Err(_) => Dynamic::from(serde_json::from_slice::<f64>(text).unwrap_or(f64::INFINITY)),
+            Ok(whole) => whole.into(),
+            Err(_) => serde_json::from_slice::<f64>(text).unwrap_or(f64::INFINITY).into(),
         },
         Kind::String => match serde_json::from_slice::<&str>(text) {
             Ok(plain) => plain.into(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhai::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, Position};
 use serde_json::Value;
+use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script_error::Told;
@@ -99,7 +100,7 @@ impl Place {
         part: Option<&Part>,
         act: impl FnOnce(&mut Document, &[Step<'_>]) -> Result<T>,
     ) -> Answer<T> {
-        let path: Vec<Step<'_>> = self.path.iter().chain(part).map(Part::step).collect();
+        let path: SmallVec<[Step<'_>; 6]> = self.path.iter().chain(part).map(Part::step).collect();
         act(&mut self.document.lock(), &path).map_err(fault)
     }
 
@@ -132,19 +133,12 @@ impl Place {
 
     /// What stands below; `()` if nothing does.
     fn read(&self, part: Part) -> Answer {
-        let found = self.with(Some(&part), |document, path| {
-            let Some(kind) = document.kind(path)? else { return Ok((None, None)) };
-            let scalar = match kind {
-                Kind::Object | Kind::Array => None,
-                _ => document.get(path)?.map(|text| json::scalar(kind, &text)).transpose()?,
-            };
-            Ok((Some(kind), scalar))
-        })?;
+        let found = self.with(Some(&part), |document, path| document.look(path))?;
         Ok(match found {
-            (None, _) => Dynamic::UNIT,
-            (_, Some(scalar)) => scalar,
-            (Some(Kind::Array), None) => Dynamic::from(List(self.child(part))),
-            (Some(_), None) => Dynamic::from(Object(self.child(part))),
+            None => Dynamic::UNIT,
+            Some((kind, Some(text))) => json::scalar(kind, &text).map_err(fault)?,
+            Some((Kind::Array, None)) => Dynamic::from(List(self.child(part))),
+            Some((_, None)) => Dynamic::from(Object(self.child(part))),
         })
     }
 

@@ -76,6 +76,19 @@ impl Document {
         Ok(Some(level.text_of(at)))
     }
 
+    /// The kind of the value at a path, and of a scalar its JSON text.
+    ///
+    /// Fails as [`Document::get`] does.
+    pub fn look(&mut self, path: &[Step<'_>]) -> Result<Option<(Kind, Option<Bytes>)>> {
+        let Some((last, way)) = path.split_last() else { return Ok(Some((Kind::Object, None))) };
+        let Some(level) = self.root.descend(way)? else { return Ok(None) };
+        let Some(at) = level.find(*last) else { return Ok(None) };
+        Ok(Some(match level.kind_of(at) {
+            kind @ (Kind::Object | Kind::Array) => (kind, None),
+            kind => (kind, Some(level.text_of(at))),
+        }))
+    }
+
     /// The JSON text of a top-level field; a clone of the caller's bytes unless it was edited.
     pub fn field(&self, name: &str) -> Option<Bytes> {
         let at = self.root.find(Step::Key(name))?;

@@ -139,7 +139,7 @@ fn functions_of_the_script_have_their_own_numbers_of_parameters() {
 fn a_wrong_type_that_only_the_run_knows_breaks_at_the_write() {
     let script = hook("let text = \"a \" + ctx.key;\nrequest.max_tokens = text;");
     let error = run(&script, "{}").err().unwrap().message;
-    let expected = "policy \"probe\" failed at policies/probe.rhai:3:8: `max_tokens` of a request is a whole number, 0 or more, not a string";
+    let expected = "policy \"probe\" failed at policies/probe.rhai:3:9: `max_tokens` of a request is a whole number, 0 or more, not a string";
     assert_eq!(error, expected);
     // what stands deeper is the API's to check
     assert!(run(&hook("request.metadata = #{}; request.metadata.model = 5;"), "{}").is_ok());

@@ -100,6 +100,29 @@ async fn the_apis_own_tools_have_their_uses_for_each_request_and_ours_for_the_co
 }
 
 #[tokio::test]
+async fn a_turn_that_the_caller_carries_on_has_no_new_uses_of_the_apis_own_tools() {
+    let (_upstream, gateway) = super::simulated_with("models: { m: { provider: sim } }", &[]).await;
+    let search = "[sim: call web_search {\"query\": \"x\"}]";
+    let text =
+        format!("{search} [sim: call weather] [sim: then] {search} [sim: then] [sim: say done]");
+    let mut body = ask(json!({}), &text);
+    body["tools"] = json!([
+        {"type": "web_search_20250305", "name": "web_search", "max_uses": 1},
+        {"name": "weather", "input_schema": {"type": "object"}},
+    ]);
+    let message = streamed(&gateway, &body).await;
+    assert!(blocks(&message, "web_search_tool_result")[0]["content"].is_array());
+    let id = blocks(&message, "tool_use")[0]["id"].clone();
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": message["content"]}));
+    let result = json!({"type": "tool_result", "tool_use_id": id, "content": "sunny"});
+    messages.push(json!({"role": "user", "content": [result]}));
+    let message = streamed(&gateway, &body).await;
+    let found = &blocks(&message, "web_search_tool_result")[0]["content"];
+    assert_eq!(found["error_code"], "max_uses_exceeded", "{message}");
+}
+
+#[tokio::test]
 async fn calls_that_a_caller_does_not_see_count_as_well() {
     let add = r#"fn on_request(request, ctx) {
         let tools = request.tools;
