@@ -132,6 +132,11 @@ pub fn free_choice(document: &mut Document) -> Result<()> {
     Ok(())
 }
 
+/// In the last turn the model must answer with what it has.
+pub fn forbid(document: &mut Document) -> Result<()> {
+    document.set(&[Step::Key("tool_choice")], r#"{"type":"none"}"#)
+}
+
 /// How many tools there are, if any of them may be ours.
 fn count(request: &mut MessagesRequest) -> Result<Option<i64>> {
     let Some(text) = request.document().field("tools") else { return Ok(None) };

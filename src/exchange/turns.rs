@@ -56,6 +56,17 @@ struct Conversation {
     spent: Arc<Spent>,
 }
 
+/// How it goes on behind the results of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// With one more turn.
+    Turn,
+    /// With the last one, which calls nothing.
+    Conclude,
+    /// When the caller comes back.
+    Pause,
+}
+
 /// What a conversation begins with.
 pub struct Ask<'a> {
     /// Whom to ask.
@@ -161,14 +172,29 @@ impl Conversation {
                 self.carry(&splice, &id, calls.iter().zip(results), &tools)?;
                 return send_all(caller, splice.finish(None)?).await;
             }
-            if turn >= self.gateway.tools.max_turns || Instant::now() >= self.deadline {
+            let next = self.next(turn, calls.iter().any(|call| tools[call.tool].face.is_shown()));
+            if next == Next::Pause {
                 return send_all(caller, splice.finish(Some("pause_turn"))?).await;
             }
             self.go_on(&said, &results)?;
+            if next == Next::Conclude {
+                tools::forbid(self.request.document_mut())?;
+            }
             splice.next_turn();
             events = self.next_turn().await?;
         }
         Ok(())
+    }
+
+    /// A caller that goes on from a pause sends back what it has seen. Of calls that it has not seen
+    /// nothing would be left, and the message would end where no upstream goes on: the model concludes.
+    fn next(&self, turn: u32, is_shown: bool) -> Next {
+        let most = self.gateway.tools.max_turns;
+        match turn >= most || Instant::now() >= self.deadline {
+            false => Next::Turn,
+            true if turn == most && !is_shown && Instant::now() < self.deadline => Next::Conclude,
+            true => Next::Pause,
+        }
     }
 
     /// `said` are the blocks of the turn that makes the call.

@@ -27,6 +27,28 @@ async fn out_of_turns_the_message_pauses_and_can_go_on() {
 }
 
 #[tokio::test]
+async fn out_of_turns_that_nobody_sees_the_model_concludes() {
+    let add = r#"fn on_request(request, ctx) {
+        let tools = request.tools;
+        tools.push(#{ "type": "gateway:datetime" });
+        request.tools = tools;
+    }"#;
+    let files = [("policies/add.rhai", add)];
+    let (upstream, gateway) = simulated_with("tools: { max_turns: 2 }", &files).await;
+    let mut body = ask("[sim: call datetime] [sim: turns 9]");
+    body["tools"].as_array_mut().unwrap().remove(0);
+    // a pause would leave a message that ends with the assistant, and nothing of what was found
+    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+        assert_eq!(message["stop_reason"], "end_turn");
+        assert!(kinds(&message).iter().all(|kind| *kind == "text"), "{message}");
+    }
+    let choices: Vec<Value> =
+        upstream.seen().iter().map(|request| request["tool_choice"].clone()).collect();
+    let none = json!({"type": "none"});
+    assert_eq!(choices, [json!(null), json!(null), none.clone(), json!(null), json!(null), none]);
+}
+
+#[tokio::test]
 async fn calls_beyond_the_bound_are_not_run() {
     let (upstream, gateway) = simulated_with("tools: { max_calls: 2 }", &[]).await;
     let body = ask("[sim: call datetime] [sim: parallel 3] [sim: turns 2]");
