@@ -76,10 +76,30 @@ fn texts(content: &Value) -> Option<String> {
     match content {
         Value::String(text) => Some(text.clone()),
         Value::Array(blocks) => {
-            let texts: Vec<&str> =
-                blocks.iter().filter_map(|block| block["text"].as_str()).collect();
+            let texts: Vec<String> = blocks.iter().filter_map(text_of).collect();
             (!texts.is_empty()).then(|| texts.join("\n"))
         }
+        _ => None,
+    }
+}
+
+/// What a block of a result says: a source with its name, and no bytes of an image.
+fn text_of(block: &Value) -> Option<String> {
+    let titled = |text: &str| match block["title"].as_str() {
+        Some(title) => format!("{title}: {text}"),
+        None => text.to_owned(),
+    };
+    match block["type"].as_str()? {
+        "text" => block["text"].as_str().map(ToOwned::to_owned),
+        "search_result" => {
+            let text = titled(&texts(&block["content"]).unwrap_or_default());
+            Some(format!("{} {text}", block["source"].as_str().unwrap_or_default()))
+        }
+        "document" => match block["source"]["data"].as_str() {
+            Some(text) if block["source"]["type"] == "text" => Some(titled(text)),
+            _ => Some(titled("[document]")),
+        },
+        "image" => Some("[image]".to_owned()),
         _ => None,
     }
 }
@@ -133,6 +153,20 @@ mod tests {
                 "</conversation>",
             ]
         );
+    }
+
+    #[test]
+    fn sources_in_a_result_are_told_with_their_names_and_images_without_their_bytes() {
+        let told = told_of(json!({"messages": [
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [
+                {"type": "search_result", "source": "https://a.test/", "title": "Tides", "content": [{"type": "text", "text": "twice a day"}]},
+                {"type": "document", "title": "A page", "source": {"type": "text", "media_type": "text/plain", "data": "all of it"}},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+            ]}]},
+        ]}));
+        let result =
+            "the tool's result: https://a.test/ Tides: twice a day\nA page: all of it\n[image]";
+        assert!(told.contains(result), "{told}");
     }
 
     #[test]
