@@ -32,16 +32,23 @@ impl Forms {
     /// answer: what the caller's own part of it says decides.
     pub fn on(route: &Route<'_>, request: &MessagesRequest, tools: &[ServerTool]) -> Self {
         let lacks = |choice: &Choice<'_>, block: &str| choice.target.unsupported.has_block(block);
-        let form = |is_wanted: fn(&Face) -> bool, block: &str| {
+        let form = |is_wanted: fn(&Face) -> bool, block: &str, tool: &str| {
             let is_native = |choice: &Choice<'_>| choice.target.provider.accepts().is_native;
-            let understands = |choice| is_native(choice) && !lacks(choice, block);
+            // who lacks the tool hardly knows the blocks that came with it
+            let has_tool = |choice: &Choice<'_>| !choice.target.unsupported.has_tool(tool);
+            let understands =
+                |choice| is_native(choice) && has_tool(choice) && !lacks(choice, block);
             let is_citable = tools.iter().any(|tool| is_wanted(&tool.face))
                 && route.choices.iter().all(understands);
             if is_citable { Form::Citable } else { Form::Text }
         };
         let forms = Self {
-            searches: form(|face| *face == Face::Search, SEARCH_RESULT),
-            pages: form(|face| *face == Face::Fetch { is_cited: true }, DOCUMENT),
+            searches: form(|face| *face == Face::Search, SEARCH_RESULT, "web_search_20250305"),
+            pages: form(
+                |face| *face == Face::Fetch { is_cited: true },
+                DOCUMENT,
+                "web_fetch_20250910",
+            ),
             images: !route.choices.iter().any(|choice| lacks(choice, IMAGE)),
         };
         let cites = forms.searches == Form::Citable || forms.pages == Form::Citable;

@@ -176,7 +176,7 @@ async fn pages_are_text_unless_their_declaration_has_citations() {
 
 #[tokio::test]
 async fn a_request_that_excludes_citations_gets_its_results_as_text() {
-    let lacking = "models:\n  m: { provider: up, model: up-1, server_tools: gateway }\n  lacking: { server_tools: gateway, targets: [{ provider: up }, { provider: sim, unsupported: [\"block:search_result\"] }] }";
+    let lacking = "models:\n  m: { provider: up, model: up-1, server_tools: gateway }\n  lacking: { server_tools: gateway, targets: [{ provider: up }, { provider: sim, unsupported: [\"block:search_result\"] }] }\n  without: { provider: up, unsupported: [\"tool:web_search_*\"] }";
     let (upstream, gateway) = simulated_with(lacking, &[]).await;
     let plain = json!({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}});
     let off = json!({
@@ -188,11 +188,15 @@ async fn a_request_that_excludes_citations_gets_its_results_as_text() {
         json!({"format": {"type": "json_schema", "schema": {"type": "object"}}});
     let mut elsewhere = ask(json!([search()]), SEARCH);
     elsewhere["model"] = json!("lacking");
+    // an upstream that has no such tool hardly knows its blocks
+    let mut without = elsewhere.clone();
+    without["model"] = json!("without");
     for body in [
         ask(json!([search()]), json!([plain, text(SEARCH)])),
         ask(json!([search()]), json!([off, text(SEARCH)])),
         formatted,
         elsewhere,
+        without,
     ] {
         let before = upstream.bodies().len();
         let message = streamed(&gateway, &body).await;
