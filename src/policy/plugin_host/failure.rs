@@ -6,6 +6,7 @@ use wasmtime::Trap;
 
 use crate::error::{Error, ErrorKind};
 use crate::policy::plugin_host::call::Call;
+use crate::policy::plugin_host::load::Export;
 
 /// What a plugin may return, in bytes: a model reads nothing near as long.
 pub(in crate::policy) const MAX_RESULT: usize = 8 << 20;
@@ -150,6 +151,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "plugin `{}` {} in `{}`: ", self.plugin, self.version, self.task)?;
         write!(f, "{}", self.cause)?;
+        if matches!(self.cause, Cause::Deadline(_)) {
+            let is_tool = self.task.starts_with(Export::CallTool.as_str());
+            let key = if is_tool { "deadline" } else { "hook_deadline" };
+            write!(f, " (its `{key}`)")?;
+        }
         match &self.last_words {
             Some(words) => write!(f, "; its last words: {words}"),
             None => Ok(()),

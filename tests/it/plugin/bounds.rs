@@ -181,6 +181,19 @@ async fn memory_and_deadline_are_set_for_each_plugin() {
     let brief = host.load(&wasm("unruly"), config).await.unwrap();
     let (_, failure) = broke(tool(&brief, "spin", json!({})).await.unwrap_err());
     assert_eq!(failure.cause, Cause::Deadline(Duration::from_millis(100)));
+    let told = failure.to_string();
+    assert!(
+        told.ends_with("`call-tool spin`: did not finish within 100ms (its `deadline`)"),
+        "{told}"
+    );
+    let config = json!({"hook_deadline": "100ms"});
+    let brief = host.load(&wasm("hooks"), config).await.unwrap();
+    let (_, failure) = split(&on_request(&brief, "spin", BODY).await.err().unwrap());
+    let told = failure.to_string();
+    assert!(
+        told.ends_with("`on-request`: did not finish within 100ms (its `hook_deadline`)"),
+        "{told}"
+    );
 
     let usual = host.load(&wasm("unruly"), Value::Null).await.unwrap();
     let (_, failure) = broke(tool(&usual, "eat", json!({})).await.unwrap_err());

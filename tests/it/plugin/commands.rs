@@ -153,6 +153,14 @@ fn call_shows_what_a_hook_makes_of_a_request() {
     assert_eq!(code, Some(1), "{broke}");
     assert!(broke.contains("broke  500 plugin `hooks` broke in `on-request`"), "{broke}");
 
+    // what a gateway would say to the stage is said here
+    let wrong = refused(folder.path(), &[&hook[..], &["--with", r#"{"idle": 1}"#]].concat());
+    assert!(wrong.starts_with("--with: "), "{wrong}");
+    let idle = [&hook[..], &["--with", r#"{"idle": true}"#]].concat();
+    let (code, _, err) = said(&plugin(folder.path(), &idle));
+    assert_eq!(code, Some(0), "{err}");
+    assert!(err.contains("a gateway does not call `on-request`"), "{err}");
+
     let args = ["call", "datetime.wasm", "--hook", "on-request", "--request", "body.json"];
     let none = refused(folder.path(), &args);
     assert_eq!(none, "datetime.wasm: has no hook `on-request`: it has none\n");
