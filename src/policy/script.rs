@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use rhai::packages::Package as _;
-use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, Scope, Token};
+use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, FuncArgs, Scope, Token};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -166,6 +166,16 @@ pub(super) struct Done {
     pub(super) asked: Asked,
 }
 
+/// What a hook is called with: values of Rhai's already, which are not to be looked through for what
+/// they are.
+struct Arguments<const N: usize>([Dynamic; N]);
+
+impl<const N: usize> FuncArgs for Arguments<N> {
+    fn parse<C: Extend<Dynamic>>(self, arguments: &mut C) {
+        arguments.extend(self.0);
+    }
+}
+
 /// How a script ended.
 pub(super) enum Decision {
     /// By itself.
@@ -219,7 +229,7 @@ impl Script {
         let shared = Shared::new(document);
         let request = Dynamic::from(shared.root());
         let subject = Some(shared.clone());
-        let arguments = vec![request, target, self.ctx(call)];
+        let arguments = Arguments([request, target, self.ctx(call)]);
         let (result, asked) = self.enter(Hook::UpstreamRequest, call, subject, arguments);
         let decision = self.decision(result)?;
         self.outcome(Done { document: shared.into_document(), decision, asked })
@@ -233,7 +243,7 @@ impl Script {
     /// Runs a hook whose parameters are a document and `ctx`.
     pub(super) fn run(&self, hook: Hook, call: &Call<'_>, document: Document) -> Result<Done> {
         let shared = Shared::new(document);
-        let arguments = vec![Dynamic::from(shared.root()), self.ctx(call)];
+        let arguments = Arguments([Dynamic::from(shared.root()), self.ctx(call)]);
         let (result, asked) = self.enter(hook, call, Some(shared.clone()), arguments);
         let decision = self.decision(result)?;
         Ok(Done { document: shared.into_document(), decision, asked })
@@ -245,7 +255,7 @@ impl Script {
         call: &Call<'_>,
         text: &str,
     ) -> Result<(Option<String>, Decision, Asked)> {
-        let arguments = vec![Dynamic::from(text.to_owned()), self.ctx(call)];
+        let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
         let (result, asked) = self.enter(Hook::Text, call, None, arguments);
         let returned = match result {
             Ok(returned) => returned,
@@ -276,7 +286,7 @@ impl Script {
         hook: Hook,
         call: &Call<'_>,
         document: Option<Shared>,
-        arguments: Vec<Dynamic>,
+        arguments: impl FuncArgs,
     ) -> (Result<Dynamic, Box<EvalAltResult>>, Asked) {
         let run = Run {
             policy: self.source.shared_name(),
