@@ -35,8 +35,8 @@ from install import DONE, ROOT, Missing, place_of, run, target_dir, virtualenv
 
 EXAMPLES = ROOT / "examples" / "plugins"
 BUILT = ROOT / "target" / "foreign"
-# what makes components, of the repository: a change of it builds them anew
-MAKERS = ["builder", "sdk", "src/cli", "src/policy/plugin_host"]
+# what makes components of Python and JavaScript, of the repository: a change of it builds them anew
+MAKERS = ["builder", "sdk/wit", "src/cli/plugin_build.rs"]
 # the first build of a Rust project on a slow machine
 PATIENCE = 600
 
@@ -190,9 +190,11 @@ class Run:
 
     def made_of(self, project):
         """A digest over a project, its toolchain, and what builds it."""
-        files = [ROOT / "Cargo.lock", *(Path(folder).parent / ".package-lock.json" for folder in self.toolchain)]
-        for folder in (project, *(ROOT / maker for maker in MAKERS)):
-            files += sorted(path for path in folder.rglob("*") if path.is_file() and not LEFT_OUT & set(path.parts))
+        # which versions npm has installed: its packages have no lock file
+        files = [Path(folder).parent / ".package-lock.json" for folder in self.toolchain]
+        for place in (project, *(ROOT / maker for maker in MAKERS)):
+            found = [place] if place.is_file() else sorted(place.rglob("*"))
+            files += [path for path in found if not LEFT_OUT & set(path.relative_to(place).parts)]
         digest = hashlib.sha256(" ".join(self.toolchain).encode())
         for file in filter(Path.is_file, files):
             digest.update(f"\n{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())

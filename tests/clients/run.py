@@ -24,7 +24,8 @@ import gateway as gateways
 from install import HERE, Missing, node_modules, virtualenv
 from outside import outside
 
-PATIENCE = 120
+# of one suite; a busy machine takes ten times as long as a quiet one
+PATIENCE = 300
 
 
 class Program:
