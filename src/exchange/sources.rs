@@ -33,11 +33,10 @@ impl Forms {
     pub fn on(route: &Route<'_>, request: &MessagesRequest, tools: &[ServerTool]) -> Self {
         let lacks = |choice: &Choice<'_>, block: &str| choice.target.unsupported.has_block(block);
         let form = |is_wanted: fn(&Face) -> bool, block: &str, tool: &str| {
-            let is_native = |choice: &Choice<'_>| choice.target.provider.accepts().is_native;
+            let cites = |choice: &Choice<'_>| choice.target.provider.accepts().cites;
             // who lacks the tool hardly knows the blocks that came with it
             let has_tool = |choice: &Choice<'_>| !choice.target.unsupported.has_tool(tool);
-            let understands =
-                |choice| is_native(choice) && has_tool(choice) && !lacks(choice, block);
+            let understands = |choice| cites(choice) && has_tool(choice) && !lacks(choice, block);
             let is_citable = tools.iter().any(|tool| is_wanted(&tool.face))
                 && route.choices.iter().all(understands);
             if is_citable { Form::Citable } else { Form::Text }

@@ -22,6 +22,8 @@ use crate::providers::unsupported::Unsupported;
 use crate::providers::{Accepts, Attempt, Credentials, Provider, Timeouts, refusal};
 use crate::wire::{Endpoint, Reply, ReplyBody, scan};
 
+/// Where the API itself is.
+const OWN_HOST: &str = "api.anthropic.com";
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 /// What the API takes where a caller names no version (plain curl).
@@ -40,6 +42,8 @@ pub struct Settings<'a> {
     pub credentials: Credentials,
     /// The authorities that may sign its certificate.
     pub ca_file: Option<&'a Path>,
+    /// It takes blocks that can be cited; none: if it is the API itself.
+    pub cites: Option<bool>,
 }
 
 /// A native upstream.
@@ -61,7 +65,7 @@ impl Anthropic {
         settings: Settings<'_>,
         client: &Client,
     ) -> Result<Self, Vec<Problem>> {
-        let Settings { api_key, base_url, credentials, ca_file } = settings;
+        let Settings { api_key, base_url, credentials, ca_file, cites } = settings;
         let wrong_url = |message: String| vec![Problem::new(format!("{path}.base_url"), message)];
         let base: Uri = base_url.parse().map_err(|e| wrong_url(format!("is no URL: {e}")))?;
         let trust = match ca_file {
@@ -86,7 +90,9 @@ impl Anthropic {
         };
         let host = base.authority().map(|a| headers::value(a.as_str()));
         let host = host.unwrap_or_else(|| HeaderValue::from_static(""));
-        let accepts = Accepts { is_native: true, has_server_tools: true, ..Accepts::default() };
+        let cites = cites.unwrap_or(base.host() == Some(OWN_HOST));
+        let accepts =
+            Accepts { is_native: true, has_server_tools: true, cites, ..Accepts::default() };
         Ok(Self { upstream, host, prefix, paths: [messages, count], api_key, credentials, accepts })
     }
 

@@ -40,6 +40,10 @@ pub enum Config {
         credentials: Credentials,
         /// PEM: the authorities that may sign the upstream's certificate; the system's if left out.
         ca_file: Option<PathBuf>,
+        /// It takes what the gateway searched and fetched as blocks that can be cited (`search_result`,
+        /// `document`), and cites them. If left out, only the API's own host is thought to: others may
+        /// ignore such a block, and with it the result.
+        citations: Option<bool>,
         /// What of the Messages API it does not understand, whatever the target; targets add to it.
         #[serde(default)]
         unsupported: Vec<String>,
@@ -61,11 +65,17 @@ impl Config {
     pub fn build(&self, name: &str, client: &Client) -> Result<Arc<dyn Provider>, Vec<Problem>> {
         let path = format!("providers.{name}");
         Ok(match self {
-            Self::Anthropic { api_key, base_url, credentials, ca_file, unsupported } => {
+            Self::Anthropic { api_key, base_url, credentials, ca_file, citations, unsupported } => {
                 let lacks = lacking(&path, unsupported);
                 let credentials = *credentials;
                 let ca_file = ca_file.as_deref();
-                let settings = anthropic::Settings { api_key, base_url, credentials, ca_file };
+                let settings = anthropic::Settings {
+                    api_key,
+                    base_url,
+                    credentials,
+                    ca_file,
+                    cites: *citations,
+                };
                 match (Anthropic::build(&path, settings, client), lacks) {
                     (Ok(provider), Ok(lacks)) => Arc::new(provider.lacking(lacks)),
                     (built, lacks) => {
@@ -120,6 +130,8 @@ pub struct Accepts {
     pub is_native: bool,
     /// It runs the API's own server tools itself.
     pub has_server_tools: bool,
+    /// Results of tools may be blocks that can be cited.
+    pub cites: bool,
     /// What the operator knows it to lack.
     pub unsupported: Unsupported,
 }

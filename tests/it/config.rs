@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidegate::config::{self, Config};
 use tidegate::error::Problem;
+use tidegate::net::client::Client;
 use tidegate::providers;
 
 const SECRET: &str = "sk-not-to-be-seen";
@@ -138,6 +139,23 @@ fn the_value_of_a_variable_is_never_read_as_yaml() {
     let lookup = |_: &str| Some("a\", provider: \"evil: {".to_owned());
     let config = Config::parse_with(text, Path::new(""), &lookup).unwrap();
     assert_eq!(config.models[0].1.model.as_deref(), Some("a\", provider: \"evil: {"));
+}
+
+#[test]
+fn only_the_api_itself_and_who_says_so_gets_results_that_can_be_cited() {
+    let client = Client::new(1);
+    let cites = |more: &str| {
+        let text =
+            format!("providers: {{ p: {{ {more} }} }}\nmodels: {{ \"*\": {{ provider: p }} }}\n");
+        let config = Config::parse_with(&text, Path::new(""), &|_| None).unwrap();
+        config.providers["p"].build("p", &client).unwrap().accepts().cites
+    };
+    assert!(cites("type: anthropic, api_key: k"));
+    assert!(!cites("type: anthropic, api_key: k, base_url: \"https://models.corp.example\""));
+    let said = "base_url: \"https://models.corp.example\", citations: true";
+    assert!(cites(&format!("type: anthropic, {said}")));
+    assert!(!cites("type: anthropic, api_key: k, citations: false"));
+    assert!(cites("type: simulator"));
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub struct Simulator {
 impl Simulator {
     /// `pace` passes between two events of a stream, unless a request says otherwise.
     pub fn new(pace: Duration) -> Self {
-        Self { pace, accepts: Accepts { is_native: true, ..Accepts::default() } }
+        Self { pace, accepts: Accepts { is_native: true, cites: true, ..Accepts::default() } }
     }
 
     /// The same without some of what the API has.

@@ -84,7 +84,7 @@ impl Looping {
             fs::write(folder.path().join(name), text).unwrap();
         }
         let mut yaml = format!(
-            "listen: 127.0.0.1:0\nproviders:\n  up: {{ type: anthropic, api_key: k, base_url: \"http://{upstream}\" }}\n  sim: {{ type: simulator }}\n{more}\n"
+            "listen: 127.0.0.1:0\nproviders:\n  up: {{ type: anthropic, api_key: k, base_url: \"http://{upstream}\", citations: true }}\n  sim: {{ type: simulator }}\n{more}\n"
         );
         if !more.lines().any(|line| line.starts_with("models:")) {
             yaml.push_str("models:\n  m: { provider: up, model: up-1 }\n");
