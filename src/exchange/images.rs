@@ -1,14 +1,20 @@
 //! Images that a tool gives the model: blocks for the upstream, a word for the caller, and the block again
 //! when the word comes back, as long as the gateway keeps the file.
+//!
+//! The word names the file, so that what comes back is the very image: `(image <name>)`. One that the
+//! gateway keeps no file of is `(image)`, and stays that.
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::policy::ToolOutput;
 use crate::policy::published::{self, Published};
 
 /// What the API takes of one image, as base64.
@@ -17,13 +23,16 @@ const MAX_IMAGE: usize = 5 << 20;
 const MAX_HISTORY: usize = 16 << 20;
 /// What the API takes.
 const TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
-/// What stands for an image where only texts may.
-const WORD: &str = "(image)";
+/// What stands for an image where only texts may, around the name of its file.
+const WORD: (&str, &str) = ("(image ", ")");
+/// The same for one without a file.
+const NAMELESS: &str = "(image)";
 
 /// The images of one request.
 pub struct Images<'a> {
-    /// Where they are kept; none if the request goes to an upstream that takes no images.
-    kept: Option<&'a Published>,
+    kept: &'a Published,
+    /// The request goes to upstreams that take images.
+    are_taken: bool,
     left: usize,
 }
 
@@ -33,95 +42,128 @@ struct Block<'a> {
     kind: Cow<'a, str>,
     #[serde(borrow)]
     text: Option<Cow<'a, str>>,
-    source: Option<Source>,
+    #[serde(borrow)]
+    source: Option<Source<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Source {
-    media_type: Option<String>,
-    data: Option<String>,
+struct Source<'a> {
+    #[serde(borrow)]
+    media_type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Option<Cow<'a, str>>,
 }
+
+/// Media type and content of a file that an upstream would take as an image.
+type File = (String, Bytes);
 
 impl<'a> Images<'a> {
     /// For a request to upstreams that take images or do not.
     pub fn new(kept: &'a Published, are_taken: bool) -> Self {
-        Self { kept: are_taken.then_some(kept), left: MAX_HISTORY }
+        Self { kept, are_taken, left: MAX_HISTORY }
     }
 
     /// The blocks of a result as an upstream takes them. An image that the gateway keeps is written
     /// as [`Images::put_back`] will write it.
     pub fn for_upstream(&self, content: String) -> String {
+        let written = self.rewritten(&content, |raw, source, file| {
+            let Some(data) = &source.data else {
+                // the upstream fetches it itself
+                return if self.are_taken { raw.get().to_owned() } else { word(file) };
+            };
+            let kind = source.media_type.as_deref().unwrap_or_default();
+            if !self.are_taken || data.len() > MAX_IMAGE || !TYPES.contains(&kind) {
+                return word(file);
+            }
+            match file {
+                Some(_) => written(kind, data),
+                None => raw.get().to_owned(),
+            }
+        });
+        written.unwrap_or(content)
+    }
+
+    /// The same result as the caller sees it, with a word for every image.
+    pub fn for_caller<'o>(&self, output: &'o ToolOutput) -> Cow<'o, ToolOutput> {
+        match self.rewritten(&output.blocks(), |_, _, file| word(file)) {
+            None => Cow::Borrowed(output),
+            Some(blocks) => {
+                let mut shown = ToolOutput::new(blocks);
+                (shown.is_error, shown.code) = (output.is_error, output.code.clone());
+                Cow::Owned(shown)
+            }
+        }
+    }
+
+    /// The blocks with another in the place of every image, which is told the name of the file that
+    /// is this very image; `None` if there is none.
+    fn rewritten(
+        &self,
+        content: &str,
+        of: impl Fn(&RawValue, &Source<'_>, Option<&str>) -> String,
+    ) -> Option<String> {
         if !content.contains("\"image\"") {
-            return content;
+            return None;
         }
-        let Ok(blocks) = serde_json::from_str::<Vec<&RawValue>>(&content) else { return content };
-        let mut name = None;
-        let written: Vec<String> = blocks
-            .iter()
-            .map(|raw| {
-                let Some(block) = read(raw) else { return raw.get().to_owned() };
-                name = block.text.as_deref().and_then(address).or(name.take());
-                match &*block.kind {
-                    "image" => self.image(raw, &block, name.as_deref()),
-                    _ => raw.get().to_owned(),
-                }
-            })
-            .collect();
-        format!("[{}]", written.join(","))
-    }
-
-    fn image(&self, raw: &RawValue, block: &Block<'_>, name: Option<&str>) -> String {
-        let Some(source) = &block.source else { return raw.get().to_owned() };
-        let Some(data) = &source.data else {
-            // the upstream fetches it itself
-            return if self.kept.is_some() { raw.get().to_owned() } else { word() };
-        };
-        let is_type = source.media_type.as_deref().is_some_and(|kind| TYPES.contains(&kind));
-        if self.kept.is_none() || data.len() > MAX_IMAGE || !is_type {
-            return word();
-        }
-        match name.and_then(|name| self.found(name)) {
-            Some((kind, kept)) if kept == *data => written(&kind, &kept),
+        let raw: Vec<&RawValue> = serde_json::from_str(content).ok()?;
+        let blocks: Vec<Option<Block<'_>>> = raw.iter().map(|raw| read(raw)).collect();
+        let texts = blocks.iter().flatten().filter_map(|block| block.text.as_deref());
+        let named = texts.flat_map(names).filter_map(|name| Some((name, self.found(name)?)));
+        let files: BTreeMap<&str, File> = named.collect();
+        let written = raw.iter().zip(&blocks).map(|(raw, block)| match block {
+            Some(Block { kind, source: Some(source), .. }) if kind == "image" => {
+                of(raw, source, source.file(&files))
+            }
             _ => raw.get().to_owned(),
-        }
+        });
+        let written: Vec<String> = written.collect();
+        Some(format!("[{}]", written.join(",")))
     }
 
-    /// Images back in the place of their word; `None` if there is none in this result of a tool, as
+    /// Images back in the place of their words; `None` if there is none in this result of a tool, as
     /// the caller sent it.
     pub fn put_back(&mut self, content: &str) -> Option<String> {
-        if !content.contains(WORD) {
+        if !self.are_taken || !content.contains(WORD.0) {
             return None;
         }
         let blocks: Vec<&RawValue> = serde_json::from_str(content).ok()?;
-        let mut name = None;
         let mut has_image = false;
         let mut all = Vec::with_capacity(blocks.len());
         for raw in blocks {
             let text = read(raw).and_then(|block| block.text);
-            name = text.as_deref().and_then(address).or(name);
-            let image = match text.as_deref() {
-                Some(WORD) => name.as_deref().and_then(|name| self.taken(name)),
-                _ => None,
-            };
+            let name = text.as_deref().and_then(|text| {
+                text.strip_prefix(WORD.0).and_then(|rest| rest.strip_suffix(WORD.1))
+            });
+            let image = name.and_then(|name| self.taken(name));
             has_image |= image.is_some();
-            all.push(image.unwrap_or_else(|| raw.get().to_owned()));
+            all.push(image.map_or(Cow::Borrowed(raw.get()), Cow::Owned));
         }
         has_image.then(|| format!("[{}]", all.join(",")))
     }
 
-    /// An image, if there is room for it.
+    /// An image, if there is room for it. What does not fit is not encoded first.
     fn taken(&mut self, name: &str) -> Option<String> {
-        let (kind, data) = self.found(name)?;
-        self.left = self.left.checked_sub(data.len())?;
-        Some(written(&kind, &data))
+        let (kind, file) = self.found(name)?;
+        self.left = self.left.checked_sub(base64::encoded_len(file.len(), true)?)?;
+        Some(written(&kind, &BASE64.encode(file)))
     }
 
-    /// Media type and base64 of a file that is an image.
-    fn found(&self, name: &str) -> Option<(String, String)> {
-        let (kind, file) = self.kept?.find(name, Instant::now())?;
-        // what is too large is not encoded first
+    fn found(&self, name: &str) -> Option<File> {
+        let (kind, file) = self.kept.find(name, Instant::now())?;
         let fits = file.len() <= MAX_IMAGE / 4 * 3 && TYPES.contains(&kind.as_str());
-        fits.then(|| (kind, BASE64.encode(file)))
+        fits.then_some((kind, file))
+    }
+}
+
+impl Source<'_> {
+    /// The name of the file that is this image, and no other. Base64 that could be written in another
+    /// way is not what would come back.
+    fn file<'n>(&self, files: &BTreeMap<&'n str, File>) -> Option<&'n str> {
+        let image = BASE64.decode(self.data.as_deref()?).ok()?;
+        let is_it = |(kind, file): &File| {
+            self.media_type.as_deref() == Some(kind.as_str()) && image == *file
+        };
+        files.iter().find(|(_, file)| is_it(file)).map(|(name, _)| *name)
     }
 }
 
@@ -134,14 +176,14 @@ fn written(kind: &str, data: &str) -> String {
     json!({"type": "image", "source": source}).to_string()
 }
 
-fn word() -> String {
-    json!({"type": "text", "text": WORD}).to_string()
+fn word(file: Option<&str>) -> String {
+    let text = file.map(|name| format!("{}{name}{}", WORD.0, WORD.1));
+    json!({"type": "text", "text": text.as_deref().unwrap_or(NAMELESS)}).to_string()
 }
 
-/// The name of the last file of ours that a text has the address of.
-fn address(text: &str) -> Option<String> {
-    let (_, name) = text.rsplit_once(published::PATH)?;
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let name: String = name.chars().take_while(|c| is_name(*c)).collect();
-    (!name.is_empty()).then_some(name)
+/// The names of the files of ours that a text has the addresses of.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let is_other = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
+    let rests = text.split(published::PATH).skip(1);
+    rests.map(move |rest| rest.split(is_other).next().unwrap_or_default())
 }

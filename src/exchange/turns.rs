@@ -3,6 +3,7 @@
 //! The loop is a plain `async fn` that pushes events into a bounded channel; the stream that the
 //! caller reads drives it. Whoever drops the stream drops the loop, and with it the upstream call
 //! and the tools that run.
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,13 +21,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::attempts::{self, Sent};
 use crate::exchange::budget::Budget;
+use crate::exchange::face::{self, Face};
 use crate::exchange::images::Images;
 use crate::exchange::meter::{Meter, Spent};
 use crate::exchange::route::{Choice, Route, Terms};
 use crate::exchange::sources::Sources;
 use crate::exchange::splice::{Call, Splice};
 use crate::exchange::tools::{self, ServerTool};
-use crate::exchange::{face, history, transcript};
+use crate::exchange::{history, transcript};
 use crate::gateway::Gateway;
 use crate::gateway::carried::Hidden;
 use crate::models::{Alias, Target};
@@ -163,7 +165,8 @@ impl Conversation {
             let outputs = join_all(running).await;
             let mut results = Vec::with_capacity(calls.len());
             for (call, output) in calls.iter().zip(&outputs) {
-                send_all(caller, splice.result(call, output)?).await?;
+                let shown = shown(&tools[call.tool], output, &images);
+                send_all(caller, splice.result(call, &shown)?).await?;
                 let content = face::for_upstream(&tools[call.tool], call, output, (forms, &images));
                 splice.told(call, output, &content);
                 results.push(result_block(call, output, &content));
@@ -297,6 +300,18 @@ async fn send_all(caller: &Sender<Result<Event>>, events: Vec<Event>) -> Result<
 async fn send(caller: &Sender<Result<Event>>, event: Event) -> Result<()> {
     let sent = caller.send(Ok(event)).await;
     sent.map_err(|_| Error::new(ErrorKind::Api, "the caller is gone"))
+}
+
+/// What the caller sees of a result. Only those of an MCP server have words for images.
+fn shown<'a>(
+    tool: &ServerTool,
+    output: &'a ToolOutput,
+    images: &Images<'_>,
+) -> Cow<'a, ToolOutput> {
+    match tool.face {
+        Face::Mcp => images.for_caller(output),
+        _ => Cow::Borrowed(output),
+    }
 }
 
 fn result_block(call: &Call, output: &ToolOutput, content: &str) -> Bytes {

@@ -69,6 +69,8 @@ struct Shelf {
     files: HashMap<String, File>,
     /// Names and when each is over, the oldest first.
     order: VecDeque<(Instant, String)>,
+    /// None of them is over before.
+    first_end: Option<Instant>,
     bytes: u64,
 }
 
@@ -90,7 +92,9 @@ impl Published {
         };
         while is_full(&shelf) && shelf.drop_oldest() {}
         shelf.bytes += size;
-        shelf.order.push_back((now + config.keep, name.clone()));
+        let end = now + config.keep;
+        shelf.first_end = Some(shelf.first_end.map_or(end, |first| first.min(end)));
+        shelf.order.push_back((end, name.clone()));
         shelf.files.insert(name.clone(), file);
         Some(name)
     }
@@ -110,15 +114,17 @@ impl Published {
 
 impl Shelf {
     /// A reload may have changed how long files are kept: what is over may stand behind what is not,
-    /// and is found here all the same.
+    /// and is found here all the same. One request may look for many: there is seldom more to it than
+    /// a glance at the clock.
     fn sweep(&mut self, now: Instant) {
-        if self.order.iter().all(|(end, _)| *end > now) {
+        if self.first_end.is_none_or(|end| end > now) {
             return;
         }
         let order = std::mem::take(&mut self.order);
         let (stays, over): (VecDeque<_>, VecDeque<_>) =
             order.into_iter().partition(|(end, _)| *end > now);
         self.order = stays;
+        self.first_end = self.order.iter().map(|(end, _)| *end).min();
         for (_, name) in over {
             self.forget(&name);
         }

@@ -1,5 +1,12 @@
 //! The tool `image_generation`: from a caller's request to an images endpoint, and to the file that the gateway keeps.
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use tidegate::exchange::images::Images;
+use tidegate::policy::published::Published;
+use tidegate::policy::{File, FilesConfig, ToolOutput};
 
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
@@ -119,13 +126,17 @@ async fn a_caller_sees_no_block_that_such_a_result_cannot_hold() {
     let result = painted(&gateway, &tool).await;
     let shown = result["content"].as_array().unwrap();
     assert!(shown.iter().all(|block| block["type"] == "text"), "{result}");
-    assert_eq!(shown[1]["text"], "(image)");
+    let told: Value = serde_json::from_str(shown[0]["text"].as_str().unwrap()).unwrap();
+    let (_, name) = told["url"].as_str().unwrap().split_once("/files/").unwrap();
+    assert_eq!(shown[1]["text"], format!("(image {name})"));
 }
 
 /// The same painter, and a model that is watched. `unsupported` is what its target lacks.
 async fn watched(image: &str, unsupported: &str) -> (Simulated, Gateway, Auto) {
     let model = Simulated::start().await;
-    let answer = json!({"data": [{"b64_json": image}]}).to_string();
+    // an endpoint may say anything
+    let answer = json!({"data": [{"b64_json": image, "revised_prompt": "as in /files/of-mine"}]});
+    let answer = answer.to_string();
     let endpoint = Upstream::always(Behaviour::Answer(upstream::json(200, &answer))).await;
     let gateway = Gateway::start(&format!(
         "providers: {{ up: {{ type: anthropic, api_key: k, base_url: \"http://{}\" }} }}\n\
@@ -179,15 +190,83 @@ async fn a_model_sees_the_image_in_its_turn_and_again_when_the_history_comes_bac
 
 #[tokio::test]
 async fn an_image_that_the_upstream_does_not_take_is_named() {
-    use base64::Engine;
-    let engine = base64::engine::general_purpose::STANDARD;
-    let mut large = engine.decode(PIXEL).unwrap();
-    large.resize(4 << 20, 0);
-    for (image, unsupported) in [(PIXEL.to_owned(), "\"block:image\""), (engine.encode(large), "")]
-    {
+    for (image, unsupported, word) in [
+        (PIXEL.to_owned(), "\"block:image\"", "(image "),
+        // too large for any upstream, whatever it is told later
+        (padded(4 << 20), "", "(image)"),
+    ] {
         let (model, gateway, _endpoint) = watched(&image, unsupported).await;
         let (first, again) = looked_at(&model, &gateway).await;
-        assert_eq!(first[1], json!({"type": "text", "text": "(image)"}));
+        assert_eq!(first[1]["type"], "text");
+        assert!(first[1]["text"].as_str().unwrap().starts_with(word), "{}", first[1]);
         assert_eq!(first, again);
     }
+}
+
+/// The pixel with so many bytes in all.
+fn padded(size: usize) -> String {
+    let mut image = BASE64.decode(PIXEL).unwrap();
+    image.resize(size, 0);
+    BASE64.encode(image)
+}
+
+#[tokio::test]
+async fn images_of_16_mib_come_back_and_words_beyond_cost_next_to_nothing() {
+    let (model, gateway, _endpoint) = watched(&padded(3_900_000), "").await;
+    let text = "[sim: call image_generation {\"prompt\":\"a sea\"}] [sim: then] [sim: say there]";
+    let mut body = json!({
+        "model": "m", "max_tokens": 1000,
+        "tools": [{"type": "gateway:image_generation", "show_model": true}],
+        "messages": [{"role": "user", "content": text}],
+    });
+    let mut message = Ask::message(body.to_string()).send(gateway.address).await.json();
+    let blocks = message["content"].as_array_mut().unwrap();
+    let result = blocks.iter_mut().find(|block| block["type"] == "mcp_tool_result").unwrap();
+    let shown = result["content"].as_array_mut().unwrap();
+    // encoded for each of them, this would be 100 GB
+    shown.extend(vec![shown[1].clone(); 20_000]);
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": message["content"]}));
+    messages.push(json!({"role": "user", "content": "and?"}));
+    let answer = Ask::message(body.to_string()).send(gateway.address).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let sent = model.bodies()[2].clone();
+    let count = |text: &str| memchr::memmem::find_iter(&sent, text.as_bytes()).count();
+    assert_eq!((count("\"image/png\""), count("(image ")), (3, 20_001 - 3));
+}
+
+fn image(data: &[u8]) -> Value {
+    let source = json!({"type": "base64", "media_type": "image/png", "data": BASE64.encode(data)});
+    json!({"type": "image", "source": source})
+}
+
+#[test]
+fn only_the_file_that_an_image_is_comes_back_in_its_place() {
+    let kept = Published::default();
+    let keep = |content: &'static [u8]| {
+        let file = File { media_type: "image/png".to_owned(), content: content.into() };
+        kept.keep(file, &FilesConfig::default(), Instant::now()).unwrap()
+    };
+    let (sea, moon) = (keep(b"a sea"), keep(b"a moon"));
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let both = text(&format!("https://g/files/{sea} and https://g/files/{moon}, like /files/x"));
+    let content = json!([both, image(b"a sea"), image(b"a moon"), image(b"a moon, but small")]);
+    let output = ToolOutput::new(content.to_string());
+    let images = || Images::new(&kept, true);
+
+    let shown: Value = serde_json::from_str(&images().for_caller(&output).blocks()).unwrap();
+    let words = [format!("(image {sea})"), format!("(image {moon})"), "(image)".to_owned()];
+    assert_eq!(shown, json!([both, text(&words[0]), text(&words[1]), text(&words[2])]));
+    let sent: Vec<Value> =
+        serde_json::from_str(&images().for_upstream(content.to_string())).unwrap();
+    assert_eq!(json!(sent), content);
+    let back = images().put_back(&shown.to_string()).unwrap();
+    let back: Vec<Value> = serde_json::from_str(&back).unwrap();
+    assert_eq!(back[..3], sent[..3]);
+    assert_eq!(back[3], text("(image)"), "which nobody has");
+
+    // for an upstream without images each is its word, now and later
+    let blind = || Images::new(&kept, false);
+    assert_eq!(blind().for_upstream(content.to_string()), shown.to_string());
+    assert_eq!(blind().put_back(&shown.to_string()), None);
 }
