@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_compression::tokio::bufread;
 use async_compression::zstd::DParameter;
@@ -29,6 +30,11 @@ const MAX_CODINGS: usize = 2;
 
 /// From here on a ratio means something.
 const RATIO_FROM: usize = 64 * 1024;
+
+/// The body of a redirect is a line for people, at the most.
+const MAX_GLANCE: usize = 64 * 1024;
+/// It comes with its head, or it is not worth the wait.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// A body, and the connection that it comes on, which ends with it.
 pub struct Arriving {
@@ -67,6 +73,17 @@ impl Arriving {
             reader = decoded(*coding, reader).await.map_err(broken)?;
         }
         bounds.collect(reader, &arrived).await
+    }
+}
+
+impl Arriving {
+    /// Reads the body of an answer whose head is all that counts: as far as it comes soon and can be
+    /// read; else there is none.
+    pub async fn glance(self, headers: &HeaderMap, wanted: usize, limits: Limits) -> (Bytes, bool) {
+        let limits = Limits { encoded: limits.encoded.min(MAX_GLANCE), ..limits };
+        let read = self.read(headers, wanted.min(MAX_GLANCE), limits);
+        let read = tokio::time::timeout(GLANCE, read).await;
+        read.ok().and_then(Result::ok).unwrap_or((Bytes::new(), true))
     }
 }
 

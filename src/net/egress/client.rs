@@ -62,8 +62,10 @@ impl Client {
                 Step::Stay(last) => {
                     let (head, incoming) = answer.into_parts();
                     let arriving = Arriving::new(driven, incoming);
-                    let (body, truncated) =
-                        arriving.read(&head.headers, wanted, policy.limits).await?;
+                    let (body, truncated) = match hop::location(head.status, &head.headers) {
+                        Some(_) => arriving.glance(&head.headers, wanted, policy.limits).await,
+                        None => arriving.read(&head.headers, wanted, policy.limits).await?,
+                    };
                     return Ok(Response {
                         status: head.status.as_u16(),
                         url: last.to.url.into(),

@@ -137,10 +137,7 @@ impl Hop {
     }
 
     fn location(&self, answer: &Response<Incoming>) -> Result<Option<Url>, Refusal> {
-        if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Ok(None);
-        }
-        let Some(location) = answer.headers().get(LOCATION) else { return Ok(None) };
+        let Some(location) = location(answer.status(), answer.headers()) else { return Ok(None) };
         let text = std::str::from_utf8(location.as_bytes()).ok();
         let url = text.and_then(|text| self.to.url.join(text).ok());
         let Some(mut url) = url else {
@@ -153,6 +150,12 @@ impl Hop {
         }
         Ok(Some(url))
     }
+}
+
+/// Where an answer says that it leads, if it is a redirect.
+pub fn location(status: StatusCode, headers: &HeaderMap) -> Option<&HeaderValue> {
+    let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+    is_redirect.then(|| headers.get(LOCATION)).flatten()
 }
 
 /// What follows an answer.

@@ -148,6 +148,42 @@ async fn a_redirect_beyond_those_wanted_is_the_answer_and_where_it_leads_is_nobo
 }
 
 #[tokio::test]
+async fn a_redirect_that_is_handed_back_needs_no_body_that_can_be_read() {
+    let redirect = |rest: &str| format!("HTTP/1.1 301 Moved\r\nlocation: /next\r\n{rest}");
+    let chunked = "transfer-encoding: chunked\r\n\r\n";
+    for (answer, body) in [
+        (redirect("content-encoding: utf-8\r\ncontent-length: 5\r\n\r\nmoved"), ""),
+        (redirect(&format!("content-encoding: gzip\r\n{chunked}0\r\n\r\n")), ""),
+        (redirect("content-encoding: gzip\r\ncontent-length: 5\r\n\r\nmoved"), ""),
+        (redirect("content-length: 500\r\n\r\nmoved"), ""),
+        // it never ends
+        (redirect(&format!("{chunked}5\r\nmoved\r\n")), ""),
+        (redirect(&format!("{chunked}5\r\nmoved\r\n0\r\n\r\n")), "moved"),
+    ] {
+        let answers = match answer.contains("500") {
+            true => Behaviour::Close(answer.clone().into_bytes()),
+            false => Behaviour::Answer(answer.clone().into_bytes()),
+        };
+        let server = Upstream::always(answers).await;
+        let request = Request { redirects: Some(0), ..get("http://a.example/") };
+        let told = Net::leading_to(server.address).fetch(&anything(), request).await;
+        let told = told.unwrap_or_else(|refusal| panic!("{answer}: {refusal:?}"));
+        assert_eq!((told.status, &told.body[..]), (301, body.as_bytes()), "{answer}");
+        // what could not be read is not all there was
+        assert_eq!(told.truncated, body.is_empty(), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_redirect_that_is_handed_back_no_more_is_read_than_a_line_for_people_has() {
+    let long = Behaviour::Answer(answer(302, "location: /\r\n", "a".repeat(100_000)));
+    let server = Upstream::always(long).await;
+    let request = Request { redirects: Some(0), ..get("http://a.example/") };
+    let told = Net::leading_to(server.address).fetch(&anything(), request).await.unwrap();
+    assert_eq!((told.body.len(), told.truncated), (64 * 1024, true));
+}
+
+#[tokio::test]
 async fn an_answer_without_a_place_to_go_is_the_answer() {
     let server = Upstream::always(Behaviour::Answer(answer(304, "", ""))).await;
     assert_eq!(Net::leading_to(server.address).get("http://a.example/").await.unwrap().status, 304);

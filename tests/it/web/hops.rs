@@ -18,6 +18,20 @@ fn asked(site: &Auto) -> Vec<String> {
     site.seen().iter().map(|(head, _)| head.target().to_owned()).collect()
 }
 
+#[tokio::test]
+async fn a_redirect_is_followed_whatever_its_body_is() {
+    let site = site(|target| match target {
+        "/start" => answer(301, "location: /end\r\ncontent-encoding: utf-8\r\n", "moved"),
+        "/robots.txt" => answer(404, "", ""),
+        _ => answer(200, "content-type: text/plain\r\n", "a page"),
+    })
+    .await;
+    let web = Web::with("web-fetch", granted(site.address)).await;
+    let input = json!({"url": format!("http://{}/start", site.address)});
+    let page = page_of(&web.call(&tool(&json!({})), &input).await);
+    assert_eq!(page["text"], "a page");
+}
+
 /// `/start` leads over `/private/between` to `/end`, and `/robots.txt` keeps readers from the one between.
 async fn winding() -> Auto {
     site(|target| match target {
