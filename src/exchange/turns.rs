@@ -67,6 +67,27 @@ enum Next {
     Conclude,
     /// When the caller comes back.
     Pause,
+    /// Not at all: the last turn called something all the same.
+    End,
+}
+
+impl Next {
+    /// Some models call a tool although they may not; it is not run then.
+    fn may_call(self) -> std::result::Result<(), ToolOutput> {
+        match self {
+            Self::Conclude => Err(ToolOutput::error("not run: this turn may call nothing")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of a message that the gateway ends.
+    fn stop_reason(self) -> Option<&'static str> {
+        match self {
+            Self::Pause => Some("pause_turn"),
+            Self::End => Some("end_turn"),
+            Self::Turn | Self::Conclude => None,
+        }
+    }
 }
 
 /// What a conversation begins with.
@@ -141,6 +162,7 @@ impl Conversation {
         let images = Images::new(&gateway.shared.published, forms.images);
         let mut events = first;
         let mut budget = Budget::new(&tools, &self.request, self.gateway.tools.max_calls);
+        let mut next = Next::Turn;
         for turn in 1.. {
             if !relay(&mut events, &mut splice, (caller, &self.spent)).await? {
                 return Ok(());
@@ -149,8 +171,8 @@ impl Conversation {
             if calls.is_empty() {
                 return send_all(caller, splice.finish(None)?).await;
             }
-            let taken: Vec<_> =
-                calls.iter().map(|call| budget.take(call, &tools[call.tool])).collect();
+            let take = |call| next.may_call().and_then(|()| budget.take(call, &tools[call.tool]));
+            let taken: Vec<_> = calls.iter().map(take).collect();
             for (call, _) in calls.iter().zip(&taken).filter(|(_, taken)| taken.is_ok()) {
                 splice.count(call);
             }
@@ -175,9 +197,10 @@ impl Conversation {
                 self.carry(&splice, &id, calls.iter().zip(results), &tools)?;
                 return send_all(caller, splice.finish(None)?).await;
             }
-            let next = self.next(turn, calls.iter().any(|call| tools[call.tool].face.is_shown()));
-            if next == Next::Pause {
-                return send_all(caller, splice.finish(Some("pause_turn"))?).await;
+            let is_shown = calls.iter().any(|call| tools[call.tool].face.is_shown());
+            next = self.behind(next, turn, is_shown);
+            if let Some(reason) = next.stop_reason() {
+                return send_all(caller, splice.finish(Some(reason))?).await;
             }
             self.go_on(&said, &results)?;
             if next == Next::Conclude {
@@ -189,14 +212,16 @@ impl Conversation {
         Ok(())
     }
 
-    /// A caller that goes on from a pause sends back what it has seen. Of calls that it has not seen
-    /// nothing would be left, and the message would end where no upstream goes on: the model concludes.
-    fn next(&self, turn: u32, is_shown: bool) -> Next {
-        let most = self.gateway.tools.max_turns;
-        match turn >= most || Instant::now() >= self.deadline {
-            false => Next::Turn,
-            true if turn == most && !is_shown && Instant::now() < self.deadline => Next::Conclude,
-            true => Next::Pause,
+    /// How it goes on behind a turn with calls. A caller that goes on from a pause sends back what it
+    /// has seen. Of calls that it has not seen nothing would be left, and the message would end where
+    /// no upstream goes on: the model concludes.
+    fn behind(&self, now: Next, turn: u32, is_shown: bool) -> Next {
+        let is_out = turn >= self.gateway.tools.max_turns || Instant::now() >= self.deadline;
+        match (now, is_out, is_shown) {
+            (Next::Conclude, ..) => Next::End,
+            (_, false, _) => Next::Turn,
+            (_, true, true) => Next::Pause,
+            (_, true, false) => Next::Conclude,
         }
     }
 

@@ -4,6 +4,8 @@ use tidegate::wire::EventKind;
 
 use super::{ask, ask_unruly, blocks, data, kinds, simulated, simulated_with, streamed};
 use crate::support::grammar;
+use crate::support::loop_gateway::{Looping, Upstream};
+use crate::support::turn::{call, frames, message};
 
 fn result_text(result: &Value) -> &str {
     result["content"][0]["text"].as_str().unwrap()
@@ -46,6 +48,60 @@ async fn out_of_turns_that_nobody_sees_the_model_concludes() {
         upstream.seen().iter().map(|request| request["tool_choice"].clone()).collect();
     let none = json!({"type": "none"});
     assert_eq!(choices, [json!(null), json!(null), none.clone(), json!(null), json!(null), none]);
+}
+
+/// Every request gets this tool besides, and its caller never hears of it.
+fn adding(tool: &str) -> String {
+    format!(
+        r#"fn on_request(request, ctx) {{
+            let tools = request.tools;
+            tools.push(#{{ "type": "gateway:{tool}" }});
+            request.tools = tools;
+        }}"#
+    )
+}
+
+#[tokio::test]
+async fn out_of_time_behind_calls_that_nobody_sees_the_model_concludes() {
+    let files = [("policies/add.rhai", &*adding("spin"))];
+    let (upstream, gateway) = simulated_with("tools: { timeout: 100ms }", &files).await;
+    let message = streamed(&gateway, &ask("[sim: call spin]")).await;
+    assert_eq!(message["stop_reason"], "end_turn");
+    assert!(kinds(&message).iter().all(|kind| *kind == "text"), "{message}");
+    assert_eq!(upstream.seen()[1]["tool_choice"], json!({"type": "none"}));
+}
+
+#[tokio::test]
+async fn a_model_that_calls_tools_when_it_may_not_ends_its_turn_and_none_is_run() {
+    let files = [("policies/add.rhai", &*adding("datetime"))];
+    let mut upstream = Upstream::start().await;
+    let gateway = Looping::with(upstream.address, "tools: { max_turns: 1 }", &files).await;
+    let mut body = ask("what time is it?");
+    body["tools"] = json!([{"type": "gateway:echo"}]);
+    let calling = |names: &[&str]| {
+        let called = names.iter().map(|name| call(name, &format!("gateway_{name}"), json!({})));
+        message(called.collect(), "tool_use")
+    };
+    for (calls, results) in [(vec!["datetime"], 0), (vec!["datetime", "echo"], 1)] {
+        let led = async {
+            upstream.call().await.frames(&frames(&calling(&["datetime"]))).await;
+            let last = upstream.call().await;
+            assert_eq!(last.json()["tool_choice"], json!({"type": "none"}));
+            last.frames(&frames(&calling(&calls))).await;
+        };
+        let (answer, ()) = tokio::join!(gateway.ask(&body), led);
+        let message = answer.json();
+        assert_eq!(message["stop_reason"], "end_turn", "{message}");
+        let shown = blocks(&message, "mcp_tool_result");
+        assert_eq!(shown.len(), results, "{message}");
+        assert!(shown.iter().all(|result| result_text(result).starts_with("not run: ")));
+    }
+    // once in each first turn
+    let ran = |tool: &str| {
+        let labels = format!("tool=\"gateway:{tool}\"");
+        gateway.measured("tidegate_server_tool_calls_total", &labels)
+    };
+    assert_eq!((ran("datetime"), ran("echo")), (2.0, 0.0), "{}", gateway.metrics());
 }
 
 #[tokio::test]
