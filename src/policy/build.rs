@@ -188,9 +188,6 @@ impl Plan<'_> {
                     .map(|script| (name, with_parameters(n, script, config)))
                     .ok_or_else(|| missing(n, "policy", name, &self.policies.dir, "rhai")),
                 (None, Some(name)) => match plugins.get(name) {
-                    Some(plugin) if plugin.manifest().hooks.is_empty() => {
-                        Err(without_hooks(n, name))
-                    }
                     Some(plugin) => Ok((name, plugin_with(n, name, plugin, config).await)),
                     None => Err(missing(n, "plugin", name, &self.plugins.dir, "wasm")),
                 },
@@ -271,7 +268,8 @@ fn with_parameters(n: usize, script: &Script, config: &StageConfig) -> Result<Wo
     Ok(Work::Script(script.clone(), with))
 }
 
-/// A plugin with the parameters of its stage, which it has nothing against.
+/// A plugin with the parameters of its stage, which it has nothing against. Where its file does not
+/// tell its hooks, they may be of the parameters alone.
 async fn plugin_with(
     n: usize,
     name: &str,
@@ -280,6 +278,9 @@ async fn plugin_with(
 ) -> Result<Work, Vec<Problem>> {
     let with = Arc::new(config.with.clone());
     match plugin.at_stage(&with).await {
+        Ok(plugin) if plugin.manifest().hooks.is_empty() && plugin.called_for().is_empty() => {
+            Err(vec![without_hooks(n, name)])
+        }
         Ok(plugin) => Ok(Work::Plugin(plugin, with)),
         Err(message) => {
             let message = format!("the plugin `{name}` {message}");

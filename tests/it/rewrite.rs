@@ -1,5 +1,6 @@
 //! The bundled plugin `rewrite`, through the whole gateway.
 use serde_json::{Value, json};
+use tidegate_builder::section;
 
 use crate::support::client::Ask;
 use crate::support::gateway::{Gateway, to};
@@ -67,6 +68,29 @@ async fn a_stage_without_edits_is_never_called_and_one_with_some_is() {
         // where nothing is called there is nothing to count either
         assert_eq!(gateway.metrics().await.contains("stage=\"rewrite\""), calls > 0.0);
     }
+}
+
+#[tokio::test]
+async fn a_stage_gives_work_to_a_plugin_that_has_none_by_its_config_and_no_section_that_tells_its_hooks()
+ {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(plugins::alone("rewrite").join("rewrite.wasm")).unwrap();
+    let bare = section::before(&whole, section::MANIFEST);
+    assert!(bare.len() < whole.len());
+    std::fs::write(folder.path().join("bare.wasm"), bare).unwrap();
+    let stage = |with: &str| {
+        let dir = folder.path().display();
+        let stage = format!("pipeline: [{{ plugin: bare, with: {with} }}]\n");
+        format!("{}plugins: {{ dir: \"{dir}\" }}\n{stage}", to(up.address))
+    };
+    let gateway = Gateway::start(&stage("{ cap: { /max_tokens: 1 } }")).await;
+    assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 200);
+    let sent: Value = serde_json::from_slice(&up.seen()[0].1).unwrap();
+    assert_eq!(sent["max_tokens"], 1);
+    // without any it does nothing
+    let problems = format!("{:?}", gateway.reload(&stage("{}")).await);
+    assert!(problems.contains("the plugin `bare` has no hooks"), "{problems}");
 }
 
 #[tokio::test]
