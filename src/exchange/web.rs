@@ -126,7 +126,7 @@ pub fn search_from_caller(input: &[u8], content: &str, form: Form) -> String {
     let sent: Vec<Sent> = serde_json::from_str(content).unwrap_or_default();
     if let [only] = sent.as_slice()
         && let Some(whole) = only.encrypted_content.strip_prefix(MARK_WHOLE)
-        && let Some(content) = decoded(whole)
+        && let Some(content) = decoded(whole).filter(|content| is_content(content))
     {
         return content;
     }
@@ -320,6 +320,11 @@ pub fn unsealed(text: &str) -> Option<String> {
     text.strip_prefix(MARK).and_then(decoded)
 }
 
+/// What has been with a caller is written into a request only as a whole list of blocks.
+fn is_content(text: &str) -> bool {
+    serde_json::from_str::<Vec<&RawValue>>(text).is_ok()
+}
+
 fn decoded(text: &str) -> Option<String> {
     String::from_utf8(BASE64.decode(text).ok()?).ok()
 }
@@ -340,8 +345,7 @@ pub fn failure_from_caller(content: &str) -> Option<String> {
     }
     let failure: Failure = serde_json::from_str(content).ok()?;
     let kept = failure.kept.as_deref().and_then(unsealed);
-    let is_list = |text: &String| serde_json::from_str::<Vec<&RawValue>>(text).is_ok();
-    Some(kept.filter(is_list).unwrap_or_else(|| text_of(&failure.error_code)))
+    Some(kept.filter(|kept| is_content(kept)).unwrap_or_else(|| text_of(&failure.error_code)))
 }
 
 /// The code of a search's failure, as the API names it.
