@@ -1,4 +1,6 @@
 //! How often the server tools of one request may still be called.
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use memchr::memmem;
 use serde::Deserialize;
@@ -64,7 +66,8 @@ impl Budget {
 fn called(messages: &Bytes) -> (Vec<String>, usize) {
     #[derive(Deserialize)]
     struct Message<'a> {
-        role: &'a str,
+        #[serde(borrow)]
+        role: Cow<'a, str>,
         #[serde(borrow)]
         content: &'a RawValue,
     }
@@ -77,10 +80,12 @@ fn called(messages: &Bytes) -> (Vec<String>, usize) {
     if memmem::find(messages, UPSTREAM_PREFIX.as_bytes()).is_none() {
         return (Vec::new(), 0);
     }
-    let messages: Vec<Message<'_>> = serde_json::from_slice(messages).unwrap_or_default();
+    let messages: Vec<&RawValue> = serde_json::from_slice(messages).unwrap_or_default();
+    // one of another form is for the upstream to refuse: the others count
+    let messages = messages.iter().filter_map(|m| serde_json::from_str(m.get()).ok());
     let mut names = Vec::new();
     let mut turn = 0;
-    for Message { role, content } in messages {
+    for Message { role, content } in messages.collect::<Vec<Message<'_>>>() {
         let begins = role == "user" && names.len() > turn;
         if !begins && !content.get().contains(UPSTREAM_PREFIX) {
             continue;

@@ -174,3 +174,19 @@ async fn a_tool_gets_the_conversation_only_where_its_options_ask() {
         gateway.ask(&body).await.refusal(400).starts_with("`tools[0].transcript` is not known")
     );
 }
+
+#[tokio::test]
+async fn the_history_counts_however_its_roles_are_written() {
+    let (_upstream, gateway) = simulated().await;
+    let mut body = ask(json!({"max_uses": 1}), "[sim: call twice] [sim: then] [sim: say one]");
+    let message = streamed(&gateway, &body).await;
+    assert_eq!(refused(&message), [false]);
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": message["content"]}));
+    messages
+        .push(json!({"role": "user", "content": "[sim: call twice] [sim: then] [sim: say on]"}));
+    let body = body.to_string().replace("\"user\"", "\"us\\u0065r\"");
+    assert!(body.contains("us\\u0065r"), "{body}");
+    let message = gateway.open("/v1/messages", body).await.finish().await.json();
+    assert_eq!(refused(&message), [true], "{message}");
+}
