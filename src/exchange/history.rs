@@ -2,6 +2,8 @@
 //!
 //! What the caller saw as one assistant message were several turns upstream. A turn ends where
 //! results stand; the blocks behind them are the next turn's.
+use std::collections::{HashMap, VecDeque};
+
 use bytes::Bytes;
 use memchr::memmem;
 use serde_json::json;
@@ -11,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::exchange::face::Face;
 use crate::exchange::face::{OURS, SERVER_NAME};
 use crate::exchange::images::Images;
-use crate::exchange::sources::{self, Forms, Sources};
+use crate::exchange::sources::{self, Sources};
 use crate::exchange::tools::{self, upstream_name};
 use crate::exchange::web;
 use crate::wire::{self, Document, MessagesRequest, Step};
@@ -51,20 +53,22 @@ struct Text {
     text: String,
 }
 
-/// Rewrites `messages` if it holds calls that the gateway ran, or citations of what they found; else
-/// touches nothing. `None` if there can be nothing of the kind, else what there is to cite.
+/// Rewrites `messages` if it holds calls that the gateway ran, or citations that the caller counts
+/// otherwise; else touches nothing. `None` if there can be nothing of the kind, else what there is to
+/// cite: `sources`, which were none yet.
 pub fn restore(
     request: &mut MessagesRequest,
-    forms: Forms,
+    sources: Sources,
     images: Images<'_>,
 ) -> Result<Option<Sources>> {
     let Some(text) = request.document().field("messages") else { return Ok(None) };
-    if !may_hold_ours(&text) && !may_cite_ours(&text) {
+    let is_counted_otherwise = sources.hides() && may_cite(&text);
+    if !may_hold_ours(&text) && !may_cite_ours(&text) && !is_counted_otherwise {
         return Ok(None);
     }
     let document = request.document_mut();
     let count = document.len(&[Step::Key("messages")])?.unwrap_or_default();
-    let mut turns = Turns::new(Sources::new(forms), images);
+    let mut turns = Turns::new(sources, images);
     for n in 0..count as i64 {
         let at = [Step::Key("messages"), Step::Index(n)];
         let message = document.get(&at)?.unwrap_or_default();
@@ -90,8 +94,10 @@ struct Turns<'a> {
     messages: Vec<Bytes>,
     /// Results that wait for the user message they belong into.
     results: Vec<Bytes>,
-    /// Calls of ours in the turn under way that have no result yet.
-    open: Vec<Open>,
+    /// Calls of ours in the turn under way that have no result yet, by the upstream's id.
+    open: HashMap<String, VecDeque<Open>>,
+    /// How many calls of ours there have been.
+    calls: usize,
     /// What has been seen so far of what may be cited.
     sources: Sources,
     images: Images<'a>,
@@ -100,6 +106,8 @@ struct Turns<'a> {
 
 /// A call that waits for its result.
 struct Open {
+    /// Its place among all calls.
+    at: usize,
     /// The upstream's.
     id: String,
     input: Bytes,
@@ -110,7 +118,8 @@ impl<'a> Turns<'a> {
         Self {
             messages: Vec::new(),
             results: Vec::new(),
-            open: Vec::new(),
+            open: HashMap::new(),
+            calls: 0,
             sources,
             images,
             is_changed: false,
@@ -156,7 +165,7 @@ impl<'a> Turns<'a> {
                 Found::Call(open, call) => {
                     self.next_turn(&mut blocks);
                     has_ours = true;
-                    self.open.push(open);
+                    self.open.entry(open.id.clone()).or_default().push_back(open);
                     blocks.push(call);
                 }
                 // its call is gone, and no upstream would know what it answers
@@ -203,7 +212,9 @@ impl<'a> Turns<'a> {
             "mcp_tool_use" | "server_tool_use" if is_ours(text) => {
                 let call: Call<'_> = serde_json::from_slice(text)?;
                 let input = call.input.map_or("{}", RawValue::get).to_owned().into();
-                Ok(Found::Call(Open { id: call.upstream_id().to_owned(), input }, call.plain()))
+                self.calls += 1;
+                let open = Open { at: self.calls, id: call.upstream_id().to_owned(), input };
+                Ok(Found::Call(open, call.plain()))
             }
             "mcp_tool_result" | "web_search_tool_result" | "web_fetch_tool_result" => {
                 let Ok(answer) = serde_json::from_slice::<Answer<'_>>(text) else {
@@ -221,10 +232,9 @@ impl<'a> Turns<'a> {
             return Found::Other;
         }
         let id = native_id.unwrap_or(&answer.tool_use_id);
-        let Some(open) = self.open.iter().position(|open| open.id == id) else {
+        let Some(open) = self.open.get_mut(id).and_then(VecDeque::pop_front) else {
             return native_id.map_or(Found::Other, |_| Found::Orphan);
         };
-        let open = self.open.remove(open);
         Found::Result(match kind {
             "mcp_tool_result" => answer.plain(&mut self.images),
             _ => answer.unveiled(kind, &open, &mut self.sources),
@@ -244,7 +254,9 @@ impl<'a> Turns<'a> {
         let is_sent = |block: &&Bytes| !is_empty_text(block);
         let blocks: Vec<Bytes> = blocks.iter().filter(is_sent).cloned().collect();
         self.push("assistant", &blocks);
-        for Open { id, .. } in std::mem::take(&mut self.open) {
+        let mut open: Vec<Open> = std::mem::take(&mut self.open).into_values().flatten().collect();
+        open.sort_by_key(|open| open.at);
+        for Open { id, .. } in open {
             let result = json!({
                 "type": "tool_result",
                 "tool_use_id": id,
@@ -275,9 +287,16 @@ impl<'a> Turns<'a> {
                 return Ok(());
             }
         }
-        for result in std::mem::take(&mut self.results).into_iter().rev() {
-            document.insert(&[Step::Key("content"), Step::Index(0)], result)?;
+        let mut all = array(&std::mem::take(&mut self.results));
+        let content = document.get(&path)?.unwrap_or_default();
+        let own = content.get(1..).unwrap_or_default();
+        // the end of the one list, and the beginning of the other
+        all.pop();
+        if document.len(&path)? != Some(0) && all.len() > 1 {
+            all.push(b',');
         }
+        all.extend_from_slice(own);
+        document.set(&path, all)?;
         self.messages.push(document.to_bytes());
         Ok(())
     }

@@ -24,6 +24,7 @@ pub mod turns;
 pub mod unhide;
 pub mod web;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -140,16 +141,18 @@ async fn dispatch(gateway: &Arc<Gateway>, admitted: Admitted, meter: &mut Meter)
     let requested = requested.as_deref();
     let resolved = gateway.models.resolve(request.model());
     let alias = resolved.map_err(|e| misrouted(e, ctx, &request, requested))?;
-    unhide::put_back(&mut request, &gateway.shared.carried, &ctx.caller.key)?;
+    let unseen = unhide::put_back(&mut request, &gateway.shared.carried, &ctx.caller.key)?;
     let route = Route::new(gateway, (&identity, ctx), (alias, request.model()), requested)?;
-    let (tools, sources) = server_tools(gateway, &mut request, &declared, &route)?;
+    let (tools, sources) = server_tools(gateway, &mut request, (&declared, unseen), &route)?;
     refuse_thread(&route, &request, &tools)?;
     let route = route.by_support(&request);
     if let Some(requested) = requested {
         meter.obey(ctx, requested);
         requested.edit(&mut request)?;
     }
-    if tools.is_empty() || request.endpoint == Endpoint::CountTokens {
+    // what the upstream counts otherwise than the caller is rewritten in the answer, tools or none
+    let passes = tools.is_empty() && sources.are_the_same();
+    if passes || request.endpoint == Endpoint::CountTokens {
         return Ok(attempts::send(&passage, &route, &request, meter).await?.reply);
     }
     turns::start(gateway, &passage, Ask { route, request, tools, sources }, meter).await
@@ -174,11 +177,12 @@ fn misrouted(
 }
 
 /// What the gateway runs itself for this request, and what answers to it may cite; declarations and
-/// history are turned into what an upstream understands.
+/// history are turned into what an upstream understands. `unseen` are results that the caller's history
+/// has been given back.
 fn server_tools(
     gateway: &Gateway,
     request: &mut MessagesRequest,
-    declared: &[String],
+    (declared, unseen): (&[String], HashSet<String>),
     route: &Route<'_>,
 ) -> Result<(Vec<ServerTool>, Sources)> {
     let fulfil = |kind: &str| Fulfil::on(route, kind);
@@ -188,11 +192,12 @@ fn server_tools(
     }
     let forms = Forms::on(route, request, &tools);
     let images = Images::new(&gateway.shared.published, forms.images);
-    let sources = match history::restore(request, forms, images)? {
+    let none_yet = Sources::hiding(forms, unseen.clone());
+    let sources = match history::restore(request, none_yet, images)? {
         Some(sources) => sources,
         // without tools the caller counts as the upstream does
-        None if tools.is_empty() => Sources::new(forms),
-        None => Sources::read(forms, request),
+        None if tools.is_empty() && unseen.is_empty() => Sources::new(forms),
+        None => Sources::hiding(forms, unseen).read(request),
     };
     Ok((tools, sources))
 }

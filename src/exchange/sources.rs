@@ -3,6 +3,7 @@
 //! The API counts `search_result` and `document` blocks through the whole request. Where the gateway
 //! searches or fetches, its caller sees other blocks than the upstream, and so counts differently.
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use memchr::memmem;
 use serde::Deserialize;
@@ -50,27 +51,44 @@ impl Forms {
             ),
             images: !route.choices.iter().any(|choice| lacks(choice, IMAGE)),
         };
-        let cites = forms.searches == Form::Citable || forms.pages == Form::Citable;
-        match cites && !may_cite(request) {
+        match forms.cite() && !may_cite(request) {
             true => Self { images: forms.images, ..Self::default() },
             false => forms,
         }
+    }
+
+    /// Something of ours is sent with citations.
+    pub fn cite(self) -> bool {
+        self.searches == Form::Citable || self.pages == Form::Citable
     }
 }
 
 const SEARCH_RESULT: &str = "search_result";
 const DOCUMENT: &str = "document";
 const IMAGE: &str = "image";
+/// So deep a source can lie in a block: a page in the result of a fetch. What is inside is read again
+/// at every level.
+const MAX_NESTED: usize = 4;
 
-/// In the order of the request.
+/// In the order of the request; found by their number, or by their name, without a search.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// How results of ours are sent.
     pub forms: Forms,
+    /// The `tool_use_id` of results that stand in the request and the caller does not see.
+    hidden: HashSet<String>,
     /// What the upstream has of search results.
     results: Vec<SearchResult>,
-    /// What either side has of documents.
-    documents: Vec<Document>,
+    /// Where those of the caller stand among them, as it counts.
+    own: Vec<usize>,
+    /// Where a source stands first.
+    named: HashMap<String, Named>,
+    /// Of each document that the caller has, its number upstream.
+    shown: Vec<Option<usize>>,
+    /// Of each that the upstream has, its number with the caller.
+    sent: Vec<Option<usize>>,
+    /// One side has what the other has not.
+    differs: bool,
 }
 
 #[derive(Debug)]
@@ -79,20 +97,22 @@ struct SearchResult {
     whose: Whose,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Whose {
-    /// The caller sent it.
-    Callers,
-    /// A search found it that the caller sees.
-    Found,
+    /// The caller sent it, and counts it so.
+    Callers(usize),
+    /// A search found it that the caller sees. Behind its snippet may stand what is no part of what
+    /// was found.
+    Found(Option<String>),
     /// The caller does not see it.
     Unseen,
 }
 
 #[derive(Debug)]
-struct Document {
-    has_caller: bool,
-    has_upstream: bool,
+struct Named {
+    at: usize,
+    /// The first that a search found.
+    found: Option<usize>,
 }
 
 /// What becomes of a citation on its way.
@@ -155,9 +175,19 @@ impl Sources {
         Self { forms, ..Self::default() }
     }
 
+    /// The same where the request holds results, by their `tool_use_id`, that the caller has never seen.
+    pub fn hiding(forms: Forms, hidden: HashSet<String>) -> Self {
+        Self { forms, hidden, ..Self::default() }
+    }
+
+    /// The caller has not seen everything that the request holds.
+    pub fn hides(&self) -> bool {
+        !self.hidden.is_empty()
+    }
+
     /// Those of a request whose history has no calls of ours.
-    pub fn read(forms: Forms, request: &MessagesRequest) -> Self {
-        let mut sources = Self::new(forms);
+    pub fn read(self, request: &MessagesRequest) -> Self {
+        let mut sources = self;
         let messages = request.document().field("messages").unwrap_or_default();
         if holds_sources(&messages) {
             let messages: Vec<&RawValue> = serde_json::from_slice(&messages).unwrap_or_default();
@@ -182,17 +212,44 @@ impl Sources {
         if !holds_sources(block) {
             return;
         }
-        visit(block, &mut |block| match &*block.kind {
-            DOCUMENT => self.documents.push(Document { has_caller: true, has_upstream: true }),
-            _ => self.results.push(SearchResult { source: source(block), whose: Whose::Callers }),
+        let is_hidden = !self.hidden.is_empty()
+            && read::<Block<'_>>(block)
+                .and_then(|block| block.tool_use_id)
+                .is_some_and(|id| self.hidden.contains(&*id));
+        visit(block, MAX_NESTED, &mut |block| match &*block.kind {
+            DOCUMENT => self.document(!is_hidden, true),
+            _ if is_hidden => self.result(source(block), Whose::Unseen),
+            _ => self.result(source(block), Whose::Callers(self.own.len())),
         });
+    }
+
+    fn document(&mut self, has_caller: bool, has_upstream: bool) {
+        let (shown, sent) = (self.shown.len(), self.sent.len());
+        if has_caller {
+            self.shown.push(has_upstream.then_some(sent));
+        }
+        if has_upstream {
+            self.sent.push(has_caller.then_some(shown));
+        }
+        self.differs |= has_caller != has_upstream;
+    }
+
+    fn result(&mut self, source: String, whose: Whose) {
+        let at = self.results.len();
+        let named = self.named.entry(source.clone()).or_insert(Named { at, found: None });
+        match whose {
+            Whose::Callers(_) => self.own.push(at),
+            Whose::Found(_) => named.found = named.found.or(Some(at)),
+            Whose::Unseen => {}
+        }
+        self.differs |= !matches!(whose, Whose::Callers(_));
+        self.results.push(SearchResult { source, whose });
     }
 
     /// Counts a result of ours, by the `content` that the upstream gets. `face` is how the caller sees
     /// it; none if it failed or shows nothing that could be cited.
     pub fn ours(&mut self, face: Option<Face>, content: &str) {
         let mut is_shown = matches!(face, Some(Face::Fetch { .. }));
-        let whose = if face == Some(Face::Search) { Whose::Found } else { Whose::Unseen };
         let blocks: Vec<&RawValue> = match holds_sources(content.as_bytes()) {
             true => serde_json::from_str(content).unwrap_or_default(),
             false => Vec::new(),
@@ -200,42 +257,40 @@ impl Sources {
         let mut add = |block: &Block<'_>| match &*block.kind {
             DOCUMENT => {
                 let has_caller = std::mem::take(&mut is_shown);
-                self.documents.push(Document { has_caller, has_upstream: true });
+                self.document(has_caller, true);
             }
-            _ => self.results.push(SearchResult { source: source(block), whose }),
+            _ if face == Some(Face::Search) => {
+                self.result(source(block), Whose::Found(behind_snippet(block)));
+            }
+            _ => self.result(source(block), Whose::Unseen),
         };
-        blocks.into_iter().for_each(|block| visit(block.get().as_bytes(), &mut add));
+        blocks.into_iter().for_each(|block| visit(block.get().as_bytes(), MAX_NESTED, &mut add));
         if is_shown {
-            self.documents.push(Document { has_caller: true, has_upstream: false });
+            self.document(true, false);
         }
     }
 
-    /// Both sides see the same: nothing has to be rewritten.
+    /// Both sides see the same, or there is nothing to cite: no answer has to be rewritten.
     pub fn are_the_same(&self) -> bool {
-        self.results.iter().all(|result| result.whose == Whose::Callers)
-            && self.documents.iter().all(|document| document.has_caller && document.has_upstream)
+        !self.differs || (self.sent.is_empty() && self.results.is_empty())
     }
 
     /// What the caller gets to see of an upstream's citation.
     pub fn for_caller(&self, citation: &[u8]) -> Cited {
         let Some(told) = read::<Citation<'_>>(citation) else { return Cited::Same };
         if let Some(index) = told.document_index {
-            return self.document(citation, index, |d| d.has_upstream, |d| d.has_caller);
+            return counted(&self.sent, citation, index);
         }
         let Some(index) = told.search_result_index else { return Cited::Same };
         let named = told.source.as_deref().unwrap_or_default();
-        let is_it = |result: &&SearchResult| result.source == named;
+        let there = self.results.get(index).filter(|result| result.source == named);
         // an upstream that counts otherwise still names what it cites
-        let found = self.results.get(index).filter(is_it);
-        match found.or_else(|| self.results.iter().find(is_it)).map(|result| result.whose) {
-            Some(Whose::Found) => Cited::As(shown(citation, &told)),
+        let found = there.or_else(|| self.results.get(self.named.get(named)?.at));
+        match found.map(|result| &result.whose) {
+            Some(Whose::Found(behind)) => Cited::As(shown(citation, &told, behind.as_deref())),
             Some(Whose::Unseen) => Cited::Nothing,
             None => Cited::Same,
-            Some(Whose::Callers) => {
-                let before = self.results.iter().take(index);
-                let own = before.filter(|result| result.whose == Whose::Callers).count();
-                renumbered(citation, ("search_result_index", index), own)
-            }
+            Some(Whose::Callers(own)) => renumbered(citation, ("search_result_index", index), *own),
         }
     }
 
@@ -243,13 +298,11 @@ impl Sources {
     pub fn for_upstream(&self, citation: &[u8]) -> Cited {
         let Some(told) = read::<Citation<'_>>(citation) else { return Cited::Same };
         if let Some(index) = told.document_index {
-            return self.document(citation, index, |d| d.has_caller, |d| d.has_upstream);
+            return counted(&self.shown, citation, index);
         }
         if let Some(index) = told.search_result_index {
-            let mut own =
-                self.results.iter().enumerate().filter(|(_, r)| r.whose == Whose::Callers);
-            return match own.nth(index) {
-                Some((at, _)) => renumbered(citation, ("search_result_index", index), at),
+            return match self.own.get(index) {
+                Some(at) => renumbered(citation, ("search_result_index", index), *at),
                 None => Cited::Same,
             };
         }
@@ -267,11 +320,13 @@ impl Sources {
         let (Some(index), Some(named)) = (told.search_result_index, told.source.as_deref()) else {
             return Cited::Nothing;
         };
-        let is_it = |result: &SearchResult| result.whose == Whose::Found && result.source == named;
+        let is_it = |result: &SearchResult| {
+            matches!(result.whose, Whose::Found(_)) && result.source == named
+        };
         if self.results.get(index).is_some_and(is_it) {
             return Cited::As(own);
         }
-        match self.results.iter().position(is_it) {
+        match self.named.get(named).and_then(|named| named.found) {
             Some(at) => match renumbered(own.as_bytes(), ("search_result_index", index), at) {
                 Cited::Same => Cited::As(own),
                 moved => moved,
@@ -279,24 +334,14 @@ impl Sources {
             None => Cited::Nothing,
         }
     }
+}
 
-    /// A document by its number on one side, as the other side counts it.
-    fn document(
-        &self,
-        citation: &[u8],
-        index: usize,
-        here: fn(&Document) -> bool,
-        there: fn(&Document) -> bool,
-    ) -> Cited {
-        let mut known = self.documents.iter().enumerate().filter(|(_, document)| here(document));
-        match known.nth(index) {
-            None => Cited::Same,
-            Some((_, document)) if !there(document) => Cited::Nothing,
-            Some((at, _)) => {
-                let number = self.documents.iter().take(at).filter(|d| there(d)).count();
-                renumbered(citation, ("document_index", index), number)
-            }
-        }
+/// A citation of a document by its number on one side, as the other side counts it.
+fn counted(numbers: &[Option<usize>], citation: &[u8], index: usize) -> Cited {
+    match numbers.get(index) {
+        None => Cited::Same,
+        Some(None) => Cited::Nothing,
+        Some(Some(number)) => renumbered(citation, ("document_index", index), *number),
     }
 }
 
@@ -319,11 +364,14 @@ pub fn rewritten(list: &[u8], way: impl Fn(&[u8]) -> Cited) -> Option<String> {
     Some(format!("[{}]", left.join(",")))
 }
 
-/// A citation of ours in the API's shape for searches.
-fn shown(citation: &[u8], told: &Citation<'_>) -> String {
+/// A citation of ours in the API's shape for searches: of the snippet, where the upstream has cited what
+/// stands `behind` it as well.
+fn shown(citation: &[u8], told: &Citation<'_>, behind: Option<&str>) -> String {
+    let cited = told.cited_text.as_deref().unwrap_or_default();
+    let snippet = behind.and_then(|behind| cited.strip_suffix(behind)).map(str::trim_end);
     json!({
         "type": "web_search_result_location",
-        "cited_text": told.cited_text.as_deref().unwrap_or_default(),
+        "cited_text": snippet.unwrap_or(cited),
         "url": told.source.as_deref().unwrap_or_default(),
         "title": told.title,
         "encrypted_index": web::sealed(&String::from_utf8_lossy(citation)),
@@ -341,24 +389,25 @@ fn renumbered(citation: &[u8], (field, from): (&str, usize), to: usize) -> Cited
 }
 
 /// Goes through a block and what it holds: documents and search results, but for what the gateway
-/// fetched itself.
-fn visit(block: &[u8], found: &mut impl FnMut(&Block<'_>)) {
+/// fetched itself, and for what lies deeper than any block of the API holds it.
+fn visit(block: &[u8], depth: usize, found: &mut impl FnMut(&Block<'_>)) {
+    let Some(depth) = depth.checked_sub(1) else { return };
     let Some(block) = read::<Block<'_>>(block) else { return };
     match &*block.kind {
         DOCUMENT | SEARCH_RESULT => found(&block),
         "tool_result" => {
             let within = block.content.map(listed).unwrap_or_default();
-            within.into_iter().for_each(|block| visit(block.get().as_bytes(), found));
+            within.into_iter().for_each(|block| visit(block.get().as_bytes(), depth, found));
         }
         "web_fetch_tool_result" => {
             let is_ours = block.tool_use_id.is_some_and(|id| id.starts_with(OURS));
             if let Some(content) = block.content.filter(|_| !is_ours) {
-                visit(content.get().as_bytes(), found);
+                visit(content.get().as_bytes(), depth, found);
             }
         }
         "web_fetch_result" => {
             if let Some(content) = block.content {
-                visit(content.get().as_bytes(), found);
+                visit(content.get().as_bytes(), depth, found);
             }
         }
         _ => {}
@@ -388,7 +437,7 @@ fn may_cite(request: &MessagesRequest) -> bool {
     // what an assistant said is the API's own, or ours
     for message in messages.filter(|message| message.role == "user") {
         for block in listed(message.content) {
-            visit(block.get().as_bytes(), &mut |block| {
+            visit(block.get().as_bytes(), MAX_NESTED, &mut |block| {
                 all_cite &= block.citations.as_ref().is_some_and(|citations| citations.enabled);
             });
         }
@@ -397,13 +446,24 @@ fn may_cite(request: &MessagesRequest) -> bool {
 }
 
 /// One search where there is nothing.
-fn holds_sources(text: &[u8]) -> bool {
+pub fn holds_sources(text: &[u8]) -> bool {
     let holds = |part: &str| memmem::find(text, part.as_bytes()).is_some();
     holds("\"document\"") || holds("\"search_result\"")
 }
 
 fn source(block: &Block<'_>) -> String {
     block.source.and_then(|source| serde_json::from_str(source.get()).ok()).unwrap_or_default()
+}
+
+/// What of a search result of ours is for the model only (`web::search_for_upstream`).
+fn behind_snippet(block: &Block<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Text {
+        text: String,
+    }
+    let content = block.content.map(listed).unwrap_or_default();
+    let behind: Text = read(content.get(1)?.get().as_bytes())?;
+    Some(behind.text)
 }
 
 /// The blocks of a content; none in one that is a string.

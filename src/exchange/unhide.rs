@@ -1,4 +1,5 @@
 //! Calls of hidden tools, put back into the history of a caller who has never seen them.
+use std::collections::HashSet;
 use std::time::Instant;
 
 use memchr::memmem;
@@ -8,14 +9,20 @@ use crate::gateway::carried::{Carried, Hidden};
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 
 /// Puts what was kept beside a call of the caller's own before that call, and the results before
-/// the caller's. Touches nothing else, and costs a look where nothing is kept for this caller.
-pub fn put_back(request: &mut MessagesRequest, carried: &Carried, caller: &str) -> Result<()> {
+/// the caller's; gives their `tool_use_id`s. Touches nothing else, and costs a look where nothing is
+/// kept for this caller.
+pub fn put_back(
+    request: &mut MessagesRequest,
+    carried: &Carried,
+    caller: &str,
+) -> Result<HashSet<String>> {
+    let mut unseen = HashSet::new();
     if !carried.has(caller, Instant::now()) {
-        return Ok(());
+        return Ok(unseen);
     }
-    let Some(text) = request.document().field("messages") else { return Ok(()) };
+    let Some(text) = request.document().field("messages") else { return Ok(unseen) };
     if memmem::find(&text, b"tool_use").is_none() {
-        return Ok(());
+        return Ok(unseen);
     }
     let document = request.document_mut();
     let messages = document.len(&[Step::Key("messages")])?.unwrap_or_default() as i64;
@@ -32,11 +39,12 @@ pub fn put_back(request: &mut MessagesRequest, carried: &Carried, caller: &str) 
                 && takes_results(document, n + 1)?
             {
                 insert(document, n, at, &hidden)?;
+                unseen.extend(hidden.results.iter().filter_map(|result| answered(result)));
                 break;
             }
         }
     }
-    Ok(())
+    Ok(unseen)
 }
 
 fn block(n: i64, at: i64) -> [Step<'static>; 4] {
@@ -54,6 +62,15 @@ fn call_id(document: &mut Document, n: i64, at: i64) -> Result<Option<String>> {
     let text = document.get(&block(n, at))?.unwrap_or_default();
     let call = serde_json::from_slice::<Call>(&text).ok();
     Ok(call.filter(|call| call.kind == "tool_use").and_then(|call| call.id))
+}
+
+/// The id of the call that a result answers.
+fn answered(result: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        tool_use_id: String,
+    }
+    serde_json::from_slice::<Answer>(result).ok().map(|answer| answer.tool_use_id)
 }
 
 fn takes_results(document: &mut Document, n: i64) -> Result<bool> {

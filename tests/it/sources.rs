@@ -105,3 +105,60 @@ fn what_is_no_citation_of_ours_stays_as_it_is() {
         assert_eq!(told(sources.for_upstream(citation.to_string().as_bytes())), None);
     }
 }
+
+#[test]
+fn as_many_citations_as_a_request_can_hold_are_found_without_a_search_for_each() {
+    const MANY: usize = 100_000;
+    let mut sources = Sources::new(Forms::default());
+    sources.ours(PAGE, &json!([text("page")]).to_string());
+    sources.ours(Some(Face::Search), &json!([result("a")]).to_string());
+    let mut content: Vec<Value> = (0..MANY).map(|_| result("kb")).collect();
+    content.extend((0..MANY).map(|_| json!({"type": "document"})));
+    sources.message(&user(content.into()));
+    // looked for one by one, this would take ten thousand million steps each time
+    let (last, page) = (found(MANY, "kb").to_string(), place(MANY - 1).to_string());
+    let own = found(MANY - 1, "kb").to_string();
+    for _ in 1..MANY {
+        let told = sources.for_caller(last.as_bytes());
+        assert!(matches!(told, Cited::As(_)), "{told:?}");
+        assert!(matches!(sources.for_upstream(own.as_bytes()), Cited::As(_)));
+        assert!(matches!(sources.for_caller(page.as_bytes()), Cited::As(_)));
+    }
+    assert_eq!(told(sources.for_caller(last.as_bytes())), Some(found(MANY - 1, "kb")));
+    assert_eq!(told(sources.for_upstream(own.as_bytes())), Some(found(MANY, "kb")));
+    assert_eq!(told(sources.for_caller(page.as_bytes())), Some(place(MANY)));
+}
+
+#[test]
+fn what_lies_deeper_than_the_api_has_it_is_no_source() {
+    let nested = |depth: usize| {
+        (0..depth).fold(document(), |within, _| json!({"type": "tool_result", "content": [within]}))
+    };
+    for (depth, is_counted) in [(1, true), (300, false)] {
+        let mut sources = Sources::new(Forms::default());
+        sources.message(&user(json!([nested(depth)])));
+        sources.ours(PAGE, &json!([text("page")]).to_string());
+        sources.message(&user(json!([document()])));
+        let first = sources.for_caller(place(0).to_string().as_bytes());
+        assert_eq!(first == Cited::Same, is_counted, "{first:?}");
+    }
+}
+
+#[test]
+fn what_is_told_of_a_result_besides_is_not_shown_as_cited() {
+    let mut sources = Sources::new(Forms::default());
+    let age = "{\"page_age\":\"3 days ago\"}";
+    let mut aged = result("a");
+    aged["content"] = json!([text("One."), text(age)]);
+    sources.ours(Some(Face::Search), &json!([aged]).to_string());
+    for between in ["", "\n"] {
+        let mut cited = found(0, "a");
+        cited["end_block_index"] = json!(2);
+        cited["cited_text"] = format!("One.{between}{age}").into();
+        let shown = told(sources.for_caller(cited.to_string().as_bytes())).unwrap();
+        assert_eq!(shown["cited_text"], "One.");
+        // the upstream reads what it wrote
+        let back = sources.for_upstream(shown.to_string().as_bytes());
+        assert_eq!(told(back), Some(cited));
+    }
+}

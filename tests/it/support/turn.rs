@@ -4,7 +4,7 @@ use tidegate::error::Result;
 use tidegate::exchange::face::Face;
 use tidegate::exchange::history;
 use tidegate::exchange::images::Images;
-use tidegate::exchange::sources::Forms;
+use tidegate::exchange::sources::Sources;
 use tidegate::exchange::tools::ServerTool;
 use tidegate::policy::published::Published;
 use tidegate::wire::message::Fold;
@@ -67,7 +67,7 @@ pub fn folded(events: &[Event]) -> Value {
 /// What an upstream gets of a history, where nothing can be cited and no file is kept.
 pub fn restored(request: &mut MessagesRequest) -> Result<()> {
     let files = Published::default();
-    history::restore(request, Forms::default(), Images::new(&files, true)).map(drop)
+    history::restore(request, Sources::default(), Images::new(&files, true)).map(drop)
 }
 
 /// A server tool that the caller declared.

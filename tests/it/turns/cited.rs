@@ -294,3 +294,94 @@ async fn a_citation_of_what_the_caller_does_not_see_is_left_out() {
     assert_eq!(answer["content"][0]["text"], "so it is");
     assert!(citations(&answer).is_empty() && !answer.to_string().contains("secret"), "{answer}");
 }
+
+#[tokio::test]
+async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers() {
+    let add = r#"fn on_request(request, ctx) {
+        let tools = request.tools;
+        tools.push(#{ "type": "gateway:echo" });
+        request.tools = tools;
+    }
+    fn on_tool_result(result, ctx) {
+        result.content = [
+            #{ type: "search_result", source: "s", title: "t", citations: #{ enabled: true },
+                content: [#{ type: "text", text: "secret" }] },
+            #{ type: "document", source: #{ type: "text", media_type: "text/plain", data: "secret" },
+                citations: #{ enabled: true } },
+        ];
+    }"#;
+    let files = [("policies/add.rhai", add)];
+    let (upstream, gateway) = simulated_with(OURS, &files).await;
+    let lookup = json!({"name": "lookup", "input_schema": {"type": "object"}});
+    let mut body = ask(
+        json!([lookup]),
+        "[sim: call echo {\"text\":\"x\"}] [sim: call lookup] [sim: then] [sim: say so] [sim: cite]",
+    );
+    let answer = streamed(&gateway, &body).await;
+    let id = &blocks(&answer, "tool_use")[0]["id"];
+    let own = json!([
+        {"type": "search_result", "source": "kb:1", "title": "mine", "content": [text("c")],
+            "citations": {"enabled": true}},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "mine"},
+            "citations": {"enabled": true}},
+    ]);
+    let result = json!({"type": "tool_result", "tool_use_id": id, "content": own});
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": answer["content"]}));
+    messages.push(json!({"role": "user", "content": [result]}));
+    let whole = gateway.ask(&body).await.json();
+    let answer = streamed(&gateway, &body).await;
+    for answer in [&whole, &answer] {
+        let told = citations(answer);
+        assert_eq!(told.len(), 2, "{answer}");
+        assert_eq!(
+            (&told[0]["source"], &told[0]["search_result_index"]),
+            (&json!("kb:1"), &json!(0))
+        );
+        assert_eq!(
+            (&told[1]["cited_text"], &told[1]["document_index"]),
+            (&json!("mine"), &json!(0))
+        );
+    }
+    assert!(upstream.seen()[1].to_string().contains("secret"));
+    say(&mut body, &answer, "hm");
+    // one that has forgotten what was hidden has nothing else to count
+    let other = Looping::with(upstream.address, OURS, &files).await;
+    for (gateway, index) in [(&gateway, 1), (&other, 0)] {
+        gateway.ask(&body).await.json();
+        let sent = upstream.seen().pop().unwrap();
+        let mut told = Vec::new();
+        for block in sent["messages"][3]["content"].as_array().unwrap() {
+            told.extend(block["citations"].as_array().into_iter().flatten().cloned());
+        }
+        assert_eq!(
+            (&told[0]["search_result_index"], &told[1]["document_index"]),
+            (&json!(index), &json!(index))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_tools_cites_as_its_caller_counts() {
+    let (upstream, gateway) = simulated().await;
+    let mut body = ask(json!([fetch()]), FETCH);
+    let answer = streamed(&gateway, &body).await;
+    let own = json!({
+        "type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "mine"},
+        "citations": {"enabled": true},
+    });
+    say(&mut body, &answer, "");
+    body["messages"][2]["content"] = json!([own, text("[sim: say so] [sim: cite]")]);
+    body.as_object_mut().unwrap().remove("tools");
+    let whole = gateway.ask(&body).await.json();
+    let answer = streamed(&gateway, &body).await;
+    for answer in [&whole, &answer] {
+        let told = citations(answer)[0];
+        assert_eq!((&told["cited_text"], &told["document_index"]), (&json!("mine"), &json!(1)));
+    }
+    say(&mut body, &answer, "hm");
+    gateway.ask(&body).await.json();
+    let sent = upstream.seen().pop().unwrap();
+    let back = sent["messages"].as_array().unwrap().iter().rev().nth(1).unwrap();
+    assert_eq!(back["content"][1]["citations"][0]["document_index"], 0, "{back}");
+}
