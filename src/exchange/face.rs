@@ -4,12 +4,12 @@
 //! named `gateway` for every other tool.
 use std::borrow::Cow;
 
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::exchange::images::Images;
-use crate::exchange::sources::Forms;
+use crate::exchange::sources::{self, Forms};
 use crate::exchange::splice::Call;
 use crate::exchange::tools::ServerTool;
 use crate::exchange::web;
@@ -152,6 +152,41 @@ pub fn for_upstream(
         Face::Fetch { .. } if !output.is_error => {
             web::page_for_upstream(&output.blocks(), forms.pages)
         }
-        _ => images.for_upstream(output.blocks()),
+        _ => citable(images.for_upstream(output.blocks()), forms),
     }
+}
+
+/// Sources of another tool, beside results of ours that may be cited: the API wants citations everywhere
+/// in a request or nowhere.
+fn citable(blocks: String, forms: Forms) -> String {
+    if !forms.cite() || !sources::holds_sources(blocks.as_bytes()) {
+        return blocks;
+    }
+    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(&blocks) else { return blocks };
+    let written: Vec<Cow<'_, str>> = all
+        .iter()
+        .map(|block| match with_citations(block) {
+            Some(block) => Cow::Owned(block),
+            None => Cow::Borrowed(block.get()),
+        })
+        .collect();
+    format!("[{}]", written.join(","))
+}
+
+/// A source with citations; none where it has them, or is no source.
+fn with_citations(block: &RawValue) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Source<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+        citations: Option<Value>,
+    }
+    let Source { kind, citations } = serde_json::from_str(block.get()).ok()?;
+    let is_source = kind == "document" || kind == "search_result";
+    if !is_source || citations.is_some_and(|citations| citations["enabled"] == true) {
+        return None;
+    }
+    let mut document = Document::parse(block.get().to_owned().into()).ok()?;
+    document.set_value(&[Step::Key("citations")], &json!({"enabled": true})).ok()?;
+    String::from_utf8(document.to_bytes().to_vec()).ok()
 }

@@ -362,6 +362,31 @@ async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers(
 }
 
 #[tokio::test]
+async fn sources_of_another_tool_are_citable_beside_what_was_found() {
+    let add = r#"fn on_tool_result(result, ctx) {
+        if result.tool == "echo" {
+            result.content = [#{ type: "document",
+                source: #{ type: "text", media_type: "text/plain", data: "d" } }];
+        }
+    }"#;
+    let (upstream, gateway) = simulated_with(OURS, &[("policies/add.rhai", add)]).await;
+    let both = "[sim: call web_search {\"query\":\"x\"}] [sim: then] [sim: call echo {\"text\":\"x\"}] [sim: then] [sim: say so] [sim: cite]";
+    let body = ask(json!([search(), {"type": "gateway:echo"}]), both);
+    for answer in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+        // those of what the caller does not see are left out
+        assert_eq!(citations(&answer).len(), 2, "{answer}");
+    }
+    let sent = upstream.seen().pop().unwrap();
+    let document = &results(&sent)[0];
+    let expected = (&json!("document"), &json!({"enabled": true}));
+    assert_eq!((&document["type"], &document["citations"]), expected);
+    // where nothing of ours can be cited, a tool's blocks stay as it made them
+    let body = ask(json!([{"type": "gateway:echo"}]), "[sim: call echo {\"text\":\"x\"}]");
+    gateway.ask(&body).await.json();
+    assert_eq!(results(&upstream.seen().pop().unwrap())[0]["citations"], json!(null));
+}
+
+#[tokio::test]
 async fn a_request_without_tools_cites_as_its_caller_counts() {
     let (upstream, gateway) = simulated().await;
     let mut body = ask(json!([fetch()]), FETCH);
