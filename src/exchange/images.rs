@@ -67,17 +67,14 @@ impl<'a> Images<'a> {
     /// as [`Images::put_back`] will write it.
     pub fn for_upstream(&self, content: String) -> String {
         let written = self.rewritten(&content, |raw, source, file| {
-            let Some(data) = &source.data else {
-                // the upstream fetches it itself
-                return if self.are_taken { raw.get().to_owned() } else { word(file) };
-            };
             let kind = source.media_type.as_deref().unwrap_or_default();
-            if !self.are_taken || data.len() > MAX_IMAGE || !TYPES.contains(&kind) {
-                return word(file);
-            }
-            match file {
-                Some(_) => written(kind, data),
+            match &source.data {
+                _ if !self.are_taken => word(file),
+                // the upstream fetches it itself
                 None => raw.get().to_owned(),
+                Some(data) if data.len() > MAX_IMAGE || !TYPES.contains(&kind) => word(file),
+                Some(data) if file.is_some() => written(kind, data),
+                Some(_) => raw.get().to_owned(),
             }
         });
         written.unwrap_or(content)
