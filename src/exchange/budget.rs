@@ -31,9 +31,13 @@ impl Budget {
         if uses.iter().any(Option::is_some) {
             let history = request.document().field("messages").unwrap_or_default();
             let (called, turn) = called(&history);
+            let counting = |tool: &ServerTool| match tool.counts_history {
+                true => &called[..],
+                false => &called[turn..],
+            };
             for (tool, left) in tools.iter().zip(&mut uses) {
-                let called = if tool.counts_history { &called } else { &called[turn..] };
-                let count = called.iter().filter(|name| **name == tool.upstream_name).count();
+                let count =
+                    counting(tool).iter().filter(|name| **name == tool.upstream_name).count();
                 *left = left.map(|(left, most)| (left.saturating_sub(count as u64), most));
             }
         }

@@ -295,9 +295,8 @@ async fn a_citation_of_what_the_caller_does_not_see_is_left_out() {
     assert!(citations(&answer).is_empty() && !answer.to_string().contains("secret"), "{answer}");
 }
 
-#[tokio::test]
-async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers() {
-    let add = r#"fn on_request(request, ctx) {
+/// Adds a tool that the caller does not see, and what it finds.
+const FINDS: &str = r#"fn on_request(request, ctx) {
         let tools = request.tools;
         tools.push(#{ "type": "gateway:echo" });
         request.tools = tools;
@@ -310,7 +309,10 @@ async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers(
                 citations: #{ enabled: true } },
         ];
     }"#;
-    let files = [("policies/add.rhai", add)];
+
+#[tokio::test]
+async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers() {
+    let files = [("policies/add.rhai", FINDS)];
     let (upstream, gateway) = simulated_with(OURS, &files).await;
     let lookup = json!({"name": "lookup", "input_schema": {"type": "object"}});
     let mut body = ask(
