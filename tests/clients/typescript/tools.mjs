@@ -169,7 +169,10 @@ check('fetch: domains and `max_uses` of the declaration hold', async () => {
       same([used.content.type, codeOf(refused)], ['web_fetch_result', 'max_uses_exceeded']);
       isAnswered(message);
       const again = await messages.create(follow(message, first, fetchOf('/german') + DONE));
-      same(codeOf(one(again, 'web_fetch_tool_result')), 'max_uses_exceeded');
+      const result = one(again, 'web_fetch_tool_result');
+      // the API's own has its uses for each request
+      if (tool === FETCH) same(codeOf(result), 'max_uses_exceeded');
+      else same(result.content.type, 'web_fetch_result');
     }
   }
 });
