@@ -86,10 +86,11 @@ fn called(messages: &Bytes) -> (Vec<String>, usize) {
     }
     let messages: Vec<&RawValue> = serde_json::from_slice(messages).unwrap_or_default();
     // one of another form is for the upstream to refuse: the others count
-    let messages = messages.iter().filter_map(|m| serde_json::from_str(m.get()).ok());
+    let messages =
+        messages.iter().filter_map(|m| serde_json::from_str::<Message<'_>>(m.get()).ok());
     let mut names = Vec::new();
     let mut turn = 0;
-    for Message { role, content } in messages.collect::<Vec<Message<'_>>>() {
+    for Message { role, content } in messages {
         let begins = role == "user" && names.len() > turn;
         if !begins && !content.get().contains(UPSTREAM_PREFIX) {
             continue;

@@ -10,8 +10,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
-use crate::exchange::face::Face;
-use crate::exchange::face::{OURS, SERVER_NAME};
+use crate::exchange::face::{Face, OURS, SERVER_NAME};
 use crate::exchange::images::Images;
 use crate::exchange::sources::{self, Sources};
 use crate::exchange::tools::{self, upstream_name};

@@ -29,8 +29,8 @@ impl Client {
         Self { resolve, opener: Opener::new(connect, trust) }
     }
 
-    /// Fetches, follows redirects as far as wanted, undoes encodings. A status of 404 is an answer; dropped, the
-    /// future closes its connection.
+    /// Fetches, follows redirects as far as wanted, undoes encodings. A status of 404 is an answer;
+    /// dropped, the future closes its connection.
     ///
     /// Refuses what `policy` does not allow, at any hop, and fails within its limits.
     pub async fn fetch(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
