@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::error::{self, BoxError};
 use crate::net::body::Body;
-use crate::net::http1::Driven;
+use crate::net::http1::{Awaits, Driven};
 use crate::net::pool::{Connection, PooledBody, Shard};
 use crate::net::tls::{self, Trust};
 use crate::net::unsent;
@@ -125,19 +125,19 @@ impl Upstream {
         &self,
         head: impl Fn() -> error::Result<request::Parts>,
         body: Pieces,
-        connect: Duration,
+        (awaits, connect): (Awaits, Duration),
     ) -> error::Result<Result<Response<PooledBody>, Failure>> {
         let shard = &self.shards[WORKER.get() % self.shards.len()];
         while let Some(kept) = shard.take() {
             let request = Request::from_parts(head()?, body.clone().into());
-            match self.send_kept(kept, request, shard).await {
+            match self.send_kept((kept, shard), request, awaits).await {
                 Kept::Answered(answered) => return Ok(answered),
                 Kept::Gone => {}
                 Kept::Lost => break,
             }
         }
-        let fresh = self.send_fresh(None, Request::from_parts(head()?, body.into()), connect);
-        Ok(fresh.await)
+        let request = Request::from_parts(head()?, body.into());
+        Ok(self.send_fresh(None, request, (awaits, connect)).await)
     }
 
     /// Passes a request on whose body comes as it is sent on, once: only fresh or shared connections
@@ -149,14 +149,15 @@ impl Upstream {
         connect: Duration,
     ) -> Result<Response<PooledBody>, Failure> {
         let shard = &self.shards[WORKER.get() % self.shards.len()];
-        self.send_fresh(shard.take_shared(), Request::from_parts(head, body), connect).await
+        let request = Request::from_parts(head, body);
+        self.send_fresh(shard.take_shared(), request, (Awaits::Whole, connect)).await
     }
 
     async fn send_fresh(
         &self,
         shared: Option<Connection>,
         request: Request<Body>,
-        connect: Duration,
+        (awaits, connect): (Awaits, Duration),
     ) -> Result<Response<PooledBody>, Failure> {
         let shard = &self.shards[WORKER.get() % self.shards.len()];
         // boxed: a handshake is rare, and would make the future of every request kilobytes larger
@@ -167,7 +168,7 @@ impl Upstream {
                 Err(_) => return Err(Failure::ConnectTimeout),
             },
         };
-        let answer = fresh.send(request, &self.origin).await;
+        let answer = fresh.send(request, &self.origin, awaits).await;
         let answer = answer.map_err(|e| Failure::Broken(e.into()))?;
         Ok(answer.map(|body| PooledBody::new(body, fresh, shard)))
     }
@@ -175,12 +176,11 @@ impl Upstream {
     /// Sends a request on a connection that was used before.
     async fn send_kept(
         &self,
-        kept: Connection,
+        (mut kept, shard): (Connection, &Arc<Shard>),
         request: Request<Body>,
-        shard: &Arc<Shard>,
+        awaits: Awaits,
     ) -> Kept {
-        let mut kept = kept;
-        match kept.send(request, &self.origin).await {
+        match kept.send(request, &self.origin, awaits).await {
             Ok(answer) => Kept::Answered(Ok(answer.map(|body| PooledBody::new(body, kept, shard)))),
             // nothing was sent
             Err(e) if e.is_canceled() || e.is_closed() || unsent::is_unsent(&e) => match kept {
@@ -218,9 +218,10 @@ impl Connection {
         &mut self,
         request: Request<Body>,
         origin: &Origin,
+        awaits: Awaits,
     ) -> Result<Response<hyper::body::Incoming>, hyper::Error> {
         match self {
-            Self::One(driven) => driven.send(request).await,
+            Self::One(driven) => driven.send(request, awaits).await,
             Self::Many(shared) => {
                 let sender = shared.sender();
                 sender.ready().await?;

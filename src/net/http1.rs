@@ -14,6 +14,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::net::body::Body;
 
+/// What the caller of a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaits {
+    /// The whole answer: requests that are ready beside this one may go first, which costs all of
+    /// them less.
+    Whole,
+    /// The first event of a stream: nothing goes first.
+    FirstEvent,
+}
+
 /// How often a connection that always has something to do is looked at in one go.
 const ROUNDS: usize = 2;
 
@@ -39,11 +49,15 @@ impl Driven {
     }
 
     /// Sends a request and reads the head of its answer.
-    pub async fn send(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+    pub async fn send(
+        &mut self,
+        request: Request<Body>,
+        awaits: Awaits,
+    ) -> hyper::Result<Response<Incoming>> {
         let mut answer = pin!(self.sender.send_request(request));
-        after_others().await;
+        awaits.turn().await;
         let answered = poll_fn(|cx| self.poll(cx, |cx| answer.as_mut().poll(cx))).await;
-        after_others().await;
+        awaits.turn().await;
         answered
     }
 
@@ -124,16 +138,18 @@ impl Wake for Bell {
     }
 }
 
-/// Lets the tasks that are ready already go first. What they write goes out in one go with ours: a
-/// peer on the same machine is woken once, and not for each of them anew.
-async fn after_others() {
-    let mut is_again = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut is_again, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+impl Awaits {
+    /// Lets the tasks that are ready already go first, if they may. What they write goes out in one
+    /// go with ours: a peer on the same machine is woken once, and not for each of them anew.
+    async fn turn(self) {
+        let mut is_ours = self == Self::FirstEvent;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut is_ours, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 use crate::net::body::Body;
 use crate::net::client::{Client, Failure, Upstream};
 use crate::net::headers;
+use crate::net::http1::Awaits;
 use crate::net::pool::PooledBody;
 use crate::net::tls::Trust;
 use crate::providers::frames::Frames;
@@ -156,7 +157,9 @@ impl Provider for Anthropic {
             attempt.request.is_stream() && attempt.request.endpoint == Endpoint::Messages;
         let head = || self.head(ctx, attempt.request.endpoint, attempt.headers(ctx));
         let body = attempt.request.to_pieces();
-        let answer = self.upstream.send(head, body, attempt.timeouts.connect).await?;
+        let awaits = if is_stream { Awaits::FirstEvent } else { Awaits::Whole };
+        let terms = (awaits, attempt.timeouts.connect);
+        let answer = self.upstream.send(head, body, terms).await?;
         let answer = answer.map_err(|failure| unreachable_upstream(failure, attempt.timeouts))?;
         decode(answer, is_stream, attempt.timeouts).await
     }

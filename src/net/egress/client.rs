@@ -3,7 +3,7 @@ use crate::net::egress::answer::Arriving;
 use crate::net::egress::connect::{self, Connect, Opener, Resolve};
 use crate::net::egress::hop::{self, Hop, Step};
 use crate::net::egress::{MAX_REDIRECTS, Policy, Refusal, Request, Response};
-use crate::net::http1::Driven;
+use crate::net::http1::{Awaits, Driven};
 use crate::net::tls::Trust;
 
 /// The way out. It keeps no connections, and shares none with upstreams.
@@ -96,7 +96,7 @@ impl Client {
             Ok(opened) => opened?,
             Err(_) => return Err(connect::timed_out(&hop.to)),
         };
-        let answer = driven.send(request).await.map_err(|_| {
+        let answer = driven.send(request, Awaits::Whole).await.map_err(|_| {
             Refusal::unreachable(format!("`{}` gave no answer in HTTP", hop.to.host))
         })?;
         Ok((answer, driven))
