@@ -18,6 +18,8 @@ use servers::{Kind, Place};
 const LAYER_BATCHES: usize = 30;
 /// Plugins of the benchmark's own, as `cargo xtask plugins` builds them.
 const GUESTS: &str = "target/guests";
+/// One with a request hook that reads a field and sets another, and one with a tool that does nothing.
+const OWN_GUESTS: [&str; 2] = ["brief", "idle"];
 
 /// Builds, measures, prints; `--write` puts the tables into `benches/README.md`.
 pub fn run(given: &[String]) -> Result<(), String> {
@@ -70,14 +72,17 @@ fn place(options: &Options, nginx: PathBuf) -> Result<Place, String> {
     let target = target_dir()?;
     let dir = target.join("bench");
     let policies = dir.join("policies");
-    for needed in [&policies, &dir.join("nginx"), &dir.join("none"), &dir.join("idle")] {
-        fs::create_dir_all(needed).map_err(|error| format!("{}: {error}", needed.display()))?;
+    for needed in ["policies", "nginx", "none"].into_iter().chain(OWN_GUESTS) {
+        let needed = dir.join(needed);
+        fs::create_dir_all(&needed).map_err(|error| format!("{}: {error}", needed.display()))?;
     }
     if !options.is_nginx_alone {
         crate::plugins::build_stale().map_err(|error| format!("{error:#}"))?;
-        let guest = root().join(GUESTS).join("idle.wasm");
-        fs::copy(&guest, dir.join("idle/idle.wasm"))
-            .map_err(|error| format!("{}: {error}", guest.display()))?;
+        for name in OWN_GUESTS {
+            let guest = root().join(GUESTS).join(format!("{name}.wasm"));
+            fs::copy(&guest, dir.join(format!("{name}/{name}.wasm")))
+                .map_err(|error| format!("{}: {error}", guest.display()))?;
+        }
     }
     for (name, text) in scenario::POLICIES {
         fs::write(policies.join(name), text).map_err(|error| error.to_string())?;
@@ -142,18 +147,19 @@ fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<V
             Ok(vec![Kind::gateway("tidegate with a tool", &none, &place.dir.join("idle"))])
         }
         Sort::Stages => {
-            let own = place.dir.join("policies");
-            let policies = options.policies.as_ref().unwrap_or(&own);
-            let plugins = options.plugins.clone().unwrap_or_else(|| root().join("plugins"));
+            let own = [place.dir.join("policies"), place.dir.join("brief")];
+            let policies = options.policies.as_ref().unwrap_or(&own[0]);
+            let plugins = options.plugins.as_ref().unwrap_or(&own[1]);
             let scripts = names(policies, "rhai")?;
             let mut all = vec![plain];
             let name = format!("tidegate, {} policies", scripts.len());
             all.push(Kind::gateway(&name, policies, &none));
-            let guests = names(&plugins, "wasm")?;
+            let guests = names(plugins, "wasm")?;
             if !guests.is_empty() {
                 let name = format!("{name} and {}", guests.join(", "));
-                all.push(Kind::gateway(&name, policies, &plugins));
+                all.push(Kind::gateway(&name, policies, plugins));
             }
+            all.push(Kind::Nginx);
             Ok(all)
         }
     }

@@ -7,12 +7,12 @@ use super::scenario;
 pub const USAGE: &str = "\
 usage: cargo xtask bench [OPTIONS]
 
-  --rounds N       runs of each server in each scenario, in turns (3)
-  --seconds S      length of a run (3)
+  --rounds N       runs of each server in each scenario, in turns (5)
+  --seconds S      length of a run (2)
   --only NAME      this scenario only; may be given several times
   --gateway PATH   measure this gateway binary instead of building one
   --policies DIR   the policies of scenario `policies`, instead of three small ones
-  --plugins DIR    the plugins of scenario `policies` (plugins/)
+  --plugins DIR    the plugins of scenario `policies`, instead of one small hook
   --only-nginx     leave the gateway out
   --debug          with debug builds: to try the benchmark itself, the figures mean nothing
   --write          put the tables into benches/README.md
@@ -46,8 +46,8 @@ impl Options {
     /// `None` if help is asked for.
     pub fn parse(given: &[String]) -> Result<Option<Self>, String> {
         let mut options = Self {
-            rounds: 3,
-            seconds: 3.0,
+            rounds: 5,
+            seconds: 2.0,
             only: Vec::new(),
             gateway: None,
             policies: None,

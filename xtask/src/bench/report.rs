@@ -9,6 +9,8 @@ use super::scenario::Sort;
 const BEGIN: &str = "<!-- figures: written by `cargo xtask bench --write` -->";
 /// Beyond this part of the servers' core the figures are doubtful, and the report says so.
 const MOST_DISTURBANCE: f64 = 0.1;
+/// nginx's small request on the machine that the bounds in absolute times were set on.
+const PACE_US: f64 = 14.0;
 const END: &str = "<!-- end of figures -->";
 
 /// One server in one scenario: medians over the rounds, times in microseconds.
@@ -21,11 +23,13 @@ pub struct Row {
     pub is_paced: bool,
     pub is_gateway: bool,
     pub cpu_us: f64,
+    /// The same, round by round: the contenders' rounds of the same number follow upon each other.
+    pub cpu_rounds_us: Vec<f64>,
     pub per_second: f64,
     pub p50_us: f64,
     pub p99_us: f64,
-    /// Of streams.
-    pub first_event_us: Option<f64>,
+    /// Of streams: each round's median.
+    pub first_events_us: Vec<f64>,
     pub peak_mib: f64,
     pub idle_mib: f64,
     pub first_answer_us: f64,
@@ -46,13 +50,28 @@ impl Row {
         line
     }
 
+    /// Round by round: a machine that changes its pace from one round to the next changes it for both.
+    fn ratio_to(&self, first: &Self) -> f64 {
+        paired(&self.cpu_rounds_us, &first.cpu_rounds_us, |this, first| this / first)
+    }
+
+    /// In microseconds, round by round.
+    fn added_to(&self, first: &Self) -> f64 {
+        paired(&self.cpu_rounds_us, &first.cpu_rounds_us, |this, first| this - first)
+    }
+
     fn markdown(&self, first: Option<&Self>) -> String {
         let ratio = match (self.sort, first) {
-            (Sort::Proxy, Some(first)) => format!("{:.2}", self.cpu_us / first.cpu_us),
-            (Sort::Stages, Some(first)) => format!("{:+.1} µs", self.cpu_us - first.cpu_us),
-            (Sort::Loop { .. }, _) | (_, None) => String::new(),
+            (Sort::Proxy, Some(first)) => format!("{:.2}", self.ratio_to(first)),
+            (Sort::Stages, Some(first)) if self.is_gateway => {
+                format!("{:+.1} µs", self.added_to(first))
+            }
+            _ => String::new(),
         };
-        let first_event = self.first_event_us.map(time).unwrap_or_default();
+        let first_event = match &self.first_events_us[..] {
+            [] => String::new(),
+            rounds => time(median(rounds.to_vec())),
+        };
         format!(
             "| {} | {} | {} | {ratio} | {:.0} | {} | {} | {first_event} | {:.0} MiB |\n",
             if first.is_none() { self.scenario } else { "" },
@@ -136,6 +155,20 @@ impl Report {
         text
     }
 
+    /// What stages add where nginx takes as long as on the machine that their bound was set on.
+    fn stages_at_pace(&self) -> Option<String> {
+        let rows = || self.rows.iter().filter(|row| row.sort == Sort::Stages);
+        let (plain, full) = (rows().next()?, rows().rfind(|row| row.is_gateway)?);
+        let nginx = rows().find(|row| !row.is_gateway)?;
+        let added =
+            full.cpu_rounds_us.iter().zip(&plain.cpu_rounds_us).map(|(full, plain)| full - plain);
+        let added: Vec<f64> = added.collect();
+        let added = paired(&added, &nginx.cpu_rounds_us, |added, nginx| added / nginx * PACE_US);
+        Some(format!(
+            "- All stages, at the pace of a machine whose nginx takes {PACE_US:.0} µs for the same request: {added:+.1} µs\n"
+        ))
+    }
+
     fn facts(&self) -> String {
         let plain = || self.rows.iter().filter(|row| row.is_gateway && row.server == "tidegate");
         let mut text = String::new();
@@ -148,16 +181,18 @@ impl Report {
                 time(start)
             ));
         }
-        let first_event = |is_gateway| {
+        let first_events = |is_gateway| {
             let mut rows = self.rows.iter();
-            rows.find(|row| row.is_paced && row.is_gateway == is_gateway)?.first_event_us
+            let row = rows.find(|row| row.is_paced && row.is_gateway == is_gateway)?;
+            Some(&row.first_events_us)
         };
-        if let (Some(nginx), Some(gateway)) = (first_event(false), first_event(true)) {
-            let later = (gateway - nginx) / 1000.0;
+        if let (Some(nginx), Some(gateway)) = (first_events(false), first_events(true)) {
+            let later = paired(gateway, nginx, |gateway, nginx| gateway - nginx) / 1000.0;
             text.push_str(&format!(
                 "- First event of a paced stream, to nginx's: {later:+.2} ms\n"
             ));
         }
+        text.push_str(&self.stages_at_pace().unwrap_or_default());
         let most = self.rows.iter().map(|row| row.disturbance).fold(0.0, f64::max);
         if most > MOST_DISTURBANCE {
             text.push_str(&format!(
@@ -167,6 +202,11 @@ impl Report {
         }
         text
     }
+}
+
+/// The median of what `compare` makes of two contenders' rounds, pair by pair.
+fn paired(these: &[f64], others: &[f64], compare: impl Fn(f64, f64) -> f64) -> f64 {
+    median(these.iter().zip(others).map(|(this, other)| compare(*this, *other)).collect())
 }
 
 /// Where and how the figures came about.
@@ -226,6 +266,12 @@ mod tests {
         assert_eq!(median(vec![900.0, 14.0, 15.0]), 15.0);
         assert_eq!(median(vec![14.0, 16.0]), 15.0);
         assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn a_machine_that_slows_down_between_rounds_changes_no_comparison() {
+        let (gateway, nginx) = ([20.0, 40.0, 22.0], [10.0, 20.0, 11.0]);
+        assert_eq!(paired(&gateway, &nginx, |gateway, nginx| gateway / nginx), 2.0);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Scenario {
 pub enum Sort {
     /// The gateway, with nothing to do, with nginx.
     Proxy,
-    /// The gateway with policies and plugins, with itself.
+    /// The gateway with policies and plugins, with itself; nginx shows the machine's pace.
     Stages,
     /// A request in which so many calls of a tool are run, with so many plain requests and one more.
     Loop {
@@ -185,9 +185,13 @@ fn run_load(
 }
 
 fn row(scenario: &Scenario, kind: &Kind, server: &Server, samples: &[Sample]) -> Row {
-    let of = |field: &str| {
-        median(samples.iter().filter_map(|sample| sample.report[field].as_f64()).collect())
+    let each = |field: &str| {
+        let values = samples.iter().map(|sample| sample.report[field].as_f64().unwrap_or(f64::NAN));
+        values.collect::<Vec<_>>()
     };
+    let of = |field: &str| median(each(field));
+    let rounds: Vec<f64> = samples.iter().map(|sample| sample.cpu_us).collect();
+    let is_stream = scenario.model.contains('-');
     Row {
         scenario: scenario.title,
         sort: scenario.sort,
@@ -195,11 +199,12 @@ fn row(scenario: &Scenario, kind: &Kind, server: &Server, samples: &[Sample]) ->
         disturbance: median(samples.iter().map(|sample| sample.disturbance).collect()),
         is_paced: scenario.name == "paced",
         is_gateway: matches!(kind, Kind::Gateway { .. }),
-        cpu_us: median(samples.iter().map(|sample| sample.cpu_us).collect()),
+        cpu_us: median(rounds.clone()),
+        cpu_rounds_us: rounds,
         per_second: of("requests_per_second"),
         p50_us: of("p50_us"),
         p99_us: of("p99_us"),
-        first_event_us: scenario.model.contains('-').then(|| of("first_event_p50_us")),
+        first_events_us: if is_stream { each("first_event_p50_us") } else { Vec::new() },
         peak_mib: server.process.memory("VmHWM"),
         idle_mib: server.idle_mib,
         first_answer_us: server.first_answer.as_secs_f64() * 1e6,
