@@ -21,6 +21,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::policy::script::STACK_BYTES;
+
 /// A programmable gateway for the Anthropic Messages API.
 #[derive(Parser)]
 #[command(name = "tidegate", version)]
@@ -90,6 +92,20 @@ enum KeyCommand {
 /// Does what the arguments of the process ask for.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    // several commands run scripts
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(|| command(cli));
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // the panic has been told
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(e) => {
+            anstream::eprintln!("cannot start a thread with a stack of {STACK_BYTES} bytes: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Serve => serve::run(&cli.config),
         Command::Check => check::run(&cli.config),

@@ -44,6 +44,11 @@ pub struct Limits {
     pub variables: usize,
 }
 
+/// The stack that a thread needs to run scripts. Closures may hold closures, and Rhai takes such a
+/// chain apart level by level: as many levels as the limit of operations allows fit in here. Memory
+/// is only what is really used of it.
+pub const STACK_BYTES: usize = 64 * 1024 * 1024;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

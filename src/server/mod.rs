@@ -19,6 +19,7 @@ pub use crate::config::listeners::TlsConfig;
 use crate::error::{BoxError, Problem};
 use crate::gateway::Live;
 use crate::net::client;
+use crate::policy::script::STACK_BYTES;
 use crate::server::connection::Acceptor;
 
 /// A running data plane.
@@ -58,6 +59,7 @@ impl Server {
             let listener = listener.try_clone().map_err(unusable)?;
             let worker = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
+                .stack_size(STACK_BYTES)
                 .spawn(move || work(number, listener, acceptor))
                 .map_err(unusable)?;
             workers.push(worker);

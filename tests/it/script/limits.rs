@@ -1,7 +1,7 @@
 //! What a script cannot do, and what is said about one that tries, or that does not even compile.
 use std::time::Duration;
 
-use tidegate::policy::script::Limits;
+use tidegate::policy::script::{Limits, STACK_BYTES};
 
 use super::{broken, compile, hook, limited, run, says};
 
@@ -43,6 +43,16 @@ fn the_deepest_script_that_compiles_fits_the_stack() {
     });
     let Err(error) = run(&script.unwrap(), "{}") else { panic!("it did not break") };
     says(&error, &["deeper than 32 levels"]);
+}
+
+#[test]
+fn the_longest_chain_of_closures_fits_the_stack() {
+    // what ends it is the number of operations, which is the same on every machine
+    let limits = Limits { time: Duration::from_secs(600), ..Limits::default() };
+    let body = "let f = |x| x; loop { let g = f; f = |x| g.call(x); }";
+    let run = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let run = run.spawn(move || limited(limits, body)).unwrap();
+    says(&run.join().unwrap(), &["more than 1000000 operations"]);
 }
 
 #[test]
