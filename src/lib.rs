@@ -8,6 +8,7 @@ pub mod net;
 pub mod telemetry;
 pub mod auth;
 pub mod context;
+pub mod plugin_host;
 pub mod policy;
 pub mod providers;
 pub mod models;

@@ -7,8 +7,7 @@ use http::HeaderMap;
 use serde_json::json;
 use tidegate::context::{Caller, Context};
 use tidegate::error::Problem;
-use tidegate::policy::plugin::{Plugin, ToolCall, ToolError};
-use tidegate::policy::plugin_host::PluginHost;
+use tidegate::plugin_host::{Plugin, PluginHost, ToolCall, ToolError};
 use tidegate::wire::Document;
 
 use crate::arguments::Arguments;

@@ -41,8 +41,8 @@ impl Write for Logs {
 }
 
 /// What policies and plugins log, and what is wrong; not that an engine has started or a plugin is loaded.
-const HEARD: &str = "tidegate::policy=trace,tidegate::policy::plugin_host::engine=warn,\
-                     tidegate::policy::plugin_host::load=warn,tidegate=warn";
+const HEARD: &str = "tidegate::policy=trace,tidegate::plugin_host=trace,\
+                     tidegate::plugin_host::engine=warn,tidegate::plugin_host::load=warn,tidegate=warn";
 
 /// Collects what policies and plugins log from now on.
 pub(super) fn capture_logs() -> Logs {

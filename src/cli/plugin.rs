@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use crate::cli::{plugin_build, plugin_call, plugin_inspect, plugin_new};
 use crate::error::{Problem, Result};
-use crate::policy::plugin_host::PluginHost;
+use crate::plugin_host::PluginHost;
 
 /// What can be done with plugins.
 #[derive(Subcommand)]

@@ -22,10 +22,11 @@ use crate::exchange::inner;
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
 use crate::net::egress;
-use crate::policy::plugin::{Plugin, ToolCall, ToolError};
-use crate::policy::plugin_host::{Installation, WayOut};
+use crate::plugin_host::{
+    Behalf, Installation, ModelCall, Plugin, Publish, Reach, ToolCall, ToolError, WayOut,
+};
+use crate::policy::Outcome;
 use crate::policy::trial::{Decided, End, Step};
-use crate::policy::{Behalf, ModelCall, Outcome, Publish, Reach};
 use crate::telemetry::plugins::PluginMetrics;
 use crate::wire::{Document, Step as Member};
 
@@ -231,8 +232,8 @@ impl Trial {
         };
         let time = started.elapsed();
         let (after, end, went) = match done {
-            Ok((document, outcome)) => {
-                (document.to_bytes(), End::Done(Box::new(decided(outcome))), Went::Well)
+            Ok((document, decision)) => {
+                (document.to_bytes(), End::Done(Box::new(decided(decision.into()))), Went::Well)
             }
             Err(error) => (before.clone(), End::Broke(Box::new(error)), Went::Badly),
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind};
-use crate::policy::{File, FilesConfig, Publish};
+use crate::plugin_host::{File, FilesConfig, Publish};
 
 /// Keeps files as a gateway with this config would, and tells on standard error where each is. The
 /// folder is made with the first one, and stays: it is the system's folder for what is temporary.

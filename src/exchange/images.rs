@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::plugin_host::published::{self, Published};
 use crate::policy::ToolOutput;
-use crate::policy::published::{self, Published};
 
 /// What the API takes of one image, as base64.
 const MAX_IMAGE: usize = 5 << 20;

@@ -17,7 +17,8 @@ use crate::exchange::meter::Meter;
 use crate::exchange::requested::Asked;
 use crate::exchange::{Admitted, dispatch, tools};
 use crate::gateway::Gateway;
-use crate::policy::{ModelAnswer, ModelCall, Passage, Publish, Reach, published};
+use crate::plugin_host::{ModelAnswer, ModelCall, Publish, Reach, published};
+use crate::policy::Passage;
 use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Usage};
 
 /// What the plugins of a request reach; nothing where no plugin wants models or files. `here` is how

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::exchange::face::Face;
 use crate::exchange::native::{self, Fulfil};
+use crate::plugin_host::ToolManifest;
 use crate::policy::Pipeline;
-use crate::policy::plugin::ToolManifest;
 use crate::wire::schema::{self, Misfit};
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 

@@ -19,8 +19,8 @@ use crate::models::{Models, Parts};
 use crate::net::egress::Egress;
 use crate::net::receive::Bounds as BodyBounds;
 use crate::net::tls;
-use crate::policy::plugin_host::WayOut;
-use crate::policy::{FilesConfig, Pipeline, Plan};
+use crate::plugin_host::{FilesConfig, WayOut};
+use crate::policy::{Pipeline, Plan};
 use crate::providers::Provider;
 
 /// An immutable generation. A request takes one and keeps it to the end.

@@ -7,8 +7,8 @@ use crate::gateway::carried::Carried;
 use crate::models::HealthBook;
 use crate::net::client::Client;
 use crate::net::egress;
-use crate::policy::plugin_host::PluginHost;
-use crate::policy::published::Published;
+use crate::plugin_host::PluginHost;
+use crate::plugin_host::published::Published;
 use crate::telemetry::metrics::Metrics;
 
 /// Made once at the start.

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
+use crate::plugin_host::{Installation, Plugin, PluginHost, WayOut};
 use crate::policy::library::{self, Shipped};
 use crate::policy::pipeline::{Pipeline, ServedTool, StageRules};
-use crate::policy::plugin::Plugin;
-use crate::policy::plugin_host::{Installation, PluginHost, WayOut};
 use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::stage::{Stage, Work};
-use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
+use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig, plugin_stage};
 use crate::telemetry::metrics::Metrics;
 
 /// What a pipeline is built from.
@@ -163,7 +162,7 @@ impl Plan<'_> {
                 }
             }
         }
-        let plugins = plugins.iter().filter(|(_, plugin)| !plugin.hooks().is_empty());
+        let plugins = plugins.iter().filter(|(_, plugin)| !plugin_stage::hooks(plugin).is_empty());
         let plugins = plugins.map(|(name, plugin)| {
             self.stage(name, Work::Plugin(plugin.clone(), Arc::default()), &StageRules::default())
         });

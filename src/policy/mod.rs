@@ -1,5 +1,4 @@
 //! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
-mod behalf;
 pub mod build;
 pub mod cases;
 mod filter;
@@ -8,9 +7,7 @@ pub mod library;
 mod outcome;
 pub mod passage;
 pub mod pipeline;
-pub mod plugin;
-pub mod plugin_host;
-pub mod published;
+mod plugin_stage;
 pub mod script;
 mod script_answer;
 pub mod script_api;
@@ -41,14 +38,14 @@ mod tool;
 pub mod trial;
 mod window;
 
-pub use behalf::{Behalf, File, ModelAnswer, ModelCall, Publish, Reach};
 pub use build::Plan;
 pub use hook::{Hook, Hooks};
 pub use outcome::{HeaderEdits, Outcome, PassedOver, Verdict, Wishes};
 pub use passage::{Passage, Target};
 pub use pipeline::Pipeline;
-pub use published::FilesConfig;
 pub use tool::{ToolCall, ToolOutput};
+
+use crate::plugin_host::{FilesConfig, PluginConfig};
 
 /// What to do when a stage breaks: an error, a trap, a deadline. Always the host's decision.
 #[derive(
@@ -86,7 +83,7 @@ pub struct PluginsConfig {
     /// Every `*.wasm` directly in it is a plugin; relative to the config file.
     pub dir: std::path::PathBuf,
     /// What each plugin may reach, how it runs, and what it reads as its config, by plugin name.
-    #[schemars(with = "std::collections::BTreeMap<String, plugin_host::PluginConfig>")]
+    #[schemars(with = "std::collections::BTreeMap<String, PluginConfig>")]
     pub config: std::collections::BTreeMap<String, serde_json::Value>,
     /// What becomes of files that plugins publish.
     pub files: FilesConfig,

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::headers;
+use crate::plugin_host::{Behalf, Reach};
 use crate::policy::script::{Call, Decision};
 use crate::policy::script_api::{State, With};
 use crate::policy::stage::Stage;
-use crate::policy::{Behalf, Hook, Hooks, Outcome, Pipeline, Reach, Verdict, Wishes, stream};
+use crate::policy::{Hook, Hooks, Outcome, Pipeline, Verdict, Wishes, stream};
 use crate::wire::{Document, Mark, MessagesRequest, Read, Reply, ReplyBody, Step};
 
 /// What the hooks of one request share: its facts, their state, what they asked for.

@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 
 use crate::context::Context;
+use crate::plugin_host::{Plugin, ToolManifest};
 use crate::policy::Hooks;
-use crate::policy::plugin::{Plugin, ToolManifest};
 use crate::policy::script::Script;
 use crate::policy::script_api::With;
 use crate::policy::stage::{Stage, Work};

@@ -8,12 +8,11 @@ use wildmatch::WildMatch;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::plugin_host::{Decision, Failure, Plugin};
 use crate::policy::pipeline::StageRules;
-use crate::policy::plugin::Plugin;
-use crate::policy::plugin_host::Failure;
 use crate::policy::script::{Call, Script};
 use crate::policy::script_api::{State, With};
-use crate::policy::{Hook, Hooks, OnError, Outcome, Passage, WhenConfig};
+use crate::policy::{Hook, Hooks, OnError, Outcome, Passage, WhenConfig, plugin_stage};
 use crate::telemetry::metrics::{Metrics, StageMetrics};
 use crate::wire::Document;
 
@@ -39,7 +38,7 @@ impl Stage {
     pub(super) fn new(name: &str, work: Work, rules: &StageRules, metrics: &Metrics) -> Self {
         let hooks = match &work {
             Work::Script(script, _) => script.hooks(),
-            Work::Plugin(plugin, _) => plugin.hooks(),
+            Work::Plugin(plugin, _) => plugin_stage::hooks(plugin),
         };
         let defined = Hook::ALL.into_iter().filter(|hook| hooks.has(*hook));
         Self {
@@ -109,7 +108,7 @@ impl Stage {
         match &self.work {
             Work::Script(script, with) => script.on_request(&passage.script_call(with), document),
             Work::Plugin(plugin, with) => {
-                Box::pin(plugin.on_request(passage.behalf(), with, document)).await
+                decided(Box::pin(plugin.on_request(passage.behalf(), with, document)).await)
             }
         }
     }
@@ -127,7 +126,7 @@ impl Stage {
             }
             Work::Plugin(plugin, with) => {
                 let behalf = passage.behalf();
-                Box::pin(plugin.on_upstream_request(behalf, with, document, target)).await
+                decided(Box::pin(plugin.on_upstream_request(behalf, with, document, target)).await)
             }
         }
     }
@@ -141,7 +140,7 @@ impl Stage {
         match &self.work {
             Work::Script(script, with) => script.on_response(&passage.script_call(with), message),
             Work::Plugin(plugin, with) => {
-                Box::pin(plugin.on_response(passage.behalf(), with, message)).await
+                decided(Box::pin(plugin.on_response(passage.behalf(), with, message)).await)
             }
         }
     }
@@ -212,6 +211,11 @@ impl Stage {
         tracing::warn!(request_id = ctx.request_id, stage = &*self.name, hook, error = %error.message, source, "a stage broke and was skipped");
         Ok(spare)
     }
+}
+
+/// A plugin's decision in the terms of the pipeline.
+fn decided(done: Result<(Document, Decision)>) -> Result<(Document, Outcome)> {
+    done.map(|(document, decision)| (document, decision.into()))
 }
 
 /// Whatever kind the failure was of: to the caller it is the gateway's.

@@ -6,8 +6,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::plugin::{self, ToolError};
-use crate::policy::plugin_host::Failure;
+use crate::plugin_host::{self, Failure, ToolError};
 use crate::policy::script::{Decision, Done};
 use crate::policy::{Hook, Passage};
 use crate::wire::{Document, Kind, Step, message};
@@ -161,7 +160,7 @@ impl Passage {
             tool.metrics.failed(started.elapsed());
             return ToolOutput::error("the input is no JSON object: call the tool again with one");
         };
-        let plugin_call = plugin::ToolCall { name: call.tool, input, options };
+        let plugin_call = plugin_host::ToolCall { name: call.tool, input, options };
         match tool.plugin.call_tool(self.behalf(), plugin_call).await {
             Ok(content) => {
                 tool.metrics.succeeded(started.elapsed());

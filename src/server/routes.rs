@@ -12,7 +12,7 @@ use crate::exchange::{self, Inbound};
 use crate::gateway::{Gateway, Live};
 use crate::net::body::Body;
 use crate::net::headers::{self, REQUEST_ID};
-use crate::policy::published;
+use crate::plugin_host::published;
 use crate::server::{files, respond};
 use crate::wire::Endpoint;
 

@@ -5,8 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use tidegate::exchange::images::Images;
-use tidegate::policy::published::Published;
-use tidegate::policy::{File, FilesConfig, ToolOutput};
+use tidegate::plugin_host::published::Published;
+use tidegate::plugin_host::{File, FilesConfig};
+use tidegate::policy::ToolOutput;
 
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;

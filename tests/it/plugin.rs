@@ -27,8 +27,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tidegate::context::{Caller, Context};
 use tidegate::error::{Error, Problem, Result};
-use tidegate::policy::plugin::{Plugin, ToolCall, ToolError};
-use tidegate::policy::plugin_host::{Cause, Failure, Limits, PluginHost};
+use tidegate::plugin_host::{Cause, Failure, Limits, Plugin, PluginHost, ToolCall, ToolError};
 use tidegate::policy::{Outcome, Verdict};
 use tidegate::wire::{Document, ReplyBody};
 
@@ -103,7 +102,8 @@ fn document(body: &'static str) -> Document {
 
 async fn on_request(plugin: &Plugin, act: &str, body: &'static str) -> Result<(Document, Outcome)> {
     let with = Map::from_iter([("act".to_owned(), act.into())]);
-    plugin.on_request(&context(), &Arc::new(with), document(body)).await
+    let done = plugin.on_request(&context(), &Arc::new(with), document(body)).await;
+    done.map(|(document, decision)| (document, decision.into()))
 }
 
 async fn tool(plugin: &Plugin, name: &str, input: Value) -> Result<String, ToolError> {

@@ -12,6 +12,7 @@ const FLOORS: &[&str] = &[
     "limits",
     "ledger",
     "context",
+    "plugin_host",
     "policy",
     "providers",
     "models",

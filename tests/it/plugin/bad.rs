@@ -3,8 +3,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidegate::error::Problem;
-use tidegate::policy::plugin::{Plugin, ToolError};
-use tidegate::policy::plugin_host::{Cause, PluginHost};
+use tidegate::plugin_host::{Cause, Plugin, PluginHost, ToolError};
 
 use super::fetching::connected;
 use super::made::Made;

@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tidegate::policy::plugin::Plugin;
-use tidegate::policy::plugin_host::{Allocator, Cause, Limits, Means, PluginHost};
+use tidegate::plugin_host::{Allocator, Cause, Limits, Means, Plugin, PluginHost};
 
 use super::fetching::connected;
 use super::grants::reach;

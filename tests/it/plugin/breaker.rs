@@ -3,8 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate::policy::plugin::Plugin;
-use tidegate::policy::plugin_host::{Cause, Installation, PluginHost};
+use tidegate::plugin_host::{Cause, Installation, Plugin, PluginHost};
 use tidegate::telemetry::metrics::Metrics;
 
 use super::grants::host_at;

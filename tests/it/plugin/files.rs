@@ -2,7 +2,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tidegate::policy::{File, FilesConfig, published::Published};
+use tidegate::plugin_host::{File, FilesConfig, published::Published};
 
 fn file(content: &'static str) -> File {
     File { media_type: "image/png".to_owned(), content: Bytes::from_static(content.as_bytes()) }

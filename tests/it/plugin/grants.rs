@@ -3,9 +3,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate::policy::plugin::{Plugin, ToolCall, ToolError};
-use tidegate::policy::plugin_host::{Means, PluginHost};
-use tidegate::policy::{Behalf, File, Publish, Reach};
+use tidegate::plugin_host::{
+    Behalf, File, Means, Plugin, PluginHost, Publish, Reach, ToolCall, ToolError,
+};
 
 use super::{LONG, cache, context, host, tool, wasm};
 
@@ -185,7 +185,7 @@ async fn a_store_is_bounded_by_the_smaller_grant_and_counts_its_keys() {
 pub fn host_at(start: Instant) -> (Arc<PluginHost>, Arc<Mutex<Instant>>) {
     let now = Arc::new(Mutex::new(start));
     let told = Arc::clone(&now);
-    let limits = tidegate::policy::plugin_host::Limits { tool: LONG, hook: LONG, memory: 32 << 20 };
+    let limits = tidegate::plugin_host::Limits { tool: LONG, hook: LONG, memory: 32 << 20 };
     let clock = Arc::new(move || *told.lock().unwrap());
     let means = Means { cache_dir: Some(cache()), limits, clock, ..Means::default() };
     (PluginHost::with(means).unwrap(), now)

@@ -50,7 +50,7 @@ async fn a_manifest_names_all_hooks_whatever_the_config_leaves_to_do() {
     assert_eq!(plugin.called_for(), ["on-upstream-request"]);
     let with = |text: &str| Arc::new(serde_json::from_str::<Map<String, Value>>(text).unwrap());
     let idle = plugin.at_stage(&with(r#"{"idle": true}"#)).await.unwrap();
-    assert!(idle.hooks().is_empty());
+    assert!(idle.called_for().is_empty());
     // what cannot be read as its parameters is told when the stage is made
     let wrong = plugin.at_stage(&with(r#"{"idle": 1}"#)).await.unwrap_err();
     assert!(wrong.contains("`with` of the context"), "{wrong}");

@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use tidegate::policy::plugin_host::SECTION;
+use tidegate::plugin_host::SECTION;
 
 /// A component that says what it is told to, with a tool of its own name.
 pub struct Made {

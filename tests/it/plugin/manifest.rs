@@ -1,6 +1,6 @@
 //! The manifest as a section of the file, and the versions of the border.
 use serde_json::json;
-use tidegate::policy::plugin_host::manifest_of;
+use tidegate::plugin_host::manifest_of;
 
 use super::made::{MANIFEST, Made, file, with_section};
 use super::{host, load_bytes, tool};

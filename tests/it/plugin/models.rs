@@ -6,8 +6,7 @@ use futures_util::FutureExt;
 use http::Response;
 use serde_json::{Value, json};
 use tidegate::error::{Error, ErrorKind, Retry};
-use tidegate::policy::plugin::{Plugin, ToolCall, ToolError};
-use tidegate::policy::{Behalf, ModelAnswer, ModelCall, Reach};
+use tidegate::plugin_host::{Behalf, ModelAnswer, ModelCall, Plugin, Reach, ToolCall, ToolError};
 
 use super::grants::reach;
 use super::{context, host};

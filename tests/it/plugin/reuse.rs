@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tidegate::context::{Caller, Context};
-use tidegate::policy::plugin::{Plugin, ToolCall, ToolError};
-use tidegate::policy::plugin_host::Cause;
+use tidegate::plugin_host::{Cause, Plugin, ToolCall, ToolError};
 
 use super::grants::reach;
 use super::{broke, context, document, host};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate::context::{Caller, Context};
 use tidegate::error::{Error, Problem};
-use tidegate::policy::plugin_host::{Limits, PluginHost};
+use tidegate::plugin_host::{Limits, PluginHost};
 use tidegate::policy::{
     Passage, Pipeline, Plan, PluginsConfig, PoliciesConfig, StageConfig, Verdict,
 };

@@ -6,7 +6,7 @@ use tidegate::exchange::history;
 use tidegate::exchange::images::Images;
 use tidegate::exchange::sources::Sources;
 use tidegate::exchange::tools::ServerTool;
-use tidegate::policy::published::Published;
+use tidegate::plugin_host::published::Published;
 use tidegate::wire::message::Fold;
 use tidegate::wire::{Event, MessagesRequest, unfold};
 

@@ -6,12 +6,11 @@ use wasmtime::component::{Component, Instance, Resource, TypedFunc};
 use wasmtime::{Engine, Store};
 
 use crate::error::Problem;
-use crate::policy::plugin::ON_UNSUPPORTED;
-use crate::policy::plugin_host::bindings::{self, Action, MessageBody, RequestBody};
-use crate::policy::plugin_host::call::Call;
-use crate::policy::plugin_host::load::{Answer, Code, Export, at};
-use crate::policy::plugin_host::manifest::{Manifest, SECTION};
-use crate::policy::plugin_host::settings::{RESERVED, place};
+use crate::plugin_host::bindings::{self, Action, MessageBody, RequestBody};
+use crate::plugin_host::call::Call;
+use crate::plugin_host::load::{Answer, Code, Export, at};
+use crate::plugin_host::manifest::{Manifest, ON_UNSUPPORTED, SECTION};
+use crate::plugin_host::settings::{RESERVED, place};
 use crate::wire::schema;
 
 /// The border that it was built against must be one that this gateway offers. The linker's own words

@@ -4,6 +4,9 @@ use serde_json::Value;
 /// The custom section of a component that holds its manifest: the JSON text that `describe` gives.
 pub const SECTION: &str = "tidegate:manifest";
 
+/// Among the hooks: `on-upstream-request`, where the target does not understand all of a request.
+pub(super) const ON_UNSUPPORTED: &str = "on-unsupported";
+
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 pub struct Manifest {

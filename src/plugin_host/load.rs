@@ -10,20 +10,20 @@ use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre
 use wasmtime::{Engine, Store};
 
 use crate::error::Problem;
-use crate::policy::plugin::Plugin;
-use crate::policy::plugin_host::bindings;
-use crate::policy::plugin_host::call::{Call, DESCRIBE, Terms};
-use crate::policy::plugin_host::check;
-use crate::policy::plugin_host::engine::Runtime;
-use crate::policy::plugin_host::fetch::OwnWayOut;
-use crate::policy::plugin_host::gate::Gate;
-use crate::policy::plugin_host::grants::Grants;
-use crate::policy::plugin_host::manifest::{Manifest, manifest_of};
-use crate::policy::plugin_host::settings::Settings;
-use crate::policy::plugin_host::{Installation, PluginHost};
+use crate::plugin_host::bindings;
+use crate::plugin_host::call::{Call, DESCRIBE, Terms};
+use crate::plugin_host::check;
+use crate::plugin_host::engine::Runtime;
+use crate::plugin_host::fetch::OwnWayOut;
+use crate::plugin_host::gate::Gate;
+use crate::plugin_host::grants::Grants;
+use crate::plugin_host::manifest::{Manifest, manifest_of};
+use crate::plugin_host::plugin::Plugin;
+use crate::plugin_host::settings::Settings;
+use crate::plugin_host::{Installation, PluginHost};
 
 /// A compiled component, ready for instances; shared by every plugin made of the same bytes.
-pub(in crate::policy) struct Code {
+pub(super) struct Code {
     runtime: Arc<Runtime>,
     pre: InstancePre<Call>,
     describe: ComponentExportIndex,
@@ -35,22 +35,26 @@ pub(in crate::policy) struct Code {
 
 /// What the host calls in a plugin, besides `describe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::policy) enum Export {
+pub enum Export {
+    /// A server tool.
     CallTool,
+    /// Before a request goes anywhere.
     OnRequest,
+    /// Before each attempt.
     OnUpstreamRequest,
+    /// On the whole message.
     OnResponse,
 }
 
 /// What the exports return.
-pub(in crate::policy) type Answer<T> = (Result<T, bindings::Problem>,);
+pub(super) type Answer<T> = (Result<T, bindings::Problem>,);
 
 impl Export {
-    pub(in crate::policy) const ALL: [Self; 4] =
+    pub(super) const ALL: [Self; 4] =
         [Self::CallTool, Self::OnRequest, Self::OnUpstreamRequest, Self::OnResponse];
 
     /// Its name on the border.
-    pub(in crate::policy) fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::CallTool => "call-tool",
             Self::OnRequest => "on-request",
@@ -83,7 +87,7 @@ impl Code {
     }
 
     /// Where an export is, if the component has it.
-    pub(in crate::policy) fn export(&self, export: Export) -> Option<&ComponentExportIndex> {
+    pub(super) fn export(&self, export: Export) -> Option<&ComponentExportIndex> {
         match export {
             Export::CallTool => self.call_tool.as_ref(),
             Export::OnRequest => self.on_request.as_ref(),
@@ -271,7 +275,7 @@ pub(super) async fn manifest_text(
 /// The hooks that the parameters of a stage leave something to do for, as `describe` tells them.
 ///
 /// Fails with what the plugin has against the parameters.
-pub(in crate::policy) async fn hooks_of_stage(
+pub(super) async fn hooks_of_stage(
     host: &PluginHost,
     code: &Code,
     terms: &Terms,

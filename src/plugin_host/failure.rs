@@ -5,11 +5,11 @@ use std::time::Duration;
 use wasmtime::Trap;
 
 use crate::error::{Error, ErrorKind};
-use crate::policy::plugin_host::call::Call;
-use crate::policy::plugin_host::load::Export;
+use crate::plugin_host::call::Call;
+use crate::plugin_host::load::Export;
 
 /// What a plugin may return, in bytes: a model reads nothing near as long.
-pub(in crate::policy) const MAX_RESULT: usize = 8 << 20;
+pub(super) const MAX_RESULT: usize = 8 << 20;
 
 /// Why a call did not come to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Failure {
     }
 
     /// The error of the request that ran into it: the caller learns which plugin, the log the rest.
-    pub(in crate::policy) fn into_error(self) -> Error {
+    pub(super) fn into_error(self) -> Error {
         let message =
             format!("plugin `{}` {} in `{}`", self.plugin, self.cause.to_caller(), self.task);
         Error::new(ErrorKind::Api, message).with_source(self)

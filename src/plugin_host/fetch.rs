@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use url::{Host, Url};
 
 use crate::net::egress::{self, Egress, Policy, Refusal};
-use crate::policy::plugin_host::bindings::tidegate::plugin::host::{HttpRequest, HttpResponse};
-use crate::policy::plugin_host::bindings::{Problem, not_granted};
-use crate::policy::plugin_host::call::Call;
-use crate::policy::plugin_host::grants::Grants;
+use crate::plugin_host::bindings::tidegate::plugin::host::{HttpRequest, HttpResponse};
+use crate::plugin_host::bindings::{Problem, not_granted};
+use crate::plugin_host::call::Call;
+use crate::plugin_host::grants::Grants;
 
 /// What a fetch leaves a plugin to say that it failed, at the most.
 const LAST_WORD: Duration = Duration::from_millis(500);

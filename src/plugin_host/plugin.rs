@@ -2,24 +2,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::policy::plugin_host::{
-    Action, Answer, Call, Cause, Code, Denial, Export, Facts, Failure, Gate, MAX_RESULT,
-    MessageBody, PluginHost, Reported, RequestBody, Terms, hooks_of_stage,
-};
-pub use crate::policy::plugin_host::{Manifest, ToolManifest, Wants};
-use crate::policy::{Behalf, Hook, Hooks, Outcome, PassedOver, Verdict};
-use crate::wire::{Document, Kind, Reply};
-
-/// In a manifest: `on-upstream-request`, where the target does not understand all of a request.
-pub(super) const ON_UNSUPPORTED: &str = "on-unsupported";
+use crate::error::{Error, Result};
+use crate::plugin_host::PluginHost;
+use crate::plugin_host::behalf::Behalf;
+use crate::plugin_host::bindings::{Action, MessageBody, Problem, RequestBody};
+use crate::plugin_host::call::{Call, Facts, Terms};
+use crate::plugin_host::decision::Decision;
+use crate::plugin_host::failure::{Cause, Failure, MAX_RESULT};
+use crate::plugin_host::gate::Gate;
+use crate::plugin_host::load::{Answer, Code, Export, hooks_of_stage};
+use crate::plugin_host::manifest::{Manifest, ON_UNSUPPORTED};
+use crate::wire::{Document, Kind};
 
 /// What a server tool is to do.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +72,7 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    pub(in crate::policy) fn new(
+    pub(super) fn new(
         host: Arc<PluginHost>,
         (code, gate): (Arc<Code>, Gate),
         terms: Arc<Terms>,
@@ -110,27 +109,19 @@ impl Plugin {
         self.inner.terms.grants.has_publish()
     }
 
-    /// Which hooks it wants to be called for: of a stage that has nothing to do there is none.
-    pub fn hooks(&self) -> Hooks {
-        let has = |export: Export| {
-            self.has(export.as_str())
-                || (export == Export::OnUpstreamRequest && self.has(ON_UNSUPPORTED))
-        };
-        let exports = [
-            (Export::OnRequest, Hook::Request),
-            (Export::OnUpstreamRequest, Hook::UpstreamRequest),
-            (Export::OnResponse, Hook::Response),
-        ];
-        exports.into_iter().filter(|(export, _)| has(*export)).map(|(_, hook)| hook).collect()
-    }
-
-    /// The same by their names in the manifest.
+    /// The hooks that it wants to be called for, by their names in the manifest.
     pub fn called_for(&self) -> &[String] {
         &self.hooks
     }
 
+    /// Whether it wants to be called for one of them, be it for some targets only.
+    pub fn is_called_for(&self, export: Export) -> bool {
+        self.has(export.as_str())
+            || (export == Export::OnUpstreamRequest && self.has(ON_UNSUPPORTED))
+    }
+
     /// Its `on-upstream-request` is called only where a target does not understand all of a request.
-    pub(super) fn is_for_unsupported(&self) -> bool {
+    pub fn is_for_unsupported(&self) -> bool {
         self.has(ON_UNSUPPORTED) && !self.has(Export::OnUpstreamRequest.as_str())
     }
 
@@ -177,7 +168,7 @@ impl Plugin {
         behalf: impl Into<Behalf>,
         with: &Arc<Map<String, Value>>,
         request: Document,
-    ) -> Result<(Document, Outcome)> {
+    ) -> Result<(Document, Decision)> {
         let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
         let params = (Resource::<RequestBody>::new_borrow(0),);
         self.hook(Export::OnRequest, params, facts, request).await
@@ -191,7 +182,7 @@ impl Plugin {
         with: &Arc<Map<String, Value>>,
         request: Document,
         target: &Value,
-    ) -> Result<(Document, Outcome)> {
+    ) -> Result<(Document, Decision)> {
         let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
         let target = target.to_string();
         let params = (Resource::<RequestBody>::new_borrow(0), target.as_str());
@@ -204,7 +195,7 @@ impl Plugin {
         behalf: impl Into<Behalf>,
         with: &Arc<Map<String, Value>>,
         message: Document,
-    ) -> Result<(Document, Outcome)> {
+    ) -> Result<(Document, Decision)> {
         let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
         let params = (Resource::<MessageBody>::new_borrow(0),);
         self.hook(Export::OnResponse, params, facts, message).await
@@ -216,15 +207,14 @@ impl Plugin {
         params: P,
         facts: Facts,
         document: Document,
-    ) -> Result<(Document, Outcome)>
+    ) -> Result<(Document, Decision)>
     where
         P: ComponentNamedList + Lower + Send + Sync,
     {
         let (call, result) = self.call::<_, Action>(export, params, facts, Some(document)).await;
         let decided = match (call.refused, result) {
             (Some(refused), _) => return Err(refused),
-            (None, Ok(Ok(Action::PassOver(why)))) => passed_over(export, &why),
-            (None, Ok(Ok(action))) => outcome(action),
+            (None, Ok(Ok(action))) => Decision::of(export, action),
             (None, Ok(Err(problem))) => {
                 Err(Cause::Problem(format!("{}: {}", problem.code, problem.message)))
             }
@@ -232,7 +222,7 @@ impl Plugin {
         };
         let no_document = || Cause::Nonsense("its document is gone".to_owned());
         decided
-            .and_then(|outcome| Ok((call.document.ok_or_else(no_document)?, outcome)))
+            .and_then(|decision| Ok((call.document.ok_or_else(no_document)?, decision)))
             .map_err(|cause| self.failure(export.as_str().to_owned(), cause, call.last_words))
     }
 
@@ -242,7 +232,7 @@ impl Plugin {
         params: P,
         facts: Facts,
         document: Option<Document>,
-    ) -> (Call, Result<Result<R, Reported>, Cause>)
+    ) -> (Call, Result<Result<R, Problem>, Cause>)
     where
         P: ComponentNamedList + Lower + Send + Sync,
         R: wasmtime::component::Lift + Send + Sync + 'static,
@@ -276,54 +266,4 @@ impl Plugin {
 fn is_content(text: &str) -> bool {
     let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
     is_json && matches!(Kind::of(text.trim_ascii_start().as_bytes()), Kind::String | Kind::Array)
-}
-
-fn outcome(action: Action) -> Result<Outcome, Cause> {
-    let verdict = match action {
-        Action::Next => Verdict::Continue,
-        Action::Route(model) => {
-            return Ok(Outcome { route: Some(model), ..Outcome::default() });
-        }
-        Action::Respond(message) if message.len() > MAX_RESULT => {
-            return Err(Cause::Size(MAX_RESULT));
-        }
-        Action::Respond(message) => {
-            let document = Document::parse(message.into())
-                .map_err(|e| Cause::Nonsense(format!("its answer: {}", e.message)))?;
-            Verdict::Respond(Box::new(Reply::json(document.to_bytes())))
-        }
-        Action::Deny(denial) => Verdict::Deny(Box::new(refusal(denial)?)),
-        Action::PassOver(why) => Verdict::Deny(Box::new(PassedOver::error(&why))),
-    };
-    Ok(Outcome { verdict, ..Outcome::default() })
-}
-
-/// A target is passed over where there is one.
-fn passed_over(export: Export, why: &str) -> Result<Outcome, Cause> {
-    match export {
-        Export::OnUpstreamRequest => outcome(Action::PassOver(why.to_owned())),
-        _ => Err(Cause::Nonsense(format!("it passes a target over in `{}`", export.as_str()))),
-    }
-}
-
-fn refusal(denial: Denial) -> Result<Error, Cause> {
-    let status = StatusCode::from_u16(denial.status)
-        .ok()
-        .filter(|status| status.is_client_error() || status.is_server_error())
-        .ok_or_else(|| {
-            Cause::Nonsense(format!("it denies with status {}: use 400 to 599", denial.status))
-        })?;
-    let kind = match denial.status {
-        401 => ErrorKind::Authentication,
-        403 => ErrorKind::Permission,
-        404 => ErrorKind::NotFound,
-        413 => ErrorKind::RequestTooLarge,
-        429 => ErrorKind::RateLimit,
-        503 | 529 => ErrorKind::Overloaded,
-        500.. => ErrorKind::Api,
-        _ => ErrorKind::InvalidRequest,
-    };
-    let mut error = Error::new(kind, denial.message);
-    error.status = Some(status);
-    Ok(error)
 }

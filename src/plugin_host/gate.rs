@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
-use crate::policy::plugin_host::Clock;
-use crate::policy::plugin_host::breaker::{BREAKS, Breaker, Pass, WITHIN};
-use crate::policy::plugin_host::failure::Cause;
-use crate::policy::plugin_host::settings::{Instances, Settings, place};
-use crate::policy::plugin_host::shelf::Shelf;
+use crate::plugin_host::Clock;
+use crate::plugin_host::breaker::{BREAKS, Breaker, Pass, WITHIN};
+use crate::plugin_host::failure::Cause;
+use crate::plugin_host::settings::{Instances, Settings, place};
+use crate::plugin_host::shelf::Shelf;
 use crate::telemetry::plugins::PluginMetrics;
 
 /// One a plugin and generation.
-pub(in crate::policy) struct Gate {
+pub(super) struct Gate {
     /// The plugin's file name, for the keys of its config.
     file: String,
     calls: u32,
@@ -23,9 +23,9 @@ pub(in crate::policy) struct Gate {
     /// Where instances wait, if they are used again.
     pub(super) shelf: Option<Shelf>,
     /// Of tools, if the operator set one.
-    pub(in crate::policy) deadline: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
     /// The same of hooks.
-    pub(in crate::policy) hook_deadline: Option<Duration>,
+    pub(super) hook_deadline: Option<Duration>,
 }
 
 impl Gate {

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::error::ErrorKind;
-use crate::policy::File;
-use crate::policy::plugin_host::call::Call;
-use crate::policy::plugin_host::kv::Full;
+use crate::plugin_host::behalf::File;
+use crate::plugin_host::call::Call;
+use crate::plugin_host::kv::Full;
 
 wasmtime::component::bindgen!({
     path: "sdk/wit",
@@ -27,7 +27,7 @@ wasmtime::component::bindgen!({
 });
 
 use tidegate::plugin::host::{Host, HttpRequest, HttpResponse, Level};
-pub(in crate::policy) use tidegate::plugin::types::{Action, Denial, Problem};
+pub(super) use tidegate::plugin::types::{Action, Denial, Problem};
 
 /// The version of the border that this gateway offers; every `0.1.x` plugin that wants no more of it
 /// runs.

@@ -13,7 +13,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::policy::plugin_host::call::Call;
+use crate::plugin_host::call::Call;
 
 /// Streams, pollables and the like that one call may hold.
 const MOST_RESOURCES: usize = 1024;
@@ -32,7 +32,7 @@ pub(super) fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
 }
 
 /// What a component that imports `wasi:…` has in one call; others never make it.
-pub(in crate::policy) struct Wasi {
+pub(super) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
     out: Printed,

@@ -1,13 +1,11 @@
 //! `Grants`: what a plugin may reach: what its manifest wants and the operator allows, both.
-use crate::policy::plugin_host::manifest::Wants;
-use crate::policy::plugin_host::pattern::{
-    AliasPattern, HostPattern, common_aliases, common_hosts,
-};
-use crate::policy::plugin_host::settings::{Settings, place};
+use crate::plugin_host::manifest::Wants;
+use crate::plugin_host::pattern::{AliasPattern, HostPattern, common_aliases, common_hosts};
+use crate::plugin_host::settings::{Settings, place};
 
 /// What a plugin may reach.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Grants {
+pub(super) struct Grants {
     /// `plugins.config.<file>`, for what denials say.
     place: String,
     wants: Wants,
@@ -107,12 +105,12 @@ impl Grants {
     }
 
     /// Whether it may ask some model.
-    pub(in crate::policy) fn has_models(&self) -> bool {
+    pub(super) fn has_models(&self) -> bool {
         !common_aliases(&self.wanted_models, &self.allowed_models).is_empty()
     }
 
     /// Whether it may publish.
-    pub(in crate::policy) fn has_publish(&self) -> bool {
+    pub(super) fn has_publish(&self) -> bool {
         self.publish().is_ok()
     }
 

@@ -1,8 +1,10 @@
 //! Where plugins run: loads components, and gives each call an instance with limits.
+mod behalf;
 mod bindings;
 mod breaker;
 mod call;
 mod check;
+mod decision;
 mod document;
 mod engine;
 mod failure;
@@ -14,22 +16,22 @@ mod load;
 mod manifest;
 mod models;
 mod pattern;
+mod plugin;
+pub mod published;
 mod run;
 mod settings;
 mod shelf;
 mod wasi;
 
-pub(in crate::policy) use bindings::{
-    Action, Denial, MessageBody, Problem as Reported, RequestBody,
-};
-pub(in crate::policy) use call::{Call, Facts, Terms};
+pub use behalf::{Behalf, File, ModelAnswer, ModelCall, Publish, Reach};
+pub use decision::Decision;
 pub use engine::Allocator;
-pub(in crate::policy) use failure::MAX_RESULT;
 pub use failure::{Cause, Failure};
 pub use fetch::WayOut;
-pub(in crate::policy) use gate::Gate;
-pub(in crate::policy) use load::{Answer, Code, Export, hooks_of_stage};
+pub use load::Export;
 pub use manifest::{Manifest, SECTION, ToolManifest, Wants, manifest_of};
+pub use plugin::{Plugin, ToolCall, ToolError};
+pub use published::FilesConfig;
 pub use settings::{Instances, PluginConfig};
 
 use std::collections::HashMap;
@@ -41,10 +43,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::error::Problem;
-use crate::policy::plugin::Plugin;
-use crate::policy::plugin_host::breaker::Breaker;
-use crate::policy::plugin_host::engine::Runtime;
-use crate::policy::plugin_host::kv::Kv;
+use crate::plugin_host::breaker::Breaker;
+use crate::plugin_host::engine::Runtime;
+use crate::plugin_host::kv::Kv;
+use crate::plugin_host::load::Code;
 use crate::telemetry::plugins::PluginMetrics;
 
 /// What one call may take, where the operator says nothing else.
@@ -99,7 +101,7 @@ impl Default for Means {
 /// The engine starts with the first plugin: a gateway without plugins pays nothing.
 pub struct PluginHost {
     cache: Option<PathBuf>,
-    pub(in crate::policy) limits: Limits,
+    limits: Limits,
     clock: Clock,
     reservation: u64,
     /// How many calls are to run at once, of all plugins.

@@ -1,8 +1,8 @@
 //! `model-call`: a plugin asks a model through the gateway, within the token budget of one request.
 use crate::error::{Error, Retry};
-use crate::policy::ModelAnswer;
-use crate::policy::plugin_host::bindings::{Problem, not_granted, problem};
-use crate::policy::plugin_host::call::Call;
+use crate::plugin_host::behalf::ModelAnswer;
+use crate::plugin_host::bindings::{Problem, not_granted, problem};
+use crate::plugin_host::call::Call;
 use crate::wire::{Document, Step};
 
 const MODEL: [Step<'_>; 1] = [Step::Key("model")];

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::policy::File;
+use crate::plugin_host::behalf::File;
 
 /// Where callers find what was published: `GET /files/<name>`.
 pub const PATH: &str = "/files/";

@@ -13,9 +13,9 @@ use wasmtime::{
 };
 
 use crate::error::Problem;
-use crate::policy::plugin_host::call::Call;
-use crate::policy::plugin_host::shelf::SPACES;
-use crate::policy::plugin_host::{bindings, wasi};
+use crate::plugin_host::call::Call;
+use crate::plugin_host::shelf::SPACES;
+use crate::plugin_host::{bindings, wasi};
 
 /// How often a running guest yields to its thread, and so the precision of deadlines.
 const TICK: Duration = Duration::from_millis(10);

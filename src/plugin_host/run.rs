@@ -9,10 +9,12 @@ use tokio::time::{Instant, timeout_at};
 use wasmtime::component::Instance;
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::policy::plugin_host::failure::Cause;
-use crate::policy::plugin_host::gate::{Gate, seat};
-use crate::policy::plugin_host::shelf::Used;
-use crate::policy::plugin_host::{Call, Code, PluginHost};
+use crate::plugin_host::PluginHost;
+use crate::plugin_host::call::Call;
+use crate::plugin_host::failure::Cause;
+use crate::plugin_host::gate::{Gate, seat};
+use crate::plugin_host::load::Code;
+use crate::plugin_host::shelf::Used;
 
 /// Bytes that a guest may hand over at once: more than the values of any request, and less than what
 /// it would take a thread long to copy.
@@ -23,7 +25,7 @@ impl PluginHost {
     ///
     /// It has had `limit` when its time is over, waiting included. The host's side comes back either way, with the
     /// document and the last words in it.
-    pub(in crate::policy) async fn run<T>(
+    pub(super) async fn run<T>(
         &self,
         (code, gate): (&Code, &Gate),
         call: Call,

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
-use crate::policy::plugin_host::engine::MAX_MEMORY;
-use crate::policy::plugin_host::pattern::{AliasPattern, HostPattern};
+use crate::plugin_host::engine::MAX_MEMORY;
+use crate::plugin_host::pattern::{AliasPattern, HostPattern};
 use crate::wire::duration;
 
 /// How many calls of one plugin run at once if nothing is said.

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use wasmtime::component::Resource;
 
 use crate::error::{ErrorKind, Result};
-use crate::policy::plugin_host::bindings::tidegate::plugin::host::{HostMessage, HostRequest};
-use crate::policy::plugin_host::bindings::{MessageBody, RequestBody};
-use crate::policy::plugin_host::call::Call;
+use crate::plugin_host::bindings::tidegate::plugin::host::{HostMessage, HostRequest};
+use crate::plugin_host::bindings::{MessageBody, RequestBody};
+use crate::plugin_host::call::Call;
 use crate::wire::{Document, Kind, Step};
 
 impl HostRequest for Call {

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use crate::policy::plugin_host::call::Call;
+use crate::plugin_host::call::Call;
 
 /// How many instances of all plugins wait at once: slots of the pool beside those of running calls.
 pub(super) const SPACES: u32 = 64;

@@ -8,22 +8,22 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::policy::Behalf;
-use crate::policy::plugin_host::Clock;
-use crate::policy::plugin_host::fetch::OwnWayOut;
-use crate::policy::plugin_host::grants::Grants;
-use crate::policy::plugin_host::kv::Kv;
-use crate::policy::plugin_host::wasi::Wasi;
+use crate::plugin_host::Clock;
+use crate::plugin_host::behalf::Behalf;
+use crate::plugin_host::fetch::OwnWayOut;
+use crate::plugin_host::grants::Grants;
+use crate::plugin_host::kv::Kv;
+use crate::plugin_host::wasi::Wasi;
 use crate::wire::Document;
 
 /// What holds for every call of a loaded plugin.
-pub(in crate::policy) struct Terms {
+pub(super) struct Terms {
     /// The plugin's name, for its log lines.
-    pub(in crate::policy) name: Arc<str>,
+    pub(super) name: Arc<str>,
     /// What the operator configured, without the gateway's own keys, as JSON text.
     pub(super) config: String,
     /// What it may reach.
-    pub(in crate::policy) grants: Arc<Grants>,
+    pub(super) grants: Arc<Grants>,
     /// How it reaches the network, where anything does.
     pub(super) way_out: Option<OwnWayOut>,
     /// Its own store.
@@ -35,18 +35,18 @@ pub(in crate::policy) struct Terms {
 }
 
 /// The host's side of one call.
-pub(in crate::policy) struct Call {
+pub(super) struct Call {
     pub(super) terms: Arc<Terms>,
     /// The exchange; none while the plugin is loaded.
     pub(super) facts: Option<Facts>,
     /// The parameters of a stage that is being made.
     pub(super) stage: Option<Arc<Map<String, Value>>>,
     /// What the call's document resource stands for.
-    pub(in crate::policy) document: Option<Document>,
+    pub(super) document: Option<Document>,
     /// An error of the request itself (not of the plugin) that the call ran into.
-    pub(in crate::policy) refused: Option<Error>,
+    pub(super) refused: Option<Error>,
     /// The last line that the plugin logged as an error.
-    pub(in crate::policy) last_words: Option<String>,
+    pub(super) last_words: Option<String>,
     /// How much memory it may have, and whether it wanted more.
     pub(super) memory: Memory,
     /// What WASI holds, of a component that uses it.
@@ -56,11 +56,11 @@ pub(in crate::policy) struct Call {
 }
 
 /// For whom a plugin runs.
-pub(in crate::policy) struct Facts {
+pub(super) struct Facts {
     /// The exchange, and what the plugin reaches within it.
-    pub(in crate::policy) behalf: Behalf,
+    pub(super) behalf: Behalf,
     /// The stage's own parameters.
-    pub(in crate::policy) with: Arc<Map<String, Value>>,
+    pub(super) with: Arc<Map<String, Value>>,
 }
 
 /// A limit on all linear memory and tables of one instance.
@@ -102,7 +102,7 @@ impl Call {
     }
 
     /// A call that has not begun, and has to be over by then.
-    pub(in crate::policy) fn new(
+    pub(super) fn new(
         terms: &Arc<Terms>,
         facts: Option<Facts>,
         document: Option<Document>,

@@ -1,0 +1,72 @@
+//! `Decision`: what a plugin decided in a hook, once it is known to be a thing that can be done.
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::error::{Error, ErrorKind};
+use crate::plugin_host::bindings::{Action, Denial};
+use crate::plugin_host::failure::{Cause, MAX_RESULT};
+use crate::plugin_host::load::Export;
+use crate::wire::Document;
+
+/// What a plugin decided; its edits are in the document.
+#[derive(Debug)]
+pub enum Decision {
+    /// The request goes on.
+    Next,
+    /// It goes to this model (alias) instead.
+    Route(String),
+    /// This message, a JSON object, is the answer.
+    Respond(Bytes),
+    /// The plugin refuses: a decision, not a failure of it.
+    Deny(Box<Error>),
+    /// Another target is to be tried, for this reason; before an attempt only.
+    PassOver(String),
+}
+
+impl Decision {
+    /// Fails with what nobody can act on: the plugin has broken then.
+    pub(super) fn of(export: Export, action: Action) -> Result<Self, Cause> {
+        match action {
+            Action::Next => Ok(Self::Next),
+            Action::Route(model) => Ok(Self::Route(model)),
+            Action::Respond(message) => answer(message).map(Self::Respond),
+            Action::Deny(denial) => refusal(denial).map(|error| Self::Deny(Box::new(error))),
+            // a target is passed over where there is one
+            Action::PassOver(why) if export == Export::OnUpstreamRequest => Ok(Self::PassOver(why)),
+            Action::PassOver(_) => {
+                Err(Cause::Nonsense(format!("it passes a target over in `{}`", export.as_str())))
+            }
+        }
+    }
+}
+
+fn answer(message: String) -> Result<Bytes, Cause> {
+    if message.len() > MAX_RESULT {
+        return Err(Cause::Size(MAX_RESULT));
+    }
+    let document = Document::parse(message.into())
+        .map_err(|e| Cause::Nonsense(format!("its answer: {}", e.message)))?;
+    Ok(document.to_bytes())
+}
+
+fn refusal(denial: Denial) -> Result<Error, Cause> {
+    let status = StatusCode::from_u16(denial.status)
+        .ok()
+        .filter(|status| status.is_client_error() || status.is_server_error())
+        .ok_or_else(|| {
+            Cause::Nonsense(format!("it denies with status {}: use 400 to 599", denial.status))
+        })?;
+    let kind = match denial.status {
+        401 => ErrorKind::Authentication,
+        403 => ErrorKind::Permission,
+        404 => ErrorKind::NotFound,
+        413 => ErrorKind::RequestTooLarge,
+        429 => ErrorKind::RateLimit,
+        503 | 529 => ErrorKind::Overloaded,
+        500.. => ErrorKind::Api,
+        _ => ErrorKind::InvalidRequest,
+    };
+    let mut error = Error::new(kind, denial.message);
+    error.status = Some(status);
+    Ok(error)
+}
