@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::{Problem, Result};
 use crate::policy::PoliciesConfig;
 use crate::policy::library::{self, Shipped};
-use crate::policy::script_defs;
+use crate::policy::script;
 
 const POLICY: &str = include_str!("policy_template.rhai");
 const CASES: &str = include_str!("policy_template.cases.yaml");
@@ -53,7 +53,7 @@ fn list() -> ExitCode {
 
 /// `tidegate policy defs`: what policies may call, for editors.
 pub fn defs() -> ExitCode {
-    match write!(io::stdout(), "{}", script_defs::definitions()) {
+    match write!(io::stdout(), "{}", script::defs::definitions()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

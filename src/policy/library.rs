@@ -1,5 +1,5 @@
 //! The shipped policies: `policies/library` as it was when the binary was built.
-use crate::policy::script_check::distance;
+use crate::policy::script::check::distance;
 
 /// A policy that the binary brings along.
 #[derive(Debug)]

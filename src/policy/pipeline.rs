@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::plugin_host::{Plugin, ToolManifest};
 use crate::policy::Hooks;
 use crate::policy::script::Script;
-use crate::policy::script_api::With;
+use crate::policy::script::api::With;
 use crate::policy::stage::{Stage, Work};
 use crate::policy::{OnError, WhenConfig};
 use crate::telemetry::metrics::{Metrics, PolicyMetrics, ToolMetrics};

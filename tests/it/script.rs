@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use tidegate::context::{Caller, Context};
 use tidegate::error::{Error, ErrorKind, Problem};
 use tidegate::policy::Outcome;
+use tidegate::policy::script::api::{State, With};
 use tidegate::policy::script::{Call, Limits, Script, ScriptEngine};
-use tidegate::policy::script_api::{State, With};
 use tidegate::wire::Document;
 
 /// Time is generous: a busy machine must not fail what is not about time.

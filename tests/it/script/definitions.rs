@@ -1,6 +1,6 @@
 //! The definition file and the reference: they forget nothing, and their examples are true.
 use tidegate::policy::Hook;
-use tidegate::policy::script_defs::{self as defs, Entry};
+use tidegate::policy::script::defs::{self, Entry};
 
 use super::{compile, refusal, run};
 use crate::shown::{root, text};

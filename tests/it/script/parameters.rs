@@ -23,7 +23,7 @@ fn seen(with: &str, given: Value) -> Result<Value, String> {
     let call = tidegate::policy::script::Call {
         context: &super::context(),
         with: &with,
-        state: &tidegate::policy::script_api::State::default(),
+        state: &tidegate::policy::script::api::State::default(),
     };
     let document = tidegate::wire::Document::parse("{}".into()).unwrap();
     let (_, outcome) = script.on_request(&call, document).unwrap();

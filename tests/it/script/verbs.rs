@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidegate::error::{ErrorKind, Retry};
 use tidegate::policy::Verdict;
 use tidegate::policy::script::Call;
-use tidegate::policy::script_api::{State, With};
+use tidegate::policy::script::api::{State, With};
 use tidegate::wire::{Document, ReplyBody};
 
 use super::{broken, context, found, hook, refusal, run, run_with};

@@ -1,4 +1,28 @@
 //! Scripts: compiled once a generation, run within limits on the thread of the request.
+pub(super) mod answer;
+pub mod api;
+pub(super) mod check;
+mod codec;
+pub mod defs;
+mod error;
+mod fields;
+mod json;
+mod libraries;
+mod lint;
+mod lists;
+pub mod modules;
+mod names;
+mod parse;
+mod properties;
+mod regex;
+mod run;
+mod strings;
+mod text;
+mod time;
+mod value;
+mod verbs;
+mod with;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,16 +34,14 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::policy::script_answer::Content;
-use crate::policy::script_api::{self, Ctx, State, With};
-use crate::policy::script_check as check;
-use crate::policy::script_error::{self as errors, Modules, Source};
-use crate::policy::script_json as json;
-use crate::policy::script_lint::{self as lint, Known};
-use crate::policy::script_modules::{self, Library, MAX_IMPORTS};
-use crate::policy::script_run::{Asked, Run, Stop};
-use crate::policy::script_value::Shared;
-use crate::policy::script_with::Parameters;
+use crate::policy::script::answer::Content;
+use crate::policy::script::api::{Ctx, State, With};
+use crate::policy::script::error::{self as errors, Modules, Source};
+use crate::policy::script::lint::Known;
+use crate::policy::script::modules::{Library, MAX_IMPORTS};
+use crate::policy::script::run::{Asked, Run, Stop};
+use crate::policy::script::value::Shared;
+use crate::policy::script::with::Parameters;
 use crate::policy::{Hook, Hooks, Outcome, PassedOver, Verdict};
 use crate::wire::{Document, Reply, Step};
 
@@ -102,11 +124,11 @@ impl ScriptEngine {
     pub fn compile(&self, path: &Path, source: &str) -> Result<Script, Vec<Problem>> {
         let source = Source::new(path, source).importing(&self.modules);
         let outside = check::outside(&parser(&self.limits), &source)?;
-        let unresolved = script_modules::unresolved(&outside.imports, &source);
+        let unresolved = modules::unresolved(&outside.imports, &source);
         if !unresolved.is_empty() {
             return Err(unresolved);
         }
-        let ast = script_modules::compiled(&self.engine, &source, &outside)?;
+        let ast = modules::compiled(&self.engine, &source, &outside)?;
         let parameters = match outside.parameters {
             Some((declared, at)) => {
                 Some(Parameters::of(&declared).map_err(|why| vec![source.problem(at, &why)])?)
@@ -381,7 +403,7 @@ fn engine(limits: &Limits) -> Engine {
     rhai::packages::BasicArrayPackage::new().register_into_engine(&mut engine);
     rhai::packages::BasicMapPackage::new().register_into_engine(&mut engine);
     rhai::packages::MoreStringPackage::new().register_into_engine(&mut engine);
-    script_api::register(&mut engine);
+    api::register(&mut engine);
     engine.on_progress(Run::progress);
     engine
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rhai::Engine;
 
-use crate::policy::script_api;
+use crate::policy::script::api;
 
 /// The one place where every hook, verb, function and property is described.
 const DEFINITIONS: &str = include_str!("definitions.d.rhai");
@@ -100,7 +100,7 @@ pub fn reference() -> String {
 /// have none.
 pub fn registered() -> BTreeSet<String> {
     let mut engine = Engine::new_raw();
-    script_api::register(&mut engine);
+    api::register(&mut engine);
     let all = engine.definitions().include_standard_packages(false).static_module();
     let heads = all.lines().filter_map(|line| line.trim_start().strip_prefix("fn "));
     // members of requests, messages and events are the API's, not ours

@@ -2,7 +2,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::Problem;
-use crate::policy::script_check::distance;
+use crate::policy::script::check::distance;
 use crate::wire::schema::{self, Misfit};
 
 /// The constant.

@@ -6,7 +6,7 @@ use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
 use crate::error::{Error, ErrorKind, Problem};
 use crate::policy::script::Limits;
-use crate::policy::script_run::Stop;
+use crate::policy::script::run::Stop;
 
 /// More of a message is cut: a script may throw whatever it likes.
 const MAX_MESSAGE: usize = 300;

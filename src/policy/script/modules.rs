@@ -10,9 +10,9 @@ use rhai::{AST, ASTNode, Engine, Expr, Module, Position, Scope, Stmt};
 use crate::error::Problem;
 use crate::policy::build::sources;
 use crate::policy::library::MODULES;
-use crate::policy::script_check as check;
-use crate::policy::script_error::{self as errors, Modules, Source};
-use crate::policy::script_lint::{self as lint, Known};
+use crate::policy::script::check;
+use crate::policy::script::error::{self as errors, Modules, Source};
+use crate::policy::script::lint::{self, Known};
 
 /// The folder of the modules within the policies folder; also how their names begin.
 pub const FOLDER: &str = "lib";

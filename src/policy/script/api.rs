@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext, Variant};
 
 use crate::context::Context;
-use crate::policy::script_error::Told;
-use crate::policy::script_fields as fields;
-use crate::policy::script_json as json;
-use crate::policy::script_lib;
-use crate::policy::script_value::{Answer, List, Object, remove_at, set_at};
-use crate::policy::script_verbs::verbs;
+use crate::policy::script::error::Told;
+use crate::policy::script::fields;
+use crate::policy::script::json;
+use crate::policy::script::libraries;
+use crate::policy::script::value::{Answer, List, Object, remove_at, set_at};
+use crate::policy::script::verbs::verbs;
 
 /// `ctx.with`: a stage's own parameters, converted once. Cloning shares them.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,7 @@ pub(super) fn register(engine: &mut Engine) {
     ctx(engine);
     state(engine);
     verbs(engine);
-    script_lib::register(engine);
+    libraries::register(engine);
 }
 
 fn objects(engine: &mut Engine) {

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use regex::{Captures, Regex, RegexBuilder};
 use rhai::{Array, Dynamic, Engine, FnPtr, NativeCallContext};
 
-use crate::policy::script_error::{Quoting, Told};
-use crate::policy::script_run::Run;
-use crate::policy::script_strings::{check_length, too_many};
-use crate::policy::script_value::Answer;
+use crate::policy::script::error::{Quoting, Told};
+use crate::policy::script::run::Run;
+use crate::policy::script::strings::{check_length, too_many};
+use crate::policy::script::value::Answer;
 
 /// Longer patterns are refused before they are parsed.
 const MAX_PATTERN: usize = 16 * 1024;

@@ -11,11 +11,11 @@ use rhai::{
 
 use crate::error::Problem;
 use crate::policy::Hook;
-use crate::policy::script_api::Ctx;
-use crate::policy::script_check::distance;
-use crate::policy::script_error::Source;
-use crate::policy::script_modules::Import;
-use crate::policy::script_properties as properties;
+use crate::policy::script::api::Ctx;
+use crate::policy::script::check::distance;
+use crate::policy::script::error::Source;
+use crate::policy::script::modules::Import;
+use crate::policy::script::properties;
 
 /// What Rhai itself understands, whatever is registered.
 const OWN: &[&str] =

@@ -6,8 +6,8 @@ use std::time::Instant;
 use rhai::{Dynamic, EvalAltResult, Position};
 
 use crate::context::Context;
-use crate::policy::script_answer::Content;
-use crate::policy::script_value::Shared;
+use crate::policy::script::answer::Content;
+use crate::policy::script::value::Shared;
 use crate::policy::{Hook, Wishes};
 
 /// Why a script ended before its end; a script's `try` cannot catch it.
@@ -62,11 +62,11 @@ pub(super) struct Run {
 
 /// What a script has asked for beside its edits.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(in crate::policy) struct Asked {
     /// Where `route` sends the request.
     pub(super) route: Option<String>,
     /// Headers, tags, counts.
-    pub(super) wishes: Wishes,
+    pub(in crate::policy) wishes: Wishes,
     /// Fields that it took out of its document.
     pub(super) removed: Vec<(String, Position)>,
     /// How it ended itself. Rhai lets a script catch what ends a closure; a decision stands all the same.

@@ -6,10 +6,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
-use crate::policy::script_error::Told;
-use crate::policy::script_parse;
-use crate::policy::script_run::Run;
-use crate::policy::script_value::{Answer, place_of};
+use crate::policy::script::error::Told;
+use crate::policy::script::parse;
+use crate::policy::script::run::Run;
+use crate::policy::script::value::{Answer, place_of};
 use crate::wire::Kind;
 
 /// Deeper values are refused when they are written: no request comes near it.
@@ -65,7 +65,7 @@ pub(super) fn dynamic(value: &Value) -> Dynamic {
 /// `parse_json`: a text, which may be a caller's, as a value. Rhai's own takes twenty times as long.
 pub(super) fn parse(ctx: NativeCallContext<'_>, text: &str) -> Answer {
     let most = ctx.engine().max_array_size() + ctx.engine().max_map_size();
-    script_parse::parse(text, most).map_err(|error| match Run::check_time() {
+    parse::parse(text, most).map_err(|error| match Run::check_time() {
         Err(late) => late,
         // the error names a place in the text, never what stands there
         Ok(()) => Told(format!("the text is no JSON for a script: {error}")).into(),

@@ -3,11 +3,11 @@ use http::{HeaderName, HeaderValue};
 use rhai::{Dynamic, Engine, Map, Variant};
 
 use crate::net::headers;
-use crate::policy::script_answer::Content;
-use crate::policy::script_error::Told;
-use crate::policy::script_json as json;
-use crate::policy::script_run::{Run, Stop};
-use crate::policy::script_value::{Answer, Object};
+use crate::policy::script::answer::Content;
+use crate::policy::script::error::Told;
+use crate::policy::script::json;
+use crate::policy::script::run::{Run, Stop};
+use crate::policy::script::value::{Answer, Object};
 use crate::telemetry::logs::one_line;
 
 /// Everything of a text that `log` passes on, in characters.

@@ -3,10 +3,10 @@ use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, Position, Scope, Stmt};
 use serde_json::Value;
 
 use crate::error::Problem;
-use crate::policy::script_error::{self as errors, Source};
-use crate::policy::script_json as json;
-use crate::policy::script_modules::{self, Import};
-use crate::policy::script_with;
+use crate::policy::script::error::{self as errors, Source};
+use crate::policy::script::json;
+use crate::policy::script::modules::{self, Import};
+use crate::policy::script::with;
 use crate::policy::{Hook, Hooks};
 
 /// What stands beside the functions.
@@ -38,7 +38,7 @@ pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<P
             Beside::Wrong(message) => problems.push(source.problem(statement.position(), message)),
         }
     }
-    for at in script_modules::within_functions(&ast) {
+    for at in modules::within_functions(&ast) {
         problems.push(source.problem(at, "an `import` stands outside of functions"));
     }
     if problems.is_empty() { Ok(outside) } else { Err(problems) }
@@ -81,9 +81,9 @@ fn beside(statement: &Stmt) -> Beside {
         Stmt::Var(definition, flags, _) if flags.intersects(ASTFlags::CONSTANT) => {
             let (name, value, _) = &**definition;
             let value = value.get_literal_value(None);
-            if name.name == script_with::NAME {
+            if name.name == with::NAME {
                 let declared = value.and_then(|value| json::tree(&value).ok());
-                return declared.map_or(Beside::Wrong(script_with::LITERAL), Beside::Parameters);
+                return declared.map_or(Beside::Wrong(with::LITERAL), Beside::Parameters);
             }
             match value {
                 Some(value) if json::is_scalar(&value) => {
@@ -144,7 +144,7 @@ fn nearest(name: &str) -> Option<(&'static str, usize)> {
 }
 
 /// How many letters must be changed, added or removed (Levenshtein).
-pub(super) fn distance(one: &str, other: &str) -> usize {
+pub(in crate::policy) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (n, a) in one.chars().enumerate() {
         let mut corner = row[0];

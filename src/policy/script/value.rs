@@ -9,10 +9,10 @@ use serde_json::Value;
 use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::script_error::Told;
-use crate::policy::script_fields::{self as fields, Shape};
-use crate::policy::script_json as json;
-use crate::policy::script_run::{Run, Stop};
+use crate::policy::script::error::Told;
+use crate::policy::script::fields::{self, Shape};
+use crate::policy::script::json;
+use crate::policy::script::run::{Run, Stop};
 use crate::wire::{Document, Kind, Step};
 
 /// The result of everything that a script calls.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 /// What a script gave to `respond`.
 #[derive(Clone)]
-pub(super) enum Content {
+pub(in crate::policy) enum Content {
     /// The text of the one block.
     Text(String),
     /// A message; what it leaves out is filled in.
@@ -13,7 +13,7 @@ pub(super) enum Content {
 
 impl Content {
     /// Checks what a script gave as a message: `content` must be a string or a list of blocks.
-    pub(super) fn message(value: Value) -> Result<Self, String> {
+    pub(in crate::policy) fn message(value: Value) -> Result<Self, String> {
         let Value::Object(mut message) = value else {
             return Err("`respond` takes a text or a message".to_owned());
         };
@@ -34,7 +34,7 @@ impl Content {
     }
 
     /// What a tool's result holds: the JSON text of a string, or of a list of blocks.
-    pub(super) fn into_tool_result(self) -> String {
+    pub(in crate::policy) fn into_tool_result(self) -> String {
         match self {
             Self::Text(text) => Value::String(text).to_string(),
             Self::Message(mut message) => message.remove("content").unwrap_or_default().to_string(),
@@ -42,7 +42,7 @@ impl Content {
     }
 
     /// The whole message, as an upstream would have answered with `model`.
-    pub(super) fn into_json(self, model: &str) -> Bytes {
+    pub(in crate::policy) fn into_json(self, model: &str) -> Bytes {
         let given = match self {
             Self::Message(message) => message,
             Self::Text(text) => {

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rhai::{Dynamic, Engine, Map};
 
-use crate::policy::script_error::{Quoting, Told};
-use crate::policy::script_value::Answer;
+use crate::policy::script::error::{Quoting, Told};
+use crate::policy::script::value::Answer;
 
 /// Makes an engine know them.
 pub(super) fn register(engine: &mut Engine) {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, BinaryExpr, Expr, Position, Stmt};
 
-use crate::policy::script_check::distance;
-use crate::policy::script_fields::{self as fields, Shape};
+use crate::policy::script::check::distance;
+use crate::policy::script::fields::{self, Shape};
 
 /// Literals of a wrong type, written to fields of the request that is a hook's first parameter.
 pub(super) fn of_request(body: &AST, request: &str) -> Vec<(Position, String)> {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use rhai::{Array, Dynamic, Map};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::policy::script_run::Run;
+use crate::policy::script::run::Run;
 
 /// Values between two looks at the clock.
 const STRIDE: usize = 1024;
