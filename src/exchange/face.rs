@@ -53,8 +53,25 @@ impl Face {
         self != Self::Hidden
     }
 
+    /// The type of the block that shows the caller a call.
+    pub fn call_kind(self) -> &'static str {
+        match self {
+            Self::Search | Self::Fetch { .. } => "server_tool_use",
+            Self::Mcp | Self::Hidden => "mcp_tool_use",
+        }
+    }
+
+    /// The type of the block that shows the caller a result.
+    pub fn result_kind(self) -> &'static str {
+        match self {
+            Self::Search => "web_search_tool_result",
+            Self::Fetch { .. } => "web_fetch_tool_result",
+            Self::Mcp | Self::Hidden => "mcp_tool_result",
+        }
+    }
+
     /// The id under which the caller sees a call.
-    fn id(self, upstream_id: &str) -> String {
+    pub fn id(self, upstream_id: &str) -> String {
         match self {
             Self::Search | Self::Fetch { .. } => format!("{OURS}{upstream_id}"),
             Self::Mcp | Self::Hidden => upstream_id.to_owned(),
@@ -65,12 +82,8 @@ impl Face {
 /// Makes the `tool_use` that stands at `path` of an event what the caller sees of it.
 pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()> {
     let block = Step::Key("content_block");
-    let (kind, id) = match tool.face {
-        Face::Search | Face::Fetch { .. } => ("server_tool_use", tool.face.id(id)),
-        Face::Mcp | Face::Hidden => ("mcp_tool_use", id.to_owned()),
-    };
-    data.set_value(&[block, Step::Key("type")], &kind)?;
-    data.set_value(&[block, Step::Key("id")], &id)?;
+    data.set_value(&[block, Step::Key("type")], &tool.face.call_kind())?;
+    data.set_value(&[block, Step::Key("id")], &tool.face.id(id))?;
     data.set_value(&[block, Step::Key("name")], &tool.name)?;
     if tool.face == Face::Mcp {
         data.set_value(&[block, Step::Key("server_name")], &SERVER_NAME)?;
@@ -82,11 +95,7 @@ pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()>
 
 /// The block that shows the caller a result.
 pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Result<Document> {
-    let kind = match tool.face {
-        Face::Search => "web_search_tool_result",
-        Face::Fetch { .. } => "web_fetch_tool_result",
-        Face::Mcp | Face::Hidden => "mcp_tool_result",
-    };
+    let kind = tool.face.result_kind();
     let mut head = json!({"type": kind, "tool_use_id": tool.face.id(&call.id)});
     let code = output.code.as_deref();
     let content = match tool.face {

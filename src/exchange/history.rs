@@ -52,8 +52,8 @@ struct Text {
     text: String,
 }
 
-/// Rewrites `messages` if it holds calls that the gateway ran, or citations that the caller counts
-/// otherwise; else touches nothing. `None` if there can be nothing of the kind, else what there is to
+/// Rewrites `messages` if it holds calls that the gateway ran, results that were put back into an
+/// assistant's message, or citations that the caller counts otherwise; else touches nothing. `None` if there can be nothing of the kind, else what there is to
 /// cite: `sources`, which were none yet.
 pub fn restore(
     request: &mut MessagesRequest,
@@ -61,8 +61,7 @@ pub fn restore(
     images: Images<'_>,
 ) -> Result<Option<Sources>> {
     let Some(text) = request.document().field("messages") else { return Ok(None) };
-    let is_counted_otherwise = sources.hides() && may_cite(&text);
-    if !may_hold_ours(&text) && !may_cite_ours(&text) && !is_counted_otherwise {
+    if !may_hold_ours(&text) && !may_cite_ours(&text) && !sources.hides() {
         return Ok(None);
     }
     let document = request.document_mut();
@@ -128,7 +127,9 @@ impl<'a> Turns<'a> {
     fn message(&mut self, message: Bytes) -> Result<()> {
         let mut document = Document::parse(message.clone())?;
         let is_assistant = document.field("role").as_deref() == Some(b"\"assistant\"");
-        if is_assistant && (may_hold_ours(&message) || may_cite(&message)) {
+        let may_differ =
+            || may_hold_ours(&message) || may_cite(&message) || self.sources.may_hide_in(&message);
+        if is_assistant && may_differ() {
             return self.assistant(&mut document, message);
         }
         self.sources.message(&message);
@@ -160,7 +161,10 @@ impl<'a> Turns<'a> {
                 Error::invalid(format!("`content[{n}]` cannot be read: {e}")).with_source(e)
             })?;
             match found {
-                Found::Result(result) => self.results.push(result),
+                Found::Result(result) => {
+                    has_ours = true;
+                    self.results.push(result);
+                }
                 Found::Call(open, call) => {
                     self.next_turn(&mut blocks);
                     has_ours = true;
@@ -214,6 +218,10 @@ impl<'a> Turns<'a> {
                 self.calls += 1;
                 let open = Open { at: self.calls, id: call.upstream_id().to_owned(), input };
                 Ok(Found::Call(open, call.plain()))
+            }
+            "tool_result" if self.sources.hides_result(text) => {
+                self.sources.block(text);
+                Ok(Found::Result(text.clone()))
             }
             "mcp_tool_result" | "web_search_tool_result" | "web_fetch_tool_result" => {
                 let Ok(answer) = serde_json::from_slice::<Answer<'_>>(text) else {

@@ -192,12 +192,11 @@ fn server_tools(
     }
     let forms = Forms::on(route, request, &tools);
     let images = Images::new(&gateway.shared.published, forms.images);
-    let none_yet = Sources::hiding(forms, unseen.clone());
-    let sources = match history::restore(request, none_yet, images)? {
+    let sources = match history::restore(request, Sources::hiding(forms, unseen), images)? {
         Some(sources) => sources,
         // without tools the caller counts as the upstream does
-        None if tools.is_empty() && unseen.is_empty() => Sources::new(forms),
-        None => Sources::hiding(forms, unseen).read(request),
+        None if tools.is_empty() => Sources::new(forms),
+        None => Sources::new(forms).read(request),
     };
     Ok((tools, sources))
 }

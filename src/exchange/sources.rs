@@ -185,6 +185,19 @@ impl Sources {
         !self.hidden.is_empty()
     }
 
+    /// Costs a search where the caller has not seen everything.
+    pub fn may_hide_in(&self, message: &[u8]) -> bool {
+        self.hides() && memmem::find(message, b"tool_result").is_some()
+    }
+
+    /// The block is a result that the caller has not seen.
+    pub fn hides_result(&self, block: &[u8]) -> bool {
+        self.hides()
+            && read::<Block<'_>>(block)
+                .and_then(|block| block.tool_use_id)
+                .is_some_and(|id| self.hidden.contains(&*id))
+    }
+
     /// Those of a request whose history has no calls of ours.
     pub fn read(self, request: &MessagesRequest) -> Self {
         let mut sources = self;
@@ -212,10 +225,7 @@ impl Sources {
         if !holds_sources(block) {
             return;
         }
-        let is_hidden = !self.hidden.is_empty()
-            && read::<Block<'_>>(block)
-                .and_then(|block| block.tool_use_id)
-                .is_some_and(|id| self.hidden.contains(&*id));
+        let is_hidden = self.hides_result(block);
         visit(block, MAX_NESTED, &mut |block| match &*block.kind {
             DOCUMENT => self.document(!is_hidden, true),
             _ if is_hidden => self.result(source(block), Whose::Unseen),

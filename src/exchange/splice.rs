@@ -7,9 +7,10 @@ use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exchange::face;
+use crate::exchange::face::{self, Face};
 use crate::exchange::sources::{self, Cited, Sources};
 use crate::exchange::tools::ServerTool;
+use crate::gateway::carried::{Block as Noted, Shape};
 use crate::policy::ToolOutput;
 use crate::wire::message::{self, Fold};
 use crate::wire::{Document, Event, EventKind, Kind, Step, Usage, usage};
@@ -140,12 +141,47 @@ impl<'a> Splice<'a> {
         first.map(|block| block.string("id"))
     }
 
-    /// The calls of the finished turn that the caller does not get to see.
-    pub fn hidden_calls(&self) -> Result<Vec<bytes::Bytes>> {
-        let blocks = self.turn.blocks.iter().filter(|block| block.kind() == "tool_use");
-        let is_hidden =
-            |name: &str| self.find(name).is_some_and(|n| !self.tools[n].face.is_shown());
-        blocks.filter(|block| is_hidden(&block.string("name"))).map(|block| block.json()).collect()
+    /// The id of a call in the finished turn that the caller sees, as it sees it: the first that it has
+    /// to answer, else the first of ours.
+    pub fn seen_call(&self) -> Option<String> {
+        let ours = || {
+            let calls = self.calls().into_iter().map(|call| (self.tools[call.tool].face, call.id));
+            calls.filter(|(face, _)| face.is_shown()).map(|(face, id)| face.id(&id)).next()
+        };
+        self.callers_call().or_else(ours)
+    }
+
+    /// The finished turn for a caller that does not see all of it, with the results of its calls. Calls
+    /// of ours that were not run are no part of it.
+    pub fn noted(&self, calls: &[Call], results: &[bytes::Bytes]) -> Result<Vec<Noted>> {
+        let mut noted = Vec::with_capacity(self.turn.blocks.len() + calls.len());
+        for block in &self.turn.blocks {
+            let (kind, mut id) = (block.kind(), block.string("id"));
+            let tool = if kind == "tool_use" { self.find(&block.string("name")) } else { None };
+            let kind = match tool.map(|tool| self.tools[tool].face) {
+                Some(Face::Hidden) if calls.is_empty() => continue,
+                Some(Face::Hidden) => {
+                    noted.push(Noted::Call(block.json()?));
+                    continue;
+                }
+                Some(face) => {
+                    id = face.id(&id);
+                    face.call_kind().to_owned()
+                }
+                None => kind,
+            };
+            let is_empty = kind == "text" && block.is_empty_text();
+            noted.push(Noted::Shown(Shape { kind, id, is_empty }));
+        }
+        let results =
+            calls.iter().zip(results).map(|(call, result)| match self.tools[call.tool].face {
+                Face::Hidden => Noted::Result(result.clone()),
+                face => {
+                    Noted::Shown(Shape { kind: face.result_kind().to_owned(), ..Shape::default() })
+                }
+            });
+        noted.extend(results);
+        Ok(noted)
     }
 
     /// The assistant's blocks of the finished turn, as the next request repeats them.

@@ -162,6 +162,7 @@ impl Conversation {
         let images = Images::new(&gateway.shared.published, forms.images);
         let mut events = first;
         let mut budget = Budget::new(&tools, &self.request, self.gateway.tools.max_calls);
+        let mut hidden = tools.iter().any(|tool| !tool.face.is_shown()).then(Hidden::default);
         let mut next = Next::Turn;
         for turn in 1.. {
             if !relay(&mut events, &mut splice, (caller, &self.spent)).await? {
@@ -169,7 +170,8 @@ impl Conversation {
             }
             let calls = splice.calls();
             if calls.is_empty() {
-                return send_all(caller, splice.finish(None)?).await;
+                note(&mut hidden, &splice, (&calls, &[]))?;
+                return self.end((caller, hidden), &mut splice, None).await;
             }
             let take = |call| next.may_call().and_then(|()| budget.take(call, &tools[call.tool]));
             let taken: Vec<_> = calls.iter().map(take).collect();
@@ -193,14 +195,14 @@ impl Conversation {
                 splice.told(call, output, &content);
                 results.push(result_block(call, output, &content));
             }
-            if let Some(id) = splice.callers_call() {
-                self.carry(&splice, &id, calls.iter().zip(results), &tools)?;
-                return send_all(caller, splice.finish(None)?).await;
+            note(&mut hidden, &splice, (&calls, &results))?;
+            if splice.callers_call().is_some() {
+                return self.end((caller, hidden), &mut splice, None).await;
             }
             let is_shown = calls.iter().any(|call| tools[call.tool].face.is_shown());
             next = self.behind(next, turn, is_shown);
             if let Some(reason) = next.stop_reason() {
-                return send_all(caller, splice.finish(Some(reason))?).await;
+                return self.end((caller, hidden), &mut splice, Some(reason)).await;
             }
             self.go_on(&said, &results)?;
             if next == Next::Conclude {
@@ -238,22 +240,17 @@ impl Conversation {
         })
     }
 
-    /// The caller goes on, and does not know of the calls that were hidden from it.
-    fn carry<'a>(
+    /// Ends the message. Its caller may go on, and does not know of the calls that were hidden from it.
+    async fn end(
         &self,
-        splice: &Splice<'_>,
-        id: &str,
-        results: impl Iterator<Item = (&'a Call, Bytes)>,
-        tools: &[ServerTool],
+        (caller, hidden): (&Sender<Result<Event>>, Option<Hidden>),
+        splice: &mut Splice<'_>,
+        stop_reason: Option<&str>,
     ) -> Result<()> {
-        let calls = splice.hidden_calls()?;
-        if !calls.is_empty() {
-            let hidden = results.filter(|(call, _)| !tools[call.tool].face.is_shown());
-            let results = hidden.map(|(_, result)| result).collect();
-            let hidden = Hidden { calls, results };
-            self.gateway.shared.carried.keep(&self.passage.ctx.caller.key, id, hidden);
+        if let Some((hidden, id)) = hidden.zip(splice.seen_call()) {
+            self.gateway.shared.carried.keep(&self.passage.ctx.caller.key, &id, hidden);
         }
-        Ok(())
+        send_all(caller, splice.finish(stop_reason)?).await
     }
 
     /// The same request, longer: what was sent before stays the same bytes, so that the upstream's
@@ -277,6 +274,18 @@ impl Conversation {
             )),
         }
     }
+}
+
+/// Notes the finished turn where its caller does not see everything.
+fn note(
+    hidden: &mut Option<Hidden>,
+    splice: &Splice<'_>,
+    (calls, results): (&[Call], &[Bytes]),
+) -> Result<()> {
+    if let Some(hidden) = hidden {
+        hidden.push(splice.noted(calls, results)?);
+    }
+    Ok(())
 }
 
 /// Passes a turn on; `false` if the upstream ended it with an `error` event.

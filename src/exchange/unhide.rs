@@ -1,15 +1,19 @@
 //! Calls of hidden tools, put back into the history of a caller who has never seen them.
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
 
+use bytes::Bytes;
 use memchr::memmem;
+use serde_json::value::RawValue;
 
 use crate::error::Result;
-use crate::gateway::carried::{Carried, Hidden};
+use crate::gateway::carried::{Block, Carried, Hidden, Shape};
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 
-/// Puts what was kept beside a call of the caller's own before that call, and the results before
-/// the caller's; gives their `tool_use_id`s. Touches nothing else, and costs a look where nothing is
+/// Puts the calls and results that were kept for this caller where they stood in its messages; gives
+/// the `tool_use_id`s of the results. What stands in an assistant's message of that becomes turns in
+/// `history::restore`, which has to run then. Touches nothing else, and costs a look where nothing is
 /// kept for this caller.
 pub fn put_back(
     request: &mut MessagesRequest,
@@ -26,65 +30,149 @@ pub fn put_back(
     }
     let document = request.document_mut();
     let messages = document.len(&[Step::Key("messages")])?.unwrap_or_default() as i64;
-    // a turn without an answer behind it is the upstream's to refuse
-    for n in 0..messages - 1 {
-        let content = [Step::Key("messages"), Step::Index(n), Step::Key("content")];
-        let blocks = match document.kind(&content)? {
-            Some(Kind::Array) => document.len(&content)?.unwrap_or_default() as i64,
-            _ => continue,
-        };
-        for at in 0..blocks {
-            let Some(id) = call_id(document, n, at)? else { continue };
-            if let Some(hidden) = carried.find(caller, &id)
-                && takes_results(document, n + 1)?
-            {
-                insert(document, n, at, &hidden)?;
-                unseen.extend(hidden.results.iter().filter_map(|result| answered(result)));
-                break;
+    for n in 0..messages {
+        let shapes = shapes(document, n)?;
+        // from the end, so that the places of those before stay what they are
+        for at in (0..shapes.len()).rev().filter(|at| !shapes[*at].id.is_empty()) {
+            let Some(hidden) = carried.find(caller, &shapes[at].id) else { continue };
+            let is_callers = shapes[at].kind == "tool_use";
+            // a turn without an answer behind it is the upstream's to refuse
+            if is_callers && !takes_results(document, n + 1)? {
+                continue;
             }
+            let results = match places(&shapes, at, &hidden) {
+                Some(places) => insert(document, n, &places)?,
+                None if is_callers => insert_last_turn(document, (n, at), &hidden)?,
+                None => continue,
+            };
+            unseen.extend(results);
         }
     }
     Ok(unseen)
 }
 
-fn block(n: i64, at: i64) -> [Step<'static>; 4] {
-    [Step::Key("messages"), Step::Index(n), Step::Key("content"), Step::Index(at)]
+/// The blocks of an assistant's message; none if it holds a bare text.
+fn shapes(document: &mut Document, n: i64) -> Result<Vec<Shape>> {
+    let content = field(n, "content");
+    if !has_role(document, n, "assistant")? || document.kind(&content)? != Some(Kind::Array) {
+        return Ok(Vec::new());
+    }
+    let blocks = document.len(&content)?.unwrap_or_default();
+    let mut shapes = Vec::with_capacity(blocks);
+    for at in 0..blocks {
+        shapes.push(shape(&document.get(&block(n, at))?.unwrap_or_default()));
+    }
+    Ok(shapes)
 }
 
-/// The id of a block if it is a call.
-fn call_id(document: &mut Document, n: i64, at: i64) -> Result<Option<String>> {
+/// What is of another form looks like nothing that was kept.
+fn shape(block: &[u8]) -> Shape {
     #[derive(serde::Deserialize)]
-    struct Call {
-        #[serde(rename = "type")]
-        kind: String,
-        id: Option<String>,
+    struct Held<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+        #[serde(borrow)]
+        id: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
     }
-    let text = document.get(&block(n, at))?.unwrap_or_default();
-    let call = serde_json::from_slice::<Call>(&text).ok();
-    Ok(call.filter(|call| call.kind == "tool_use").and_then(|call| call.id))
+    let Ok(held) = serde_json::from_slice::<Held<'_>>(block) else { return Shape::default() };
+    Shape {
+        is_empty: held.kind == "text" && held.text.is_some_and(|text| text.get() == "\"\""),
+        kind: held.kind.into_owned(),
+        id: held.id.unwrap_or_default().into_owned(),
+    }
+}
+
+/// Before which of the caller's blocks what is hidden belongs, in its order. `at` is the call that the
+/// message was found by. `None` if the caller has made another message of it.
+fn places<'a>(shapes: &[Shape], at: usize, hidden: &'a Hidden) -> Option<Vec<(usize, &'a Block)>> {
+    let blocks = hidden.blocks();
+    let found = blocks.iter().position(|block| is_shown(block, &shapes[at]))?;
+    let mut places = Vec::new();
+    let mut here = at;
+    for block in blocks[..found].iter().rev() {
+        match block {
+            Block::Shown(shape) if here > 0 && shapes[here - 1] == *shape => here -= 1,
+            Block::Shown(shape) if shape.may_be_missing() => {}
+            Block::Shown(_) => return None,
+            block => places.push((here, block)),
+        }
+    }
+    places.reverse();
+    here = at + 1;
+    for block in &blocks[found + 1..] {
+        match block {
+            Block::Shown(shape) if shapes.get(here) == Some(shape) => here += 1,
+            Block::Shown(shape) if shape.may_be_missing() => {}
+            Block::Shown(_) => return None,
+            block => places.push((here, block)),
+        }
+    }
+    // a call that the caller has to answer stands in the last turn of its message
+    (shapes[at].kind != "tool_use" || here == shapes.len()).then_some(places)
+}
+
+fn is_shown(block: &Block, shape: &Shape) -> bool {
+    matches!(block, Block::Shown(shown) if shown == shape)
+}
+
+/// Puts blocks where they belong; gives what the results among them answer.
+fn insert(document: &mut Document, n: i64, places: &[(usize, &Block)]) -> Result<Vec<String>> {
+    let mut answers = Vec::new();
+    for (at, hidden) in places.iter().rev() {
+        if let Block::Call(text) | Block::Result(text) = hidden {
+            document.insert(&block(n, *at), text.clone())?;
+            answers.extend(answered(text));
+        }
+    }
+    Ok(answers)
+}
+
+/// Of a message that is not what it was: the calls of its last turn before the one that it was found by,
+/// and the results before the caller's.
+fn insert_last_turn(
+    document: &mut Document,
+    (n, at): (i64, usize),
+    hidden: &Hidden,
+) -> Result<Vec<String>> {
+    let mut answers = Vec::new();
+    for hidden in hidden.last_turn().iter().rev() {
+        match hidden {
+            Block::Shown(_) => {}
+            Block::Call(call) => document.insert(&block(n, at), call.clone())?,
+            Block::Result(result) => {
+                document.insert(&block(n + 1, 0), result.clone())?;
+                answers.extend(answered(result));
+            }
+        }
+    }
+    Ok(answers)
+}
+
+fn field(n: i64, key: &str) -> [Step<'_>; 3] {
+    [Step::Key("messages"), Step::Index(n), Step::Key(key)]
+}
+
+fn block(n: i64, at: usize) -> [Step<'static>; 4] {
+    [Step::Key("messages"), Step::Index(n), Step::Key("content"), Step::Index(at as i64)]
+}
+
+fn has_role(document: &mut Document, n: i64, role: &str) -> Result<bool> {
+    let text = document.get(&field(n, "role"))?.unwrap_or_default();
+    Ok(text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) == Some(role.as_bytes()))
+}
+
+fn takes_results(document: &mut Document, n: i64) -> Result<bool> {
+    let is_user = has_role(document, n, "user")?;
+    Ok(is_user && document.kind(&field(n, "content"))? == Some(Kind::Array))
 }
 
 /// The id of the call that a result answers.
-fn answered(result: &[u8]) -> Option<String> {
+fn answered(result: &Bytes) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Answer {
         tool_use_id: String,
     }
     serde_json::from_slice::<Answer>(result).ok().map(|answer| answer.tool_use_id)
-}
-
-fn takes_results(document: &mut Document, n: i64) -> Result<bool> {
-    let at = |key| [Step::Key("messages"), Step::Index(n), Step::Key(key)];
-    let is_user = document.get(&at("role"))?.as_deref() == Some(b"\"user\"");
-    Ok(is_user && document.kind(&at("content"))? == Some(Kind::Array))
-}
-
-fn insert(document: &mut Document, n: i64, at: i64, hidden: &Hidden) -> Result<()> {
-    for call in hidden.calls.iter().rev() {
-        document.insert(&block(n, at), call.clone())?;
-    }
-    for result in hidden.results.iter().rev() {
-        document.insert(&block(n + 1, 0), result.clone())?;
-    }
-    Ok(())
 }

@@ -1,7 +1,8 @@
-//! Calls of hidden tools that the model has not heard the result of, until their caller comes back.
+//! Calls of hidden tools and their results, until their caller comes back.
 //!
-//! A turn may call a tool that a policy added and one of the caller's own. The caller gets to see
-//! its own call only, so that its next request would lack the other one and its result.
+//! What a caller sees as one message may be several turns, with calls of tools in them that a policy
+//! added. The caller holds what it has seen only, so that its next request would lack the others, and
+//! the model would not know any more what it has found.
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,22 +14,86 @@ const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 const MAX_ENTRIES: usize = 4096;
 
-/// What belongs into a conversation and its caller does not hold.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Hidden {
-    /// `tool_use` blocks.
-    pub calls: Vec<Bytes>,
-    /// Their `tool_result` blocks.
-    pub results: Vec<Bytes>,
+/// What a block that the caller holds is known again by.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub struct Shape {
+    /// Its `type`.
+    pub kind: String,
+    /// Of a call, as the caller sees it; else empty.
+    pub id: String,
+    /// A text without a character.
+    pub is_empty: bool,
 }
 
-impl Hidden {
-    fn size(&self) -> usize {
-        self.calls.iter().chain(&self.results).map(Bytes::len).sum()
+impl Shape {
+    /// Clients leave such blocks out of what they send back.
+    pub fn may_be_missing(&self) -> bool {
+        self.is_empty || matches!(self.kind.as_str(), "thinking" | "redacted_thinking")
     }
 }
 
-/// By the caller's key, and the id of the call of its own that stood in the same turn. Bounded: those
+/// A block of a message, in the order of the upstream's.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Block {
+    /// The caller holds it.
+    Shown(Shape),
+    /// A `tool_use` that it does not hold.
+    Call(Bytes),
+    /// The `tool_result` for one.
+    Result(Bytes),
+}
+
+impl Block {
+    fn size(&self) -> usize {
+        let held = match self {
+            Self::Shown(shape) => shape.kind.len() + shape.id.len(),
+            Self::Call(text) | Self::Result(text) => text.len(),
+        };
+        held + size_of::<Self>()
+    }
+}
+
+/// One message of the gateway's: what its caller holds of it, and what it does not.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub struct Hidden {
+    /// Turn after turn; the results of a turn stand at its end.
+    blocks: Vec<Block>,
+    /// Where the last turn begins.
+    last: usize,
+}
+
+impl Hidden {
+    /// Adds a turn behind the others.
+    pub fn push(&mut self, turn: Vec<Block>) {
+        self.last = self.blocks.len();
+        self.blocks.extend(turn);
+    }
+
+    /// The blocks of all turns.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Those of the last turn.
+    pub fn last_turn(&self) -> &[Block] {
+        &self.blocks[self.last..]
+    }
+
+    fn without_earlier_turns(mut self) -> Self {
+        self.blocks.drain(..self.last);
+        Self { blocks: self.blocks, last: 0 }
+    }
+
+    fn hides(&self) -> bool {
+        self.blocks.iter().any(|block| !matches!(block, Block::Shown(_)))
+    }
+
+    fn size(&self) -> usize {
+        self.blocks.iter().map(Block::size).sum()
+    }
+}
+
+/// By the caller's key, and the id of a call in the last turn that the caller sees. Bounded: those
 /// that nobody has asked for longest make room.
 #[derive(Default)]
 pub struct Carried(Mutex<Book>);
@@ -50,15 +115,21 @@ struct Entry {
 }
 
 impl Carried {
-    /// Keeps what stood beside the call `id` of the caller's own. What is too large to keep is lost.
+    /// Keeps the message that shows the call `id` in its last turn. Where it is too large, only that
+    /// turn is kept; what is still too large is lost.
     pub fn keep(&self, caller: &str, id: &str, hidden: Hidden) {
+        let hidden = match hidden.size() > MAX_BYTES / 8 {
+            true => hidden.without_earlier_turns(),
+            false => hidden,
+        };
         let size = hidden.size();
-        if size > MAX_BYTES / 8 {
+        let mut book = self.book();
+        // not every upstream makes ids that no other conversation has
+        book.forget(caller, id);
+        if size > MAX_BYTES / 8 || !hidden.hides() {
             return;
         }
         let now = Instant::now();
-        let mut book = self.book();
-        book.forget(caller, id);
         let entry = Entry { hidden: Arc::new(hidden), used: now };
         book.entries.entry(caller.to_owned()).or_default().insert(id.to_owned(), entry);
         book.order.push_back((caller.to_owned(), id.to_owned(), now));
@@ -67,7 +138,7 @@ impl Carried {
         book.sweep(now);
     }
 
-    /// What stood beside a call.
+    /// The message that shows a call.
     pub fn find(&self, caller: &str, id: &str) -> Option<Arc<Hidden>> {
         let mut book = self.book();
         let entry = book.entries.get_mut(caller)?.get_mut(id)?;

@@ -1,5 +1,6 @@
 //! The tool loop, whole: a caller, a gateway with real plugins, and an upstream that is watched.
 mod asked;
+mod carried;
 mod cited;
 mod ends;
 mod generated;
@@ -7,10 +8,7 @@ mod led;
 mod native;
 mod uses;
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
-use tidegate::gateway::carried::{Carried, Hidden};
 use tidegate::wire::Event;
 
 use crate::support::grammar;
@@ -272,84 +270,6 @@ async fn a_tool_that_a_policy_adds_stays_hidden() {
     let seen = upstream.seen();
     assert_eq!(seen[1]["messages"][2]["content"][0]["type"], "tool_result");
     assert_eq!(seen[1]["model"], "up-1");
-}
-
-#[tokio::test]
-async fn what_a_hidden_tool_said_in_a_mixed_turn_is_not_lost() {
-    let add = r#"fn on_request(request, ctx) {
-        let tools = request.tools;
-        tools.push(#{ "type": "gateway:datetime" });
-        request.tools = tools;
-    }"#;
-    let (upstream, gateway) = simulated_with("", &[("policies/add.rhai", add)]).await;
-    let mut body = ask("[sim: call datetime] [sim: call weather] [sim: then] [sim: say done]");
-    body["tools"].as_array_mut().unwrap().remove(0);
-    let message = streamed(&gateway, &body).await;
-    assert_eq!(message["stop_reason"], "tool_use");
-    assert_eq!(kinds(&message), ["text", "tool_use"]);
-    let id = &message["content"][1]["id"];
-    let result = json!({"type": "tool_result", "tool_use_id": id, "content": "sunny"});
-    let messages = body["messages"].as_array_mut().unwrap();
-    messages.push(json!({"role": "assistant", "content": message["content"]}));
-    messages.push(json!({"role": "user", "content": [result]}));
-    // the history comes again and again
-    for n in 1..3 {
-        let answer = gateway.ask(&body).await.json();
-        assert_eq!(answer["content"], json!([{"type": "text", "text": "done"}]));
-        let sent = &upstream.seen()[n]["messages"];
-        let names: Vec<&Value> =
-            blocks(&sent[1], "tool_use").iter().map(|call| &call["name"]).collect();
-        assert_eq!(names, ["gateway_datetime", "weather"]);
-        let results = blocks(&sent[2], "tool_result");
-        assert_eq!(results.len(), 2);
-        assert_eq!(results[0]["tool_use_id"], blocks(&sent[1], "tool_use")[0]["id"]);
-        assert!(results[0]["content"][0]["text"].as_str().unwrap().contains("datetime"));
-        assert_eq!(results[1], &result);
-    }
-}
-
-#[test]
-fn what_is_carried_is_one_callers_and_bounded() {
-    let carried = Carried::default();
-    let hidden =
-        |size: usize| Hidden { calls: vec!["{}".into()], results: vec!["x".repeat(size).into()] };
-    carried.keep("one", "toolu_1", hidden(1));
-    assert_eq!(*carried.find("one", "toolu_1").unwrap(), hidden(1));
-    assert_eq!(carried.find("two", "toolu_1"), None);
-    assert_eq!(carried.find("one", "toolu_2"), None);
-    for n in 2..30 {
-        carried.keep("one", &format!("toolu_{n}"), hidden(1 << 20));
-    }
-    assert_eq!(carried.find("one", "toolu_1"), None, "the oldest made room");
-    assert!(carried.find("one", "toolu_29").is_some());
-    carried.keep("one", "toolu_large", hidden(4 << 20));
-    assert_eq!(carried.find("one", "toolu_large"), None);
-}
-
-#[test]
-fn a_history_is_searched_only_while_something_is_kept_for_its_caller() {
-    let carried = Carried::default();
-    let now = Instant::now();
-    assert!(!carried.has("one", now));
-    carried.keep("one", "toolu_1", Hidden { calls: vec![], results: vec!["{}".into()] });
-    assert!(carried.has("one", now) && !carried.has("two", now));
-    let later = |minutes: u64| now + Duration::from_secs(60 * minutes);
-    assert!(carried.has("one", later(59)));
-    assert!(!carried.has("one", later(61)));
-    assert_eq!(carried.find("one", "toolu_1"), None, "and it is gone");
-}
-
-#[test]
-fn what_is_asked_for_is_kept_before_what_is_only_newer() {
-    let carried = Carried::default();
-    let large = || Hidden { calls: vec![], results: vec!["x".repeat(1 << 20).into()] };
-    for n in 1..=16 {
-        carried.keep("one", &format!("toolu_{n}"), large());
-    }
-    assert!(carried.find("one", "toolu_1").is_some());
-    carried.keep("one", "toolu_17", large());
-    assert!(carried.find("one", "toolu_1").is_some());
-    assert_eq!(carried.find("one", "toolu_2"), None);
 }
 
 #[tokio::test]

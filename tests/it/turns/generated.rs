@@ -329,7 +329,43 @@ impl World {
         }
         let message = folded(&events);
         self.check(plan, &message)?;
+        self.go_on(plan, &message, &bodies[bodies.len() - 1]).await?;
         Ok(Some(message))
+    }
+
+    /// A caller with a call to answer sends everything back: the upstream gets what it had, and more.
+    async fn go_on(
+        &mut self,
+        plan: &Plan,
+        message: &Value,
+        last: &str,
+    ) -> Result<(), TestCaseError> {
+        let content = &message["content"];
+        let theirs = content.as_array().unwrap().iter().find(|block| block["type"] == "tool_use");
+        let Some(theirs) = theirs else { return Ok(()) };
+        let answer = json!([{"type": "tool_result", "tool_use_id": theirs["id"], "content": "so"}]);
+        let back = format!(
+            r#"{},{{"role":"assistant","content":{content}}},{{"role":"user","content":{answer}}}]}}"#,
+            body(true).strip_suffix("]}").unwrap(),
+        );
+        let done = frames(&self::message(json!([text("so")]), "end_turn"));
+        let script = Script { chunks: vec![done.concat().into_bytes()], is_cut: false };
+        let asked = async |gateway: &Looping| {
+            gateway.open("/v1/messages", back).await.finish().await.status
+        };
+        let (status, bodies) = self.play(&[script], asked).await;
+        prop_assert_eq!(status, 200);
+        // the space before the first message is the caller's
+        let plain = |body: &str| body.replacen("[ {", "[{", 1);
+        let (before, now) = (plain(last.strip_suffix("]}").unwrap()), plain(&bodies[0]));
+        // a citation that leads nowhere may be counted anew
+        let cites = plan.turns.iter().flatten().any(|part| matches!(part, Part::Cited(_)));
+        prop_assert!(cites || now.starts_with(&before), "{}\n{}", before, now);
+        let now: Value = serde_json::from_str(&now).unwrap();
+        let turn = now["messages"].as_array().unwrap().iter().rev().nth(1).unwrap();
+        let told = plan.messages().pop().unwrap();
+        prop_assert_eq!(without_citations(turn), without_citations(&told));
+        Ok(())
     }
 
     fn check(&self, plan: &Plan, message: &Value) -> Result<(), TestCaseError> {
@@ -348,11 +384,6 @@ impl World {
         for kind in ["text", "thinking", "future_block"] {
             let told: Vec<Value> = parts.iter().map(|part| part.block("")).collect();
             let told = told.iter().filter(|block| block["type"] == kind);
-            let bare = |block: &Value| {
-                let mut block = block.clone();
-                block.as_object_mut().unwrap().remove("citations");
-                block
-            };
             let told: Vec<Value> = told.map(bare).collect();
             prop_assert_eq!(of(kind).into_iter().map(bare).collect::<Vec<_>>(), told);
         }
@@ -366,6 +397,16 @@ impl World {
         prop_assert_eq!(&message["usage"]["input_tokens"], &json!(10 * turns));
         Ok(())
     }
+}
+
+fn bare(block: &Value) -> Value {
+    let mut block = block.clone();
+    block.as_object_mut().unwrap().remove("citations");
+    block
+}
+
+fn without_citations(message: &Value) -> Vec<Value> {
+    message["content"].as_array().unwrap().iter().map(bare).collect()
 }
 
 #[test]
