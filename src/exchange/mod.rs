@@ -187,7 +187,7 @@ fn server_tools(
 ) -> Result<(Vec<ServerTool>, Sources)> {
     let fulfil = |kind: &str| Fulfil::on(route, kind);
     let tools = tools::replace(&gateway.pipeline, request, declared, &fulfil)?;
-    if !gateway.pipeline.has_tools() {
+    if !gateway.pipeline.has_tools() && unseen.is_empty() {
         return Ok((tools, Sources::default()));
     }
     let forms = Forms::on(route, request, &tools);

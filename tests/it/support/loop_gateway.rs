@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tidegate::config::Config;
 use tidegate::context::{Caller, Context};
 use tidegate::error::{BoxError, Problem};
+use tidegate::gateway::reload::{Reloaded, Reloader};
 use tidegate::gateway::shared::Shared;
 use tidegate::gateway::{Gateway, Live};
 use tidegate::providers::simulator::Simulator;
@@ -45,7 +46,8 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// A gateway whose plugins are `advisor`, `datetime`, `unruly` and `web`.
 pub struct Looping {
-    _folder: TempDir,
+    folder: TempDir,
+    reloader: Reloader,
     _server: Server,
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -101,7 +103,23 @@ impl Looping {
         let server = Server::start(config.listen, &config.server, &live)
             .unwrap_or_else(|problem| fail(&[problem]));
         let address = server.address;
-        Self { _folder: folder, _server: server, shared, address }
+        let file = folder.path().join("tidegate.yaml");
+        fs::write(&file, yaml).unwrap();
+        let reloader = Reloader::new(&file, &config, &shared, &live);
+        Self { folder, reloader, _server: server, shared, address }
+    }
+
+    /// Reloads without any policy or plugin.
+    pub async fn reload_bare(&self) {
+        for name in ["policies", "plugins"] {
+            for entry in fs::read_dir(self.folder.path().join(name)).unwrap() {
+                fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+        }
+        match self.reloader.reload().await {
+            Reloaded::Swapped(_) => {}
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Sends a request and reads the whole answer.

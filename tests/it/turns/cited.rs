@@ -364,6 +364,36 @@ async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers(
 }
 
 #[tokio::test]
+async fn what_was_hidden_is_not_counted_as_the_callers_when_every_plugin_is_gone() {
+    let (upstream, gateway) = simulated_with(OURS, &[("policies/add.rhai", FINDS)]).await;
+    let lookup = json!({"name": "lookup", "input_schema": {"type": "object"}});
+    let calls = "[sim: call echo {\"text\":\"x\"}] [sim: then] [sim: call lookup] [sim: then] [sim: say so] [sim: cite]";
+    let mut body = ask(json!([lookup]), calls);
+    let answer = streamed(&gateway, &body).await;
+    let id = &blocks(&answer, "tool_use")[0]["id"];
+    let own = json!([{"type": "search_result", "source": "kb:1", "title": "mine",
+        "content": [text("c")], "citations": {"enabled": true}}]);
+    let result = json!({"type": "tool_result", "tool_use_id": id, "content": own});
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": answer["content"]}));
+    messages.push(json!({"role": "user", "content": [result]}));
+    let mut sent = Vec::new();
+    for is_bare in [false, true] {
+        if is_bare {
+            gateway.reload_bare().await;
+        }
+        let answer = streamed(&gateway, &body).await;
+        let told = citations(&answer);
+        assert_eq!(told.len(), 1, "{answer}");
+        let named = (&told[0]["source"], &told[0]["search_result_index"]);
+        assert_eq!(named, (&json!("kb:1"), &json!(0)));
+        sent.push(upstream.seen().pop().unwrap()["messages"].clone());
+    }
+    assert!(sent[0].to_string().contains("secret"));
+    assert_eq!(sent[0], sent[1]);
+}
+
+#[tokio::test]
 async fn sources_of_another_tool_are_citable_beside_what_was_found() {
     let add = r#"fn on_tool_result(result, ctx) {
         if result.tool == "echo" {
