@@ -1,15 +1,14 @@
 //! One accepted connection: TLS, HTTP/1.1 or 2, and a watch over callers that are too slow.
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, Interval};
@@ -18,6 +17,7 @@ use crate::error::BoxError;
 use crate::gateway::{Bounds, Live};
 use crate::net::socket::Guarded;
 use crate::server::flight::{Handler, Pulse};
+use crate::server::watched::Watched;
 
 /// A kept connection without a request is closed after so many header timeouts.
 const IDLE_TIMEOUTS: u32 = 8;
@@ -96,8 +96,7 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let pulse = Arc::new(Pulse::default());
-        let stream =
-            Watched { inner: Guarded::new(stream, bounds.body.pause), pulse: Arc::clone(&pulse) };
+        let stream = Watched::new(Guarded::new(stream, bounds.body.pause), &pulse);
         let service = Handler::new(&self.live, &pulse);
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -226,55 +225,5 @@ impl Judge {
             beats if beats > 2 * IDLE_TIMEOUTS => Seen::Idle,
             _ => Seen::Fine,
         }
-    }
-}
-
-struct Watched<S> {
-    inner: Guarded<S>,
-    pulse: Arc<Pulse>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.pulse.reads.fetch_add(1, Relaxed);
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }

@@ -2,9 +2,11 @@
 pub mod connection;
 mod files;
 pub mod flight;
+pub mod refused;
 pub mod respond;
 pub mod routes;
 pub mod running;
+mod watched;
 pub mod watching;
 
 use std::net::{SocketAddr, TcpListener};

@@ -86,7 +86,8 @@ fn edit(headers: &mut HeaderMap, edits: Vec<(HeaderName, Option<HeaderValue>)>) 
     }
 }
 
-fn envelope(error: &Error, request_id: &str) -> Bytes {
+/// The body of an error.
+pub(super) fn envelope(error: &Error, request_id: &str) -> Bytes {
     let mut body = json!({
         "type": "error",
         "error": {"type": error.kind.as_str(), "message": error.message},
@@ -123,7 +124,7 @@ fn named(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The one line of a failure. The caller may know it by the upstream's id only.
-fn log(error: &Error, request_id: &str, upstream_request_id: Option<&str>) {
+pub(super) fn log(error: &Error, request_id: &str, upstream_request_id: Option<&str>) {
     let status = error.status().as_u16();
     let kind = error.kind.as_str();
     let tried = error.tried.as_deref();

@@ -122,7 +122,7 @@ fn no_route(path: &str) -> Error {
 }
 
 /// `req_` and 24 characters.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let mut id = String::with_capacity(28);
     id.push_str("req_");
     id.extend((0..24).map(|_| fastrand::alphanumeric()));

@@ -1,0 +1,106 @@
+//! Heads that hyper refuses by itself: its bare answer goes out as the API's envelope.
+//!
+//! Such a request never reaches the routes: hyper writes a status line, and nothing that a client of
+//! the API could read, so that it is told here what was wrong.
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::StatusCode;
+use tokio::io::AsyncWrite;
+
+use crate::error::{Error, Retry};
+use crate::server::{respond, routes};
+
+/// What hyper has room for; for the bytes of a head it is more or less 400 KB.
+const MAX_HEADERS: usize = 100;
+/// The same, of path and query.
+const MAX_TARGET: usize = 65_534;
+/// The first byte of a TLS handshake.
+const HANDSHAKE: u8 = 22;
+
+/// What goes out instead of hyper's answer.
+pub struct Refusal {
+    answer: Bytes,
+    /// How much hyper is told to have written.
+    length: usize,
+}
+
+impl Refusal {
+    /// What hyper has written may be such an answer; rules out all else that is written to callers by
+    /// its first bytes.
+    pub fn may_replace(written: &[u8]) -> bool {
+        matches!(written, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'4', ..])
+    }
+
+    /// In place of what hyper has `written`, if that is an answer of its own: a head of nothing but what
+    /// it makes itself, without a body. `first` is the first byte that the caller has sent. Logs the
+    /// failure.
+    pub fn of(written: &[u8], first: Option<u8>) -> Option<Self> {
+        let head = str::from_utf8(written).ok()?.strip_suffix("\r\n\r\n")?;
+        let (status_line, fields) = head.split_once("\r\n")?;
+        let mut date = "";
+        let mut is_empty = false;
+        for field in fields.split("\r\n") {
+            match field {
+                "content-length: 0" => is_empty = true,
+                "connection: close" => {}
+                _ if field.starts_with("date: ") => date = field,
+                _ => return None,
+            }
+        }
+        let status: u16 = status_line.split(' ').nth(1)?.parse().ok()?;
+        let message = why(status, first).filter(|_| is_empty)?;
+        let mut error = Error::invalid(message);
+        error.status = StatusCode::from_u16(status).ok();
+        error.retry = Retry::Never;
+        let id = routes::request_id();
+        respond::log(&error, &id, None);
+        let body = respond::envelope(&error, &id);
+        let length = body.len();
+        let mut answer = format!(
+            "{status_line}\r\ncontent-type: application/json\r\nrequest-id: {id}\r\nx-should-retry: false\r\ncontent-length: {length}\r\nconnection: close\r\n"
+        )
+        .into_bytes();
+        if !date.is_empty() {
+            answer.extend_from_slice(date.as_bytes());
+            answer.extend_from_slice(b"\r\n");
+        }
+        answer.extend_from_slice(b"\r\n");
+        answer.extend_from_slice(&body);
+        Some(Self { answer: answer.into(), length: written.len() })
+    }
+
+    /// Writes it, in as many steps as it takes: hyper's own counts as written when this is.
+    pub fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        while self.answer.has_remaining() {
+            match ready!(Pin::new(&mut *stream).poll_write(cx, &self.answer))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.answer.advance(written),
+            }
+        }
+        Poll::Ready(Ok(self.length))
+    }
+}
+
+/// What is wrong with a head that hyper refuses with this status; nothing of what stood in it.
+fn why(status: u16, first: Option<u8>) -> Option<String> {
+    Some(match status {
+        431 => format!(
+            "the head of the request is too large: send at most {MAX_HEADERS} headers, and no more than about 400 KB in all"
+        ),
+        414 => format!(
+            "the path of the request is too long: send at most {MAX_TARGET} bytes, its query included"
+        ),
+        400 if first == Some(HANDSHAKE) => {
+            "a TLS handshake came to a listener that speaks plain HTTP: use an `http://` URL, or give `server.tls` a certificate".to_owned()
+        }
+        400 => "the head of the request is no HTTP/1 that can be read: look at its first line, at the form of its headers, and at `content-length` and `transfer-encoding`".to_owned(),
+        _ => return None,
+    })
+}

@@ -1,0 +1,147 @@
+//! The socket of one connection as hyper sees it: what comes in is counted, and what hyper itself
+//! answers is said in the API's words.
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::net::socket::Guarded;
+use crate::server::flight::Pulse;
+use crate::server::refused::Refusal;
+
+/// So much of a head that was refused is still taken: a socket that is closed with something left to
+/// read takes the answer back from a caller that is still sending.
+const MAX_REST: usize = 8 * 1024 * 1024;
+
+/// Wraps the socket below hyper.
+pub struct Watched<S> {
+    inner: Guarded<S>,
+    pulse: Arc<Pulse>,
+    /// The first byte that came.
+    first: Option<u8>,
+    /// Nothing of an answer is on its way.
+    is_flushed: bool,
+    refusal: Option<Refusal>,
+    /// What may still be taken of a head that was refused.
+    rest: usize,
+    is_shut: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
+    /// Counts in `pulse`.
+    pub fn new(inner: Guarded<S>, pulse: &Arc<Pulse>) -> Self {
+        Self {
+            inner,
+            pulse: Arc::clone(pulse),
+            first: None,
+            is_flushed: true,
+            refusal: None,
+            rest: 0,
+            is_shut: false,
+        }
+    }
+
+    /// Writes a refusal in place of hyper's own answer; `None` if what is written is none. hyper writes
+    /// one when everything before it has gone out, and as a whole.
+    fn poll_refusal(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
+        if self.refusal.is_none() {
+            let is_alone = self.is_flushed && self.pulse.in_flight.load(Relaxed) == 0;
+            let refusal = is_alone.then(|| Refusal::of(written, self.first)).flatten();
+            self.refusal = Some(refusal?);
+        }
+        let done = self.refusal.as_mut()?.poll_write(&mut self.inner, cx);
+        if done.is_ready() {
+            self.refusal = None;
+            self.rest = MAX_REST;
+        }
+        Some(done)
+    }
+
+    /// Takes what a refused caller is still sending; no longer than the watch over slow heads has
+    /// patience.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.rest > 0 {
+            let mut room = [MaybeUninit::uninit(); 8 * 1024];
+            let mut taken = ReadBuf::uninit(&mut room);
+            let read = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut taken));
+            self.rest = match (read, taken.filled().len()) {
+                (Err(_), _) | (Ok(()), 0) => 0,
+                (Ok(()), count) => self.rest.saturating_sub(count),
+            };
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if let Some(first) = buf.filled().get(before) {
+            self.first.get_or_insert(*first);
+            self.pulse.reads.fetch_add(1, Relaxed);
+        }
+        read
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if Refusal::may_replace(buf)
+            && let Some(done) = self.poll_refusal(cx, buf)
+        {
+            return done;
+        }
+        self.is_flushed = false;
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [buf] = bufs
+            && Refusal::may_replace(buf)
+            && let Some(done) = self.poll_refusal(cx, buf)
+        {
+            return done;
+        }
+        self.is_flushed = false;
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        self.is_flushed |= matches!(flushed, Poll::Ready(Ok(())));
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_shut {
+            ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+            self.is_shut = true;
+        }
+        self.poll_rest(cx).map(Ok)
+    }
+}
