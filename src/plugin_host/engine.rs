@@ -14,6 +14,7 @@ use wasmtime::{
 
 use crate::error::Problem;
 use crate::plugin_host::call::Call;
+use crate::plugin_host::gate::Seats;
 use crate::plugin_host::shelf::SPACES;
 use crate::plugin_host::{bindings, wasi};
 
@@ -51,10 +52,10 @@ pub(super) struct Runtime {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Call>,
     pub(super) allocator: Allocator,
-    /// How many calls run at once.
+    /// How many calls of tools run at once, and how many of hooks.
     pub(super) calls: u32,
     /// In front of the pool: a full pool is a wait, not an error.
-    pub(super) room: Arc<Semaphore>,
+    pub(super) room: Seats,
     /// For instances that wait for their next call.
     pub(super) spaces: Arc<Semaphore>,
 }
@@ -73,7 +74,7 @@ impl Runtime {
         bindings::link(&mut linker)
             .and_then(|()| wasi::link(&mut linker))
             .map_err(|e| Problem::new("plugins", format!("cannot link the host: {e:#}")))?;
-        let room = Arc::new(Semaphore::new(calls as usize));
+        let room = Seats::new(calls);
         let spaces = Arc::new(Semaphore::new(SPACES as usize));
         Ok(Self { engine, linker, allocator, calls, room, spaces })
     }
@@ -129,7 +130,8 @@ fn config(cache: Option<&Path>) -> Result<Config, Problem> {
 
 fn pool(calls: u32, has_swap: bool) -> PoolingAllocationConfig {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-    let slots = calls + SPACES;
+    // tools and hooks
+    let slots = 2 * calls + SPACES;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots * CORE_INSTANCES)

@@ -34,6 +34,8 @@ pub enum Cause {
         limit: Duration,
         /// How many of them may run at once.
         calls: u32,
+        /// What they are calls of: tools and hooks have seats of their own.
+        of: &'static str,
         /// The key of the config that says so.
         key: String,
     },
@@ -83,8 +85,8 @@ impl Cause {
             Self::Memory(limit) => format!("needs more than its {} MiB of memory", limit >> 20),
             Self::Stack => "ran out of stack".to_owned(),
             Self::Size(limit) => format!("gave a result of more than {} MiB", limit >> 20),
-            Self::Busy { limit, calls, key } => format!(
-                "got no turn within {limit:?}: {calls} calls of it run at once, raise `{key}`"
+            Self::Busy { limit, calls, of, key } => format!(
+                "got no turn within {limit:?}: {calls} calls of {of} run at once, raise `{key}`"
             ),
             Self::Full(limit) => {
                 format!("got no turn within {limit:?}: too many plugin calls run at once")

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::plugin_host::Clock;
 use crate::plugin_host::breaker::{BREAKS, Breaker, Pass, WITHIN};
 use crate::plugin_host::failure::Cause;
+use crate::plugin_host::load::Export;
 use crate::plugin_host::settings::{Instances, Settings, place};
 use crate::plugin_host::shelf::Shelf;
 use crate::telemetry::plugins::PluginMetrics;
@@ -17,7 +18,7 @@ pub(super) struct Gate {
     /// The plugin's file name, for the keys of its config.
     file: String,
     calls: u32,
-    room: Arc<Semaphore>,
+    seats: Seats,
     breaker: Arc<Breaker>,
     metrics: PluginMetrics,
     /// Where instances wait, if they are used again.
@@ -26,6 +27,22 @@ pub(super) struct Gate {
     pub(super) deadline: Option<Duration>,
     /// The same of hooks.
     pub(super) hook_deadline: Option<Duration>,
+}
+
+/// Which seat a call takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// It is a tool's, which may take half a minute.
+    Tool,
+    /// It is a hook's, or describes the plugin: somebody waits for it who has not asked for the tool.
+    Hook,
+}
+
+/// How many calls run at once: as many of tools, and as many of hooks, so that a slow tool never holds
+/// up the requests that hooks look at.
+pub(super) struct Seats {
+    tools: Arc<Semaphore>,
+    hooks: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -38,7 +55,7 @@ impl Gate {
         Self {
             file: file.to_owned(),
             calls: settings.calls,
-            room: Arc::new(Semaphore::new(settings.calls as usize)),
+            seats: Seats::new(settings.calls),
             breaker,
             metrics,
             shelf: (settings.instances == Instances::Reuse).then(|| Shelf::new(spaces)),
@@ -56,14 +73,16 @@ impl Gate {
     }
 
     /// Waits for one of the plugin's own seats.
-    pub(super) async fn seat(
+    pub(super) async fn take(
         &self,
-        until: tokio::time::Instant,
+        seat: Seat,
+        until: Instant,
         limit: Duration,
     ) -> Result<OwnedSemaphorePermit, Cause> {
-        seat(&self.room, until).await.ok_or_else(|| Cause::Busy {
+        self.seats.take(seat, until).await.ok_or_else(|| Cause::Busy {
             limit,
             calls: self.calls,
+            of: seat.whose(),
             key: format!("{}.max_concurrent_calls", place(&self.file)),
         })
     }
@@ -84,13 +103,39 @@ impl Gate {
     }
 }
 
-/// A permit, at once or by a certain time.
-pub(super) async fn seat(
-    room: &Arc<Semaphore>,
-    until: tokio::time::Instant,
-) -> Option<OwnedSemaphorePermit> {
-    if let Ok(seat) = Arc::clone(room).try_acquire_owned() {
-        return Some(seat);
+impl Seat {
+    /// The one for a call of this export.
+    pub(super) fn of(export: Export) -> Self {
+        match export {
+            Export::CallTool => Self::Tool,
+            Export::OnRequest | Export::OnUpstreamRequest | Export::OnResponse => Self::Hook,
+        }
     }
-    timeout_at(until, Arc::clone(room).acquire_owned()).await.ok()?.ok()
+
+    fn whose(self) -> &'static str {
+        match self {
+            Self::Tool => "its tools",
+            Self::Hook => "its hooks",
+        }
+    }
+}
+
+impl Seats {
+    /// So many of each.
+    pub(super) fn new(each: u32) -> Self {
+        let seats = || Arc::new(Semaphore::new(each as usize));
+        Self { tools: seats(), hooks: seats() }
+    }
+
+    /// One of them, at once or by a certain time.
+    pub(super) async fn take(&self, seat: Seat, until: Instant) -> Option<OwnedSemaphorePermit> {
+        let seats = match seat {
+            Seat::Tool => &self.tools,
+            Seat::Hook => &self.hooks,
+        };
+        if let Ok(free) = Arc::clone(seats).try_acquire_owned() {
+            return Some(free);
+        }
+        timeout_at(until, Arc::clone(seats).acquire_owned()).await.ok()?.ok()
+    }
 }

@@ -104,7 +104,7 @@ pub struct PluginHost {
     limits: Limits,
     clock: Clock,
     reservation: u64,
-    /// How many calls are to run at once, of all plugins.
+    /// How many calls of tools are to run at once, of all plugins, and how many of hooks.
     calls: AtomicU32,
     runtime: Mutex<Option<Arc<Runtime>>>,
     /// By the hash of the file: a reload compiles only what changed.
@@ -201,7 +201,8 @@ impl PluginHost {
         self.runtime_now().as_ref().map(|runtime| runtime.allocator)
     }
 
-    /// How many calls of all plugins may run at once; none before the first plugin.
+    /// How many calls of tools may run at once, of all plugins, and how many of hooks; none before the
+    /// first plugin.
     pub fn room(&self) -> Option<u32> {
         self.runtime_now().as_ref().map(|runtime| runtime.calls)
     }

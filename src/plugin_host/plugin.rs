@@ -15,7 +15,7 @@ use crate::plugin_host::bindings::{Action, MessageBody, Problem, RequestBody};
 use crate::plugin_host::call::{Call, Facts, Terms};
 use crate::plugin_host::decision::Decision;
 use crate::plugin_host::failure::{Cause, Failure, MAX_RESULT};
-use crate::plugin_host::gate::Gate;
+use crate::plugin_host::gate::{Gate, Seat};
 use crate::plugin_host::load::{Answer, Code, Export, hooks_of_stage};
 use crate::plugin_host::manifest::{Manifest, ON_UNSUPPORTED};
 use crate::wire::{Document, Kind};
@@ -252,7 +252,7 @@ impl Plugin {
             let function = instance.get_typed_func::<P, Answer<R>>(&mut *store, index)?;
             Ok(function.call_async(store, params).await?.0)
         };
-        inner.host.run((&inner.code, &inner.gate), call, limit, body).await
+        inner.host.run((&inner.code, &inner.gate, Seat::of(export)), call, limit, body).await
     }
 
     fn failure(&self, task: String, cause: Cause, last_words: Option<String>) -> Error {

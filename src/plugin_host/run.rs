@@ -12,7 +12,7 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::plugin_host::PluginHost;
 use crate::plugin_host::call::Call;
 use crate::plugin_host::failure::Cause;
-use crate::plugin_host::gate::{Gate, seat};
+use crate::plugin_host::gate::{Gate, Seat};
 use crate::plugin_host::load::Code;
 use crate::plugin_host::shelf::Used;
 
@@ -27,7 +27,7 @@ impl PluginHost {
     /// document and the last words in it.
     pub(super) async fn run<T>(
         &self,
-        (code, gate): (&Code, &Gate),
+        (code, gate, seat): (&Code, &Gate, Seat),
         call: Call,
         limit: Duration,
         body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
@@ -36,8 +36,8 @@ impl PluginHost {
             Ok(pass) => pass,
             Err(cause) => return (call, Err(cause)),
         };
-        let (call, result) = match gate.seat(call.until, limit).await {
-            Ok(_seat) => self.run_seated((code, Some(gate)), call, limit, body).await,
+        let (call, result) = match gate.take(seat, call.until, limit).await {
+            Ok(_seat) => self.run_seated((code, Some(gate), seat), call, limit, body).await,
             Err(cause) => (call, Err(cause)),
         };
         gate.leave(pass, &self.clock, &result);
@@ -52,18 +52,18 @@ impl PluginHost {
         limit: Duration,
         body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
     ) -> (Call, Result<T, Cause>) {
-        self.run_seated((code, None), call, limit, body).await
+        self.run_seated((code, None, Seat::Hook), call, limit, body).await
     }
 
     async fn run_seated<T>(
         &self,
-        (code, gate): (&Code, Option<&Gate>),
+        (code, gate, seat): (&Code, Option<&Gate>, Seat),
         call: Call,
         limit: Duration,
         body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
     ) -> (Call, Result<T, Cause>) {
         let until = call.until;
-        let Some(_place) = seat(&code.runtime().room, until).await else {
+        let Some(_place) = code.runtime().room.take(seat, until).await else {
             return (call, Err(Cause::Full(limit)));
         };
         let shelf = gate.and_then(|gate| gate.shelf.as_ref());

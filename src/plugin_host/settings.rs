@@ -11,9 +11,9 @@ use crate::plugin_host::engine::MAX_MEMORY;
 use crate::plugin_host::pattern::{AliasPattern, HostPattern};
 use crate::wire::duration;
 
-/// How many calls of one plugin run at once if nothing is said.
+/// How many calls of one plugin's tools run at once if nothing is said, and how many of its hooks.
 pub(super) const USUAL_CALLS: u32 = 64;
-/// How many calls run at once at the most, of all plugins together.
+/// How many calls of tools run at once at the most, of all plugins together, and how many of hooks.
 pub(super) const MOST_CALLS: u32 = 256;
 /// What model calls of one request may use if nothing is said.
 const USUAL_MODEL_TOKENS: u64 = 100_000;
@@ -53,7 +53,8 @@ pub struct PluginConfig {
     publish: Option<bool>,
     /// `fresh` (an instance for each call) or `reuse` (calls of one key share one).
     instances: Option<Instances>,
-    /// How many of its calls run at once, 1 to 256; 64 if left out. Further ones wait.
+    /// How many calls of its tools run at once, and as many of its hooks beside them, 1 to 256; 64 if
+    /// left out. Further ones wait.
     max_concurrent_calls: Option<u32>,
     /// How long a call of one of its tools may take, such as `30s`.
     deadline: Option<String>,
@@ -137,7 +138,7 @@ impl Settings {
     }
 }
 
-/// How many calls of a plugin run at once, as far as its config can be read.
+/// How many calls of a plugin's tools run at once, and of its hooks, as far as its config can be read.
 pub(super) fn calls_of(config: Option<&Value>) -> u32 {
     let calls = config.and_then(|config| config.get("max_concurrent_calls"));
     let calls = calls.and_then(Value::as_u64).and_then(|calls| u32::try_from(calls).ok());

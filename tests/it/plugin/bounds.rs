@@ -1,44 +1,93 @@
 //! How many calls run at once, for how long, with how much; and where instances come from.
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tidegate::gateway::reload::Reloaded;
 use tidegate::plugin_host::{Allocator, Cause, Limits, Means, Plugin, PluginHost};
 
 use super::fetching::connected;
 use super::grants::reach;
 use super::made::Made;
-use super::{BODY, LONG, broke, cache, host, load, on_request, split, tool, wasm};
+use super::swapped::{gateway, told_once};
+use super::{
+    BODY, LONG, broke, cache, context, document, host, load, on_request, split, tool, wasm,
+};
+use crate::support::client::Ask;
 use crate::support::upstream::{Upstream, answer};
+use crate::support::{MESSAGE, within};
 
 #[tokio::test]
 async fn calls_beyond_the_bound_of_a_plugin_wait_and_say_which_key_bounds_them() {
     /// Long enough for a call that runs, on a busy machine.
-    const HALF: Duration = Duration::from_millis(500);
-    let limits = Limits { tool: LONG, hook: HALF, memory: 32 << 20 };
+    const SECOND: Duration = Duration::from_secs(1);
+    let limits = Limits { tool: SECOND, hook: SECOND, memory: 32 << 20 };
     let host = PluginHost::with_limits(Some(cache()), limits).unwrap();
     let plugin = connected(&host, &wasm("reach"), json!({"max_concurrent_calls": 1})).await;
+    let other = load(&host, "hooks").await;
     let mut server = Upstream::start().await;
-    let url = json!({"url": format!("http://{}/", server.address)});
-    let fetching = tool(&plugin, "fetch", url);
-    let meanwhile = async {
-        let held = server.call().await;
-        let error = on_request(&plugin, "", BODY).await.err().unwrap();
-        // another plugin has its own seats
-        assert!(on_request(&load(&host, "hooks").await, "", BODY).await.is_ok());
-        held.finish(answer(200, "", "ok")).await;
-        error
+    let url = json!(format!("http://{}/", server.address));
+
+    // whoever holds a seat is not polled any more: no deadline ends it
+    let mut holding = Box::pin(tool(&plugin, "fetch", json!({"url": url})));
+    let _held = tokio::select! {
+        fetched = &mut holding => panic!("the server has not answered yet: {fetched:?}"),
+        held = server.call() => held,
     };
-    let (fetched, error) = tokio::join!(fetching, meanwhile);
-    assert_eq!(fetched.unwrap(), "200 ok");
-    let (message, failure) = split(&error);
-    assert_eq!(
-        message,
-        "plugin `reach` got no turn within 500ms: 1 calls of it run at once, raise \
-         `plugins.config.reach.max_concurrent_calls` in `on-request`"
-    );
+    let (message, failure) = broke(tool(&plugin, "greet", json!({})).await.unwrap_err());
+    assert_eq!(message, busy("tools", "call-tool greet"));
     assert!(matches!(failure.cause, Cause::Busy { calls: 1, .. }));
+    assert!(on_request(&plugin, "", BODY).await.is_ok(), "hooks have seats of their own");
+    assert!(on_request(&other, "", BODY).await.is_ok(), "another plugin has its own");
+    drop(holding);
+    assert_eq!(tool(&plugin, "greet", json!({})).await.unwrap(), "", "the seat is free again");
+
+    let with = Arc::new(Map::from_iter([("moderator".to_owned(), url)]));
+    let context = context();
+    let mut holding = Box::pin(plugin.on_request(&context, &with, document(BODY)));
+    let _held = tokio::select! {
+        _ = &mut holding => panic!("the moderator has not answered yet"),
+        held = server.call() => held,
+    };
+    let (message, failure) = split(&on_request(&plugin, "", BODY).await.err().unwrap());
+    assert_eq!(message, busy("hooks", "on-request"));
+    assert!(matches!(failure.cause, Cause::Busy { calls: 1, .. }));
+    assert_eq!(tool(&plugin, "greet", json!({})).await.unwrap(), "", "tools have theirs");
+    drop(holding);
     assert!(on_request(&plugin, "", BODY).await.is_ok(), "the seat is free again");
+}
+
+fn busy(of: &str, task: &str) -> String {
+    format!(
+        "plugin `reach` got no turn within 1s: 1 calls of its {of} run at once, raise \
+         `plugins.config.reach.max_concurrent_calls` in `{task}`"
+    )
+}
+
+#[tokio::test]
+async fn a_tool_that_takes_long_does_not_hold_up_the_requests_that_its_plugin_looks_at() {
+    let gateway = gateway().await;
+    let config = "providers: { sim: { type: simulator } }
+models: { \"*\": { provider: sim } }
+egress: { allow_private: [\"127.0.0.0/8\"] }
+plugins: { config: { reach: { allow_hosts: [\"127.0.0.1:*\"], deadline: 20s, hook_deadline: 10s, max_concurrent_calls: 1 } } }
+pipeline: [{ plugin: reach }]
+";
+    let reloaded = gateway.reload(config).await;
+    assert!(matches!(reloaded, Reloaded::Swapped(_)), "{reloaded:?}");
+    let mut site = Upstream::start().await;
+    let slow = told_once(&gateway, "fetch", json!({"url": format!("http://{}/", site.address)}));
+    let meanwhile = async {
+        let held = site.call().await;
+        let asked = join_all((0..10).map(|_| Ask::message(MESSAGE).send(gateway.address)));
+        let statuses: Vec<_> = asked.await.into_iter().map(|answer| answer.status).collect();
+        held.finish(answer(200, "", "ok")).await;
+        statuses
+    };
+    let (told, statuses) = within("both", async { tokio::join!(slow, meanwhile) }).await;
+    assert_eq!(statuses, [200; 10]);
+    assert_eq!(told, (false, "200 ok".to_owned()));
 }
 
 #[tokio::test]
@@ -81,7 +130,7 @@ async fn the_pool_has_room_for_what_the_plugins_may_run_at_once_and_no_more_than
 #[tokio::test]
 async fn without_address_space_for_a_pool_instances_are_made_on_demand() {
     let limits = Limits { tool: LONG, hook: LONG, memory: 32 << 20 };
-    // 2^45 bytes for each call are more than any address space has for 128 of them
+    // 2^45 bytes for each call are more than any address space has for 192 of them
     let means =
         Means { cache_dir: Some(cache()), limits, reservation: 1 << 45, ..Means::default() };
     let host = PluginHost::with(means).unwrap();
