@@ -6,7 +6,7 @@ use tidegate::error::Problem;
 use tidegate::plugin_host::{Cause, Plugin, PluginHost, ToolError};
 
 use super::fetching::connected;
-use super::made::Made;
+use super::made::{MANIFEST, Made, file, with_section};
 use super::{LONG, SHORT, broke, host, load, load_bytes, tool, wasm};
 use crate::support::upstream::{Upstream, answer};
 use crate::support::within;
@@ -140,12 +140,40 @@ async fn a_manifest_that_is_none() {
             r#"{"name":"m","hooks":["on-request"]}"#,
             "names the hook `on-request` but does not export it",
         ),
+        (
+            r#"{"name":"m","tools":[{"name":"Made","description":"d","input_schema":{"type":"object"}}]}"#,
+            "tool `Made`: use `a` to `z`",
+        ),
+        (
+            r#"{"name":"m","tools":[{"name":"made","description":"d","input_schema":{}}]}"#,
+            "tool `made`: its `input_schema` must have `type: object`",
+        ),
     ] {
         let made = Made { manifest: manifest.to_owned(), ..Made::default() };
         let (path, problems) = load_bytes(&made.wasm()).await;
         let Problem { path: place, message } = &problems[0];
         assert_eq!(*place, path);
         assert!(message.starts_with(expect), "{manifest}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_takes_for_ever_or_too_much_memory() {
+    let grow = "(if (i32.eq (memory.grow (i32.const 4096)) (i32.const -1)) (then unreachable))";
+    for (first, expect) in [
+        ("(loop $again (br $again))", "`describe` broke: did not finish within 5s"),
+        (grow, "`describe` broke: needs more than its 32 MiB of memory"),
+        ("unreachable", "`describe` broke: "),
+    ] {
+        let wasm = Made { first, ..Made::default() }.wasm();
+        // a section that says it all is no reason to believe it
+        for wasm in [wasm.clone(), with_section(wasm, MANIFEST)] {
+            let (_folder, path) = file(&wasm);
+            let host = host();
+            let problems = beside(&host, host.load(&path, Value::Null)).await.unwrap_err();
+            let message = &problems[0].message;
+            assert!(message.starts_with(expect), "{first}: {message}");
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use tidegate::plugin_host::SECTION;
 
 /// A component that says what it is told to, with a tool of its own name.
 pub struct Made {
+    /// What `describe` does before it gives anything, as text.
+    pub first: &'static str,
     /// What `describe` gives.
     pub manifest: String,
     /// What `call-tool` gives.
@@ -32,6 +34,7 @@ impl Made {
     /// With this result.
     pub fn saying(result: &str) -> Self {
         Self {
+            first: "",
             manifest: MANIFEST.to_owned(),
             result: result.to_owned(),
             length: result.len(),
@@ -51,7 +54,7 @@ impl Made {
     }
 
     fn text(&self) -> String {
-        let Self { pages, version, more, length, .. } = self;
+        let Self { first, pages, version, more, length, .. } = self;
         let (manifest, result) = (hex(&self.manifest), hex(&self.result));
         let told = self.manifest.len();
         let text = "(result (result string (error $problem)))";
@@ -72,7 +75,7 @@ impl Made {
       (i32.store (i32.const 20) (local.get 0))
       (i32.store (i32.const 24) (local.get 1))
       (i32.const 16))
-    (func (export "describe") (result i32) (call $text (i32.const 1024) (i32.const {told})))
+    (func (export "describe") (result i32) {first} (call $text (i32.const 1024) (i32.const {told})))
     (func (export "call-tool") (param i32 i32 i32 i32 i32 i32) (result i32)
       (call $text (i32.const 32768) (i32.const {length}))))
   (core instance $i (instantiate $m))
