@@ -11,7 +11,7 @@ use http::HeaderValue;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Tried};
 use crate::exchange::requested::Requested;
-use crate::exchange::trace::{Note, Trace};
+use crate::exchange::requested::trace::{Note, Trace};
 use crate::gateway::Gateway;
 use crate::models::Target;
 use crate::net::headers;

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::exchange::face::Face;
 use crate::exchange::route::{Choice, Route};
+use crate::exchange::shown::face::Face;
 use crate::models::ServerTools;
 
 /// How many characters of plain text a token stands for, roughly.

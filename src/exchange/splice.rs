@@ -7,8 +7,8 @@ use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exchange::face::{self, Face};
-use crate::exchange::sources::{self, Cited, Sources};
+use crate::exchange::shown::face::{self, Face};
+use crate::exchange::shown::sources::{self, Cited, Sources};
 use crate::exchange::tools::ServerTool;
 use crate::gateway::carried::{Block as Noted, Shape};
 use crate::policy::ToolOutput;

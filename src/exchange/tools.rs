@@ -4,8 +4,8 @@ use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::exchange::face::Face;
 use crate::exchange::native::{self, Fulfil};
+use crate::exchange::shown::face::Face;
 use crate::plugin_host::ToolManifest;
 use crate::policy::Pipeline;
 use crate::wire::schema::{self, Misfit};

@@ -4,7 +4,7 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use tidegate::exchange::images::Images;
+use tidegate::exchange::shown::images::Images;
 use tidegate::plugin_host::published::Published;
 use tidegate::plugin_host::{File, FilesConfig};
 use tidegate::policy::ToolOutput;

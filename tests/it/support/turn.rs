@@ -1,10 +1,10 @@
 //! Turns of a model, made by hand: whole messages, and the events that they would come as.
 use serde_json::{Value, json};
 use tidegate::error::Result;
-use tidegate::exchange::face::Face;
-use tidegate::exchange::history;
-use tidegate::exchange::images::Images;
-use tidegate::exchange::sources::Sources;
+use tidegate::exchange::shown::face::Face;
+use tidegate::exchange::shown::history;
+use tidegate::exchange::shown::images::Images;
+use tidegate::exchange::shown::sources::Sources;
 use tidegate::exchange::tools::ServerTool;
 use tidegate::plugin_host::published::Published;
 use tidegate::wire::message::Fold;

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::exchange::face::{Face, OURS};
 use crate::exchange::route::{Choice, Route};
+use crate::exchange::shown::face::{Face, OURS};
+use crate::exchange::shown::web::{self, Form};
 use crate::exchange::tools::ServerTool;
-use crate::exchange::web::{self, Form};
 use crate::wire::MessagesRequest;
 
 /// How results of ours go to the upstreams of a request.

@@ -1,4 +1,9 @@
 //! What a request asks of the gateway itself: the `gateway` object of its body, and `x-tidegate-*` headers.
+pub mod bounded;
+pub mod breakpoint;
+pub mod retry;
+pub mod trace;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,8 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::wording::suggestion;
 use crate::error::{Error, Result};
-use crate::exchange::breakpoint;
-use crate::exchange::retry::{Retry, Statuses};
+use crate::exchange::requested::retry::{Retry, Statuses};
 use crate::models::Strictness;
 use crate::net::headers;
 use crate::wire::{Kind, MessagesRequest, Step};

@@ -10,11 +10,11 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
-use crate::exchange::face::{Face, OURS, SERVER_NAME};
-use crate::exchange::images::Images;
-use crate::exchange::sources::{self, Sources};
+use crate::exchange::shown::face::{Face, OURS, SERVER_NAME};
+use crate::exchange::shown::images::Images;
+use crate::exchange::shown::sources::{self, Sources};
+use crate::exchange::shown::web;
 use crate::exchange::tools::{self, upstream_name};
-use crate::exchange::web;
 use crate::wire::{self, Document, MessagesRequest, Step};
 
 /// A call that ended before it was whole, or whose result the caller has lost.

@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::exchange::images::Images;
-use crate::exchange::sources::{self, Forms};
+use crate::exchange::shown::images::Images;
+use crate::exchange::shown::sources::{self, Forms};
+use crate::exchange::shown::web;
 use crate::exchange::splice::Call;
 use crate::exchange::tools::ServerTool;
-use crate::exchange::web;
 use crate::policy::ToolOutput;
 use crate::wire::{Document, Step};
 

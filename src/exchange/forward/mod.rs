@@ -1,4 +1,6 @@
 //! Routes that the gateway does not know (batches, files, …) go to the `passthrough:` provider.
+pub mod transit;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use http_body_util::{BodyExt, Limited};
 use crate::context::Context;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::exchange::Inbound;
-use crate::exchange::transit::Transit;
+use crate::exchange::forward::transit::Transit;
 use crate::gateway::Gateway;
 use crate::net::body::Body;
 use crate::net::pace::Paced;
