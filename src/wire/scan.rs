@@ -41,6 +41,14 @@ pub struct Entry {
     pub tail: u32,
 }
 
+/// The JSON text is that of this string, however it is written; costs nothing more where it is plain.
+pub fn is_string(json: &[u8], text: &str) -> bool {
+    let inner = json.strip_prefix(b"\"").and_then(|json| json.strip_suffix(b"\""));
+    inner == Some(text.as_bytes())
+        || (inner.is_some_and(|inner| inner.contains(&b'\\'))
+            && serde_json::from_slice::<String>(json).is_ok_and(|decoded| decoded == text))
+}
+
 /// Checks that `text` is one well-formed JSON object and returns its members in order.
 pub fn object(text: &[u8]) -> Result<Vec<Entry>> {
     whole(text, Scanner::object)

@@ -67,6 +67,27 @@ fn parallel_calls_have_their_results_in_one_message() {
 }
 
 #[test]
+fn roles_may_be_written_with_escapes() {
+    let messages = json!([
+        user(json!("hi")),
+        assistant(json!([used("1"), ran("1")])),
+        user(json!([text("thanks")])),
+    ]);
+    let escaped =
+        messages.to_string().replace("assistant", "\\u0061ssistant").replace("user", "\\u0075ser");
+    let body = format!(r#"{{"model":"m","max_tokens":9,"messages":{escaped}}}"#);
+    let mut request = request(&body);
+    restored(&mut request).unwrap();
+    let restored: Value = serde_json::from_slice(&request.to_bytes()).unwrap();
+    let expected = json!([
+        user(json!("hi")),
+        assistant(json!([upstream_call("1")])),
+        user(json!([upstream_result("1"), text("thanks")])),
+    ]);
+    assert_eq!(restored["messages"], expected);
+}
+
+#[test]
 fn turns_follow_each_other_with_their_thinking() {
     check(
         json!([

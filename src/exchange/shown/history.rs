@@ -15,7 +15,7 @@ use crate::exchange::shown::images::Images;
 use crate::exchange::shown::sources::{self, Sources};
 use crate::exchange::shown::web;
 use crate::exchange::tools::{self, upstream_name};
-use crate::wire::{self, Document, MessagesRequest, Step};
+use crate::wire::{self, Document, MessagesRequest, Step, scan};
 
 /// A call that ended before it was whole, or whose result the caller has lost.
 const UNANSWERED: &str = "not run: the answer ended before the call was complete";
@@ -126,7 +126,8 @@ impl<'a> Turns<'a> {
 
     fn message(&mut self, message: Bytes) -> Result<()> {
         let mut document = Document::parse(message.clone())?;
-        let is_assistant = document.field("role").as_deref() == Some(b"\"assistant\"");
+        let role = document.field("role").unwrap_or_default();
+        let is_assistant = scan::is_string(&role, "assistant");
         let may_differ =
             || may_hold_ours(&message) || may_cite(&message) || self.sources.may_hide_in(&message);
         if is_assistant && may_differ() {
@@ -135,9 +136,7 @@ impl<'a> Turns<'a> {
         self.sources.message(&message);
         match self.results.is_empty() {
             true => self.messages.push(message),
-            false if document.field("role").as_deref() == Some(b"\"user\"") => {
-                self.user(&mut document, message)?
-            }
+            false if scan::is_string(&role, "user") => self.user(&mut document, message)?,
             false => {
                 self.flush();
                 self.messages.push(message);

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::gateway::carried::{Block, Carried, Hidden, Shape};
-use crate::wire::{Document, Kind, MessagesRequest, Step};
+use crate::wire::{Document, Kind, MessagesRequest, Step, scan};
 
 /// Puts the calls and results that were kept for this caller where they stood in its messages; gives
 /// the `tool_use_id`s of the results. What stands in an assistant's message of that becomes turns in
@@ -160,7 +160,7 @@ fn block(n: i64, at: usize) -> [Step<'static>; 4] {
 
 fn has_role(document: &mut Document, n: i64, role: &str) -> Result<bool> {
     let text = document.get(&field(n, "role"))?.unwrap_or_default();
-    Ok(text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) == Some(role.as_bytes()))
+    Ok(scan::is_string(&text, role))
 }
 
 fn takes_results(document: &mut Document, n: i64) -> Result<bool> {

@@ -195,6 +195,28 @@ async fn turns_with_shown_and_hidden_calls_become_what_they_were() {
 }
 
 #[tokio::test]
+async fn roles_may_be_written_with_escapes() {
+    let (mut upstream, gateway) = led("").await;
+    let mut body = body();
+    let (message, _) = played((&mut upstream, &gateway), &body, &mixed()).await;
+    go_on(&mut body, &message["content"], &["c1"]);
+    let escaped = body
+        .to_string()
+        .replace("\"assistant\"", "\"\\u0061ssistant\"")
+        .replace("\"user\"", "\"\\u0075ser\"");
+    let asked = async { gateway.open("/v1/messages", escaped).await.finish().await.status };
+    let led = async {
+        let call = upstream.call().await;
+        let sent = call.json();
+        call.frames(&frames(&done())).await;
+        sent
+    };
+    let (status, sent) = tokio::join!(asked, led);
+    assert_eq!(status, 200);
+    assert_eq!(outline(&sent), MIXED);
+}
+
+#[tokio::test]
 async fn a_client_may_drop_thinking_and_empty_texts() {
     let (mut upstream, gateway) = led("").await;
     for drops in [&["thinking"][..], &["text"], &["thinking", "text"]] {
