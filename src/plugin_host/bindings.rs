@@ -34,7 +34,7 @@ pub(super) use tidegate::plugin::types::{Action, Denial, Problem};
 pub(super) const OFFERS: &str = "0.1.0";
 
 /// A plugin's log line is cut here, in bytes: it is the plugin's word, not the gateway's.
-const LONGEST_LINE: usize = 4096;
+pub(super) const LONGEST_LINE: usize = 4096;
 
 /// What a handle of the guest stands for: the one document of the call.
 pub enum RequestBody {}

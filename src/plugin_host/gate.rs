@@ -34,7 +34,7 @@ pub(super) struct Gate {
 pub(super) enum Seat {
     /// It is a tool's, which may take half a minute.
     Tool,
-    /// It is a hook's, or describes the plugin: somebody waits for it who has not asked for the tool.
+    /// It is a hook's, or describes the plugin: neither may wait for a slow tool.
     Hook,
 }
 

@@ -62,11 +62,11 @@ impl Default for FilesConfig {
 
 /// All files of the process. A restart forgets them.
 #[derive(Default)]
-pub struct Published(Mutex<Shelf>);
+pub struct Published(Mutex<Files>);
 
 #[derive(Default)]
-struct Shelf {
-    files: HashMap<String, File>,
+struct Files {
+    by_name: HashMap<String, File>,
     /// Names and when each is over, the oldest first.
     order: VecDeque<(Instant, String)>,
     /// None of them is over before.
@@ -85,34 +85,34 @@ impl Published {
         let mut random = [0; NAME_BYTES];
         getrandom::fill(&mut random).ok()?;
         let name = URL_SAFE_NO_PAD.encode(random);
-        let mut shelf = self.lock();
-        shelf.sweep(now);
-        let is_full = |shelf: &Shelf| {
-            shelf.bytes + size > config.max_bytes || shelf.order.len() >= MOST_FILES
+        let mut files = self.lock();
+        files.sweep(now);
+        let is_full = |files: &Files| {
+            files.bytes + size > config.max_bytes || files.order.len() >= MOST_FILES
         };
-        while is_full(&shelf) && shelf.drop_oldest() {}
-        shelf.bytes += size;
+        while is_full(&files) && files.drop_oldest() {}
+        files.bytes += size;
         let end = now + config.keep;
-        shelf.first_end = Some(shelf.first_end.map_or(end, |first| first.min(end)));
-        shelf.order.push_back((end, name.clone()));
-        shelf.files.insert(name.clone(), file);
+        files.first_end = Some(files.first_end.map_or(end, |first| first.min(end)));
+        files.order.push_back((end, name.clone()));
+        files.by_name.insert(name.clone(), file);
         Some(name)
     }
 
     /// The file of a name, unless its time is over.
     pub fn find(&self, name: &str, now: Instant) -> Option<(String, Bytes)> {
-        let mut shelf = self.lock();
-        shelf.sweep(now);
-        let file = shelf.files.get(name)?;
+        let mut files = self.lock();
+        files.sweep(now);
+        let file = files.by_name.get(name)?;
         Some((file.media_type.clone(), file.content.clone()))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shelf> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Files> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shelf {
+impl Files {
     /// A reload may have changed how long files are kept: what is over may stand behind what is not,
     /// and is found here all the same. One request may look for many: there is seldom more to it than
     /// a glance at the clock.
@@ -137,7 +137,7 @@ impl Shelf {
     }
 
     fn forget(&mut self, name: &str) {
-        if let Some(file) = self.files.remove(name) {
+        if let Some(file) = self.by_name.remove(name) {
             self.bytes -= size(&file);
         }
     }

@@ -13,14 +13,13 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::plugin_host::bindings::LONGEST_LINE;
 use crate::plugin_host::call::Call;
 
 /// Streams, pollables and the like that one call may hold.
 const MOST_RESOURCES: usize = 1024;
 /// Random bytes at a time.
 const MOST_RANDOM: u64 = 1 << 20;
-/// A line is cut here, as those of `log` are.
-const LONGEST_LINE: usize = 4096;
 /// What one call may print in all; the rest is left away, and the log says so.
 const LONGEST_OUTPUT: usize = 64 << 10;
 /// What a stream takes at a time.
