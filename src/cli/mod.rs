@@ -83,7 +83,7 @@ enum PolicyCommand {
 enum KeyCommand {
     /// Makes a key, and prints it once with the entry for the config.
     New {
-        /// What logs, metrics and policies call the caller.
+        /// What the log (at `debug`) and policies call the caller.
         #[arg(long, default_value = "my-key")]
         name: String,
     },

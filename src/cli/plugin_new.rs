@@ -73,10 +73,14 @@ pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
     if dir.exists() {
         return Err(at(&dir, "is there already: move it away, or take another name"));
     }
-    let (files, test) = match language {
-        Language::Rust => (RUST, "cargo test"),
-        Language::Python => (PYTHON, "python3 -m unittest"),
-        Language::Js => (JS, "node --test"),
+    let (files, test, toolchain) = match language {
+        Language::Rust => (RUST, "cargo test", ""),
+        Language::Python => (
+            PYTHON,
+            "python3 -m unittest",
+            "python3 -m venv .venv && .venv/bin/pip install --requirement requirements.txt\n  ",
+        ),
+        Language::Js => (JS, "node --test", "npm install\n  "),
     };
     for (file, text) in files {
         write(&dir.join(file), &filled(text, name, file))?;
@@ -85,7 +89,7 @@ pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
     // a reader that has seen enough, such as `head`, is no reason to fail
     let _ = writeln!(
         io::stdout(),
-        "made {name}/, with the tool `gateway:{tool}` in {main}; next:\n  cd {name}\n  {test}\n  \
+        "made {name}/, with the tool `gateway:{tool}` in {main}; next:\n  cd {name}\n  {test}\n  {toolchain}\
          tidegate plugin build\n  tidegate plugin call {name}.wasm {tool} '{{\"sides\": 6}}'",
         main = match language {
             Language::Rust => "src/lib.rs",

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::{Problem, Result};
 use crate::policy::PoliciesConfig;
 use crate::policy::library::{self, Shipped};
-use crate::policy::script;
+use crate::policy::script::{self, Limits, ScriptEngine};
 
 const POLICY: &str = include_str!("policy_template.rhai");
 const CASES: &str = include_str!("policy_template.cases.yaml");
@@ -19,7 +19,7 @@ pub fn new(config: &Path, name: &str) -> ExitCode {
         check_name(name)?;
         let cases = CASES.replace("NAME", name);
         let paths = folder.write(name, &POLICY.replace("NAME", name), Some(&cases))?;
-        Ok((folder, paths))
+        Ok((folder, paths, Vec::new()))
     });
     tell(made, name)
 }
@@ -30,9 +30,18 @@ pub fn add(config: &Path, name: Option<&str>) -> ExitCode {
     let made = Folder::of(config).and_then(|folder| {
         let shipped = library::find(name).ok_or_else(|| vec![unknown(name)])?;
         let paths = folder.write(own_name(shipped), shipped.source, shipped.cases)?;
-        Ok((folder, paths))
+        Ok((folder, paths, needs(shipped)))
     });
     tell(made, name.rsplit('/').next().unwrap_or(name))
+}
+
+/// The parameters without which it does not run.
+fn needs(shipped: &Shipped) -> Vec<String> {
+    let file = format!("{}.rhai", own_name(shipped));
+    let script = ScriptEngine::new(Limits::default()).compile(Path::new(&file), shipped.source);
+    let lacking = script.and_then(|script| script.with(&serde_json::Map::new()));
+    let names = lacking.err().unwrap_or_default().into_iter();
+    names.filter_map(|problem| Some(problem.path.strip_prefix('.')?.to_owned())).collect()
 }
 
 /// Only what is directly in the folder runs, so a copy leaves the library's folders behind.
@@ -122,17 +131,28 @@ impl Folder {
     }
 
     /// What was written, and what to do with it.
-    fn next_steps(&self, written: &[PathBuf], name: &str) -> io::Result<()> {
+    fn next_steps(&self, written: &[PathBuf], name: &str, needs: &[String]) -> io::Result<()> {
         // a reader that has seen enough, such as `head`, is no reason to panic
         let mut out = io::stdout().lock();
         written.iter().try_for_each(|path| writeln!(out, "wrote {}", path.display()))?;
         let dir = self.dir.display();
-        match self.has_order {
-            true => {
-                writeln!(out, "\nit runs once `pipeline:` names it:\n  - {{ policy: {name} }}")?
-            }
-            false => {
+        let with = match needs {
+            [] => String::new(),
+            needs => format!(", with: {{ {}: … }}", needs.join(": …, ")),
+        };
+        match (self.has_order, needs) {
+            (true, _) => writeln!(
+                out,
+                "\nit runs once `pipeline:` names it:\n  - {{ policy: {name}{with} }}"
+            )?,
+            (false, []) => {
                 writeln!(out, "\nit runs for every request; a gateway that is up has it already")?;
+            }
+            (false, _) => {
+                writeln!(
+                    out,
+                    "\nit needs parameters, so that the config has to list the stages, this one among them; until then no change of anything is taken over:\npipeline:\n  - {{ policy: {name}{with} }}"
+                )?;
             }
         }
         writeln!(out, "\ntry it:\n  tidegate test {dir} --watch")?;
@@ -148,8 +168,11 @@ fn unwritten(path: &Path, error: &io::Error) -> Problem {
     Problem::new(path.display().to_string(), format!("cannot be written: {error}"))
 }
 
-fn tell(made: Result<(Folder, Vec<PathBuf>), Vec<Problem>>, name: &str) -> ExitCode {
-    let (folder, paths) = match made {
+/// Where it was written, what, and the parameters that it needs.
+type Made = (Folder, Vec<PathBuf>, Vec<String>);
+
+fn tell(made: Result<Made, Vec<Problem>>, name: &str) -> ExitCode {
+    let (folder, paths, needs) = match made {
         Ok(made) => made,
         Err(problems) => {
             for problem in problems {
@@ -158,7 +181,7 @@ fn tell(made: Result<(Folder, Vec<PathBuf>), Vec<Problem>>, name: &str) -> ExitC
             return ExitCode::FAILURE;
         }
     };
-    match folder.next_steps(&paths, name) {
+    match folder.next_steps(&paths, name, &needs) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -32,7 +32,8 @@ fn serve(file: &Path) -> Result<(), Vec<Problem>> {
         .map_err(|e| vec![Problem::new("", format!("cannot start: {e}"))])?;
     runtime.block_on(async {
         let running = Running::start(file, &config).await?;
-        tracing::info!(listen = %running.address, admin = running.admin_address.map(tracing::field::display), "tidegate serves");
+        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+        tracing::info!(listen = %running.address, scheme, admin = running.admin_address.map(tracing::field::display), "tidegate serves");
         let stopped = until_stopped().await;
         let drained = running.stop().await;
         stopped.and(drained).map_err(|e| vec![Problem::new("", e.to_string())])

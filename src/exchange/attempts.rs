@@ -14,10 +14,11 @@ use crate::exchange::requested::retry::Impatience;
 use crate::exchange::requested::trace::Note;
 use crate::exchange::route::{Choice, Route, Terms};
 use crate::models::health::Try;
-use crate::models::{Alias, Strictness};
+use crate::models::{Alias, Strictness, Target};
 use crate::net::headers;
 use crate::policy::{self, Passage, PassedOver};
 use crate::providers::{Attempt, Credentials, refusal};
+use crate::telemetry::logs::one_line;
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
 
 /// A target that says `retry-after` is believed up to here.
@@ -82,7 +83,7 @@ pub async fn send<'a>(
         match answer {
             Ok(mut reply) => {
                 if let Some(entered) = entered {
-                    entered.succeeded();
+                    well(&passage.ctx, target, entered);
                 }
                 sign(&mut reply.headers, &label, meter);
                 return Ok(Sent { reply, choice: *choice });
@@ -121,11 +122,22 @@ fn judge(
     let is_failure = route.terms.retry.is_failure(alias, error);
     match entered {
         Some(entered) if is_failure && !is_alone && !is_callers => {
-            entered.failed(cooldown(alias, error));
+            let left_alone = cooldown(alias, error);
+            if entered.failed(left_alone) {
+                let error = one_line(&error.message);
+                tracing::warn!(request_id = ctx.request_id, upstream = %target.key, ?left_alone, %error, "a target fails and cools down");
+            }
         }
         // a refusal is an answer: the target lives
-        Some(entered) if !is_failure && error.upstream.is_some() => entered.succeeded(),
+        Some(entered) if !is_failure && error.upstream.is_some() => well(ctx, target, entered),
         _ => {}
+    }
+}
+
+/// The target lives. That it had cooled down was told, and so is its end.
+fn well(ctx: &Context, target: &Target, entered: Try<'_>) {
+    if entered.succeeded() {
+        tracing::info!(request_id = ctx.request_id, upstream = %target.key, "a target is back");
     }
 }
 

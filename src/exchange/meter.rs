@@ -16,6 +16,7 @@ use crate::gateway::Gateway;
 use crate::models::Target;
 use crate::net::headers;
 use crate::policy::{Hook, Passage};
+use crate::telemetry::logs::one_line;
 use crate::telemetry::metrics::{AttemptOutcome, TargetMetrics};
 use crate::telemetry::record::{Ending, Record};
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody, Usage};
@@ -228,8 +229,13 @@ impl Meter {
                 tags.extend(asked.clone());
             }
         }
+        let ctx = self.passage.as_deref().map(|passage| &*passage.ctx);
+        let tried = self.tried.as_ref();
         tracing::debug!(
             request_id = &*self.request_id,
+            key = ctx.map(|ctx| &*ctx.caller.key),
+            model = ctx.map(|ctx| one_line(&ctx.model)).as_deref(),
+            upstream = tried.and_then(|tried| tried.target.to_str().ok()),
             ?tags,
             status = record.status,
             ending = ending.as_str(),

@@ -48,24 +48,28 @@ impl Health {
 }
 
 impl Try<'_> {
-    /// It answered.
-    pub fn succeeded(mut self) {
+    /// It answered. Says whether it is back with that.
+    pub fn succeeded(mut self) -> bool {
         self.is_judged = true;
         // an answer to a request of before the failure says nothing of now
         if self.is_probe {
             *self.health.lock() = State::Healthy;
         }
+        self.is_probe
     }
 
-    /// It failed in a way that another target may mend: leave it alone for so long.
-    pub fn failed(mut self, cooldown: Duration) {
+    /// It failed in a way that another target may mend: leave it alone for so long. Says whether it was
+    /// thought to be well until now.
+    pub fn failed(mut self, cooldown: Duration) -> bool {
         self.is_judged = true;
         let mut until = Instant::now() + cooldown;
         let mut state = self.health.lock();
         if let State::Cooling { until: told } = *state {
             until = until.max(told);
         }
+        let was_well = matches!(*state, State::Healthy);
         *state = State::Cooling { until };
+        was_well
     }
 }
 

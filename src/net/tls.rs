@@ -3,7 +3,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -86,9 +86,20 @@ pub fn explain(error: io::Error) -> BoxError {
 pub fn server(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Problem> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(|chain| chain.collect::<Result<Vec<_>, _>>())
-        .map_err(|e| Problem::new("server.tls.cert", format!("`{}`: {e}", cert.display())))?;
-    let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|e| Problem::new("server.tls.key", format!("`{}`: {e}", key.display())))?;
+        .map_err(|e| {
+            Problem::new("server.tls.cert", format!("`{}` cannot be read: {e}", cert.display()))
+        })?;
+    if chain.is_empty() {
+        let message = format!("`{}` holds no certificate: PEM is needed", cert.display());
+        return Err(Problem::new("server.tls.cert", message));
+    }
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|e| {
+        let why = match e {
+            pem::Error::NoItemsFound => "holds no private key: PEM is needed".to_owned(),
+            other => format!("cannot be read: {other}"),
+        };
+        Problem::new("server.tls.key", format!("`{}` {why}", key.display()))
+    })?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))

@@ -16,7 +16,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 pub fn init(config: &LogConfig) -> Result<(), Problem> {
     let filter = filter(config.level.as_deref().unwrap_or("info"))
         .map_err(|message| Problem::new("log.level", message))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(true);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines).with_target(true);
     let registry = tracing_subscriber::registry().with(filter);
     let outcome = match config.format {
         LogFormat::Text => {
@@ -45,10 +45,50 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     if !level.split(',').all(is_known) {
         return Err(wrong());
     }
+    // a level by itself is of the gateway: the frames of HTTP/2 would drown it
+    let own = match level.trim().to_ascii_lowercase().as_str() {
+        level @ ("debug" | "trace") => format!("info,tidegate={level}"),
+        _ => level.to_owned(),
+    };
     EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
-        .parse(level)
+        .parse(own)
         .map_err(|_| wrong())
+}
+
+/// Standard error, an event a line: what plugins, libraries and errors say may have line ends in it, and
+/// nobody but us makes lines.
+struct Lines;
+
+impl io::Write for Lines {
+    /// The subscriber writes each event whole.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        io::stderr().lock().write_all(&on_one_line(event))?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// An event as one line of the log: line ends within it are written as `\n` and `\r`.
+pub fn on_one_line(event: &[u8]) -> Cow<'_, [u8]> {
+    let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let text = event.strip_suffix(b"\n").unwrap_or(event);
+    if !text.iter().any(is_end) {
+        return Cow::Borrowed(event);
+    }
+    let mut line = Vec::with_capacity(event.len() + 16);
+    for byte in text {
+        match byte {
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            other => line.push(*other),
+        }
+    }
+    line.extend_from_slice(&event[text.len()..]);
+    Cow::Owned(line)
 }
 
 /// A text as one line of the log: whoever can make a message cannot make lines, nor colours.

@@ -72,6 +72,16 @@ fn every_shipped_policy_can_be_added_and_then_keeps_its_cases() {
 }
 
 #[test]
+fn a_policy_that_needs_parameters_is_added_with_the_stage_that_it_needs() {
+    let (_folder, file) = folder(CONFIG, &[]);
+    let said = String::from_utf8(tidegate(&file, &["policy", "add", "canary"]).stdout).unwrap();
+    assert!(said.contains("pipeline:\n  - { policy: canary, with: { "), "{said}");
+    assert!(said.contains("percent: …") && !said.contains("it runs for every request"), "{said}");
+    let said = String::from_utf8(tidegate(&file, &["policy", "add", "redact-pii"]).stdout).unwrap();
+    assert!(said.contains("it runs for every request"), "{said}");
+}
+
+#[test]
 fn a_failed_case_shows_what_differs_in_texts_of_several_lines() {
     let policy = "fn on_request(request, ctx) { request.system = \"one\\ntwo\\nthree\"; }";
     let cases = "- name: a text\n  request: { model: m }\n  expect: { request: { model: m, system: \"one\\n2\\nthree\" } }\n";

@@ -60,6 +60,14 @@ fn check_reads_the_certificates_that_serve_would_need() {
     let tls = "server: { tls: { cert: chain.pem, key: key.pem } }\n";
     let (folder, file) = folder(&format!("{CONFIG}{tls}"), &[]);
     assert_eq!(places(&folder, &file), ["server.tls.cert"]);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(folder.path().join("chain.pem"), "nothing\n").unwrap();
+    fs::write(folder.path().join("key.pem"), made.cert.pem()).unwrap();
+    assert!(check(&file).unwrap_err()[0].message.ends_with("holds no certificate: PEM is needed"));
+    fs::write(folder.path().join("chain.pem"), made.cert.pem()).unwrap();
+    let problems = check(&file).unwrap_err();
+    assert_eq!(problems[0].path, "server.tls.key");
+    assert!(problems[0].message.ends_with("holds no private key: PEM is needed"), "{problems:?}");
 }
 
 #[test]
@@ -176,4 +184,27 @@ async fn a_json_log_line_has_each_key_once() {
     let refused: Value = serde_json::from_str(&refused).unwrap();
     assert_eq!(refused["message"], "request refused");
     assert_eq!(refused["error"], "`model` is missing: it must be a string");
+}
+
+#[tokio::test]
+async fn the_log_tells_that_a_target_cools_down() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "listen: 127.0.0.1:0\nlog: {{ format: json }}\n\
+         providers: {{ gone: {{ type: anthropic, base_url: \"http://{closed}\", api_key: k }}, sim: {{ type: simulator }} }}\n\
+         models: {{ m: {{ targets: [{{ provider: gone, model: a }}, {{ provider: sim, model: b }}] }} }}\n"
+    );
+    let (_folder, file) = folder(&config, &[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["serve", "--config"]).arg(&file).stderr(Stdio::piped());
+    let mut serving = Serving(command.spawn().unwrap());
+    let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+    let mut line = |said: &str| lines.find_map(|line| line.ok().filter(|l| l.contains(said)));
+    let start: Value = serde_json::from_str(&line("tidegate serves").unwrap()).unwrap();
+    assert_eq!(start["scheme"], "http");
+    let address = start["listen"].as_str().unwrap().parse().unwrap();
+    let body = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+    assert_eq!(Ask::message(body).send(address).await.status, 200);
+    let told: Value = serde_json::from_str(&line("cools down").unwrap()).unwrap();
+    assert_eq!((&told["level"], &told["upstream"]), (&"WARN".into(), &"gone/a".into()));
 }

@@ -116,3 +116,11 @@ fn nobody_can_make_a_line_of_the_log() {
     assert_eq!(one_line("a\nERROR b\u{1b}[31m"), "a\\nERROR b\\u{1b}[31m");
     assert_eq!(one_line("as it is: é"), "as it is: é");
 }
+
+#[test]
+fn an_event_of_the_log_is_one_line_whatever_it_says() {
+    use tidegate::telemetry::logs::on_one_line;
+    let event = b"WARN a plugin said:\nERROR no more\r\nof it\n";
+    assert_eq!(&on_one_line(event)[..], b"WARN a plugin said:\\nERROR no more\\r\\nof it\n");
+    assert_eq!(&on_one_line("as it is: é\n".as_bytes())[..], "as it is: é\n".as_bytes());
+}

@@ -207,6 +207,12 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
         EvalAltResult::ErrorArithmetic(message, _) => {
             lower(message.split(['\'', '"', ':']).next().unwrap_or_default().trim_end())
         }
+        EvalAltResult::ErrorDotExpr(message, _) if message.ends_with("for type '()'") => {
+            let name = message.split('\'').nth(1).unwrap_or_default();
+            format!(
+                "there is no `{name}` of what is missing: it stands behind something that is `()`; `?.{name}` gives `()` then"
+            )
+        }
         other => lower(without_place(&other.to_string())),
     }
 }

@@ -2,7 +2,7 @@
 use tidegate::error::ErrorKind;
 use tidegate::wire::{Document, Step};
 
-use super::{broken, edited, found, hook, run};
+use super::{broken, edited, found, hook, run, says};
 
 const BODY: &str = r#"{"model": "m", "max_tokens": 1.0, "big": 12345678901234567890123, "metadata": {"b": 1, "a": {"deep": [1, 2]}}, "messages": [{"role": "user", "content": "one"}, {"role": "user", "content": [{"type": "text", "text": "two"}]}], "nothing": null}"#;
 
@@ -232,4 +232,10 @@ fn json_in_a_text_can_be_read_and_written() {
     assert_eq!(found("parse_json(request.text).to_json()", &body), r#"{"b":[1,2.5,{"c":null}]}"#);
     let error = broken("parse_json(request.deep)", &body);
     assert!(error.message.contains(":2:1: the text is no JSON"), "{}", error.message);
+}
+
+#[test]
+fn a_member_of_what_is_missing_is_named_with_the_way_out() {
+    let error = broken("let user = request.metadata.user_id;", "{}");
+    says(&error, &["policies/probe.rhai:", "no `user_id`", "`?.user_id`"]);
 }
