@@ -19,6 +19,7 @@ use crate::error::{Error, Problem, Result};
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
 use crate::net::headers;
+use crate::policy::library;
 use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::trial::{self, End};
 use crate::policy::{Passage, Pipeline};
@@ -27,7 +28,8 @@ use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
 /// What to try, and on what.
 #[derive(clap::Args)]
 pub struct Trial {
-    /// Policies, in the order in which they run; the config's pipeline if none is named.
+    /// Policies, in the order in which they run: files, or names of shipped ones; the config's pipeline
+    /// if none is named.
     policies: Vec<PathBuf>,
     /// The body of a request; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
@@ -237,7 +239,13 @@ fn read(path: &Path) -> Result<Bytes, Vec<Problem>> {
 }
 
 /// A policy by itself, with the modules of its folder.
+/// A file goes before a shipped policy of the same name.
 fn compiled(path: &Path) -> Result<Script, Vec<Problem>> {
+    let shipped = path.to_str().filter(|_| !path.exists()).and_then(library::find);
+    if let Some(shipped) = shipped {
+        let engine = ScriptEngine::with_modules(Limits::default(), Path::new(""))?;
+        return engine.compile(&path.with_extension("rhai"), shipped.source);
+    }
     let source = text(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     ScriptEngine::with_modules(Limits::default(), folder)?.compile(path, &source)

@@ -224,6 +224,13 @@ fn bounds(draft: &Draft) -> Vec<Problem> {
     ];
     let zeros = numbers.into_iter().filter(|(_, is_zero)| *is_zero);
     found.extend(zeros.map(|(path, _)| Problem::new(path, "more than 0 is needed")));
+    let models = draft.models.iter().filter_map(|(name, model)| Some((name, model.as_ref()?)));
+    found.extend(models.flat_map(|(name, model)| {
+        let zeros = model.timeouts.zeros().into_iter();
+        zeros.map(move |key| {
+            Problem::new(format!("models.{name}.timeouts.{key}"), "more than 0 is needed")
+        })
+    }));
     if let Some(message) = config.log.level.as_deref().and_then(logs::level_problem) {
         found.push(Problem::new("log.level", message));
     }

@@ -147,6 +147,19 @@ pub struct TimeoutsConfig {
     pub total: Duration,
 }
 
+impl TimeoutsConfig {
+    /// The keys of those that leave no time at all.
+    pub fn zeros(&self) -> Vec<&'static str> {
+        let all = [
+            ("connect", self.connect),
+            ("first_event", self.first_event),
+            ("idle", self.idle),
+            ("total", self.total),
+        ];
+        all.into_iter().filter(|(_, time)| time.is_zero()).map(|(key, _)| key).collect()
+    }
+}
+
 impl Default for RetryConfig {
     fn default() -> Self {
         Self {

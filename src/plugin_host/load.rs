@@ -142,7 +142,7 @@ pub(super) async fn load(
     let gate = Gate::new(&file, &settings, breaker, &read.code.runtime.spaces);
     let grants = Grants::new(&file, &manifest.wants, settings)
         .map_err(|wrong| wrong.into_iter().map(|text| at(path, text)).collect::<Vec<_>>())?;
-    report(&file, &manifest, &grants);
+    report(host, &file, &manifest, &grants);
     let grants = Arc::new(grants);
     let way_out = way_out.map(|way_out| OwnWayOut::new(way_out, &grants));
     let terms = Arc::new(terms(&manifest.name, grants, way_out));
@@ -150,9 +150,12 @@ pub(super) async fn load(
 }
 
 /// The line about a plugin that has been loaded: what it gets, whatever it and its config say.
-fn report(file: &str, manifest: &Manifest, grants: &Grants) {
+fn report(host: &PluginHost, file: &str, manifest: &Manifest, grants: &Grants) {
     let (granted, missing) = grants.summary();
     let version = &manifest.version;
+    if !host.is_news(file, &format!("{version} {granted} {missing}")) {
+        return;
+    }
     match missing.is_empty() {
         true => tracing::info!(plugin = file, version, granted, "plugin loaded"),
         false => {

@@ -120,6 +120,8 @@ struct Kept {
     hash: [u8; 32],
     breaker: Arc<Breaker>,
     kv: Arc<Kv>,
+    /// What the log said of it when it was loaded last.
+    reported: Option<Box<str>>,
 }
 
 /// A plugin file, and what it is given.
@@ -238,11 +240,21 @@ impl PluginHost {
     /// What a plugin of this file name has kept.
     fn kept(&self, file: &str, hash: [u8; 32]) -> Kept {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Kept { hash, breaker: Arc::default(), kv: Arc::default() };
+        let new = || Kept { hash, breaker: Arc::default(), kv: Arc::default(), reported: None };
         let kept = kept.entry(file.to_owned()).or_insert_with(new);
         if kept.hash != hash {
-            (kept.hash, kept.breaker) = (hash, Arc::default());
+            (kept.hash, kept.breaker, kept.reported) = (hash, Arc::default(), None);
         }
         kept.clone()
+    }
+
+    /// Whether this is news of the plugin of this file name: a reload that changes nothing for it says
+    /// nothing of it.
+    fn is_news(&self, file: &str, report: &str) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(kept) = kept.get_mut(file) else { return true };
+        let is_news = kept.reported.as_deref() != Some(report);
+        kept.reported = Some(report.into());
+        is_news
     }
 }

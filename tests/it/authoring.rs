@@ -151,6 +151,19 @@ fn eval_exits_with_1_if_a_policy_breaks_and_not_if_it_denies() {
 }
 
 #[test]
+fn eval_takes_shipped_policies_by_name() {
+    let (code, said) = eval(
+        "fn on_request(request, ctx) {}",
+        &["policies/p.rhai", "system-note", "--with", r#"{"note": "be brief"}"#],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("system-note") && said.contains("be brief"), "{said}");
+    let (code, said) = eval("", &["no-such-policy"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no-such-policy: cannot be read"), "{said}");
+}
+
+#[test]
 fn eval_shows_what_a_stage_asked_for_and_runs_the_stages_of_the_config() {
     let source = "fn on_request(request, ctx) {\n    log(\"info\", `for ${ctx.key} ${ctx.tags.a} ${ctx.headers[\"x-b\"]}`);\n    count(\"seen\", 2); tag(\"t\", \"u\"); set_header(\"x-c\", \"d\"); route(\"other\");\n}";
     let (code, said) = eval(source, &["--key", "ci", "--tag", "a=1", "--header", "x-b: 2"]);
