@@ -59,6 +59,21 @@ impl ErrorKind {
         }
     }
 
+    /// The kind that an error of this status is of, whoever chose it: an upstream, a policy, a plugin.
+    pub fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 => Self::Authentication,
+            403 => Self::Permission,
+            404 => Self::NotFound,
+            408 | 504 => Self::Timeout,
+            413 => Self::RequestTooLarge,
+            429 => Self::RateLimit,
+            503 | 529 => Self::Overloaded,
+            400..500 => Self::InvalidRequest,
+            _ => Self::Api,
+        }
+    }
+
     /// The status the gateway answers with.
     pub fn status(self) -> StatusCode {
         match self {

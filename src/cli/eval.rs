@@ -238,8 +238,7 @@ fn read(path: &Path) -> Result<Bytes, Vec<Problem>> {
     fs::read(path).map(Bytes::from).map_err(unreadable)
 }
 
-/// A policy by itself, with the modules of its folder.
-/// A file goes before a shipped policy of the same name.
+/// A policy by itself, with the modules of its folder; a file goes before a shipped policy of that name.
 fn compiled(path: &Path) -> Result<Script, Vec<Problem>> {
     let shipped = path.to_str().filter(|_| !path.exists()).and_then(library::find);
     if let Some(shipped) = shipped {

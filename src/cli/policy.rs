@@ -30,15 +30,17 @@ pub fn add(config: &Path, name: Option<&str>) -> ExitCode {
     let made = Folder::of(config).and_then(|folder| {
         let shipped = library::find(name).ok_or_else(|| vec![unknown(name)])?;
         let paths = folder.write(own_name(shipped), shipped.source, shipped.cases)?;
-        Ok((folder, paths, needs(shipped)))
+        let needs = needs(shipped, &folder.dir);
+        Ok((folder, paths, needs))
     });
     tell(made, name.rsplit('/').next().unwrap_or(name))
 }
 
-/// The parameters without which it does not run.
-fn needs(shipped: &Shipped) -> Vec<String> {
+/// The parameters without which it does not run; `policies` has the modules that it may import.
+fn needs(shipped: &Shipped, policies: &Path) -> Vec<String> {
     let file = format!("{}.rhai", own_name(shipped));
-    let script = ScriptEngine::new(Limits::default()).compile(Path::new(&file), shipped.source);
+    let engine = ScriptEngine::with_modules(Limits::default(), policies);
+    let script = engine.and_then(|engine| engine.compile(Path::new(&file), shipped.source));
     let lacking = script.and_then(|script| script.with(&serde_json::Map::new()));
     let names = lacking.err().unwrap_or_default().into_iter();
     names.filter_map(|problem| Some(problem.path.strip_prefix('.')?.to_owned())).collect()

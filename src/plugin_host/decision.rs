@@ -56,17 +56,7 @@ fn refusal(denial: Denial) -> Result<Error, Cause> {
         .ok_or_else(|| {
             Cause::Nonsense(format!("it denies with status {}: use 400 to 599", denial.status))
         })?;
-    let kind = match denial.status {
-        401 => ErrorKind::Authentication,
-        403 => ErrorKind::Permission,
-        404 => ErrorKind::NotFound,
-        413 => ErrorKind::RequestTooLarge,
-        429 => ErrorKind::RateLimit,
-        503 | 529 => ErrorKind::Overloaded,
-        500.. => ErrorKind::Api,
-        _ => ErrorKind::InvalidRequest,
-    };
-    let mut error = Error::new(kind, denial.message);
+    let mut error = Error::new(ErrorKind::of_status(status), denial.message);
     error.status = Some(status);
     Ok(error)
 }

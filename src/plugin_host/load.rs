@@ -153,7 +153,8 @@ pub(super) async fn load(
 fn report(host: &PluginHost, file: &str, manifest: &Manifest, grants: &Grants) {
     let (granted, missing) = grants.summary();
     let version = &manifest.version;
-    if !host.is_news(file, &format!("{version} {granted} {missing}")) {
+    let told = format!("{version} {granted} {missing}");
+    if host.note_report(file, &told).as_deref() == Some(&*told) {
         return;
     }
     match missing.is_empty() {

@@ -248,13 +248,10 @@ impl PluginHost {
         kept.clone()
     }
 
-    /// Whether this is news of the plugin of this file name: a reload that changes nothing for it says
-    /// nothing of it.
-    fn is_news(&self, file: &str, report: &str) -> bool {
+    /// Notes what is to be said of the plugin of this file name, and gives what was said last: a reload
+    /// that changes nothing for it says nothing of it.
+    fn note_report(&self, file: &str, report: &str) -> Option<Box<str>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(kept) = kept.get_mut(file) else { return true };
-        let is_news = kept.reported.as_deref() != Some(report);
-        kept.reported = Some(report.into());
-        is_news
+        kept.get_mut(file)?.reported.replace(report.into())
     }
 }

@@ -207,17 +207,7 @@ pub trait Provider: Send + Sync {
 
 /// An upstream's refusal: its own answer, to be passed on as it is.
 pub fn refusal(answer: Response<Bytes>) -> Error {
-    let kind = match answer.status().as_u16() {
-        401 => ErrorKind::Authentication,
-        403 => ErrorKind::Permission,
-        404 => ErrorKind::NotFound,
-        408 | 504 => ErrorKind::Timeout,
-        413 => ErrorKind::RequestTooLarge,
-        429 => ErrorKind::RateLimit,
-        503 | 529 => ErrorKind::Overloaded,
-        400..500 => ErrorKind::InvalidRequest,
-        _ => ErrorKind::Api,
-    };
+    let kind = ErrorKind::of_status(answer.status());
     let message = format!("the upstream answered {}", answer.status().as_u16());
     Error { upstream: Some(Box::new(answer)), ..Error::new(kind, message) }
 }

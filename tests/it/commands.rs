@@ -1,8 +1,9 @@
 //! What the commands say, and the exit codes that scripts rely on.
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -167,19 +168,42 @@ impl Drop for Serving {
     }
 }
 
+/// A gateway whose log is read: lines of JSON, from the one that says where it listens.
+struct Logging {
+    _folder: TempDir,
+    _serving: Serving,
+    lines: Lines<BufReader<ChildStderr>>,
+    start: Value,
+}
+
+impl Logging {
+    fn start(config: &str) -> Self {
+        let listen = "listen: 127.0.0.1:0\nlog: { format: json }\n";
+        let (folder, file) = folder(&format!("{listen}{config}"), &[]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["serve", "--config"]).arg(&file).stderr(Stdio::piped());
+        let mut serving = Serving(command.spawn().unwrap());
+        let lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+        let mut this = Self { _folder: folder, _serving: serving, lines, start: Value::Null };
+        this.start = serde_json::from_str(&this.line("tidegate serves")).unwrap();
+        this
+    }
+
+    /// The next line that says this.
+    fn line(&mut self, said: &str) -> String {
+        self.lines.find_map(|line| line.ok().filter(|line| line.contains(said))).unwrap()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.start["listen"].as_str().unwrap().parse().unwrap()
+    }
+}
+
 #[tokio::test]
 async fn a_json_log_line_has_each_key_once() {
-    let listen = "listen: 127.0.0.1:0\nlog: { format: json }\n";
-    let (_folder, file) = folder(&format!("{listen}{CONFIG}"), &[]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(["serve", "--config"]).arg(&file).stderr(Stdio::piped());
-    let mut serving = Serving(command.spawn().unwrap());
-    let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
-    let mut line = |said: &str| lines.find_map(|line| line.ok().filter(|l| l.contains(said)));
-    let start: Value = serde_json::from_str(&line("tidegate serves").unwrap()).unwrap();
-    let address = start["listen"].as_str().unwrap().parse().unwrap();
-    Ask::message("{}").send(address).await.refusal(400, "invalid_request_error");
-    let refused = line("request refused").unwrap();
+    let mut gateway = Logging::start(CONFIG);
+    Ask::message("{}").send(gateway.address()).await.refusal(400, "invalid_request_error");
+    let refused = gateway.line("request refused");
     Document::parse(refused.clone().into()).expect("no key stands twice");
     let refused: Value = serde_json::from_str(&refused).unwrap();
     assert_eq!(refused["message"], "request refused");
@@ -189,22 +213,13 @@ async fn a_json_log_line_has_each_key_once() {
 #[tokio::test]
 async fn the_log_tells_that_a_target_cools_down() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = format!(
-        "listen: 127.0.0.1:0\nlog: {{ format: json }}\n\
-         providers: {{ gone: {{ type: anthropic, base_url: \"http://{closed}\", api_key: k }}, sim: {{ type: simulator }} }}\n\
+    let mut gateway = Logging::start(&format!(
+        "providers: {{ gone: {{ type: anthropic, base_url: \"http://{closed}\", api_key: k }}, sim: {{ type: simulator }} }}\n\
          models: {{ m: {{ targets: [{{ provider: gone, model: a }}, {{ provider: sim, model: b }}] }} }}\n"
-    );
-    let (_folder, file) = folder(&config, &[]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(["serve", "--config"]).arg(&file).stderr(Stdio::piped());
-    let mut serving = Serving(command.spawn().unwrap());
-    let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
-    let mut line = |said: &str| lines.find_map(|line| line.ok().filter(|l| l.contains(said)));
-    let start: Value = serde_json::from_str(&line("tidegate serves").unwrap()).unwrap();
-    assert_eq!(start["scheme"], "http");
-    let address = start["listen"].as_str().unwrap().parse().unwrap();
+    ));
+    assert_eq!(gateway.start["scheme"], "http");
     let body = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
-    assert_eq!(Ask::message(body).send(address).await.status, 200);
-    let told: Value = serde_json::from_str(&line("cools down").unwrap()).unwrap();
+    assert_eq!(Ask::message(body).send(gateway.address()).await.status, 200);
+    let told: Value = serde_json::from_str(&gateway.line("cools down")).unwrap();
     assert_eq!((&told["level"], &told["upstream"]), (&"WARN".into(), &"gone/a".into()));
 }

@@ -53,8 +53,8 @@ struct Text {
 }
 
 /// Rewrites `messages` if it holds calls that the gateway ran, results that were put back into an
-/// assistant's message, or citations that the caller counts otherwise; else touches nothing. `None` if there can be nothing of the kind, else what there is to
-/// cite: `sources`, which were none yet.
+/// assistant's message, or citations that the caller counts otherwise; else touches nothing. `None` if
+/// there can be nothing of the kind, else what there is to cite: `sources`, which were none yet.
 pub fn restore(
     request: &mut MessagesRequest,
     sources: Sources,

@@ -377,20 +377,9 @@ impl std::fmt::Debug for Script {
 
 /// A `deny` as the caller gets it, with the `error.type` that belongs to its status.
 fn refusal(status: u16, message: String) -> Error {
-    let kind = match status {
-        401 => ErrorKind::Authentication,
-        403 => ErrorKind::Permission,
-        404 => ErrorKind::NotFound,
-        408 | 504 => ErrorKind::Timeout,
-        413 => ErrorKind::RequestTooLarge,
-        429 => ErrorKind::RateLimit,
-        503 | 529 => ErrorKind::Overloaded,
-        500..=599 => ErrorKind::Api,
-        _ => ErrorKind::InvalidRequest,
-    };
-    let mut error = Error::new(kind, message);
-    error.status = StatusCode::from_u16(status).ok();
-    error
+    let status = StatusCode::from_u16(status).ok();
+    let kind = status.map_or(ErrorKind::InvalidRequest, ErrorKind::of_status);
+    Error { status, ..Error::new(kind, message) }
 }
 
 fn engine(limits: &Limits) -> Engine {

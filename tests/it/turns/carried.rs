@@ -91,14 +91,19 @@ fn outline(request: &Value) -> Vec<String> {
     request["messages"].as_array().unwrap().iter().map(line).collect()
 }
 
-#[tokio::test]
-async fn what_a_hidden_tool_said_in_a_mixed_turn_is_not_lost() {
-    let add = r#"fn on_request(request, ctx) {
+/// The same with a tool that the simulator calls by itself.
+const ADD_CLOCK: (&str, &str) = (
+    "policies/add.rhai",
+    r#"fn on_request(request, ctx) {
         let tools = request.tools;
         tools.push(#{ "type": "gateway:datetime" });
         request.tools = tools;
-    }"#;
-    let (upstream, gateway) = simulated_with("", &[("policies/add.rhai", add)]).await;
+    }"#,
+);
+
+#[tokio::test]
+async fn what_a_hidden_tool_said_in_a_mixed_turn_is_not_lost() {
+    let (upstream, gateway) = simulated_with("", &[ADD_CLOCK]).await;
     let mut body = ask("[sim: call datetime] [sim: call weather] [sim: then] [sim: say done]");
     body["tools"].as_array_mut().unwrap().remove(0);
     let message = streamed(&gateway, &body).await;
@@ -127,12 +132,7 @@ async fn what_a_hidden_tool_said_in_a_mixed_turn_is_not_lost() {
 
 #[tokio::test]
 async fn what_a_hidden_tool_said_before_the_callers_turn_is_not_lost() {
-    let add = r#"fn on_request(request, ctx) {
-        let tools = request.tools;
-        tools.push(#{ "type": "gateway:datetime" });
-        request.tools = tools;
-    }"#;
-    let (upstream, gateway) = simulated_with("", &[("policies/add.rhai", add)]).await;
+    let (upstream, gateway) = simulated_with("", &[ADD_CLOCK]).await;
     let mut body = ask(
         "[sim: call datetime] [sim: turns 2] [sim: then] [sim: call weather] [sim: then] [sim: say done]",
     );
