@@ -12,6 +12,7 @@ pub mod plugin_host;
 pub mod policy;
 pub mod providers;
 pub mod models;
+pub mod server_tools;
 pub mod config;
 pub mod gateway;
 pub mod exchange;

@@ -15,10 +15,11 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
 use crate::exchange::requested::Asked;
-use crate::exchange::{Admitted, dispatch, tools};
+use crate::exchange::{Admitted, dispatch};
 use crate::gateway::Gateway;
 use crate::plugin_host::{ModelAnswer, ModelCall, Publish, Reach, published};
 use crate::policy::Passage;
+use crate::server_tools::declare;
 use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Usage};
 
 /// What the plugins of a request reach; nothing where no plugin wants models or files. `here` is how
@@ -71,7 +72,7 @@ async fn ask(
     let mut request = MessagesRequest::parse(raw, Endpoint::Messages)?;
     request.set_stream(false)?;
     identity.check_model(request.model())?;
-    let declared = tools::declared(&mut request)?;
+    let declared = declare::declared(&mut request)?;
     let ctx = Arc::new(within(&outer, &request));
     let reach = Reach::default().models(Arc::new(|_| Box::pin(async { Err(too_deep()) })));
     let passage = Passage::reaching(&gateway.pipeline, &ctx, Some(reach));

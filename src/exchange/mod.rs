@@ -1,17 +1,11 @@
 //! The path of one Messages request, from its head to the reply.
 pub mod attempts;
-pub mod budget;
 pub mod forward;
 pub mod inner;
 pub mod meter;
 pub mod models;
-pub mod native;
 pub mod requested;
 pub mod route;
-pub mod shown;
-pub mod splice;
-pub mod tools;
-pub mod transcript;
 pub mod turns;
 
 use std::collections::HashSet;
@@ -27,17 +21,18 @@ use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::meter::Meter;
-use crate::exchange::native::Fulfil;
 use crate::exchange::requested::{Asked, Requested};
 use crate::exchange::route::Route;
-use crate::exchange::shown::images::Images;
-use crate::exchange::shown::sources::{Forms, Sources};
-use crate::exchange::shown::{history, unhide};
-use crate::exchange::tools::ServerTool;
 use crate::exchange::turns::Ask;
 use crate::gateway::Gateway;
+use crate::models::Target;
 use crate::net::{headers, receive};
 use crate::policy::{Hook, Passage, Verdict};
+use crate::server_tools::citations::{Forms, Sources};
+use crate::server_tools::images::Images;
+use crate::server_tools::native::Fulfil;
+use crate::server_tools::tool::ServerTool;
+use crate::server_tools::{declare, history, unhide};
 use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, unfold};
 
 const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
@@ -97,7 +92,7 @@ async fn admit(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> 
     let publishes = gateway.pipeline.wants_to_publish();
     let here = publishes.then(|| forward::here(gateway, &inbound.head));
     let ctx = context(&identity, inbound.head, &request, inbound.request_id, inbound.started);
-    let declared = tools::declared(&mut request)?;
+    let declared = declare::declared(&mut request)?;
     let asked = match gateway.pipeline.hooks().has(Hook::Request) {
         true => asked.show(&mut request)?,
         false => asked,
@@ -176,12 +171,14 @@ fn server_tools(
     (declared, unseen): (&[String], HashSet<String>),
     route: &Route<'_>,
 ) -> Result<(Vec<ServerTool>, Sources)> {
-    let fulfil = |kind: &str| Fulfil::on(route, kind);
-    let tools = tools::replace(&gateway.pipeline, request, declared, &fulfil)?;
+    let targets: Vec<&Target> = route.choices.iter().map(|choice| &**choice.target).collect();
+    let setting = route.choices.first().map(|choice| choice.alias.server_tools);
+    let fulfil = |kind: &str| Fulfil::on(setting.unwrap_or_default(), &targets, kind);
+    let tools = declare::replace(&gateway.pipeline, request, declared, &fulfil)?;
     if !gateway.pipeline.has_tools() && unseen.is_empty() {
         return Ok((tools, Sources::default()));
     }
-    let forms = Forms::on(route, request, &tools);
+    let forms = Forms::on(&targets, request, &tools);
     let images = Images::new(&gateway.shared.published, forms.images);
     let sources = match history::restore(request, Sources::hiding(forms, unseen), images)? {
         Some(sources) => sources,

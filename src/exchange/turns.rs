@@ -20,20 +20,21 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::attempts::{self, Sent};
-use crate::exchange::budget::Budget;
 use crate::exchange::meter::{Meter, Spent};
 use crate::exchange::route::{Choice, Route, Terms};
-use crate::exchange::shown::face::{self, Face};
-use crate::exchange::shown::history;
-use crate::exchange::shown::images::Images;
-use crate::exchange::shown::sources::Sources;
-use crate::exchange::splice::{Call, Splice};
-use crate::exchange::tools::{self, ServerTool};
-use crate::exchange::transcript;
 use crate::gateway::Gateway;
-use crate::gateway::carried::Hidden;
 use crate::models::{Alias, Target};
 use crate::policy::{Passage, ToolCall, ToolOutput};
+use crate::server_tools::budget::Budget;
+use crate::server_tools::citations::Sources;
+use crate::server_tools::declare;
+use crate::server_tools::face;
+use crate::server_tools::hidden::Hidden;
+use crate::server_tools::history;
+use crate::server_tools::images::Images;
+use crate::server_tools::splice::Splice;
+use crate::server_tools::tool::{Call, Face, ServerTool};
+use crate::server_tools::transcript;
 use crate::wire::message::Fold;
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, Step};
 
@@ -207,7 +208,7 @@ impl Conversation {
             }
             self.go_on(&said, &results)?;
             if next == Next::Conclude {
-                tools::forbid(self.request.document_mut())?;
+                declare::forbid(self.request.document_mut())?;
             }
             splice.next_turn();
             events = self.next_turn().await?;
@@ -261,7 +262,7 @@ impl Conversation {
         let messages = [Step::Key("messages")];
         document.push(&messages, history::message("assistant", said))?;
         document.push(&messages, history::message("user", results))?;
-        tools::free_choice(document)
+        declare::free_choice(document)
     }
 
     async fn next_turn(&self) -> Result<EventStream> {

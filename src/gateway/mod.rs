@@ -1,5 +1,4 @@
 //! One generation of the gateway: everything that a config, its policies and its plugins make up.
-pub mod carried;
 pub mod reload;
 pub mod shared;
 

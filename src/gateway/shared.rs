@@ -3,12 +3,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Problem;
-use crate::gateway::carried::Carried;
 use crate::models::HealthBook;
 use crate::net::client::Client;
 use crate::net::egress;
 use crate::plugin_host::PluginHost;
 use crate::plugin_host::published::Published;
+use crate::server_tools::hidden::Carried;
 use crate::telemetry::metrics::Metrics;
 
 /// Made once at the start.

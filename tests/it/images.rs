@@ -4,10 +4,10 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use tidegate::exchange::shown::images::Images;
 use tidegate::plugin_host::published::Published;
 use tidegate::plugin_host::{File, FilesConfig};
 use tidegate::policy::ToolOutput;
+use tidegate::server_tools::images::Images;
 
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;

@@ -1,7 +1,7 @@
 //! What answers cite, as upstream and caller count it.
 use serde_json::{Value, json};
-use tidegate::exchange::shown::face::Face;
-use tidegate::exchange::shown::sources::{Cited, Forms, Sources};
+use tidegate::server_tools::citations::{Cited, Forms, Sources};
+use tidegate::server_tools::tool::Face;
 
 use crate::support::turn::text;
 

@@ -1,9 +1,9 @@
 //! Several turns as one stream: whatever the upstream says, the caller gets one message in order.
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tidegate::exchange::splice::Splice;
-use tidegate::exchange::tools::ServerTool;
 use tidegate::policy::ToolOutput;
+use tidegate::server_tools::splice::Splice;
+use tidegate::server_tools::tool::ServerTool;
 use tidegate::wire::{Endpoint, Event, EventKind, MessagesRequest};
 
 use crate::support::grammar;

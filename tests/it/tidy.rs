@@ -16,6 +16,7 @@ const FLOORS: &[&str] = &[
     "policy",
     "providers",
     "models",
+    "server_tools",
     "config",
     "gateway",
     "exchange",

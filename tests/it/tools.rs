@@ -2,8 +2,9 @@
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tidegate::error::Error;
-use tidegate::exchange::native::Fulfil;
-use tidegate::exchange::tools::{self, ServerTool};
+use tidegate::server_tools::declare;
+use tidegate::server_tools::native::Fulfil;
+use tidegate::server_tools::tool::ServerTool;
 
 use tidegate::policy::Pipeline;
 use tidegate::wire::{Endpoint, MessagesRequest, schema};
@@ -25,8 +26,8 @@ fn replaced(
     more: Value,
 ) -> Result<(Value, Vec<ServerTool>), Error> {
     let mut request = body(tools, more);
-    let declared = tools::declared(&mut request)?;
-    let found = tools::replace(pipeline, &mut request, &declared, &|_| Fulfil::Possible)?;
+    let declared = declare::declared(&mut request)?;
+    let found = declare::replace(pipeline, &mut request, &declared, &|_| Fulfil::Possible)?;
     Ok((serde_json::from_slice(&request.to_bytes()).unwrap(), found))
 }
 
@@ -149,7 +150,7 @@ async fn a_request_without_our_tools_keeps_its_bytes() {
     let mut request = body(own, json!({"tool_choice": {"type": "tool", "name": "datetime"}}));
     let before = request.to_bytes();
     assert!(
-        tools::replace(&pipeline, &mut request, &[], &|_| Fulfil::Possible).unwrap().is_empty()
+        declare::replace(&pipeline, &mut request, &[], &|_| Fulfil::Possible).unwrap().is_empty()
     );
     assert_eq!(request.to_bytes(), before);
 }
@@ -245,7 +246,7 @@ async fn a_choice_of_the_callers_own_tool_is_left_alone() {
 async fn what_the_caller_did_not_declare_is_hidden() {
     let pipeline = clock().await;
     let mut request = body(json!([{"type": "gateway:datetime"}]), json!({}));
-    let found = tools::replace(&pipeline, &mut request, &[], &|_| Fulfil::Possible).unwrap();
+    let found = declare::replace(&pipeline, &mut request, &[], &|_| Fulfil::Possible).unwrap();
     assert!(!found[0].face.is_shown());
 }
 
@@ -261,12 +262,12 @@ fn a_free_choice_keeps_what_else_it_says() {
         (json!({"type": "auto"}), json!({"type": "auto"})),
     ] {
         let mut request = body(json!([]), json!({"tool_choice": choice}));
-        tools::free_choice(request.document_mut()).unwrap();
+        declare::free_choice(request.document_mut()).unwrap();
         let body: Value = serde_json::from_slice(&request.to_bytes()).unwrap();
         assert_eq!(body["tool_choice"], expect);
     }
     let mut request = body(json!([]), json!({}));
     let before = request.to_bytes();
-    tools::free_choice(request.document_mut()).unwrap();
+    declare::free_choice(request.document_mut()).unwrap();
     assert_eq!(request.to_bytes(), before);
 }

@@ -1,12 +1,11 @@
 //! Turns of a model, made by hand: whole messages, and the events that they would come as.
 use serde_json::{Value, json};
 use tidegate::error::Result;
-use tidegate::exchange::shown::face::Face;
-use tidegate::exchange::shown::history;
-use tidegate::exchange::shown::images::Images;
-use tidegate::exchange::shown::sources::Sources;
-use tidegate::exchange::tools::ServerTool;
 use tidegate::plugin_host::published::Published;
+use tidegate::server_tools::citations::Sources;
+use tidegate::server_tools::history;
+use tidegate::server_tools::images::Images;
+use tidegate::server_tools::tool::{Face, ServerTool};
 use tidegate::wire::message::Fold;
 use tidegate::wire::{Event, MessagesRequest, unfold};
 

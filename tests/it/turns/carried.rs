@@ -2,7 +2,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate::gateway::carried::{Block, Carried, Hidden, Shape};
+use tidegate::server_tools::hidden::{Block, Carried, Hidden, Shape};
 
 use super::{ask, blocks, kinds, simulated_with, streamed};
 use crate::support::loop_gateway::{Looping, Upstream};

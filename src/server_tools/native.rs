@@ -3,9 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::exchange::route::{Choice, Route};
-use crate::exchange::shown::face::Face;
-use crate::models::ServerTools;
+use crate::models::{ServerTools, Target};
+use crate::server_tools::tool::Face;
 
 /// How many characters of plain text a token stands for, roughly.
 const CHARS_A_TOKEN: u64 = 4;
@@ -22,19 +21,17 @@ pub enum Fulfil {
 }
 
 impl Fulfil {
-    /// As the alias says; `auto` leaves a type of tools to the upstream if every target of the route has
-    /// it.
-    pub fn on(route: &Route<'_>, kind: &str) -> Self {
-        let choices = &route.choices;
-        match choices.first().map(|choice| choice.alias.server_tools).unwrap_or_default() {
+    /// Applies the setting of the alias; `auto` leaves a type of tools to the upstream if every target of
+    /// the route has it.
+    pub fn on(setting: ServerTools, targets: &[&Target], kind: &str) -> Self {
+        match setting {
             ServerTools::Native => Self::Nothing,
             ServerTools::Gateway => Self::All,
             ServerTools::Auto => {
-                let has_it = |choice: &Choice<'_>| {
-                    choice.target.provider.accepts().has_server_tools
-                        && !choice.target.unsupported.has_tool(kind)
+                let has_it = |target: &&Target| {
+                    target.provider.accepts().has_server_tools && !target.unsupported.has_tool(kind)
                 };
-                match choices.iter().all(has_it) {
+                match targets.iter().all(has_it) {
                     true => Self::Nothing,
                     false => Self::Possible,
                 }

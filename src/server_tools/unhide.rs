@@ -8,7 +8,7 @@ use memchr::memmem;
 use serde_json::value::RawValue;
 
 use crate::error::Result;
-use crate::gateway::carried::{Block, Carried, Hidden, Shape};
+use crate::server_tools::hidden::{Block, Carried, Hidden, Shape};
 use crate::wire::{Document, Kind, MessagesRequest, Step, scan};
 
 /// Puts the calls and results that were kept for this caller where they stood in its messages; gives

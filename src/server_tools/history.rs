@@ -10,11 +10,11 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
-use crate::exchange::shown::face::{Face, OURS, SERVER_NAME};
-use crate::exchange::shown::images::Images;
-use crate::exchange::shown::sources::{self, Sources};
-use crate::exchange::shown::web;
-use crate::exchange::tools::{self, upstream_name};
+use crate::server_tools::citations::{self, Sources};
+use crate::server_tools::declare;
+use crate::server_tools::images::Images;
+use crate::server_tools::tool::{Face, OURS, SERVER_NAME, upstream_name};
+use crate::server_tools::web;
 use crate::wire::{self, Document, MessagesRequest, Step, scan};
 
 /// A call that ended before it was whole, or whose result the caller has lost.
@@ -82,7 +82,7 @@ pub fn restore(
     let goes_on = !turns.results.is_empty();
     document.set(&[Step::Key("messages")], turns.finish())?;
     if goes_on {
-        tools::free_choice(document)?;
+        declare::free_choice(document)?;
     }
     Ok(Some(sources))
 }
@@ -201,7 +201,8 @@ impl<'a> Turns<'a> {
             return Ok(());
         }
         let list = document.get(&at)?.unwrap_or_default();
-        match sources::rewritten(&list, |citation| self.sources.for_upstream(citation)).as_deref() {
+        match citations::rewritten(&list, |citation| self.sources.for_upstream(citation)).as_deref()
+        {
             None => Ok(()),
             Some("[]") => document.remove(&at).map(drop),
             Some(list) => document.set(&at, list.to_owned()),

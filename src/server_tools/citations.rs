@@ -10,10 +10,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::exchange::route::{Choice, Route};
-use crate::exchange::shown::face::{Face, OURS};
-use crate::exchange::shown::web::{self, Form};
-use crate::exchange::tools::ServerTool;
+use crate::models::Target;
+use crate::server_tools::tool::{Face, OURS, ServerTool};
+use crate::server_tools::web::{self, Form};
 use crate::wire::MessagesRequest;
 
 /// How results of ours go to the upstreams of a request.
@@ -31,15 +30,16 @@ impl Forms {
     /// Citable where the caller has a shape for citations and every target of the route understands
     /// the blocks. A request has citations everywhere or nowhere, and none beside a format of the
     /// answer: what the caller's own part of it says decides.
-    pub fn on(route: &Route<'_>, request: &MessagesRequest, tools: &[ServerTool]) -> Self {
-        let lacks = |choice: &Choice<'_>, block: &str| choice.target.unsupported.has_block(block);
+    pub fn on(targets: &[&Target], request: &MessagesRequest, tools: &[ServerTool]) -> Self {
+        let lacks = |target: &Target, block: &str| target.unsupported.has_block(block);
         let form = |is_wanted: fn(&Face) -> bool, block: &str, tool: &str| {
-            let cites = |choice: &Choice<'_>| choice.target.provider.accepts().cites;
+            let cites = |target: &Target| target.provider.accepts().cites;
             // who lacks the tool hardly knows the blocks that came with it
-            let has_tool = |choice: &Choice<'_>| !choice.target.unsupported.has_tool(tool);
-            let understands = |choice| cites(choice) && has_tool(choice) && !lacks(choice, block);
-            let is_citable = tools.iter().any(|tool| is_wanted(&tool.face))
-                && route.choices.iter().all(understands);
+            let has_tool = |target: &Target| !target.unsupported.has_tool(tool);
+            let understands =
+                |target: &&Target| cites(target) && has_tool(target) && !lacks(target, block);
+            let is_citable =
+                tools.iter().any(|tool| is_wanted(&tool.face)) && targets.iter().all(understands);
             if is_citable { Form::Citable } else { Form::Text }
         };
         let forms = Self {
@@ -49,7 +49,7 @@ impl Forms {
                 DOCUMENT,
                 "web_fetch_20250910",
             ),
-            images: !route.choices.iter().any(|choice| lacks(choice, IMAGE)),
+            images: !targets.iter().any(|target| lacks(target, IMAGE)),
         };
         match forms.cite() && !may_cite(request) {
             true => Self { images: forms.images, ..Self::default() },

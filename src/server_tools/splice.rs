@@ -7,11 +7,11 @@ use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::exchange::shown::face::{self, Face};
-use crate::exchange::shown::sources::{self, Cited, Sources};
-use crate::exchange::tools::ServerTool;
-use crate::gateway::carried::{Block as Noted, Shape};
 use crate::policy::ToolOutput;
+use crate::server_tools::citations::{self, Cited, Sources};
+use crate::server_tools::face;
+use crate::server_tools::hidden::{Block as Noted, Shape};
+use crate::server_tools::tool::{Call, Face, ServerTool};
 use crate::wire::message::{self, Fold};
 use crate::wire::{Document, Event, EventKind, Kind, Step, Usage, usage};
 
@@ -47,17 +47,6 @@ enum Open {
     Moved(u64),
     /// The caller does not see them.
     Hidden,
-}
-
-/// A call of a server tool that a finished turn asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
-    /// `toolu_…`
-    pub id: String,
-    /// Which of the request's server tools.
-    pub tool: usize,
-    /// As the model wrote it.
-    pub input: bytes::Bytes,
 }
 
 impl<'a> Splice<'a> {
@@ -322,7 +311,7 @@ impl<'a> Splice<'a> {
         let mut data = message::data_of(&event)?;
         let at = [Step::Key("content_block"), Step::Key("citations")];
         let list = data.get(&at)?.unwrap_or_default();
-        match sources::rewritten(&list, |citation| self.sources.for_caller(citation)) {
+        match citations::rewritten(&list, |citation| self.sources.for_caller(citation)) {
             Some(list) => {
                 data.set(&at, list)?;
                 Ok(Event::new(event.kind, &data.to_bytes()))

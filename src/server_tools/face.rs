@@ -8,76 +8,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::exchange::shown::images::Images;
-use crate::exchange::shown::sources::{self, Forms};
-use crate::exchange::shown::web;
-use crate::exchange::splice::Call;
-use crate::exchange::tools::ServerTool;
 use crate::policy::ToolOutput;
+use crate::server_tools::citations::{self, Forms};
+use crate::server_tools::images::Images;
+use crate::server_tools::tool::{Call, Face, SERVER_NAME, ServerTool};
+use crate::server_tools::web;
 use crate::wire::{Document, Step};
-
-/// Who the caller is told had run the tool.
-pub const SERVER_NAME: &str = "gateway";
-
-/// What stands before an upstream's own id in the id of a native call that the gateway ran.
-pub const OURS: &str = "srvtoolu_gateway_";
-
-/// How the caller sees a server tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Face {
-    /// Not at all: a policy added it.
-    Hidden,
-    /// As a tool of an MCP server: `mcp_tool_use`, `mcp_tool_result`.
-    Mcp,
-    /// As the API's own search: `server_tool_use`, `web_search_tool_result`.
-    Search,
-    /// As the API's own fetch: `server_tool_use`, `web_fetch_tool_result`.
-    Fetch {
-        /// The caller enabled citations of what is fetched.
-        is_cited: bool,
-    },
-}
-
-impl Face {
-    /// Of a tool that the caller declared.
-    pub fn of(name: &str) -> Self {
-        match name {
-            "web_search" => Self::Search,
-            "web_fetch" => Self::Fetch { is_cited: false },
-            _ => Self::Mcp,
-        }
-    }
-
-    /// The caller sees its calls.
-    pub fn is_shown(self) -> bool {
-        self != Self::Hidden
-    }
-
-    /// The type of the block that shows the caller a call.
-    pub fn call_kind(self) -> &'static str {
-        match self {
-            Self::Search | Self::Fetch { .. } => "server_tool_use",
-            Self::Mcp | Self::Hidden => "mcp_tool_use",
-        }
-    }
-
-    /// The type of the block that shows the caller a result.
-    pub fn result_kind(self) -> &'static str {
-        match self {
-            Self::Search => "web_search_tool_result",
-            Self::Fetch { .. } => "web_fetch_tool_result",
-            Self::Mcp | Self::Hidden => "mcp_tool_result",
-        }
-    }
-
-    /// The id under which the caller sees a call.
-    pub fn id(self, upstream_id: &str) -> String {
-        match self {
-            Self::Search | Self::Fetch { .. } => format!("{OURS}{upstream_id}"),
-            Self::Mcp | Self::Hidden => upstream_id.to_owned(),
-        }
-    }
-}
 
 /// Makes the `tool_use` that stands at `path` of an event what the caller sees of it.
 pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()> {
@@ -168,7 +104,7 @@ pub fn for_upstream(
 /// Sources of another tool, beside results of ours that may be cited: the API wants citations everywhere
 /// in a request or nowhere.
 fn citable(blocks: String, forms: Forms) -> String {
-    if !forms.cite() || !sources::holds_sources(blocks.as_bytes()) {
+    if !forms.cite() || !citations::holds_sources(blocks.as_bytes()) {
         return blocks;
     }
     let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(&blocks) else { return blocks };

@@ -1,7 +1,7 @@
 //! The conversation so far, for a server tool whose options ask for it by `forward_transcript`.
 use bytes::Bytes;
 
-use crate::exchange::shown::history;
+use crate::server_tools::history;
 use crate::wire::MessagesRequest;
 
 /// The options with a member `transcript`: `{"system", "messages"}` as the upstream has them, the

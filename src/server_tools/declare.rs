@@ -4,45 +4,15 @@ use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::exchange::native::{self, Fulfil};
-use crate::exchange::shown::face::Face;
 use crate::plugin_host::ToolManifest;
 use crate::policy::Pipeline;
+use crate::server_tools::native::{self, Fulfil};
+use crate::server_tools::tool::{Face, NAMESPACE, ServerTool, upstream_name};
 use crate::wire::schema::{self, Misfit};
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 
-/// What a caller writes in front of a server tool of the gateway: `gateway:datetime`.
-pub const NAMESPACE: &str = "gateway:";
-/// What the upstream sees in front of its name: `gateway_datetime`.
-pub const UPSTREAM_PREFIX: &str = "gateway_";
 /// What stands in the types of the API's own tools that plugins have as well.
 const NATIVE: &str = "\"web_";
-
-/// One server tool that this request may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerTool {
-    /// As the plugin names it: `datetime`.
-    pub name: String,
-    /// As the upstream sees it: `gateway_datetime`.
-    pub upstream_name: String,
-    /// The options flat on the declaration, a JSON object: bounds that the model cannot widen.
-    pub options: Bytes,
-    /// How the caller sees its calls.
-    pub face: Face,
-    /// How often it may be called.
-    pub max_uses: Option<u64>,
-    /// All calls in the history count towards that; of the API's own tools only those of the turn that
-    /// the request carries on.
-    pub counts_history: bool,
-    /// Its options ask for the conversation so far.
-    pub wants_transcript: bool,
-}
-
-/// The name under which an upstream sees a server tool. Names are of `a` to `z`, digits and `_`: the
-/// one that a plugin's manifest has is the one that callers declare (`gateway:web_fetch`).
-pub fn upstream_name(name: &str) -> String {
-    format!("{UPSTREAM_PREFIX}{name}")
-}
 
 /// The types of the tools in a request that may become ours, before any stage could add one.
 ///

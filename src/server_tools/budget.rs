@@ -6,9 +6,8 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::exchange::splice::Call;
-use crate::exchange::tools::{ServerTool, UPSTREAM_PREFIX};
 use crate::policy::ToolOutput;
+use crate::server_tools::tool::{Call, ServerTool, UPSTREAM_PREFIX};
 use crate::wire::MessagesRequest;
 
 /// What is left.
