@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 pub use crate::auth::Caller;
 use crate::error::Secret;
+use crate::telemetry::story::Story;
 
 /// What every part of the path of a request may know.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Context {
     /// What keeps a conversation on one upstream: `x-claude-code-session-id`, else
     /// `metadata.user_id`, else the key's name.
     pub session: String,
-    /// The model that the caller asked for, before any stage.
+    /// The model that the caller asked for, before any stage; empty if its body cannot be read.
     pub model: String,
+    /// The record of the exchange, which every part of the gateway writes to.
+    pub story: Arc<Story>,
 }

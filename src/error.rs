@@ -1,9 +1,10 @@
 //! What can go wrong with a request (`Error`) and with a configuration (`Problem`).
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
 /// Any error that only the log sees.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -108,33 +109,111 @@ pub enum Retry {
 pub struct Error {
     /// Decides status and `error.type`.
     pub kind: ErrorKind,
-    /// To the caller: which field, what was found, what would do. Never a secret.
+    /// To the caller: the field, the value that was found, the value that was expected. Never a secret.
     pub message: String,
-    /// Advice for whoever might try again.
+    /// Advice for another try.
     pub retry: Retry,
     /// Another status than the kind's own (a policy's `deny(451, …)`).
     pub status: Option<StatusCode>,
     /// `error.details.error_code`, where the API has one that clients act on.
     pub code: Option<&'static str>,
-    /// Who was asked before it came to this; `None` if nobody was.
-    pub tried: Option<Box<Tried>>,
-    /// The upstream's own answer, passed on as it is.
-    pub upstream: Option<Box<http::Response<Bytes>>>,
-    /// Headers of the answer to set, or (without a value) to take out, as stages want it.
-    pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
-    /// To the log only.
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Other words for the log, where the message quotes the caller.
+    pub log: Option<Box<str>>,
+    /// The log has the cause already: it is not logged again.
+    pub is_logged: bool,
+    /// The cause, for the log only.
     pub source: Option<BoxError>,
 }
 
-/// The attempt that an error came from.
+/// Where an error comes from. Another try, and the health of a target, depend on it.
 #[derive(Debug, Clone)]
-pub struct Tried {
-    /// The model's name, as it was looked up in the config.
-    pub model: String,
-    /// `<provider>/<model>`.
-    pub target: HeaderValue,
-    /// How many times an upstream was asked.
-    pub attempts: u32,
+pub enum Origin {
+    /// The request, or a bound that it sets itself.
+    Caller,
+    /// The gateway: its config, its own limits, a fault of its own.
+    Gateway,
+    /// A stage of the pipeline.
+    Stage(StageOrigin),
+    /// An upstream, or the way to it.
+    Upstream(Box<UpstreamOrigin>),
+}
+
+/// The stage that an error comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageOrigin {
+    /// The stage's name in the pipeline.
+    pub name: Arc<str>,
+    /// What the error ends.
+    pub scope: Scope,
+    /// Whether the stage decided it, or failed.
+    pub act: Act,
+}
+
+/// What an error of a stage ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The exchange.
+    Exchange,
+    /// The try of one target: the next target is tried.
+    Target,
+}
+
+/// How a stage made an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It refused.
+    Decided,
+    /// It failed, and its operator wants that to end the request.
+    Failed,
+}
+
+/// The upstream's part in an error.
+#[derive(Clone, Default)]
+pub struct UpstreamOrigin {
+    /// The status of its answer; `None` if it gave none.
+    pub status: Option<StatusCode>,
+    /// How long it asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Its `x-should-retry`.
+    pub should_retry: Option<bool>,
+    /// The attempt ended at a bound that the request set itself, so the target is not at fault.
+    pub is_callers_bound: bool,
+    /// Its answer, passed on as it is.
+    pub answer: Option<Box<http::Response<Bytes>>>,
+}
+
+impl fmt::Debug for UpstreamOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // the answer may hold anything
+        f.debug_struct("UpstreamOrigin")
+            .field("status", &self.status)
+            .field("retry_after", &self.retry_after)
+            .field("should_retry", &self.should_retry)
+            .field("is_callers_bound", &self.is_callers_bound)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Origin {
+    /// Returns the usual origin of errors of a kind.
+    fn of(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidRequest
+            | ErrorKind::Authentication
+            | ErrorKind::Permission
+            | ErrorKind::NotFound
+            | ErrorKind::RequestTimeout
+            | ErrorKind::RequestTooLarge => Self::Caller,
+            ErrorKind::RateLimit
+            | ErrorKind::Billing
+            | ErrorKind::Api
+            | ErrorKind::NotSupported
+            | ErrorKind::Overloaded => Self::Gateway,
+            ErrorKind::BadUpstream | ErrorKind::Timeout => Self::Upstream(Box::default()),
+        }
+    }
 }
 
 impl Error {
@@ -155,9 +234,9 @@ impl Error {
             retry,
             status: None,
             code: None,
-            tried: None,
-            upstream: None,
-            headers: Vec::new(),
+            origin: Origin::of(kind),
+            log: None,
+            is_logged: false,
             source: None,
         }
     }
@@ -173,15 +252,67 @@ impl Error {
         self
     }
 
-    /// The same with other words for the log, where the message quotes what the caller wrote.
-    pub fn with_log(self, text: impl Into<String>) -> Self {
-        self.with_source(Logged(text.into()))
+    /// Makes the refusal of a stage.
+    pub fn denied(stage: &Arc<str>, status: StatusCode, message: impl Into<String>) -> Self {
+        let error = Self::new(ErrorKind::of_status(status), message);
+        Self { status: Some(status), ..error.by_stage(stage, Scope::Exchange, Act::Decided) }
     }
 
-    /// What the log says of it.
+    /// Makes the refusal of one target by a stage; the next target is tried.
+    pub fn passed_over(stage: &Arc<str>, why: &str) -> Self {
+        Self::invalid(why).by_stage(stage, Scope::Target, Act::Decided)
+    }
+
+    /// The same with a stage as its origin.
+    pub fn by_stage(mut self, stage: &Arc<str>, scope: Scope, act: Act) -> Self {
+        self.origin = Origin::Stage(StageOrigin { name: Arc::clone(stage), scope, act });
+        self
+    }
+
+    /// The same with another origin.
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    /// The same with other words for the log, where the message quotes the caller.
+    pub fn with_log(mut self, text: impl Into<String>) -> Self {
+        self.log = Some(text.into().into());
+        self
+    }
+
+    /// Returns the words for the log.
     pub fn logged(&self) -> &str {
-        let own = self.source.as_ref().and_then(|source| source.downcast_ref::<Logged>());
-        own.map_or(&self.message, |own| &own.0)
+        self.log.as_deref().unwrap_or(&self.message)
+    }
+
+    /// Returns the stage that decided it or failed.
+    pub fn stage(&self) -> Option<&StageOrigin> {
+        match &self.origin {
+            Origin::Stage(stage) => Some(stage),
+            _ => None,
+        }
+    }
+
+    /// Returns the upstream's part in it.
+    pub fn upstream(&self) -> Option<&UpstreamOrigin> {
+        match &self.origin {
+            Origin::Upstream(upstream) => Some(upstream),
+            _ => None,
+        }
+    }
+
+    /// Returns the upstream's own answer.
+    pub fn answer(&self) -> Option<&http::Response<Bytes>> {
+        self.upstream()?.answer.as_deref()
+    }
+
+    /// Returns the upstream's own answer, to be edited.
+    pub fn answer_mut(&mut self) -> Option<&mut http::Response<Bytes>> {
+        match &mut self.origin {
+            Origin::Upstream(upstream) => upstream.answer.as_deref_mut(),
+            _ => None,
+        }
     }
 
     /// The same with other retry advice.
@@ -198,24 +329,10 @@ impl Error {
 
     /// The status that the caller sees.
     pub fn status(&self) -> StatusCode {
-        match &self.upstream {
-            Some(answer) => answer.status(),
-            None => self.status.unwrap_or_else(|| self.kind.status()),
-        }
+        let upstream = self.upstream().and_then(|upstream| upstream.status);
+        upstream.or(self.status).unwrap_or_else(|| self.kind.status())
     }
 }
-
-/// The words of an error for the log.
-#[derive(Debug)]
-struct Logged(String);
-
-impl fmt::Display for Logged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Logged {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,13 +342,12 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // the upstream's answer may hold anything: name only its status
         f.debug_struct("Error")
             .field("kind", &self.kind)
             .field("message", &self.message)
             .field("retry", &self.retry)
             .field("code", &self.code)
-            .field("upstream", &self.upstream.as_ref().map(|answer| answer.status()))
+            .field("origin", &self.origin)
             .field("source", &self.source)
             .finish()
     }

@@ -80,6 +80,7 @@ fn passage(policy: &str) -> Result<Arc<Passage>, String> {
         credential: None,
         session: String::new(),
         model: "bench".to_owned(),
+        story: Arc::default(),
     };
     Ok(Passage::new(&pipeline, &Arc::new(context)))
 }

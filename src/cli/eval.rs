@@ -171,6 +171,7 @@ impl Trial {
             credential: None,
             session: self.key.clone(),
             model: request.model().to_owned(),
+            story: Arc::default(),
         }
     }
 }
@@ -193,10 +194,11 @@ async fn follow(passage: &Arc<Passage>, answer: Answer, shown: &Shown) -> Went {
         }
     };
     let reply = Reply { status: StatusCode::OK, headers: HeaderMap::new(), body };
-    let (after, failure) = match passage.leave(passage.on_reply(reply).await) {
-        Ok(reply) => collected(reply.body).await,
-        Err(error) => (before.clone(), Some(error)),
-    };
+    let (after, failure) =
+        match passage.on_reply(reply).await.map_err(|error| passage.on_error(error)) {
+            Ok(reply) => collected(reply.body).await,
+            Err(error) => (before.clone(), Some(error)),
+        };
     shown.answer(&before, &after, started.elapsed());
     let Some(error) = failure else { return Went::Well };
     shown.failure(&error);

@@ -25,8 +25,8 @@ use crate::net::egress;
 use crate::plugin_host::{
     Behalf, Installation, ModelCall, Plugin, Publish, Reach, ToolCall, ToolError, WayOut,
 };
-use crate::policy::Outcome;
 use crate::policy::trial::{Decided, End, Step};
+use crate::policy::{Outcome, plugin_outcome};
 use crate::telemetry::plugins::PluginMetrics;
 use crate::wire::{Document, Step as Member};
 
@@ -233,7 +233,9 @@ impl Trial {
         let time = started.elapsed();
         let (after, end, went) = match done {
             Ok((document, decision)) => {
-                (document.to_bytes(), End::Done(Box::new(decided(decision.into()))), Went::Well)
+                let name = plugin.manifest().name.as_str().into();
+                let outcome = plugin_outcome(&name, decision);
+                (document.to_bytes(), End::Done(Box::new(decided(outcome))), Went::Well)
             }
             Err(error) => (before.clone(), End::Broke(Box::new(error)), Went::Badly),
         };
@@ -262,6 +264,7 @@ impl Trial {
             credential: None,
             session: self.key.clone(),
             model: model.to_owned(),
+            story: Arc::default(),
         }
     }
 }

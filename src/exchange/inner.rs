@@ -13,13 +13,16 @@ use bytes::Bytes;
 use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::answered::Answered;
+use crate::exchange::dispatch::Exchange;
 use crate::exchange::meter::Meter;
 use crate::exchange::requested::Asked;
-use crate::exchange::{Admitted, dispatch};
 use crate::gateway::Gateway;
+use crate::net::header_edits::HeaderEdits;
 use crate::plugin_host::{ModelAnswer, ModelCall, Publish, Reach, published};
 use crate::policy::Passage;
 use crate::server_tools::declare;
+use crate::telemetry::story::Story;
 use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Usage};
 
 /// What the plugins of a request reach; nothing where no plugin wants models or files. `here` is how
@@ -76,12 +79,15 @@ async fn ask(
     let ctx = Arc::new(within(&outer, &request));
     let reach = Reach::default().models(Arc::new(|_| Box::pin(async { Err(too_deep()) })));
     let passage = Passage::reaching(&gateway.pipeline, &ctx, Some(reach));
-    let mut meter = Meter::start(&gateway, &ctx.request_id, ctx.started);
-    meter.follow(&passage);
-    let admitted = Admitted { identity, passage, request, asked: Asked::default(), declared };
-    let answered = dispatch(&gateway, admitted, &mut meter).await;
-    let answered = answered.map(|reply| meter.overhear(reply));
-    match meter.settle(answered)?.body {
+    let story = Arc::clone(&ctx.story);
+    story.name(&ctx.caller.key, &ctx.model);
+    story.tag(&ctx.caller.tags);
+    let meter = Meter::start(&gateway, &story);
+    let asked = Asked::default();
+    let exchange = Exchange { gateway, identity, passage, asked, declared };
+    let answered = exchange.dispatch(request).await;
+    let answered = Answered::new(answered, HeaderEdits::default(), story);
+    match meter.settle(answered).outcome?.body {
         ReplyBody::Full(message) => Ok(answer(message)),
         ReplyBody::Events(_) => {
             let message = "the upstream streamed though it was not asked to";
@@ -92,15 +98,17 @@ async fn ask(
 
 /// The facts of the caller's request, with the time and the model of this one.
 fn within(outer: &Context, request: &MessagesRequest) -> Context {
+    let started = Instant::now();
     Context {
         request_id: outer.request_id.clone(),
-        started: Instant::now(),
+        started,
         caller: Arc::clone(&outer.caller),
         headers: outer.headers.clone(),
         query: None,
         credential: outer.credential.clone(),
         session: outer.session.clone(),
         model: request.model().to_owned(),
+        story: Story::within(&outer.request_id, started),
     }
 }
 

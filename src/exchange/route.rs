@@ -8,129 +8,114 @@ use tokio::time::Instant;
 
 use crate::auth::Identity;
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result};
-use crate::exchange::requested::bounded::Bounded;
+use crate::error::{Error, ErrorKind, Origin, Result};
 use crate::exchange::requested::retry::Retry;
-use crate::exchange::requested::trace::Note;
 use crate::exchange::requested::{Names, Requested, shorten};
 use crate::gateway::Gateway;
 use crate::models::order::Preference;
 use crate::models::{Alias, Strictness, Target};
-use crate::wire::{MessagesRequest, Reply, ReplyBody};
+use crate::wire::MessagesRequest;
 
 /// The way of one request.
-pub struct Route<'a> {
+pub(super) struct Route {
     /// First choice first; never empty.
-    pub choices: Vec<Choice<'a>>,
-    /// What holds for all of them.
-    pub terms: Terms,
+    pub(super) choices: Vec<Choice>,
+    /// The terms of all choices.
+    pub(super) terms: Terms,
 }
 
 /// One target, under the rules of the alias that leads to it.
-#[derive(Clone, Copy)]
-pub struct Choice<'a> {
-    /// Whose timeouts and retries hold.
-    pub alias: &'a Arc<Alias>,
-    /// Whom to ask.
-    pub target: &'a Arc<Target>,
-    /// The name of a fallback, which is the upstream's where the target has none of its own; `None`
-    /// for the request's own model.
-    pub asked: Option<&'a str>,
+#[derive(Clone)]
+pub(super) struct Choice {
+    /// The alias with its timeouts and retries.
+    pub(super) alias: Arc<Alias>,
+    /// The target.
+    pub(super) target: Arc<Target>,
+    /// The name of a fallback, which is the upstream's model where the target has none of its own;
+    /// `None` for the request's own model.
+    pub(super) asked: Option<Arc<str>>,
 }
 
 /// Bounds that the request itself sets.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Terms {
+#[derive(Debug, Clone, Default)]
+pub(super) struct Terms {
     /// The end of the whole exchange, and how long after its beginning.
     pub deadline: Option<(Instant, Duration)>,
     /// Which failures are no end, and how often a target is tried again.
     pub retry: Retry,
-    /// Attempts are noted one by one.
-    pub is_traced: bool,
     /// Takes the place of the aliases' own.
     pub strictness: Option<Strictness>,
 }
 
-impl Choice<'_> {
-    /// `x-tidegate-target`.
-    pub fn label(&self, request: &MessagesRequest) -> HeaderValue {
-        self.target.label(self.asked.unwrap_or(request.model()))
+impl Choice {
+    /// Returns the value of `x-tidegate-target`.
+    pub(super) fn label(&self, request: &MessagesRequest) -> HeaderValue {
+        self.target.label(self.asked.as_deref().unwrap_or(request.model()))
+    }
+
+    /// Returns whether two choices are the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.target, &other.target) && self.asked == other.asked
     }
 }
 
-impl<'a> Route<'a> {
-    /// The targets of the request's alias and of its fallbacks, as far as it wants them.
+/// The caller that a route is for.
+#[derive(Clone, Copy)]
+pub(super) struct Caller<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) identity: &'a Identity,
+    pub(super) ctx: &'a Context,
+}
+
+impl Route {
+    /// Returns the targets of the request's alias and of its fallbacks, as far as the request wants them.
     ///
     /// Fails with a 400 for a name that no target or alias has, and with a 403 for a fallback that
     /// the caller may not use.
-    pub fn new(
-        gateway: &'a Gateway,
-        caller: (&Identity, &Context),
-        (alias, model): (&'a Arc<Alias>, &str),
-        requested: Option<&'a Requested>,
+    pub(super) fn new(
+        caller: Caller<'_>,
+        alias: &Arc<Alias>,
+        model: &str,
+        requested: Option<&Requested>,
     ) -> Result<Self> {
-        let (identity, ctx) = caller;
         let Some(wanted) = requested else {
-            let choices = alias.order(&ctx.session).into_iter();
-            let choices = choices.map(|target| Choice { alias, target, asked: None }).collect();
-            return Ok(Self { choices, terms: Terms::default() });
+            let targets = alias.order(&caller.ctx.session).into_iter();
+            let choices = targets.map(|target| Choice {
+                alias: Arc::clone(alias),
+                target: Arc::clone(target),
+                asked: None,
+            });
+            return Ok(Self { choices: choices.collect(), terms: Terms::default() });
         };
-        let mut fallbacks: Vec<(&'a Arc<Alias>, &'a str)> = Vec::new();
-        for (n, name) in wanted.models.iter().flat_map(|models| models.names.iter().enumerate()) {
-            let field = wanted.models.as_ref().map_or("", |models| &models.field);
-            let fallback = allowed(gateway, identity, (&format!("{field}[{n}]"), name))?;
-            if !gateway.pipeline.treats_alike(ctx, name) {
-                let message = format!(
-                    "`{field}[{n}]`: other policies are for `{}` than for `{}`: ask for it in a request of its own",
-                    shorten(name),
-                    shorten(&ctx.model)
-                );
-                return Err(Error::new(ErrorKind::Permission, message)
-                    .with_log(format!("`{field}[{n}]`: other policies are for it")));
-            }
-            // that one comes first already
-            if name != model {
-                fallbacks.push((fallback, name));
-            }
-        }
-        let asked = std::iter::once(None).chain(fallbacks.iter().map(|(_, name)| Some(*name)));
-        let mut aliases = vec![(alias, model)];
-        aliases.extend(&fallbacks);
+        let mut ways = vec![Way { alias, model, asked: None }];
+        ways.extend(fallbacks(caller, model, wanted)?);
         for names in [&wanted.order, &wanted.only, &wanted.ignore].into_iter().flatten() {
-            check(names, &aliases)?;
+            check(names, &ways)?;
         }
-        let session = wanted.session.as_ref().unwrap_or(&ctx.session);
+        let session = wanted.session.as_ref().unwrap_or(&caller.ctx.session);
         let preference = Preference {
             first: wanted.order.as_ref().map_or(&[], |order| &order.names),
             only: wanted.only.as_ref().map(|only| only.names.as_slice()),
             not: wanted.ignore.as_ref().map_or(&[], |ignore| &ignore.names),
         };
         let mut choices = Vec::new();
-        for ((alias, model), asked) in aliases.into_iter().zip(asked) {
+        for Way { alias, model, asked } in ways {
             let targets = alias.order_by(session, model, &preference).into_iter();
-            choices.extend(targets.map(|target| Choice { alias, target, asked }));
+            choices.extend(targets.map(|target| Choice {
+                alias: Arc::clone(alias),
+                target: Arc::clone(target),
+                asked: asked.clone(),
+            }));
         }
         if let (Some(ignore), []) = (&wanted.ignore, choices.as_slice()) {
             return Err(Error::invalid(format!("`{}` leaves no target", ignore.field)));
         }
-        let deadline = wanted.timeout.and_then(|timeout| {
-            let end = ctx.started.checked_add(timeout)?;
-            Some((Instant::from_std(end), timeout))
-        });
-        let terms = Terms {
-            deadline,
-            retry: wanted.retry,
-            is_traced: wanted.is_traced,
-            strictness: wanted.strictness,
-        };
-        Ok(Self { choices, terms })
+        Ok(Self { choices, terms: Terms::new(caller.ctx, wanted) })
     }
-}
 
-impl Route<'_> {
     /// Where something of the request is not understood by all of its targets, and that is to be
     /// dropped: those that understand more come first, among the targets of one name.
-    pub fn by_support(self, request: &MessagesRequest) -> Self {
+    pub(super) fn by_support(self, request: &MessagesRequest) -> Self {
         if self.choices.iter().all(|choice| choice.target.unsupported.is_empty()) {
             return self;
         }
@@ -145,16 +130,43 @@ impl Route<'_> {
     }
 }
 
-fn allowed<'a>(
-    gateway: &'a Gateway,
-    identity: &Identity,
-    (field, name): (&str, &str),
-) -> Result<&'a Arc<Alias>> {
-    identity
+/// A model name that a request may go to, and its alias.
+struct Way<'a> {
+    alias: &'a Arc<Alias>,
+    model: &'a str,
+    asked: Option<Arc<str>>,
+}
+
+/// Returns the fallbacks that a request names, without its own model.
+fn fallbacks<'a>(caller: Caller<'a>, own: &str, wanted: &'a Requested) -> Result<Vec<Way<'a>>> {
+    let Some(models) = &wanted.models else { return Ok(Vec::new()) };
+    let mut ways = Vec::new();
+    for (n, model) in models.names.iter().enumerate() {
+        let field = format!("{}[{n}]", models.field);
+        let alias = allowed(caller, &field, model)?;
+        if !caller.gateway.pipeline.treats_alike(caller.ctx, model) {
+            let message = format!(
+                "`{field}`: other policies are for `{}` than for `{}`: ask for it in a request of its own",
+                shorten(model),
+                shorten(&caller.ctx.model)
+            );
+            return Err(Error::new(ErrorKind::Permission, message)
+                .with_log(format!("`{field}`: other policies are for it")));
+        }
+        if model != own {
+            ways.push(Way { alias, model, asked: Some(model.as_str().into()) });
+        }
+    }
+    Ok(ways)
+}
+
+fn allowed<'a>(caller: Caller<'a>, field: &str, name: &str) -> Result<&'a Arc<Alias>> {
+    caller
+        .identity
         .check_model(name)
         .map_err(|e| Error { message: format!("`{field}`: {}", e.message), ..e })
         .map_err(|e| e.with_log(format!("`{field}`: the key may not use this model")))?;
-    gateway.models.resolve(name).map_err(|e| {
+    caller.gateway.models.resolve(name).map_err(|e| {
         let message = format!("`{field}`: {}", e.message);
         let error = Error { kind: ErrorKind::InvalidRequest, message, ..e };
         error.with_log(format!("`{field}`: there is no such model"))
@@ -162,14 +174,12 @@ fn allowed<'a>(
 }
 
 /// Each name must be that of some target: a slip would silently change where the request goes.
-fn check(names: &Names, aliases: &[(&Arc<Alias>, &str)]) -> Result<()> {
-    let is_known =
-        |name: &String| aliases.iter().any(|(alias, model)| alias.has_target(name, model));
+fn check(names: &Names, ways: &[Way<'_>]) -> Result<()> {
+    let is_known = |name: &String| ways.iter().any(|way| way.alias.has_target(name, way.model));
     let Some(n) = names.names.iter().position(|name| !is_known(name)) else { return Ok(()) };
-    let of: Vec<String> =
-        aliases.iter().map(|(_, model)| format!("`{}`", shorten(model))).collect();
+    let of: Vec<String> = ways.iter().map(|way| format!("`{}`", shorten(way.model))).collect();
     let mut there = BTreeSet::new();
-    for (alias, model) in aliases {
+    for Way { alias, model, .. } in ways {
         for target in &alias.targets {
             let model = target.model.as_deref().unwrap_or(model);
             there.insert(target.provider_name.clone());
@@ -188,8 +198,16 @@ fn check(names: &Names, aliases: &[(&Arc<Alias>, &str)]) -> Result<()> {
 }
 
 impl Terms {
+    fn new(ctx: &Context, wanted: &Requested) -> Self {
+        let deadline = wanted.timeout.and_then(|timeout| {
+            let end = ctx.started.checked_add(timeout)?;
+            Some((Instant::from_std(end), timeout))
+        });
+        Self { deadline, retry: wanted.retry, strictness: wanted.strictness }
+    }
+
     /// What becomes of what a target does not understand.
-    pub fn strictness(&self, choice: &Choice<'_>) -> Strictness {
+    pub fn strictness(&self, choice: &Choice) -> Strictness {
         self.strictness.unwrap_or(choice.alias.strictness)
     }
 
@@ -208,33 +226,12 @@ impl Terms {
         self.left().is_some_and(|left| left.is_zero())
     }
 
-    /// An attempt failed because the time was over.
-    pub fn is_cut(&self, error: &Error) -> bool {
-        error.kind == ErrorKind::Timeout && error.upstream.is_none() && self.is_over()
-    }
-
-    /// A note, where notes are taken.
-    pub fn notes(&self, note: impl FnOnce() -> Note) -> Vec<Note> {
-        self.is_traced.then(note).into_iter().collect()
-    }
-
     /// The error that says so.
     pub fn too_late(&self) -> Error {
         let millis = self.deadline.map_or(0, |(_, timeout)| timeout.as_millis());
         let message = format!(
             "no whole answer within the {millis} ms that the request's `timeout_ms` allows"
         );
-        Error::new(ErrorKind::Timeout, message)
-    }
-
-    /// A stream that ends with an error when the time is over.
-    pub fn bound(self, reply: Reply) -> Reply {
-        match (self.deadline, reply.body) {
-            (Some((end, _)), ReplyBody::Events(events)) => {
-                let body = ReplyBody::Events(Box::pin(Bounded::new(events, end, self)));
-                Reply { body, ..reply }
-            }
-            (_, body) => Reply { body, ..reply },
-        }
+        Error::new(ErrorKind::Timeout, message).with_origin(Origin::Caller)
     }
 }

@@ -3,6 +3,7 @@ pub mod body;
 pub mod client;
 pub mod coding;
 pub mod egress;
+pub mod header_edits;
 pub mod headers;
 pub mod http1;
 pub mod pace;

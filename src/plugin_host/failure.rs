@@ -131,21 +131,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// How the plugin broke, where that is what an error is about.
-    pub fn of(error: &Error) -> Option<&Self> {
-        error.source.as_deref().and_then(|source| source.downcast_ref())
-    }
-
-    /// The plugin was not run: what led to that has been told.
-    pub fn is_rest(&self) -> bool {
-        matches!(self.cause, Cause::Resting { .. })
-    }
-
     /// The error of the request that ran into it: the caller learns which plugin, the log the rest.
     pub(super) fn into_error(self) -> Error {
         let message =
             format!("plugin `{}` {} in `{}`", self.plugin, self.cause.to_caller(), self.task);
-        Error::new(ErrorKind::Api, message).with_source(self)
+        let is_logged = matches!(self.cause, Cause::Resting { .. });
+        Error { is_logged, ..Error::new(ErrorKind::Api, message).with_source(self) }
     }
 }
 

@@ -89,7 +89,7 @@ fn told(error: &Error) -> Problem {
         r#type: String,
         message: String,
     }
-    let answer = error.upstream.as_ref().map(|answer| answer.body());
+    let answer = error.answer().map(|answer| answer.body());
     let envelope = answer.and_then(|body| serde_json::from_slice::<Envelope>(body).ok());
     let (code, message) = match envelope {
         Some(Envelope { error }) => (error.r#type, error.message),

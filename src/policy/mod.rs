@@ -17,9 +17,10 @@ mod window;
 
 pub use build::Plan;
 pub use hook::{Hook, Hooks};
-pub use outcome::{HeaderEdits, Outcome, PassedOver, Verdict, Wishes};
+pub use outcome::{Outcome, Verdict, Wishes};
 pub use passage::{Passage, Target};
 pub use pipeline::Pipeline;
+pub use plugin_stage::outcome as plugin_outcome;
 pub use tool::{ToolCall, ToolOutput};
 
 use crate::plugin_host::{FilesConfig, PluginConfig};

@@ -1,10 +1,8 @@
 //! What a stage decided, and what it asked for beside its edits.
 use std::collections::BTreeMap;
-use std::fmt;
-
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::error::Error;
+use crate::net::header_edits::HeaderEdits;
 use crate::wire::Reply;
 
 /// What a stage decided; its edits are in the document.
@@ -32,33 +30,6 @@ pub enum Verdict {
     Deny(Box<Error>),
 }
 
-/// The source of a refusal that is of one target only: the next one is tried.
-#[derive(Debug)]
-pub struct PassedOver;
-
-impl PassedOver {
-    /// A refusal for this reason.
-    pub fn error(why: &str) -> Error {
-        let mut error = Error::invalid(why).with_source(Self);
-        // like every refusal of a stage: a decision, not a failure
-        error.status = Some(StatusCode::BAD_REQUEST);
-        error
-    }
-
-    /// The error is one.
-    pub fn is(error: &Error) -> bool {
-        error.source.as_ref().is_some_and(|source| source.is::<Self>())
-    }
-}
-
-impl fmt::Display for PassedOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a stage passed the target over")
-    }
-}
-
-impl std::error::Error for PassedOver {}
-
 /// What a stage asked for beside its edits. A stage that breaks has asked for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
@@ -70,42 +41,6 @@ pub struct Wishes {
     pub tags: BTreeMap<String, String>,
     /// What to add to counters of policies.
     pub counts: BTreeMap<String, u64>,
-}
-
-/// Headers to set, or (without a value) to take out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HeaderEdits(Vec<(HeaderName, Option<HeaderValue>)>);
-
-impl HeaderEdits {
-    /// One more; it wins over earlier ones of the same name.
-    pub fn push(&mut self, name: HeaderName, value: Option<HeaderValue>) {
-        self.0.push((name, value));
-    }
-
-    /// There is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Each in its turn; without a value it takes the header out.
-    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, Option<&HeaderValue>)> {
-        self.0.iter().map(|(name, value)| (name, value.as_ref()))
-    }
-
-    /// Does them.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        for (name, value) in &self.0 {
-            match value {
-                Some(value) => headers.insert(name, value.clone()),
-                None => headers.remove(name),
-            };
-        }
-    }
-
-    /// Those of another stage behind these.
-    pub fn extend(&mut self, later: Self) {
-        self.0.extend(later.0);
-    }
 }
 
 impl Wishes {

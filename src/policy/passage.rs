@@ -1,13 +1,15 @@
 //! `Passage`: one request's way through the stages, from its body to the last byte of its answer.
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::header_edits::HeaderEdits;
 use crate::net::headers;
 use crate::plugin_host::{Behalf, Reach};
 use crate::policy::script::api::{State, With};
@@ -24,8 +26,6 @@ pub struct Passage {
     reach: Option<Arc<Reach>>,
     pub(super) state: State,
     wishes: Mutex<Wishes>,
-    /// The stages that edited the request, each once.
-    editors: Mutex<Vec<Arc<str>>>,
 }
 
 /// Where an attempt goes, as `on_upstream_request` sees it.
@@ -78,7 +78,6 @@ impl Passage {
             reach: reach.map(Arc::new),
             state: State::default(),
             wishes: Mutex::default(),
-            editors: Mutex::default(),
         })
     }
 
@@ -95,24 +94,19 @@ impl Passage {
         Call { context: &self.ctx, with, state: &self.state }
     }
 
-    /// The stages that have edited the request so far, in order.
-    pub fn editors(&self) -> Vec<Arc<str>> {
-        self.editors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn note_edit(&self, at: At<'_>, before: Mark, request: &MessagesRequest) {
+        if before != request.document().mark() {
+            self.ctx.story.stage_edited(at.stage.shared_name(), at.hook.as_str());
+        }
     }
 
-    fn note_edit(&self, stage: &Stage, before: Mark, request: &MessagesRequest) {
-        if before == request.document().mark() {
-            return;
-        }
-        let mut editors = self.editors.lock().unwrap_or_else(PoisonError::into_inner);
-        if !editors.contains(stage.shared_name()) {
-            editors.push(Arc::clone(stage.shared_name()));
-        }
+    fn note_denial(&self, at: At<'_>) {
+        self.ctx.story.stage_denied(at.stage.shared_name(), at.hook.as_str());
     }
 
     /// What the stages have asked for so far.
     pub fn wishes(&self) -> MutexGuard<'_, Wishes> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wishes.lock()
     }
 
     /// The stages that define a hook and are for this request.
@@ -129,6 +123,7 @@ impl Passage {
             self.pipeline.metrics.count(name, *count);
             *self.wishes().counts.entry(name.clone()).or_default() += count;
         }
+        self.ctx.story.tag_by_policy(std::mem::take(&mut wishes.tags));
         self.wishes().extend(wishes);
     }
 
@@ -158,13 +153,17 @@ impl Passage {
             started = ended;
             let (passed, outcome) = stage.settle((Hook::Request, took), &self.ctx, spare, done)?;
             self.keep(outcome.wishes);
+            let at = At { stage, hook: Hook::Request };
+            if matches!(outcome.verdict, Verdict::Deny(_)) {
+                self.note_denial(at);
+            }
             request = match (passed, outcome.verdict) {
                 (None, Verdict::Deny(error)) => return Err(*error),
                 (None, _) => return Err(Error::new(ErrorKind::Api, "a stage left no request")),
                 (Some(passed), Verdict::Continue) => passed,
                 (Some(passed), verdict) => return Ok((passed, verdict)),
             };
-            self.note_edit(stage, before, &request);
+            self.note_edit(at, before, &request);
         }
         Ok((request, Verdict::Continue))
     }
@@ -204,12 +203,14 @@ impl Passage {
             // a header of one attempt is not for the next one
             std::mem::take(&mut outcome.wishes.upstream_headers).apply(&mut headers);
             self.keep(outcome.wishes);
+            let at = At { stage, hook: Hook::UpstreamRequest };
             if let Verdict::Deny(error) = outcome.verdict {
+                self.note_denial(at);
                 return Err(*error);
             }
             let nothing = || Error::new(ErrorKind::Api, "a stage left no request");
             request = passed.ok_or_else(nothing)?;
-            self.note_edit(stage, before, &request);
+            self.note_edit(at, before, &request);
         }
         Ok((request, Some(headers)))
     }
@@ -224,25 +225,9 @@ impl Passage {
         Ok(Reply { status, headers, body })
     }
 
-    /// The last of it: `on_error`, and the headers that stages set for the caller.
-    pub fn leave(&self, answered: Result<Reply>) -> Result<Reply> {
-        let answered = answered.map_err(|error| self.on_error(error));
-        let wishes = self.wishes();
-        if wishes.response_headers.is_empty() {
-            return answered;
-        }
-        match answered {
-            Ok(mut reply) => {
-                wishes.response_headers.apply(&mut reply.headers);
-                Ok(reply)
-            }
-            Err(mut error) => {
-                let edits = wishes.response_headers.iter();
-                let edits = edits.map(|(name, value)| (name.clone(), value.cloned()));
-                error.headers.extend(edits);
-                Err(error)
-            }
-        }
+    /// Returns the headers that stages set or remove in the answer.
+    pub fn response_headers(&self) -> HeaderEdits {
+        self.wishes().response_headers.clone()
     }
 
     /// `on_text` and `on_response` over a message that has not been sent.
@@ -341,6 +326,13 @@ impl Passage {
     }
 }
 
+/// A hook of a stage.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    stage: &'a Stage,
+    hook: Hook,
+}
+
 /// A text that no script can be given must not pass as if it had been seen.
 pub(super) fn unreadable() -> Error {
     let message =
@@ -358,14 +350,14 @@ fn told(error: &Error) -> String {
     struct Envelope {
         error: Inner,
     }
-    let answer = error.upstream.as_ref().map(|answer| answer.body());
+    let answer = error.answer().map(|answer| answer.body());
     let envelope = answer.and_then(|body| serde_json::from_slice::<Envelope>(body).ok());
     envelope.map_or_else(|| error.message.clone(), |envelope| envelope.error.message)
 }
 
 /// In the upstream's own answer too, whose other bytes stay as they are.
 fn reword(error: &mut Error, message: String) {
-    if let Some(answer) = &mut error.upstream {
+    if let Some(answer) = error.answer_mut() {
         let path = [Step::Key("error"), Step::Key("message")];
         let edited = Document::parse(answer.body().clone()).and_then(|mut body| {
             body.set_value(&path, &message)?;

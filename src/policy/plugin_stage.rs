@@ -1,6 +1,9 @@
 //! What the pipeline makes of a plugin: which hooks it is a stage of, and what its decisions are here.
+use std::sync::Arc;
+
+use crate::error::{Act, Error, Scope};
 use crate::plugin_host::{Decision, Export, Plugin};
-use crate::policy::{Hook, Hooks, Outcome, PassedOver, Verdict};
+use crate::policy::{Hook, Hooks, Outcome, Verdict};
 use crate::wire::Reply;
 
 /// Which hooks it wants to be called for: of a stage that has nothing to do there is none.
@@ -14,15 +17,16 @@ pub(super) fn hooks(plugin: &Plugin) -> Hooks {
     called.map(|(_, hook)| hook).collect()
 }
 
-impl From<Decision> for Outcome {
-    fn from(decision: Decision) -> Self {
-        let verdict = match decision {
-            Decision::Next => Verdict::Continue,
-            Decision::Route(model) => return Self { route: Some(model), ..Self::default() },
-            Decision::Respond(message) => Verdict::Respond(Box::new(Reply::json(message))),
-            Decision::Deny(error) => Verdict::Deny(error),
-            Decision::PassOver(why) => Verdict::Deny(Box::new(PassedOver::error(&why))),
-        };
-        Self { verdict, ..Self::default() }
-    }
+/// Maps a decision of a plugin onto the request; `stage` is its name in the pipeline.
+pub fn outcome(stage: &Arc<str>, decision: Decision) -> Outcome {
+    let verdict = match decision {
+        Decision::Next => Verdict::Continue,
+        Decision::Route(model) => return Outcome { route: Some(model), ..Outcome::default() },
+        Decision::Respond(message) => Verdict::Respond(Box::new(Reply::json(message))),
+        Decision::Deny(error) => {
+            Verdict::Deny(Box::new(error.by_stage(stage, Scope::Exchange, Act::Decided)))
+        }
+        Decision::PassOver(why) => Verdict::Deny(Box::new(Error::passed_over(stage, &why))),
+    };
+    Outcome { verdict, ..Outcome::default() }
 }

@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 use wildmatch::WildMatch;
 
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result};
-use crate::plugin_host::{Decision, Failure, Plugin};
+use crate::error::{Act, Error, ErrorKind, Result, Scope};
+use crate::plugin_host::{Decision, Plugin};
 use crate::policy::pipeline::StageRules;
 use crate::policy::script::api::{State, With};
 use crate::policy::script::{Call, Script};
 use crate::policy::{Hook, Hooks, OnError, Outcome, Passage, WhenConfig, plugin_stage};
 use crate::telemetry::metrics::{Metrics, StageMetrics};
+use crate::telemetry::story::Run;
 use crate::wire::Document;
 
 /// One stage: what it runs, and for which requests.
@@ -108,7 +109,7 @@ impl Stage {
         match &self.work {
             Work::Script(script, with) => script.on_request(&passage.script_call(with), document),
             Work::Plugin(plugin, with) => {
-                decided(Box::pin(plugin.on_request(passage.behalf(), with, document)).await)
+                self.decided(Box::pin(plugin.on_request(passage.behalf(), with, document)).await)
             }
         }
     }
@@ -126,7 +127,8 @@ impl Stage {
             }
             Work::Plugin(plugin, with) => {
                 let behalf = passage.behalf();
-                decided(Box::pin(plugin.on_upstream_request(behalf, with, document, target)).await)
+                let done = plugin.on_upstream_request(behalf, with, document, target);
+                self.decided(Box::pin(done).await)
             }
         }
     }
@@ -140,9 +142,22 @@ impl Stage {
         match &self.work {
             Work::Script(script, with) => script.on_response(&passage.script_call(with), message),
             Work::Plugin(plugin, with) => {
-                decided(Box::pin(plugin.on_response(passage.behalf(), with, message)).await)
+                self.decided(Box::pin(plugin.on_response(passage.behalf(), with, message)).await)
             }
         }
+    }
+
+    /// Maps a plugin's decision onto the request.
+    fn decided(&self, done: Result<(Document, Decision)>) -> Result<(Document, Outcome)> {
+        let (document, decision) = done?;
+        Ok((document, plugin_stage::outcome(&self.name, decision)))
+    }
+
+    /// Makes the error of a request that this stage ends by its failure.
+    fn failed(&self, error: Error) -> Error {
+        let failed = Error::new(ErrorKind::Api, error.message);
+        let failed = failed.by_stage(&self.name, Scope::Exchange, Act::Failed);
+        Error { source: error.source, log: error.log, ..failed }
     }
 
     /// What there is to go on with should this stage break; none if it fails closed.
@@ -193,37 +208,25 @@ impl Stage {
         }
         let is_of_request = matches!(hook, Hook::Request | Hook::UpstreamRequest);
         let error = match done {
-            Ok(done) => return Ok(done),
-            Err(error) if error.kind == ErrorKind::InvalidRequest && is_of_request => {
-                return Err(error);
+            // a request that cannot be read is the caller's fault
+            Err(error) if !(error.kind == ErrorKind::InvalidRequest && is_of_request) => error,
+            done => {
+                ctx.story.stage_ran(&self.name, hook.as_str(), took, Run::Done);
+                return done;
             }
-            Err(error) => error,
         };
+        ctx.story.stage_ran(&self.name, hook.as_str(), took, Run::Failed);
         if let Some(metrics) = metrics {
             metrics.failed();
         }
-        let Some(spare) = spare else { return Err(broke(error)) };
-        if Failure::of(&error).is_some_and(Failure::is_rest) {
+        let Some(spare) = spare else { return Err(self.failed(error)) };
+        if error.is_logged {
             return Ok(spare);
         }
         let source = error.source.as_deref().map(tracing::field::display);
         let hook = hook.as_str();
         tracing::warn!(request_id = ctx.request_id, stage = &*self.name, hook, error = %error.message, source, "a stage broke and was skipped");
         Ok(spare)
-    }
-}
-
-/// A plugin's decision in the terms of the pipeline.
-fn decided(done: Result<(Document, Decision)>) -> Result<(Document, Outcome)> {
-    done.map(|(document, decision)| (document, decision.into()))
-}
-
-/// Whatever kind the failure was of: to the caller it is the gateway's.
-fn broke(error: Error) -> Error {
-    let broken = Error::new(ErrorKind::Api, error.message);
-    match error.source {
-        Some(source) => broken.with_source(source),
-        None => broken,
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plugin_host::{self, Failure, ToolError};
+use crate::plugin_host::{self, ToolError};
 use crate::policy::script::{Decision, Done};
 use crate::policy::{Hook, Passage};
 use crate::wire::{Document, Kind, Step, message};
@@ -71,6 +71,14 @@ impl Passage {
     /// Runs a server tool, with the stages around it. A failure is a result that the model reads; the
     /// log has the details.
     pub async fn call_tool(&self, call: ToolCall<'_>) -> ToolOutput {
+        let started = Instant::now();
+        let name = call.tool;
+        let output = self.answer_tool(call).await;
+        self.ctx.story.tool_called(name, started.elapsed(), output.is_error);
+        output
+    }
+
+    async fn answer_tool(&self, call: ToolCall<'_>) -> ToolOutput {
         let hooks = self.pipeline.hooks();
         let asked = call.clone();
         let output = match self.on_tool_call(call) {
@@ -225,10 +233,7 @@ fn left(stage: &str, what: &str) -> Error {
 fn told(ctx: &Context, tool: &str, failure: ToolError) -> ToolOutput {
     match failure {
         ToolError::Problem { code, message, .. } => ToolOutput::problem(&code, &message),
-        // the log has what led to it
-        ToolError::Broke(error) if Failure::of(&error).is_some_and(Failure::is_rest) => {
-            ToolOutput::error(&error.message)
-        }
+        ToolError::Broke(error) if error.is_logged => ToolOutput::error(&error.message),
         ToolError::Broke(error) => {
             let source = error.source.as_deref().map(tracing::field::display);
             tracing::warn!(request_id = ctx.request_id, tool, error = %error.message, source, "a server tool broke");

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Problem, Result, Secret};
+use crate::error::{Error, ErrorKind, Origin, Problem, Result, Secret, UpstreamOrigin};
 use crate::net::body::Body;
 use crate::net::client::Client;
-use crate::net::headers;
+use crate::net::headers::{self, SHOULD_RETRY};
 use crate::providers::anthropic::Anthropic;
 use crate::providers::simulator::Simulator;
 use crate::providers::unsupported::Unsupported;
@@ -207,7 +207,20 @@ pub trait Provider: Send + Sync {
 
 /// An upstream's refusal: its own answer, to be passed on as it is.
 pub fn refusal(answer: Response<Bytes>) -> Error {
-    let kind = ErrorKind::of_status(answer.status());
-    let message = format!("the upstream answered {}", answer.status().as_u16());
-    Error { upstream: Some(Box::new(answer)), ..Error::new(kind, message) }
+    let status = answer.status();
+    let message = format!("the upstream answered {}", status.as_u16());
+    let should_retry = match answer.headers().get(SHOULD_RETRY).map(HeaderValue::as_bytes) {
+        Some(b"true") => Some(true),
+        Some(b"false") => Some(false),
+        _ => None,
+    };
+    let origin = UpstreamOrigin {
+        status: Some(status),
+        retry_after: headers::retry_after(answer.headers()),
+        should_retry,
+        is_callers_bound: false,
+        answer: Some(Box::new(answer)),
+    };
+    let error = Error::new(ErrorKind::of_status(status), message);
+    error.with_origin(Origin::Upstream(Box::new(origin)))
 }

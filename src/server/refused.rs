@@ -11,7 +11,8 @@ use http::StatusCode;
 use tokio::io::AsyncWrite;
 
 use crate::error::{Error, Retry};
-use crate::server::{respond, routes};
+use crate::server::respond;
+use crate::telemetry::story::request_id;
 
 /// What hyper has room for; for the bytes of a head it is more or less 400 KB.
 const MAX_HEADERS: usize = 100;
@@ -55,8 +56,8 @@ impl Refusal {
         let mut error = Error::invalid(message);
         error.status = StatusCode::from_u16(status).ok();
         error.retry = Retry::Never;
-        let id = routes::request_id();
-        respond::log(&error, &id, None);
+        let id = request_id();
+        respond::log(&error, &id, None, None);
         let body = respond::envelope(&error, &id);
         let length = body.len();
         let mut answer = format!(

@@ -1,21 +1,24 @@
 //! Replies and errors as HTTP: the envelope, the stream's body, and the one log line of a failure.
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
 
 use crate::error::{BoxError, Error, ErrorKind, Retry};
+use crate::exchange::Answered;
 use crate::net::body::Body;
 use crate::net::headers::{self, REQUEST_ID, SHOULD_RETRY};
 use crate::telemetry::logs::one_line;
+use crate::telemetry::story::{Story, Tried};
 use crate::wire::{Event, EventStream, Reply, ReplyBody};
 
 /// Events that arrived together leave together, up to this size.
@@ -23,8 +26,20 @@ const MAX_BATCH: usize = 32 * 1024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
-/// A reply as a response. `request_id` stands where no upstream gave one.
-pub fn reply(reply: Reply, request_id: &str, ping: Duration) -> Response<Body> {
+/// Writes the result of an exchange as a response. `request_id` stands where no upstream gave one.
+pub fn answered(answered: Answered, request_id: &str, ping: Duration) -> Response<Body> {
+    let Answered { outcome, headers, story } = answered;
+    match outcome {
+        Ok(reply) => self::reply(reply, request_id, ping, story),
+        Err(error) => {
+            let mut response = failure(error, request_id, story.last_tried().as_ref());
+            headers.apply(response.headers_mut());
+            response
+        }
+    }
+}
+
+fn reply(reply: Reply, request_id: &str, ping: Duration, story: Arc<Story>) -> Response<Body> {
     let Reply { status, mut headers, body } = reply;
     if !headers.contains_key(REQUEST_ID) {
         headers.insert(REQUEST_ID, headers::value(request_id));
@@ -37,13 +52,14 @@ pub fn reply(reply: Reply, request_id: &str, ping: Duration) -> Response<Body> {
         ReplyBody::Events(events) => {
             headers.insert(CONTENT_TYPE, SSE);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // an error event further down names the same id as the head
+            // an error event later in the stream names the same id as the head
             let named = named(&headers);
             let ids = Ids {
                 ours: request_id.to_owned(),
                 upstream: named.filter(|named| *named != request_id).map(ToOwned::to_owned),
             };
-            Body::Stream(Box::pin(EventBody { events, ids, ping, silence: None, is_over: false }))
+            let body = EventBody { events, ids, story, ping, silence: None, is_over: false };
+            Body::Stream(Box::pin(body))
         }
     };
     let mut response = Response::new(body);
@@ -52,38 +68,29 @@ pub fn reply(reply: Reply, request_id: &str, ping: Duration) -> Response<Body> {
     response
 }
 
-/// An error as a response: the upstream's own answer, or the API's envelope. Logs it, once.
+/// Writes an error outside of an exchange as a response, and logs it, once.
 pub fn error(error: Error, request_id: &str) -> Response<Body> {
-    log(&error, request_id, error.upstream.as_ref().and_then(|answer| named(answer.headers())));
-    if let Some(answer) = error.upstream {
-        let (head, body) = answer.into_parts();
-        let mut response = Response::from_parts(head, Body::from(body));
-        let headers = response.headers_mut();
-        headers.entry(CONTENT_TYPE).or_insert(JSON);
-        headers.entry(REQUEST_ID).or_insert_with(|| headers::value(request_id));
-        edit(headers, error.headers);
-        return response;
-    }
-    let mut response = Response::new(Body::from(envelope(&error, request_id)));
-    *response.status_mut() = error.status();
-    advise(&error, response.headers_mut());
-    if let Some(tried) = error.tried {
-        response.headers_mut().insert(headers::TARGET, tried.target);
-        response.headers_mut().insert(headers::ATTEMPTS, HeaderValue::from(tried.attempts));
-    }
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response.headers_mut().insert(REQUEST_ID, headers::value(request_id));
-    edit(response.headers_mut(), error.headers);
-    response
+    failure(error, request_id, None)
 }
 
-fn edit(headers: &mut HeaderMap, edits: Vec<(HeaderName, Option<HeaderValue>)>) {
-    for (name, value) in edits {
-        match value {
-            Some(value) => headers.insert(name, value),
-            None => headers.remove(name),
-        };
-    }
+/// Writes an error as a response: the upstream's own answer, or the API's envelope. Logs it, once.
+fn failure(error: Error, request_id: &str, tried: Option<&Tried>) -> Response<Body> {
+    let upstream_id = error.answer().and_then(|answer| named(answer.headers()));
+    log(&error, request_id, upstream_id, tried);
+    let mut response = match error.answer() {
+        Some(answer) => answer.clone().map(Body::from),
+        None => {
+            let mut response = Response::new(Body::from(envelope(&error, request_id)));
+            *response.status_mut() = error.status();
+            advise(&error, response.headers_mut());
+            response.headers_mut().insert(REQUEST_ID, headers::value(request_id));
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.entry(CONTENT_TYPE).or_insert(JSON);
+    headers.entry(REQUEST_ID).or_insert_with(|| headers::value(request_id));
+    response
 }
 
 /// The body of an error.
@@ -123,11 +130,15 @@ fn named(headers: &HeaderMap) -> Option<&str> {
     headers.get(REQUEST_ID).and_then(|value| value.to_str().ok())
 }
 
-/// The one line of a failure. The caller may know it by the upstream's id only.
-pub(super) fn log(error: &Error, request_id: &str, upstream_request_id: Option<&str>) {
+/// Writes the one line of a failure. The caller may know it by the upstream's id only.
+pub(super) fn log(
+    error: &Error,
+    request_id: &str,
+    upstream_request_id: Option<&str>,
+    tried: Option<&Tried>,
+) {
     let status = error.status().as_u16();
     let kind = error.kind.as_str();
-    let tried = error.tried.as_deref();
     let model = tried.map(|tried| one_line(&tried.model).into_owned());
     let upstream = tried.and_then(|tried| tried.target.to_str().ok());
     let attempts = tried.map(|tried| tried.attempts);
@@ -150,6 +161,7 @@ pub(super) fn log(error: &Error, request_id: &str, upstream_request_id: Option<&
 struct EventBody {
     events: EventStream,
     ids: Ids,
+    story: Arc<Story>,
     ping: Duration,
     silence: Option<Silence>,
     is_over: bool,
@@ -177,7 +189,7 @@ impl EventBody {
             Poll::Ready(Some(Err(error))) => {
                 self.is_over = true;
                 let Ids { ours, upstream } = &self.ids;
-                log(&error, ours, upstream.as_deref());
+                log(&error, ours, upstream.as_deref(), self.story.last_tried().as_ref());
                 let told = upstream.as_ref().unwrap_or(ours);
                 Poll::Ready(Some(Event::error(&error, told).into_frame()))
             }

@@ -8,12 +8,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::forward::Forwarded;
 use crate::exchange::{self, Inbound};
 use crate::gateway::{Gateway, Live};
 use crate::net::body::Body;
 use crate::net::headers::{self, REQUEST_ID};
 use crate::plugin_host::published;
 use crate::server::{files, respond};
+use crate::telemetry::story::request_id;
 use crate::wire::Endpoint;
 
 /// Answers one request; whatever happens comes out as a response.
@@ -43,9 +45,9 @@ async fn route(
         None => Cow::Borrowed(path),
     };
     match (&inbound.head.method, &*path) {
-        (&Method::POST, "/v1/messages") => exchange(gateway, inbound, Endpoint::Messages).await,
+        (&Method::POST, "/v1/messages") => Ok(exchange(gateway, inbound, Endpoint::Messages).await),
         (&Method::POST, "/v1/messages/count_tokens") => {
-            exchange(gateway, inbound, Endpoint::CountTokens).await
+            Ok(exchange(gateway, inbound, Endpoint::CountTokens).await)
         }
         (&Method::GET | &Method::HEAD, "/v1/models") => {
             exchange::models::list(gateway, &inbound).map(json)
@@ -64,21 +66,21 @@ async fn route(
         }
         (_, path) if path.starts_with("/v1/") && !is_plain(path) => Err(no_route(path)),
         (_, path) if path.starts_with("/v1/") => {
-            let path = path.to_owned();
-            exchange::forward::forward(gateway, inbound, &path).await
+            let (path, request_id) = (path.to_owned(), inbound.request_id.clone());
+            let ping = gateway.bounds.ping_interval;
+            Ok(match exchange::forward::forward(gateway, inbound, &path).await {
+                Forwarded::Answer(answer) => answer,
+                Forwarded::Error(answered) => respond::answered(answered, &request_id, ping),
+            })
         }
         (_, path) => Err(no_route(path)),
     }
 }
 
-async fn exchange(
-    gateway: &Arc<Gateway>,
-    inbound: Inbound,
-    endpoint: Endpoint,
-) -> Result<Response<Body>> {
+async fn exchange(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> Response<Body> {
     let request_id = inbound.request_id.clone();
-    let reply = exchange::messages(gateway, inbound, endpoint).await?;
-    Ok(respond::reply(reply, &request_id, gateway.bounds.ping_interval))
+    let answered = exchange::messages(gateway, inbound, endpoint).await;
+    respond::answered(answered, &request_id, gateway.bounds.ping_interval)
 }
 
 fn json(value: serde_json::Value) -> Response<Body> {
@@ -119,12 +121,4 @@ fn no_route(path: &str) -> Error {
     let shown: String = path.chars().take(128).collect();
     let message = format!("there is no route `{shown}`: the Messages API is at `/v1/messages`");
     Error::new(ErrorKind::NotFound, message)
-}
-
-/// `req_` and 24 characters.
-pub(super) fn request_id() -> String {
-    let mut id = String::with_capacity(28);
-    id.push_str("req_");
-    id.extend((0..24).map(|_| fastrand::alphanumeric()));
-    id
 }

@@ -13,7 +13,7 @@ use crate::server_tools::face;
 use crate::server_tools::hidden::{Block as Noted, Shape};
 use crate::server_tools::tool::{Call, Face, ServerTool};
 use crate::wire::message::{self, Fold};
-use crate::wire::{Document, Event, EventKind, Kind, Step, Usage, usage};
+use crate::wire::{Document, Event, EventKind, Kind, Step, usage};
 
 /// What clients know in `usage.server_tool_use`.
 const COUNTERS: [&str; 2] = ["web_search_requests", "web_fetch_requests"];
@@ -226,11 +226,9 @@ impl<'a> Splice<'a> {
         self.ending.clear();
     }
 
-    /// What all turns so far have cost, the one under way as far as it has told.
-    pub fn spent(&self) -> Usage {
-        let mut total = self.total.clone();
-        usage::add(&mut total, self.turn.usage());
-        Usage::of(&total)
+    /// Returns whether the turn has a container, which lives on one upstream account.
+    pub fn has_container(&self) -> bool {
+        self.turn.has_container()
     }
 
     /// The last events. `stop_reason` replaces the upstream's where the gateway ends the turn.

@@ -15,6 +15,7 @@ use prometheus_client::registry::{Metric, Registry};
 use crate::telemetry::plugins::PluginMetrics;
 pub use crate::telemetry::policies::PolicyMetrics;
 use crate::telemetry::record::{Ending, Record};
+use crate::wire::Usage;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -98,7 +99,7 @@ pub struct TargetMetrics {
     attempts: [Counter; 4],
     duration: Histogram,
     first_token: Histogram,
-    /// In the order of [`Record`]'s `usage`: input, output, cache writes, cache reads.
+    /// In this order: input, output, cache writes, cache reads.
     tokens: [Histogram; 4],
 }
 
@@ -113,6 +114,24 @@ pub enum AttemptOutcome {
     Failed,
     /// It took too long.
     TimedOut,
+}
+
+impl AttemptOutcome {
+    /// Returns the label of the metric.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+impl fmt::Debug for TargetMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TargetMetrics").field("labels", &self.labels).finish_non_exhaustive()
+    }
 }
 
 /// What one hook of one stage adds to.
@@ -172,7 +191,7 @@ impl Metrics {
                 "Tokens of an exchange, by type; cache reads and writes are not part of input",
                 || Histogram::new(TOKEN_BUCKETS.iter().copied()),
             ),
-            attempts: add(r, "attempts", "Times an upstream was asked", Family::default()),
+            attempts: add(r, "attempts", "Upstream requests", Family::default()),
             stage_durations: histograms(
                 r,
                 "stage_duration_seconds",
@@ -248,6 +267,12 @@ impl Metrics {
         let ending = ("ending", ending.as_str());
         let labels = labels([("provider", provider), ("status", &status), ending]);
         self.forwarded.get_or_create(&labels).inc();
+    }
+
+    /// Adds an attempt on a route that is only forwarded.
+    pub fn attempted(&self, provider: &str, outcome: AttemptOutcome) {
+        let labels = labels([("provider", provider), ("outcome", outcome.as_str())]);
+        self.attempts.get_or_create(&labels).inc();
     }
 
     /// A config serves from now on; also the first one.
@@ -364,7 +389,10 @@ impl TargetMetrics {
         if let Some(first) = record.first_event {
             self.first_token.observe(first.as_secs_f64());
         }
-        let usage = &record.usage;
+    }
+
+    /// Adds the tokens of a finished exchange.
+    pub fn used(&self, usage: Usage) {
         let counts = [usage.input, usage.output, usage.cache_creation, usage.cache_read];
         // an error used none: it would only press the distribution down
         for (tokens, count) in self.tokens.iter().zip(counts).filter(|(_, count)| *count > 0) {

@@ -4,6 +4,8 @@ pub mod metrics;
 pub mod plugins;
 mod policies;
 pub mod record;
+pub mod story;
+mod trace;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -106,7 +106,7 @@ impl Event {
     /// An `error` event with the envelope of an error answer: the upstream's own where it gave one,
     /// since clients act on its words.
     pub fn error(error: &Error, request_id: &str) -> Self {
-        if let Some(answer) = &error.upstream
+        if let Some(answer) = error.answer()
             && is_envelope(answer.body())
         {
             return Self::new(EventKind::Error, answer.body());

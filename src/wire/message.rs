@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Origin, Result, UpstreamOrigin};
 use crate::wire::document::{Document, Kind, Step};
 use crate::wire::event::{Event, EventKind};
 use crate::wire::usage;
@@ -161,6 +161,12 @@ impl Fold {
         serde_json::from_slice(&reason.unwrap_or_default()).unwrap_or_default()
     }
 
+    /// Returns whether the message names a container.
+    pub fn has_container(&self) -> bool {
+        let container = self.message.as_ref().and_then(|message| message.field("container"));
+        container.is_some_and(|container| &container[..] != b"null")
+    }
+
     /// The message, whole.
     pub fn finish(mut self) -> Result<Bytes> {
         if !self.is_complete {
@@ -289,12 +295,13 @@ pub fn error_of(event: &Event) -> Error {
         "overloaded_error" => ErrorKind::Overloaded,
         _ => ErrorKind::Api,
     };
-    let mut error = Error::new(kind, outer.error.message);
-    if kind == ErrorKind::Overloaded {
-        // the upstream's, not the gateway's own
-        error.status = StatusCode::from_u16(529).ok();
-    }
-    error
+    let status = match kind {
+        // the upstream's own, not the gateway's
+        ErrorKind::Overloaded => StatusCode::from_u16(529).unwrap_or(kind.status()),
+        kind => kind.status(),
+    };
+    let origin = UpstreamOrigin { status: Some(status), ..UpstreamOrigin::default() };
+    Error::new(kind, outer.error.message).with_origin(Origin::Upstream(Box::new(origin)))
 }
 
 /// The JSON of an upstream's event. Fails (`api_error`) if it is no object.

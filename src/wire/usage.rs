@@ -11,6 +11,10 @@ pub struct Usage {
     pub output: u64,
     /// `cache_creation_input_tokens`
     pub cache_creation: u64,
+    /// `cache_creation.ephemeral_5m_input_tokens`, a part of `cache_creation`
+    pub cache_write_5m: u64,
+    /// `cache_creation.ephemeral_1h_input_tokens`, a part of `cache_creation`
+    pub cache_write_1h: u64,
     /// `cache_read_input_tokens`
     pub cache_read: u64,
 }
@@ -21,6 +25,13 @@ struct Fields {
     output_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
+    cache_creation: Option<Writes>,
+}
+
+#[derive(Deserialize, Default)]
+struct Writes {
+    ephemeral_5m_input_tokens: Option<u64>,
+    ephemeral_1h_input_tokens: Option<u64>,
 }
 
 impl Usage {
@@ -55,7 +66,10 @@ impl Usage {
     }
 
     fn take(&mut self, new: Fields) {
+        let writes = new.cache_creation.unwrap_or_default();
         let fields = [
+            (&mut self.cache_write_5m, writes.ephemeral_5m_input_tokens),
+            (&mut self.cache_write_1h, writes.ephemeral_1h_input_tokens),
             (&mut self.input, new.input_tokens),
             (&mut self.output, new.output_tokens),
             (&mut self.cache_creation, new.cache_creation_input_tokens),
@@ -80,25 +94,16 @@ fn last_usage(message: &[u8]) -> Option<Fields> {
 }
 
 impl Usage {
-    /// The counts of a `usage` object.
-    pub fn of(usage: &Map<String, Value>) -> Self {
-        let count = |field: &str| usage.get(field).and_then(Value::as_u64).unwrap_or_default();
-        Self {
-            input: count("input_tokens"),
-            output: count("output_tokens"),
-            cache_creation: count("cache_creation_input_tokens"),
-            cache_read: count("cache_read_input_tokens"),
-        }
-    }
-
-    /// The larger one of each count: counts only grow, and one side may know less.
+    /// Returns the sum of two usages.
     #[must_use]
-    pub fn at_least(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self {
-            input: self.input.max(other.input),
-            output: self.output.max(other.output),
-            cache_creation: self.cache_creation.max(other.cache_creation),
-            cache_read: self.cache_read.max(other.cache_read),
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cache_creation: self.cache_creation.saturating_add(other.cache_creation),
+            cache_write_5m: self.cache_write_5m.saturating_add(other.cache_write_5m),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
         }
     }
 }

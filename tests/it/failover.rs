@@ -4,6 +4,7 @@ mod cooldown;
 mod order;
 mod retries;
 mod strictness;
+mod turns;
 
 use std::net::SocketAddr;
 

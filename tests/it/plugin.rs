@@ -28,7 +28,7 @@ use serde_json::{Map, Value, json};
 use tidegate::context::{Caller, Context};
 use tidegate::error::{Error, Problem, Result};
 use tidegate::plugin_host::{Cause, Failure, Limits, Plugin, PluginHost, ToolCall, ToolError};
-use tidegate::policy::{Outcome, Verdict};
+use tidegate::policy::{Outcome, Verdict, plugin_outcome};
 use tidegate::wire::{Document, ReplyBody};
 
 const BODY: &str =
@@ -93,6 +93,7 @@ fn context() -> Arc<Context> {
         credential: None,
         session: "s-1".to_owned(),
         model: "claude-x".to_owned(),
+        story: Arc::default(),
     })
 }
 
@@ -103,7 +104,8 @@ fn document(body: &'static str) -> Document {
 async fn on_request(plugin: &Plugin, act: &str, body: &'static str) -> Result<(Document, Outcome)> {
     let with = Map::from_iter([("act".to_owned(), act.into())]);
     let done = plugin.on_request(&context(), &Arc::new(with), document(body)).await;
-    done.map(|(document, decision)| (document, decision.into()))
+    let stage = plugin.manifest().name.as_str().into();
+    done.map(|(document, decision)| (document, plugin_outcome(&stage, decision)))
 }
 
 async fn tool(plugin: &Plugin, name: &str, input: Value) -> Result<String, ToolError> {

@@ -50,6 +50,7 @@ fn context() -> Arc<Context> {
         credential: None,
         session: "session-1".to_owned(),
         model: "claude-asked".to_owned(),
+        story: Arc::default(),
     })
 }
 

@@ -36,6 +36,7 @@ fn context(betas: &str) -> Context {
         credential: None,
         session: String::new(),
         model: "sim".to_owned(),
+        story: Arc::default(),
     }
 }
 
@@ -137,7 +138,7 @@ async fn refused(body: &Value) -> (u16, Value) {
 
 async fn refused_with(body: &Value, betas: &str) -> (u16, Value) {
     let error = whole_with(body, betas).await.expect_err("it was accepted");
-    let answer = error.upstream.expect("an answer of the upstream");
+    let answer = error.answer().expect("an answer of the upstream");
     (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap())
 }
 

@@ -1,21 +1,27 @@
 //! Metrics and logs: names, labels, and what never gets into them.
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use http::HeaderValue;
 use tidegate::telemetry::logs;
-use tidegate::telemetry::metrics::{AttemptOutcome, Metrics};
-use tidegate::telemetry::record::{Ending, Record};
+use tidegate::telemetry::metrics::{AttemptOutcome, Metrics, TargetMetrics};
+use tidegate::telemetry::record::{Ending, Operation};
+use tidegate::telemetry::story::{Call, Story};
 use tidegate::wire::Usage;
 
-fn record(status: u16) -> Record {
-    Record {
-        status,
-        duration: Duration::from_millis(30),
-        first_event: Some(Duration::from_millis(3)),
-        usage: Usage { input: 10, output: 20, cache_creation: 0, cache_read: 40 },
-        attempts: 1,
-        is_stream: true,
-        ending: Ending::Whole,
-    }
+/// Ends a streamed exchange of one attempt at `target`.
+fn exchange(metrics: &Metrics, target: &Arc<TargetMetrics>, status: u16) {
+    let story = Story::begin("req_1", Instant::now(), Operation::Messages);
+    let name = HeaderValue::from_static("sim/fast");
+    let id = story.attempt(Call { turn: 1, model: "fast", target: name, metrics: Some(target) });
+    story.attempt_answered(id, status);
+    story.attempt_used(id, |usage| {
+        *usage = Usage { input: 10, output: 20, cache_read: 40, ..Usage::default() };
+    });
+    story.answered(status);
+    story.streams();
+    story.first_event();
+    story.end(Ending::Whole, metrics);
 }
 
 #[track_caller]
@@ -28,9 +34,9 @@ fn has(metrics: &Metrics, line: &str) {
 fn a_finished_exchange_is_seen_under_its_alias_and_provider() {
     let metrics = Metrics::new();
     let target = metrics.target("fast", "sim", "*");
-    target.observe(&record(200));
-    target.observe(&record(200));
-    target.observe(&record(529));
+    exchange(&metrics, &target, 200);
+    exchange(&metrics, &target, 200);
+    exchange(&metrics, &target, 529);
     has(&metrics, "tidegate_requests_total{model=\"fast\",provider=\"sim\",status=\"200\"} 2");
     has(&metrics, "tidegate_requests_total{model=\"fast\",provider=\"sim\",status=\"529\"} 1");
     let labels = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"sim\",gen_ai_request_model=\"fast\",target_model=\"*\"";

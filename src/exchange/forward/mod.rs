@@ -1,5 +1,5 @@
 //! Routes that the gateway does not know (batches, files, …) go to the `passthrough:` provider.
-pub mod transit;
+mod transit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,17 @@ use http_body_util::{BodyExt, Limited};
 
 use crate::context::Context;
 use crate::error::{BoxError, Error, ErrorKind, Result};
-use crate::exchange::Inbound;
-use crate::exchange::forward::transit::Transit;
+use crate::exchange::answered::Answered;
+use crate::exchange::inbound::Inbound;
+use crate::exchange::meter::Meter;
 use crate::gateway::Gateway;
 use crate::net::body::Body;
+use crate::net::header_edits::HeaderEdits;
 use crate::net::pace::Paced;
 use crate::net::{headers, receive};
+use crate::telemetry::logs::one_line;
+use crate::telemetry::record::Operation;
+use crate::telemetry::story::{AttemptId, Call, Story};
 use crate::wire::{Document, Kind, Step};
 
 /// A page of 1000 batches has less than 1 MiB.
@@ -27,17 +32,46 @@ const MAX_BATCHES: usize = 8 * 1024 * 1024;
 /// Forwards body and answer as they come; only `results_url` of batches is turned to point here.
 ///
 /// Fails with a 404 where no provider is named for it.
-pub async fn forward(
+pub async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Forwarded {
+    let shown: String = path.chars().take(128).collect();
+    let provider = gateway.passthrough.as_ref();
+    let operation = Operation::Forward {
+        route: format!("{} {}", inbound.head.method, one_line(&shown)).into(),
+        provider: provider.map_or("", |passthrough| &passthrough.name).into(),
+    };
+    let story = Story::begin(&inbound.request_id, inbound.started, operation);
+    let meter = Meter::start(gateway, &story);
+    let answered = answer(gateway, inbound, path, &story).await;
+    match answered {
+        Ok((mut answer, id)) => {
+            story.answered(answer.status().as_u16());
+            if let Some(tried) = story.last_tried() {
+                answer.headers_mut().insert(headers::TARGET, tried.target);
+                answer.headers_mut().insert(headers::ATTEMPTS, tried.attempts.into());
+            }
+            Forwarded::Answer(transit::metered(answer, meter, &story, id))
+        }
+        Err(error) => {
+            let answered = Answered::new(Err(error), HeaderEdits::default(), story);
+            Forwarded::Error(meter.settle(answered))
+        }
+    }
+}
+
+/// The result of a forwarded request.
+pub enum Forwarded {
+    /// The upstream's answer.
+    Answer(Response<Body>),
+    /// The upstream gave no answer that can be passed on.
+    Error(Answered),
+}
+
+async fn answer(
     gateway: &Arc<Gateway>,
     inbound: Inbound,
     path: &str,
-) -> Result<Response<Body>> {
-    let transit = Transit::start(gateway, &inbound, path);
-    let answered = answer(gateway, inbound, path).await;
-    transit.settle(answered)
-}
-
-async fn answer(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Result<Response<Body>> {
+    story: &Arc<Story>,
+) -> Result<(Response<Body>, AttemptId)> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     if !identity.may_use_all() {
         let message = format!(
@@ -77,11 +111,29 @@ async fn answer(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Result<
         headers: headers::for_upstream(head.headers),
         credential: identity.credential,
         model: String::new(),
+        story: Arc::clone(story),
     };
+    story.name(&ctx.caller.key, "");
+    story.tag(&ctx.caller.tags);
+    let target = headers::value(&passthrough.name);
+    let id = story.attempt(Call { turn: 1, model: "", target, metrics: None });
     let answer = passthrough.provider.forward(&ctx, request).await;
-    // what looks like an upstream that hung up may be a caller that stopped sending
-    let answer = answer.map_err(|error| fault.take().unwrap_or(error))?;
-    turned(answer, path, &here).await
+    // an upstream that seems to hang up may be a caller that stopped sending
+    let answer = answer.map_err(|error| fault.take().unwrap_or(error));
+    let answer = match answer {
+        Ok(answer) => turned(answer, path, &here).await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(answer) => {
+            story.attempt_answered(id, answer.status().as_u16());
+            Ok((answer, id))
+        }
+        Err(error) => {
+            story.attempt_failed(id, &error);
+            Err(error)
+        }
+    }
 }
 
 fn stalled(cause: Option<BoxError>, patience: Duration) -> Error {

@@ -2,7 +2,6 @@
 pub mod bounded;
 pub mod breakpoint;
 pub mod retry;
-pub mod trace;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use crate::context::{Caller, Context};
 use crate::error::Error;
 use crate::net::headers;
 use crate::policy::cases::expect::Expect;
+
 use crate::wire::Document;
 
 #[derive(Deserialize)]
@@ -142,6 +143,7 @@ impl CaseContext {
             credential: None,
             session: self.session.clone(),
             model: self.model.clone().unwrap_or(asked),
+            story: Arc::default(),
         })
     }
 }

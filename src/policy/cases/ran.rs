@@ -100,7 +100,8 @@ impl Case {
                 end => Step { end: End::Early(Box::new(end)), ..step },
             };
         }
-        let wishes = passage.wishes().clone();
+        let mut wishes = passage.wishes().clone();
+        wishes.tags = ctx.story.read(|record| record.policy_tags.clone());
         let (mut to_upstream, mut response_headers) =
             (headers::for_attempt(&ctx.headers), HeaderMap::new());
         wishes.upstream_headers.apply(&mut to_upstream);
@@ -242,9 +243,9 @@ impl Hooked<'_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|e| Error::new(ErrorKind::Api, e.to_string()))?;
         Ok(runtime.block_on(async {
-            match self.passage.leave(self.passage.on_reply(reply).await) {
+            match self.passage.on_reply(reply).await {
                 Ok(reply) => arrived(reply.body).await,
-                Err(error) => (None, Some(error)),
+                Err(error) => (None, Some(self.passage.on_error(error))),
             }
         }))
     }

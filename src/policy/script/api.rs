@@ -10,6 +10,7 @@ use crate::policy::script::json;
 use crate::policy::script::libraries;
 use crate::policy::script::value::{Answer, List, Object, remove_at, set_at};
 use crate::policy::script::verbs::verbs;
+use crate::telemetry::record::Record;
 
 /// `ctx.with`: a stage's own parameters, converted once. Cloning shares them.
 #[derive(Debug, Clone, Default)]
@@ -191,6 +192,9 @@ fn ctx(engine: &mut Engine) {
         .register_get("model", |ctx: &mut Ctx| text(&ctx.context.model))
         .register_get("session", |ctx: &mut Ctx| text(&ctx.context.session))
         .register_get("request_id", |ctx: &mut Ctx| text(&ctx.context.request_id))
+        .register_get("target", target)
+        .register_get("attempts", |ctx: &mut Ctx| i64::from(ctx.context.story.attempts()))
+        .register_get("usage", usage)
         .register_get("with", |ctx: &mut Ctx| ctx.with.clone())
         .register_get("state", |ctx: &mut Ctx| ctx.state.clone())
         .register_get("headers", |ctx: &mut Ctx| Headers(ctx.context.clone()))
@@ -218,6 +222,27 @@ fn ctx(engine: &mut Engine) {
             tags.0.caller.tags.contains_key(name)
         })
         .register_fn("keys", |tags: &mut Tags| names(tags.0.caller.tags.keys()));
+}
+
+/// Returns the target of the last attempt; empty before the first one.
+fn target(ctx: &mut Ctx) -> ImmutableString {
+    let tried = ctx.context.story.last_tried();
+    tried.and_then(|tried| tried.target.to_str().map(text).ok()).unwrap_or_default()
+}
+
+/// Returns the tokens that all attempts have used so far.
+fn usage(ctx: &mut Ctx) -> Map {
+    let usage = ctx.context.story.read(Record::usage);
+    let counts = [
+        ("input_tokens", usage.input),
+        ("output_tokens", usage.output),
+        ("cache_creation_input_tokens", usage.cache_creation),
+        ("cache_read_input_tokens", usage.cache_read),
+    ];
+    let count = |(name, count): (&str, u64)| {
+        (name.into(), Dynamic::from_int(i64::try_from(count).unwrap_or(i64::MAX)))
+    };
+    counts.into_iter().map(count).collect()
 }
 
 fn text(value: &str) -> ImmutableString {

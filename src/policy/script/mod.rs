@@ -42,7 +42,7 @@ use crate::policy::script::modules::{Library, MAX_IMPORTS};
 use crate::policy::script::run::{Asked, Run, Stop};
 use crate::policy::script::value::Shared;
 use crate::policy::script::with::Parameters;
-use crate::policy::{Hook, Hooks, Outcome, PassedOver, Verdict};
+use crate::policy::{Hook, Hooks, Outcome, Verdict};
 use crate::wire::{Document, Reply, Step};
 
 /// How much a script may use; one that wants more ends with an error.
@@ -341,9 +341,13 @@ impl Script {
         let Err(error) = result else { return Ok(Decision::Continue) };
         match Stop::of(&error) {
             Some(Stop::Deny { status, message }) => {
-                Ok(Decision::Deny(Box::new(refusal(status, message))))
+                let stage = self.source.shared_name();
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+                Ok(Decision::Deny(Box::new(Error::denied(&stage, status, message))))
             }
-            Some(Stop::PassOver(why)) => Ok(Decision::Deny(Box::new(PassedOver::error(&why)))),
+            Some(Stop::PassOver(why)) => {
+                Ok(Decision::Deny(Box::new(Error::passed_over(&self.source.shared_name(), &why))))
+            }
             Some(Stop::Respond(content)) => Ok(Decision::Respond(content)),
             Some(Stop::Drop) => Ok(Decision::Drop),
             Some(Stop::Invalid(message)) => Err(Error::invalid(message)),
@@ -373,13 +377,6 @@ impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Script").field("name", &self.name()).field("hooks", &self.hooks).finish()
     }
-}
-
-/// A `deny` as the caller gets it, with the `error.type` that belongs to its status.
-fn refusal(status: u16, message: String) -> Error {
-    let status = StatusCode::from_u16(status).ok();
-    let kind = status.map_or(ErrorKind::InvalidRequest, ErrorKind::of_status);
-    Error { status, ..Error::new(kind, message) }
 }
 
 fn engine(limits: &Limits) -> Engine {

@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::{gateway, said, saying};
 use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, MESSAGE, STREAM};
 
@@ -60,10 +61,61 @@ async fn errors_are_reworded_the_upstreams_too() {
         answer.text(),
         refusal.replace("Overloaded", "529 overloaded_error: Overloaded; ask the platform team")
     );
-    let answer = Ask::message("{}").send(gateway.address).await;
-    // nobody is known yet, and no stage runs
-    assert!(!answer.refusal(400, "invalid_request_error").contains("platform team"));
     gateway.until_metric("tidegate_policy_counts_total{name=\"errors\"}", 2.0).await;
+}
+
+#[tokio::test]
+async fn an_error_of_a_known_caller_reaches_on_error_whatever_is_wrong_with_the_request() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let policy = r#"fn on_error(error, ctx) {
+        set_response_header("x-help", ctx.key + ":" + ctx.model);
+        error.message += "; ask the platform team";
+    }"#;
+    let config = format!(
+        "{}keys:\n  - {{ name: ci, key: secret, models: [\"m*\"] }}\nserver: {{ workers: 1, max_body_bytes: 1024 }}\n",
+        to(up.address)
+    );
+    let gateway = Gateway::start_with(&config, &[("policies/help.rhai", policy)]).await;
+    let large = MESSAGE.replace("hi", &"x".repeat(2000));
+    let unknown = MESSAGE.replace("\"m\"", "\"other\"");
+    for (body, status, kind, model) in [
+        ("{", 400, "invalid_request_error", ""),
+        ("{}", 400, "invalid_request_error", ""),
+        ("{\"model\":7}", 400, "invalid_request_error", ""),
+        (large.as_str(), 413, "request_too_large", ""),
+        (unknown.as_str(), 403, "permission_error", "other"),
+    ] {
+        let answer = Ask::message(body).header("x-api-key", "secret").send(gateway.address).await;
+        let message = answer.refusal(status, kind);
+        assert!(message.ends_with("; ask the platform team"), "{message}");
+        assert_eq!(answer.header("x-help"), Some(&*format!("ci:{model}")));
+    }
+    // a caller that is not known has no key to choose its policies by
+    let answer = Ask::message(MESSAGE).header("x-api-key", "wrong").send(gateway.address).await;
+    assert!(!answer.refusal(401, "authentication_error").contains("platform team"));
+}
+
+#[tokio::test]
+async fn the_hooks_over_answers_know_what_the_upstreams_did() {
+    let refused = Behaviour::Answer(upstream::json(503, "{\"type\":\"error\"}"));
+    let fine = Behaviour::Answer(upstream::json(200, ANSWER));
+    let up = Upstream::script(vec![refused.clone(), fine, refused]).await;
+    let policy = r#"
+        fn note(ctx) {
+            let usage = ctx.usage;
+            set_response_header("x-note", `${ctx.target} ${ctx.attempts} ${usage.input_tokens}+${usage.output_tokens}`);
+        }
+        fn on_request(request, ctx) { if ctx.attempts != 0 || ctx.target != "" { deny("too early"); } }
+        fn on_response(message, ctx) { note(ctx); }
+        fn on_error(error, ctx) { note(ctx); }
+    "#;
+    let config = to(up.address)
+        .replace("{ provider: up }", "{ provider: up, retry: { attempts: 1, backoff: 1ms } }");
+    let gateway = Gateway::start_with(&config, &[("policies/note.rhai", policy)]).await;
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!((answer.status, answer.header("x-note")), (200, Some("up/m 2 3+2")));
+    let answer = Ask::message(MESSAGE).send(gateway.address).await;
+    assert_eq!((answer.status, answer.header("x-note")), (503, Some("up/m 2 0+0")));
 }
 
 #[tokio::test]
@@ -124,11 +176,10 @@ async fn a_header_is_taken_out_of_an_error_too() {
 #[tokio::test]
 async fn a_refusal_stands_whatever_the_policy_has_made_of_the_request() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let config =
-        crate::support::gateway::to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
+    let config = to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
     let policy = "fn on_request(request, ctx) { request.max_tokens = (); deny(403, \"no\"); }";
     let files = [("policies/p.rhai", policy)];
-    let gateway = crate::support::gateway::Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::start_with(&config, &files).await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert_eq!(answer.refusal(403, "permission_error"), "no");
     assert_eq!(up.count(), 0);
@@ -137,11 +188,10 @@ async fn a_refusal_stands_whatever_the_policy_has_made_of_the_request() {
 #[tokio::test]
 async fn a_fallback_does_not_lead_past_the_policies_that_are_for_it() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let config = crate::support::gateway::to(up.address)
-        + "pipeline:\n  - { policy: p, when: { model: \"*opus*\" } }\n";
+    let config = to(up.address) + "pipeline:\n  - { policy: p, when: { model: \"*opus*\" } }\n";
     let policy = "fn on_request(request, ctx) { deny(403, \"no opus\"); }";
     let files = [("policies/p.rhai", policy)];
-    let gateway = crate::support::gateway::Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::start_with(&config, &files).await;
     let asks = |model: &str| Ask::message(MESSAGE).header("x-tidegate-models", model);
     let answer = asks("claude-opus").send(gateway.address).await;
     assert!(answer.refusal(403, "permission_error").contains("other policies are for"));

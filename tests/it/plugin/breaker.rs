@@ -37,7 +37,7 @@ async fn after_five_breaks_a_plugin_is_not_run_and_is_tried_once_after_ten_secon
     // it would work, and is not asked
     let error = tool(&plugin, "echo", json!({"text": "a"})).await.unwrap_err();
     let (message, failure) = broke(error);
-    assert!(failure.is_rest());
+    assert!(matches!(failure.cause, Cause::Resting { .. }));
     assert_eq!(
         message,
         "plugin `unruly` broke 5 times within 30s, is tried again in 9s, and was not run in `call-tool echo`"
@@ -114,7 +114,7 @@ async fn a_hook_of_a_plugin_that_rests_is_a_stage_that_broke() {
     let error = on_request(&plugin, "", BODY).await.err().unwrap();
     let (message, failure) = split(&error);
     assert_eq!(error.status().as_u16(), 500);
-    assert!(failure.is_rest());
+    assert!(matches!(failure.cause, Cause::Resting { .. }));
     assert!(
         message.starts_with("plugin `hooks` broke 5 times within 30s, is tried again in 10s"),
         "{message}"

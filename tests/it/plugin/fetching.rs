@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidegate::net::egress::{Client, Config};
 use tidegate::plugin_host::{Installation, Plugin, PluginHost, WayOut};
-use tidegate::policy::{Outcome, Verdict};
+use tidegate::policy::{Verdict, plugin_outcome};
 use tidegate::telemetry::plugins::PluginMetrics;
 
 use super::grants::refused;
@@ -148,7 +148,8 @@ async fn a_hook_asks_a_moderator_for_as_long_as_the_operator_lets_it() {
             assert!(usual.on_request(&context, &with, document(BODY)).await.is_err());
             held.finish(answer(451, "", "")).await;
         };
-        Outcome::from(tokio::join!(asking, answering).0.unwrap().1).verdict
+        let stage = "moderator".into();
+        plugin_outcome(&stage, tokio::join!(asking, answering).0.unwrap().1).verdict
     };
     let Verdict::Deny(error) = within("the verdict", verdict).await else { panic!("not denied") };
     assert_eq!((error.status().as_u16(), &*error.message), (403, "the moderator is against it"));

@@ -7,6 +7,7 @@ use http::Response;
 use serde_json::{Value, json};
 use tidegate::error::{Error, ErrorKind, Retry};
 use tidegate::plugin_host::{Behalf, ModelAnswer, ModelCall, Plugin, Reach, ToolCall, ToolError};
+use tidegate::providers::refusal;
 
 use super::grants::reach;
 use super::{context, host};
@@ -128,10 +129,7 @@ async fn an_upstreams_error_keeps_its_own_type_and_words() {
         let models = Models::new(move || {
             let body = r#"{"type":"error","error":{"type":"special_error","message":"so it is"}}"#;
             let answer = Response::builder().status(status).body(Bytes::from(body)).unwrap();
-            let mut error = Error::new(ErrorKind::BadUpstream, "the upstream refused");
-            error.upstream = Some(Box::new(answer));
-            error.retry = retry;
-            Err(error)
+            Err(refusal(answer).with_retry(retry))
         });
         let refused = models.refused(&plugin, question(9)).await;
         assert_eq!(refused, ("special_error".to_owned(), "so it is".to_owned(), retryable));

@@ -155,7 +155,7 @@ async fn each_error_status_has_the_envelope_of_the_api() {
 async fn an_error_carries_its_headers() {
     let text = "[sim: error 503 retry-after 7 retry-after-ms 250 should-retry false message a b c]";
     let error = whole(&ask(text)).await.expect_err("it was accepted");
-    let answer = error.upstream.expect("an answer of the upstream");
+    let answer = error.answer().expect("an answer of the upstream");
     let body: Value = serde_json::from_slice(answer.body()).unwrap();
     assert_eq!(body["error"]["message"], "a b c");
     for (name, value) in [
@@ -339,7 +339,7 @@ proptest! {
         let body = ask_with_tools(&format!("x{}", parts.concat()));
         match runtime.block_on(whole(&body)) {
             Ok(message) => prop_assert_eq!(&message["type"], "message"),
-            Err(error) => prop_assert!(error.upstream.is_some()),
+            Err(error) => prop_assert!(error.upstream().is_some()),
         }
     }
 }

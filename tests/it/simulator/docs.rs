@@ -33,7 +33,7 @@ fn sent(command: &str) -> Value {
 async fn seen(text: &str) -> String {
     match items(&ask_with_tools(text)).await {
         Err(error) => {
-            let answer = error.upstream.expect("an answer of the upstream");
+            let answer = error.answer().expect("an answer of the upstream");
             format!("{} {:?}", answer.status(), answer.body())
         }
         Ok(items) => items
@@ -81,7 +81,7 @@ async fn every_example_of_the_page_gives_what_it_shows() {
         let body = sent(command);
         let found = match whole(&json_only(&body)).await {
             Ok(message) => message,
-            Err(error) => serde_json::from_slice(error.upstream.unwrap().body()).unwrap(),
+            Err(error) => serde_json::from_slice(error.answer().unwrap().body()).unwrap(),
         };
         let events: Vec<&str> = match body["stream"] == true {
             true => events(&body).await.iter().map(|event| event.kind.as_str()).collect(),

@@ -432,7 +432,7 @@ impl Call {
                 ReplyBody::Events(events) => self.pass(events).await,
             },
             Err(error) => {
-                let answer = error.upstream.unwrap();
+                let answer = error.answer().unwrap().clone();
                 let status = answer.status().as_u16();
                 self.whole(status, answer.into_body());
             }
@@ -451,5 +451,6 @@ pub fn context() -> Context {
         credential: None,
         session: "s".to_owned(),
         model: "m".to_owned(),
+        story: Arc::default(),
     }
 }

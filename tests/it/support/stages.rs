@@ -83,6 +83,7 @@ pub fn caller(key: &str, tags: &[(&str, &str)], model: &str) -> Arc<Context> {
     Arc::new(Context {
         caller: Arc::new(Caller { key: key.to_owned(), tags }),
         model: model.to_owned(),
+        story: Arc::default(),
         ..loop_gateway::context()
     })
 }

@@ -1,0 +1,51 @@
+//! `Answered`: the result of an exchange, with the headers that its answer gets, an error too.
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::error::Result;
+use crate::net::header_edits::HeaderEdits;
+use crate::net::headers;
+use crate::telemetry::story::Story;
+use crate::wire::Reply;
+
+/// The result of an exchange.
+pub struct Answered {
+    /// The reply, its headers complete, or the error.
+    pub outcome: Result<Reply>,
+    /// The headers to set or remove in the answer to an error.
+    pub headers: HeaderEdits,
+    /// The record of the exchange.
+    pub story: Arc<Story>,
+}
+
+impl Answered {
+    /// Adds the gateway's own headers, then the edits of stages: a stage may remove one of ours.
+    pub(super) fn new(outcome: Result<Reply>, stages: HeaderEdits, story: Arc<Story>) -> Self {
+        let mut outcome = outcome;
+        let mut edits = HeaderEdits::default();
+        let mut set = |name: HeaderName, value: HeaderValue| match &mut outcome {
+            Ok(reply) => {
+                reply.headers.insert(name, value);
+            }
+            Err(_) => edits.push(name, Some(value)),
+        };
+        if let Some(tried) = story.last_tried() {
+            set(headers::TARGET, tried.target);
+            set(headers::ATTEMPTS, HeaderValue::from(tried.attempts));
+        }
+        match &mut outcome {
+            Ok(reply) => stages.apply(&mut reply.headers),
+            Err(_) => edits.extend(stages),
+        }
+        if let Some(trace) = story.trace() {
+            match &mut outcome {
+                Ok(reply) => {
+                    reply.headers.insert(headers::TRACE, trace);
+                }
+                Err(_) => edits.push(headers::TRACE, Some(trace)),
+            }
+        }
+        Self { outcome, headers: edits, story }
+    }
+}

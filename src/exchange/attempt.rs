@@ -1,0 +1,249 @@
+//! `Attempt`: one call of one target, from the hooks before it to the first event of its answer.
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, HeaderValue, Response, header};
+
+use crate::error::{Error, ErrorKind, Origin, Result, UpstreamOrigin};
+use crate::exchange::requested::bounded::Bounded;
+use crate::exchange::route::{Choice, Terms};
+use crate::models::Strictness;
+use crate::net::headers;
+use crate::policy::{self, Passage};
+use crate::providers::{self, refusal};
+use crate::telemetry::story::{AttemptId, Call, Story};
+use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
+
+/// The number of names in `x-tidegate-dropped`: a caller may declare any number of tools.
+const MAX_DROPPED: usize = 16;
+/// The number of comments that are kept at the beginning of a stream.
+const MAX_COMMENTS: usize = 64;
+
+/// One call of one target.
+pub(super) struct Attempt<'a> {
+    passage: &'a Passage,
+    terms: &'a Terms,
+    choice: &'a Choice,
+    turn: u32,
+    /// Set as soon as the upstream is called: a stage may refuse before.
+    id: OnceLock<AttemptId>,
+}
+
+/// How long an attempt may take to its first event.
+struct Bound {
+    time: Duration,
+    /// `first event` or `answer`
+    awaited: &'static str,
+    /// The request's own `attempt_timeout_ms`.
+    is_callers: bool,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        passage: &'a Passage,
+        terms: &'a Terms,
+        choice: &'a Choice,
+        turn: u32,
+    ) -> Self {
+        Self { passage, terms, choice, turn, id: OnceLock::new() }
+    }
+
+    /// Calls the target. A stream is a success with its first event; until then every failure, an
+    /// `error` event too, is an error with a status.
+    pub(super) async fn run(&self, request: &MessagesRequest) -> Result<Reply> {
+        let bound = self.bound(request);
+        let left = self.terms.left().unwrap_or(Duration::MAX);
+        let call = self.call(request.clone());
+        let answered = match tokio::time::timeout(bound.time.min(left), call).await {
+            Ok(answered) => answered,
+            Err(_) if left < bound.time => Err(self.terms.too_late()),
+            Err(_) => Err(bound.over()),
+        };
+        let story = &self.passage.ctx.story;
+        match (answered, self.id.get()) {
+            (Ok(reply), Some(id)) => {
+                story.attempt_answered(*id, reply.status.as_u16());
+                Ok(self.bounded(reply))
+            }
+            (Err(error), Some(id)) => {
+                story.attempt_failed(*id, &error);
+                Err(error)
+            }
+            (answered, None) => answered,
+        }
+    }
+
+    fn bound(&self, request: &MessagesRequest) -> Bound {
+        let timeouts = self.choice.alias.timeouts;
+        // without a stream the first sign of an answer is its end, and long ones take minutes
+        let (time, awaited) = match request.is_stream() {
+            true => (timeouts.first_event.min(timeouts.total), "first event"),
+            false => (timeouts.total, "answer"),
+        };
+        match self.terms.retry.timeout {
+            Some(own) if own < time => Bound { time: own, awaited, is_callers: true },
+            _ => Bound { time, awaited, is_callers: false },
+        }
+    }
+
+    async fn call(&self, mut request: MessagesRequest) -> Result<Reply> {
+        let Choice { alias, target, asked } = self.choice;
+        let name = asked.as_deref().unwrap_or(request.model()).to_owned();
+        if let Some(model) = target.model.as_deref().or(asked.as_deref()) {
+            request.set_model(model)?;
+        }
+        let story = &self.passage.ctx.story;
+        let unsupported = target.unsupported.of(&request);
+        let strictness = self.terms.strictness(self.choice);
+        let facts = policy::Target {
+            provider: &target.provider_name,
+            model: &request.model().to_owned(),
+            unsupported: &unsupported,
+            strictness: strictness.as_str(),
+            is_native: target.provider.accepts().is_native,
+            number: story.attempts() + 1,
+        };
+        let (request, headers) = self.passage.on_upstream_request(request, facts).await?;
+        let dropped = match (strictness, unsupported.as_slice()) {
+            (Strictness::Warn, [_, ..]) => {
+                let after = target.unsupported.of(&request);
+                unsupported.iter().filter(|name| !after.contains(name)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let id = story.attempt(Call {
+            turn: self.turn,
+            model: &name,
+            target: target.label(&name),
+            metrics: Some(&target.metrics),
+        });
+        // an attempt is run once
+        let _ = self.id.set(id);
+        let attempt = providers::Attempt { request, headers, timeouts: alias.timeouts };
+        let reply = target.provider.send(&self.passage.ctx, attempt).await?;
+        let mut reply = with_first_event(reply, story, id).await?;
+        if !dropped.is_empty() {
+            story.dropped(&dropped);
+            reply.headers.insert(headers::DROPPED, names(&dropped));
+        }
+        Ok(reply)
+    }
+
+    /// Ends a stream with an error when the request's own time is over.
+    fn bounded(&self, reply: Reply) -> Reply {
+        match (self.terms.deadline, reply.body) {
+            (Some((end, _)), ReplyBody::Events(events)) => {
+                let bounded = Bounded::new(events, end, self.terms.clone());
+                Reply { body: ReplyBody::Events(Box::pin(bounded)), ..reply }
+            }
+            (_, body) => Reply { body, ..reply },
+        }
+    }
+}
+
+impl Bound {
+    /// Returns the error of an attempt that took longer.
+    fn over(&self) -> Error {
+        let Self { time, awaited, is_callers } = *self;
+        let message = format!("the upstream gave no {awaited} within {} ms", time.as_millis());
+        let origin = UpstreamOrigin { is_callers_bound: is_callers, ..UpstreamOrigin::default() };
+        let error = Error::new(ErrorKind::Timeout, message);
+        let error = error.with_origin(Origin::Upstream(Box::new(origin)));
+        match is_callers {
+            true => error.with_source("the request's own `attempt_timeout_ms` was over"),
+            false => error,
+        }
+    }
+}
+
+/// Waits for the first event, which makes a stream a success, and meters the answer. A comment is none: routers send one at
+/// once, long before they know whether an upstream will answer.
+async fn with_first_event(reply: Reply, story: &Arc<Story>, id: AttemptId) -> Result<Reply> {
+    let mut events = match reply.body {
+        ReplyBody::Events(events) => events,
+        ReplyBody::Full(message) => {
+            story.attempt_used(id, |usage| usage.update_whole(&message));
+            story.attempt_ended(id);
+            return Ok(Reply { body: ReplyBody::Full(message), ..reply });
+        }
+    };
+    let mut held = Vec::with_capacity(1);
+    loop {
+        let event = match events.next().await {
+            Some(event) => event?,
+            None => {
+                return Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream is empty"));
+            }
+        };
+        if event.kind == EventKind::Error {
+            return Err(refused_in_stream(&event, &reply.headers));
+        }
+        let is_comment = event.kind == EventKind::Other && event.data().is_empty();
+        held.push(event);
+        if !is_comment || held.len() == MAX_COMMENTS {
+            break;
+        }
+    }
+    let (held, story) = (held.into_iter(), Arc::clone(story));
+    let body = ReplyBody::Events(Box::pin(Metered { held, rest: events, story, id }));
+    Ok(Reply { body, ..reply })
+}
+
+/// Makes a status of a refusal that came as the first event.
+fn refused_in_stream(event: &Event, upstream: &HeaderMap) -> Error {
+    let mut answer = Response::new(Bytes::from(event.data().into_owned()));
+    *answer.status_mut() = message::error_of(event).status();
+    *answer.headers_mut() = upstream.clone();
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    refusal(answer)
+}
+
+/// Returns the value of `x-tidegate-dropped`.
+fn names(dropped: &[&String]) -> HeaderValue {
+    let named = dropped.iter().take(MAX_DROPPED).map(|name| name.as_str());
+    let named = named.collect::<Vec<_>>().join(", ");
+    match dropped.len().saturating_sub(MAX_DROPPED) {
+        0 => headers::value(&named),
+        more => headers::value(&format!("{named}, and {more} more")),
+    }
+}
+
+/// The stream of an attempt, its first events put back. Notes the tokens as the upstream reports them,
+/// before any stage has the events.
+struct Metered {
+    held: std::vec::IntoIter<Event>,
+    rest: EventStream,
+    story: Arc<Story>,
+    id: AttemptId,
+}
+
+impl Stream for Metered {
+    type Item = Result<Event>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Event>>> {
+        let polled = match self.held.next() {
+            Some(event) => Poll::Ready(Some(Ok(event))),
+            None => self.rest.as_mut().poll_next(cx),
+        };
+        if let Poll::Ready(Some(Ok(event))) = &polled
+            && matches!(event.kind, EventKind::MessageStart | EventKind::MessageDelta)
+        {
+            self.story.attempt_used(self.id, |usage| usage.update(&event.data()));
+        }
+        polled
+    }
+}
+
+impl Drop for Metered {
+    /// Only notes the time.
+    fn drop(&mut self) {
+        self.story.attempt_ended(self.id);
+    }
+}

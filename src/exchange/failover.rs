@@ -1,0 +1,264 @@
+//! Chooses the target of a turn, and decides whether a failure leads to another try.
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Origin, Result, Retry, Scope, StageOrigin, UpstreamOrigin};
+use crate::exchange::attempt::Attempt;
+use crate::exchange::route::{Choice, Route, Terms};
+use crate::models::Alias;
+use crate::models::health::Try;
+use crate::policy::Passage;
+use crate::providers::Credentials;
+use crate::telemetry::logs::one_line;
+use crate::telemetry::record::Why;
+use crate::wire::{MessagesRequest, Reply};
+
+/// The longest time that a target is left alone, whatever its `retry-after` says.
+const MAX_COOLDOWN: Duration = Duration::from_secs(10 * 60);
+
+/// A success, and the target that gave it.
+pub(super) struct Sent {
+    /// The upstream's answer.
+    pub(super) reply: Reply,
+    /// The target that answered.
+    pub(super) choice: Choice,
+}
+
+/// A turn of an exchange, and how freely it may choose its target.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'a> {
+    /// Counted from 1.
+    pub(super) number: u32,
+    /// The target of the turn before.
+    pub(super) holder: Option<&'a Choice>,
+    /// Something in the conversation holds for that target only.
+    pub(super) is_bound: bool,
+}
+
+impl<'a> Turn<'a> {
+    /// The first turn, which may go to any target.
+    pub(super) const FIRST: Self = Self { number: 1, holder: None, is_bound: false };
+
+    /// Returns the targets to try, the first choice first.
+    fn choices(&self, route: &'a Route) -> Cow<'a, [Choice]> {
+        let Some(holder) = self.holder else { return Cow::Borrowed(&route.choices) };
+        if self.is_bound {
+            return Cow::Borrowed(std::slice::from_ref(holder));
+        }
+        let others = route.choices.iter().filter(|choice| !choice.is(holder));
+        std::iter::once(holder).chain(others).cloned().collect()
+    }
+}
+
+/// Sends a request to the first target that takes it. Every turn of every exchange goes through here.
+///
+/// Fails with the last upstream's own answer, or with a 503 if every target is cooling down.
+pub(super) async fn send(
+    passage: &Passage,
+    route: &Route,
+    request: &MessagesRequest,
+    turn: Turn<'_>,
+) -> Result<Sent> {
+    let search = Search { passage, route, request, turn };
+    let choices = turn.choices(route);
+    let mut ends = Ends::default();
+    for choice in &*choices {
+        if route.terms.is_over() {
+            return Err(ends.last.unwrap_or_else(|| route.terms.too_late()));
+        }
+        let entered = match choice.target.health.enter(Instant::now()) {
+            Ok(entered) => Some(entered),
+            // with nowhere else to go the upstream itself is the best judge of its health
+            Err(_) if choices.len() == 1 => None,
+            Err(wait) => {
+                ends.soonest = ends.soonest.min(wait);
+                passage.ctx.story.passed_over(choice.label(request), Why::Cooling);
+                continue;
+            }
+        };
+        match search.try_target(choice, entered).await {
+            Ok(reply) => return Ok(Sent { reply, choice: choice.clone() }),
+            Err((error, Next::Stop | Next::Retry(_))) => return Err(error),
+            Err((error, Next::Failover)) => ends.add(error),
+        }
+    }
+    match turn.holder {
+        // the conversation is under way: its upstream is the best judge of its own health
+        Some(holder) if ends.is_untried() => {
+            let reply = search.try_target(holder, None).await.map_err(|(error, _)| error)?;
+            Ok(Sent { reply, choice: holder.clone() })
+        }
+        _ => Err(ends.error()),
+    }
+}
+
+/// The targets that did not take a request.
+struct Ends {
+    last: Option<Error>,
+    /// When the first target that cools down is tried again.
+    soonest: Duration,
+    passed_over: Vec<String>,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self { last: None, soonest: Duration::MAX, passed_over: Vec::new() }
+    }
+}
+
+impl Ends {
+    fn add(&mut self, error: Error) {
+        match error.stage() {
+            Some(StageOrigin { scope: Scope::Target, .. }) => self.passed_over.push(error.message),
+            _ => self.last = Some(error),
+        }
+    }
+
+    /// Every target was cooling down.
+    fn is_untried(&self) -> bool {
+        self.last.is_none() && self.passed_over.is_empty()
+    }
+
+    fn error(self) -> Error {
+        match (self.last, self.passed_over.as_slice()) {
+            (Some(error), _) => error,
+            (None, reasons @ [_, ..]) if self.soonest == Duration::MAX => unsupported(reasons),
+            _ => all_cooling(self.soonest),
+        }
+    }
+}
+
+/// One turn, looking for a target that takes it.
+struct Search<'a> {
+    passage: &'a Passage,
+    route: &'a Route,
+    request: &'a MessagesRequest,
+    turn: Turn<'a>,
+}
+
+impl Search<'_> {
+    /// Calls a target, again as often as its alias allows, and judges its health.
+    async fn try_target(
+        &self,
+        choice: &Choice,
+        entered: Option<Try<'_>>,
+    ) -> Result<Reply, (Error, Next)> {
+        let Self { passage, route, request, turn } = self;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let attempt = Attempt::new(passage, &route.terms, choice, turn.number);
+            let error = match attempt.run(request).await {
+                Ok(reply) => {
+                    if let Some(entered) = entered {
+                        well(&passage.ctx, choice, entered);
+                    }
+                    return Ok(reply);
+                }
+                Err(error) => error,
+            };
+            let next = next(&error, choice, &route.terms, tries);
+            if let Next::Retry(pause) = next {
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            match error.stage() {
+                Some(StageOrigin { scope: Scope::Target, name, .. }) => {
+                    let why = Why::Stage(name.clone());
+                    passage.ctx.story.passed_over(choice.label(request), why);
+                }
+                _ => self.judge(choice, entered, &error),
+            }
+            return Err((error, next));
+        }
+    }
+
+    /// Tells the target's health of a failure.
+    fn judge(&self, choice: &Choice, entered: Option<Try<'_>>, error: &Error) {
+        let ctx = &self.passage.ctx;
+        let Choice { alias, target, .. } = choice;
+        tracing::debug!(request_id = ctx.request_id, upstream = %target.key, error = %error, "attempt failed");
+        let Some(entered) = entered else { return };
+        let Some(upstream) = error.upstream() else { return };
+        let is_alone = self.route.choices.len() == 1 && alias.targets.len() == 1;
+        // a limit of one caller's own account is no outage
+        let is_callers = target.provider.credentials() == Credentials::Caller
+            && ctx.credential.is_some()
+            && error.kind == ErrorKind::RateLimit;
+        let is_fault = !upstream.is_callers_bound
+            && may_mend(upstream, |status| alias.retry_on.contains(&status));
+        match (is_fault, upstream.status) {
+            // a refusal is an answer: the target lives
+            (false, Some(_)) => well(ctx, choice, entered),
+            (true, _) if !is_alone && !is_callers => {
+                let cooldown = upstream.retry_after.unwrap_or(alias.cooldown).min(MAX_COOLDOWN);
+                if entered.failed(cooldown) {
+                    let error = one_line(&error.message);
+                    tracing::warn!(request_id = ctx.request_id, upstream = %target.key, ?cooldown, %error, "target failed, cooling down");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The target answered; recovery is logged as the cooldown was.
+fn well(ctx: &Context, choice: &Choice, entered: Try<'_>) {
+    if entered.succeeded() {
+        tracing::info!(request_id = ctx.request_id, upstream = %choice.target.key, "target recovered");
+    }
+}
+
+/// What a failed attempt leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The same target, after a pause.
+    Retry(Duration),
+    /// The next target.
+    Failover,
+    /// The end of the request.
+    Stop,
+}
+
+/// Decides what a failed attempt leads to. Nothing else decides about another try.
+fn next(error: &Error, choice: &Choice, terms: &Terms, tries: u32) -> Next {
+    let alias: &Alias = &choice.alias;
+    let upstream = match &error.origin {
+        Origin::Stage(StageOrigin { scope: Scope::Target, .. }) => return Next::Failover,
+        Origin::Upstream(upstream) => upstream,
+        Origin::Caller | Origin::Gateway | Origin::Stage(_) => return Next::Stop,
+    };
+    if !may_mend(upstream, |status| terms.retry.is_listed(alias, status)) {
+        return Next::Stop;
+    }
+    if tries > terms.retry.attempts(alias) {
+        return Next::Failover;
+    }
+    match alias.backoff.pause(tries, upstream.retry_after, terms.left()) {
+        Some(pause) => Next::Retry(pause),
+        None => Next::Failover,
+    }
+}
+
+/// Another try, or another target, may succeed: the upstream gave no answer, says so, or gave a status
+/// that is listed.
+fn may_mend(upstream: &UpstreamOrigin, is_listed: impl Fn(u16) -> bool) -> bool {
+    match (upstream.status, upstream.should_retry) {
+        (None, _) => true,
+        (Some(_), Some(should_retry)) => should_retry,
+        (Some(status), None) => is_listed(status.as_u16()),
+    }
+}
+
+/// Every target was passed over, each for a reason of its own.
+fn unsupported(reasons: &[String]) -> Error {
+    Error::invalid(format!("no target takes this request as it is: {}", reasons.join("; ")))
+        .with_log("every target was passed over, since it does not support all of the request")
+}
+
+fn all_cooling(soonest: Duration) -> Error {
+    let message =
+        "every target of this model failed a moment ago and is left alone: try again later";
+    Error::new(ErrorKind::Overloaded, message).with_retry(Retry::After(soonest.min(MAX_COOLDOWN)))
+}

@@ -1,0 +1,165 @@
+//! The path of one Messages request, from its head to the reply.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderName;
+use http::request::Parts;
+
+use crate::auth::Identity;
+use crate::context::Context;
+use crate::error::Result;
+use crate::exchange::answered::Answered;
+use crate::exchange::dispatch::Exchange;
+use crate::exchange::forward;
+use crate::exchange::inbound::Inbound;
+use crate::exchange::inner;
+use crate::exchange::meter::Meter;
+use crate::exchange::requested::Asked;
+use crate::gateway::Gateway;
+use crate::net::header_edits::HeaderEdits;
+use crate::net::{headers, receive};
+use crate::policy::{Hook, Passage, Verdict};
+use crate::server_tools::declare;
+use crate::telemetry::record::Operation;
+use crate::telemetry::story::Story;
+use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, unfold};
+
+const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
+
+/// Answers `POST /v1/messages` and `…/count_tokens`.
+pub async fn messages(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> Answered {
+    let operation = match endpoint {
+        Endpoint::Messages => Operation::Messages,
+        Endpoint::CountTokens => Operation::CountTokens,
+    };
+    let story = Story::begin(&inbound.request_id, inbound.started, operation);
+    let meter = Meter::start(gateway, &story);
+    let answered = match gateway.auth.authenticate(&inbound.head.headers) {
+        Ok(identity) => {
+            let entry = Entry { gateway, identity, story: &story };
+            entry.answer(inbound, endpoint).await
+        }
+        Err(error) => Answered::new(Err(error), HeaderEdits::default(), Arc::clone(&story)),
+    };
+    meter.settle(answered)
+}
+
+/// A request whose caller is known.
+struct Entry<'a> {
+    gateway: &'a Arc<Gateway>,
+    identity: Identity,
+    story: &'a Arc<Story>,
+}
+
+impl Entry<'_> {
+    /// Reads the request and answers it. Every error from here on passes `on_error`, a body that cannot
+    /// be read too.
+    async fn answer(self, inbound: Inbound, endpoint: Endpoint) -> Answered {
+        let headers = &inbound.head.headers;
+        let asked = Asked::of(&headers::for_gateway(headers));
+        let raw = receive::body(inbound.body, headers, self.gateway.bounds.body).await;
+        let request = raw.and_then(|raw| MessagesRequest::parse(raw, endpoint));
+        let publishes = self.gateway.pipeline.wants_to_publish();
+        let here = publishes.then(|| forward::here(self.gateway, &inbound.head));
+        let ctx = self.context(inbound.head, inbound.request_id, request.as_ref().ok());
+        self.story.name(&ctx.caller.key, &ctx.model);
+        self.story.tag(&ctx.caller.tags);
+        let reach = inner::reach(self.gateway, &self.identity, &ctx, here);
+        let passage = Passage::reaching(&self.gateway.pipeline, &ctx, reach);
+        let story = Arc::clone(self.story);
+        let answered = match request {
+            Ok(request) => self.serve(&passage, request, asked).await,
+            Err(error) => Err(error),
+        };
+        let answered = match (answered, endpoint) {
+            (Ok(reply), Endpoint::Messages) => passage.on_reply(reply).await,
+            (answered, _) => answered,
+        };
+        let answered = answered.map_err(|error| passage.on_error(error));
+        Answered::new(answered, passage.response_headers(), story)
+    }
+
+    async fn serve(
+        self,
+        passage: &Arc<Passage>,
+        request: MessagesRequest,
+        asked: Result<Asked>,
+    ) -> Result<Reply> {
+        let mut request = request;
+        let endpoint = request.endpoint;
+        self.identity.check_model(request.model())?;
+        let asked = asked?;
+        let declared = declare::declared(&mut request)?;
+        let asked = match passage.hooks().has(Hook::Request) {
+            true => asked.show(&mut request)?,
+            false => asked,
+        };
+        let (request, verdict) = passage.on_request(request).await?;
+        match verdict {
+            Verdict::Continue => {}
+            // nothing goes upstream, so there is nothing to count
+            Verdict::Respond(_) if endpoint == Endpoint::CountTokens => {
+                return Ok(Reply::json("{\"input_tokens\":0}"));
+            }
+            Verdict::Respond(reply) => return policy_reply(*reply, request.is_stream()),
+            Verdict::Deny(error) => return Err(*error),
+        }
+        let (gateway, passage) = (Arc::clone(self.gateway), Arc::clone(passage));
+        let exchange = Exchange { gateway, identity: self.identity, passage, asked, declared };
+        exchange.dispatch(request).await
+    }
+
+    /// Gathers the facts before the first stage; those of the body are missing if it cannot be read.
+    fn context(
+        &self,
+        head: Parts,
+        request_id: String,
+        request: Option<&MessagesRequest>,
+    ) -> Arc<Context> {
+        let session = self.session(&head, request);
+        Arc::new(Context {
+            request_id,
+            started: self.story.read(|record| record.started),
+            caller: Arc::clone(&self.identity.caller),
+            headers: headers::for_stages(head.headers),
+            query: head.uri.query().map(ToOwned::to_owned),
+            credential: self.identity.credential.clone(),
+            session,
+            model: request.map(|request| request.model().to_owned()).unwrap_or_default(),
+            story: Arc::clone(self.story),
+        })
+    }
+
+    fn session(&self, head: &Parts, request: Option<&MessagesRequest>) -> String {
+        let header = |name| head.headers.get(name).and_then(|id| id.to_str().ok());
+        let own = header(headers::SESSION_ID).filter(|id| !id.is_empty());
+        if let Some(id) = own.or_else(|| header(SESSION)) {
+            return id.to_owned();
+        }
+        let metadata = request.and_then(|request| request.document().field("metadata"));
+        if let Some(user) = metadata.and_then(|metadata| user_id(&metadata)) {
+            return user;
+        }
+        self.identity.caller.key.clone()
+    }
+}
+
+/// A policy's answer streams where the caller wants a stream.
+fn policy_reply(reply: Reply, wants_stream: bool) -> Result<Reply> {
+    match reply.body {
+        ReplyBody::Full(message) if wants_stream => {
+            let events = unfold::events_of(&message)?.into_iter().map(Ok);
+            let body = ReplyBody::Events(Box::pin(futures_util::stream::iter(events)));
+            Ok(Reply { body, ..reply })
+        }
+        body => Ok(Reply { body, ..reply }),
+    }
+}
+
+fn user_id(metadata: &Bytes) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Metadata {
+        user_id: Option<String>,
+    }
+    serde_json::from_slice::<Metadata>(metadata).ok()?.user_id
+}

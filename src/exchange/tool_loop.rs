@@ -1,0 +1,416 @@
+//! The tool loop: answers of several upstream turns become one message, and the gateway runs the server tools between them.
+//!
+//! The loop is a plain future that sends the events into a channel; the stream that the
+//! caller reads drives it. Dropping the stream drops the loop, the upstream call and the tools that run.
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt};
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::binding;
+use crate::exchange::dispatch::Exchange;
+use crate::exchange::failover::{self, Sent, Turn};
+use crate::exchange::route::{Choice, Route};
+use crate::gateway::Gateway;
+use crate::policy::{Passage, ToolCall, ToolOutput};
+use crate::server_tools::budget::Budget;
+use crate::server_tools::citations::{Forms, Sources};
+use crate::server_tools::hidden::Hidden;
+use crate::server_tools::images::Images;
+use crate::server_tools::splice::Splice;
+use crate::server_tools::tool::{Call, Face, ServerTool};
+use crate::server_tools::{declare, face, history, transcript};
+use crate::wire::message::Fold;
+use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, Step};
+
+/// Enough that a burst of small events does not switch back and forth for each.
+const BUFFERED: usize = 64;
+
+/// The end of a body comes with its last event, or right after it; waiting for it keeps the
+/// connection for the next turn.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// A request with server tools, ready for an upstream.
+pub(super) struct Task {
+    /// The targets of the first turn.
+    pub(super) route: Route,
+    /// The request of the first turn.
+    pub(super) request: MessagesRequest,
+    /// The tools that the gateway runs.
+    pub(super) tools: Vec<ServerTool>,
+    /// The sources that answers may cite.
+    pub(super) sources: Sources,
+}
+
+/// Sends the first turn; its refusal is still a status. The reply is a stream, or, for a caller
+/// that wants none, the fold of the same stream.
+pub(super) async fn start(exchange: &Exchange, task: Task) -> Result<Reply> {
+    let Task { route, mut request, tools, sources } = task;
+    let wants_stream = request.is_stream();
+    request.set_stream(true)?;
+    let passage = &exchange.passage;
+    let Sent { reply, choice } = failover::send(passage, &route, &request, Turn::FIRST).await?;
+    let Reply { status, mut headers, body } = reply;
+    let first = streamed(body)?;
+    let (caller, events) = mpsc::channel(BUFFERED);
+    let conversation = Conversation {
+        gateway: Arc::clone(&exchange.gateway),
+        passage: Arc::clone(passage),
+        deadline: route.terms.end_by(Instant::now() + exchange.gateway.tools.timeout),
+        is_bound: binding::is_bound(&request),
+        holder: choice,
+        route,
+        request,
+        hidden: tools.iter().any(|tool| !tool.face.is_shown()).then(Hidden::default),
+        caller,
+    };
+    let events = Turns { events, run: Some(Box::pin(conversation.drive(first, tools, sources))) };
+    if wants_stream {
+        return Ok(Reply { status, headers, body: ReplyBody::Events(Box::pin(events)) });
+    }
+    headers.remove(CONTENT_TYPE);
+    let body = ReplyBody::Full(fold(events).await?);
+    Ok(Reply { status, headers, body })
+}
+
+fn streamed(body: ReplyBody) -> Result<EventStream> {
+    match body {
+        ReplyBody::Events(events) => Ok(events),
+        ReplyBody::Full(_) => Err(Error::new(
+            ErrorKind::BadUpstream,
+            "the upstream did not stream though the request asked for a stream",
+        )),
+    }
+}
+
+async fn fold(mut events: Turns) -> Result<Bytes> {
+    let mut fold = Fold::default();
+    while let Some(event) = events.next().await {
+        fold.push(&event?)?;
+    }
+    fold.finish()
+}
+
+/// A conversation that the gateway continues by itself.
+struct Conversation {
+    gateway: Arc<Gateway>,
+    passage: Arc<Passage>,
+    route: Route,
+    /// The target of the last turn.
+    holder: Choice,
+    /// Something in the conversation holds for that target only.
+    is_bound: bool,
+    request: MessagesRequest,
+    deadline: Instant,
+    /// The turns so far, where the caller does not see all of them.
+    hidden: Option<Hidden>,
+    caller: Sender<Result<Event>>,
+}
+
+/// The tools of a conversation, and what is left of their use.
+struct Kit<'a> {
+    tools: &'a [ServerTool],
+    forms: Forms,
+    images: Images<'a>,
+    budget: Budget,
+}
+
+/// How it goes on behind the results of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// With one more turn.
+    Turn,
+    /// With the last one, which calls nothing.
+    Conclude,
+    /// When the caller comes back.
+    Pause,
+    /// Not at all: the last turn called something all the same.
+    End,
+}
+
+impl Next {
+    /// Some models call a tool although they may not; it is not run then.
+    fn may_call(self) -> std::result::Result<(), ToolOutput> {
+        match self {
+            Self::Conclude => Err(ToolOutput::error("not run: this turn may call nothing")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of a message that the gateway ends.
+    fn stop_reason(self) -> Option<&'static str> {
+        match self {
+            Self::Pause => Some("pause_turn"),
+            Self::End => Some("end_turn"),
+            Self::Turn | Self::Conclude => None,
+        }
+    }
+}
+
+impl Conversation {
+    /// Runs the loop; its error is the last item of the stream.
+    async fn drive(self, first: EventStream, tools: Vec<ServerTool>, sources: Sources) {
+        let caller = self.caller.clone();
+        if let Err(error) = self.run(first, &tools, sources).await {
+            // fails only when the caller is gone
+            let _ = caller.send(Err(error)).await;
+        }
+    }
+
+    async fn run(
+        mut self,
+        first: EventStream,
+        tools: &[ServerTool],
+        sources: Sources,
+    ) -> Result<()> {
+        let gateway = Arc::clone(&self.gateway);
+        let mut kit = Kit {
+            tools,
+            forms: sources.forms,
+            images: Images::new(&gateway.shared.published, sources.forms.images),
+            budget: Budget::new(tools, &self.request, gateway.tools.max_calls),
+        };
+        let mut splice = Splice::with_sources(tools, sources);
+        let mut events = first;
+        let mut next = Next::Turn;
+        for turn in 1.. {
+            if !self.relay(&mut events, &mut splice).await? {
+                return Ok(());
+            }
+            let calls = splice.calls();
+            if calls.is_empty() {
+                self.note(&splice, &calls, &[])?;
+                return self.end(&mut splice, None).await;
+            }
+            let said = splice.blocks()?;
+            let outputs = self.run_calls(next, &calls, &mut splice, &mut kit).await?;
+            let results = self.report(&calls, &outputs, &mut splice, &kit).await?;
+            self.note(&splice, &calls, &results)?;
+            if splice.callers_call().is_some() {
+                return self.end(&mut splice, None).await;
+            }
+            let is_shown = calls.iter().any(|call| tools[call.tool].face.is_shown());
+            next = self.after(next, turn, is_shown);
+            if let Some(reason) = next.stop_reason() {
+                return self.end(&mut splice, Some(reason)).await;
+            }
+            self.is_bound |= binding::binds(&said) || splice.has_container();
+            self.extend(&said, &results)?;
+            if next == Next::Conclude {
+                declare::forbid(self.request.document_mut())?;
+            }
+            splice.next_turn();
+            events = self.next_turn(turn + 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Passes a turn on; `false` if the upstream ended it with an `error` event.
+    async fn relay(&self, events: &mut EventStream, splice: &mut Splice<'_>) -> Result<bool> {
+        while let Some(event) = next(events, splice).await {
+            let event = event?;
+            let is_error = event.kind == EventKind::Error;
+            if let Some(event) = splice.push(event)? {
+                self.send(event).await?;
+            }
+            if is_error {
+                return Ok(false);
+            }
+        }
+        match splice.is_turn_complete() {
+            true => Ok(true),
+            false => Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off")),
+        }
+    }
+
+    /// Runs the calls of a turn at once, as far as they may run; the results keep their order.
+    async fn run_calls(
+        &self,
+        next: Next,
+        calls: &[Call],
+        splice: &mut Splice<'_>,
+        kit: &mut Kit<'_>,
+    ) -> Result<Vec<ToolOutput>> {
+        let tools = kit.tools;
+        let mut taken = Vec::with_capacity(calls.len());
+        for call in calls {
+            let may = next.may_call().and_then(|()| kit.budget.take(call, &tools[call.tool]));
+            if may.is_ok() {
+                splice.count(call);
+            }
+            taken.push(may);
+        }
+        let said = splice.blocks()?;
+        let said = &said[..];
+        let running = calls.iter().zip(taken).map(|(call, taken)| async move {
+            match taken {
+                Ok(()) => self.run_tool(&tools[call.tool], call, said).await,
+                Err(refused) => refused,
+            }
+        });
+        Ok(join_all(running).await)
+    }
+
+    /// Sends the caller the results that it sees; returns all of them as the upstream reads them.
+    async fn report(
+        &self,
+        calls: &[Call],
+        outputs: &[ToolOutput],
+        splice: &mut Splice<'_>,
+        kit: &Kit<'_>,
+    ) -> Result<Vec<Bytes>> {
+        let mut results = Vec::with_capacity(calls.len());
+        for (call, output) in calls.iter().zip(outputs) {
+            let tool = &kit.tools[call.tool];
+            let shown = shown(tool, output, &kit.images);
+            self.send_all(splice.result(call, &shown)?).await?;
+            let content = face::for_upstream(tool, call, output, (kit.forms, &kit.images));
+            splice.told(call, output, &content);
+            results.push(result_block(call, output, &content));
+        }
+        Ok(results)
+    }
+
+    /// Decides what follows a turn with calls. A caller that continues after a pause sends back the blocks
+    /// that it received. Of hidden calls nothing would be left, and the message would end where no upstream
+    /// continues it: so the model concludes.
+    fn after(&self, now: Next, turn: u32, is_shown: bool) -> Next {
+        let is_out = turn >= self.gateway.tools.max_turns || Instant::now() >= self.deadline;
+        match (now, is_out, is_shown) {
+            (Next::Conclude, ..) => Next::End,
+            (_, false, _) => Next::Turn,
+            (_, true, true) => Next::Pause,
+            (_, true, false) => Next::Conclude,
+        }
+    }
+
+    /// `said` are the blocks of the turn that makes the call.
+    async fn run_tool(&self, tool: &ServerTool, call: &Call, said: &[Bytes]) -> ToolOutput {
+        let options = match tool.wants_transcript {
+            true => transcript::added(&tool.options, &self.request, said),
+            false => tool.options.clone(),
+        };
+        let call = ToolCall { tool: &tool.name, id: &call.id, input: call.input.clone(), options };
+        let output = self.passage.call_tool(call);
+        timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
+            ToolOutput::error("the time limit for tool calls in this request was reached")
+        })
+    }
+
+    /// Notes the finished turn where its caller does not see everything.
+    fn note(&mut self, splice: &Splice<'_>, calls: &[Call], results: &[Bytes]) -> Result<()> {
+        if let Some(hidden) = &mut self.hidden {
+            hidden.push(splice.noted(calls, results)?);
+        }
+        Ok(())
+    }
+
+    /// Ends the message. Its caller may continue, and does not know of the calls that were hidden from it.
+    async fn end(mut self, splice: &mut Splice<'_>, stop_reason: Option<&str>) -> Result<()> {
+        if let Some((hidden, id)) = self.hidden.take().zip(splice.seen_call()) {
+            self.gateway.shared.carried.keep(&self.passage.ctx.caller.key, &id, hidden);
+        }
+        self.send_all(splice.finish(stop_reason)?).await
+    }
+
+    /// Makes the request longer: what was sent before stays the same bytes, so that the upstream's
+    /// prompt cache holds.
+    fn extend(&mut self, said: &[Bytes], results: &[Bytes]) -> Result<()> {
+        let document = self.request.document_mut();
+        let messages = [Step::Key("messages")];
+        document.push(&messages, history::message("assistant", said))?;
+        document.push(&messages, history::message("user", results))?;
+        declare::free_choice(document)
+    }
+
+    async fn next_turn(&mut self, number: u32) -> Result<EventStream> {
+        let turn = Turn { number, holder: Some(&self.holder), is_bound: self.is_bound };
+        let sent = failover::send(&self.passage, &self.route, &self.request, turn).await?;
+        self.holder = sent.choice;
+        streamed(sent.reply.body)
+    }
+
+    async fn send_all(&self, events: Vec<Event>) -> Result<()> {
+        for event in events {
+            self.send(event).await?;
+        }
+        Ok(())
+    }
+
+    /// Fails only when the caller is gone, which then does not see the error either.
+    async fn send(&self, event: Event) -> Result<()> {
+        let sent = self.caller.send(Ok(event)).await;
+        sent.map_err(|_| Error::new(ErrorKind::Api, "the caller is gone"))
+    }
+}
+
+/// The next event. Behind a whole message an upstream that does not close is not waited for.
+async fn next(events: &mut EventStream, splice: &Splice<'_>) -> Option<Result<Event>> {
+    match splice.is_turn_complete() {
+        true => timeout(LINGER, events.next()).await.ok().flatten(),
+        false => events.next().await,
+    }
+}
+
+/// What the caller sees of a result. Only those of an MCP server have words for images.
+fn shown<'a>(
+    tool: &ServerTool,
+    output: &'a ToolOutput,
+    images: &Images<'_>,
+) -> Cow<'a, ToolOutput> {
+    match tool.face {
+        Face::Mcp => images.for_caller(output),
+        _ => Cow::Borrowed(output),
+    }
+}
+
+fn result_block(call: &Call, output: &ToolOutput, content: &str) -> Bytes {
+    let mut head = json!({"type": "tool_result", "tool_use_id": call.id});
+    if output.is_error {
+        head["is_error"] = true.into();
+    }
+    let mut text = head.to_string();
+    text.pop();
+    text.push_str(&format!(",\"content\":{content}}}"));
+    text.into()
+}
+
+/// The events of all turns. Polling it runs the loop.
+struct Turns {
+    events: Receiver<Result<Event>>,
+    run: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Stream for Turns {
+    type Item = Result<Event>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Event>>> {
+        if let Poll::Ready(event) = self.events.poll_recv(cx) {
+            return Poll::Ready(event);
+        }
+        // it goes on only when the caller has taken everything: that is the back-pressure
+        if let Some(run) = &mut self.run
+            && run.as_mut().poll(cx).is_ready()
+        {
+            // the sender is dropped with it: what is left in the channel ends the stream
+            self.run = None;
+        }
+        // asked once, never in a loop: a task that has used up its budget gets `Pending` here, with
+        // events in the channel, until it has yielded
+        self.events.poll_recv(cx)
+    }
+}

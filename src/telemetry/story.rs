@@ -1,0 +1,310 @@
+//! `Story`: collects the record of one exchange while it is under way.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Origin};
+use crate::telemetry::metrics::{AttemptOutcome, Metrics, TargetMetrics};
+use crate::telemetry::record::{
+    Attempt, Ending, Operation, PassedOver, Record, StageRun, ToolCall, Why,
+};
+use crate::telemetry::trace;
+use crate::wire::Usage;
+
+/// The record of an exchange under way. All parts of the gateway write to it, each fact once.
+#[derive(Debug)]
+pub struct Story(Mutex<Record>);
+
+impl Default for Story {
+    /// A record of nothing, for hooks that run outside of an exchange.
+    fn default() -> Self {
+        Self(Mutex::new(Record::new("", Instant::now(), Operation::Messages)))
+    }
+}
+
+/// One run of a hook of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// It ended.
+    Done,
+    /// It failed.
+    Failed,
+}
+
+/// The number of an attempt in its story.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptId(usize);
+
+impl Story {
+    /// Begins the record of a request.
+    pub fn begin(request_id: &str, started: Instant, operation: Operation) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Record::new(request_id, started, operation))))
+    }
+
+    /// Begins the record of a request that another exchange made, under an id of its own.
+    pub fn within(parent: &str, started: Instant) -> Arc<Self> {
+        let story = Self::begin(&request_id(), started, Operation::Messages);
+        story.0.lock().parent = Some(parent.into());
+        story
+    }
+
+    /// Reads the record.
+    pub fn read<T>(&self, read: impl FnOnce(&Record) -> T) -> T {
+        read(&self.0.lock())
+    }
+
+    /// Notes the caller's key and the model that the caller asked for.
+    pub fn name(&self, key: &str, model: &str) {
+        let mut record = self.0.lock();
+        record.key = key.into();
+        record.model = model.into();
+    }
+
+    /// Adds tags; those that are there already stay as they are.
+    pub fn tag(&self, tags: &BTreeMap<String, String>) {
+        if tags.is_empty() {
+            return;
+        }
+        let mut record = self.0.lock();
+        for (name, value) in tags {
+            record.tags.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
+    /// Notes that the caller wants `x-tidegate-trace`.
+    pub fn wants_trace(&self) {
+        self.0.lock().is_traced = true;
+    }
+
+    /// Adds tags that a policy set.
+    pub fn tag_by_policy(&self, tags: BTreeMap<String, String>) {
+        if !tags.is_empty() {
+            self.0.lock().policy_tags.extend(tags);
+        }
+    }
+
+    /// Notes a run of a hook.
+    pub fn stage_ran(&self, stage: &Arc<str>, hook: &'static str, took: Duration, run: Run) {
+        let mut record = self.0.lock();
+        let row = row(&mut record.stages, stage, hook);
+        row.runs += 1;
+        row.took += took;
+        row.failed |= run == Run::Failed;
+    }
+
+    /// Notes that a hook edited its subject.
+    pub fn stage_edited(&self, stage: &Arc<str>, hook: &'static str) {
+        row(&mut self.0.lock().stages, stage, hook).edited = true;
+    }
+
+    /// Notes that a hook refused the request or a target.
+    pub fn stage_denied(&self, stage: &Arc<str>, hook: &'static str) {
+        row(&mut self.0.lock().stages, stage, hook).denied = true;
+    }
+
+    /// Notes a call of a server tool.
+    pub fn tool_called(&self, tool: &str, took: Duration, is_error: bool) {
+        let mut record = self.0.lock();
+        let turn = record.attempts.last().map_or(0, |attempt| attempt.turn);
+        record.tool_calls.push(ToolCall { tool: tool.into(), turn, took, is_error });
+    }
+
+    /// Notes parts of the request that a target did not get.
+    pub fn dropped(&self, names: &[&String]) {
+        let mut record = self.0.lock();
+        for name in names {
+            if !record.dropped.iter().any(|known| **known == **name) {
+                record.dropped.push(name.as_str().into());
+            }
+        }
+    }
+
+    /// Notes a target that is not called.
+    pub fn passed_over(&self, target: HeaderValue, why: Why) {
+        let mut record = self.0.lock();
+        let after = record.attempts.len();
+        record.passed_over.push(PassedOver { after, target, why });
+    }
+
+    /// Returns how often an upstream has been called.
+    pub fn attempts(&self) -> u32 {
+        self.0.lock().attempts.len() as u32
+    }
+
+    /// Returns the last attempt.
+    pub fn last_tried(&self) -> Option<Tried> {
+        let record = self.0.lock();
+        let last = record.attempts.last()?;
+        let attempts = record.attempts.len() as u32;
+        Some(Tried { model: last.model.clone(), target: last.target.clone(), attempts })
+    }
+
+    /// Begins an attempt.
+    pub fn attempt(&self, to: Call<'_>) -> AttemptId {
+        let mut record = self.0.lock();
+        let begun = record.started.elapsed();
+        record.attempts.push(Attempt {
+            turn: to.turn,
+            model: to.model.into(),
+            target: to.target,
+            metrics: to.metrics.cloned(),
+            outcome: None,
+            status: None,
+            error: None,
+            begun,
+            first_event: None,
+            duration: None,
+            usage: Usage::default(),
+        });
+        AttemptId(record.attempts.len() - 1)
+    }
+
+    /// Notes the first event of an attempt, or its whole answer, which may be a refusal on a route that is
+    /// only forwarded.
+    pub fn attempt_answered(&self, id: AttemptId, status: u16) {
+        let outcome = match status {
+            500.. => AttemptOutcome::Failed,
+            400.. => AttemptOutcome::Refused,
+            _ => AttemptOutcome::Success,
+        };
+        self.attempt_over(id, outcome, |attempt, took| {
+            attempt.status = Some(status);
+            attempt.first_event = Some(took);
+        });
+    }
+
+    /// Notes the failure of an attempt before its first event.
+    pub fn attempt_failed(&self, id: AttemptId, error: &Error) {
+        self.attempt_over(id, outcome(error), |attempt, took| {
+            attempt.status = Some(error.status().as_u16());
+            attempt.error = Some(error.kind.as_str());
+            attempt.duration = Some(took);
+        });
+    }
+
+    fn attempt_over(
+        &self,
+        id: AttemptId,
+        outcome: AttemptOutcome,
+        note: impl FnOnce(&mut Attempt, Duration),
+    ) {
+        let mut record = self.0.lock();
+        let now = record.started.elapsed();
+        let attempt = &mut record.attempts[id.0];
+        attempt.outcome = Some(outcome);
+        let begun = attempt.begun;
+        note(attempt, now.saturating_sub(begun));
+        if let Some(metrics) = &attempt.metrics {
+            metrics.attempted(outcome);
+        }
+    }
+
+    /// Notes the tokens that an upstream reports; a later report of a counter overwrites an earlier one.
+    pub fn attempt_used(&self, id: AttemptId, read: impl FnOnce(&mut Usage)) {
+        read(&mut self.0.lock().attempts[id.0].usage);
+    }
+
+    /// Notes the end of the answer of an attempt.
+    pub fn attempt_ended(&self, id: AttemptId) {
+        let mut record = self.0.lock();
+        let now = record.started.elapsed();
+        let attempt = &mut record.attempts[id.0];
+        attempt.duration.get_or_insert(now.saturating_sub(attempt.begun));
+    }
+
+    /// Notes the status that the caller receives.
+    pub fn answered(&self, status: u16) {
+        self.0.lock().status = status;
+    }
+
+    /// Notes that the answer is a stream of events.
+    pub fn streams(&self) {
+        self.0.lock().is_stream = true;
+    }
+
+    /// Notes the first event that the caller receives.
+    pub fn first_event(&self) {
+        let mut record = self.0.lock();
+        let now = record.started.elapsed();
+        record.first_event.get_or_insert(now);
+    }
+
+    /// Ends the record, adds it to the metrics and writes its line to the log.
+    pub fn end(&self, ending: Ending, metrics: &Metrics) {
+        let mut record = self.0.lock();
+        record.duration = record.started.elapsed();
+        record.ending = ending;
+        record.report(metrics);
+    }
+
+    /// Returns the value of `x-tidegate-trace`, if the caller wants it.
+    pub fn trace(&self) -> Option<HeaderValue> {
+        let record = self.0.lock();
+        record.is_traced.then(|| trace::header(&record, record.started.elapsed()))
+    }
+}
+
+/// The upstream that an attempt calls.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The turn of the tool loop, counted from 1.
+    pub turn: u32,
+    /// The model's name, as it was looked up in the config.
+    pub model: &'a str,
+    /// `<provider>/<model>`
+    pub target: HeaderValue,
+    /// The target's counters.
+    pub metrics: Option<&'a Arc<TargetMetrics>>,
+}
+
+/// The last attempt of an exchange.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// The model's name, as it was looked up in the config.
+    pub model: Box<str>,
+    /// `<provider>/<model>`
+    pub target: HeaderValue,
+    /// How often an upstream has been called.
+    pub attempts: u32,
+}
+
+/// Makes an id: `req_` and 24 characters.
+pub fn request_id() -> String {
+    let mut id = String::with_capacity(28);
+    id.push_str("req_");
+    id.extend((0..24).map(|_| fastrand::alphanumeric()));
+    id
+}
+
+fn row<'a>(rows: &'a mut Vec<StageRun>, stage: &Arc<str>, hook: &'static str) -> &'a mut StageRun {
+    let found = rows.iter().position(|row| row.hook == hook && Arc::ptr_eq(&row.stage, stage));
+    let at = found.unwrap_or_else(|| {
+        rows.push(StageRun {
+            stage: Arc::clone(stage),
+            hook,
+            runs: 0,
+            took: Duration::ZERO,
+            edited: false,
+            failed: false,
+            denied: false,
+        });
+        rows.len() - 1
+    });
+    &mut rows[at]
+}
+
+/// Returns how an attempt that failed counts.
+fn outcome(error: &Error) -> AttemptOutcome {
+    match &error.origin {
+        Origin::Upstream(upstream) => match upstream.status {
+            Some(status) if !status.is_server_error() => AttemptOutcome::Refused,
+            None if error.kind == ErrorKind::Timeout => AttemptOutcome::TimedOut,
+            _ => AttemptOutcome::Failed,
+        },
+        _ if error.kind == ErrorKind::Timeout => AttemptOutcome::TimedOut,
+        _ => AttemptOutcome::Failed,
+    }
+}
