@@ -99,9 +99,10 @@ impl<'a> Attempt<'a> {
         let story = &self.passage.ctx.story;
         let unsupported = target.unsupported.of(&request);
         let strictness = self.terms.strictness(self.choice);
+        let model = request.model().to_owned();
         let facts = policy::Target {
             provider: &target.provider_name,
-            model: &request.model().to_owned(),
+            model: &model,
             unsupported: &unsupported,
             strictness: strictness.as_str(),
             is_native: target.provider.accepts().is_native,

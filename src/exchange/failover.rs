@@ -151,9 +151,7 @@ impl Search<'_> {
             let attempt = Attempt::new(passage, &route.terms, choice, turn.number);
             let error = match attempt.run(request).await {
                 Ok(reply) => {
-                    if let Some(entered) = entered {
-                        well(&passage.ctx, choice, entered);
-                    }
+                    well(&passage.ctx, choice, entered);
                     return Ok(reply);
                 }
                 Err(error) => error,
@@ -190,7 +188,7 @@ impl Search<'_> {
             && may_mend(upstream, |status| alias.retry_on.contains(&status));
         match (is_fault, upstream.status) {
             // a refusal is an answer: the target lives
-            (false, Some(_)) => well(ctx, choice, entered),
+            (false, Some(_)) => well(ctx, choice, Some(entered)),
             (true, _) if !is_alone && !is_callers => {
                 let cooldown = upstream.retry_after.unwrap_or(alias.cooldown).min(MAX_COOLDOWN);
                 if entered.failed(cooldown) {
@@ -204,8 +202,8 @@ impl Search<'_> {
 }
 
 /// The target answered; recovery is logged as the cooldown was.
-fn well(ctx: &Context, choice: &Choice, entered: Try<'_>) {
-    if entered.succeeded() {
+fn well(ctx: &Context, choice: &Choice, entered: Option<Try<'_>>) {
+    if entered.is_some_and(Try::succeeded) {
         tracing::info!(request_id = ctx.request_id, upstream = %choice.target.key, "target recovered");
     }
 }

@@ -91,17 +91,7 @@ async fn answer(
     let here = here(gateway, &head);
     let body = Paced::new(inbound.body, gateway.bounds.body.pause, stalled);
     let fault = body.fault();
-    let mut request = Request::new(Body::Stream(Box::pin(body)));
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = path.parse().map_err(|e: http::uri::InvalidUri| {
-        Error::invalid("the path is malformed").with_source(e)
-    })?;
-    // the body goes on as it is, so what describes it goes with it
-    for name in [CONTENT_TYPE, CONTENT_ENCODING] {
-        if let Some(value) = head.headers.get(&name) {
-            request.headers_mut().insert(name, value.clone());
-        }
-    }
+    let request = forwarded(&head, Body::Stream(Box::pin(body)), path)?;
     let ctx = Context {
         request_id: inbound.request_id,
         started: inbound.started,
@@ -119,21 +109,31 @@ async fn answer(
     let id = story.attempt(Call { turn: 1, model: "", target, metrics: None });
     let answer = passthrough.provider.forward(&ctx, request).await;
     // an upstream that seems to hang up may be a caller that stopped sending
-    let answer = answer.map_err(|error| fault.take().unwrap_or(error));
-    let answer = match answer {
+    let answer = match answer.map_err(|error| fault.take().unwrap_or(error)) {
         Ok(answer) => turned(answer, path, &here).await,
         Err(error) => Err(error),
     };
-    match answer {
-        Ok(answer) => {
-            story.attempt_answered(id, answer.status().as_u16());
-            Ok((answer, id))
-        }
-        Err(error) => {
-            story.attempt_failed(id, &error);
-            Err(error)
+    match &answer {
+        Ok(answer) => story.attempt_answered(id, answer.status().as_u16()),
+        Err(error) => story.attempt_failed(id, error),
+    }
+    Ok((answer?, id))
+}
+
+/// Makes the request that the provider forwards. The body goes on as it is, so its type and coding go
+/// with it.
+fn forwarded(head: &Parts, body: Body, path: &str) -> Result<Request<Body>> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = path.parse().map_err(|e: http::uri::InvalidUri| {
+        Error::invalid("the path is malformed").with_source(e)
+    })?;
+    for name in [CONTENT_TYPE, CONTENT_ENCODING] {
+        if let Some(value) = head.headers.get(&name) {
+            request.headers_mut().insert(name, value.clone());
         }
     }
+    Ok(request)
 }
 
 fn stalled(cause: Option<BoxError>, patience: Duration) -> Error {
