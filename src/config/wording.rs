@@ -1,4 +1,5 @@
 //! What serde says of a wrong value, in words for the person who wrote it, without the value.
+use strsim::levenshtein;
 
 /// What is wrong with a node.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub fn fault(message: &str) -> Fault {
 pub fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     let near = known
         .iter()
-        .map(|name| (distance(word, name.as_ref()), name.as_ref()))
+        .map(|name| (levenshtein(word, name.as_ref()), name.as_ref()))
         .filter(|(steps, name)| *steps <= name.len().max(word.len()) / 3 + 1)
         .min();
     match near {
@@ -106,20 +107,4 @@ fn wanted_kind(wanted: &str) -> String {
         other => other,
     };
     kind.to_owned()
-}
-
-/// Levenshtein's distance, in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }

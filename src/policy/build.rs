@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::error::Problem;
 use crate::plugin_host::{Installation, Plugin, PluginHost, WayOut};
+use crate::policy::config::StageRules;
+use crate::policy::files::sources;
 use crate::policy::library::{self, Shipped};
-use crate::policy::pipeline::{Pipeline, ServedTool, StageRules};
+use crate::policy::pipeline::{Pipeline, ServedTool};
 use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::stage::{Stage, Work};
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig, plugin_stage};
@@ -239,19 +241,6 @@ fn compile(engine: &ScriptEngine, path: &Path) -> Result<Script, Vec<Problem>> {
         vec![Problem::new(path.display().to_string(), format!("cannot be read: {e}"))]
     })?;
     engine.compile(path, &source)
-}
-
-/// The files with an extension directly in a folder, by their name without it. Hidden files are an
-/// editor's; a folder that is not there holds none.
-pub fn sources(dir: &Path, extension: &str) -> BTreeMap<String, PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let files = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file() && path.extension().is_some_and(|found| found == extension));
-    files
-        .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path)))
-        .filter(|(name, _)| !name.starts_with('.'))
-        .collect()
 }
 
 /// A policy with the parameters of its stage.

@@ -5,7 +5,6 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::passage::unreadable;
 use crate::policy::script::{Decision, Done};
 use crate::policy::stage::Stage;
 use crate::policy::window::Windows;
@@ -303,6 +302,13 @@ fn text_delta(event: &Event) -> Option<(u64, String)> {
     }
     let data: Data = serde_json::from_slice(&event.data()).ok()?;
     (data.delta.kind == "text_delta").then_some((data.index, data.delta.text?))
+}
+
+/// A text that no script can be given must not pass as if it had been seen.
+pub(super) fn unreadable() -> Error {
+    let message =
+        "a text of the answer has an escape that is no character, and cannot be shown to `on_text`";
+    Error::new(ErrorKind::Api, message)
 }
 
 fn number(document: &Document, field: &str) -> Option<u64> {

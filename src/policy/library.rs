@@ -1,5 +1,5 @@
 //! The shipped policies: `policies/library` as it was when the binary was built.
-use crate::policy::script::check::distance;
+use strsim::levenshtein;
 
 /// A policy that the binary brings along.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     let names = SHIPPED.iter().map(|shipped| {
         // who writes `portkey` means `compat/portkey`
         let last = shipped.name.rsplit('/').next().unwrap_or_default();
-        (distance(name, shipped.name).min(distance(name, last)), shipped.name)
+        (levenshtein(name, shipped.name).min(levenshtein(name, last)), shipped.name)
     });
     names.filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::header_edits::HeaderEdits;
 use crate::net::headers;
 use crate::plugin_host::{Behalf, Reach};
+use crate::policy::filter::unreadable;
 use crate::policy::script::api::{State, With};
 use crate::policy::script::{Call, Decision};
 use crate::policy::stage::Stage;
@@ -331,13 +332,6 @@ impl Passage {
 struct At<'a> {
     stage: &'a Stage,
     hook: Hook,
-}
-
-/// A text that no script can be given must not pass as if it had been seen.
-pub(super) fn unreadable() -> Error {
-    let message =
-        "a text of the answer has an escape that is no character, and cannot be shown to `on_text`";
-    Error::new(ErrorKind::Api, message)
 }
 
 /// What the caller would read.

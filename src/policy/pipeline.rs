@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use crate::context::Context;
 use crate::plugin_host::{Plugin, ToolManifest};
 use crate::policy::Hooks;
+use crate::policy::config::StageRules;
 use crate::policy::script::Script;
 use crate::policy::script::api::With;
 use crate::policy::stage::{Stage, Work};
-use crate::policy::{OnError, WhenConfig};
 use crate::telemetry::metrics::{Metrics, PolicyMetrics, ToolMetrics};
 
 /// The stages of a generation in their order, and its server tools.
@@ -24,13 +24,6 @@ pub struct ServedTool {
     pub(super) plugin: Plugin,
     pub(super) manifest: ToolManifest,
     pub(super) metrics: ToolMetrics,
-}
-
-/// For which requests a stage runs, and what happens when it breaks.
-#[derive(Default, Clone)]
-pub struct StageRules {
-    pub(super) when: WhenConfig,
-    pub(super) on_error: OnError,
 }
 
 impl Pipeline {

@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 use crate::context::Context;
 use crate::error::{Act, Error, ErrorKind, Result, Scope};
 use crate::plugin_host::{Decision, Plugin};
-use crate::policy::pipeline::StageRules;
+use crate::policy::config::StageRules;
 use crate::policy::script::api::{State, With};
 use crate::policy::script::{Call, Script};
 use crate::policy::{Hook, Hooks, OnError, Outcome, Passage, WhenConfig, plugin_stage};

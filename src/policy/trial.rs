@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Problem};
+use crate::policy::config::StageRules;
 use crate::policy::passage::still_a_request;
-use crate::policy::pipeline::StageRules;
 use crate::policy::script::Script;
 use crate::policy::stage::{Stage, Work};
 use crate::policy::{Hook, Passage, Pipeline, Verdict, Wishes};

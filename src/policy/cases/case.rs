@@ -13,7 +13,9 @@ use crate::context::{Caller, Context};
 use crate::error::Error;
 use crate::net::headers;
 use crate::policy::cases::expect::Expect;
-
+use crate::policy::cases::subject::Subject;
+use crate::telemetry::record::Operation;
+use crate::telemetry::story::Story;
 use crate::wire::Document;
 
 #[derive(Deserialize)]
@@ -38,33 +40,6 @@ pub(super) struct Case {
     /// `status`, `type`, `message`.
     error: Option<Map<String, Value>>,
     pub(super) expect: Expect,
-}
-
-/// What happens to the request after `on_request`.
-pub(super) enum Subject<'a> {
-    /// Nothing: the case is about `on_request`.
-    Request,
-    Upstream(&'a Map<String, Value>),
-    Response(&'a Value),
-    Stream(&'a Value),
-    ToolCall(&'a Map<String, Value>),
-    ToolResult(&'a Map<String, Value>),
-    Error(&'a Map<String, Value>),
-}
-
-impl Subject<'_> {
-    /// The key in a case.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Upstream(_) => "upstream_request",
-            Self::Response(_) => "response",
-            Self::Stream(_) => "stream",
-            Self::ToolCall(_) => "tool_call",
-            Self::ToolResult(_) => "tool_result",
-            Self::Error(_) => "error",
-        }
-    }
 }
 
 /// A small request that would pass everywhere.

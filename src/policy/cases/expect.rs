@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::policy::cases::case::Subject;
 use crate::policy::cases::compare::{Difference, differences, missing, quoted};
 use crate::policy::cases::ran::{End, Output, Ran};
 use crate::policy::cases::stream;
+use crate::policy::cases::subject::Subject;
 use crate::wire::Event;
 
 #[derive(Deserialize, Default)]

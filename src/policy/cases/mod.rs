@@ -3,7 +3,9 @@ mod case;
 mod compare;
 mod expect;
 mod ran;
+mod run;
 mod stream;
+mod subject;
 
 use std::path::Path;
 

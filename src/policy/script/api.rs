@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext, Variant};
 
 use crate::context::Context;
-use crate::policy::script::error::Told;
+use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::fields;
 use crate::policy::script::json;
 use crate::policy::script::libraries;
-use crate::policy::script::value::{Answer, List, Object, remove_at, set_at};
+use crate::policy::script::place::{List, Object};
+use crate::policy::script::value::{remove_at, set_at};
 use crate::policy::script::verbs::verbs;
 use crate::telemetry::record::Record;
 

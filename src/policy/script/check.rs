@@ -1,11 +1,12 @@
 //! What is checked about a script before it ever runs: its hooks, and what stands beside them.
 use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, Position, Scope, Stmt};
 use serde_json::Value;
+use strsim::levenshtein;
 
 use crate::error::Problem;
 use crate::policy::script::error::{self as errors, Source};
+use crate::policy::script::imports::{self, Import};
 use crate::policy::script::json;
-use crate::policy::script::modules::{self, Import};
 use crate::policy::script::with;
 use crate::policy::{Hook, Hooks};
 
@@ -38,7 +39,7 @@ pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<P
             Beside::Wrong(message) => problems.push(source.problem(statement.position(), message)),
         }
     }
-    for at in modules::within_functions(&ast) {
+    for at in imports::within_functions(&ast) {
         problems.push(source.problem(at, "an `import` stands outside of functions"));
     }
     if problems.is_empty() { Ok(outside) } else { Err(problems) }
@@ -140,22 +141,7 @@ fn wrong_with(name: &str, parameters: usize) -> Option<String> {
 
 fn nearest(name: &str) -> Option<(&'static str, usize)> {
     let names = Hook::ALL.into_iter().map(Hook::as_str);
-    names.map(|hook| (hook, distance(name, hook))).min_by_key(|(_, far)| *far)
-}
-
-/// How many letters must be changed, added or removed (Levenshtein).
-pub(in crate::policy) fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (n, a) in one.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = n + 1;
-        for (m, b) in other.chars().enumerate() {
-            let change = corner + usize::from(a != b);
-            corner = row[m + 1];
-            row[m + 1] = change.min(corner + 1).min(row[m] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    names.map(|hook| (hook, levenshtein(name, hook))).min_by_key(|(_, far)| *far)
 }
 
 /// Rhai counts no further.

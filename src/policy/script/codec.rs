@@ -7,11 +7,11 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use ring::hmac;
 use sha2::{Digest, Sha256};
 
-use crate::policy::script::error::Told;
+use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::json;
+use crate::policy::script::place::{List, Object, place_of};
 use crate::policy::script::run::Run;
 use crate::policy::script::strings::check_length;
-use crate::policy::script::value::{Answer, List, Object, place_of};
 
 /// Bytes between two looks at the clock.
 const CHUNK: usize = 1024 * 1024;

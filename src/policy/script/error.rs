@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
 use crate::error::{Error, ErrorKind, Problem};
-use crate::policy::script::Limits;
+use crate::policy::script::limits::Limits;
 use crate::policy::script::run::Stop;
 
 /// More of a message is cut: a script may throw whatever it likes.
@@ -233,6 +233,9 @@ fn told(thrown: &rhai::Dynamic, source: &Source) -> String {
         Err(_) => "it threw".to_owned(),
     }
 }
+
+/// The result of everything that a script calls.
+pub(super) type Answer<T = rhai::Dynamic> = Result<T, Box<EvalAltResult>>;
 
 /// What one of our own functions says of a wrong use. It names fields and types, never values.
 #[derive(Debug, Clone)]

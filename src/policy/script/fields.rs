@@ -1,7 +1,7 @@
 //! The top-level fields of a request whose types are known: what may be written there.
 use rhai::{Dynamic, Expr};
 
-use crate::policy::script::value::place_kind;
+use crate::policy::script::place::place_kind;
 use crate::wire::Kind;
 
 /// What a field takes.

@@ -6,10 +6,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
-use crate::policy::script::error::Told;
+use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::parse;
+use crate::policy::script::place::place_of;
 use crate::policy::script::run::Run;
-use crate::policy::script::value::{Answer, place_of};
 use crate::wire::Kind;
 
 /// Deeper values are refused when they are written: no request comes near it.

@@ -8,13 +8,13 @@ use rhai::{
     AST, ASTNode, Dynamic, Engine, Expr, FnAccess, FnCallExpr, FnPtr, Namespace, Position, Scope,
     Stmt,
 };
+use strsim::levenshtein;
 
 use crate::error::Problem;
 use crate::policy::Hook;
 use crate::policy::script::api::Ctx;
-use crate::policy::script::check::distance;
 use crate::policy::script::error::Source;
-use crate::policy::script::modules::Import;
+use crate::policy::script::imports::Import;
 use crate::policy::script::properties;
 
 /// What Rhai itself understands, whatever is registered.
@@ -311,7 +311,7 @@ impl Own {
         let own = self.functions.keys().map(String::as_str);
         let names =
             known.functions.keys().map(String::as_str).chain(own).chain(OWN.iter().copied());
-        let names = names.map(|known| (distance(name, known), known));
+        let names = names.map(|known| (levenshtein(name, known), known));
         let is_near = |far: usize, known: &str| far <= most || (far == 2 && is_swap(name, known));
         names.filter(|(far, known)| is_near(*far, known)).min().map(|(_, name)| name)
     }

@@ -2,10 +2,10 @@
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 use serde_json::Value;
 
-use crate::policy::script::error::Told;
+use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::json;
+use crate::policy::script::place::{List, Object};
 use crate::policy::script::run::Run;
-use crate::policy::script::value::{Answer, List, Object};
 
 /// What Rhai's arrays have that takes a function; a request's arrays are read for it, one level deep.
 const OVER_ELEMENTS: &[&str] = &["all", "filter", "find", "find_map", "for_each", "map", "some"];

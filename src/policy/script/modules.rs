@@ -5,23 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rhai::module_resolvers::StaticModuleResolver;
-use rhai::{AST, ASTNode, Engine, Expr, Module, Position, Scope, Stmt};
+use rhai::{AST, Engine, Module, Scope, Stmt};
 
 use crate::error::Problem;
-use crate::policy::build::sources;
+use crate::policy::files::sources;
 use crate::policy::library::MODULES;
 use crate::policy::script::check;
 use crate::policy::script::error::{self as errors, Modules, Source};
+use crate::policy::script::imports::{BUILT_IN, FOLDER, Import, unknown};
 use crate::policy::script::lint::{self, Known};
-
-/// The folder of the modules within the policies folder; also how their names begin.
-pub const FOLDER: &str = "lib";
-
-/// How the names of the modules begin that the binary brings along.
-const BUILT_IN: &str = "tidegate";
-
-/// How many modules a policy or module may import.
-pub(super) const MAX_IMPORTS: usize = 32;
 
 /// The files of the modules, by the name under which they are imported: `lib/redact`, `tidegate/wishes`.
 pub(super) struct Library(BTreeMap<String, Source>);
@@ -176,51 +168,6 @@ impl Compiler<'_> {
     }
 }
 
-/// An `import` outside of functions.
-pub(super) struct Import {
-    /// As it is written: `lib/redact`.
-    pub(super) name: String,
-    /// What the file calls it.
-    pub(super) alias: String,
-    pub(super) at: Position,
-}
-
-impl Import {
-    /// What an `import` statement imports; `None` if its name is made as it runs.
-    pub(super) fn of(statement: &Stmt) -> Option<Self> {
-        let Stmt::Import(import, _) = statement else { return None };
-        let Expr::StringConstant(name, at) = &import.0 else { return None };
-        // without an alias nothing of it could be called
-        let alias = import.1.name.to_string();
-        (!alias.is_empty()).then(|| Self { name: name.to_string(), alias, at: *at })
-    }
-}
-
-/// The problems of a policy's imports: names that the engine does not resolve.
-pub(super) fn unresolved(imports: &[Import], source: &Source) -> Vec<Problem> {
-    let missing = imports.iter().filter(|import| !source.modules().any(|name| name == import.name));
-    missing
-        .map(|import| source.problem(import.at, &unknown(&import.name, source.modules())))
-        .collect()
-}
-
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let (own, built_in): (Vec<&str>, Vec<&str>) =
-        known.partition(|name| name.starts_with(FOLDER) && !name.starts_with(BUILT_IN));
-    let listed = |names: &[&str]| {
-        names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-    };
-    let there = match (own.as_slice(), built_in.as_slice()) {
-        ([], _) => format!("the policies folder has no `{FOLDER}/*.rhai`"),
-        (own, _) => format!("there are {}", listed(own)),
-    };
-    let brought = match name.starts_with(BUILT_IN) {
-        true => format!("; built in are {}", listed(&built_in)),
-        false => String::new(),
-    };
-    format!("no module is named `{name}`: {there}{brought}")
-}
-
 /// A file's functions, and of what stands outside of them only the imports: constants are in the
 /// functions by now.
 pub(super) fn compiled(
@@ -238,19 +185,4 @@ pub(super) fn compiled(
     let ast = AST::new_with_source(imports, ast.shared_lib().clone(), source.path());
     let unread = check::unread_constants(&ast, outside, source);
     if unread.is_empty() { Ok(ast) } else { Err(unread) }
-}
-
-/// Where a function imports: it would do so at each call, and could name anything.
-pub(super) fn within_functions(ast: &AST) -> Vec<Position> {
-    let mut found = Vec::new();
-    let outside: Vec<Position> = ast.statements().iter().map(Stmt::position).collect();
-    ast.walk(&mut |way: &[ASTNode<'_>]| {
-        if let Some(ASTNode::Stmt(Stmt::Import(_, at))) = way.last()
-            && !outside.contains(at)
-        {
-            found.push(*at);
-        }
-        true
-    });
-    found
 }

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use rhai::{Array, Dynamic, Engine};
 use wildmatch::WildMatch;
 
-use crate::policy::script::error::{Quoting, Told};
-use crate::policy::script::value::{Answer, List};
+use crate::policy::script::error::{Answer, Quoting, Told};
+use crate::policy::script::place::List;
 
 /// Makes an engine know them.
 pub(super) fn register(engine: &mut Engine) {

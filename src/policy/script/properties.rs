@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, BinaryExpr, Expr, Position, Stmt};
+use strsim::levenshtein;
 
-use crate::policy::script::check::distance;
 use crate::policy::script::fields::{self, Shape};
 
 /// Literals of a wrong type, written to fields of the request that is a hook's first parameter.
@@ -83,7 +83,7 @@ pub(super) fn of_with(body: &AST, ctx: &str, declared: &[&str]) -> Vec<(Position
             && let Some((name, at)) = parameter_of(pair, ctx)
             && !declared.contains(&name)
         {
-            let nearest = declared.iter().min_by_key(|known| distance(name, known));
+            let nearest = declared.iter().min_by_key(|known| levenshtein(name, known));
             let nearest =
                 nearest.map_or(String::new(), |known| format!("; the nearest is `{known}`"));
             found.push((at, format!("`WITH` declares no `{name}`{nearest}")));
@@ -122,7 +122,7 @@ fn unknown_property(
     if !is_it || known.contains(name) {
         return None;
     }
-    let nearest = known.iter().min_by_key(|known| distance(name, known))?;
+    let nearest = known.iter().min_by_key(|known| levenshtein(name, known))?;
     Some((*at, format!("`{ctx}` has no `{name}`; the nearest is `{ctx}.{nearest}`")))
 }
 

@@ -6,10 +6,9 @@ use std::rc::Rc;
 use regex::{Captures, Regex, RegexBuilder};
 use rhai::{Array, Dynamic, Engine, FnPtr, NativeCallContext};
 
-use crate::policy::script::error::{Quoting, Told};
+use crate::policy::script::error::{Answer, Quoting, Told};
 use crate::policy::script::run::Run;
 use crate::policy::script::strings::{check_length, too_many};
-use crate::policy::script::value::Answer;
 
 /// Longer patterns are refused before they are parsed.
 const MAX_PATTERN: usize = 16 * 1024;

@@ -7,7 +7,7 @@ use rhai::{Dynamic, EvalAltResult, Position};
 
 use crate::context::Context;
 use crate::policy::script::answer::Content;
-use crate::policy::script::value::Shared;
+use crate::policy::script::shared::Shared;
 use crate::policy::{Hook, Wishes};
 
 /// Why a script ended before its end; a script's `try` cannot catch it.

@@ -1,9 +1,9 @@
 //! Texts: Rhai's own functions bounded before they build something big, and those it lacks.
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, Position};
 
-use crate::policy::script::error::Told;
+use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::place::List;
 use crate::policy::script::run::Run;
-use crate::policy::script::value::{Answer, List};
 
 /// Pieces between two looks at the clock.
 const STRIDE: usize = 1024;

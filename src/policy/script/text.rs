@@ -1,9 +1,9 @@
 //! Conversations as texts: `text_of`, `last_user_text`, `each_text`.
 use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
 
-use crate::policy::script::error::Told;
+use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::place::{List, Object};
 use crate::policy::script::run::Run;
-use crate::policy::script::value::{Answer, List, Object};
 
 /// Makes an engine know them.
 pub(super) fn register(engine: &mut Engine) {

@@ -5,8 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rhai::{Dynamic, Engine, Map};
 
-use crate::policy::script::error::{Quoting, Told};
-use crate::policy::script::value::Answer;
+use crate::policy::script::error::{Answer, Quoting, Told};
 
 /// Makes an engine know them.
 pub(super) fn register(engine: &mut Engine) {

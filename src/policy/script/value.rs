@@ -1,136 +1,18 @@
-//! What a script holds of a document: places in it, read and written as if they were maps and arrays.
+//! Places of a document as scripts read and write them: as if they were maps and arrays.
 //!
-//! A place is a path, not a copy: nothing is parsed before it is read, and what is written goes
-//! into the document at once. Scalars come out as Rhai values.
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
+//! Nothing is parsed before it is read, and what is written goes into the document at once. Scalars
+//! come out as Rhai values.
 use rhai::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, Position};
-use serde_json::Value;
-use smallvec::SmallVec;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::policy::script::error::Told;
+use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::fields::{self, Shape};
 use crate::policy::script::json;
-use crate::policy::script::run::{Run, Stop};
-use crate::wire::{Document, Kind, Step};
-
-/// The result of everything that a script calls.
-pub(super) type Answer<T = Dynamic> = std::result::Result<T, Box<EvalAltResult>>;
-
-/// A document that scripts share with the host for the time of a call.
-#[derive(Clone)]
-pub(super) struct Shared(Arc<Mutex<Document>>);
-
-/// Somewhere in a document.
-#[derive(Clone)]
-pub(super) struct Place {
-    document: Shared,
-    path: Vec<Part>,
-}
-
-/// A place where an object stands; `map` to scripts.
-#[derive(Clone)]
-pub(super) struct Object(pub(super) Place);
-
-/// A place where an array stands; `array` to scripts.
-#[derive(Clone)]
-pub(super) struct List(pub(super) Place);
-
-/// An owned [`Step`].
-#[derive(Clone, PartialEq)]
-pub(super) enum Part {
-    Key(ImmutableString),
-    /// Counted from the front: a place must not move when something is added.
-    Index(i64),
-}
-
-impl Part {
-    fn step(&self) -> Step<'_> {
-        match self {
-            Self::Key(key) => Step::Key(key),
-            Self::Index(index) => Step::Index(*index),
-        }
-    }
-}
-
-impl Shared {
-    pub(super) fn new(document: Document) -> Self {
-        Self(Arc::new(Mutex::new(document)))
-    }
-
-    /// The whole document as scripts see it.
-    pub(super) fn root(&self) -> Object {
-        Object(Place { document: self.clone(), path: Vec::new() })
-    }
-
-    /// The document back; a copy (which shares the bytes) if a script still holds a place.
-    pub(super) fn into_document(self) -> Document {
-        match Arc::try_unwrap(self.0) {
-            Ok(document) => document.into_inner().unwrap_or_else(PoisonError::into_inner),
-            Err(shared) => Self(shared).lock().clone(),
-        }
-    }
-
-    /// Appends to `tools`; a second declaration of the same type and name is left out.
-    pub(super) fn add_tool(&self, declaration: &Value) -> Answer<()> {
-        let tools = [Step::Key("tools")];
-        let mut document = self.lock();
-        let declared = document.get(&tools).map_err(fault)?.unwrap_or_default();
-        let declared: Vec<Value> = serde_json::from_slice(&declared).unwrap_or_default();
-        let is_same =
-            |tool: &Value| ["type", "name"].iter().all(|key| tool[key] == declaration[key]);
-        if declared.iter().any(is_same) {
-            return Ok(());
-        }
-        if document.kind(&tools).map_err(fault)? != Some(Kind::Array) {
-            document.set(&tools, "[]").map_err(fault)?;
-        }
-        document.push(&tools, declaration.to_string()).map_err(fault)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Document> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use crate::policy::script::place::{List, Object, Part, Place, fault, place_of};
+use crate::policy::script::run::Run;
+use crate::policy::script::shared::Shared;
+use crate::wire::Kind;
 
 impl Place {
-    fn with<T>(
-        &self,
-        part: Option<&Part>,
-        act: impl FnOnce(&mut Document, &[Step<'_>]) -> Result<T>,
-    ) -> Answer<T> {
-        let path: SmallVec<[Step<'_>; 6]> = self.path.iter().chain(part).map(Part::step).collect();
-        act(&mut self.document.lock(), &path).map_err(fault)
-    }
-
-    fn child(&self, part: Part) -> Self {
-        let mut path = Vec::with_capacity(self.path.len() + 1);
-        path.extend_from_slice(&self.path);
-        path.push(part);
-        Self { document: self.document.clone(), path }
-    }
-
-    fn is(&self, parent: &Self, part: &Part) -> bool {
-        Arc::ptr_eq(&self.document.0, &parent.document.0)
-            && self.path.split_last() == Some((part, &parent.path))
-    }
-
-    /// The JSON text that stands here.
-    pub(super) fn text(&self) -> Answer<bytes::Bytes> {
-        let text = self.with(None, |document, path| document.get(path))?;
-        text.ok_or_else(|| self.gone())
-    }
-
-    fn len(&self) -> Answer<i64> {
-        let len = self.with(None, |document, path| document.len(path))?;
-        len.map(|len| len as i64).ok_or_else(|| self.gone())
-    }
-
-    fn has(&self, part: &Part) -> Answer<bool> {
-        self.with(Some(part), |document, path| Ok(document.kind(path)?.is_some()))
-    }
-
     /// What stands below; `()` if nothing does.
     fn read(&self, part: Part) -> Answer {
         let found = self.with(Some(&part), |document, path| document.look(path))?;
@@ -159,14 +41,14 @@ impl Place {
         let text = json::text(value)?;
         self.with(Some(&part), |document, path| document.set(path, text))
     }
-
-    fn gone(&self) -> Box<EvalAltResult> {
-        let message = "what stood here has been removed or replaced by a value of another type";
-        Told(message.to_owned()).into()
-    }
 }
 
 impl Object {
+    /// The whole document as scripts see it.
+    pub(super) fn root(document: &Shared) -> Self {
+        Self(Place::root(document))
+    }
+
     pub(super) fn is_empty(&mut self) -> Answer<bool> {
         Ok(self.0.len()? == 0)
     }
@@ -180,7 +62,7 @@ impl Object {
     }
 
     pub(super) fn set(&mut self, key: ImmutableString, value: Dynamic) -> Answer<()> {
-        if self.0.path.is_empty()
+        if self.0.is_root()
             && Run::current(|run| run.is_over_request()).unwrap_or_default()
             && let Some(message) = Shape::of(&value).and_then(|shape| fields::wrong(&key, shape))
         {
@@ -198,7 +80,7 @@ impl Object {
     }
 
     fn remember_removal(&self, key: &str, at: Position) {
-        if self.0.path.is_empty() {
+        if self.0.is_root() {
             Run::current(|run| run.asked.removed.push((key.to_owned(), at)));
         }
     }
@@ -355,29 +237,5 @@ impl Iterator for Items {
                 Some(Err(error))
             }
         }
-    }
-}
-
-/// The place that a value is, if it is one.
-pub(super) fn place_of(value: &Dynamic) -> Option<Place> {
-    if let Some(object) = value.read_lock::<Object>() {
-        return Some(object.0.clone());
-    }
-    value.read_lock::<List>().map(|list| list.0.clone())
-}
-
-/// What stands at the place that a value is, if it is one.
-pub(super) fn place_kind(value: &Dynamic) -> Option<Kind> {
-    if value.is::<Object>() {
-        return Some(Kind::Object);
-    }
-    value.is::<List>().then_some(Kind::Array)
-}
-
-/// A document's error as a script's: the caller's fault ends the script, the script's own can be caught.
-pub(super) fn fault(error: Error) -> Box<EvalAltResult> {
-    match error.kind {
-        ErrorKind::InvalidRequest => Stop::Invalid(error.message).into(),
-        _ => Told(error.message).into(),
     }
 }

@@ -4,10 +4,10 @@ use rhai::{Dynamic, Engine, Map, Variant};
 
 use crate::net::headers;
 use crate::policy::script::answer::Content;
-use crate::policy::script::error::Told;
+use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::json;
+use crate::policy::script::place::{Object, fault};
 use crate::policy::script::run::{Run, Stop};
-use crate::policy::script::value::{Answer, Object};
 use crate::telemetry::logs::one_line;
 
 /// Everything of a text that `log` passes on, in characters.
@@ -109,7 +109,7 @@ fn add_tool<T: Variant + Clone>(declaration: T) -> Answer<()> {
         return Err(Told(message.to_owned()).into());
     }
     let document = Run::current(|run| run.document.clone()).flatten();
-    document.map_or(Ok(()), |document| document.add_tool(&declaration))
+    document.map_or(Ok(()), |document| document.add_tool(&declaration).map_err(fault))
 }
 
 fn set_header(name: &str, value: &Dynamic) -> Answer<()> {

@@ -1,8 +1,8 @@
 //! `const WITH`: the parameters that a policy takes, so that a wrong one is found when the configuration is built.
 use serde_json::{Map, Value, json};
+use strsim::levenshtein;
 
 use crate::error::Problem;
-use crate::policy::script::check::distance;
 use crate::wire::schema::{self, Misfit};
 
 /// The constant.
@@ -176,7 +176,7 @@ fn listed<T: AsRef<str>>(names: &[T]) -> String {
 
 /// What a misspelled name may have been meant to be.
 fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
-    let names = known.iter().map(|name| (distance(word, name.as_ref()), name.as_ref()));
+    let names = known.iter().map(|name| (levenshtein(word, name.as_ref()), name.as_ref()));
     match names.filter(|(far, name)| *far <= name.len().max(word.len()) / 3 + 1).min() {
         Some((_, nearest)) => format!("; the nearest is `{nearest}`"),
         None if known.is_empty() => "; there are none".to_owned(),

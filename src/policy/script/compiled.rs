@@ -1,0 +1,244 @@
+//! `Script`: one compiled policy, and how each of its hooks is called.
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, FuncArgs, Scope};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Problem, Result};
+use crate::policy::script::answer::Content;
+use crate::policy::script::api::{Ctx, State, With};
+use crate::policy::script::error::{self as errors, Source};
+use crate::policy::script::json;
+use crate::policy::script::limits::Limits;
+use crate::policy::script::place::Object;
+use crate::policy::script::run::{Asked, Run, Stop};
+use crate::policy::script::shared::Shared;
+use crate::policy::script::with::Parameters;
+use crate::policy::{Hook, Hooks, Outcome, Verdict};
+use crate::wire::{Document, Reply, Step};
+
+/// What most hooks have at a time, their parameters included.
+const USUAL_VARIABLES: usize = 4;
+
+/// One policy, ready to run. Cloning shares it.
+#[derive(Clone)]
+pub struct Script {
+    pub(super) engine: Arc<Engine>,
+    pub(super) ast: Arc<AST>,
+    pub(super) limits: Limits,
+    pub(super) source: Arc<Source>,
+    pub(super) hooks: Hooks,
+    pub(super) parameters: Arc<Option<Parameters>>,
+}
+
+/// What a call of a hook is about. All of it is shared: making one costs nothing.
+#[derive(Clone)]
+pub struct Call<'a> {
+    /// The request's facts.
+    pub context: &'a Arc<Context>,
+    /// The stage's parameters.
+    pub with: &'a With,
+    /// What the stages of this request tell each other.
+    pub state: &'a State,
+}
+
+/// What a hook made of its document.
+pub(in crate::policy) struct Done {
+    pub(in crate::policy) document: Document,
+    pub(in crate::policy) decision: Decision,
+    pub(in crate::policy) asked: Asked,
+}
+
+/// How a script ended.
+pub(in crate::policy) enum Decision {
+    /// By itself.
+    Continue,
+    /// By `respond`.
+    Respond(Content),
+    /// By `deny`.
+    Deny(Box<Error>),
+    /// By `drop_event`.
+    Drop,
+}
+
+/// What a hook is called with: values of Rhai's already, which are not to be looked through for what
+/// they are.
+struct Arguments<const N: usize>([Dynamic; N]);
+
+impl<const N: usize> FuncArgs for Arguments<N> {
+    fn parse<C: Extend<Dynamic>>(self, arguments: &mut C) {
+        arguments.extend(self.0);
+    }
+}
+
+impl Script {
+    /// The policy's name: its file name without `.rhai`.
+    pub fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    /// Its parameters as the config gives them, with what it says itself of those that are left out.
+    ///
+    /// The problems have paths within `with`: `.limit`. A policy that declares none takes any.
+    pub fn with(&self, given: &serde_json::Map<String, Value>) -> Result<With, Vec<Problem>> {
+        match &*self.parameters {
+            Some(parameters) => Ok(With::new(&parameters.checked(given)?)),
+            None => Ok(With::new(given)),
+        }
+    }
+
+    /// The hooks it defines.
+    pub fn hooks(&self) -> Hooks {
+        self.hooks
+    }
+
+    /// Runs `on_request` over a request's document; it is blocking, and bounded by the limits.
+    ///
+    /// Fails with `api_error` if the script broke, and with a 400 if the caller's own body is at
+    /// fault (a duplicate key in an object that the script opened).
+    pub fn on_request(&self, call: &Call<'_>, document: Document) -> Result<(Document, Outcome)> {
+        self.outcome(self.run(Hook::Request, call, document)?)
+    }
+
+    /// Runs `on_upstream_request` before an attempt. `target` is an object with `provider`, `model`,
+    /// `unsupported`, `strictness`, `native` and `number`. Otherwise as [`Script::on_request`].
+    pub fn on_upstream_request(
+        &self,
+        call: &Call<'_>,
+        document: Document,
+        target: &Value,
+    ) -> Result<(Document, Outcome)> {
+        let target = json::dynamic(target);
+        let shared = Shared::new(document);
+        let request = Dynamic::from(Object::root(&shared));
+        let subject = Some(shared.clone());
+        let arguments = Arguments([request, target, self.ctx(call)]);
+        let (result, asked) = self.enter(Hook::UpstreamRequest, call, subject, arguments);
+        let decision = self.decision(result)?;
+        self.outcome(Done { document: shared.into_document(), decision, asked })
+    }
+
+    /// Runs `on_response` over a whole message. Otherwise as [`Script::on_request`].
+    pub fn on_response(&self, call: &Call<'_>, message: Document) -> Result<(Document, Outcome)> {
+        self.outcome(self.run(Hook::Response, call, message)?)
+    }
+
+    /// Runs a hook whose parameters are a document and `ctx`.
+    pub(in crate::policy) fn run(
+        &self,
+        hook: Hook,
+        call: &Call<'_>,
+        document: Document,
+    ) -> Result<Done> {
+        let shared = Shared::new(document);
+        let arguments = Arguments([Dynamic::from(Object::root(&shared)), self.ctx(call)]);
+        let (result, asked) = self.enter(hook, call, Some(shared.clone()), arguments);
+        let decision = self.decision(result)?;
+        Ok(Done { document: shared.into_document(), decision, asked })
+    }
+
+    /// Runs `on_text`; gives the text that is to stand there instead, if another one.
+    pub(in crate::policy) fn on_text(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+    ) -> Result<(Option<String>, Decision, Asked)> {
+        let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
+        let (result, asked) = self.enter(Hook::Text, call, None, arguments);
+        let returned = match result {
+            Ok(returned) => returned,
+            Err(error) => return Ok((None, self.decision(Err(error))?, asked)),
+        };
+        if returned.is_unit() {
+            return Ok((None, Decision::Continue, asked));
+        }
+        let changed = returned.into_immutable_string().map_err(|found| {
+            let name = self.name();
+            let message = format!("policy \"{name}\" failed: `on_text` must give a text, or nothing to leave it as it is, not a value of type `{found}`");
+            Error::new(ErrorKind::Api, message)
+        })?;
+        let changed = (changed != text).then(|| changed.to_string());
+        Ok((changed, Decision::Continue, asked))
+    }
+
+    fn ctx(&self, call: &Call<'_>) -> Dynamic {
+        Dynamic::from(Ctx {
+            context: Arc::clone(call.context),
+            with: call.with.clone(),
+            state: call.state.clone(),
+        })
+    }
+
+    fn enter(
+        &self,
+        hook: Hook,
+        call: &Call<'_>,
+        document: Option<Shared>,
+        arguments: impl FuncArgs,
+    ) -> (Result<Dynamic, Box<EvalAltResult>>, Asked) {
+        let run = Run {
+            policy: self.source.shared_name(),
+            hook,
+            context: Arc::clone(call.context),
+            document,
+            deadline: Instant::now() + self.limits.time,
+            asked: Asked::default(),
+        };
+        // all that the syntax tree holds beside functions is imports
+        let options = CallFnOptions::new().eval_ast(!self.ast.statements().is_empty());
+        let (result, mut asked) = run.call(|| {
+            let mut scope = Scope::with_capacity(USUAL_VARIABLES);
+            let name = hook.as_str();
+            self.engine.call_fn_with_options(options, &mut scope, &self.ast, name, arguments)
+        });
+        match asked.stop.take() {
+            Some(stop) => (Err(stop.into()), asked),
+            None => (result, asked),
+        }
+    }
+
+    /// What the end of a script means: a decision of the script, or that it broke.
+    fn decision(&self, result: Result<Dynamic, Box<EvalAltResult>>) -> Result<Decision> {
+        let Err(error) = result else { return Ok(Decision::Continue) };
+        match Stop::of(&error) {
+            Some(Stop::Deny { status, message }) => {
+                let stage = self.source.shared_name();
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+                Ok(Decision::Deny(Box::new(Error::denied(&stage, status, message))))
+            }
+            Some(Stop::PassOver(why)) => {
+                Ok(Decision::Deny(Box::new(Error::passed_over(&self.source.shared_name(), &why))))
+            }
+            Some(Stop::Respond(content)) => Ok(Decision::Respond(content)),
+            Some(Stop::Drop) => Ok(Decision::Drop),
+            Some(Stop::Invalid(message)) => Err(Error::invalid(message)),
+            Some(Stop::Time) | None => Err(errors::broken(&error, &self.source, &self.limits)),
+        }
+    }
+
+    /// What a hook over a request or a message came to.
+    fn outcome(&self, done: Done) -> Result<(Document, Outcome)> {
+        let Done { mut document, decision, asked: Asked { route, wishes, removed, .. } } = done;
+        let place = |(field, at): (String, _)| (field, self.source.place(at));
+        let removed = removed.into_iter().map(place).collect();
+        let verdict = match decision {
+            Decision::Continue | Decision::Drop => Verdict::Continue,
+            Decision::Deny(error) => Verdict::Deny(error),
+            Decision::Respond(content) => {
+                let model = document.get(&[Step::Key("model")])?.unwrap_or_default();
+                let model: String = serde_json::from_slice(&model).unwrap_or_default();
+                Verdict::Respond(Box::new(Reply::json(content.into_json(&model))))
+            }
+        };
+        Ok((document, Outcome { route, verdict, wishes, removed }))
+    }
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Script").field("name", &self.name()).field("hooks", &self.hooks).finish()
+    }
+}

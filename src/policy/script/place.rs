@@ -1,0 +1,117 @@
+//! `Place`: somewhere in a document that a script holds: a path, not a copy.
+use rhai::{Dynamic, EvalAltResult, ImmutableString};
+use smallvec::SmallVec;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::run::Stop;
+use crate::policy::script::shared::Shared;
+use crate::wire::{Document, Kind, Step};
+
+/// Somewhere in a document.
+#[derive(Clone)]
+pub(super) struct Place {
+    document: Shared,
+    path: Vec<Part>,
+}
+
+/// A place where an object stands; `map` to scripts.
+#[derive(Clone)]
+pub(super) struct Object(pub(super) Place);
+
+/// A place where an array stands; `array` to scripts.
+#[derive(Clone)]
+pub(super) struct List(pub(super) Place);
+
+/// An owned [`Step`].
+#[derive(Clone, PartialEq)]
+pub(super) enum Part {
+    Key(ImmutableString),
+    /// Counted from the front: a place must not move when something is added.
+    Index(i64),
+}
+
+impl Part {
+    fn step(&self) -> Step<'_> {
+        match self {
+            Self::Key(key) => Step::Key(key),
+            Self::Index(index) => Step::Index(*index),
+        }
+    }
+}
+
+impl Place {
+    /// The whole of a document.
+    pub(super) fn root(document: &Shared) -> Self {
+        Self { document: document.clone(), path: Vec::new() }
+    }
+
+    /// It is the whole of its document.
+    pub(super) fn is_root(&self) -> bool {
+        self.path.is_empty()
+    }
+
+    pub(super) fn with<T>(
+        &self,
+        part: Option<&Part>,
+        act: impl FnOnce(&mut Document, &[Step<'_>]) -> Result<T>,
+    ) -> Answer<T> {
+        let path: SmallVec<[Step<'_>; 6]> = self.path.iter().chain(part).map(Part::step).collect();
+        act(&mut self.document.lock(), &path).map_err(fault)
+    }
+
+    pub(super) fn child(&self, part: Part) -> Self {
+        let mut path = Vec::with_capacity(self.path.len() + 1);
+        path.extend_from_slice(&self.path);
+        path.push(part);
+        Self { document: self.document.clone(), path }
+    }
+
+    pub(super) fn is(&self, parent: &Self, part: &Part) -> bool {
+        self.document.is(&parent.document) && self.path.split_last() == Some((part, &parent.path))
+    }
+
+    /// The JSON text that stands here.
+    pub(super) fn text(&self) -> Answer<bytes::Bytes> {
+        let text = self.with(None, |document, path| document.get(path))?;
+        text.ok_or_else(|| self.gone())
+    }
+
+    pub(super) fn len(&self) -> Answer<i64> {
+        let len = self.with(None, |document, path| document.len(path))?;
+        len.map(|len| len as i64).ok_or_else(|| self.gone())
+    }
+
+    pub(super) fn has(&self, part: &Part) -> Answer<bool> {
+        self.with(Some(part), |document, path| Ok(document.kind(path)?.is_some()))
+    }
+
+    pub(super) fn gone(&self) -> Box<EvalAltResult> {
+        let message = "what stood here has been removed or replaced by a value of another type";
+        Told(message.to_owned()).into()
+    }
+}
+
+/// The place that a value is, if it is one.
+pub(super) fn place_of(value: &Dynamic) -> Option<Place> {
+    if let Some(object) = value.read_lock::<Object>() {
+        return Some(object.0.clone());
+    }
+    value.read_lock::<List>().map(|list| list.0.clone())
+}
+
+/// What stands at the place that a value is, if it is one.
+pub(super) fn place_kind(value: &Dynamic) -> Option<Kind> {
+    if value.is::<Object>() {
+        return Some(Kind::Object);
+    }
+    value.is::<List>().then_some(Kind::Array)
+}
+
+/// A document's error as a script's: the caller's fault ends the script, the script's own can be caught.
+pub(super) fn fault(error: Error) -> Box<EvalAltResult> {
+    match error.kind {
+        ErrorKind::InvalidRequest => Stop::Invalid(error.message).into(),
+        _ => Told(error.message).into(),
+    }
+}
