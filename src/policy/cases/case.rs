@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::net::headers;
 use crate::policy::cases::expect::Expect;
 use crate::policy::cases::subject::Subject;
+use crate::policy::script::Clock;
 use crate::telemetry::record::Operation;
 use crate::telemetry::story::Story;
 use crate::wire::Document;
@@ -49,13 +50,15 @@ fn usual_request() -> Value {
 
 impl Case {
     /// What is wrong with the case itself.
-    pub(super) fn wrong(&self) -> Option<String> {
+    pub(super) fn fault(&self) -> Option<Fault> {
+        let of_case = |message: String| Fault { line: self.name.referenced.line(), message };
         let subjects = self.subjects();
         if let [first, second, ..] = subjects.as_slice() {
             let (first, second) = (first.name(), second.name());
-            return Some(format!("it has `{first}` and `{second}`: make two cases of it"));
+            let message = format!("it has `{first}` and `{second}`: make two cases of it");
+            return Some(of_case(message));
         }
-        self.expect.wrong_for(&self.subject())
+        self.ctx.clock().err().or_else(|| self.expect.wrong_for(&self.subject()).map(of_case))
     }
 
     /// What it is about.
@@ -96,9 +99,25 @@ pub(super) struct CaseContext {
     /// The request's own `model` if absent.
     model: Option<String>,
     session: String,
+    /// The time that the policy reads; the system's if absent.
+    now: Option<Spanned<String>>,
+}
+
+/// What is wrong with a case, and the line.
+pub(super) struct Fault {
+    pub(super) line: u64,
+    pub(super) message: String,
 }
 
 impl CaseContext {
+    /// The time that the policy reads.
+    pub(super) fn clock(&self) -> Result<Clock, Fault> {
+        let Some(now) = &self.now else { return Ok(Clock::default()) };
+        let line = now.referenced.line();
+        Clock::at(&now.value)
+            .map_err(|message| Fault { line, message: format!("`ctx.now`: {message}") })
+    }
+
     /// The facts of a request.
     pub(super) fn context(&self, document: &Document) -> Result<Context, Error> {
         let mut headers = HeaderMap::new();

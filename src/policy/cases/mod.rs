@@ -12,7 +12,7 @@ use std::path::Path;
 pub use compare::Difference;
 
 use crate::error::Problem;
-use crate::policy::cases::case::Case;
+use crate::policy::cases::case::{Case, Fault};
 use crate::policy::script::Script;
 
 /// How one case went.
@@ -45,8 +45,8 @@ pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseRes
         return Err(Problem::new(shown, "there are no cases in it: add one or remove the file"));
     }
     for case in &cases {
-        if let Some(message) = case.wrong() {
-            let (name, line) = (&case.name.value, case.name.referenced.line());
+        if let Some(Fault { line, message }) = case.fault() {
+            let name = &case.name.value;
             return Err(Problem::new(
                 format!("{shown}:{line}"),
                 format!("case `{name}`: {message}"),

@@ -36,6 +36,8 @@ impl Step {
 impl Case {
     /// Runs it. Fails if the script breaks in `on_request`, or the case cannot be run.
     pub(super) fn run(&self, script: &Script) -> Result<Ran, Error> {
+        let clock = self.ctx.clock().map_err(|fault| Error::invalid(fault.message))?;
+        let script = &script.at(clock);
         let document = Document::parse(self.body())?;
         let ctx = Arc::new(self.ctx.context(&document)?);
         let with = script.with(&self.ctx.with).map_err(|problems| {

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::policy::script::answer::Content;
 use crate::policy::script::api::{Ctx, State, With};
+use crate::policy::script::clock::Clock;
 use crate::policy::script::error::{self as errors, Source};
 use crate::policy::script::json;
 use crate::policy::script::limits::Limits;
@@ -32,6 +33,7 @@ pub struct Script {
     pub(super) source: Arc<Source>,
     pub(super) hooks: Hooks,
     pub(super) parameters: Arc<Option<Parameters>>,
+    pub(super) clock: Clock,
 }
 
 /// What a call of a hook is about. All of it is shared: making one costs nothing.
@@ -88,6 +90,11 @@ impl Script {
             Some(parameters) => Ok(With::new(&parameters.checked(given)?)),
             None => Ok(With::new(given)),
         }
+    }
+
+    /// The same policy by another clock.
+    pub fn at(&self, clock: Clock) -> Self {
+        Self { clock, ..self.clone() }
     }
 
     /// The hooks it defines.
@@ -184,6 +191,7 @@ impl Script {
             hook,
             context: Arc::clone(call.context),
             document,
+            clock: self.clock,
             deadline: Instant::now() + self.limits.time,
             asked: Asked::default(),
         };

@@ -2,6 +2,7 @@
 pub(super) mod answer;
 pub mod api;
 mod check;
+mod clock;
 mod codec;
 mod compiled;
 pub mod defs;
@@ -29,6 +30,7 @@ mod value;
 mod verbs;
 mod with;
 
+pub use clock::Clock;
 pub use compiled::{Call, Script};
 pub(super) use compiled::{Decision, Done};
 pub use engine::ScriptEngine;

@@ -7,6 +7,7 @@ use rhai::{Dynamic, EvalAltResult, Position};
 
 use crate::context::Context;
 use crate::policy::script::answer::Content;
+use crate::policy::script::clock::Clock;
 use crate::policy::script::shared::Shared;
 use crate::policy::{Hook, Wishes};
 
@@ -54,6 +55,8 @@ pub(super) struct Run {
     pub(super) context: Arc<Context>,
     /// The document that the hook is about, where it is about one.
     pub(super) document: Option<Shared>,
+    /// The time that the script reads.
+    pub(super) clock: Clock,
     /// When it has had its time.
     pub(super) deadline: Instant,
     /// What it has asked for.

@@ -1,32 +1,32 @@
 //! The time: `now`, `now_ms`, `utc`, `time_in`. The zones come with the program, not from the disk.
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rhai::{Dynamic, Engine, Map};
 
+use crate::policy::script::clock::Clock;
 use crate::policy::script::error::{Answer, Quoting, Told};
+use crate::policy::script::run::Run;
 
 /// Makes an engine know them.
 pub(super) fn register(engine: &mut Engine) {
     engine
-        .register_fn("now", || now_ms() / 1000)
-        .register_fn("now_ms", now_ms)
-        .register_fn("utc", || parts(Timestamp::now(), TimeZone::UTC))
+        .register_fn("now", || clock().now().as_second())
+        .register_fn("now_ms", || clock().now().as_millisecond())
+        .register_fn("utc", || parts(clock().now(), TimeZone::UTC))
         .register_fn("utc", |seconds: i64| -> Answer<Map> {
             Ok(parts(moment(seconds)?, TimeZone::UTC))
         })
         .register_fn("time_in", |name: &str| -> Answer<Map> {
-            Ok(parts(Timestamp::now(), zone(name)?))
+            Ok(parts(clock().now(), zone(name)?))
         })
         .register_fn("time_in", |name: &str, seconds: i64| -> Answer<Map> {
             Ok(parts(moment(seconds)?, zone(name)?))
         });
 }
 
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+/// The clock of the call that this thread is in.
+fn clock() -> Clock {
+    Run::current(|run| run.clock).unwrap_or_default()
 }
 
 fn moment(seconds: i64) -> Answer<Timestamp> {

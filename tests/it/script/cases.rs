@@ -8,6 +8,15 @@ use super::{compile, hook};
 
 const CAP: &str = "request.max_tokens = 5; if ctx.key == \"x\" { route(\"y\"); }";
 
+/// A closed shop from 18:00 in Berlin, and for the whole of Christmas Eve in UTC.
+const CLOSED: &str = r#"
+    let here = time_in("Europe/Berlin");
+    if here.hour >= 18 { deny(503, "closed at " + here.time); }
+    if utc().date == "2026-12-24" { deny(503, "a holiday"); }
+    tag("now", now());
+    tag("now_ms", now_ms());
+"#;
+
 /// The failures of cases, a line each.
 fn failures(body: &str, yaml: &str) -> String {
     let results = run_cases(&hook(body), yaml, Path::new("policies/probe.cases.yaml")).unwrap();
@@ -78,6 +87,60 @@ fn cases_that_hold_pass() {
     ] {
         let found = failures(body, &format!("- name: n\n  request: {{ max_tokens: 9 }}\n  {case}"));
         assert_eq!(found, "", "{case}");
+    }
+}
+
+#[test]
+fn a_case_sets_the_time_that_the_policy_reads() {
+    for (now, expect) in [
+        ("2026-12-24T18:00:00Z", "deny: { status: 503, message: \"closed at 19:00:00\" }"),
+        ("2026-12-24T08:00:00Z", "deny: { status: 503, message: a holiday }"),
+        ("2026-12-24T08:00:00+09:00", "unchanged: true"),
+        (
+            "2026-06-01T12:00:00.250Z",
+            "tags: { now: \"1780315200\", now_ms: \"1780315200250\" }",
+        ),
+    ] {
+        let cases = format!("- name: n\n  ctx: {{ now: \"{now}\" }}\n  expect: {{ {expect} }}");
+        assert_eq!(failures(CLOSED, &cases), "", "{now}");
+    }
+}
+
+#[test]
+fn each_case_has_its_own_time_in_every_hook() {
+    let script = compile(
+        "fn on_text(text, ctx) { utc().date }\nfn on_tool_call(call, ctx) { call.input.date = utc().date; }",
+    );
+    let cases = r#"
+- name: the first day
+  ctx: { now: "2026-01-01T00:00:00Z" }
+  response: a
+  expect: { response: "2026-01-01" }
+- name: the last day
+  ctx: { now: "2026-12-31T00:00:00Z" }
+  stream: a
+  expect: { stream: "2026-12-31" }
+- name: a call
+  ctx: { now: "2026-02-03T00:00:00Z" }
+  tool_call: { tool: t }
+  expect: { tool_call: { input: { date: "2026-02-03" } } }
+"#;
+    for case in run_cases(&script.unwrap(), cases, Path::new("p.cases.yaml")).unwrap() {
+        assert_eq!(case.failure(), None, "{}", case.name);
+    }
+}
+
+#[test]
+fn a_time_that_is_none_is_a_problem_with_its_line() {
+    for wrong in ["yesterday", "2026-12-24", "2026-12-24T18:00:00", "2026-13-24T18:00:00Z"] {
+        let yaml = format!(
+            "- name: n\n  ctx:\n    key: k\n    now: \"{wrong}\"\n  expect: {{ unchanged: true }}"
+        );
+        let problem = run_cases(&hook(CAP), &yaml, Path::new("p.cases.yaml")).unwrap_err();
+        let expected = format!(
+            "p.cases.yaml:4: case `n`: `ctx.now`: expected a time with its zone such as `2026-12-24T18:00:00Z`, found `{wrong}`"
+        );
+        assert_eq!(problem.to_string(), expected);
     }
 }
 
