@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -20,9 +21,9 @@ use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
 use crate::net::headers;
 use crate::policy::library;
-use crate::policy::script::{Limits, Script, ScriptEngine};
-use crate::policy::trial::{self, End};
-use crate::policy::{Passage, Pipeline};
+use crate::policy::script::{Clock, Limits, Script, ScriptEngine};
+use crate::policy::trial;
+use crate::policy::{Passage, Pipeline, Verdict};
 use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
 
 /// What to try, and on what.
@@ -52,6 +53,9 @@ pub struct Trial {
     /// An answer that streams, SSE text: shows what becomes of it.
     #[arg(long, value_name = "FILE")]
     stream: Option<PathBuf>,
+    /// The time that policies read, such as `2026-12-24T18:00:00Z`; the system's if absent.
+    #[arg(long, value_name = "TIME", default_value = "", hide_default_value = true, value_parser = clock)]
+    now: Clock,
 }
 
 /// `ctx.with`.
@@ -73,6 +77,10 @@ fn tag(text: &str) -> Result<(String, String), String> {
 fn parameters(text: &str) -> Result<Parameters, String> {
     let parameters = serde_json::from_str(text).map_err(|e| format!("no JSON object: {e}"))?;
     Ok(Parameters(parameters))
+}
+
+fn clock(text: &str) -> Result<Clock, String> {
+    if text.is_empty() { Ok(Clock::System) } else { Clock::at(text) }
 }
 
 /// Shows each step on standard output; 1 if a policy broke or nothing could be tried.
@@ -113,21 +121,24 @@ impl Trial {
         let answer = self.answer()?;
         let pipeline = self.pipeline(config).await?;
         let ctx = Arc::new(self.context(&request));
-        let passage = Passage::new(&pipeline, &ctx);
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let watch = shown.watch(Arc::clone(&is_broken));
+        let passage = Passage::on_trial(&pipeline, &ctx, self.now, watch);
         if pipeline.stage_names().is_empty() {
             shown.say("there are no policies: name one, or a config that has some");
         }
-        let mut is_broken = false;
-        let passed = passage.steps(request, |step| {
-            shown.step(step);
-            is_broken |= matches!(step.end, End::Broke(_));
-        });
-        let passed = passed.await;
-        match (answer, passed) {
-            (Some(answer), Some(_)) => Ok(follow(&passage, answer, shown).await),
-            _ if is_broken => Ok(Went::Broken),
-            _ => Ok(Went::Well),
-        }
+        let answer = match passage.on_request(request).await {
+            Ok((_, Verdict::Continue)) => answer,
+            Ok((_, Verdict::Respond(reply))) => Some(Answer::of(*reply)),
+            Ok((_, Verdict::Deny(error))) => refused(&passage, *error, shown),
+            Err(error) => refused(&passage, error, shown),
+        };
+        let went = match answer {
+            Some(answer) => follow(&passage, answer, shown).await,
+            None => Went::Well,
+        };
+        shown.logged();
+        Ok(if is_broken.load(Ordering::Relaxed) { Went::Broken } else { went })
     }
 
     fn answer(&self) -> Result<Option<Answer>, Vec<Problem>> {
@@ -176,10 +187,30 @@ impl Trial {
     }
 }
 
-/// What an upstream is taken to have answered.
+/// The answer that goes back through the stages: an upstream's, or a policy's own.
 enum Answer {
     Message(Bytes),
     Stream(Vec<Event>),
+}
+
+impl Answer {
+    /// That of a policy, which is a whole message.
+    fn of(reply: Reply) -> Self {
+        match reply.body {
+            ReplyBody::Full(message) => Self::Message(message),
+            ReplyBody::Events(_) => Self::Stream(Vec::new()),
+        }
+    }
+}
+
+/// Shows the words of `on_error` for a refusal or a failure. There is no answer to follow.
+fn refused(passage: &Passage, error: Error, shown: &Shown) -> Option<Answer> {
+    let message = error.message.clone();
+    let reworded = passage.on_error(error).message;
+    if reworded != message {
+        shown.reworded(&reworded);
+    }
+    None
 }
 
 /// Sends an answer back through the stages, and shows what becomes of it.

@@ -2,6 +2,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use serde_json::Value;
 
 use crate::cli::show::Paint;
 use crate::error::{Error, ErrorKind, Problem};
-use crate::policy::trial::{Decided, End, Step};
-use crate::policy::{Verdict, Wishes};
-use crate::wire::{Event, ReplyBody};
+use crate::policy::watch::{Decided, End, Ran, Watch};
+use crate::policy::{Hook, Wishes};
+use crate::wire::Event;
 
 /// Where a trial is shown.
+#[derive(Clone)]
 pub(super) struct Shown {
     pub(super) paint: Paint,
     pub(super) logs: Logs,
@@ -67,23 +69,41 @@ impl Shown {
         let _ = writeln!(io::stdout(), "{line}");
     }
 
+    /// Returns a watch that prints each run of `on_request`, and notes a failure of a stage at any hook.
+    pub(super) fn watch(&self, is_broken: Arc<AtomicBool>) -> Watch {
+        let shown = self.clone();
+        Watch::new(move |step| {
+            if matches!(step.end, End::Broke(..)) {
+                is_broken.store(true, Ordering::Relaxed);
+            }
+            if step.hook == Hook::Request {
+                shown.step(step.stage, &step.end);
+            }
+        })
+    }
+
     /// What a stage did.
-    pub(super) fn step(&self, step: &Step) {
-        let name = self.paint.strong(&step.stage);
-        match &step.end {
+    pub(super) fn step(&self, stage: &str, end: &End<'_>) {
+        let name = self.paint.strong(stage);
+        match end {
             End::NoHook => self.say(&format!("{name}  has no `on_request`")),
             End::NotFor => self.say(&format!("{name}  is not for this request (`when`)")),
-            End::Done(decided) => {
-                self.head(&name, step.time);
-                self.edit(&pretty(&step.before), &pretty(&step.after));
-                self.decided(decided);
+            End::Done(ran) => {
+                self.head(&name, ran.time);
+                self.edit(&pretty(&ran.before), &pretty(&ran.after));
+                self.decided(ran);
             }
-            End::Broke(error) => {
-                self.head(&name, step.time);
+            End::Broke(time, error) => {
+                self.head(&name, *time);
                 self.logged();
                 self.failure(error);
             }
         }
+    }
+
+    /// Prints the words of `on_error`, which the caller reads.
+    pub(super) fn reworded(&self, message: &str) {
+        self.note("on_error", message);
     }
 
     /// What all stages made of an answer.
@@ -116,22 +136,19 @@ impl Shown {
         }
     }
 
-    fn decided(&self, decided: &Decided) {
+    fn decided(&self, ran: &Ran<'_>) {
         self.logged();
-        if let Some(model) = &decided.route {
+        if let Some(model) = ran.route {
             self.note("route", model);
         }
-        self.wishes(&decided.wishes);
-        match &decided.verdict {
-            Verdict::Continue => {}
-            Verdict::Deny(error) => self.failure(error),
-            Verdict::Respond(reply) => match &reply.body {
-                ReplyBody::Full(message) => {
-                    self.note(&self.paint.good("answer"), "");
-                    pretty(message).lines().for_each(|line| self.say(&format!("     {line}")));
-                }
-                ReplyBody::Events(_) => self.note(&self.paint.good("answer"), "a stream"),
-            },
+        self.wishes(ran.wishes);
+        match &ran.decision {
+            Decided::GoOn => {}
+            Decided::Deny(error) => self.failure(error),
+            Decided::Answer(message) => {
+                self.note(&self.paint.good("answer"), "");
+                pretty(message).lines().for_each(|line| self.say(&format!("     {line}")));
+            }
         }
     }
 
@@ -153,7 +170,8 @@ impl Shown {
         }
     }
 
-    fn logged(&self) {
+    /// Prints the log lines since the last call.
+    pub(super) fn logged(&self) {
         for line in self.logs.take().lines() {
             // which policy it was stands above, and there is one request
             self.note("log", said_in(line));

@@ -25,8 +25,8 @@ use crate::net::egress;
 use crate::plugin_host::{
     Behalf, Installation, ModelCall, Plugin, Publish, Reach, ToolCall, ToolError, WayOut,
 };
-use crate::policy::trial::{Decided, End, Step};
-use crate::policy::{Outcome, plugin_outcome};
+use crate::policy::plugin_outcome;
+use crate::policy::watch::{End, Ran};
 use crate::telemetry::plugins::PluginMetrics;
 use crate::wire::{Document, Step as Member};
 
@@ -231,16 +231,28 @@ impl Trial {
             _ => plugin.on_request(behalf, &with, document).await,
         };
         let time = started.elapsed();
-        let (after, end, went) = match done {
-            Ok((document, decision)) => {
-                let name = plugin.manifest().name.as_str().into();
-                let outcome = plugin_outcome(&name, decision);
-                (document.to_bytes(), End::Done(Box::new(decided(outcome))), Went::Well)
-            }
-            Err(error) => (before.clone(), End::Broke(Box::new(error)), Went::Badly),
-        };
         let stage = format!("{} {hook}", plugin.manifest().name);
-        shown.step(&Step { stage, time, before, after, end });
+        let went = match done {
+            Ok((document, decision)) => {
+                let outcome = plugin_outcome(&plugin.manifest().name.as_str().into(), decision);
+                let after = document.to_bytes();
+                let ran = Ran {
+                    time,
+                    before,
+                    left: after.clone(),
+                    after,
+                    decision: (&outcome.verdict).into(),
+                    route: outcome.route.as_deref(),
+                    wishes: &outcome.wishes,
+                };
+                shown.step(&stage, &End::Done(ran));
+                Went::Well
+            }
+            Err(error) => {
+                shown.step(&stage, &End::Broke(time, &error));
+                Went::Badly
+            }
+        };
         Ok(went)
     }
 
@@ -306,10 +318,6 @@ impl Tried {
             Box::pin(async { Err(refused) })
         })
     }
-}
-
-fn decided(outcome: Outcome) -> Decided {
-    Decided { verdict: outcome.verdict, route: outcome.route, wishes: outcome.wishes }
 }
 
 /// The place in the text is what helps: `the input:1:9: …`.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script::{Decision, Done};
-use crate::policy::stage::Stage;
+use crate::policy::stage::{Settled, Stage};
 use crate::policy::window::Windows;
 use crate::policy::{Hook, Passage};
 use crate::wire::message;
@@ -92,7 +92,7 @@ impl Filter {
             return self.moved(event, index).map(Some);
         }
         let stage = &passage.pipeline.stages[self.stage];
-        let Some((script, call)) = stage.script(&passage.ctx, &passage.state) else {
+        let Some((script, call)) = stage.script(passage.facts()) else {
             return Ok(Some(event));
         };
         let before = event.clone();
@@ -103,20 +103,20 @@ impl Filter {
                 Error::new(ErrorKind::Api, format!("stage `{}` {message}", stage.name()))
             })?;
             passage.keep(wishes);
-            Ok(Some(seen))
+            Ok(seen)
         };
-        let spare = stage.spare(|| None);
-        let event = match stage.guard_now(Hook::Event, &passage.ctx, spare, work)? {
-            Some(Seen::Kept(event)) => event,
-            Some(Seen::Denied(error)) => return Err(*error),
-            Some(Seen::Dropped) => {
+        let spare = stage.spare(|| ());
+        let event = match stage.guard_now(Hook::Event, passage.facts(), spare, work)? {
+            Settled::Done(Seen::Kept(event), _) => event,
+            Settled::Done(Seen::Denied(error), _) => return Err(*error),
+            Settled::Done(Seen::Dropped, _) => {
                 if event.kind == EventKind::ContentBlockStart {
                     self.dropped = index;
                     self.removed += 1;
                 }
                 return Ok(None);
             }
-            None => {
+            Settled::Skipped(()) => {
                 self.is_broken = true;
                 event
             }
@@ -138,8 +138,8 @@ impl Filter {
                 && delta_type(&event).is_none_or(|kind| kind == "text_delta")
             {
                 let stage = &passage.pipeline.stages[self.stage];
-                let broken = || Err(unreadable());
-                stage.guard_now(Hook::Text, &passage.ctx, stage.spare(|| ()), broken)?;
+                let broken = || Err::<(), _>(unreadable());
+                stage.guard_now(Hook::Text, passage.facts(), stage.spare(|| ()), broken)?;
             }
             // what belongs to no block may overtake the text
             if matches!(event.kind, EventKind::Ping | EventKind::Other) {
@@ -190,20 +190,20 @@ impl Filter {
     /// What `on_text` wants to stand there instead.
     fn changed(&mut self, passage: &Passage, window: &str) -> Result<Option<String>> {
         let stage = &passage.pipeline.stages[self.stage];
-        let Some((script, call)) = stage.script(&passage.ctx, &passage.state) else {
+        let Some((script, call)) = stage.script(passage.facts()) else {
             return Ok(None);
         };
-        let spare = stage.spare(|| None);
-        let work = || script.on_text(&call, window).map(Some);
-        match stage.guard_now(Hook::Text, &passage.ctx, spare, work)? {
-            Some((changed, decision, asked)) => {
+        let spare = stage.spare(|| ());
+        let work = || script.on_text(&call, window);
+        match stage.guard_now(Hook::Text, passage.facts(), spare, work)? {
+            Settled::Done((changed, decision, asked), _) => {
                 passage.keep(asked.wishes);
                 match decision {
                     Decision::Deny(error) => Err(*error),
                     _ => Ok(changed),
                 }
             }
-            None => Ok(None),
+            Settled::Skipped(()) => Ok(None),
         }
     }
 

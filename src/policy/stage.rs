@@ -10,9 +10,10 @@ use crate::context::Context;
 use crate::error::{Act, Error, ErrorKind, Result, Scope};
 use crate::plugin_host::{Decision, Plugin};
 use crate::policy::config::StageRules;
-use crate::policy::script::api::{State, With};
+use crate::policy::facts::Facts;
+use crate::policy::script::api::With;
 use crate::policy::script::{Call, Script};
-use crate::policy::{Hook, Hooks, OnError, Outcome, Passage, WhenConfig, plugin_stage};
+use crate::policy::{Hook, Hooks, OnError, Outcome, Verdict, WhenConfig, plugin_stage};
 use crate::telemetry::metrics::{Metrics, StageMetrics};
 use crate::telemetry::story::Run;
 use crate::wire::Document;
@@ -33,6 +34,14 @@ pub enum Work {
     Script(Script, With),
     /// A WebAssembly plugin.
     Plugin(Plugin, Arc<Map<String, Value>>),
+}
+
+/// A hook that has run.
+pub(super) enum Settled<T, S> {
+    /// It gave this, and took so long.
+    Done(T, Duration),
+    /// It broke and is skipped: this takes its place.
+    Skipped(S),
 }
 
 impl Stage {
@@ -88,13 +97,9 @@ impl Stage {
     }
 
     /// The script, for the hooks that only scripts have, and a call of it.
-    pub(super) fn script<'a>(
-        &'a self,
-        ctx: &'a Arc<Context>,
-        state: &'a State,
-    ) -> Option<(&'a Script, Call<'a>)> {
+    pub(super) fn script<'a>(&'a self, facts: Facts<'a>) -> Option<(&'a Script, Call<'a>)> {
         match &self.work {
-            Work::Script(script, with) => Some((script, Call { context: ctx, with, state })),
+            Work::Script(script, with) => Some((script, facts.call(with))),
             Work::Plugin(..) => None,
         }
     }
@@ -103,13 +108,13 @@ impl Stage {
     /// that of every stage.
     pub(super) async fn on_request(
         &self,
-        passage: &Passage,
+        facts: Facts<'_>,
         document: Document,
     ) -> Result<(Document, Outcome)> {
         match &self.work {
-            Work::Script(script, with) => script.on_request(&passage.script_call(with), document),
+            Work::Script(script, with) => script.on_request(&facts.call(with), document),
             Work::Plugin(plugin, with) => {
-                self.decided(Box::pin(plugin.on_request(passage.behalf(), with, document)).await)
+                self.decided(Box::pin(plugin.on_request(facts.behalf(), with, document)).await)
             }
         }
     }
@@ -117,16 +122,16 @@ impl Stage {
     /// Runs `on_upstream_request`.
     pub(super) async fn on_upstream_request(
         &self,
-        passage: &Passage,
+        facts: Facts<'_>,
         document: Document,
         target: &Value,
     ) -> Result<(Document, Outcome)> {
         match &self.work {
             Work::Script(script, with) => {
-                script.on_upstream_request(&passage.script_call(with), document, target)
+                script.on_upstream_request(&facts.call(with), document, target)
             }
             Work::Plugin(plugin, with) => {
-                let behalf = passage.behalf();
+                let behalf = facts.behalf();
                 let done = plugin.on_upstream_request(behalf, with, document, target);
                 self.decided(Box::pin(done).await)
             }
@@ -136,13 +141,13 @@ impl Stage {
     /// Runs `on_response`.
     pub(super) async fn on_response(
         &self,
-        passage: &Passage,
+        facts: Facts<'_>,
         message: Document,
     ) -> Result<(Document, Outcome)> {
         match &self.work {
-            Work::Script(script, with) => script.on_response(&passage.script_call(with), message),
+            Work::Script(script, with) => script.on_response(&facts.call(with), message),
             Work::Plugin(plugin, with) => {
-                self.decided(Box::pin(plugin.on_response(passage.behalf(), with, message)).await)
+                self.decided(Box::pin(plugin.on_response(facts.behalf(), with, message)).await)
             }
         }
     }
@@ -169,64 +174,85 @@ impl Stage {
     ///
     /// Fails with a 500 that names the stage if it broke and fails closed, and with a 400 if the
     /// caller's own body is at fault.
-    pub(super) async fn guard<T>(
+    pub(super) async fn guard<T, S>(
         &self,
         hook: Hook,
-        ctx: &Context,
-        spare: Option<T>,
+        facts: Facts<'_>,
+        spare: Option<S>,
         work: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
+    ) -> Result<Settled<T, S>> {
         let started = Instant::now();
         let done = work.await;
-        self.settle((hook, started.elapsed()), ctx, spare, done)
+        self.settle((hook, started.elapsed()), facts, spare, done)
     }
 
     /// The same for a hook that never waits.
-    pub(super) fn guard_now<T>(
+    pub(super) fn guard_now<T, S>(
         &self,
         hook: Hook,
-        ctx: &Context,
-        spare: Option<T>,
+        facts: Facts<'_>,
+        spare: Option<S>,
         work: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
+    ) -> Result<Settled<T, S>> {
         let started = Instant::now();
         let done = work();
-        self.settle((hook, started.elapsed()), ctx, spare, done)
+        self.settle((hook, started.elapsed()), facts, spare, done)
     }
 
     /// The same for a hook that has run, and how long.
-    pub(super) fn settle<T>(
+    pub(super) fn settle<T, S>(
         &self,
         (hook, took): (Hook, Duration),
-        ctx: &Context,
-        spare: Option<T>,
+        facts: Facts<'_>,
+        spare: Option<S>,
         done: Result<T>,
-    ) -> Result<T> {
+    ) -> Result<Settled<T, S>> {
+        let story = &facts.ctx.story;
         let metrics = self.metrics.iter().find(|(of, _)| *of == hook).map(|(_, metrics)| metrics);
         if let Some(metrics) = metrics {
             metrics.observe(took);
         }
-        let is_of_request = matches!(hook, Hook::Request | Hook::UpstreamRequest);
         let error = match done {
-            // a request that cannot be read is the caller's fault
-            Err(error) if !(error.kind == ErrorKind::InvalidRequest && is_of_request) => error,
-            done => {
-                ctx.story.stage_ran(&self.name, hook.as_str(), took, Run::Done);
-                return done;
+            Ok(done) => {
+                story.stage_ran(&self.name, hook.as_str(), took, Run::Done);
+                return Ok(Settled::Done(done, took));
             }
+            Err(error) => error,
         };
-        ctx.story.stage_ran(&self.name, hook.as_str(), took, Run::Failed);
+        let is_of_request = matches!(hook, Hook::Request | Hook::UpstreamRequest);
+        if error.kind == ErrorKind::InvalidRequest && is_of_request {
+            // a request that cannot be read is the caller's fault
+            story.stage_ran(&self.name, hook.as_str(), took, Run::Done);
+            facts.show_failure(&self.name, hook, took, &error);
+            return Err(error);
+        }
+        story.stage_ran(&self.name, hook.as_str(), took, Run::Failed);
         if let Some(metrics) = metrics {
             metrics.failed();
         }
-        let Some(spare) = spare else { return Err(self.failed(error)) };
-        if error.is_logged {
-            return Ok(spare);
+        if spare.is_some() && !error.is_logged {
+            let source = error.source.as_deref().map(tracing::field::display);
+            let (request_id, hook) = (&facts.ctx.request_id, hook.as_str());
+            tracing::warn!(request_id, stage = &*self.name, hook, error = %error.message, source, "a stage broke and was skipped");
         }
-        let source = error.source.as_deref().map(tracing::field::display);
-        let hook = hook.as_str();
-        tracing::warn!(request_id = ctx.request_id, stage = &*self.name, hook, error = %error.message, source, "a stage broke and was skipped");
-        Ok(spare)
+        facts.show_failure(&self.name, hook, took, &error);
+        match spare {
+            Some(spare) => Ok(Settled::Skipped(spare)),
+            None => Err(self.failed(error)),
+        }
+    }
+
+    /// A plugin decides freely; some of it has no meaning once a target is chosen.
+    pub(super) fn refuse_ends(&self, hook: Hook, outcome: &Outcome) -> Result<()> {
+        let wrong = match (&outcome.route, &outcome.verdict) {
+            (Some(_), _) => "routes",
+            (None, Verdict::Respond(_)) => "answers",
+            _ => return Ok(()),
+        };
+        let (name, hook) = (self.name(), hook.as_str());
+        let message =
+            format!("stage `{name}` {wrong} in `{hook}`: that works in `on_request` only");
+        Err(Error::new(ErrorKind::Api, message))
     }
 }
 

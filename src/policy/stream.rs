@@ -165,12 +165,12 @@ impl Way {
         for stage in passage.stages(Hook::Response) {
             let work = async {
                 let document = Document::parse(message.clone())?;
-                let (_, outcome) = stage.on_response(&passage, document).await?;
+                let (_, outcome) = stage.on_response(passage.facts(), document).await?;
                 passage.keep(outcome.wishes);
                 Ok(())
             };
             // counted and logged there; what has been sent cannot be taken back
-            let _ = stage.guard(Hook::Response, &passage.ctx, Some(()), work).await;
+            let _ = stage.guard(Hook::Response, passage.facts(), Some(()), work).await;
         }
     }
 

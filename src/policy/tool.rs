@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plugin_host::{self, ToolError};
 use crate::policy::script::{Decision, Done};
+use crate::policy::stage::Settled;
+use crate::policy::watch::Ran;
 use crate::policy::{Hook, Passage};
 use crate::wire::{Document, Kind, Step, message};
 
@@ -61,8 +63,8 @@ impl ToolOutput {
     }
 }
 
-/// How a call goes on behind `on_tool_call`.
-enum Called<'a> {
+/// How a call goes on after `on_tool_call`.
+pub(super) enum Called<'a> {
     Run(ToolCall<'a>),
     Answered(ToolOutput),
 }
@@ -99,29 +101,39 @@ impl Passage {
         ToolOutput::error(&error.message)
     }
 
-    fn on_tool_call<'a>(&self, call: ToolCall<'a>) -> Result<Called<'a>> {
+    /// Runs `on_tool_call` of every stage over a call whose input is an object, until one ends it.
+    ///
+    /// Fails if a stage broke that fails closed.
+    pub(super) fn on_tool_call<'a>(&self, call: ToolCall<'a>) -> Result<Called<'a>> {
         if !self.pipeline.hooks().has(Hook::ToolCall) || !message::is_object(&call.input) {
             return Ok(Called::Run(call));
         }
+        let facts = self.facts();
         let mut call = call;
         for stage in self.stages(Hook::ToolCall) {
-            let Some((script, facts)) = stage.script(&self.ctx, &self.state) else { continue };
-            let shown = call.document()?;
+            let Some((script, of_script)) = stage.script(facts) else { continue };
+            let document = call.document()?;
+            let before = facts.watch.map(|_| document.to_bytes());
             let work = || {
-                let done = script.run(Hook::ToolCall, &facts, shown)?;
+                let done = script.run(Hook::ToolCall, &of_script, document)?;
                 let input = done.document.field("input").filter(|input| message::is_object(input));
                 let input =
                     input.ok_or_else(|| left(stage.name(), "an `input` that is no object"))?;
-                Ok(Some((done, input)))
+                Ok((done, input))
             };
-            let spare = stage.spare(|| None);
-            let Some((done, input)) = stage.guard_now(Hook::ToolCall, &self.ctx, spare, work)?
-            else {
+            let spare = stage.spare(|| ());
+            let settled = stage.guard_now(Hook::ToolCall, facts, spare, work)?;
+            let Settled::Done((Done { decision, asked, .. }, input), took) = settled else {
                 continue;
             };
-            self.keep(done.asked.wishes);
             call.input = input;
-            match done.decision {
+            if let (Some(watch), Some(before)) = (facts.watch, before) {
+                let after = call.document()?.to_bytes();
+                let ran = Ran::of_tool(took, (before, after), &decision, &asked.wishes);
+                watch.show_run(stage.name(), Hook::ToolCall, ran);
+            }
+            self.keep(asked.wishes);
+            match decision {
                 Decision::Continue | Decision::Drop => {}
                 Decision::Respond(content) => {
                     let output = ToolOutput::new(content.into_tool_result());
@@ -135,22 +147,35 @@ impl Passage {
         Ok(Called::Run(call))
     }
 
-    fn on_tool_result(&self, call: &ToolCall<'_>, output: ToolOutput) -> Result<ToolOutput> {
+    /// Runs `on_tool_result` of every stage. Fails if a stage broke that fails closed.
+    pub(super) fn on_tool_result(
+        &self,
+        call: &ToolCall<'_>,
+        output: ToolOutput,
+    ) -> Result<ToolOutput> {
+        let facts = self.facts();
         let mut output = output;
         for stage in self.stages(Hook::ToolResult) {
-            let Some((script, facts)) = stage.script(&self.ctx, &self.state) else { continue };
-            let shown = call.with_result(&output)?;
+            let Some((script, of_script)) = stage.script(facts) else { continue };
+            let document = call.with_result(&output)?;
+            let before = facts.watch.map(|_| document.to_bytes());
             let work = || {
                 let Done { document, decision, asked } =
-                    script.run(Hook::ToolResult, &facts, shown)?;
-                let result = result_of(stage.name(), decision, document)?;
-                self.keep(asked.wishes);
-                // a failure that is still one is the same failure
-                let code = output.code.clone().filter(|_| result.is_error);
-                Ok(ToolOutput { code, ..result })
+                    script.run(Hook::ToolResult, &of_script, document)?;
+                Ok((result_of(stage.name(), &decision, document)?, decision, asked))
             };
-            let spare = stage.spare(|| output.clone());
-            output = stage.guard_now(Hook::ToolResult, &self.ctx, spare, work)?;
+            let spare = stage.spare(|| ());
+            let settled = stage.guard_now(Hook::ToolResult, facts, spare, work)?;
+            let Settled::Done((result, decision, asked), took) = settled else { continue };
+            // a failure that is still one is the same failure
+            let code = output.code.filter(|_| result.is_error);
+            output = ToolOutput { code, ..result };
+            if let (Some(watch), Some(before)) = (facts.watch, before) {
+                let after = call.with_result(&output)?.to_bytes();
+                let ran = Ran::of_tool(took, (before, after), &decision, &asked.wishes);
+                watch.show_run(stage.name(), Hook::ToolResult, ran);
+            }
+            self.keep(asked.wishes);
         }
         Ok(output)
     }
@@ -169,7 +194,7 @@ impl Passage {
             return ToolOutput::error("the input is no JSON object: call the tool again with one");
         };
         let plugin_call = plugin_host::ToolCall { name: call.tool, input, options };
-        match tool.plugin.call_tool(self.behalf(), plugin_call).await {
+        match tool.plugin.call_tool(self.facts().behalf(), plugin_call).await {
             Ok(content) => {
                 tool.metrics.succeeded(started.elapsed());
                 // the host has checked that it is JSON text
@@ -185,7 +210,7 @@ impl Passage {
 
 impl ToolCall<'_> {
     /// As `on_tool_call` sees it.
-    fn document(&self) -> Result<Document> {
+    pub(super) fn document(&self) -> Result<Document> {
         let head = json!({"tool": self.tool, "id": self.id});
         let mut document = Document::parse(head.to_string().into())?;
         document.set(&[Step::Key("input")], self.input.clone())?;
@@ -194,7 +219,7 @@ impl ToolCall<'_> {
     }
 
     /// As `on_tool_result` sees it.
-    fn with_result(&self, output: &ToolOutput) -> Result<Document> {
+    pub(super) fn with_result(&self, output: &ToolOutput) -> Result<Document> {
         let head = json!({"tool": self.tool, "id": self.id});
         let mut document = Document::parse(head.to_string().into())?;
         if message::is_object(&self.input) {
@@ -206,10 +231,10 @@ impl ToolCall<'_> {
     }
 }
 
-fn result_of(stage: &str, decision: Decision, document: Document) -> Result<ToolOutput> {
+fn result_of(stage: &str, decision: &Decision, document: Document) -> Result<ToolOutput> {
     match decision {
         Decision::Continue | Decision::Drop => read(stage, document),
-        Decision::Respond(content) => Ok(ToolOutput::new(content.into_tool_result())),
+        Decision::Respond(content) => Ok(ToolOutput::new(content.clone().into_tool_result())),
         Decision::Deny(error) => Ok(ToolOutput::error(&error.message)),
     }
 }

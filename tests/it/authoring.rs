@@ -195,6 +195,84 @@ fn eval_sends_an_answer_back_through_the_stages() {
     assert!(said.contains("broke  500 policy \"p\" failed at policies/p.rhai:1:"), "{said}");
 }
 
+/// The exit code and output of `eval` with these stages and policies.
+fn eval_pipeline(
+    pipeline: &str,
+    policies: &[(&str, &str)],
+    more: &[&str],
+) -> (Option<i32>, String) {
+    let config = format!("{CONFIG}pipeline:\n{pipeline}");
+    let (folder, file) = folder(&config, &[("body.json", BODY)]);
+    for (name, source) in policies {
+        fs::write(folder.path().join(format!("policies/{name}.rhai")), source).unwrap();
+    }
+    let body = folder.path().join("body.json").display().to_string();
+    let output = tidegate(&file, &[&["eval", "--request", &body][..], more].concat());
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn eval_runs_the_stages_of_the_config_as_a_live_request_does() {
+    let policies = [
+        ("breaks", "fn on_request(request, ctx) { request.a = 1; request.b.c.d = 1; }"),
+        ("other", "fn on_request(request, ctx) { request.other = 1; }"),
+        ("last", "fn on_request(request, ctx) { request.seen = request.a ?? \"nothing\"; }"),
+    ];
+    let skips = "  - { policy: breaks, on_error: skip }\n  - { policy: other, when: { key: ci } }\n  - { policy: last }\n";
+    let (code, said) = eval_pipeline(skips, &policies, &[]);
+    assert_eq!(code, Some(1), "it broke, though the request goes on: {said}");
+    for part in [
+        "broke  500 policy \"breaks\" failed at ",
+        "a stage broke and was skipped",
+        "other  is not for this request (`when`)",
+        " +   \"seen\": \"nothing\"",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (code, said) = eval_pipeline(skips, &policies, &["--key", "ci"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(" +   \"other\": 1"), "{said}");
+    let (_, said) = eval_pipeline(&skips.replace("skip", "deny"), &policies, &[]);
+    assert!(said.contains("broke  500 policy \"breaks\"") && !said.contains("last"), "{said}");
+}
+
+#[test]
+fn eval_says_that_a_stage_leaves_no_request() {
+    let source = "fn on_request(request, ctx) { let k = \"mess\" + \"ages\"; request.remove(k); }";
+    let (code, said) = eval(source, &["policies/p.rhai"]);
+    assert_eq!(code, Some(1), "{said}");
+    let message = "broke  500 stage `p` left a request that cannot be sent: `messages` is missing: it must be an array (removed at policies/p.rhai:1:";
+    assert!(said.contains(message), "{said}");
+}
+
+#[test]
+fn eval_shows_the_words_that_the_caller_reads() {
+    let source = "fn on_request(request, ctx) { deny(403, \"no\"); }\nfn on_error(error, ctx) { error.message = \"sorry: \" + error.message; }";
+    let (code, said) = eval(source, &["policies/p.rhai"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("deny  403 no") && said.contains("on_error  sorry: no"), "{said}");
+    let source = "fn on_request(request, ctx) { respond(\"a secret\"); }\nfn on_text(text, ctx) { text.replace(\"secret\", \"***\"); text }";
+    let (code, said) = eval(source, &["policies/p.rhai"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("a secret\"") && said.contains("a ***\""), "{said}");
+}
+
+#[test]
+fn eval_takes_the_time_that_policies_read() {
+    let source = "fn on_request(request, ctx) { request.day = utc().date; }";
+    let time = ["--now", "2026-12-24T18:00:00Z"];
+    let (code, said) = eval(source, &[&["policies/p.rhai"][..], &time].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(" +   \"day\": \"2026-12-24\""), "{said}");
+    let (code, said) = eval(source, &time);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(" +   \"day\": \"2026-12-24\""), "{said}");
+    let (code, said) = eval(source, &["--now", "tomorrow"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("expected a time with its zone"), "{said}");
+}
+
 #[test]
 fn eval_says_what_is_wrong_with_what_it_is_given() {
     let source = "fn on_request(request, ctx) { requst.a = 1; }";

@@ -7,6 +7,7 @@ mod lint;
 mod modules;
 mod parameters;
 mod request;
+mod trials;
 mod unfold;
 mod verbs;
 
@@ -21,7 +22,7 @@ use tidegate::context::{Caller, Context};
 use tidegate::error::{Error, ErrorKind, Problem};
 use tidegate::policy::Outcome;
 use tidegate::policy::script::api::{State, With};
-use tidegate::policy::script::{Call, Limits, Script, ScriptEngine};
+use tidegate::policy::script::{Call, Clock, Limits, Script, ScriptEngine};
 use tidegate::wire::Document;
 
 /// Time is generous: a busy machine must not fail what is not about time.
@@ -60,7 +61,8 @@ fn run_with(
     body: impl Into<Bytes>,
 ) -> Result<(Document, Outcome), Error> {
     let with = With::new(with.as_object().unwrap());
-    let call = Call { context: &context(), with: &with, state: &State::default() };
+    let call =
+        Call { context: &context(), with: &with, state: &State::default(), clock: Clock::System };
     script.on_request(&call, Document::parse(body.into()).unwrap())
 }
 

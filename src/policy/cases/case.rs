@@ -2,10 +2,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 use std::sync::Arc;
 
@@ -13,11 +12,10 @@ use crate::context::{Caller, Context};
 use crate::error::Error;
 use crate::net::headers;
 use crate::policy::cases::expect::Expect;
+use crate::policy::cases::given::{REQUIRED, usual_request};
 use crate::policy::cases::subject::Subject;
 use crate::policy::script::Clock;
-use crate::telemetry::record::Operation;
-use crate::telemetry::story::Story;
-use crate::wire::Document;
+use crate::wire::{Document, Endpoint, MessagesRequest, Step};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,13 +41,8 @@ pub(super) struct Case {
     pub(super) expect: Expect,
 }
 
-/// A small request that would pass everywhere.
-fn usual_request() -> Value {
-    json!({"model": "claude-x", "max_tokens": 1024, "messages": [{"role": "user", "content": "hi"}]})
-}
-
 impl Case {
-    /// What is wrong with the case itself.
+    /// Returns a mistake in the case itself.
     pub(super) fn fault(&self) -> Option<Fault> {
         let of_case = |message: String| Fault { line: self.name.referenced.line(), message };
         let subjects = self.subjects();
@@ -80,12 +73,35 @@ impl Case {
         .collect()
     }
 
-    /// The request's body.
-    pub(super) fn body(&self) -> Bytes {
-        match &self.request {
+    /// The request, and the fields of the usual one that the case leaves out and every request must
+    /// have. Fails with a 400 if it is none, as a live request would.
+    pub(super) fn request(&self) -> Result<(MessagesRequest, Vec<&'static str>), Error> {
+        let usual = usual_request();
+        let mut document = self.document()?;
+        let missing: Vec<&str> =
+            REQUIRED.into_iter().filter(|field| document.field(field).is_none()).collect();
+        for field in &missing {
+            document.set_value(&[Step::Key(field)], &usual[field])?;
+        }
+        // requests of `count_tokens` need no `max_tokens`
+        let endpoint = match document.field("max_tokens") {
+            Some(_) => Endpoint::Messages,
+            None => Endpoint::CountTokens,
+        };
+        Ok((MessagesRequest::parse(document.to_bytes(), endpoint)?, missing))
+    }
+
+    /// The facts of the request.
+    pub(super) fn context(&self) -> Result<Context, Error> {
+        self.ctx.context(&self.document()?)
+    }
+
+    /// The request as the case has it.
+    fn document(&self) -> Result<Document, Error> {
+        Document::parse(match &self.request {
             Value::String(text) => text.clone().into(),
             value => value.to_string().into(),
-        }
+        })
     }
 }
 
@@ -103,7 +119,7 @@ pub(super) struct CaseContext {
     now: Option<Spanned<String>>,
 }
 
-/// What is wrong with a case, and the line.
+/// A mistake in a case, and its line.
 pub(super) struct Fault {
     pub(super) line: u64,
     pub(super) message: String,
@@ -119,7 +135,7 @@ impl CaseContext {
     }
 
     /// The facts of a request.
-    pub(super) fn context(&self, document: &Document) -> Result<Context, Error> {
+    fn context(&self, document: &Document) -> Result<Context, Error> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let wrong = || Error::invalid(format!("`ctx.headers.{name}` is no header"));

@@ -5,9 +5,9 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::Error;
 use crate::policy::cases::compare::{Difference, differences, missing, quoted};
-use crate::policy::cases::ran::{End, Output, Ran};
+use crate::policy::cases::given::usual_request;
+use crate::policy::cases::ran::{End, Output, Ran, Refusal};
 use crate::policy::cases::stream;
 use crate::policy::cases::subject::Subject;
 use crate::wire::Event;
@@ -111,16 +111,16 @@ impl Expect {
                 Some(wanted) => vec![Difference::of_end(wanted, goes_on(ran))],
                 None => self.compare_left(ran),
             },
-            End::Denied(error) => {
+            End::Denied(refusal) => {
                 let left = if self.stream.is_some() { self.compare_left(ran) } else { Vec::new() };
-                self.compare_denial(error).into_iter().chain(left).collect()
+                self.compare_denial(refusal).into_iter().chain(left).collect()
             }
             End::Answered(answer) => self.compare_answer(answer),
-            End::Broke(error) => self.compare_error(error),
+            End::Broke(message) => self.compare_error(message),
             End::Early(end) => vec![Difference::of_end(
                 "`on_request` to let the request pass",
                 match &**end {
-                    End::Denied(error) => format!("it denies it: {}", error.message),
+                    End::Denied(refusal) => format!("it denies it: {}", refusal.message),
                     _ => "it answers it".to_owned(),
                 },
             )],
@@ -138,7 +138,7 @@ impl Expect {
             Output::Stream(events) => return self.compare_stream(ran, events),
             Output::Json(after) => after,
         };
-        let value: Value = serde_json::from_slice(after).unwrap_or_default();
+        let mut value: Value = serde_json::from_slice(after).unwrap_or_default();
         if self.unchanged {
             let Output::Json(before) = &ran.before else { return Vec::new() };
             let place = if ran.subject == "upstream_request" { "request" } else { ran.subject };
@@ -147,6 +147,7 @@ impl Expect {
             return if is_same { Vec::new() } else { changed(place, &was, &value) };
         }
         if let Some(wanted) = &self.request {
+            leave_out(&mut value, wanted, &ran.added);
             return differences("request", wanted, &value);
         }
         if let Some(wanted) = &self.message {
@@ -189,19 +190,18 @@ impl Expect {
         }
     }
 
-    fn compare_denial(&self, error: &Error) -> Vec<Difference> {
-        let status = error.status().as_u16();
+    fn compare_denial(&self, Refusal { status, message }: &Refusal) -> Vec<Difference> {
         let Some(wanted) = &self.deny else {
-            let found = format!("it is denied: {status} {}", error.message);
+            let found = format!("it is denied: {status} {message}");
             return vec![Difference::of_end(self.wanted(), found)];
         };
         let mut found = Vec::new();
         let wanted_status = wanted.status.unwrap_or(400);
-        if wanted_status != status {
+        if wanted_status != *status {
             found.push(Difference::at("deny.status", wanted_status, status));
         }
-        if let Some(message) = &wanted.message {
-            found.extend(text("deny.message", message, &error.message));
+        if let Some(wanted) = &wanted.message {
+            found.extend(text("deny.message", wanted, message));
         }
         found
     }
@@ -215,13 +215,11 @@ impl Expect {
     }
 
     /// The differences of a case in which the script broke.
-    pub(super) fn compare_error(&self, error: &Error) -> Vec<Difference> {
+    pub(super) fn compare_error(&self, message: &str) -> Vec<Difference> {
         match &self.error {
-            Some(part) if error.message.contains(part) => Vec::new(),
-            Some(part) => text("error", part, &error.message),
-            None => {
-                vec![Difference::of_end(self.wanted(), format!("it fails: {}", error.message))]
-            }
+            Some(part) if message.contains(part) => Vec::new(),
+            Some(part) => text("error", part, message),
+            None => vec![Difference::of_end(self.wanted(), format!("it fails: {message}"))],
         }
     }
 
@@ -256,6 +254,18 @@ impl Expect {
 
     fn wanted(&self) -> &'static str {
         self.ending().unwrap_or("the request to go on")
+    }
+}
+
+/// Leaves out fields that neither the case nor `expect` has and that are unchanged.
+fn leave_out(found: &mut Value, wanted: &Value, added: &[&str]) {
+    let usual = usual_request();
+    for field in added.iter().filter(|field| wanted.get(field).is_none()) {
+        if found.get(field) == usual.get(field)
+            && let Value::Object(members) = found
+        {
+            members.shift_remove(*field);
+        }
     }
 }
 

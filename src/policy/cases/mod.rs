@@ -2,8 +2,10 @@
 mod case;
 mod compare;
 mod expect;
+mod given;
 mod ran;
 mod run;
+mod seen;
 mod stream;
 mod subject;
 
@@ -58,7 +60,7 @@ pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseRes
         line: case.name.referenced.line(),
         differences: match case.run(script) {
             Ok(ran) => case.expect.compare(&ran),
-            Err(error) => case.expect.compare_error(&error),
+            Err(error) => case.expect.compare_error(&error.message),
         },
     });
     Ok(results.collect())

@@ -1,4 +1,4 @@
-//! What came of a case.
+//! The result of a case, for its expectations.
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
@@ -7,10 +7,12 @@ use crate::error::Error;
 use crate::policy::Wishes;
 use crate::wire::Event;
 
-/// What came of a case.
+/// The result of a case.
 pub(super) struct Ran {
     /// The key of what it was about.
     pub(super) subject: &'static str,
+    /// The fields of the usual request that the case's own left out.
+    pub(super) added: Vec<&'static str>,
     pub(super) before: Output,
     pub(super) after: Output,
     pub(super) end: End,
@@ -23,7 +25,7 @@ pub(super) struct Ran {
     pub(super) response_headers: HeaderMap,
 }
 
-/// What a hook was about, or what it left.
+/// The subject of a hook, before or after it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Output {
     /// A request, a message, a call, a result, an error.
@@ -35,18 +37,24 @@ pub(super) enum Output {
 pub(super) enum End {
     /// It goes on.
     GoesOn,
-    Denied(Error),
+    Denied(Refusal),
     /// The message, or the content of a tool's result.
     Answered(Value),
-    Broke(Error),
+    /// The policy failed, or the request is refused as malformed.
+    Broke(String),
     /// `on_request` ended the request, though the case is about what comes later.
     Early(Box<End>),
 }
 
-impl End {
-    /// The end that an error is: a denial, or a failure.
-    pub(super) fn of(error: Error) -> Self {
-        // what a policy refuses has a status that it chose
-        if error.status.is_some() { Self::Denied(error) } else { Self::Broke(error) }
+/// The refusal of a policy.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) fn of(error: &Error) -> Self {
+        Self { status: error.status().as_u16(), message: error.message.clone() }
     }
 }

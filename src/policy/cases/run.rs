@@ -1,45 +1,56 @@
-//! Runs a case: `on_request` over its request, then the hook that it is about.
+//! Runs a case: its request through `on_request`, then the thing that it is about through its hook.
+//!
+//! The passage is that of live requests; `Seen` keeps the decisions of the policy on the way.
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Act, Error, ErrorKind, Scope};
 use crate::net::headers;
 use crate::policy::cases::case::Case;
-use crate::policy::cases::ran::{End, Output, Ran};
+use crate::policy::cases::given::{self, GivenCall, GivenTarget};
+use crate::policy::cases::ran::{End, Output, Ran, Refusal};
+use crate::policy::cases::seen::Seen;
 use crate::policy::cases::stream;
 use crate::policy::cases::subject::Subject;
+use crate::policy::rewording::document_of;
+use crate::policy::script::Script;
 use crate::policy::script::answer::Content;
-use crate::policy::script::{Call, Decision, Script};
-use crate::policy::{Hook, Outcome, Passage, Pipeline, Verdict};
+use crate::policy::{Hook, Passage, Pipeline, Verdict};
 use crate::telemetry::metrics::Metrics;
-use crate::wire::{Document, Reply, ReplyBody};
+use crate::wire::message::Fold;
+use crate::wire::{MessagesRequest, Reply, ReplyBody, unfold};
 
-/// What one hook came to.
+/// The result of one hook.
 struct Step {
     before: Output,
     after: Output,
     end: End,
-    route: Option<String>,
+    /// Those that an upstream would get, where the hook is about an attempt.
+    headers: Option<HeaderMap>,
 }
 
 impl Step {
-    fn json(before: Bytes, document: &Document, end: End) -> Self {
-        let after = Output::Json(document.to_bytes());
-        Self { before: Output::Json(before), after, end, route: None }
+    fn json(before: Bytes, after: Bytes, end: End) -> Self {
+        Self { before: Output::Json(before), after: Output::Json(after), end, headers: None }
     }
 }
 
 impl Case {
-    /// Runs it. Fails if the script breaks in `on_request`, or the case cannot be run.
+    /// Runs it. Fails if the case cannot be run.
     pub(super) fn run(&self, script: &Script) -> Result<Ran, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(|e| Error::new(ErrorKind::Api, e.to_string()))?;
+        runtime.block_on(self.run_on_trial(script))
+    }
+
+    async fn run_on_trial(&self, script: &Script) -> Result<Ran, Error> {
         let clock = self.ctx.clock().map_err(|fault| Error::invalid(fault.message))?;
-        let script = &script.at(clock);
-        let document = Document::parse(self.body())?;
-        let ctx = Arc::new(self.ctx.context(&document)?);
+        let (request, added) = self.request()?;
+        let ctx = Arc::new(self.context()?);
         let with = script.with(&self.ctx.with).map_err(|problems| {
             let said: Vec<String> = problems
                 .iter()
@@ -47,168 +58,202 @@ impl Case {
                 .collect();
             Error::invalid(said.join("; "))
         })?;
-        let pipeline = Arc::new(Pipeline::of(script, with.clone(), &Metrics::new()));
-        let passage = Passage::new(&pipeline, &ctx);
-        let call = Call { context: &ctx, with: &with, state: &passage.state };
-        let hooks = Hooked { script, call: &call, passage: &passage };
+        let pipeline = Arc::new(Pipeline::of(script, with, &Metrics::new()));
+        let seen = Arc::new(Seen::default());
+        let passage = Passage::on_trial(&pipeline, &ctx, clock, seen.watch());
+        let trial = Trial { passage, seen };
         let subject = self.subject();
-        let mut step = hooks.request(document)?;
-        if !matches!(subject, Subject::Request) {
-            step = match step.end {
-                End::GoesOn => hooks
-                    .subject(&subject, &step.after)
-                    .unwrap_or_else(|error| Step { end: End::of(error), ..step }),
-                end => Step { end: End::Early(Box::new(end)), ..step },
-            };
-        }
-        let mut wishes = passage.wishes().clone();
-        wishes.tags = ctx.story.read(|record| record.policy_tags.clone());
-        let (mut to_upstream, mut response_headers) =
-            (headers::for_attempt(&ctx.headers), HeaderMap::new());
-        wishes.upstream_headers.apply(&mut to_upstream);
-        wishes.response_headers.apply(&mut response_headers);
-        let Step { before, after, end, route } = step;
-        let subject = subject.name();
-        let headers = to_upstream;
-        Ok(Ran { subject, before, after, end, route, wishes, headers, response_headers })
-    }
-}
-
-/// The hooks of a script, called as a pipeline with nothing else would.
-struct Hooked<'a> {
-    script: &'a Script,
-    call: &'a Call<'a>,
-    passage: &'a Arc<Passage>,
-}
-
-impl Hooked<'_> {
-    fn request(&self, document: Document) -> Result<Step, Error> {
-        let before = document.to_bytes();
-        if !self.script.hooks().has(Hook::Request) {
-            return Ok(Step::json(before, &document, End::GoesOn));
-        }
-        let (document, outcome) = self.script.on_request(self.call, document)?;
-        Ok(self.over_request(before, &document, outcome))
-    }
-
-    fn over_request(&self, before: Bytes, document: &Document, outcome: Outcome) -> Step {
-        self.passage.keep(outcome.wishes);
-        let end = match outcome.verdict {
-            Verdict::Continue => End::GoesOn,
-            Verdict::Deny(error) => End::Denied(*error),
-            Verdict::Respond(reply) => End::Answered(match reply.body {
-                ReplyBody::Full(message) => serde_json::from_slice(&message).unwrap_or_default(),
-                ReplyBody::Events(_) => Value::Null,
-            }),
+        let (step, route) = match (trial.request(request).await, &subject) {
+            ((step, _), Subject::Request) => (step, trial.seen.route(Hook::Request)),
+            ((_, Some(request)), subject) => (trial.subject(subject, request).await?, None),
+            ((step, None), _) => (Step { end: End::Early(Box::new(step.end)), ..step }, None),
         };
-        Step { route: outcome.route, ..Step::json(before, document, end) }
+        Ok(trial.ran(step, subject.name(), added, route))
     }
+}
 
-    fn subject(&self, subject: &Subject<'_>, request: &Output) -> Result<Step, Error> {
-        let Output::Json(request) = request else { return Err(unusable("request")) };
-        match subject {
-            Subject::Request => Err(unusable("request")),
-            Subject::Upstream(target) => self.upstream(target, request.clone()),
-            Subject::Response(message) => self.response(message),
-            Subject::Stream(events) => self.stream(events),
-            Subject::ToolCall(call) => {
-                let usual = json!({"tool": "", "id": "toolu_case", "input": {}, "options": {}});
-                self.document(Hook::ToolCall, usual, call)
-            }
-            Subject::ToolResult(result) => {
-                let usual = json!({"tool": "", "id": "toolu_case", "input": {}, "content": [], "is_error": false});
-                self.document(Hook::ToolResult, usual, result)
-            }
-            Subject::Error(error) => {
-                let usual = json!({"status": 500, "type": "api_error", "message": ""});
-                self.document(Hook::Error, usual, error)
-            }
-        }
-    }
+/// A case under way: the passage of its request, and the steps so far.
+struct Trial {
+    passage: Arc<Passage>,
+    seen: Arc<Seen>,
+}
 
-    fn upstream(&self, target: &Map<String, Value>, request: Bytes) -> Result<Step, Error> {
-        let document = Document::parse(request.clone())?;
-        if !self.script.hooks().has(Hook::UpstreamRequest) {
-            return Ok(Step::json(request, &document, End::GoesOn));
-        }
-        let usual = json!({
-            "provider": "", "model": "", "unsupported": [], "strictness": "warn", "native": true,
-            "number": 1,
-        });
-        let target = filled(usual, target);
-        let (document, outcome) = self.script.on_upstream_request(self.call, document, &target)?;
-        Ok(self.over_request(request, &document, outcome))
-    }
-
-    /// A hook over a document that has no verdicts of its own.
-    fn document(
+impl Trial {
+    /// Returns the result of the case.
+    fn ran(
         &self,
-        hook: Hook,
-        usual: Value,
-        given: &Map<String, Value>,
-    ) -> Result<Step, Error> {
-        let mut value = filled(usual, given);
-        // a result's content may be written as a text
-        if let Some(text) = value["content"].as_str() {
-            value["content"] = json!([{"type": "text", "text": text}]);
-        }
-        let before = Bytes::from(value.to_string());
-        let document = Document::parse(before.clone())?;
-        if !self.script.hooks().has(hook) {
-            return Ok(Step::json(before, &document, End::GoesOn));
-        }
-        let done = self.script.run(hook, self.call, document)?;
-        self.passage.keep(done.asked.wishes);
-        let end = match done.decision {
-            Decision::Continue | Decision::Drop => End::GoesOn,
-            Decision::Deny(error) => End::Denied(*error),
-            Decision::Respond(content) => {
-                let content = content.into_tool_result();
-                End::Answered(serde_json::from_str(&content).unwrap_or_default())
-            }
-        };
-        Ok(Step::json(before, &done.document, end))
+        step: Step,
+        subject: &'static str,
+        added: Vec<&'static str>,
+        route: Option<String>,
+    ) -> Ran {
+        let mut wishes = self.passage.wishes().clone();
+        wishes.tags = self.passage.ctx.story.read(|record| record.policy_tags.clone());
+        let mut response_headers = HeaderMap::new();
+        wishes.response_headers.apply(&mut response_headers);
+        let headers = step.headers.unwrap_or_else(|| {
+            let mut headers = headers::for_attempt(&self.passage.ctx.headers);
+            wishes.upstream_headers.apply(&mut headers);
+            headers
+        });
+        // a failure counts wherever it was, also where a live request goes on without the stage
+        let end = self.seen.failure().map_or(step.end, End::Broke);
+        let (before, after) = (step.before, step.after);
+        Ran { subject, added, before, after, end, route, wishes, headers, response_headers }
     }
 
-    fn response(&self, message: &Value) -> Result<Step, Error> {
+    /// Runs `on_request`. Returns the request too if it goes on.
+    async fn request(&self, request: MessagesRequest) -> (Step, Option<MessagesRequest>) {
+        let before = request.to_bytes();
+        let (end, passed) = match self.passage.on_request(request).await {
+            Ok((request, Verdict::Continue)) => (End::GoesOn, Some(request)),
+            Ok((request, Verdict::Respond(reply))) => (self.answer(*reply, &request).await, None),
+            Ok((_, Verdict::Deny(error))) => (self.refused(*error), None),
+            Err(error) => (self.refused(error), None),
+        };
+        let left = self.seen.left(Hook::Request).unwrap_or_else(|| before.clone());
+        (Step::json(before, left, end), passed)
+    }
+
+    async fn subject(
+        &self,
+        subject: &Subject<'_>,
+        request: MessagesRequest,
+    ) -> Result<Step, Error> {
+        match subject {
+            Subject::Request => Ok(self.request(request).await.0),
+            Subject::Upstream(target) => self.upstream(target, request).await,
+            Subject::Response(message) => self.response(message).await,
+            Subject::Stream(events) => self.stream(events).await,
+            Subject::ToolCall(call) => self.tool_call(call),
+            Subject::ToolResult(result) => self.tool_result(result),
+            Subject::Error(error) => self.error(error),
+        }
+    }
+
+    async fn upstream(
+        &self,
+        target: &Map<String, Value>,
+        request: MessagesRequest,
+    ) -> Result<Step, Error> {
+        let target = GivenTarget::of(target)?;
+        let before = request.to_bytes();
+        Ok(match self.passage.on_upstream_request(request, target.target()).await {
+            Ok((request, headers)) => {
+                Step { headers, ..Step::json(before, request.to_bytes(), End::GoesOn) }
+            }
+            Err(error) => {
+                let left = self.seen.left(Hook::UpstreamRequest);
+                let left = left.unwrap_or_else(|| before.clone());
+                Step::json(before, left, self.refused(error))
+            }
+        })
+    }
+
+    fn tool_call(&self, given: &Map<String, Value>) -> Result<Step, Error> {
+        let given = GivenCall::of("tool_call", given)?;
+        let before = given.call().document()?.to_bytes();
+        // `seen` has a failure
+        let _ = self.passage.on_tool_call(given.call());
+        let left = self.seen.left(Hook::ToolCall).unwrap_or_else(|| before.clone());
+        Ok(Step::json(before, left, self.seen.end(Hook::ToolCall)))
+    }
+
+    fn tool_result(&self, given: &Map<String, Value>) -> Result<Step, Error> {
+        let given = GivenCall::of("tool_result", given)?;
+        let (call, output) = (given.call(), given.output()?);
+        let before = call.with_result(&output)?.to_bytes();
+        // `seen` has a failure
+        let _ = self.passage.on_tool_result(&call, output);
+        let left = self.seen.left(Hook::ToolResult).unwrap_or_else(|| before.clone());
+        Ok(Step::json(before, left, self.seen.end(Hook::ToolResult)))
+    }
+
+    fn error(&self, given: &Map<String, Value>) -> Result<Step, Error> {
+        let error = given::error(given)?;
+        let before = document_of(&error);
+        let after = document_of(&self.passage.on_error(error));
+        Ok(Step::json(before, after, End::GoesOn))
+    }
+
+    async fn response(&self, message: &Value) -> Result<Step, Error> {
         let content = match message {
             Value::String(text) => Content::Text(text.clone()),
             message => Content::message(message.clone())
                 .map_err(|told| Error::invalid(told.replace("`respond`", "`response`")))?,
         };
         let message = content.into_json("claude-x");
-        let (after, failure) = self.answered(ReplyBody::Full(message.clone()))?;
-        Ok(Step {
-            before: Output::Json(message.clone()),
-            after: after.unwrap_or(Output::Json(message)),
-            end: failure.map_or(End::GoesOn, End::of),
-            route: None,
-        })
+        let (after, failure) = self.replied(ReplyBody::Full(message.clone())).await;
+        let before = Output::Json(message);
+        let after = after.unwrap_or_else(|| before.clone());
+        let end = failure.map_or(End::GoesOn, |error| End::of(&error));
+        Ok(Step { before, after, end, headers: None })
     }
 
-    fn stream(&self, events: &Value) -> Result<Step, Error> {
+    async fn stream(&self, events: &Value) -> Result<Step, Error> {
         let events = stream::events(events).map_err(Error::invalid)?;
         let body = futures_util::stream::iter(events.clone().into_iter().map(Ok)).boxed();
-        let (after, failure) = self.answered(ReplyBody::Events(body))?;
-        Ok(Step {
-            before: Output::Stream(events),
-            after: after.unwrap_or(Output::Stream(Vec::new())),
-            end: failure.map_or(End::GoesOn, End::of),
-            route: None,
-        })
+        let (after, failure) = self.replied(ReplyBody::Events(body)).await;
+        let after = after.unwrap_or(Output::Stream(Vec::new()));
+        let end = failure.map_or(End::GoesOn, |error| End::of(&error));
+        Ok(Step { before: Output::Stream(events), after, end, headers: None })
     }
 
-    /// What arrives of an answer, and the error that ends it.
-    fn answered(&self, body: ReplyBody) -> Result<(Option<Output>, Option<Error>), Error> {
+    /// Sends a policy's own answer through the hooks, in the form that the caller wants.
+    async fn answer(&self, reply: Reply, request: &MessagesRequest) -> End {
+        let body = match (reply.body, request.is_stream()) {
+            (ReplyBody::Full(message), true) => match unfold::events_of(&message) {
+                Ok(events) => ReplyBody::Events(
+                    futures_util::stream::iter(events.into_iter().map(Ok)).boxed(),
+                ),
+                Err(error) => return self.refused(error),
+            },
+            (body, _) => body,
+        };
+        match self.replied(body).await {
+            (_, Some(error)) => End::of(&error),
+            (after, None) => End::Answered(after.as_ref().map(Output::message).unwrap_or_default()),
+        }
+    }
+
+    /// Sends an answer through the hooks. Returns the part that arrives, and the error that ends it.
+    async fn replied(&self, body: ReplyBody) -> (Option<Output>, Option<Error>) {
         let reply = Reply { status: StatusCode::OK, headers: HeaderMap::new(), body };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.map_err(|e| Error::new(ErrorKind::Api, e.to_string()))?;
-        Ok(runtime.block_on(async {
-            match self.passage.on_reply(reply).await {
-                Ok(reply) => arrived(reply.body).await,
-                Err(error) => (None, Some(self.passage.on_error(error))),
-            }
-        }))
+        match self.passage.on_reply(reply).await {
+            Ok(reply) => arrived(reply.body).await,
+            Err(error) => (None, Some(self.passage.on_error(error))),
+        }
+    }
+
+    /// Returns the end of a case that ends by an error, in the words of `on_error`. A target that is
+    /// passed over is no error of the request yet.
+    fn refused(&self, error: Error) -> End {
+        let is_of_target = error.stage().is_some_and(|stage| stage.scope == Scope::Target);
+        End::of(&if is_of_target { error } else { self.passage.on_error(error) })
+    }
+}
+
+impl End {
+    /// Returns the end that an error is: the refusal of a policy, or a failure.
+    fn of(error: &Error) -> Self {
+        match error.stage() {
+            Some(stage) if stage.act == Act::Decided => Self::Denied(Refusal::of(error)),
+            _ => Self::Broke(error.message.clone()),
+        }
+    }
+}
+
+impl Output {
+    /// Returns the message, which a stream is folded into.
+    fn message(&self) -> Value {
+        let events = match self {
+            Self::Json(message) => return serde_json::from_slice(message).unwrap_or_default(),
+            Self::Stream(events) => events,
+        };
+        let mut fold = Fold::default();
+        let is_whole = events.iter().all(|event| fold.push(event).is_ok());
+        let message = if is_whole { fold.finish().ok() } else { None };
+        message.and_then(|message| serde_json::from_slice(&message).ok()).unwrap_or_default()
     }
 }
 
@@ -225,17 +270,4 @@ async fn arrived(body: ReplyBody) -> (Option<Output>, Option<Error>) {
         }
     }
     (Some(Output::Stream(events)), None)
-}
-
-/// What a case leaves out is as usual.
-fn filled(usual: Value, given: &Map<String, Value>) -> Value {
-    let mut value = usual;
-    for (key, given) in given {
-        value[key] = given.clone();
-    }
-    value
-}
-
-fn unusable(what: &str) -> Error {
-    Error::invalid(format!("the case's `{what}` cannot be run"))
 }

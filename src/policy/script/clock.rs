@@ -12,7 +12,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// Fixes the time to that of a text such as `2026-12-24T18:00:00Z`. Fails with what was expected.
+    /// Fixes the time to that of a text such as `2026-12-24T18:00:00Z`. Fails with the form that was expected.
     pub fn at(time: &str) -> Result<Self, String> {
         let expected = |_| {
             format!("expected a time with its zone such as `2026-12-24T18:00:00Z`, found `{time}`")

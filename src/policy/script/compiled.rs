@@ -33,7 +33,6 @@ pub struct Script {
     pub(super) source: Arc<Source>,
     pub(super) hooks: Hooks,
     pub(super) parameters: Arc<Option<Parameters>>,
-    pub(super) clock: Clock,
 }
 
 /// What a call of a hook is about. All of it is shared: making one costs nothing.
@@ -45,6 +44,8 @@ pub struct Call<'a> {
     pub with: &'a With,
     /// What the stages of this request tell each other.
     pub state: &'a State,
+    /// The time that scripts read.
+    pub clock: Clock,
 }
 
 /// What a hook made of its document.
@@ -90,11 +91,6 @@ impl Script {
             Some(parameters) => Ok(With::new(&parameters.checked(given)?)),
             None => Ok(With::new(given)),
         }
-    }
-
-    /// The same policy by another clock.
-    pub fn at(&self, clock: Clock) -> Self {
-        Self { clock, ..self.clone() }
     }
 
     /// The hooks it defines.
@@ -191,7 +187,7 @@ impl Script {
             hook,
             context: Arc::clone(call.context),
             document,
-            clock: self.clock,
+            clock: call.clock,
             deadline: Instant::now() + self.limits.time,
             asked: Asked::default(),
         };

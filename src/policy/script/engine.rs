@@ -8,7 +8,6 @@ use rhai::{Engine, Token};
 use crate::error::Problem;
 use crate::policy::script::api;
 use crate::policy::script::check;
-use crate::policy::script::clock::Clock;
 use crate::policy::script::compiled::Script;
 use crate::policy::script::error::{Modules, Source};
 use crate::policy::script::imports::{self, MAX_IMPORTS};
@@ -80,7 +79,6 @@ impl ScriptEngine {
             source: Arc::new(source),
             hooks,
             parameters: Arc::new(parameters),
-            clock: Clock::default(),
         })
     }
 }

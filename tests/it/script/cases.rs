@@ -96,10 +96,7 @@ fn a_case_sets_the_time_that_the_policy_reads() {
         ("2026-12-24T18:00:00Z", "deny: { status: 503, message: \"closed at 19:00:00\" }"),
         ("2026-12-24T08:00:00Z", "deny: { status: 503, message: a holiday }"),
         ("2026-12-24T08:00:00+09:00", "unchanged: true"),
-        (
-            "2026-06-01T12:00:00.250Z",
-            "tags: { now: \"1780315200\", now_ms: \"1780315200250\" }",
-        ),
+        ("2026-06-01T12:00:00.250Z", "tags: { now: \"1780315200\", now_ms: \"1780315200250\" }"),
     ] {
         let cases = format!("- name: n\n  ctx: {{ now: \"{now}\" }}\n  expect: {{ {expect} }}");
         assert_eq!(failures(CLOSED, &cases), "", "{now}");
@@ -347,7 +344,7 @@ fn cases_about_every_hook_can_fail() {
         ),
         (
             "request: { model: blocked }\n  response: a\n  expect: { response: a }",
-            "expected `on_request` to let the request pass, but it denies it: no",
+            "expected `on_request` to let the request pass, but it denies it: sorry: no",
         ),
     ] {
         let found = about(case);

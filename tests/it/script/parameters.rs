@@ -24,6 +24,7 @@ fn seen(with: &str, given: Value) -> Result<Value, String> {
         context: &super::context(),
         with: &with,
         state: &tidegate::policy::script::api::State::default(),
+        clock: tidegate::policy::script::Clock::System,
     };
     let document = tidegate::wire::Document::parse("{}".into()).unwrap();
     let (_, outcome) = script.on_request(&call, document).unwrap();

@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tidegate::error::{ErrorKind, Retry};
 use tidegate::policy::Verdict;
-use tidegate::policy::script::Call;
 use tidegate::policy::script::api::{State, With};
+use tidegate::policy::script::{Call, Clock};
 use tidegate::wire::{Document, ReplyBody};
 
 use super::{broken, context, found, hook, refusal, run, run_with};
@@ -138,7 +138,7 @@ fn state_lives_across_the_stages_of_a_request() {
     );
     let second = hook("deny(`${ctx.state.seen} ${ctx.state.n} ${ctx.state.none == ()}`);");
     let (context, state, with) = (context(), State::default(), With::default());
-    let call = Call { context: &context, with: &with, state: &state };
+    let call = Call { context: &context, with: &with, state: &state, clock: Clock::System };
     let document = Document::parse(r#"{"list":[1,2]}"#.into()).unwrap();
     let (document, _) = first.on_request(&call, document).unwrap();
     let (_, outcome) = second.on_request(&call, document).unwrap();

@@ -1,0 +1,98 @@
+//! `Seen`: the steps of a case's stage, which its passage reports.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::policy::Hook;
+use crate::policy::cases::ran::{End, Refusal};
+use crate::policy::watch::{Decided, End as StepEnd, Ran, Watch};
+
+/// The steps of a case so far.
+#[derive(Default)]
+pub(super) struct Seen(Mutex<Vec<Shown>>);
+
+/// A step of the case's stage.
+enum Shown {
+    Ran(Hook, Kept),
+    Broke(String),
+}
+
+/// A run of a hook.
+struct Kept {
+    left: Bytes,
+    decision: Decision,
+    route: Option<String>,
+}
+
+/// The decision of a run.
+#[derive(Clone)]
+enum Decision {
+    GoOn,
+    Answer(Bytes),
+    Deny(Refusal),
+}
+
+impl Seen {
+    /// Returns the watch that keeps the steps.
+    pub(super) fn watch(self: &Arc<Self>) -> Watch {
+        let seen = Arc::clone(self);
+        Watch::new(move |step| {
+            let shown = match &step.end {
+                StepEnd::Done(ran) => Shown::Ran(step.hook, Kept::of(ran)),
+                StepEnd::Broke(_, error) => Shown::Broke(error.message.clone()),
+                StepEnd::NoHook | StepEnd::NotFor => return,
+            };
+            seen.0.lock().push(shown);
+        })
+    }
+
+    /// Returns the words of the first failure, whichever hook it was in.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.0.lock().iter().find_map(|shown| match shown {
+            Shown::Broke(message) => Some(message.clone()),
+            Shown::Ran(..) => None,
+        })
+    }
+
+    /// Returns the subject as a hook left it; `None` if it did not run to an end.
+    pub(super) fn left(&self, hook: Hook) -> Option<Bytes> {
+        self.read(hook, |kept| kept.left.clone())
+    }
+
+    /// Returns the model that a hook routes to.
+    pub(super) fn route(&self, hook: Hook) -> Option<String> {
+        self.read(hook, |kept| kept.route.clone()).flatten()
+    }
+
+    /// Returns the end that a hook chose.
+    pub(super) fn end(&self, hook: Hook) -> End {
+        match self.read(hook, |kept| kept.decision.clone()) {
+            None | Some(Decision::GoOn) => End::GoesOn,
+            Some(Decision::Deny(refusal)) => End::Denied(refusal),
+            Some(Decision::Answer(content)) => {
+                End::Answered(serde_json::from_slice(&content).unwrap_or_default())
+            }
+        }
+    }
+
+    fn read<T>(&self, hook: Hook, read: impl FnOnce(&Kept) -> T) -> Option<T> {
+        let shown = self.0.lock();
+        let mut of_hook = shown.iter().filter_map(|shown| match shown {
+            Shown::Ran(of, kept) if *of == hook => Some(kept),
+            _ => None,
+        });
+        of_hook.next_back().map(read)
+    }
+}
+
+impl Kept {
+    fn of(ran: &Ran<'_>) -> Self {
+        let decision = match &ran.decision {
+            Decided::GoOn => Decision::GoOn,
+            Decided::Answer(content) => Decision::Answer(content.clone()),
+            Decided::Deny(error) => Decision::Deny(Refusal::of(error)),
+        };
+        Self { left: ran.left.clone(), decision, route: ran.route.map(ToOwned::to_owned) }
+    }
+}

@@ -1,0 +1,52 @@
+//! `Facts`: everything that the stages of one request share.
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::plugin_host::{Behalf, Reach};
+use crate::policy::script::api::{State, With};
+use crate::policy::script::{Call, Clock};
+use crate::policy::watch::{End, Step, Watch};
+use crate::policy::{Hook, Hooks};
+
+/// Everything that the stages of one request share. Copying it costs nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    /// The request's facts.
+    pub(super) ctx: &'a Arc<Context>,
+    /// The scripts' own map.
+    pub(super) state: &'a State,
+    /// The models and files that plugins reach.
+    pub(super) reach: Option<&'a Arc<Reach>>,
+    /// The time that scripts read.
+    pub(super) clock: Clock,
+    /// Sees each step, on trial.
+    pub(super) watch: Option<&'a Watch>,
+}
+
+impl<'a> Facts<'a> {
+    /// Returns a call of a script with its stage's parameters.
+    pub(super) fn call(self, with: &'a With) -> Call<'a> {
+        Call { context: self.ctx, with, state: self.state, clock: self.clock }
+    }
+
+    /// Returns the request that a plugin is called for.
+    pub(super) fn behalf(self) -> Behalf {
+        Behalf { context: Arc::clone(self.ctx), reach: self.reach.cloned() }
+    }
+
+    /// Shows a stage that does not run at a hook; it has these.
+    pub(super) fn show_idle(self, stage: &str, hook: Hook, hooks: Hooks) {
+        if let Some(watch) = self.watch {
+            watch.show_idle(stage, hook, hooks);
+        }
+    }
+
+    /// Shows the failure of a stage.
+    pub(super) fn show_failure(self, stage: &str, hook: Hook, took: Duration, error: &Error) {
+        if let Some(watch) = self.watch {
+            watch.show(&Step { stage, hook, end: End::Broke(took, error) });
+        }
+    }
+}

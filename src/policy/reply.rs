@@ -1,0 +1,90 @@
+//! The hooks over an answer: `on_text` and `on_response` over a whole message, `stream` over events.
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::filter::unreadable;
+use crate::policy::script::Decision;
+use crate::policy::stage::{Settled, Stage};
+use crate::policy::{Hook, Outcome, Passage, Verdict, stream};
+use crate::wire::{Document, Reply, ReplyBody, Step};
+
+impl Passage {
+    /// The hooks over texts, events and the message of an answer, before it goes out.
+    pub async fn on_reply(self: &Arc<Self>, reply: Reply) -> Result<Reply> {
+        let Reply { status, headers, body } = reply;
+        let body = match body {
+            ReplyBody::Full(message) => ReplyBody::Full(self.on_message(message).await?),
+            ReplyBody::Events(events) => ReplyBody::Events(stream::through(self, events)),
+        };
+        Ok(Reply { status, headers, body })
+    }
+
+    /// `on_text` and `on_response` over a message that has not been sent.
+    async fn on_message(&self, message: Bytes) -> Result<Bytes> {
+        if !self.pipeline.hooks.has_any(&[Hook::Text, Hook::Response]) {
+            return Ok(message);
+        }
+        let mut document = Document::parse(message).map_err(|e| {
+            Error::new(ErrorKind::BadUpstream, "the answer is no JSON object").with_source(e)
+        })?;
+        for stage in self.stages(Hook::Text) {
+            let spare = stage.spare(|| document.clone());
+            let work = || self.on_texts(stage, document);
+            let settled = stage.guard_now(Hook::Text, self.facts(), spare, work)?;
+            document = self.passed(settled)?;
+        }
+        for stage in self.stages(Hook::Response) {
+            let spare = stage.spare(|| document.clone());
+            let work = async {
+                let (document, outcome) = stage.on_response(self.facts(), document).await?;
+                stage.refuse_ends(Hook::Response, &outcome)?;
+                Ok((document, outcome))
+            };
+            let settled = stage.guard(Hook::Response, self.facts(), spare, work).await?;
+            document = self.passed(settled)?;
+        }
+        Ok(document.to_bytes())
+    }
+
+    /// Returns the message as a stage leaves it. Fails with the stage's refusal.
+    fn passed(&self, settled: Settled<(Document, Outcome), Document>) -> Result<Document> {
+        let (message, outcome) = match settled {
+            Settled::Done(done, _) => done,
+            Settled::Skipped(message) => return Ok(message),
+        };
+        self.keep(outcome.wishes);
+        match outcome.verdict {
+            Verdict::Deny(error) => Err(*error),
+            Verdict::Continue | Verdict::Respond(_) => Ok(message),
+        }
+    }
+
+    /// `on_text` over each text block of a message.
+    fn on_texts(&self, stage: &Stage, message: Document) -> Result<(Document, Outcome)> {
+        let mut message = message;
+        let mut outcome = Outcome::default();
+        let Some((script, call)) = stage.script(self.facts()) else {
+            return Ok((message, outcome));
+        };
+        let blocks = message.len(&[Step::Key("content")])?.unwrap_or_default();
+        for n in 0..blocks as i64 {
+            let [content, block] = [Step::Key("content"), Step::Index(n)];
+            let kind = message.get(&[content, block, Step::Key("type")])?;
+            let text = message.get(&[content, block, Step::Key("text")])?;
+            let (Some(b"\"text\""), Some(text)) = (kind.as_deref(), text) else { continue };
+            let text: String = serde_json::from_slice(&text).map_err(|_| unreadable())?;
+            let (changed, decision, asked) = script.on_text(&call, &text)?;
+            outcome.wishes.extend(asked.wishes);
+            if let Decision::Deny(error) = decision {
+                outcome.verdict = Verdict::Deny(error);
+                break;
+            }
+            if let Some(changed) = changed {
+                message.set_value(&[content, block, Step::Key("text")], &changed)?;
+            }
+        }
+        Ok((message, outcome))
+    }
+}

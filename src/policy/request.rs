@@ -1,0 +1,248 @@
+//! `on_request` and `on_upstream_request`: stages edit a request, which must stay one.
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::headers;
+use crate::policy::facts::Facts;
+use crate::policy::stage::{Settled, Stage};
+use crate::policy::watch::Ran;
+use crate::policy::{Hook, Outcome, Passage, Verdict};
+use crate::wire::{Document, Mark, MessagesRequest, Read};
+
+/// Where an attempt goes, as `on_upstream_request` sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The provider's name in the config.
+    pub provider: &'a str,
+    /// The model that the upstream is asked for.
+    pub model: &'a str,
+    /// What of the request this target does not understand.
+    pub unsupported: &'a [String],
+    /// What is to become of that: `off`, `warn` or `error`.
+    pub strictness: &'a str,
+    /// It speaks the Messages API itself.
+    pub is_native: bool,
+    /// Counted from 1, over all targets and retries.
+    pub number: u32,
+}
+
+impl Target<'_> {
+    /// As hooks see it.
+    fn facts(&self) -> Value {
+        json!({
+            "provider": self.provider,
+            "model": self.model,
+            "unsupported": self.unsupported,
+            "strictness": self.strictness,
+            "native": self.is_native,
+            "number": self.number,
+        })
+    }
+}
+
+/// A hook of a stage.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    stage: &'a Stage,
+    hook: Hook,
+}
+
+/// The request as a stage gets it.
+struct Before {
+    mark: Mark,
+    /// The body, on trial.
+    body: Option<Bytes>,
+}
+
+/// The request after a stage.
+struct Left {
+    /// `None` where the stage refuses and has made no request of it before.
+    request: Option<MessagesRequest>,
+    outcome: Outcome,
+    /// The body before the stage's route is in it, on trial.
+    body: Option<Bytes>,
+}
+
+impl Passage {
+    /// Runs `on_request` of every stage that is for this request, in order, until one ends it.
+    ///
+    /// Fails with a 500 that names the stage if one broke that fails closed, and with a 400 if the
+    /// caller's own body is at fault.
+    pub async fn on_request(&self, request: MessagesRequest) -> Result<(MessagesRequest, Verdict)> {
+        let facts = self.facts();
+        let mut request = request;
+        if !self.pipeline.hooks.has(Hook::Request) && facts.watch.is_none() {
+            return Ok((request, Verdict::Continue));
+        }
+        let mut started = Instant::now();
+        for stage in &self.pipeline.stages {
+            if !stage.is_for(Hook::Request, &self.ctx) {
+                facts.show_idle(stage.name(), Hook::Request, stage.hooks());
+                continue;
+            }
+            let at = At { stage, hook: Hook::Request };
+            let spare = stage.spare(|| request.clone());
+            let before = Before::of(&request, facts);
+            let (read, document) = request.into_parts();
+            // a script's at once: there is nothing to wait for
+            let done = match stage.script(facts) {
+                Some((script, call)) => script.on_request(&call, document),
+                None => stage.on_request(facts, document).await,
+            };
+            let done =
+                done.and_then(|edited| Left::of(stage, edited, read, facts)).and_then(Left::routed);
+            let ended = Instant::now();
+            let took = ended.duration_since(started);
+            started = ended;
+            let left = match stage.settle((at.hook, took), facts, spare, done)? {
+                Settled::Done(left, _) => left,
+                Settled::Skipped(spare) => {
+                    request = spare;
+                    continue;
+                }
+            };
+            self.show_request(at, took, &before, &left);
+            self.keep(left.outcome.wishes);
+            if matches!(left.outcome.verdict, Verdict::Deny(_)) {
+                self.note_denial(at);
+            }
+            request = match (left.request, left.outcome.verdict) {
+                (None, Verdict::Deny(error)) => return Err(*error),
+                (None, _) => return Err(Error::new(ErrorKind::Api, "a stage left no request")),
+                (Some(passed), Verdict::Continue) => passed,
+                (Some(passed), verdict) => return Ok((passed, verdict)),
+            };
+            self.note_edit(at, before.mark, &request);
+        }
+        Ok((request, Verdict::Continue))
+    }
+
+    /// Runs `on_upstream_request` of every stage before an attempt, and gives the request and the
+    /// headers that the attempt sends, `None` for those that the caller sent.
+    ///
+    /// Fails as [`Passage::on_request`] does, and with a stage's refusal.
+    pub async fn on_upstream_request(
+        &self,
+        request: MessagesRequest,
+        target: Target<'_>,
+    ) -> Result<(MessagesRequest, Option<HeaderMap>)> {
+        let is_understood = target.unsupported.is_empty();
+        let stages = self.stages(Hook::UpstreamRequest);
+        let stages: Vec<&Stage> =
+            stages.filter(|stage| !(is_understood && stage.is_for_unsupported())).collect();
+        if stages.is_empty() && self.wishes().upstream_headers.is_empty() {
+            return Ok((request, None));
+        }
+        let facts = self.facts();
+        let mut request = request;
+        let mut headers = headers::for_attempt(&self.ctx.headers);
+        self.wishes().upstream_headers.apply(&mut headers);
+        let target = target.facts();
+        for stage in stages {
+            let at = At { stage, hook: Hook::UpstreamRequest };
+            let spare = stage.spare(|| request.clone());
+            let before = Before::of(&request, facts);
+            let (read, document) = request.into_parts();
+            let work = async {
+                let edited = stage.on_upstream_request(facts, document, &target).await?;
+                stage.refuse_ends(at.hook, &edited.1)?;
+                Left::of(stage, edited, read, facts)
+            };
+            let (mut left, took) = match stage.guard(at.hook, facts, spare, work).await? {
+                Settled::Done(left, took) => (left, took),
+                Settled::Skipped(spare) => {
+                    request = spare;
+                    continue;
+                }
+            };
+            self.show_request(at, took, &before, &left);
+            // a header of one attempt is not for the next one
+            std::mem::take(&mut left.outcome.wishes.upstream_headers).apply(&mut headers);
+            self.keep(left.outcome.wishes);
+            if let Verdict::Deny(error) = left.outcome.verdict {
+                self.note_denial(at);
+                return Err(*error);
+            }
+            let nothing = || Error::new(ErrorKind::Api, "a stage left no request");
+            request = left.request.ok_or_else(nothing)?;
+            self.note_edit(at, before.mark, &request);
+        }
+        Ok((request, Some(headers)))
+    }
+
+    fn note_edit(&self, at: At<'_>, before: Mark, request: &MessagesRequest) {
+        if before != request.document().mark() {
+            self.ctx.story.stage_edited(at.stage.shared_name(), at.hook.as_str());
+        }
+    }
+
+    fn note_denial(&self, at: At<'_>) {
+        self.ctx.story.stage_denied(at.stage.shared_name(), at.hook.as_str());
+    }
+
+    fn show_request(&self, at: At<'_>, time: Duration, before: &Before, left: &Left) {
+        let (Some(watch), Some(before), Some(body)) =
+            (self.facts().watch, &before.body, &left.body)
+        else {
+            return;
+        };
+        let outcome = &left.outcome;
+        let ran = Ran {
+            time,
+            before: before.clone(),
+            left: body.clone(),
+            after: left.request.as_ref().map_or_else(|| body.clone(), MessagesRequest::to_bytes),
+            decision: (&outcome.verdict).into(),
+            route: outcome.route.as_deref(),
+            wishes: &outcome.wishes,
+        };
+        watch.show_run(at.stage.name(), at.hook, ran);
+    }
+}
+
+impl Before {
+    fn of(request: &MessagesRequest, facts: Facts<'_>) -> Self {
+        let body = facts.watch.map(|_| request.to_bytes());
+        Self { mark: request.document().mark(), body }
+    }
+}
+
+impl Left {
+    /// Checks that the stage left a request, unless the stage refuses it.
+    fn of(
+        stage: &Stage,
+        (document, outcome): (Document, Outcome),
+        read: Read,
+        facts: Facts<'_>,
+    ) -> Result<Self> {
+        let body = facts.watch.map(|_| document.to_bytes());
+        let request = match (read.with(document), &outcome.verdict) {
+            (Ok(request), _) => Some(request),
+            (Err(_), Verdict::Deny(_)) => None,
+            (Err(error), _) => return Err(no_request(stage, &outcome, &error)),
+        };
+        Ok(Self { request, outcome, body })
+    }
+
+    /// The same for the model that the stage routes to.
+    fn routed(mut self) -> Result<Self> {
+        if let (Some(request), Some(model)) = (&mut self.request, &self.outcome.route) {
+            request.set_model(model)?;
+        }
+        Ok(self)
+    }
+}
+
+/// The error of a stage that leaves something that is no request: the stage is at fault.
+fn no_request(stage: &Stage, outcome: &Outcome, error: &Error) -> Error {
+    let is_missing = |field: &str| error.message.starts_with(&format!("`{field}` is missing"));
+    let removed = outcome.removed.iter().rev().find(|(field, _)| is_missing(field));
+    let removed = removed.map_or(String::new(), |(_, place)| format!(" (removed at {place})"));
+    let (name, found) = (stage.name(), &error.message);
+    let message = format!("stage `{name}` left a request that cannot be sent: {found}{removed}");
+    Error::new(ErrorKind::Api, message)
+}
