@@ -3,12 +3,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::policy::ToolOutput;
 use crate::server_tools::tool::{Call, ServerTool, UPSTREAM_PREFIX};
 use crate::wire::MessagesRequest;
+use crate::wire::content::{self, Block, Message};
 
 /// What is left.
 #[derive(Debug)]
@@ -67,42 +66,30 @@ impl Budget {
 /// The names of our tools that a history calls, each as often as it does, and which of them is the
 /// first in the turn that the history ends with.
 fn called(messages: &Bytes) -> (Vec<String>, usize) {
-    #[derive(Deserialize)]
-    struct Message<'a> {
-        #[serde(borrow)]
-        role: Cow<'a, str>,
-        #[serde(borrow)]
-        content: &'a RawValue,
-    }
-    #[derive(Deserialize)]
-    struct Block {
-        #[serde(rename = "type")]
-        kind: String,
-        name: Option<String>,
-    }
     if memmem::find(messages, UPSTREAM_PREFIX.as_bytes()).is_none() {
         return (Vec::new(), 0);
     }
-    let messages: Vec<&RawValue> = serde_json::from_slice(messages).unwrap_or_default();
+    let messages = content::elements(messages);
     // one of another form is for the upstream to refuse: the others count
-    let messages =
-        messages.iter().filter_map(|m| serde_json::from_str::<Message<'_>>(m.get()).ok());
+    let messages = messages.iter().filter_map(|message| {
+        let message = Message::of(message)?;
+        Some((message.role()?, message.content()?))
+    });
     let mut names = Vec::new();
     let mut turn = 0;
-    for Message { role, content } in messages {
+    for (role, content) in messages {
         let begins = role == "user" && names.len() > turn;
         if !begins && !content.get().contains(UPSTREAM_PREFIX) {
             continue;
         }
-        let blocks: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
-        let blocks = blocks.into_iter().filter_map(|block| serde_json::from_str(block.get()).ok());
-        let blocks: Vec<Block> = blocks.collect();
+        let blocks = content::listed(content);
+        let blocks: Vec<Block<'_>> = blocks.into_iter().filter_map(Block::of).collect();
         // results carry the turn on, whatever a client puts beside them
-        if begins && blocks.iter().all(|block| block.kind != "tool_result") {
+        if begins && !blocks.iter().any(|block| block.is("tool_result")) {
             turn = names.len();
         }
-        let calls = blocks.into_iter().filter(|block| block.kind == "tool_use");
-        names.extend(calls.filter_map(|block| block.name));
+        let calls = blocks.iter().filter(|block| block.is("tool_use"));
+        names.extend(calls.filter_map(|block| block.name().map(Cow::into_owned)));
     }
     (names, turn)
 }

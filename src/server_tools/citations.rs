@@ -14,6 +14,7 @@ use crate::models::Target;
 use crate::server_tools::tool::{Face, OURS, ServerTool};
 use crate::server_tools::web::{self, Form};
 use crate::wire::MessagesRequest;
+use crate::wire::content::{self, Block, Message};
 
 /// How results of ours go to the upstreams of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,34 +127,6 @@ pub enum Cited {
     Nothing,
 }
 
-/// A content block, as far as it is a source or holds some.
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    source: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    citations: Option<Switch>,
-    #[serde(borrow)]
-    tool_use_id: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Switch {
-    #[serde(default)]
-    enabled: bool,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    role: Cow<'a, str>,
-    #[serde(borrow)]
-    content: &'a RawValue,
-}
-
 /// A citation of whatever kind.
 #[derive(Deserialize)]
 struct Citation<'a> {
@@ -193,8 +166,8 @@ impl Sources {
     /// The block is a result that the caller has not seen.
     pub fn hides_result(&self, block: &[u8]) -> bool {
         self.hides()
-            && read::<Block<'_>>(block)
-                .and_then(|block| block.tool_use_id)
+            && Block::read(block)
+                .and_then(|block| block.tool_use_id())
                 .is_some_and(|id| self.hidden.contains(&*id))
     }
 
@@ -203,7 +176,7 @@ impl Sources {
         let mut sources = self;
         let messages = request.document().field("messages").unwrap_or_default();
         if holds_sources(&messages) {
-            let messages: Vec<&RawValue> = serde_json::from_slice(&messages).unwrap_or_default();
+            let messages = content::elements(&messages);
             messages.into_iter().for_each(|message| sources.message(message.get().as_bytes()));
         }
         sources
@@ -211,13 +184,11 @@ impl Sources {
 
     /// Counts what stands in a message. What has another form is for the upstream to refuse.
     pub fn message(&mut self, message: &[u8]) {
-        if let Some(message) =
-            holds_sources(message).then(|| read::<Message<'_>>(message)).flatten()
-        {
-            listed(message.content)
-                .into_iter()
-                .for_each(|block| self.block(block.get().as_bytes()));
-        }
+        let message = holds_sources(message).then(|| Message::read(message)).flatten();
+        let content = message.filter(|message| message.role().is_some());
+        let content = content.and_then(|message| message.content()).map(content::listed);
+        let blocks = content.unwrap_or_default();
+        blocks.into_iter().for_each(|block| self.block(block.get().as_bytes()));
     }
 
     /// The same for one block that is none of ours.
@@ -226,7 +197,7 @@ impl Sources {
             return;
         }
         let is_hidden = self.hides_result(block);
-        visit(block, MAX_NESTED, &mut |block| match &*block.kind {
+        visit(block, MAX_NESTED, &mut |block| match &*block.kind() {
             DOCUMENT => self.document(!is_hidden, true),
             _ if is_hidden => self.result(source(block), Whose::Unseen),
             _ => self.result(source(block), Whose::Callers(self.own.len())),
@@ -260,11 +231,11 @@ impl Sources {
     /// it; none if it failed or shows nothing that could be cited.
     pub fn ours(&mut self, face: Option<Face>, content: &str) {
         let mut is_shown = matches!(face, Some(Face::Fetch { .. }));
-        let blocks: Vec<&RawValue> = match holds_sources(content.as_bytes()) {
-            true => serde_json::from_str(content).unwrap_or_default(),
+        let blocks = match holds_sources(content.as_bytes()) {
+            true => content::elements(content.as_bytes()),
             false => Vec::new(),
         };
-        let mut add = |block: &Block<'_>| match &*block.kind {
+        let mut add = |block: &Block<'_>| match &*block.kind() {
             DOCUMENT => {
                 let has_caller = std::mem::take(&mut is_shown);
                 self.document(has_caller, true);
@@ -402,21 +373,21 @@ fn renumbered(citation: &[u8], (field, from): (&str, usize), to: usize) -> Cited
 /// fetched itself, and for what lies deeper than any block of the API holds it.
 fn visit(block: &[u8], depth: usize, found: &mut impl FnMut(&Block<'_>)) {
     let Some(depth) = depth.checked_sub(1) else { return };
-    let Some(block) = read::<Block<'_>>(block) else { return };
-    match &*block.kind {
+    let Some(block) = Block::read(block) else { return };
+    match &*block.kind() {
         DOCUMENT | SEARCH_RESULT => found(&block),
         "tool_result" => {
-            let within = block.content.map(listed).unwrap_or_default();
+            let within = block.content().map(content::listed).unwrap_or_default();
             within.into_iter().for_each(|block| visit(block.get().as_bytes(), depth, found));
         }
         "web_fetch_tool_result" => {
-            let is_ours = block.tool_use_id.is_some_and(|id| id.starts_with(OURS));
-            if let Some(content) = block.content.filter(|_| !is_ours) {
+            let is_ours = block.tool_use_id().is_some_and(|id| id.starts_with(OURS));
+            if let Some(content) = block.content().filter(|_| !is_ours) {
                 visit(content.get().as_bytes(), depth, found);
             }
         }
         "web_fetch_result" => {
-            if let Some(content) = block.content {
+            if let Some(content) = block.content() {
                 visit(content.get().as_bytes(), depth, found);
             }
         }
@@ -441,15 +412,14 @@ fn may_cite(request: &MessagesRequest) -> bool {
     if !holds_sources(&messages) {
         return true;
     }
-    let messages: Vec<&RawValue> = serde_json::from_slice(&messages).unwrap_or_default();
-    let messages = messages.iter().filter_map(|m| read::<Message<'_>>(m.get().as_bytes()));
+    let messages = content::elements(&messages);
+    let messages = messages.into_iter().filter_map(Message::of);
     let mut all_cite = true;
     // what an assistant said is the API's own, or ours
-    for message in messages.filter(|message| message.role == "user") {
-        for block in listed(message.content) {
-            visit(block.get().as_bytes(), MAX_NESTED, &mut |block| {
-                all_cite &= block.citations.as_ref().is_some_and(|citations| citations.enabled);
-            });
+    let users = messages.filter(|message| message.role().is_some_and(|role| role == "user"));
+    for content in users.filter_map(|message| message.content()) {
+        for block in content::listed(content) {
+            visit(block.get().as_bytes(), MAX_NESTED, &mut |block| all_cite &= block.is_cited());
         }
     }
     all_cite
@@ -462,23 +432,13 @@ pub fn holds_sources(text: &[u8]) -> bool {
 }
 
 fn source(block: &Block<'_>) -> String {
-    block.source.and_then(|source| serde_json::from_str(source.get()).ok()).unwrap_or_default()
+    block.source_address().unwrap_or_default().into_owned()
 }
 
 /// What of a search result of ours is for the model only (`web::search_for_upstream`).
 fn behind_snippet(block: &Block<'_>) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Text {
-        text: String,
-    }
-    let content = block.content.map(listed).unwrap_or_default();
-    let behind: Text = read(content.get(1)?.get().as_bytes())?;
-    Some(behind.text)
-}
-
-/// The blocks of a content; none in one that is a string.
-fn listed(content: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(content.get()).unwrap_or_default()
+    let content = block.content().map(content::listed).unwrap_or_default();
+    Block::of(content.get(1)?)?.text().map(Cow::into_owned)
 }
 
 fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {

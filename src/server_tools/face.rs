@@ -4,8 +4,8 @@
 //! named `gateway` for every other tool.
 use std::borrow::Cow;
 
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::policy::ToolOutput;
@@ -13,6 +13,7 @@ use crate::server_tools::citations::{self, Forms};
 use crate::server_tools::images::Images;
 use crate::server_tools::tool::{Call, Face, SERVER_NAME, ServerTool};
 use crate::server_tools::web;
+use crate::wire::content::Block;
 use crate::wire::{Document, Step};
 
 /// Makes the `tool_use` that stands at `path` of an event what the caller sees of it.
@@ -57,19 +58,13 @@ pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Resu
 /// tool gave the model is named. It is named to the model, too, once the caller sends it back, but for an
 /// image that the gateway keeps.
 fn texts(blocks: &str) -> String {
-    #[derive(serde::Deserialize)]
-    struct Block<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: Cow<'a, str>,
-    }
     let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(blocks) else {
         return blocks.to_owned();
     };
-    let named = |block: &&RawValue| match serde_json::from_str::<Block<'_>>(block.get()) {
-        Ok(Block { kind }) if kind != "text" => {
-            Some(json!({"type": "text", "text": format!("({kind})")}).to_string())
-        }
-        _ => None,
+    let named = |raw: &&RawValue| {
+        let kind = Block::of(raw)?.kind();
+        let is_other = !kind.is_empty() && kind != "text";
+        is_other.then(|| json!({"type": "text", "text": format!("({kind})")}).to_string())
     };
     let others: Vec<Option<String>> = all.iter().map(named).collect();
     if others.iter().all(Option::is_none) {
@@ -120,15 +115,8 @@ fn citable(blocks: String, forms: Forms) -> String {
 
 /// A source with citations; none where it has them, or is no source.
 fn with_citations(block: &RawValue) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Source<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: Cow<'a, str>,
-        citations: Option<Value>,
-    }
-    let Source { kind, citations } = serde_json::from_str(block.get()).ok()?;
-    let is_source = kind == "document" || kind == "search_result";
-    if !is_source || citations.is_some_and(|citations| citations["enabled"] == true) {
+    let source = Block::of(block)?;
+    if !matches!(&*source.kind(), "document" | "search_result") || source.is_cited() {
         return None;
     }
     let mut document = Document::parse(block.get().to_owned().into()).ok()?;

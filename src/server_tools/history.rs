@@ -15,42 +15,11 @@ use crate::server_tools::declare;
 use crate::server_tools::images::Images;
 use crate::server_tools::tool::{Face, OURS, SERVER_NAME, upstream_name};
 use crate::server_tools::web;
+use crate::wire::content::Block;
 use crate::wire::{self, Document, MessagesRequest, Step, scan};
 
 /// A call that ended before it was whole, or whose result the caller has lost.
 const UNANSWERED: &str = "not run: the answer ended before the call was complete";
-
-/// What a block is; one that is not ours is read no further.
-#[derive(serde::Deserialize, Default)]
-struct Kind {
-    #[serde(rename = "type", default)]
-    name: String,
-}
-
-#[derive(serde::Deserialize)]
-struct Call<'a> {
-    id: String,
-    name: String,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_control: Option<&'a RawValue>,
-}
-
-#[derive(serde::Deserialize)]
-struct Answer<'a> {
-    tool_use_id: String,
-    is_error: Option<bool>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_control: Option<&'a RawValue>,
-}
-
-#[derive(serde::Deserialize)]
-struct Text {
-    text: String,
-}
 
 /// Rewrites `messages` if it holds calls that the gateway ran, results that were put back into an
 /// assistant's message, or citations that the caller counts otherwise; else touches nothing. `None` if
@@ -156,8 +125,8 @@ impl<'a> Turns<'a> {
                 self.with_citations(document, n)?;
             }
             let text = document.get(&[Step::Key("content"), Step::Index(n)])?.unwrap_or_default();
-            let found = self.block(&text).map_err(|e| {
-                Error::invalid(format!("`content[{n}]` cannot be read: {e}")).with_source(e)
+            let found = self.block(&text).map_err(|field| {
+                Error::invalid(format!("`content[{n}].{field}` must be a string"))
             })?;
             match found {
                 Found::Result(result) => {
@@ -209,42 +178,51 @@ impl<'a> Turns<'a> {
         }
     }
 
-    fn block(&mut self, text: &Bytes) -> serde_json::Result<Found> {
-        let kind: Kind = serde_json::from_slice(text).unwrap_or_default();
-        match kind.name.as_str() {
-            "mcp_tool_use" | "server_tool_use" if is_ours(text) => {
-                let call: Call<'_> = serde_json::from_slice(text)?;
-                let input = call.input.map_or("{}", RawValue::get).to_owned().into();
-                self.calls += 1;
-                let open = Open { at: self.calls, id: call.upstream_id().to_owned(), input };
-                Ok(Found::Call(open, call.plain()))
-            }
+    /// Fails with the name of a member that a call of ours must have.
+    fn block(&mut self, text: &Bytes) -> Result<Found, &'static str> {
+        let Some(block) = Block::read(text) else { return Ok(Found::Other) };
+        Ok(match &*block.kind() {
+            "mcp_tool_use" | "server_tool_use" if is_ours(&block) => self.call(&block)?,
             "tool_result" if self.sources.hides_result(text) => {
                 self.sources.block(text);
-                Ok(Found::Result(text.clone()))
+                Found::Result(text.clone())
             }
-            "mcp_tool_result" | "web_search_tool_result" | "web_fetch_tool_result" => {
-                let Ok(answer) = serde_json::from_slice::<Answer<'_>>(text) else {
-                    return Ok(Found::Other);
-                };
-                Ok(self.result(&kind.name, &answer))
+            kind @ ("mcp_tool_result" | "web_search_tool_result" | "web_fetch_tool_result") => {
+                match block.tool_use_id() {
+                    Some(id) => self.result(kind, &block, &id),
+                    None => Found::Other,
+                }
             }
-            _ => Ok(Found::Other),
-        }
+            _ => Found::Other,
+        })
     }
 
-    fn result(&mut self, kind: &str, answer: &Answer<'_>) -> Found {
-        let native_id = answer.tool_use_id.strip_prefix(OURS);
+    fn call(&mut self, block: &Block<'_>) -> Result<Found, &'static str> {
+        let id = block.id().ok_or("id")?;
+        let name = block.name().ok_or("name")?;
+        let id = id.strip_prefix(OURS).unwrap_or(&id).to_owned();
+        let input = block.input().map_or("{}", RawValue::get);
+        let head = json!({"type": "tool_use", "id": id, "name": upstream_name(&name)});
+        let call = with_members(
+            head.to_string(),
+            &[("input", Some(input)), ("cache_control", cache_control(block))],
+        );
+        self.calls += 1;
+        Ok(Found::Call(Open { at: self.calls, id, input: input.to_owned().into() }, call))
+    }
+
+    fn result(&mut self, kind: &str, block: &Block<'_>, id: &str) -> Found {
+        let native_id = id.strip_prefix(OURS);
         if (kind == "mcp_tool_result") == native_id.is_some() {
             return Found::Other;
         }
-        let id = native_id.unwrap_or(&answer.tool_use_id);
-        let Some(open) = self.open.get_mut(id).and_then(VecDeque::pop_front) else {
+        let Some(open) = self.open.get_mut(native_id.unwrap_or(id)).and_then(VecDeque::pop_front)
+        else {
             return native_id.map_or(Found::Other, |_| Found::Orphan);
         };
         Found::Result(match kind {
-            "mcp_tool_result" => answer.plain(&mut self.images),
-            _ => answer.unveiled(kind, &open, &mut self.sources),
+            "mcp_tool_result" => plain(block, &open, &mut self.images),
+            _ => unveiled(kind, block, &open, &mut self.sources),
         })
     }
 
@@ -376,86 +354,59 @@ fn may_cite(text: &[u8]) -> bool {
 }
 
 /// A call of another server, or one that a native upstream made itself, is none of ours.
-fn is_ours(text: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Used {
-        #[serde(rename = "type")]
-        kind: String,
-        server_name: Option<String>,
-        id: Option<serde_json::Value>,
-    }
-    let Ok(used) = serde_json::from_slice::<Used>(text) else { return false };
-    match used.kind.as_str() {
-        "mcp_tool_use" => used.server_name.as_deref() == Some(SERVER_NAME),
-        _ => used.id.is_some_and(|id| id.as_str().is_some_and(|id| id.starts_with(OURS))),
+fn is_ours(block: &Block<'_>) -> bool {
+    match &*block.kind() {
+        "mcp_tool_use" => block.server_name().is_some_and(|name| name == SERVER_NAME),
+        _ => block.id().is_some_and(|id| id.starts_with(OURS)),
     }
 }
 
 /// What an upstream made itself, and refuses to take back.
 fn is_empty_text(block: &[u8]) -> bool {
-    let kind: Kind = serde_json::from_slice(block).unwrap_or_default();
-    kind.name == "text"
-        && serde_json::from_slice::<Text>(block).is_ok_and(|block| block.text.is_empty())
+    let text = Block::read(block).filter(|block| block.is("text"));
+    text.and_then(|block| block.text()).is_some_and(|text| text.is_empty())
 }
 
-impl Call<'_> {
-    fn upstream_id(&self) -> &str {
-        self.id.strip_prefix(OURS).unwrap_or(&self.id)
-    }
-
-    fn plain(&self) -> Bytes {
-        let input = self.input.map_or("{}", RawValue::get);
-        let (id, name) = (self.upstream_id(), upstream_name(&self.name));
-        let head = json!({"type": "tool_use", "id": id, "name": name});
-        with_members(
-            head.to_string(),
-            &[("input", Some(input)), ("cache_control", self.cache_control.map(RawValue::get))],
-        )
-    }
+fn cache_control<'a>(block: &Block<'a>) -> Option<&'a str> {
+    block.cache_control().map(RawValue::get)
 }
 
-impl Answer<'_> {
-    fn plain(&self, images: &mut Images<'_>) -> Bytes {
-        let content = self.content.map(RawValue::get);
-        let shown = content.and_then(|content| images.put_back(content));
-        let mut head = json!({"type": "tool_result", "tool_use_id": self.tool_use_id});
-        if self.is_error == Some(true) {
+/// A result in the shape of an MCP server's, as an upstream takes it.
+fn plain(block: &Block<'_>, open: &Open, images: &mut Images<'_>) -> Bytes {
+    let content = block.content().map(RawValue::get);
+    let shown = content.and_then(|content| images.put_back(content));
+    let is_error = block.is_error().map(RawValue::get).filter(|is_error| *is_error != "false");
+    let members = [
+        ("is_error", is_error),
+        ("content", shown.as_deref().or(content)),
+        ("cache_control", cache_control(block)),
+    ];
+    with_members(json!({"type": "tool_result", "tool_use_id": open.id}).to_string(), &members)
+}
+
+/// A result in one of the API's own shapes, as an upstream takes it.
+fn unveiled(kind: &str, block: &Block<'_>, open: &Open, sources: &mut Sources) -> Bytes {
+    let content = block.content().map_or("null", RawValue::get);
+    let forms = sources.forms;
+    let mut face = match kind {
+        "web_search_tool_result" => Some(Face::Search),
+        _ => Some(Face::Fetch { is_cited: true }),
+    };
+    let mut head = json!({"type": "tool_result", "tool_use_id": open.id});
+    let plain = match web::failure_from_caller(content) {
+        Some(failure) => {
+            face = None;
             head["is_error"] = true.into();
+            Some(failure)
         }
-        let members = [
-            ("content", shown.as_deref().or(content)),
-            ("cache_control", self.cache_control.map(RawValue::get)),
-        ];
-        with_members(head.to_string(), &members)
-    }
-
-    /// A result in one of the API's own shapes.
-    fn unveiled(&self, kind: &str, open: &Open, sources: &mut Sources) -> Bytes {
-        let content = self.content.map_or("null", RawValue::get);
-        let forms = sources.forms;
-        let mut face = match kind {
-            "web_search_tool_result" => Some(Face::Search),
-            _ => Some(Face::Fetch { is_cited: true }),
-        };
-        let mut head = json!({"type": "tool_result", "tool_use_id": open.id});
-        let plain = match web::failure_from_caller(content) {
-            Some(failure) => {
-                face = None;
-                head["is_error"] = true.into();
-                Some(failure)
-            }
-            None if kind == "web_search_tool_result" => {
-                Some(web::search_from_caller(&open.input, content, forms.searches))
-            }
-            None => web::page_from_caller(content, forms.pages),
-        };
-        sources.ours(face, plain.as_deref().unwrap_or_default());
-        let members = [
-            ("content", plain.as_deref()),
-            ("cache_control", self.cache_control.map(RawValue::get)),
-        ];
-        with_members(head.to_string(), &members)
-    }
+        None if kind == "web_search_tool_result" => {
+            Some(web::search_from_caller(&open.input, content, forms.searches))
+        }
+        None => web::page_from_caller(content, forms.pages),
+    };
+    sources.ours(face, plain.as_deref().unwrap_or_default());
+    let members = [("content", plain.as_deref()), ("cache_control", cache_control(block))];
+    with_members(head.to_string(), &members)
 }
 
 /// Appends members to the text of an object; numbers in them keep the form they had.

@@ -10,12 +10,12 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::plugin_host::published::{self, Published};
 use crate::policy::ToolOutput;
+use crate::wire::content::{Block, Source};
 
 /// What the API takes of one image, as base64.
 const MAX_IMAGE: usize = 5 << 20;
@@ -36,24 +36,6 @@ pub struct Images<'a> {
     left: usize,
 }
 
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    source: Option<Source<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Source<'a> {
-    #[serde(borrow)]
-    media_type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    data: Option<Cow<'a, str>>,
-}
-
 /// Media type and content of a file that an upstream would take as an image.
 type File = (String, Bytes);
 
@@ -67,8 +49,9 @@ impl<'a> Images<'a> {
     /// as [`Images::put_back`] will write it.
     pub fn for_upstream(&self, content: String) -> String {
         let written = self.rewritten(&content, |raw, source, file| {
-            let kind = source.media_type.as_deref().unwrap_or_default();
-            match &source.data {
+            let kind = source.media_type().unwrap_or_default();
+            let kind = &*kind;
+            match &source.data() {
                 _ if !self.are_taken => word(file),
                 // the upstream fetches it itself
                 None => raw.get().to_owned(),
@@ -103,15 +86,17 @@ impl<'a> Images<'a> {
             return None;
         }
         let raw: Vec<&RawValue> = serde_json::from_str(content).ok()?;
-        let blocks: Vec<Option<Block<'_>>> = raw.iter().map(|raw| read(raw)).collect();
-        let texts = blocks.iter().flatten().filter_map(|block| block.text.as_deref());
-        let named = texts.flat_map(names).filter_map(|name| Some((name, self.found(name)?)));
+        let blocks: Vec<Option<Block<'_>>> = raw.iter().map(|raw| Block::of(raw)).collect();
+        let texts: Vec<_> = blocks.iter().flatten().filter_map(Block::text).collect();
+        let named = texts.iter().flat_map(|text| names(text));
+        let named = named.filter_map(|name| Some((name, self.found(name)?)));
         let files: BTreeMap<&str, File> = named.collect();
-        let written = raw.iter().zip(&blocks).map(|(raw, block)| match block {
-            Some(Block { kind, source: Some(source), .. }) if kind == "image" => {
-                of(raw, source, source.file(&files))
+        let written = raw.iter().zip(&blocks).map(|(raw, block)| {
+            let image = block.filter(|block| block.is("image"));
+            match image.and_then(|image| image.source()) {
+                Some(source) => of(raw, &source, file_of(&source, &files)),
+                None => raw.get().to_owned(),
             }
-            _ => raw.get().to_owned(),
         });
         let written: Vec<String> = written.collect();
         Some(format!("[{}]", written.join(",")))
@@ -127,7 +112,7 @@ impl<'a> Images<'a> {
         let mut has_image = false;
         let mut all = Vec::with_capacity(blocks.len());
         for raw in blocks {
-            let text = read(raw).and_then(|block| block.text);
+            let text = Block::of(raw).and_then(|block| block.text());
             let name = text.as_deref().and_then(|text| {
                 text.strip_prefix(WORD.0).and_then(|rest| rest.strip_suffix(WORD.1))
             });
@@ -152,20 +137,13 @@ impl<'a> Images<'a> {
     }
 }
 
-impl Source<'_> {
-    /// The name of the file that is this image, and no other. Base64 that could be written in another
-    /// way is not what would come back.
-    fn file<'n>(&self, files: &BTreeMap<&'n str, File>) -> Option<&'n str> {
-        let image = BASE64.decode(self.data.as_deref()?).ok()?;
-        let is_it = |(kind, file): &File| {
-            self.media_type.as_deref() == Some(kind.as_str()) && image == *file
-        };
-        files.iter().find(|(_, file)| is_it(file)).map(|(name, _)| *name)
-    }
-}
-
-fn read<'a>(raw: &'a RawValue) -> Option<Block<'a>> {
-    serde_json::from_str(raw.get()).ok()
+/// The name of the file that is this image, and no other. Base64 that could be written in another way is
+/// not what would come back.
+fn file_of<'n>(source: &Source<'_>, files: &BTreeMap<&'n str, File>) -> Option<&'n str> {
+    let image = BASE64.decode(&*source.data()?).ok()?;
+    let media_type = source.media_type()?;
+    let is_it = |(kind, file): &File| media_type == **kind && image == *file;
+    files.iter().find(|(_, file)| is_it(file)).map(|(name, _)| *name)
 }
 
 fn written(kind: &str, data: &str) -> String {

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::server_tools::hidden::{Block, Carried, Hidden, Shape};
+use crate::wire::content;
 use crate::wire::{Document, Kind, MessagesRequest, Step, scan};
 
 /// Puts the calls and results that were kept for this caller where they stood in its messages; gives
@@ -67,20 +67,15 @@ fn shapes(document: &mut Document, n: i64) -> Result<Vec<Shape>> {
 
 /// What is of another form looks like nothing that was kept.
 fn shape(block: &[u8]) -> Shape {
-    #[derive(serde::Deserialize)]
-    struct Held<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: Cow<'a, str>,
-        #[serde(borrow)]
-        id: Option<Cow<'a, str>>,
-        #[serde(borrow)]
-        text: Option<&'a RawValue>,
+    let Some(block) = content::Block::read(block) else { return Shape::default() };
+    let kind = block.kind();
+    if kind.is_empty() {
+        return Shape::default();
     }
-    let Ok(held) = serde_json::from_slice::<Held<'_>>(block) else { return Shape::default() };
     Shape {
-        is_empty: held.kind == "text" && held.text.is_some_and(|text| text.get() == "\"\""),
-        kind: held.kind.into_owned(),
-        id: held.id.unwrap_or_default().into_owned(),
+        is_empty: kind == "text" && block.text().is_some_and(|text| text.is_empty()),
+        kind: kind.into_owned(),
+        id: block.id().unwrap_or_default().into_owned(),
     }
 }
 
@@ -170,9 +165,5 @@ fn takes_results(document: &mut Document, n: i64) -> Result<bool> {
 
 /// The id of the call that a result answers.
 fn answered(result: &Bytes) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Answer {
-        tool_use_id: String,
-    }
-    serde_json::from_slice::<Answer>(result).ok().map(|answer| answer.tool_use_id)
+    content::Block::read(result)?.tool_use_id().map(Cow::into_owned)
 }

@@ -1,10 +1,14 @@
 //! What search and fetch tools find, in three forms: as their plugin gives it, as an upstream reads
 //! it, and as the result blocks that the API has for it. Pure; the third leads back to the second.
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+
+use crate::wire::content::{self, Block};
 
 /// What begins an `encrypted_content` of ours: no upstream's own begins so.
 pub const MARK: &str = "tidegate.";
@@ -289,17 +293,10 @@ fn page_of(content: &str) -> Option<Page> {
 
 /// The text of a content that is one text block.
 fn only_text(content: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Block {
-        #[serde(rename = "type")]
-        kind: String,
-        text: Option<String>,
-    }
-    let blocks: Vec<Block> = serde_json::from_str(content).ok()?;
-    match <[Block; 1]>::try_from(blocks) {
-        Ok([block]) if block.kind == "text" => block.text,
-        _ => None,
-    }
+    let blocks = content::elements(content.as_bytes());
+    let [only] = blocks.as_slice() else { return None };
+    let block = Block::of(only).filter(|block| block.is("text"))?;
+    block.text().map(Cow::into_owned)
 }
 
 fn text_block(told: &impl Serialize) -> String {
