@@ -1,7 +1,6 @@
 //! One stage over the events of one stream: what it makes of each, what it drops, the text that it waits for.
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -9,8 +8,8 @@ use crate::policy::script::{Decision, Done};
 use crate::policy::stage::{Settled, Stage};
 use crate::policy::window::Windows;
 use crate::policy::{Hook, Passage};
-use crate::wire::message;
 use crate::wire::{Document, Event, EventKind, Step};
+use crate::wire::{compose, message};
 
 /// Text is held back for so long at most before the words that are whole are handed on, and for as
 /// long again before the last one is.
@@ -212,12 +211,7 @@ impl Filter {
             return Vec::new();
         }
         let index = self.text.as_ref().map_or(0, |text| text.index);
-        let data = json!({
-            "type": "content_block_delta",
-            "index": index,
-            "delta": {"type": "text_delta", "text": text},
-        });
-        vec![Event::new(EventKind::ContentBlockDelta, data.to_string().as_bytes())]
+        vec![compose::text_delta(index, text)]
     }
 }
 

@@ -4,7 +4,7 @@
 //! `message_delta` with the usage of all turns; one `message_stop`; the upstream's bytes untouched
 //! where nothing changes.
 use memchr::memmem;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::ToolOutput;
@@ -12,6 +12,7 @@ use crate::server_tools::citations::{self, Cited, Sources};
 use crate::server_tools::face;
 use crate::server_tools::hidden::{Block as Noted, Shape};
 use crate::server_tools::tool::{Call, Face, ServerTool};
+use crate::wire::compose::Composer;
 use crate::wire::message::{self, Fold};
 use crate::wire::{Document, Event, EventKind, Kind, Step, usage};
 
@@ -26,8 +27,8 @@ pub struct Splice<'a> {
     /// The turn under way, as the upstream tells it: what the next request is made of.
     turn: Fold,
     turns: u32,
-    /// The index that the caller's next block gets.
-    next_index: u64,
+    /// What the caller has of the message.
+    stream: Composer,
     /// The block that is open.
     open: Open,
     /// Usage of the turns before this one.
@@ -62,7 +63,7 @@ impl<'a> Splice<'a> {
             sources,
             turn: Fold::default(),
             turns: 0,
-            next_index: 0,
+            stream: Composer::new(),
             open: Open::Same,
             total: Map::new(),
             ending: Vec::new(),
@@ -72,23 +73,26 @@ impl<'a> Splice<'a> {
 
     /// Takes an event of the upstream; gives what the caller sees of it.
     ///
-    /// Fails (`api_error`) on events that cannot be read.
+    /// Fails (`api_error`) on events that cannot be read, or come out of order.
     pub fn push(&mut self, event: Event) -> Result<Option<Event>> {
         if event.kind != EventKind::Error {
             self.turn.push(&event)?;
         }
         match event.kind {
-            EventKind::MessageStart => Ok((self.turns == 0).then_some(event)),
+            EventKind::MessageStart if self.turns > 0 => Ok(None),
+            EventKind::MessageStart => {
+                self.stream.note(event.kind)?;
+                Ok(Some(event))
+            }
             EventKind::ContentBlockStart => self.block_start(event),
             EventKind::ContentBlockDelta => match self.with_citation(event)? {
                 Some(event) => self.within_block(event),
                 None => Ok(None),
             },
             EventKind::ContentBlockStop => {
-                let event = self.within_block(event);
-                self.next_index += u64::from(self.open != Open::Hidden);
+                let event = self.within_block(event)?;
                 self.open = Open::Same;
-                event
+                Ok(event)
             }
             EventKind::Error => Ok(Some(event)),
             EventKind::MessageDelta | EventKind::MessageStop => {
@@ -199,17 +203,9 @@ impl<'a> Splice<'a> {
         if !tool.face.is_shown() {
             return Ok(Vec::new());
         }
-        let index = self.next_index;
-        self.next_index += 1;
-        let block = face::result_block(tool, call, output)?;
-        let head = json!({"type": "content_block_start", "index": index});
-        let mut start = Document::parse(head.to_string().into())?;
-        start.set(&[Step::Key("content_block")], block.to_bytes())?;
-        let stop = json!({"type": "content_block_stop", "index": index});
-        Ok(vec![
-            Event::new(EventKind::ContentBlockStart, &start.to_bytes()),
-            Event::new(EventKind::ContentBlockStop, stop.to_string().as_bytes()),
-        ])
+        self.stream.block(&face::result_block(tool, call, output)?.to_bytes());
+        self.stream.close();
+        self.stream.take()
     }
 
     /// Notes what the upstream is told of a call: later turns may cite it.
@@ -248,9 +244,14 @@ impl<'a> Splice<'a> {
         if let Some(reason) = stop_reason {
             data.set_value(&[Step::Key("delta"), Step::Key("stop_reason")], &reason)?;
         }
-        let mut events = vec![Event::new(EventKind::MessageDelta, &data.to_bytes())];
-        events.extend(ending.into_iter().filter(|event| event.kind != EventKind::MessageDelta));
-        Ok(events)
+        if self.stream.is_inside() {
+            // the upstream has left its last block open
+            self.stream.close();
+        }
+        self.stream.end(&data.to_bytes());
+        let rest = ending.into_iter().filter(|event| event.kind != EventKind::MessageDelta);
+        rest.for_each(|event| self.stream.pass(event));
+        self.stream.take()
     }
 
     fn find(&self, upstream_name: &str) -> Option<usize> {
@@ -260,9 +261,9 @@ impl<'a> Splice<'a> {
     fn block_start(&mut self, event: Event) -> Result<Option<Event>> {
         let Some(block) = self.turn.blocks.last() else { return Ok(Some(event)) };
         let upstream_index = self.turn.blocks.len() as u64 - 1;
-        self.open = match self.next_index == upstream_index {
-            true => Open::Same,
-            false => Open::Moved(self.next_index),
+        self.open = match self.stream.index() {
+            index if index == upstream_index => Open::Same,
+            index => Open::Moved(index),
         };
         let tool = match block.kind().as_str() {
             "tool_use" => self.find(&block.string("name")),
@@ -318,10 +319,13 @@ impl<'a> Splice<'a> {
         }
     }
 
-    fn within_block(&self, event: Event) -> Result<Option<Event>> {
+    fn within_block(&mut self, event: Event) -> Result<Option<Event>> {
+        if self.open == Open::Hidden {
+            return Ok(None);
+        }
+        self.stream.note(event.kind)?;
         match self.open {
-            Open::Same => Ok(Some(event)),
-            Open::Hidden => Ok(None),
+            Open::Same | Open::Hidden => Ok(Some(event)),
             Open::Moved(index) => {
                 let mut data = message::data_of(&event)?;
                 data.set_value(&[Step::Key("index")], &index)?;

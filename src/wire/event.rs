@@ -87,14 +87,12 @@ impl Event {
     /// Makes an event of a known kind from its JSON. Line ends in JSON stand between values only:
     /// they become blanks, since the data of an event is one line.
     pub fn new(kind: EventKind, data: &[u8]) -> Self {
-        let name = kind.as_str().as_bytes();
-        let data = one_line(data);
-        let data = &*data;
-        let mut frame = BytesMut::with_capacity(name.len() + data.len() + 16);
-        for part in [&b"event: "[..], name, b"\ndata: ", data, b"\n\n"] {
-            frame.extend_from_slice(part);
-        }
-        Self { kind, frame: frame.freeze() }
+        Self { kind, frame: framed(kind.as_str(), data) }
+    }
+
+    /// Makes an event of any name from its JSON.
+    pub(super) fn named(name: &str, data: &[u8]) -> Self {
+        Self { kind: EventKind::of(name.as_bytes()), frame: framed(name, data) }
     }
 
     /// A `ping`, as the real API writes it.
@@ -142,6 +140,15 @@ impl Event {
             Cow::Owned(all) => all.into(),
         }
     }
+}
+
+fn framed(name: &str, data: &[u8]) -> Bytes {
+    let data = one_line(data);
+    let mut frame = BytesMut::with_capacity(name.len() + data.len() + 16);
+    for part in [&b"event: "[..], name.as_bytes(), b"\ndata: ", &data, b"\n\n"] {
+        frame.extend_from_slice(part);
+    }
+    frame.freeze()
 }
 
 fn one_line(json: &[u8]) -> Cow<'_, [u8]> {

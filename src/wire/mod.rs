@@ -1,5 +1,6 @@
 //! The Messages API as bytes: documents, requests, events, and their fold into a message.
 mod block;
+pub(crate) mod compose;
 pub(crate) mod content;
 pub mod document;
 pub mod duration;

@@ -367,7 +367,10 @@ fn a_call_of_ours_that_cannot_be_read_is_named() {
     let mut request = request(&body.to_string());
     let error = restored(&mut request).unwrap_err();
     assert_eq!(error.status(), 400);
-    assert!(error.message.starts_with("`messages[1]`: `content[1].id` must be a string"), "{error}");
+    assert!(
+        error.message.starts_with("`messages[1]`: `content[1].id` must be a string"),
+        "{error}"
+    );
 }
 
 #[test]

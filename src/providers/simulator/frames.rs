@@ -2,11 +2,13 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
+use crate::error::Result;
 use crate::providers::simulator::answer::{Answer, Block};
 use crate::providers::simulator::directives::{Framing, Odd};
 use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens::Input;
 use crate::wire::Event;
+use crate::wire::compose::{Composer, Delta};
 
 /// How finely the deltas of a block are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,153 +33,148 @@ pub struct Head<'a> {
 const MAX_WORD: usize = 24;
 
 /// The events of a whole message.
-pub fn events(head: &Head<'_>, answer: &Answer, pieces: Pieces, framing: Framing) -> Vec<Event> {
-    let mut writer = Writer {
-        buffer: BytesMut::with_capacity(8 * 1024),
-        events: Vec::with_capacity(32),
-        framing,
-        pieces,
-    };
+pub fn events(
+    head: &Head<'_>,
+    answer: &Answer,
+    pieces: Pieces,
+    framing: Framing,
+) -> Result<Vec<Event>> {
+    let mut frames = Frames::new(framing);
+    let ping = frames.ping();
+    let stream = Composer::framed_by(|name, data| frames.frame(name, data));
+    let mut writer = Writer { stream, pieces, ping };
     writer.start(head);
-    for (index, block) in answer.blocks.iter().enumerate() {
-        writer.block(index, block, &answer.odd);
+    for block in &answer.blocks {
+        writer.block(block, &answer.odd);
     }
     writer.end(head, answer);
-    writer.events
+    writer.stream.take()
 }
 
 /// One event of any name, for the `error` event.
 pub fn event(name: &str, data: &Value, framing: Framing) -> Event {
-    let mut writer =
-        Writer { buffer: BytesMut::new(), events: Vec::new(), framing, pieces: Pieces::Whole };
-    writer.frame(name, data.to_string().as_bytes())
+    Frames::new(framing).frame(name, data.to_string().as_bytes())
 }
 
-struct Writer {
-    /// All frames of a stream share few buffers.
-    buffer: BytesMut,
-    events: Vec<Event>,
-    framing: Framing,
+struct Writer<F> {
+    stream: Composer<F>,
     pieces: Pieces,
+    ping: Event,
 }
 
-impl Writer {
+impl<F: FnMut(&str, &[u8]) -> Event> Writer<F> {
     fn start(&mut self, head: &Head<'_>) {
         let input = head.input;
-        let data = json!({
-            "type": "message_start",
-            "message": {
-                "id": head.seed.id("msg", 0),
-                "type": "message",
-                "role": "assistant",
-                "model": head.model,
-                "content": [],
-                "stop_reason": null,
-                "stop_sequence": null,
-                "stop_details": null,
-                "usage": {
-                    "input_tokens": input.fresh,
-                    "cache_creation_input_tokens": input.cache_creation(),
-                    "cache_read_input_tokens": input.cache_read,
-                    "cache_creation": {
-                        "ephemeral_5m_input_tokens": input.cache_creation_5m,
-                        "ephemeral_1h_input_tokens": input.cache_creation_1h,
-                    },
-                    "output_tokens": 1,
-                    "service_tier": "standard",
+        let message = json!({
+            "id": head.seed.id("msg", 0),
+            "type": "message",
+            "role": "assistant",
+            "model": head.model,
+            "content": [],
+            "stop_reason": null,
+            "stop_sequence": null,
+            "stop_details": null,
+            "usage": {
+                "input_tokens": input.fresh,
+                "cache_creation_input_tokens": input.cache_creation(),
+                "cache_read_input_tokens": input.cache_read,
+                "cache_creation": {
+                    "ephemeral_5m_input_tokens": input.cache_creation_5m,
+                    "ephemeral_1h_input_tokens": input.cache_creation_1h,
                 },
+                "output_tokens": 1,
+                "service_tier": "standard",
             },
         });
-        self.push("message_start", data.to_string().as_bytes());
+        self.stream.start(message.to_string().as_bytes());
     }
 
-    fn block(&mut self, index: usize, block: &Block, odd: &[Odd]) {
+    fn block(&mut self, block: &Block, odd: &[Odd]) {
         let start = match block {
             Block::Text(_) => json!({"type": "text", "text": ""}),
             Block::Cited { .. } => json!({"type": "text", "text": "", "citations": []}),
             Block::Thinking { .. } => json!({"type": "thinking", "thinking": "", "signature": ""}),
             Block::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
-            Block::ToolUse { id, name, .. } => {
-                json!({"type": "tool_use", "id": id, "name": name, "input": {}})
-            }
+            Block::ToolUse { id, name, .. } => json!({
+                "type": "tool_use", "id": id, "name": name, "input": {},
+            }),
             Block::Unknown => json!({"type": "future_block", "future": "field"}),
         };
-        let start = json!({"type": "content_block_start", "index": index, "content_block": start});
-        self.push("content_block_start", start.to_string().as_bytes());
-        if index == 0 {
-            self.events.push(self.ping());
-            self.odd_event(odd);
+        let is_first = self.stream.index() == 0;
+        self.stream.block(start.to_string().as_bytes());
+        if is_first {
+            self.stream.pass(self.ping.clone());
+            if odd.contains(&Odd::Event) {
+                self.stream.unknown("future_event", br#"{"type":"future_event","future":"field"}"#);
+            }
         }
+        let has_odd_delta = is_first && odd.contains(&Odd::Delta);
         match block {
-            Block::Text(text) => self.deltas(index, ("text_delta", "text"), text),
+            Block::Text(text) => self.deltas(Delta::Text, text),
             Block::Cited { text, citation } => {
-                let delta = json!({"type": "citations_delta", "citation": citation});
-                let data = json!({"type": "content_block_delta", "index": index, "delta": delta});
-                self.push("content_block_delta", data.to_string().as_bytes());
-                self.deltas(index, ("text_delta", "text"), text);
+                self.stream.delta_json(Delta::Citation, citation.to_string().as_bytes());
+                self.deltas(Delta::Text, text);
             }
-            Block::Thinking { text, signature } => {
-                self.deltas(index, ("thinking_delta", "thinking"), text);
-                self.delta(index, ("signature_delta", "signature"), signature);
-            }
+            Block::Thinking { text, .. } => self.deltas(Delta::Thinking, text),
             Block::ToolUse { input, .. } => {
-                self.delta(index, ("input_json_delta", "partial_json"), "");
-                self.deltas(index, ("input_json_delta", "partial_json"), input);
+                self.stream.delta(Delta::Input, "");
+                self.deltas(Delta::Input, input);
             }
             Block::Redacted(_) | Block::Unknown => {}
         }
-        if index == 0 && odd.contains(&Odd::Delta) {
-            self.delta(index, ("future_delta", "future"), "unknown");
+        if has_odd_delta {
+            self.stream.delta(Delta::Unknown("future_delta", "future"), "unknown");
         }
-        let stop = json!({"type": "content_block_stop", "index": index});
-        self.push("content_block_stop", stop.to_string().as_bytes());
+        // nothing follows a signature within its block
+        if let Block::Thinking { signature, .. } = block {
+            self.stream.delta(Delta::Signature, signature);
+        }
+        self.stream.close();
     }
 
-    fn deltas(&mut self, index: usize, names: (&str, &str), text: &str) {
+    fn deltas(&mut self, delta: Delta, text: &str) {
         match self.pieces {
-            Pieces::Whole => self.delta(index, names, text),
-            Pieces::Words => words(text).for_each(|word| self.delta(index, names, word)),
-        }
-    }
-
-    /// Written by hand: a load test makes millions of these.
-    fn delta(&mut self, index: usize, (kind, field): (&str, &str), text: &str) {
-        // a string always serializes
-        let text = serde_json::to_string(text).unwrap_or_default();
-        let data = format!(
-            "{{\"type\":\"content_block_delta\",\"index\":{index},\"delta\":{{\"type\":\"{kind}\",\
-             \"{field}\":{text}}}}}"
-        );
-        self.push("content_block_delta", data.as_bytes());
-    }
-
-    fn odd_event(&mut self, odd: &[Odd]) {
-        if odd.contains(&Odd::Event) {
-            self.push("future_event", br#"{"type":"future_event","future":"field"}"#);
+            Pieces::Whole => self.stream.delta(delta, text),
+            Pieces::Words => words(text).for_each(|word| self.stream.delta(delta, word)),
         }
     }
 
     fn end(&mut self, head: &Head<'_>, answer: &Answer) {
-        let mut usage = json!({
-            "input_tokens": head.input.fresh,
-            "cache_creation_input_tokens": head.input.cache_creation(),
-            "cache_read_input_tokens": head.input.cache_read,
-            "output_tokens": answer.output_tokens,
-        });
-        if answer.thinking_tokens > 0 {
-            usage["output_tokens_details"] = json!({"thinking_tokens": answer.thinking_tokens});
-        }
-        let data = json!({
+        let mut data = json!({
             "type": "message_delta",
             "delta": {
                 "stop_reason": answer.stop_reason,
                 "stop_sequence": answer.stop_sequence,
                 "stop_details": answer.stop_details,
             },
-            "usage": usage,
+            "usage": {
+                "input_tokens": head.input.fresh,
+                "cache_creation_input_tokens": head.input.cache_creation(),
+                "cache_read_input_tokens": head.input.cache_read,
+                "output_tokens": answer.output_tokens,
+            },
         });
-        self.push("message_delta", data.to_string().as_bytes());
-        self.push("message_stop", br#"{"type":"message_stop"}"#);
+        if answer.thinking_tokens > 0 {
+            data["usage"]["output_tokens_details"] =
+                json!({"thinking_tokens": answer.thinking_tokens});
+        }
+        self.stream.end(data.to_string().as_bytes());
+        self.stream.stop();
+    }
+}
+
+/// Makes the frames of one stream.
+struct Frames {
+    /// All frames of a stream share few buffers.
+    buffer: BytesMut,
+    framing: Framing,
+    /// How many frames there were.
+    count: usize,
+}
+
+impl Frames {
+    fn new(framing: Framing) -> Self {
+        Self { buffer: BytesMut::with_capacity(8 * 1024), framing, count: 0 }
     }
 
     fn ping(&self) -> Event {
@@ -189,15 +186,11 @@ impl Writer {
         }
     }
 
-    fn push(&mut self, name: &str, data: &[u8]) {
-        let event = self.frame(name, data);
-        self.events.push(event);
-    }
-
     fn frame(&mut self, name: &str, data: &[u8]) -> Event {
         let end_of_line: &[u8] = if self.framing.is_crlf { b"\r\n" } else { b"\n" };
         // as many blanks as one cannot guess, but always the same ones
-        let padding = if self.framing.is_padded { 1 + (self.events.len() * 7) % 11 } else { 0 };
+        let padding = if self.framing.is_padded { 1 + (self.count * 7) % 11 } else { 0 };
+        self.count += 1;
         let (data, brace) = data.split_at(data.len().saturating_sub(1));
         self.buffer.reserve(name.len() + data.len() + padding + 24);
         self.buffer.put_slice(b"event: ");
@@ -212,7 +205,6 @@ impl Writer {
         Event::from_frame(self.buffer.split().freeze())
     }
 }
-
 /// Cuts a text into words, each with the blank before it.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;

@@ -142,11 +142,13 @@ impl Simulator {
                 let answer = Answer::to(&ask, &body["thinking"], seed);
                 let pieces = if request.is_stream() { Pieces::Words } else { Pieces::Whole };
                 let head = Head { seed, model: ask.model, input };
-                let events = frames::events(&head, &answer, pieces, script.framing);
                 let error = |failure: &Failure| {
                     frames::event("error", &failure.envelope(seed), script.framing)
                 };
-                Outcome::Events(with_fault(events, fault.as_ref(), error))
+                Outcome::Events(match frames::events(&head, &answer, pieces, script.framing) {
+                    Ok(events) => with_fault(events, fault.as_ref(), error),
+                    Err(error) => vec![Err(error)],
+                })
             }
         };
         Ok(Plan { wait, tempo, outcome })

@@ -1,8 +1,8 @@
 //! The strict grammar of a Messages stream: what every stream must keep to, wherever it comes from.
 use std::collections::HashSet;
 
+use super::{Event, EventKind};
 use serde_json::Value;
-use tidegate::wire::{Event, EventKind};
 
 /// Checks a stream from its first event to its last. A stream that ends with an `error` event is
 /// in order; one that ends in any other way before `message_stop` is not.

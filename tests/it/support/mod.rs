@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use client::{Ask, Incoming};
 use gateway::Gateway;
+// `grammar` has them from here, since unit tests of the library include it too
+use tidegate::wire::{Event, EventKind};
 use upstream::{Call, Upstream};
 
 /// Far above what anything here takes: only a hang reaches it.
