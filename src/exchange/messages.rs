@@ -22,7 +22,7 @@ use crate::policy::{Hook, Passage, Verdict};
 use crate::server_tools::declare;
 use crate::telemetry::record::Operation;
 use crate::telemetry::story::Story;
-use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, unfold};
+use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, required, unfold};
 
 const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
 
@@ -144,16 +144,19 @@ impl Entry<'_> {
     }
 }
 
-/// A policy's answer streams where the caller wants a stream.
+/// Completes a policy's answer, which streams where the caller wants a stream.
 fn policy_reply(reply: Reply, wants_stream: bool) -> Result<Reply> {
-    match reply.body {
-        ReplyBody::Full(message) if wants_stream => {
-            let events = unfold::events_of(&message)?.into_iter().map(Ok);
-            let body = ReplyBody::Events(Box::pin(futures_util::stream::iter(events)));
-            Ok(Reply { body, ..reply })
-        }
-        body => Ok(Reply { body, ..reply }),
-    }
+    let body = match reply.body {
+        ReplyBody::Full(message) => match required::completed(message) {
+            message if wants_stream => {
+                let events = unfold::events_of(&message)?.into_iter().map(Ok);
+                ReplyBody::Events(Box::pin(futures_util::stream::iter(events)))
+            }
+            message => ReplyBody::Full(message),
+        },
+        body => body,
+    };
+    Ok(Reply { body, ..reply })
 }
 
 fn user_id(metadata: &Bytes) -> Option<String> {

@@ -62,8 +62,20 @@ fn decoded(segment: &str) -> String {
 }
 
 fn model(id: &str) -> Value {
-    // the API requires a date, and an alias has none
-    json!({"type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z"})
+    json!({
+        "type": "model",
+        "id": id,
+        "display_name": id,
+        // the API requires a date, and an alias has none
+        "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
+        "deprecated_at": null,
+        "retires_at": null,
+        "line": null,
+        "max_input_tokens": null,
+        "max_tokens": null,
+        "capabilities": null,
+    })
 }
 
 struct Page {

@@ -2,8 +2,6 @@
 //!
 //! Only block types that clients know: the API's own for search and fetch, those of an MCP server
 //! named `gateway` for every other tool.
-use std::borrow::Cow;
-
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -14,7 +12,11 @@ use crate::server_tools::images::Images;
 use crate::server_tools::tool::{Call, Face, SERVER_NAME, ServerTool};
 use crate::server_tools::web;
 use crate::wire::content::Block;
-use crate::wire::{Document, Step};
+use crate::wire::required;
+use crate::wire::{Document, Kind, Step};
+
+/// The member of a text that lists its citations, and of a source that enables them.
+const CITATIONS: &str = "citations";
 
 /// Makes the `tool_use` that stands at `path` of an event what the caller sees of it.
 pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()> {
@@ -25,15 +27,21 @@ pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()>
     if tool.face == Face::Mcp {
         data.set_value(&[block, Step::Key("server_name")], &SERVER_NAME)?;
     }
-    // who may call a client tool is no matter of a server's tool
-    data.remove(&[block, Step::Key("caller")])?;
-    Ok(())
+    let caller = [block, Step::Key("caller")];
+    match tool.face {
+        Face::Search | Face::Fetch { .. } => data.set_value(&caller, &required::caller()),
+        // an MCP server's tools are called by the model only
+        Face::Mcp | Face::Hidden => data.remove(&caller).map(drop),
+    }
 }
 
 /// The block that shows the caller a result.
 pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Result<Document> {
     let kind = tool.face.result_kind();
     let mut head = json!({"type": kind, "tool_use_id": tool.face.id(&call.id)});
+    if let Face::Search | Face::Fetch { .. } = tool.face {
+        head["caller"] = required::caller();
+    }
     let code = output.code.as_deref();
     let content = match tool.face {
         Face::Mcp | Face::Hidden => {
@@ -57,25 +65,62 @@ pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Resu
 /// A result of an MCP server holds texts only (messages-api.md, `BetaMCPToolResultBlock`): what else a
 /// tool gave the model is named. It is named to the model, too, once the caller sends it back, but for an
 /// image that the gateway keeps.
+///
+/// Each text has `citations`, as the API's schema requires.
 fn texts(blocks: &str) -> String {
-    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(blocks) else {
-        return blocks.to_owned();
-    };
-    let named = |raw: &&RawValue| {
+    let shown = |raw: &RawValue| {
         let kind = Block::of(raw)?.kind();
-        let is_other = !kind.is_empty() && kind != "text";
-        is_other.then(|| json!({"type": "text", "text": format!("({kind})")}).to_string())
+        match &*kind {
+            "" => None,
+            "text" => {
+                let mut text = Document::parse(raw.get().to_owned().into()).ok()?;
+                if text.has(CITATIONS) {
+                    return None;
+                }
+                text.set(&[Step::Key(CITATIONS)], "null").ok()?;
+                written(&text)
+            }
+            kind => {
+                let name = format!("({kind})");
+                Some(json!({"type": "text", "text": name, "citations": null}).to_string())
+            }
+        }
     };
-    let others: Vec<Option<String>> = all.iter().map(named).collect();
-    if others.iter().all(Option::is_none) {
-        return blocks.to_owned();
+    rewritten(blocks, shown).unwrap_or_else(|| blocks.to_owned())
+}
+
+/// The way back of [`texts`], as far as there is one: without the `citations` that cite nothing. `None`
+/// if there are none in the content of a result, as the caller sent it.
+pub fn texts_from_caller(content: &str) -> Option<String> {
+    if !content.contains(CITATIONS) {
+        return None;
     }
-    let shown: Vec<&str> = all
-        .iter()
-        .zip(&others)
-        .map(|(block, other)| other.as_deref().unwrap_or_else(|| block.get()))
-        .collect();
-    format!("[{}]", shown.join(","))
+    rewritten(content, |raw| {
+        let mut text = Document::parse(raw.get().to_owned().into()).ok()?;
+        let path = [Step::Key(CITATIONS)];
+        let cites_nothing = text.kind(&path).ok()? == Some(Kind::Null);
+        if !cites_nothing || !text.remove(&path).ok()? {
+            return None;
+        }
+        written(&text)
+    })
+}
+
+/// A list of blocks, each as `way` has it or as it is; `None` if all stay as they are.
+fn rewritten(blocks: &str, way: impl Fn(&RawValue) -> Option<String>) -> Option<String> {
+    let all: Vec<&RawValue> = serde_json::from_str(blocks).ok()?;
+    let others: Vec<Option<String>> = all.iter().map(|raw| way(raw)).collect();
+    if others.iter().all(Option::is_none) {
+        return None;
+    }
+    let pairs = all.iter().zip(&others);
+    let list: Vec<&str> =
+        pairs.map(|(raw, other)| other.as_deref().unwrap_or_else(|| raw.get())).collect();
+    Some(format!("[{}]", list.join(",")))
+}
+
+fn written(document: &Document) -> Option<String> {
+    String::from_utf8(document.to_bytes().to_vec()).ok()
 }
 
 /// The content of a result as the upstream reads it: the same when the caller sends it back.
@@ -102,15 +147,7 @@ fn citable(blocks: String, forms: Forms) -> String {
     if !forms.cite() || !citations::holds_sources(blocks.as_bytes()) {
         return blocks;
     }
-    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(&blocks) else { return blocks };
-    let written: Vec<Cow<'_, str>> = all
-        .iter()
-        .map(|block| match with_citations(block) {
-            Some(block) => Cow::Owned(block),
-            None => Cow::Borrowed(block.get()),
-        })
-        .collect();
-    format!("[{}]", written.join(","))
+    rewritten(&blocks, with_citations).unwrap_or(blocks)
 }
 
 /// A source with citations; none where it has them, or is no source.
@@ -120,6 +157,6 @@ fn with_citations(block: &RawValue) -> Option<String> {
         return None;
     }
     let mut document = Document::parse(block.get().to_owned().into()).ok()?;
-    document.set_value(&[Step::Key("citations")], &json!({"enabled": true})).ok()?;
-    String::from_utf8(document.to_bytes().to_vec()).ok()
+    document.set_value(&[Step::Key(CITATIONS)], &json!({"enabled": true})).ok()?;
+    written(&document)
 }

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, Result};
 use crate::server_tools::citations::{self, Sources};
 use crate::server_tools::declare;
+use crate::server_tools::face;
 use crate::server_tools::images::Images;
 use crate::server_tools::tool::{Face, OURS, SERVER_NAME, upstream_name};
 use crate::server_tools::web;
@@ -374,6 +375,8 @@ fn cache_control<'a>(block: &Block<'a>) -> Option<&'a str> {
 /// A result in the shape of an MCP server's, as an upstream takes it.
 fn plain(block: &Block<'_>, open: &Open, images: &mut Images<'_>) -> Bytes {
     let content = block.content().map(RawValue::get);
+    let plain = content.and_then(face::texts_from_caller);
+    let content = plain.as_deref().or(content);
     let shown = content.and_then(|content| images.put_back(content));
     let is_error = block.is_error().map(RawValue::get).filter(|is_error| *is_error != "false");
     let members = [

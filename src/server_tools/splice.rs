@@ -14,7 +14,8 @@ use crate::server_tools::hidden::{Block as Noted, Shape};
 use crate::server_tools::tool::{Call, Face, ServerTool};
 use crate::wire::compose::Composer;
 use crate::wire::message::{self, Fold};
-use crate::wire::{Document, Event, EventKind, Kind, Step, usage};
+use crate::wire::required;
+use crate::wire::{Document, Event, EventKind, Kind, Step, scan, usage};
 
 /// What clients know in `usage.server_tool_use`.
 const COUNTERS: [&str; 2] = ["web_search_requests", "web_fetch_requests"];
@@ -154,7 +155,7 @@ impl<'a> Splice<'a> {
             let kind = match tool.map(|tool| self.tools[tool].face) {
                 Some(Face::Hidden) if calls.is_empty() => continue,
                 Some(Face::Hidden) => {
-                    noted.push(Noted::Call(block.json()?));
+                    noted.push(Noted::Call(self.sent(block)?));
                     continue;
                 }
                 Some(face) => {
@@ -182,7 +183,24 @@ impl<'a> Splice<'a> {
         let blocks = self.turn.blocks.iter();
         // the API refuses an empty text block that it made itself
         let blocks = blocks.filter(|block| !(block.kind() == "text" && block.is_empty_text()));
-        blocks.map(|block| block.json()).collect()
+        blocks.map(|block| self.sent(block)).collect()
+    }
+
+    /// A block as the next request repeats it: a call of ours without `caller`, which says no more than
+    /// that the model made it. The caller's block of the call has no place for it, and the same history
+    /// must be the same bytes to an upstream's prompt cache.
+    fn sent(&self, block: &message::Block) -> Result<bytes::Bytes> {
+        let json = block.json()?;
+        if block.kind() != "tool_use" || self.find(&block.string("name")).is_none() {
+            return Ok(json);
+        }
+        let mut call = Document::parse(json)?;
+        let caller = Step::Key("caller");
+        let kind = call.get(&[caller, Step::Key("type")])?.unwrap_or_default();
+        if scan::is_string(&kind, "direct") {
+            call.remove(&[caller])?;
+        }
+        Ok(call.to_bytes())
     }
 
     /// Counts a call that was run, for `usage`. One that the caller does not see has no counter of its
@@ -240,7 +258,9 @@ impl<'a> Splice<'a> {
         // what `message_start` has told already, and `message_delta` has no field for
         total
             .retain(|key, value| !value.is_string() && (self.turns > 0 || key != "cache_creation"));
+        required::complete_delta(&mut total);
         data.set_value(&[Step::Key("usage")], &total)?;
+        self.complete(&mut data)?;
         if let Some(reason) = stop_reason {
             data.set_value(&[Step::Key("delta"), Step::Key("stop_reason")], &reason)?;
         }
@@ -252,6 +272,24 @@ impl<'a> Splice<'a> {
         let rest = ending.into_iter().filter(|event| event.kind != EventKind::MessageDelta);
         rest.for_each(|event| self.stream.pass(event));
         self.stream.take()
+    }
+
+    /// Adds the members that `delta` must have. What the upstream has said of them before its end holds.
+    fn complete(&self, data: &mut Document) -> Result<()> {
+        let delta = Step::Key("delta");
+        if data.kind(&[delta])? != Some(Kind::Object) {
+            return Ok(());
+        }
+        for field in required::DELTA {
+            let path = [delta, Step::Key(field)];
+            if data.kind(&path)?.is_none() {
+                data.set(
+                    &path,
+                    self.turn.field(field).unwrap_or(bytes::Bytes::from_static(b"null")),
+                )?;
+            }
+        }
+        Ok(())
     }
 
     fn find(&self, upstream_name: &str) -> Option<usize> {

@@ -155,16 +155,19 @@ impl Fold {
         &self.usage
     }
 
+    /// The JSON of a member of the message so far; `None` if it has none.
+    pub(crate) fn field(&self, name: &str) -> Option<Bytes> {
+        self.message.as_ref()?.field(name)
+    }
+
     /// `stop_reason`, once `message_delta` has told it.
     pub fn stop_reason(&self) -> String {
-        let reason = self.message.as_ref().and_then(|message| message.field("stop_reason"));
-        serde_json::from_slice(&reason.unwrap_or_default()).unwrap_or_default()
+        serde_json::from_slice(&self.field("stop_reason").unwrap_or_default()).unwrap_or_default()
     }
 
     /// Returns whether the message names a container.
     pub fn has_container(&self) -> bool {
-        let container = self.message.as_ref().and_then(|message| message.field("container"));
-        container.is_some_and(|container| &container[..] != b"null")
+        self.field("container").is_some_and(|container| &container[..] != b"null")
     }
 
     /// The message, whole.

@@ -9,6 +9,7 @@ pub mod message;
 mod path;
 pub mod pieces;
 pub mod request;
+pub(crate) mod required;
 pub mod scan;
 pub mod schema;
 pub mod sse;

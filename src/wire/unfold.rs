@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::wire::compose::{Composer, Delta};
 use crate::wire::document::{Document, Kind, Step};
 use crate::wire::event::Event;
+use crate::wire::required;
 
 /// The events of a message, in the API's order.
 ///
@@ -27,14 +28,12 @@ pub fn events_of(message: &Bytes) -> Result<Vec<Event>> {
     stream.take()
 }
 
-/// What only the end of a stream tells, as members of `delta`.
-const AT_THE_END: [&str; 4] = ["stop_reason", "stop_sequence", "stop_details", "container"];
-
 /// The message at its start: no content yet, no reason to stop yet, nothing written yet.
 fn start(message: &Document) -> Result<Bytes> {
     let mut message = message.clone();
     message.set(&[Step::Key("content")], "[]")?;
-    for field in AT_THE_END.into_iter().filter(|field| message.has(field)).collect::<Vec<_>>() {
+    for field in required::DELTA.into_iter().filter(|field| message.has(field)).collect::<Vec<_>>()
+    {
         message.set(&[Step::Key(field)], "null")?;
     }
     let written = [Step::Key("usage"), Step::Key("output_tokens")];
@@ -47,7 +46,7 @@ fn start(message: &Document) -> Result<Bytes> {
 /// The data of `message_delta`.
 fn end(message: &Document) -> Result<Bytes> {
     let mut delta = Document::parse(Bytes::from_static(b"{}"))?;
-    for field in AT_THE_END {
+    for field in required::DELTA {
         if let Some(value) = message.field(field) {
             delta.set(&[Step::Key(field)], value)?;
         }

@@ -4,6 +4,7 @@ mod auth;
 mod authoring;
 mod commands;
 mod compat;
+mod complete;
 mod config;
 mod docs;
 mod egress;

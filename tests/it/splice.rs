@@ -8,7 +8,7 @@ use tidegate::wire::{Endpoint, Event, EventKind, MessagesRequest};
 
 use crate::support::grammar;
 use crate::support::turn::{
-    call, events, folded, hidden, message, restored, result, shown, text, thinking,
+    call, events, folded, hidden, message, plain_text, restored, result, shown, text, thinking,
 };
 
 /// What a loop does with turns, its tools answering `ran <id>`.
@@ -126,7 +126,7 @@ fn the_first_turn_keeps_its_bytes_up_to_our_call() {
             thinking("hm"),
             text("let me see"),
             {"type": "mcp_tool_use", "id": "c1", "name": "now", "input": {"zone": "UTC"}, "server_name": "gateway"},
-            {"type": "mcp_tool_result", "tool_use_id": "c1", "is_error": false, "content": [text("ran c1")]},
+            {"type": "mcp_tool_result", "tool_use_id": "c1", "is_error": false, "content": [plain_text("ran c1")]},
             text("noon"),
         ])
     );
@@ -292,6 +292,74 @@ fn a_pause_says_so_and_keeps_the_rest() {
 }
 
 #[test]
+fn what_the_gateway_adds_has_every_member_of_the_apis_schema() {
+    for (tool, use_members, result_members) in [
+        (
+            "now",
+            &["id", "name", "server_name", "input"][..],
+            &["tool_use_id", "is_error", "content"][..],
+        ),
+        ("web_search", &["id", "name", "input", "caller"], &["tool_use_id", "content", "caller"]),
+        ("web_fetch", &["id", "name", "input", "caller"], &["tool_use_id", "content", "caller"]),
+    ] {
+        let ours = call("c1", &format!("gateway_{tool}"), json!({}));
+        let last = message(json!([text("noon")]), "end_turn");
+        let seen = run(&[shown(tool)], &[message(json!([ours]), "tool_use"), last]).seen;
+        let whole = folded(&seen);
+        let has = |value: &Value, members: &[&str]| {
+            for member in members {
+                assert!(value.get(member).is_some(), "{tool}: no `{member}` in {value}");
+            }
+        };
+        has(&whole["content"][0], use_members);
+        has(&whole["content"][1], result_members);
+        let end = seen.iter().find(|event| event.kind == EventKind::MessageDelta).unwrap();
+        has(&data(end)["delta"], &["stop_reason", "stop_sequence", "stop_details", "container"]);
+        let usage = [
+            "input_tokens",
+            "output_tokens",
+            "cache_creation_input_tokens",
+            "cache_read_input_tokens",
+            "output_tokens_details",
+            "server_tool_use",
+        ];
+        has(&data(end)["usage"], &usage);
+    }
+}
+
+#[test]
+fn a_container_that_the_upstream_names_at_the_start_survives() {
+    let mut last = events(&message(json!([text("noon")]), "end_turn"));
+    let mut start = data(&last[0]);
+    start["message"]["container"] = json!({"id": "box"});
+    last[0] = Event::new(EventKind::MessageStart, start.to_string().as_bytes());
+    let first = events(&message(json!([now("c1")]), "tool_use"));
+    let seen = run_events(&[shown("now")], vec![first, last], None).seen;
+    assert_eq!(folded(&seen)["container"], json!({"id": "box"}));
+}
+
+#[test]
+fn an_upstream_that_leaves_its_last_block_open_gets_it_closed() {
+    let mut last = events(&message(json!([text("noon")]), "end_turn"));
+    last.retain(|event| event.kind != EventKind::ContentBlockStop);
+    let first = events(&message(json!([now("c1")]), "tool_use"));
+    let seen = run_events(&[shown("now")], vec![first, last], None).seen;
+    assert_eq!(grammar::check(&seen), Ok(()));
+}
+
+#[test]
+fn an_event_out_of_order_is_an_error_of_the_upstream() {
+    let tools = [shown("now")];
+    let turn = events(&message(json!([text("a"), text("b")]), "end_turn"));
+    let stop = turn.iter().position(|event| event.kind == EventKind::ContentBlockStop).unwrap();
+    let mut splice = Splice::new(&tools);
+    let turn = turn.into_iter().enumerate().filter(|(n, _)| *n != stop).map(|(_, event)| event);
+    let error = turn.map(|event| splice.push(event)).find_map(Result::err).unwrap();
+    assert!(error.message.contains("`content_block_start` cannot come within"), "{error}");
+    assert_eq!(error.status(), 502);
+}
+
+#[test]
 fn an_unknown_event_of_a_block_moves_and_hides_with_it() {
     let future = |index: u64| {
         frame(&format!(
@@ -327,7 +395,7 @@ fn content_of_several_lines_stays_one_event() {
     let call = splice.calls().remove(0);
     let content = "[\n  {\"type\": \"text\",\r\n \"text\": \"a\\nb\"}\n]";
     let shown = splice.result(&call, &ToolOutput::new(content.to_owned())).unwrap();
-    assert_eq!(data(&shown[0])["content_block"]["content"], json!([text("a\nb")]));
+    assert_eq!(data(&shown[0])["content_block"]["content"], json!([plain_text("a\nb")]));
     assert_eq!(shown[0].frame().iter().filter(|byte| **byte == b'\n').count(), 3);
 }
 

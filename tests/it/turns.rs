@@ -13,7 +13,7 @@ use tidegate::wire::Event;
 
 use crate::support::grammar;
 use crate::support::loop_gateway::{Looping, Simulated};
-use crate::support::turn::folded;
+use crate::support::turn::{folded, plain_text};
 
 /// A request whose tools are the gateway's clock and a tool of the caller's.
 fn ask(text: &str) -> Value {
@@ -161,7 +161,7 @@ async fn a_mixed_turn_is_handed_over_and_goes_on_from_there() {
         {"type": "tool_result", "tool_use_id": id, "content": "sunny"},
     ]}));
     let answer = gateway.ask(&body).await.json();
-    assert_eq!(answer["content"], json!([{"type": "text", "text": "done"}]));
+    assert_eq!(answer["content"], json!([plain_text("done")]));
     let sent = &upstream.seen()[1]["messages"];
     let results = blocks(&sent[2], "tool_result");
     assert_eq!(results.len(), 2);

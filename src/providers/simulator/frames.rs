@@ -9,6 +9,7 @@ use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens::Input;
 use crate::wire::Event;
 use crate::wire::compose::{Composer, Delta};
+use crate::wire::required;
 
 /// How finely the deltas of a block are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Head<'a> {
     pub model: &'a str,
     /// What the request cost.
     pub input: Input,
+    /// The request names a beta: the answer has the members that only betas have.
+    pub is_beta: bool,
 }
 
 /// A piece of a text without blanks is cut here, in bytes.
@@ -65,7 +68,7 @@ struct Writer<F> {
 impl<F: FnMut(&str, &[u8]) -> Event> Writer<F> {
     fn start(&mut self, head: &Head<'_>) {
         let input = head.input;
-        let message = json!({
+        let mut message = json!({
             "id": head.seed.id("msg", 0),
             "type": "message",
             "role": "assistant",
@@ -74,6 +77,8 @@ impl<F: FnMut(&str, &[u8]) -> Event> Writer<F> {
             "stop_reason": null,
             "stop_sequence": null,
             "stop_details": null,
+            "container": null,
+            "diagnostics": null,
             "usage": {
                 "input_tokens": input.fresh,
                 "cache_creation_input_tokens": input.cache_creation(),
@@ -83,20 +88,28 @@ impl<F: FnMut(&str, &[u8]) -> Event> Writer<F> {
                     "ephemeral_1h_input_tokens": input.cache_creation_1h,
                 },
                 "output_tokens": 1,
+                "output_tokens_details": null,
+                "server_tool_use": null,
                 "service_tier": "standard",
+                "inference_geo": null,
+                "speed": null,
             },
         });
+        if head.is_beta {
+            message["context_management"] = Value::Null;
+            add_beta_usage(&mut message["usage"]);
+        }
         self.stream.start(message.to_string().as_bytes());
     }
 
     fn block(&mut self, block: &Block, odd: &[Odd]) {
         let start = match block {
-            Block::Text(_) => json!({"type": "text", "text": ""}),
+            Block::Text(_) => json!({"type": "text", "text": "", "citations": null}),
             Block::Cited { .. } => json!({"type": "text", "text": "", "citations": []}),
             Block::Thinking { .. } => json!({"type": "thinking", "thinking": "", "signature": ""}),
             Block::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
             Block::ToolUse { id, name, .. } => json!({
-                "type": "tool_use", "id": id, "name": name, "input": {},
+                "type": "tool_use", "id": id, "name": name, "input": {}, "caller": required::caller(),
             }),
             Block::Unknown => json!({"type": "future_block", "future": "field"}),
         };
@@ -140,27 +153,37 @@ impl<F: FnMut(&str, &[u8]) -> Event> Writer<F> {
     }
 
     fn end(&mut self, head: &Head<'_>, answer: &Answer) {
+        let thinking = answer.thinking_tokens;
+        let details = (thinking > 0).then(|| json!({"thinking_tokens": thinking}));
         let mut data = json!({
             "type": "message_delta",
             "delta": {
                 "stop_reason": answer.stop_reason,
                 "stop_sequence": answer.stop_sequence,
                 "stop_details": answer.stop_details,
+                "container": null,
             },
             "usage": {
                 "input_tokens": head.input.fresh,
                 "cache_creation_input_tokens": head.input.cache_creation(),
                 "cache_read_input_tokens": head.input.cache_read,
                 "output_tokens": answer.output_tokens,
+                "output_tokens_details": details,
+                "server_tool_use": null,
             },
         });
-        if answer.thinking_tokens > 0 {
-            data["usage"]["output_tokens_details"] =
-                json!({"thinking_tokens": answer.thinking_tokens});
+        if head.is_beta {
+            data["context_management"] = Value::Null;
+            add_beta_usage(&mut data["usage"]);
         }
         self.stream.end(data.to_string().as_bytes());
         self.stream.stop();
     }
+}
+
+fn add_beta_usage(usage: &mut Value) {
+    usage["iterations"] = Value::Null;
+    usage["fallback_credit"] = Value::Null;
 }
 
 /// Makes the frames of one stream.

@@ -141,7 +141,8 @@ impl Simulator {
             (fault, _) => {
                 let answer = Answer::to(&ask, &body["thinking"], seed);
                 let pieces = if request.is_stream() { Pieces::Words } else { Pieces::Whole };
-                let head = Head { seed, model: ask.model, input };
+                let is_beta = !betas.is_empty();
+                let head = Head { seed, model: ask.model, input, is_beta };
                 let error = |failure: &Failure| {
                     frames::event("error", &failure.envelope(seed), script.framing)
                 };

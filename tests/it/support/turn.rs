@@ -14,6 +14,11 @@ pub fn text(text: &str) -> Value {
     json!({"type": "text", "text": text})
 }
 
+/// A text block as the gateway writes it, which cites nothing.
+pub fn plain_text(text: &str) -> Value {
+    json!({"type": "text", "text": text, "citations": null})
+}
+
 /// A thinking block.
 pub fn thinking(text: &str) -> Value {
     json!({"type": "thinking", "thinking": text, "signature": format!("signed {text}")})

@@ -6,7 +6,7 @@ use tidegate::server_tools::hidden::{Block, Carried, Hidden, Shape};
 
 use super::{ask, blocks, kinds, simulated_with, streamed};
 use crate::support::loop_gateway::{Looping, Upstream};
-use crate::support::turn::{call, frames, message, result, text, thinking};
+use crate::support::turn::{call, frames, message, plain_text, result, text, thinking};
 
 const ADD: (&str, &str) = (
     "policies/add.rhai",
@@ -117,7 +117,7 @@ async fn what_a_hidden_tool_said_in_a_mixed_turn_is_not_lost() {
     // the history comes again and again
     for n in 1..3 {
         let answer = gateway.ask(&body).await.json();
-        assert_eq!(answer["content"], json!([{"type": "text", "text": "done"}]));
+        assert_eq!(answer["content"], json!([plain_text("done")]));
         let sent = &upstream.seen()[n]["messages"];
         let names: Vec<&Value> =
             blocks(&sent[1], "tool_use").iter().map(|call| &call["name"]).collect();
@@ -150,7 +150,7 @@ async fn what_a_hidden_tool_said_before_the_callers_turn_is_not_lost() {
         // the history comes again and again
         for n in 3..5 {
             let answer = gateway.ask(&body).await.json();
-            assert_eq!(answer["content"], json!([{"type": "text", "text": "done"}]));
+            assert_eq!(answer["content"], json!([plain_text("done")]));
             let bodies = &upstream.bodies()[before..];
             let last = std::str::from_utf8(&bodies[2]).unwrap();
             let (last, _) = last.rsplit_once("],\"stream\"").unwrap();

@@ -61,7 +61,8 @@ async fn a_search_looks_like_the_apis_own() {
                 (&json!("web_search"), &json!({"query": "tides"}))
             );
             assert!(used["id"].as_str().unwrap().starts_with("srvtoolu_"), "{used}");
-            assert_eq!(used.as_object().unwrap().len(), 4, "{used}");
+            assert_eq!(used["caller"], json!({"type": "direct"}));
+            assert_eq!(used.as_object().unwrap().len(), 5, "{used}");
             assert_eq!(found["tool_use_id"], used["id"]);
             let first = &found["content"][0];
             assert_eq!(first["type"], "web_search_result");
