@@ -15,6 +15,8 @@ from install import ROOT, target_dir
 from outside import BRAVE_KEY, IMAGES_KEY
 
 MODEL = "sim"
+# of callers whose requests are treated in a way of their own (`pipeline` below), and of all others
+KEYS = ("clients", "clock", "search", "edited", "answered", "looped")
 # plugins are compiled at the first start, on a machine that may be busy
 PATIENCE = 120
 
@@ -52,7 +54,39 @@ pipeline:
   - {{ policy: add-server-tools, with: {{ tools: [web_search] }}, when: {{ key: search }} }}
   - {{ plugin: rewrite, with: {edits}, when: {{ key: edited }} }}
   - {{ plugin: strictness }}
+  - {{ policy: answered, when: {{ key: answered }} }}
+  - {{ policy: looped, when: {{ key: looped }} }}
 """
+
+POLICIES = {
+    # answers in the model's place, with the blocks that a request asks for
+    "answered": """\
+fn on_request(request, ctx) {
+    let content = [];
+    if request.thinking?.type == "enabled" { content.push(#{ type: "thinking", thinking: "15 * 37 is 555" }); }
+    if request.tools != () {
+        content.push(#{ type: "tool_use", id: "toolu_1", name: request.tools[0].name });
+    } else {
+        content.push(#{ type: "text", text: "one two three" });
+    }
+    respond(#{ content: content });
+}
+""",
+    # has the simulator call the gateway's clock first, and then do what it would have done
+    "looped": """\
+fn on_request(request, ctx) {
+    let calls = " [sim: call datetime] [sim: then] ";
+    if request.tools != () { calls += `[sim: call ${request.tools[0].name}]`; }
+    let last = request.messages[-1];
+    if type_of(last.content) == "string" {
+        request.messages[-1].content = last.content + calls;
+    } else {
+        request.messages[-1].content.push(#{ type: "text", text: calls });
+    }
+    add_tool(#{ type: "gateway:datetime" });
+}
+""",
+}
 
 # what is asked of the other services, and a tool that gives up soon
 OTHER = """\
@@ -113,7 +147,7 @@ def started(binary, place, outside):
     plugins = ROOT / "plugins"
     if not (plugins / "datetime.wasm").is_file():
         raise SystemExit("there is no plugins/datetime.wasm: `cargo xtask plugins` makes it")
-    keys = {name: "sk-tidegate-" + secrets.token_hex(16) for name in ("clients", "clock", "search", "edited")}
+    keys = {name: "sk-tidegate-" + secrets.token_hex(16) for name in KEYS}
     common = {
         "model": MODEL,
         "keys": "".join(f'  - {{ name: {name}, key: "{key}" }}\n' for name, key in keys.items()),
@@ -122,6 +156,9 @@ def started(binary, place, outside):
         "brave_key": BRAVE_KEY,
         "edits": json.dumps(EDITS),
     }
+    (place / "policies").mkdir()
+    for name, script in POLICIES.items():
+        (place / "policies" / f"{name}.rhai").write_text(script)
     other = place / "other"
     (other / "plugins").mkdir(parents=True)
     # compiled plugins are known by content: what has not changed is not compiled again

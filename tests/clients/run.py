@@ -45,7 +45,8 @@ class Program:
         if gateway.outside:
             environment["TIDEGATE_OUTSIDE"] = gateway.outside
             environment["TIDEGATE_OTHER_URL"] = gateway.other
-            environment["TIDEGATE_EDITED_KEY"] = gateway.keys["edited"]
+            for name in ("edited", "answered", "looped"):
+                environment[f"TIDEGATE_{name.upper()}_KEY"] = gateway.keys[name]
         with (place / "stderr").open("wb") as errors:
             child = subprocess.Popen(
                 self.command, env=environment, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
@@ -77,6 +78,12 @@ def python_sdk(name):
     return Program([interpreter, HERE / "python_sdk.py"], printed([interpreter, *version]))
 
 
+def checker():
+    interpreter = virtualenv(HERE / "requirements-comply.txt")
+    version = ["-c", "import llm_comply; print('llm-comply', llm_comply.__version__)"]
+    return Program([interpreter, HERE / "comply.py"], printed([interpreter, *version]))
+
+
 def typescript_sdk():
     node = shutil.which("node")
     if node is None:
@@ -98,6 +105,7 @@ def claude():
 CLIENTS = {
     "python-newest": lambda: python_sdk("newest"),
     "python-0.125.0": lambda: python_sdk("0.125.0"),
+    "comply": checker,
     "typescript": typescript_sdk,
     "claude-code": claude,
 }
