@@ -83,7 +83,10 @@ impl Count {
                 self.media += 1;
             }
             Value::Object(fields) => {
-                for (_, value) in fields.iter().filter(|(key, _)| *key != "cache_control") {
+                // `null` and an absent member are the same to the API
+                let counts =
+                    |(key, value): &(&String, &Value)| *key != "cache_control" && !value.is_null();
+                for (_, value) in fields.iter().filter(counts) {
                     self.characters += 1;
                     self.value(value);
                 }
