@@ -1,0 +1,115 @@
+//! What `ARCHITECTURE.md` names: files, folders, modules and items that have to be there.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::imports::Imports;
+
+/// Endings of what the repository is made of.
+const ENDINGS: [&str; 9] =
+    [".rs", ".rhai", ".wit", ".md", ".toml", ".yaml", ".py", ".mjs", ".json"];
+
+/// All that a page may name.
+pub struct Names {
+    /// Files and folders, from the root of the repository.
+    paths: BTreeSet<String>,
+    imports: Imports,
+}
+
+impl Names {
+    /// Those of the repository and of one of its crates.
+    pub fn of(repository: &Path, imports: Imports) -> Self {
+        let mut paths = BTreeSet::new();
+        walk(repository, "", &mut paths);
+        Self { paths, imports }
+    }
+
+    /// The same of a repository that has these files.
+    pub fn with(paths: &[&str], imports: Imports) -> Self {
+        let mut all = BTreeSet::new();
+        for path in paths {
+            let folders = path.match_indices('/').map(|(end, _)| path[..end].to_owned());
+            all.extend(folders.chain([(*path).to_owned()]));
+        }
+        Self { paths: all, imports }
+    }
+
+    /// What a page names that is not there: paths in backticks, modules in blocks of code as well.
+    pub fn missing_in(&self, page: &str) -> Vec<String> {
+        let mut missing = Vec::new();
+        let mut is_code = false;
+        for (n, line) in page.lines().enumerate() {
+            if line.trim_start().starts_with("```") {
+                is_code = !is_code;
+                continue;
+            }
+            let spans: Vec<&str> = match is_code {
+                true => vec![line],
+                false => line.split('`').skip(1).step_by(2).collect(),
+            };
+            for span in spans {
+                let is_missing = |word: &&str| {
+                    let is_lost = |path: &str| !is_code && !self.has_path(path);
+                    is_file(word, &self.paths).is_some_and(is_lost)
+                        || is_code_path(word) && !self.has_item(word)
+                };
+                let words = span.split(|c: char| c.is_whitespace() || ",;()".contains(c));
+                let lost = words.map(|word| word.trim_end_matches(['.', ':'])).filter(is_missing);
+                missing.extend(lost.map(|word| format!("line {}: `{word}`", n + 1)));
+            }
+        }
+        missing
+    }
+
+    /// A page may leave out the folders that its sentence is about.
+    fn has_path(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        let end = format!("/{path}");
+        self.paths.iter().any(|found| found == path || found.ends_with(&end))
+    }
+
+    /// `policy::Hook`, `attempts::send`, `Health::enter`: of methods only the type is looked for.
+    fn has_item(&self, word: &str) -> bool {
+        let path: Vec<&str> = word.split("::").collect();
+        self.imports.has_name(path.strip_prefix(&["crate"]).unwrap_or(&path))
+    }
+}
+
+/// The path that a word names, as far as it has no placeholder such as `<name>`.
+fn is_file<'a>(word: &'a str, known: &BTreeSet<String>) -> Option<&'a str> {
+    let is_fitting = |c: char| c.is_ascii_alphanumeric() || "_-./<>*".contains(c);
+    if word.starts_with(['/', '.', '<', '*']) || !word.chars().all(is_fitting) {
+        return None;
+    }
+    let first = word.split('/').next().unwrap_or(word);
+    let is_folder = |name: &str| known.contains(name) || known.contains(&format!("src/{name}"));
+    let is_path = word.contains('/') && (word.ends_with('/') || is_folder(first));
+    if !is_path && !ENDINGS.iter().any(|ending| word.ends_with(ending)) {
+        return None;
+    }
+    let Some(placeholder) = word.find(['<', '*']) else { return Some(word) };
+    word[..placeholder].rsplit_once('/').map(|(folder, _)| folder)
+}
+
+fn is_code_path(word: &str) -> bool {
+    let is_name = |name: &str| {
+        let is_fitting = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        !name.is_empty() && name.chars().all(is_fitting)
+    };
+    word.contains("::") && word.split("::").all(is_name)
+}
+
+fn walk(dir: &Path, before: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with('.') || name == "target" || name == "node_modules" {
+            continue;
+        }
+        let path = format!("{before}{name}");
+        if entry.path().is_dir() {
+            walk(&entry.path(), &format!("{path}/"), found);
+        }
+        found.insert(path);
+    }
+}
