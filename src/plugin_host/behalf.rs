@@ -1,9 +1,10 @@
 //! `Behalf`: for which request a plugin runs, and what it reaches through the gateway within it.
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -76,7 +77,7 @@ impl Reach {
     }
 
     fn with_tokens<T>(&self, plugin: &Arc<str>, change: impl FnOnce(&mut u64) -> T) -> T {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock();
         let place = tokens.iter().position(|(name, _)| name == plugin).unwrap_or_else(|| {
             tokens.push((Arc::clone(plugin), 0));
             tokens.len() - 1

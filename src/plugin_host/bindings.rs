@@ -7,7 +7,8 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::error::ErrorKind;
 use crate::plugin_host::behalf::File;
 use crate::plugin_host::call::Call;
-use crate::plugin_host::kv::Full;
+use crate::plugin_host::kv::{Full, Put};
+use crate::plugin_host::wasi::LONGEST_LINE;
 
 wasmtime::component::bindgen!({
     path: "sdk/wit",
@@ -32,9 +33,6 @@ pub(super) use tidegate::plugin::types::{Action, Denial, Problem};
 /// The version of the border that this gateway offers; every `0.1.x` plugin that wants no more of it
 /// runs.
 pub(super) const OFFERS: &str = "0.1.0";
-
-/// A plugin's log line is cut here, in bytes: it is the plugin's word, not the gateway's.
-pub(super) const LONGEST_LINE: usize = 4096;
 
 /// What a handle of the guest stands for: the one document of the call.
 pub enum RequestBody {}
@@ -111,7 +109,7 @@ impl Host for Call {
             Err(denial) => return Ok(Err(not_granted(denial))),
         };
         let ttl = ttl_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        let kept = self.terms.kv.set((key, value), ttl, limit, (self.terms.clock)());
+        let kept = self.terms.kv.set(Put { key, value, ttl }, limit, (self.terms.clock)());
         Ok(kept.map_err(|Full { needed, left }| {
             let line = self.terms.grants.store_line();
             let message = format!(

@@ -1,8 +1,9 @@
 //! `Breaker`: a plugin that breaks again and again is left alone for a while, and tried once before it is trusted.
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// One bad request may be tried again by its client, twice as a rule: five are no coincidence.
 pub(super) const BREAKS: usize = 5;
@@ -83,6 +84,6 @@ impl Breaker {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::error::Error;
-use crate::plugin_host::Clock;
 use crate::plugin_host::behalf::Behalf;
-use crate::plugin_host::fetch::OwnWayOut;
 use crate::plugin_host::grants::Grants;
 use crate::plugin_host::kv::Kv;
+use crate::plugin_host::means::Clock;
 use crate::plugin_host::wasi::Wasi;
+use crate::plugin_host::way_out::OwnWayOut;
 use crate::wire::Document;
 
 /// What holds for every call of a loaded plugin.
@@ -51,6 +52,8 @@ pub(super) struct Call {
     pub(super) memory: Memory,
     /// What WASI holds, of a component that uses it.
     pub(super) wasi: Option<Box<Wasi>>,
+    /// How long it may take, waiting included.
+    pub(super) limit: Duration,
     /// When it has to be over: whatever it waits for ends before.
     pub(super) until: Instant,
 }
@@ -93,20 +96,20 @@ impl Terms {
 }
 
 /// How long a plugin may take to describe itself; a start, so it is generous.
-pub(super) const DESCRIBE: Duration = Duration::from_secs(5);
+const DESCRIBE: Duration = Duration::from_secs(5);
 
 impl Call {
     /// One that asks a plugin for its manifest.
     pub(super) fn loading(terms: &Arc<Terms>) -> Self {
-        Self::new(terms, None, None, Instant::now() + DESCRIBE)
+        Self::new(terms, None, None, DESCRIBE)
     }
 
-    /// A call that has not begun, and has to be over by then.
+    /// A call that begins now and may take so long.
     pub(super) fn new(
         terms: &Arc<Terms>,
         facts: Option<Facts>,
         document: Option<Document>,
-        until: Instant,
+        limit: Duration,
     ) -> Self {
         Self {
             terms: Arc::clone(terms),
@@ -117,7 +120,8 @@ impl Call {
             last_words: None,
             memory: Memory { limit: terms.memory, used: 0, is_exceeded: false },
             wasi: None,
-            until,
+            limit,
+            until: Instant::now() + limit,
         }
     }
 
@@ -179,6 +183,17 @@ impl wasmtime::ResourceLimiter for Memory {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(desired <= MAX_TABLE)
+    }
+}
+
+impl WasiView for Call {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi.get_or_insert_with(|| {
+            let request_id =
+                self.facts.as_ref().map_or("", |facts| &facts.behalf.context.request_id);
+            Box::new(Wasi::new(&self.terms.name, request_id))
+        });
+        wasi.view()
     }
 }
 

@@ -8,10 +8,16 @@ use wasmtime::{Engine, Store};
 use crate::error::Problem;
 use crate::plugin_host::bindings::{self, Action, MessageBody, RequestBody};
 use crate::plugin_host::call::Call;
-use crate::plugin_host::load::{Answer, Code, Export, at};
+use crate::plugin_host::code::{Answer, Code};
+use crate::plugin_host::export::Export;
 use crate::plugin_host::manifest::{Manifest, ON_UNSUPPORTED, SECTION};
 use crate::plugin_host::settings::{RESERVED, place};
 use crate::wire::schema;
+
+/// A problem with a file.
+pub(super) fn at(path: &Path, message: impl Into<String>) -> Problem {
+    Problem::new(path.display().to_string(), message)
+}
 
 /// The border that it was built against must be one that this gateway offers. The linker's own words
 /// name neither version.

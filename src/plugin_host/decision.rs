@@ -4,8 +4,8 @@ use http::StatusCode;
 
 use crate::error::{Error, ErrorKind};
 use crate::plugin_host::bindings::{Action, Denial};
+use crate::plugin_host::export::Export;
 use crate::plugin_host::failure::{Cause, MAX_RESULT};
-use crate::plugin_host::load::Export;
 use crate::wire::Document;
 
 /// What a plugin decided; its edits are in the document.

@@ -15,14 +15,12 @@ use wasmtime::{
 use crate::error::Problem;
 use crate::plugin_host::call::Call;
 use crate::plugin_host::gate::Seats;
+use crate::plugin_host::settings::MAX_MEMORY;
 use crate::plugin_host::shelf::SPACES;
 use crate::plugin_host::{bindings, wasi};
 
 /// How often a running guest yields to its thread, and so the precision of deadlines.
 const TICK: Duration = Duration::from_millis(10);
-
-/// The hard ceiling of one linear memory; `Limits::memory` is the one in force.
-pub(super) const MAX_MEMORY: usize = 256 << 20;
 
 /// A slot's memory up to here is reset in place instead of being given back and faulted in again.
 /// The SDK's arena, the stack and a plugin's data fit.

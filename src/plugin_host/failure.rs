@@ -6,7 +6,7 @@ use wasmtime::Trap;
 
 use crate::error::{Error, ErrorKind};
 use crate::plugin_host::call::Call;
-use crate::plugin_host::load::Export;
+use crate::plugin_host::export::Export;
 
 /// What a plugin may return, in bytes: a model reads nothing near as long.
 pub(super) const MAX_RESULT: usize = 8 << 20;

@@ -1,42 +1,18 @@
 //! `fetch`: a plugin reaches the network, where it wants to and may, and as long as its call has time.
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use crate::net::egress::{self, Egress, Policy, Refusal};
+use crate::net::egress::{self, Refusal};
 use crate::plugin_host::bindings::tidegate::plugin::host::{HttpRequest, HttpResponse};
 use crate::plugin_host::bindings::{Problem, not_granted};
 use crate::plugin_host::call::Call;
-use crate::plugin_host::grants::Grants;
+use crate::plugin_host::way_out::OwnWayOut;
 
 /// What a fetch leaves a plugin to say that it failed, at the most.
 const LAST_WORD: Duration = Duration::from_millis(500);
-
-/// How the plugins of a generation reach the network.
-#[derive(Clone)]
-pub struct WayOut {
-    /// Made once.
-    pub client: Arc<egress::Client>,
-    /// What holds for all plugins.
-    pub egress: Egress,
-}
-
-/// How one plugin does.
-pub(super) struct OwnWayOut {
-    client: Arc<egress::Client>,
-    policy: Policy,
-}
-
-impl OwnWayOut {
-    pub(super) fn new(way_out: &WayOut, grants: &Arc<Grants>) -> Self {
-        let grants = Arc::clone(grants);
-        let may_reach = Arc::new(move |host: &str, port| grants.has_host(host, port));
-        Self { client: Arc::clone(&way_out.client), policy: way_out.egress.policy(may_reach) }
-    }
-}
 
 impl Call {
     /// Fetches, and gives whatever the server said.

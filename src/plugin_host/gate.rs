@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::plugin_host::Clock;
 use crate::plugin_host::breaker::{BREAKS, Breaker, Pass, WITHIN};
+use crate::plugin_host::export::Export;
 use crate::plugin_host::failure::Cause;
-use crate::plugin_host::load::Export;
+use crate::plugin_host::means::Clock;
 use crate::plugin_host::settings::{Instances, Settings, place};
 use crate::plugin_host::shelf::Shelf;
 use crate::telemetry::plugins::PluginMetrics;
@@ -23,10 +23,10 @@ pub(super) struct Gate {
     metrics: PluginMetrics,
     /// Where instances wait, if they are used again.
     pub(super) shelf: Option<Shelf>,
-    /// Of tools, if the operator set one.
-    pub(super) deadline: Option<Duration>,
-    /// The same of hooks.
-    pub(super) hook_deadline: Option<Duration>,
+    /// How long a tool may take.
+    deadline: Duration,
+    /// How long a hook may take.
+    hook_deadline: Duration,
 }
 
 /// Which seat a call takes.
@@ -49,7 +49,8 @@ impl Gate {
     pub(super) fn new(
         file: &str,
         settings: &Settings,
-        (breaker, metrics): (Arc<Breaker>, PluginMetrics),
+        breaker: Arc<Breaker>,
+        metrics: PluginMetrics,
         spaces: &Arc<Semaphore>,
     ) -> Self {
         Self {
@@ -61,6 +62,14 @@ impl Gate {
             shelf: (settings.instances == Instances::Reuse).then(|| Shelf::new(spaces)),
             deadline: settings.deadline,
             hook_deadline: settings.hook_deadline,
+        }
+    }
+
+    /// How long a call may take, waiting included.
+    pub(super) fn limit(&self, seat: Seat) -> Duration {
+        match seat {
+            Seat::Tool => self.deadline,
+            Seat::Hook => self.hook_deadline,
         }
     }
 

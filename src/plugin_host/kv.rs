@@ -1,7 +1,8 @@
 //! `Kv`: a plugin's own small store, in the process, bounded by bytes.
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// One a plugin file; it lives as long as the process does.
 #[derive(Default)]
@@ -20,6 +21,14 @@ struct Entry {
     expires: Option<Instant>,
 }
 
+/// What a plugin wants to keep.
+pub(super) struct Put {
+    pub(super) key: String,
+    pub(super) value: Vec<u8>,
+    /// None: until the process ends.
+    pub(super) ttl: Option<Duration>,
+}
+
 /// The entry, and the bytes that there is room for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full {
@@ -36,8 +45,7 @@ impl Kv {
     /// Keeps a value in the place of the one that is there, within `limit` bytes in all.
     pub(super) fn set(
         &self,
-        (key, value): (String, Vec<u8>),
-        ttl: Option<Duration>,
+        Put { key, value, ttl }: Put,
         limit: u64,
         now: Instant,
     ) -> Result<(), Full> {
@@ -67,7 +75,7 @@ impl Kv {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,20 +4,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
 
 use crate::error::{Error, Result};
-use crate::plugin_host::PluginHost;
 use crate::plugin_host::behalf::Behalf;
 use crate::plugin_host::bindings::{Action, MessageBody, Problem, RequestBody};
 use crate::plugin_host::call::{Call, Facts, Terms};
+use crate::plugin_host::code::{Answer, Code};
 use crate::plugin_host::decision::Decision;
+use crate::plugin_host::describe::hooks_of_stage;
+use crate::plugin_host::export::Export;
 use crate::plugin_host::failure::{Cause, Failure, MAX_RESULT};
 use crate::plugin_host::gate::{Gate, Seat};
-use crate::plugin_host::load::{Answer, Code, Export, hooks_of_stage};
 use crate::plugin_host::manifest::{Manifest, ON_UNSUPPORTED};
+use crate::plugin_host::run::Runner;
 use crate::wire::{Document, Kind};
 
 /// What a server tool is to do.
@@ -52,17 +53,17 @@ pub enum ToolError {
 /// wants them reused.
 #[derive(Clone)]
 pub struct Plugin {
-    inner: Arc<Inner>,
+    inner: Arc<Loaded>,
     /// Of those in its manifest: what its config, and its stage's parameters, leave something to do for.
     hooks: Arc<[String]>,
 }
 
-struct Inner {
-    host: Arc<PluginHost>,
-    code: Arc<Code>,
-    gate: Gate,
-    terms: Arc<Terms>,
-    manifest: Manifest,
+/// What a plugin has once it is loaded.
+pub(super) struct Loaded {
+    pub(super) code: Arc<Code>,
+    pub(super) gate: Gate,
+    pub(super) terms: Arc<Terms>,
+    pub(super) manifest: Manifest,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -72,14 +73,8 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    pub(super) fn new(
-        host: Arc<PluginHost>,
-        (code, gate): (Arc<Code>, Gate),
-        terms: Arc<Terms>,
-        (manifest, hooks): (Manifest, Vec<String>),
-    ) -> Self {
-        let inner = Arc::new(Inner { host, code, gate, terms, manifest });
-        Self { inner, hooks: hooks.into() }
+    pub(super) fn new(loaded: Loaded, hooks: Vec<String>) -> Self {
+        Self { inner: Arc::new(loaded), hooks: hooks.into() }
     }
 
     /// The same with the hooks that a stage's own parameters leave something to do for.
@@ -89,8 +84,8 @@ impl Plugin {
         if with.is_empty() {
             return Ok(self.clone());
         }
-        let Inner { host, code, terms, .. } = &*self.inner;
-        let hooks = hooks_of_stage(host, code, terms, with).await?;
+        let Loaded { code, terms, .. } = &*self.inner;
+        let hooks = hooks_of_stage(code, terms, with).await?;
         Ok(Self { inner: Arc::clone(&self.inner), hooks: hooks.into() })
     }
 
@@ -237,22 +232,17 @@ impl Plugin {
         P: ComponentNamedList + Lower + Send + Sync,
         R: wasmtime::component::Lift + Send + Sync + 'static,
     {
-        let inner = &*self.inner;
-        let limits = inner.host.limits;
-        let limit = match export {
-            Export::CallTool => inner.gate.deadline.unwrap_or(limits.tool),
-            _ => inner.gate.hook_deadline.unwrap_or(limits.hook),
-        };
-        let until = Instant::now() + limit;
-        let call = Call::new(&inner.terms, Some(facts), document, until);
-        let Some(index) = inner.code.export(export) else {
+        let Loaded { code, gate, terms, .. } = &*self.inner;
+        let seat = Seat::of(export);
+        let call = Call::new(terms, Some(facts), document, gate.limit(seat));
+        let Some(index) = code.export(export) else {
             return (call, Err(Cause::Nonsense(format!("it has no `{}`", export.as_str()))));
         };
         let body = async |store: &mut Store<Call>, instance: Instance| {
             let function = instance.get_typed_func::<P, Answer<R>>(&mut *store, index)?;
             Ok(function.call_async(store, params).await?.0)
         };
-        inner.host.run((&inner.code, &inner.gate, Seat::of(export)), call, limit, body).await
+        Runner::gated(code, gate, seat).run(call, body).await
     }
 
     fn failure(&self, task: String, cause: Cause, last_words: Option<String>) -> Error {

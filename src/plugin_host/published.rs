@@ -1,11 +1,11 @@
 //! Files that plugins published: in memory for a while, each under a name that nobody can guess.
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -107,8 +107,8 @@ impl Published {
         Some((file.media_type.clone(), file.content.clone()))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Files> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Files> {
+        self.0.lock()
     }
 }
 

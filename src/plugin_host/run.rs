@@ -1,6 +1,7 @@
 //! One call: a seat, an instance, the time that it may take.
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,64 +10,68 @@ use tokio::time::{Instant, timeout_at};
 use wasmtime::component::Instance;
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::plugin_host::PluginHost;
 use crate::plugin_host::call::Call;
+use crate::plugin_host::code::Code;
 use crate::plugin_host::failure::Cause;
 use crate::plugin_host::gate::{Gate, Seat};
-use crate::plugin_host::load::Code;
 use crate::plugin_host::shelf::Used;
 
 /// Bytes that a guest may hand over at once: more than the values of any request, and less than what
 /// it would take a thread long to copy.
 const MAX_PASSED: usize = 64 << 20;
 
-impl PluginHost {
-    /// Runs one call as the plugin's gate allows; whatever happens ends this call only.
+/// Where calls run: in instances of a plugin's code, as far as its gate lets them in.
+pub(super) struct Runner<'a> {
+    code: &'a Code,
+    /// None while the plugin is being loaded.
+    gate: Option<&'a Gate>,
+    seat: Seat,
+}
+
+impl<'a> Runner<'a> {
+    /// One for calls of a loaded plugin.
+    pub(super) fn gated(code: &'a Code, gate: &'a Gate, seat: Seat) -> Self {
+        Self { code, gate: Some(gate), seat }
+    }
+
+    /// One for calls while the plugin is being loaded: they pass no gate.
+    pub(super) fn ungated(code: &'a Code) -> Self {
+        Self { code, gate: None, seat: Seat::Hook }
+    }
+
+    /// Runs one call; whatever happens ends this call only.
     ///
-    /// It has had `limit` when its time is over, waiting included. The host's side comes back either way, with the
-    /// document and the last words in it.
+    /// It has had its limit when its time is over, waiting included. The host's side comes back either
+    /// way, with the document and the last words in it.
     pub(super) async fn run<T>(
         &self,
-        (code, gate, seat): (&Code, &Gate, Seat),
         call: Call,
-        limit: Duration,
         body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
     ) -> (Call, Result<T, Cause>) {
-        let pass = match gate.enter(&self.clock) {
+        let Some(gate) = self.gate else { return self.run_seated(call, body).await };
+        let clock = Arc::clone(&call.terms.clock);
+        let pass = match gate.enter(&clock) {
             Ok(pass) => pass,
             Err(cause) => return (call, Err(cause)),
         };
-        let (call, result) = match gate.take(seat, call.until, limit).await {
-            Ok(_seat) => self.run_seated((code, Some(gate), seat), call, limit, body).await,
+        let (call, result) = match gate.take(self.seat, call.until, call.limit).await {
+            Ok(_seat) => self.run_seated(call, body).await,
             Err(cause) => (call, Err(cause)),
         };
-        gate.leave(pass, &self.clock, &result);
+        gate.leave(pass, &clock, &result);
         (call, result)
-    }
-
-    /// Runs one call in an instance of its own, while the plugin is being loaded.
-    pub(super) async fn run_ungated<T>(
-        &self,
-        code: &Code,
-        call: Call,
-        limit: Duration,
-        body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
-    ) -> (Call, Result<T, Cause>) {
-        self.run_seated((code, None, Seat::Hook), call, limit, body).await
     }
 
     async fn run_seated<T>(
         &self,
-        (code, gate, seat): (&Code, Option<&Gate>, Seat),
         call: Call,
-        limit: Duration,
         body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
     ) -> (Call, Result<T, Cause>) {
-        let until = call.until;
-        let Some(_place) = code.runtime().room.take(seat, until).await else {
+        let (until, limit) = (call.until, call.limit);
+        let Some(_place) = self.code.runtime().room.take(self.seat, until).await else {
             return (call, Err(Cause::Full(limit)));
         };
-        let shelf = gate.and_then(|gate| gate.shelf.as_ref());
+        let shelf = self.gate.and_then(|gate| gate.shelf.as_ref());
         let key = shelf.map(|_| call.key().to_owned()).unwrap_or_default();
         let waiting = shelf.and_then(|shelf| shelf.take(&key));
         let (mut store, instance, calls) = match waiting {
@@ -75,13 +80,13 @@ impl PluginHost {
                 store.data_mut().resume(&mut before);
                 (store, Some(instance), calls)
             }
-            None => (store(code, call), None, 0),
+            None => (store(self.code, call), None, 0),
         };
         store.set_epoch_deadline(1);
         let run = async {
             let instance = match instance {
                 Some(instance) => instance,
-                None => code.instantiate(&mut store).await?,
+                None => self.code.instantiate(&mut store).await?,
             };
             Ok((body(&mut store, instance).await?, instance))
         };
@@ -98,7 +103,7 @@ impl PluginHost {
         let Some(shelf) = shelf.filter(|_| store.data().refused.is_none()) else {
             return (store.into_data(), Ok(value));
         };
-        let nothing = Call::new(&store.data().terms, None, None, until);
+        let nothing = Call::new(&store.data().terms, None, None, Duration::ZERO);
         let mut call = std::mem::replace(store.data_mut(), nothing);
         store.data_mut().resume(&mut call);
         shelf.put(&key, Used { store, instance, calls: calls + 1 });

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
-use crate::plugin_host::engine::MAX_MEMORY;
+use crate::plugin_host::means::Limits;
 use crate::plugin_host::pattern::{AliasPattern, HostPattern};
 use crate::wire::duration;
 
@@ -15,6 +15,8 @@ use crate::wire::duration;
 pub(super) const USUAL_CALLS: u32 = 64;
 /// How many calls of tools run at once at the most, of all plugins together, and how many of hooks.
 pub(super) const MOST_CALLS: u32 = 256;
+/// The hard ceiling of one linear memory; `Limits::memory` is the one in force.
+pub(super) const MAX_MEMORY: usize = 256 << 20;
 /// What model calls of one request may use if nothing is said.
 const USUAL_MODEL_TOKENS: u64 = 100_000;
 /// A hook holds up its request: what takes longer belongs into a tool.
@@ -89,21 +91,23 @@ pub(super) struct Settings {
     pub(super) publish: bool,
     pub(super) instances: Instances,
     pub(super) calls: u32,
-    /// Of tools; none: the host's usual one.
-    pub(super) deadline: Option<Duration>,
-    /// Of hooks; the same.
-    pub(super) hook_deadline: Option<Duration>,
-    /// None: the host's usual one.
-    pub(super) memory: Option<usize>,
+    /// How long a tool may take.
+    pub(super) deadline: Duration,
+    /// How long a hook may take.
+    pub(super) hook_deadline: Duration,
+    /// Bytes of memory that one call may have.
+    pub(super) memory: usize,
 }
 
 impl Settings {
-    /// Takes the gateway's keys out of a config; what is left is the plugin's.
+    /// Takes the gateway's keys out of a config; what is left is the plugin's. `usual` stands for the
+    /// limits that the config leaves out.
     ///
     /// Fails with everything that is wrong, each with its path.
     pub(super) fn take(
         file: &str,
         config: Value,
+        usual: &Limits,
     ) -> Result<(Self, Map<String, Value>), Vec<Problem>> {
         let place = place(file);
         let members = match config {
@@ -125,11 +129,14 @@ impl Settings {
                 .whole("max_concurrent_calls", 1, u64::from(MOST_CALLS))
                 .and_then(|calls| u32::try_from(calls).ok())
                 .unwrap_or(USUAL_CALLS),
-            deadline: taker.deadline("deadline", None),
-            hook_deadline: taker.deadline("hook_deadline", Some(LONGEST_HOOK)),
+            deadline: taker.deadline("deadline", None).unwrap_or(usual.tool),
+            hook_deadline: taker
+                .deadline("hook_deadline", Some(LONGEST_HOOK))
+                .unwrap_or(usual.hook),
             memory: taker
                 .whole("memory", LEAST_MEMORY, MAX_MEMORY as u64)
-                .and_then(|memory| usize::try_from(memory).ok()),
+                .and_then(|memory| usize::try_from(memory).ok())
+                .unwrap_or(usual.memory),
         };
         match taker.problems.is_empty() {
             true => Ok((settings, taker.members)),

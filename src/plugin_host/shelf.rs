@@ -1,9 +1,10 @@
 //! `Shelf`: instances of a plugin that wait for the next call of the same caller, where the operator wants that.
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::Instance;
@@ -79,6 +80,6 @@ impl Shelf {
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<(ThreadId, String), Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }

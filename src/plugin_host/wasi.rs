@@ -3,19 +3,19 @@
 use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWrite;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::plugin_host::bindings::LONGEST_LINE;
-use crate::plugin_host::call::Call;
-
+/// A plugin's log line is cut here, in bytes: it is the plugin's word, not the gateway's.
+pub(super) const LONGEST_LINE: usize = 4096;
 /// Streams, pollables and the like that one call may hold.
 const MOST_RESOURCES: usize = 1024;
 /// Random bytes at a time.
@@ -26,7 +26,7 @@ const LONGEST_OUTPUT: usize = 64 << 10;
 const PERMIT: usize = 64 << 10;
 
 /// Every interface of `wasi:cli/imports@0.2`.
-pub(super) fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
+pub(super) fn link<T: WasiView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    fn new(plugin: &Arc<str>, request_id: &str) -> Self {
+    pub(super) fn new(plugin: &Arc<str>, request_id: &str) -> Self {
         let printed = |stream| {
             Printed(Arc::new(Mutex::new(Lines {
                 stream,
@@ -59,6 +59,10 @@ impl Wasi {
         Self { ctx: builder.build(), table, out, err }
     }
 
+    pub(super) fn view(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+
     /// Lines to come belong to another request.
     pub(super) fn serve(&self, request_id: &str) {
         for printed in [&self.out, &self.err] {
@@ -75,17 +79,6 @@ impl Wasi {
         let mut err = self.err.lines();
         err.end();
         Some(mem::take(&mut err.last)).filter(|line| !line.is_empty())
-    }
-}
-
-impl WasiView for Call {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(|| {
-            let request_id =
-                self.facts.as_ref().map_or("", |facts| &facts.behalf.context.request_id);
-            Box::new(Wasi::new(&self.terms.name, request_id))
-        });
-        WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
     }
 }
 
@@ -156,7 +149,7 @@ impl Lines {
 
 impl Printed {
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Fetches for plugins: every hop is judged by its addresses and goes to the very address that was judged.
 use crate::net::egress::answer::Arriving;
-use crate::net::egress::connect::{self, Connect, Opener, Resolve};
+use crate::net::egress::connect::{self, Connect, Opener};
 use crate::net::egress::hop::{self, Hop, Step};
+use crate::net::egress::resolve::{self, Resolve};
 use crate::net::egress::{MAX_REDIRECTS, Policy, Refusal, Request, Response};
 use crate::net::http1::{Awaits, Driven};
 use crate::net::tls::Trust;
@@ -21,7 +22,7 @@ impl Default for Client {
 impl Client {
     /// With the system's resolver and authorities.
     pub fn new() -> Self {
-        Self::with(connect::resolve(), connect::connect(), Trust::System)
+        Self::with(resolve::resolve(), connect::connect(), Trust::System)
     }
 
     /// With other means, for tests: what is judged stays the same.

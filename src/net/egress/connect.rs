@@ -1,6 +1,6 @@
-//! From a name to addresses, from a checked address to a stream: TLS where the scheme says so.
+//! From a checked address to a stream: TLS where the scheme says so.
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,23 +15,9 @@ use crate::net::egress::destination::Destination;
 use crate::net::http1::Driven;
 use crate::net::tls::{self, Trust};
 
-/// From a name and a port to all of its addresses.
-pub type Resolve =
-    Box<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
-
 /// From an address to a connection.
 pub type Connect =
     Box<dyn Fn(SocketAddr) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync>;
-
-/// By the system's resolver.
-pub fn resolve() -> Resolve {
-    Box::new(|host, port| {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((host, port)).await?;
-            Ok(found.map(|address| address.ip()).collect())
-        })
-    })
-}
 
 /// Straight to the address; no proxy, whatever the environment says.
 pub fn connect() -> Connect {

@@ -3,8 +3,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use url::{Host, Url};
 
-use crate::net::egress::connect::Resolve;
 use crate::net::egress::guard;
+use crate::net::egress::resolve::Resolve;
 use crate::net::egress::{Policy, Refusal};
 
 /// Longer ones no server takes.

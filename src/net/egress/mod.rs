@@ -6,6 +6,7 @@ mod answer;
 mod connect;
 mod destination;
 mod hop;
+mod resolve;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,7 +21,8 @@ use crate::error::Problem;
 
 pub use cidr::Cidr;
 pub use client::Client;
-pub use connect::{Connect, Resolve};
+pub use connect::Connect;
+pub use resolve::Resolve;
 
 /// `egress:`, for plugins.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]

@@ -1,0 +1,100 @@
+//! From a `.wasm` file to compiled code, and the manifest in its section; nothing of it is run.
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use tidegate_builder::section;
+use wasmtime::component::Component;
+
+use crate::error::Problem;
+use crate::plugin_host::check::{self, at};
+use crate::plugin_host::code::Code;
+use crate::plugin_host::engine::Runtime;
+use crate::plugin_host::export::Export;
+use crate::plugin_host::host::PluginHost;
+use crate::plugin_host::manifest::{Manifest, manifest_of};
+
+/// A file, as far as it is known without running it.
+pub(super) struct Read {
+    pub(super) hash: [u8; 32],
+    pub(super) code: Arc<Code>,
+    /// What its section says.
+    pub(super) told: Option<Manifest>,
+}
+
+/// Compiling takes seconds: never on the thread that calls.
+pub(super) async fn read_apart(host: &Arc<PluginHost>, path: &Path) -> Result<Read, Vec<Problem>> {
+    let (blocking, file) = (Arc::clone(host), path.to_owned());
+    let read = tokio::task::spawn_blocking(move || read(&blocking, &file)).await;
+    match read {
+        Ok(read) => read.map_err(|problem| vec![problem]),
+        Err(_) => Err(vec![at(path, "the compiler broke on it")]),
+    }
+}
+
+fn read(host: &PluginHost, path: &Path) -> Result<Read, Problem> {
+    let wasm = fs::read(path).map_err(|e| at(path, format!("cannot read it: {e}")))?;
+    let hash = Sha256::digest(&wasm).into();
+    let code = compile(host, &wasm, hash, path)?;
+    let told = manifest_of(&wasm)
+        .map_err(|e| at(path, format!("its section `tidegate:manifest`: {e}")))?;
+    Ok(Read { hash, code, told })
+}
+
+fn compile(
+    host: &PluginHost,
+    wasm: &[u8],
+    hash: [u8; 32],
+    path: &Path,
+) -> Result<Arc<Code>, Problem> {
+    if !wasm.starts_with(b"\0asm") {
+        return Err(at(path, "is no WebAssembly file"));
+    }
+    // the version field of the preamble tells a component from a core module
+    if wasm.get(6..8) == Some(&[0, 0]) {
+        return Err(at(
+            path,
+            "is a core module, not a component: build it with `tidegate plugin build`",
+        ));
+    }
+    let runtime = host.runtime()?;
+    if let Some(code) = host.known(&hash, &runtime) {
+        return Ok(code);
+    }
+    // so that a plugin that was just built, and described, is in the cache already
+    let code = section::before(wasm, section::MANIFEST);
+    let component = Component::from_binary(&runtime.engine, code)
+        .map_err(|error| at(path, uncompilable(&error)))?;
+    let code = Arc::new(link(runtime, &component, path)?);
+    host.remember(hash, &code);
+    Ok(code)
+}
+
+/// Wasmtime has one kind of error for what is no wasm and for what no slot of the pool holds.
+fn uncompilable(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    match text.contains("pooling allocator") {
+        true => format!("wants more from the start than any plugin may have: {text}"),
+        false => format!("is no valid component (was it written to its end?): {text}"),
+    }
+}
+
+fn link(runtime: Arc<Runtime>, component: &Component, path: &Path) -> Result<Code, Problem> {
+    check::border(&runtime.engine, component, path)?;
+    let pre = runtime.linker.instantiate_pre(component);
+    let pre = pre.map_err(|e| at(path, check::misfit(&e)))?;
+    let find = |name| component.get_export_index(None, name);
+    let describe =
+        find("describe").ok_or_else(|| at(path, "is no plugin: it does not export `describe`"))?;
+    let export = |export: Export| find(export.as_str());
+    Ok(Code {
+        pre,
+        describe,
+        call_tool: export(Export::CallTool),
+        on_request: export(Export::OnRequest),
+        on_upstream_request: export(Export::OnUpstreamRequest),
+        on_response: export(Export::OnResponse),
+        runtime,
+    })
+}

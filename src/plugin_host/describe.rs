@@ -1,0 +1,58 @@
+//! `describe`: what a plugin says of itself when it is run with a config or with the parameters of a stage.
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use crate::plugin_host::call::{Call, Terms};
+use crate::plugin_host::check;
+use crate::plugin_host::code::Code;
+use crate::plugin_host::manifest::Manifest;
+use crate::plugin_host::run::Runner;
+
+/// The hooks that the parameters of a stage leave something to do for, as `describe` tells them.
+///
+/// Fails with what the plugin has against the parameters.
+pub(super) async fn hooks_of_stage(
+    code: &Code,
+    terms: &Terms,
+    with: &Arc<Map<String, Value>>,
+) -> Result<Vec<String>, String> {
+    let mut call = Call::loading(&Arc::new(terms.bare()));
+    call.stage = Some(Arc::clone(with));
+    let said = describe(code, call).await?;
+    let hooks = parse(&said)?.hooks;
+    match check::hooks(&hooks, code).into_iter().next() {
+        None => Ok(hooks),
+        Some(wrong) => Err(wrong),
+    }
+}
+
+pub(super) fn parse(manifest: &str) -> Result<Manifest, String> {
+    serde_json::from_str(manifest).map_err(|e| format!("its manifest: {e}"))
+}
+
+pub(super) async fn describe(code: &Code, call: Call) -> Result<String, String> {
+    let ask = async |store: &mut Store<Call>, instance: Instance| match check::types(
+        store, &instance, code,
+    ) {
+        Ok(describe) => Ok(Ok(describe.call_async(store, ()).await?.0)),
+        Err(misfit) => Ok(Err(misfit)),
+    };
+    let given = if call.stage.is_some() { "parameters" } else { "config" };
+    let (call, answer) = Runner::ungated(code).run(call, ask).await;
+    match answer {
+        Ok(Ok(Ok(manifest))) => Ok(manifest),
+        Ok(Ok(Err(problem))) if problem.code == "invalid_config" => {
+            Err(format!("refuses its {given}: {}", problem.message))
+        }
+        Ok(Ok(Err(problem))) => Err(format!("`describe`: {}", problem.message)),
+        Ok(Err(misfit)) => Err(misfit),
+        Err(cause) => {
+            let words = call.last_words.map(|words| format!("; its last words: {words}"));
+            let words = words.unwrap_or_default();
+            Err(format!("`describe` broke: {cause}{words}"))
+        }
+    }
+}

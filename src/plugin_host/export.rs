@@ -1,0 +1,29 @@
+//! `Export`: the functions of a plugin that the host calls, `describe` left out.
+
+/// A function that a plugin exports: its tools, and its hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Export {
+    /// A server tool.
+    CallTool,
+    /// Before a request goes anywhere.
+    OnRequest,
+    /// Before each attempt.
+    OnUpstreamRequest,
+    /// On the whole message.
+    OnResponse,
+}
+
+impl Export {
+    pub(super) const ALL: [Self; 4] =
+        [Self::CallTool, Self::OnRequest, Self::OnUpstreamRequest, Self::OnResponse];
+
+    /// Its name on the border.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::CallTool => "call-tool",
+            Self::OnRequest => "on-request",
+            Self::OnUpstreamRequest => "on-upstream-request",
+            Self::OnResponse => "on-response",
+        }
+    }
+}
