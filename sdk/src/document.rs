@@ -2,6 +2,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::pointer;
 use crate::problem::{Problem, Result};
 
 /// The body of a request.
@@ -97,7 +99,7 @@ impl<'a> Document<'a> {
     /// The JSON text of the value at a pointer; `None` if nothing stands there.
     pub fn text(&self, pointer: &str) -> Option<String> {
         let Source::Value(value) = &self.source;
-        crate::testing::pointer::get(value, pointer).map(ToString::to_string)
+        pointer::get(value, pointer).map(ToString::to_string)
     }
 
     /// Puts a JSON text at a pointer. Fails if it is no JSON, or if its parent is missing.
@@ -105,13 +107,13 @@ impl<'a> Document<'a> {
         let Source::Value(value) = &mut self.source;
         let json = serde_json::from_str(json)
             .map_err(|e| Problem::new("cannot_set", format!("`{pointer}`: {e}")))?;
-        crate::testing::pointer::set(value, pointer, json)
+        pointer::set(value, pointer, json)
     }
 
     /// Takes out what stands at a pointer; `false` if nothing did.
     pub fn remove(&mut self, pointer: &str) -> bool {
         let Source::Value(value) = &mut self.source;
-        crate::testing::pointer::remove(value, pointer)
+        pointer::remove(value, pointer)
     }
 
     /// The whole JSON text, edits included: it crosses the border, however large it is.

@@ -8,23 +8,10 @@ use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 
 use serde_json::Value;
 
-use crate::http;
+use crate::http_message::{Request, Response};
 use crate::problem::{Problem, Result};
 
-/// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// Something broke.
-    Error,
-    /// Something may break.
-    Warn,
-    /// Something worth a line.
-    Info,
-    /// For whoever looks for a fault.
-    Debug,
-    /// Everything.
-    Trace,
-}
+pub use crate::level::Level;
 
 /// Writes a line to the gateway's log.
 pub fn log(level: Level, message: &str) {
@@ -100,7 +87,7 @@ pub fn kv_remove(key: &str) -> bool {
     imp::kv_remove(key)
 }
 
-pub(crate) fn fetch(request: &http::Request) -> Result<http::Response> {
+pub(crate) fn fetch(request: &Request) -> Result<Response> {
     imp::fetch(request)
 }
 
@@ -111,9 +98,9 @@ pub(crate) fn config<T: DeserializeOwned>() -> Result<T> {
 
 #[cfg(target_arch = "wasm32")]
 mod imp {
-    use super::Level;
     use crate::bindings::tidegate::plugin::host;
-    use crate::http;
+    use crate::http_message::{Request, Response};
+    use crate::level::Level;
     use crate::problem::Result;
 
     pub(super) use host::{clock, config, context, kv_get, kv_remove};
@@ -130,7 +117,7 @@ mod imp {
         Ok(host::publish(media_type, content)?)
     }
 
-    pub(super) fn fetch(request: &http::Request) -> Result<http::Response> {
+    pub(super) fn fetch(request: &Request) -> Result<Response> {
         let response = host::fetch(&host::HttpRequest {
             method: request.method.clone(),
             url: request.url.clone(),
@@ -140,7 +127,7 @@ mod imp {
             timeout_ms: request.timeout_ms,
             redirects: request.redirects,
         })?;
-        Ok(http::Response {
+        Ok(Response {
             status: response.status,
             url: response.url,
             headers: response.headers,
@@ -163,7 +150,7 @@ mod imp {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod imp {
-    pub(super) use crate::testing::{
+    pub(super) use crate::mock::{
         clock, config, context, fetch, kv_get, kv_remove, kv_set, log, model_call, publish,
     };
 }

@@ -186,7 +186,13 @@ pub mod guest;
 pub mod host;
 pub mod http;
 mod document;
+mod http_message;
+mod level;
+#[cfg(not(target_arch = "wasm32"))]
+mod mock;
 mod plugin;
+#[cfg(not(target_arch = "wasm32"))]
+mod pointer;
 mod problem;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

@@ -7,6 +7,7 @@ mod plugin;
 mod plugin_build;
 mod plugin_call;
 mod plugin_files;
+mod plugin_host;
 mod plugin_inspect;
 mod plugin_new;
 mod policy;

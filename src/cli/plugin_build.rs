@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tidegate_builder::{Way, project, section};
 
-use crate::cli::plugin::{at, block_on, host};
+use crate::cli::plugin_host::{at, block_on, host};
 use crate::cli::plugin_new::{Language, WIT};
 use crate::error::{Problem, Result};
 

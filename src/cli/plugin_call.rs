@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Auth;
 use crate::cli::eval_show::{self, Shown};
-use crate::cli::plugin::{at, block_on, cache, failed};
 use crate::cli::plugin_files;
+use crate::cli::plugin_host::{at, block_on, cache, failed};
 use crate::cli::show::Paint;
 use crate::config::Config;
 use crate::context::{Caller, Context};

@@ -2,7 +2,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind};
 use crate::plugin_host::{File, FilesConfig, Publish};
@@ -18,7 +20,7 @@ pub(super) fn publish(config: &FilesConfig) -> Publish {
             let message = format!("the file is larger than the {most} bytes of all files");
             return Err(Error::new(ErrorKind::RequestTooLarge, message));
         }
-        let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folder = folder.lock();
         let path = keep(&mut folder, &file)
             .map_err(|e| Error::new(ErrorKind::Api, format!("the file cannot be written: {e}")))?;
         let File { media_type, content } = file;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use tidegate_builder::{Surface, section, surface};
 
-use crate::cli::plugin::{at, block_on, host};
+use crate::cli::plugin_host::{at, block_on, host};
 use crate::cli::show::Paint;
 use crate::error::{Problem, Result};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::cli::plugin::at;
+use crate::cli::plugin_host::at;
 use crate::error::{Problem, Result};
 
 /// What a plugin is written in.
@@ -39,8 +39,12 @@ const RUST: &[Text] = &[
     (".sdk/src/guest.rs", include_str!("../../sdk/src/guest.rs")),
     (".sdk/src/host.rs", include_str!("../../sdk/src/host.rs")),
     (".sdk/src/http.rs", include_str!("../../sdk/src/http.rs")),
+    (".sdk/src/http_message.rs", include_str!("../../sdk/src/http_message.rs")),
+    (".sdk/src/level.rs", include_str!("../../sdk/src/level.rs")),
     (".sdk/src/lib.rs", include_str!("../../sdk/src/lib.rs")),
+    (".sdk/src/mock.rs", include_str!("../../sdk/src/mock.rs")),
     (".sdk/src/plugin.rs", include_str!("../../sdk/src/plugin.rs")),
+    (".sdk/src/pointer.rs", include_str!("../../sdk/src/pointer.rs")),
     (".sdk/src/problem.rs", include_str!("../../sdk/src/problem.rs")),
     (".sdk/src/testing.rs", include_str!("../../sdk/src/testing.rs")),
     (".sdk/src/tool.rs", include_str!("../../sdk/src/tool.rs")),

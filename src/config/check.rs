@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 
 use crate::auth::keys;
-use crate::config::Draft;
+use crate::config::draft::Draft;
 use crate::config::expand::Expansion;
 use crate::config::tree::Place;
 use crate::config::wording;

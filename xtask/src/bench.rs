@@ -1,4 +1,5 @@
 //! `cargo xtask bench`: nginx and Tidegate before the same upstream, in turns, one core for them.
+mod measure;
 mod options;
 mod process;
 mod report;
@@ -38,7 +39,7 @@ pub fn run(given: &[String]) -> Result<(), String> {
             continue;
         }
         eprintln!("{} …", scenario.name);
-        let rows = scenario::measure(&place, &options, scenario, (&contenders, upstream.port))?;
+        let rows = measure::measure(&place, &options, scenario, (&contenders, upstream.port))?;
         for row in &rows {
             eprintln!("  {}", row.line());
         }

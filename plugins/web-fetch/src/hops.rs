@@ -2,6 +2,8 @@
 use tidegate_sdk::{Problem, Result, http};
 use url::Url;
 
+use crate::problems::as_the_api_says;
+
 /// As many as the gateway itself would follow.
 const MAX_REDIRECTS: usize = 5;
 
@@ -16,7 +18,7 @@ pub fn follow(
         let led = |problem: Problem| if hop == 0 { problem } else { led_to(&url, problem) };
         check(&url).map_err(led)?;
         let sent = request(&url).redirects(0).send();
-        let answer = sent.map_err(|problem| led(crate::as_the_api_says(problem)))?;
+        let answer = sent.map_err(|problem| led(as_the_api_says(problem)))?;
         match next(&url, &answer)? {
             Some(next) => url = next,
             None => return Ok((url, answer)),

@@ -8,6 +8,7 @@ mod html;
 mod page;
 mod pdf;
 mod plain;
+mod problems;
 mod robots;
 
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use tidegate_sdk::prelude::*;
 use url::Url;
 
 use domains::Domains;
+use problems::not_permitted;
 
 /// Characters of text that one call gives, if the declaration says nothing.
 const USUAL_CHARS: usize = 12_000;
@@ -181,12 +183,6 @@ fn asked_for(text: &str) -> Result<Url> {
     Ok(url)
 }
 
-fn not_permitted(url: &Url) -> Problem {
-    let host = url.host_str().unwrap_or_default();
-    let message = format!("`{host}` is not among the domains that this tool may fetch from");
-    Problem::new("url_not_allowed", message)
-}
-
 fn check_status(answer: &http::Response) -> Result<()> {
     match answer.status {
         200..300 => Ok(()),
@@ -202,18 +198,6 @@ fn check_status(answer: &http::Response) -> Result<()> {
             ..Problem::new("url_not_accessible", format!("the site answers with status {status}"))
         }),
     }
-}
-
-/// What the gateway's `fetch` reports, in the words that the API has for this tool.
-fn as_the_api_says(problem: Problem) -> Problem {
-    let code = match problem.code.as_str() {
-        "not_granted" | "url_not_allowed" => "url_not_allowed",
-        "invalid_url" | "invalid_input" => "invalid_tool_input",
-        "too_large" => "content_too_large",
-        "unavailable" => "unavailable",
-        _ => "url_not_accessible",
-    };
-    Problem { code: code.to_owned(), ..problem }
 }
 
 fn now() -> String {

@@ -4,6 +4,7 @@ use url::{Origin, Url};
 
 use crate::domains::Domains;
 use crate::hops;
+use crate::problems::not_permitted;
 
 /// As much as crawlers have to read.
 const MAX_BYTES: u32 = 500 << 10;
@@ -54,7 +55,7 @@ fn fetch(page: &Url, agent: &str, domains: &Domains) -> Result<String> {
         .map_err(|e| failed(Problem::new("url_not_accessible", e.to_string())))?;
     let may_ask = |url: &Url| match url.origin() == page.origin() || domains.permits_site(url) {
         true => Ok(()),
-        false => Err(crate::not_permitted(url)),
+        false => Err(not_permitted(url)),
     };
     let request =
         |url: &Url| http::get(url.as_str()).header("user-agent", agent).max_bytes(MAX_BYTES);

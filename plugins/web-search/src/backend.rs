@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use tidegate_sdk::prelude::*;
 use url::Url;
 
-use crate::Location;
 use crate::found::{Found, Pointers};
+use crate::location::Location;
 
 /// Answers are lists of short texts.
 const MAX_BYTES: u32 = 4 << 20;

@@ -3,12 +3,14 @@ mod backend;
 #[path = "../../shared/domains.rs"]
 mod domains;
 mod found;
+mod location;
 
 use tidegate_sdk::prelude::*;
 
 use backend::{Backend, Question};
 use domains::Domains;
 use found::Found;
+use location::Location;
 
 /// Results of one search, if the declaration says nothing.
 const USUAL_RESULTS: usize = 5;
@@ -58,30 +60,6 @@ pub struct Options {
     blocked_domains: Option<Vec<String>>,
     /// Where the user is, for results that depend on it.
     user_location: Option<Location>,
-}
-
-/// A place, roughly.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Location {
-    /// Always `approximate`.
-    #[serde(rename = "type")]
-    _kind: Option<Approximate>,
-    /// Such as `Hamburg`.
-    city: Option<String>,
-    /// Such as `California`.
-    region: Option<String>,
-    /// Two letters of ISO 3166, such as `DE`.
-    #[schemars(length(min = 2, max = 2))]
-    country: Option<String>,
-    /// Of IANA, such as `Europe/Berlin`.
-    timezone: Option<String>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Approximate {
-    Approximate,
 }
 
 /// What the model reads, as JSON.

@@ -1,0 +1,41 @@
+//! What the commands of `tidegate plugin` share: a host like that of `serve`, a runtime, problems in words.
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::error::{Problem, Result};
+use crate::plugin_host::PluginHost;
+
+/// Prints each on a line of its own.
+pub(super) fn failed(problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    ExitCode::FAILURE
+}
+
+/// A problem with a file.
+pub(super) fn at(path: &Path, message: impl Into<String>) -> Vec<Problem> {
+    vec![Problem::new(path.display().to_string(), message)]
+}
+
+/// Runs to its end what takes a runtime.
+pub(super) fn block_on<T>(
+    work: impl Future<Output = Result<T, Vec<Problem>>>,
+) -> Result<T, Vec<Problem>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| vec![Problem::new("", format!("cannot start: {e}"))])?;
+    runtime.block_on(work)
+}
+
+/// Where `serve` keeps what it compiles, for a config in this folder: the second time is quick then.
+pub(super) fn cache(beside: &Path) -> Option<PathBuf> {
+    std::path::absolute(beside.join(".tidegate").join("cache")).ok()
+}
+
+/// The host that `serve` has; where nothing can be written, it keeps nothing.
+pub(super) fn host(beside: &Path) -> Result<Arc<PluginHost>, Vec<Problem>> {
+    let host = PluginHost::new(cache(beside)).or_else(|_| PluginHost::new(None));
+    host.map_err(|problem| vec![problem])
+}

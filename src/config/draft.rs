@@ -1,0 +1,78 @@
+//! `Draft`: what was read of a config, wrong parts missing.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::auth::keys;
+use crate::config::expand::Expansion;
+use crate::config::read::Reader;
+use crate::config::{Config, default_drain_text, default_listen};
+use crate::models;
+use crate::net::egress;
+use crate::policy::StageConfig;
+use crate::providers;
+
+/// What was read, wrong parts missing.
+pub(super) struct Draft {
+    pub(super) config: Config,
+    pub(super) providers: Vec<(String, Option<providers::Config>)>,
+    pub(super) models: Vec<(String, Option<models::Config>)>,
+    pub(super) keys: Vec<Option<keys::Config>>,
+    pub(super) pipeline: Option<Vec<Option<StageConfig>>>,
+}
+
+impl Draft {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let config = Config {
+            listen: reader.take("listen").unwrap_or_else(default_listen),
+            admin: reader.take("admin"),
+            server: reader.take("server").unwrap_or_default(),
+            providers: BTreeMap::new(),
+            models: Vec::new(),
+            keys: Vec::new(),
+            passthrough: reader.take("passthrough"),
+            policies: reader.take("policies").unwrap_or_default(),
+            plugins: reader.take("plugins").unwrap_or_default(),
+            egress: reader.take("egress").unwrap_or_default(),
+            pipeline: None,
+            tools: reader.take("tools").unwrap_or_default(),
+            drain: reader.take("drain").unwrap_or_else(default_drain_text).0,
+            log: reader.take("log").unwrap_or_default(),
+            base_dir: PathBuf::new(),
+            files: Vec::new(),
+        };
+        Self {
+            config,
+            providers: reader.entries("providers"),
+            models: reader.entries("models"),
+            keys: reader.items("keys").unwrap_or_default(),
+            pipeline: reader.items("pipeline"),
+        }
+    }
+
+    pub(super) fn finish(self, base_dir: &Path, expansion: Expansion) -> Config {
+        let mut config = self.config;
+        let some = |(name, entry): (String, Option<_>)| entry.map(|entry| (name, entry));
+        config.providers = self.providers.into_iter().filter_map(some).collect();
+        let some = |(name, entry): (String, Option<_>)| entry.map(|entry| (name, entry));
+        config.models = self.models.into_iter().filter_map(some).collect();
+        config.keys = self.keys.into_iter().flatten().collect();
+        config.pipeline = self.pipeline.map(|stages| stages.into_iter().flatten().collect());
+        config.policies.dir = base_dir.join(&config.policies.dir);
+        config.plugins.dir = base_dir.join(&config.plugins.dir);
+        config.files = expansion.files;
+        config.egress.allow_private.retain(|block| block.parse::<egress::Cidr>().is_ok());
+        if let Some(tls) = &mut config.server.tls {
+            tls.cert = base_dir.join(&tls.cert);
+            tls.key = base_dir.join(&tls.key);
+            config.files.extend([tls.cert.clone(), tls.key.clone()]);
+        }
+        for provider in config.providers.values_mut() {
+            if let providers::Config::Anthropic { ca_file: Some(file), .. } = provider {
+                *file = base_dir.join(&*file);
+                config.files.push(file.clone());
+            }
+        }
+        config.base_dir = base_dir.to_owned();
+        config
+    }
+}

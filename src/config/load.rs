@@ -1,0 +1,70 @@
+//! From the text of a config to `Config`, with every problem of it.
+use std::fs;
+use std::path::Path;
+
+use crate::config::draft::Draft;
+use crate::config::expand::{self, Lookup};
+use crate::config::read::{self, Reader};
+use crate::config::{Config, check};
+use crate::error::Problem;
+
+impl Config {
+    /// Reads a file, with variables from the environment. Every problem is reported, not only the
+    /// first.
+    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        Self::load_partly(path)?.whole()
+    }
+
+    /// The same as far as it goes: what is wrong is left out.
+    ///
+    /// Fails only if there is no file, or no mapping in it.
+    pub fn load_partly(path: &Path) -> Result<Partly, Vec<Problem>> {
+        let text = fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot be read: {error}; name another with `--config`");
+            vec![Problem::new(path.display().to_string(), message)]
+        })?;
+        let base_dir = path.parent().unwrap_or(Path::new(""));
+        let mut partly = Self::parse_partly(&text, base_dir, &expand::environment)?;
+        partly.config.files.insert(0, path.to_owned());
+        Ok(partly)
+    }
+
+    /// The same from a text; paths in it are relative to `base_dir`.
+    pub fn parse(text: &str, base_dir: &Path) -> Result<Self, Vec<Problem>> {
+        Self::parse_with(text, base_dir, &expand::environment)
+    }
+
+    /// The same with variables from `lookup`.
+    pub fn parse_with(text: &str, base_dir: &Path, lookup: &Lookup) -> Result<Self, Vec<Problem>> {
+        Self::parse_partly(text, base_dir, lookup)?.whole()
+    }
+
+    fn parse_partly(text: &str, base_dir: &Path, lookup: &Lookup) -> Result<Partly, Vec<Problem>> {
+        let root = read::yaml(text).map_err(|problem| vec![problem])?;
+        let mut reader = Reader::new(root, base_dir, lookup);
+        let draft = Draft::read(&mut reader);
+        let (mut problems, expansion) = reader.finish();
+        problems.extend(check::problems(&draft));
+        // what a variable would have been is not known: its field is not at fault as well
+        let unset = &expansion.problems;
+        problems.retain(|problem| unset.iter().all(|unset| unset.path != problem.path));
+        problems.splice(0..0, unset.iter().cloned());
+        let problems = problems.into_iter().map(|problem| check::redact(problem, &expansion));
+        let problems = problems.collect();
+        Ok(Partly { config: draft.finish(base_dir, expansion), problems })
+    }
+}
+
+/// A config, and what is wrong with it.
+pub struct Partly {
+    /// Without what is wrong.
+    pub config: Config,
+    /// None: it is whole.
+    pub problems: Vec<Problem>,
+}
+
+impl Partly {
+    fn whole(self) -> Result<Config, Vec<Problem>> {
+        if self.problems.is_empty() { Ok(self.config) } else { Err(self.problems) }
+    }
+}
