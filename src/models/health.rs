@@ -1,7 +1,7 @@
 //! Whether a target is worth a try: it cools down after a failure and comes back through one probe.
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The health of one target; outlives generations, so that a reload does not forget an outage.
 #[derive(Debug, Default)]
@@ -42,8 +42,8 @@ impl Health {
         Ok(Try { health: self, is_probe, is_judged: false })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock()
     }
 }
 

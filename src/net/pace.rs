@@ -1,12 +1,13 @@
 //! A body that must go on: a pause that is too long ends it with an error.
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::Sleep;
 
 use crate::error::{BoxError, Error};
@@ -27,7 +28,7 @@ pub struct Fault(Arc<Mutex<Option<Error>>>);
 impl Fault {
     /// The fault, once.
     pub fn take(&self) -> Option<Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -50,7 +51,7 @@ impl<B> Paced<B> {
     fn fail(&mut self, cause: Option<BoxError>) -> BoxError {
         let error = (self.judge)(cause, self.patience);
         let message = error.message.clone();
-        *self.fault.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.fault.0.lock() = Some(error);
         message.into()
     }
 }

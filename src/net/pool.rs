@@ -1,6 +1,6 @@
 //! The connections to one upstream: kept per worker thread, HTTP/1.1 or 2, given back when read to the end.
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
+use parking_lot::Mutex;
 
 use crate::error::BoxError;
 use crate::net::body::Body;
@@ -61,7 +62,7 @@ impl Shard {
         if let Some(shared) = self.take_shared() {
             return Some(shared);
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         // the newest is the least likely to be closed, and lets the others age
         let newest = kept.idle.pop()?;
         if newest.since.elapsed() > MAX_IDLE {
@@ -73,7 +74,7 @@ impl Shard {
 
     /// An HTTP/2 connection that has room for a stream.
     pub fn take_shared(&self) -> Option<Connection> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.shared.lock();
         shared.retain(|shared| !shared.sender.is_closed());
         let free = shared.iter().find(|shared| shared.has_room());
         free.map(|shared| Connection::Many(shared.clone()))
@@ -82,12 +83,12 @@ impl Shard {
     /// Offers a fresh HTTP/2 connection to the requests that follow, too.
     pub fn share(&self, sender: http2::SendRequest<Body>) -> Connection {
         let fresh = Shared { sender, streams: Arc::new(()) };
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).push(fresh.clone());
+        self.shared.lock().push(fresh.clone());
         Connection::Many(fresh)
     }
 
     fn give_back(self: &Arc<Self>, connection: Driven) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if kept.idle.len() < MAX_KEPT {
             kept.idle.push(Idle { connection, since: Instant::now() });
         }
@@ -98,7 +99,7 @@ impl Shard {
 
     /// Closes what has been idle for too long; `false` if nothing is left to look after.
     fn sweep(&self) -> bool {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         kept.idle.retain(|idle| idle.since.elapsed() < MAX_IDLE);
         kept.is_swept = !kept.idle.is_empty();
         kept.is_swept

@@ -2,7 +2,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use http::{Request, Response, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
+use parking_lot::Mutex;
 
 use crate::error::BoxError;
 use crate::gateway::Live;
@@ -40,11 +41,11 @@ impl Pulse {
     ///
     /// Over HTTP/1.1 the socket itself tells of a caller that does not read.
     pub fn give_up_stuck(&self, patience: Duration) -> bool {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         held.retain(|one| one.strong_count() > 0);
         let under_way = held.iter().filter_map(Weak::upgrade);
         let given_up = under_way.filter(|one| {
-            let mut one = one.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut one = one.lock();
             let is_stuck = one.waits_since.is_some_and(|since| since.elapsed() >= patience);
             if is_stuck {
                 one.body = None;
@@ -58,7 +59,7 @@ impl Pulse {
     fn hold(&self, body: Body) -> Arc<Mutex<Held>> {
         let held = Held { body: Some(body), rest: Bytes::new(), waits_since: None };
         let held = Arc::new(Mutex::new(held));
-        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.held.lock();
         // the beats are seconds apart, and many a request is over sooner
         if all.len() == all.capacity() {
             all.retain(|one| one.strong_count() > 0);
@@ -179,16 +180,14 @@ impl http_body::Body for Tracked {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.answer {
             Answer::Plain(body) => Pin::new(body).poll_frame(cx),
-            Answer::Held(held) => {
-                held.lock().unwrap_or_else(PoisonError::into_inner).poll_piece(cx)
-            }
+            Answer::Held(held) => held.lock().poll_piece(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.answer {
             Answer::Plain(body) => body.is_end_stream(),
-            Answer::Held(held) => held.lock().unwrap_or_else(PoisonError::into_inner).is_over(),
+            Answer::Held(held) => held.lock().is_over(),
         }
     }
 
@@ -196,7 +195,7 @@ impl http_body::Body for Tracked {
         match &self.answer {
             Answer::Plain(body) => body.size_hint(),
             Answer::Held(held) => {
-                let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                let held = held.lock();
                 // asked for before the first piece
                 held.body.as_ref().map(Body::size_hint).unwrap_or_default()
             }

@@ -4,10 +4,11 @@
 //! added. The caller holds what it has seen only, so that its next request would lack the others, and
 //! the model would not know any more what it has found.
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 /// A caller that takes longer with its tool goes on without.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
@@ -157,7 +158,7 @@ impl Carried {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
