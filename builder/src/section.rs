@@ -1,15 +1,16 @@
 //! Custom sections of a component: the manifest travels in one, and is read without running anything.
+use wasm_encoder::{CustomSection, Section as _};
+use wasmparser::{Chunk, CustomSectionReader, Parser, Payload};
 
 /// The section that holds a plugin's manifest, JSON text.
 pub const MANIFEST: &str = "tidegate:manifest";
 
 /// Magic, version and layer.
 const PREAMBLE: usize = 8;
-const CUSTOM: u8 = 0;
 
 /// What a custom section of that name holds; none if there is none, or no whole file.
 pub fn read<'a>(wasm: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    sections(wasm).find_map(|section| named(&section, name))
+    sections(wasm).find_map(|section| section.named(name))
 }
 
 /// The file without a section of that name at its very end, where [`with`] puts it: what was compiled
@@ -18,7 +19,7 @@ pub fn before<'a>(wasm: &'a [u8], name: &str) -> &'a [u8] {
     let mut end = PREAMBLE;
     let mut last = None;
     for section in sections(wasm) {
-        last = Some((end, named(&section, name).is_some()));
+        last = Some((end, section.named(name).is_some()));
         end += section.whole.len();
     }
     match last {
@@ -30,68 +31,56 @@ pub fn before<'a>(wasm: &'a [u8], name: &str) -> &'a [u8] {
 /// The same file with a custom section of that name at its end, in place of older ones.
 pub fn with(wasm: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
     let mut written = wasm.get(..PREAMBLE).unwrap_or(wasm).to_vec();
-    for section in sections(wasm).filter(|section| named(section, name).is_none()) {
+    for section in sections(wasm).filter(|section| section.named(name).is_none()) {
         written.extend_from_slice(section.whole);
     }
-    let mut body = Vec::with_capacity(content.len() + name.len() + 5);
-    push_number(&mut body, name.len());
-    body.extend_from_slice(name.as_bytes());
-    body.extend_from_slice(content);
-    written.push(CUSTOM);
-    push_number(&mut written, body.len());
-    written.extend_from_slice(&body);
+    CustomSection { name: name.into(), data: content.into() }.append_to(&mut written);
     written
 }
 
+/// A section of the outermost level. Code comes in pieces.
 struct Section<'a> {
-    id: u8,
-    content: &'a [u8],
     /// With its id and its size.
     whole: &'a [u8],
+    custom: Option<CustomSectionReader<'a>>,
+}
+
+impl<'a> Section<'a> {
+    fn named(&self, name: &str) -> Option<&'a [u8]> {
+        self.custom.as_ref().filter(|custom| custom.name() == name).map(CustomSectionReader::data)
+    }
 }
 
 /// Those of the outermost level, as far as the file is whole.
 fn sections(wasm: &[u8]) -> impl Iterator<Item = Section<'_>> {
-    let mut rest = wasm.get(PREAMBLE..).unwrap_or_default();
+    let mut parser = Parser::new(0);
+    let mut at = 0;
     std::iter::from_fn(move || {
-        let (id, behind) = rest.split_first()?;
-        let (size, behind) = number(behind)?;
-        let (content, behind) = behind.split_at_checked(size)?;
-        let whole = &rest[..rest.len() - behind.len()];
-        rest = behind;
-        Some(Section { id: *id, content, whole })
-    })
-}
-
-fn named<'a>(section: &Section<'a>, name: &str) -> Option<&'a [u8]> {
-    let (length, content) = (section.id == CUSTOM).then(|| number(section.content))??;
-    let (found, content) = content.split_at_checked(length)?;
-    (found == name.as_bytes()).then_some(content)
-}
-
-/// An unsigned LEB128 of at most 32 bits, and what stands behind it.
-fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0usize;
-    for (n, byte) in bytes.iter().enumerate().take(5) {
-        value |= usize::from(byte & 0x7f) << (7 * n);
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[n + 1..]));
+        loop {
+            let start = at;
+            let chunk = parser.parse(wasm.get(at..)?, true).ok()?;
+            let Chunk::Parsed { consumed, payload } = chunk else { return None };
+            at += consumed;
+            let custom = match payload {
+                Payload::Version { .. } => continue,
+                Payload::End(_) => return None,
+                Payload::CustomSection(custom) => Some(custom),
+                // what is inside is not looked at
+                Payload::ModuleSection { unchecked_range, .. }
+                | Payload::ComponentSection { unchecked_range, .. } => {
+                    at = unchecked_range.end;
+                    None
+                }
+                _ => None,
+            };
+            return Some(Section { whole: wasm.get(start..at)?, custom });
         }
-    }
-    None
-}
-
-fn push_number(bytes: &mut Vec<u8>, mut value: usize) {
-    while value > 0x7f {
-        bytes.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{before, number, push_number, read, with};
+    use super::{before, read, with};
 
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -132,20 +121,20 @@ mod tests {
     }
 
     #[test]
+    fn sections_of_what_is_inside_are_not_the_files_own() {
+        let inner = with(b"\0asm\x01\0\0\0", "one", b"of the module");
+        let length = u8::try_from(inner.len()).unwrap();
+        let outer = [EMPTY, &[1, length], &inner].concat();
+        assert_eq!(read(&inner, "one"), Some(&b"of the module"[..]));
+        assert_eq!(read(&outer, "one"), None);
+        assert_eq!(read(&with(&outer, "one", b"of the file"), "one"), Some(&b"of the file"[..]));
+    }
+
+    #[test]
     fn half_a_file_has_no_sections() {
         let wasm = with(EMPTY, "one", b"first");
         for length in 0..wasm.len() {
             assert_eq!(read(&wasm[..length], "one"), None, "{length}");
         }
-    }
-
-    #[test]
-    fn numbers_of_every_length_come_back() {
-        for value in [0, 1, 127, 128, 16_383, 16_384, 20_000_000] {
-            let mut bytes = Vec::new();
-            push_number(&mut bytes, value);
-            assert_eq!(number(&bytes), Some((value, &[][..])), "{value}");
-        }
-        assert_eq!(number(&[0xff; 6]), None);
     }
 }

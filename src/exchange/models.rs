@@ -1,4 +1,5 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`: the aliases that this caller may use.
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -35,30 +36,14 @@ pub fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
 /// One model; also one that only a wildcard knows, since it can be used.
 pub fn show(gateway: &Gateway, inbound: &Inbound, id: &str) -> Result<Value> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
-    let id = &decoded(id);
+    // SDKs write a `/` in the name as `%2F`
+    let id = &*percent_decode_str(id).decode_utf8_lossy();
     gateway.models.resolve(id)?;
     if !identity.may_use(id) {
         let message = format!("the key `{}` may not use the model `{id}`", identity.caller.key);
         return Err(Error::new(ErrorKind::Permission, message));
     }
     Ok(model(id))
-}
-
-/// The name behind a segment of a path: SDKs write a `/` in it as `%2F`.
-fn decoded(segment: &str) -> String {
-    let mut name = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let mut byte = [*first];
-        rest = match tail.get(..2) {
-            Some(digits) if *first == b'%' && hex::decode_to_slice(digits, &mut byte).is_ok() => {
-                &tail[2..]
-            }
-            _ => tail,
-        };
-        name.extend(byte);
-    }
-    String::from_utf8_lossy(&name).into_owned()
 }
 
 fn model(id: &str) -> Value {

@@ -1,6 +1,8 @@
 //! In which order the targets of an alias are tried.
-use std::hash::Hasher;
+use std::hash::Hasher as _;
 use std::sync::Arc;
+
+use fnv::FnvHasher;
 
 use crate::models::{Alias, Strategy, Target};
 
@@ -66,33 +68,17 @@ impl Target {
 /// Weighted rendezvous hashing: each target draws a number from the session's name, and a target
 /// that comes or goes moves only its own share of the sessions.
 fn score(target: &Target, session: &str, salt: u64) -> f64 {
-    let mut hasher = Fnv::new(salt);
-    hasher.write(session.as_bytes());
-    hasher.write(&[0]);
-    hasher.write(target.key.as_bytes());
-    let draw = ((mix(hasher.finish()) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    let draw = ((draw(&target.key, session, salt) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     f64::from(target.weight) / -draw.ln()
 }
 
-/// FNV-1a: the same in every build and on every machine, which std's hasher does not promise.
-struct Fnv(u64);
-
-impl Fnv {
-    fn new(salt: u64) -> Self {
-        Self(0xcbf2_9ce4_8422_2325 ^ salt)
-    }
-}
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
+/// The same in every version and on every machine, which std's hasher does not promise: FNV-1a.
+fn draw(target: &str, session: &str, salt: u64) -> u64 {
+    let mut hasher = FnvHasher::with_key(FnvHasher::default().finish() ^ salt);
+    hasher.write(session.as_bytes());
+    hasher.write(&[0]);
+    hasher.write(target.as_bytes());
+    mix(hasher.finish())
 }
 
 /// FNV's high bits depend little on the last bytes; this spreads them (the finalizer of SplitMix64).
@@ -100,4 +86,15 @@ fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::draw;
+
+    #[test]
+    fn a_session_draws_the_same_number_in_every_version() {
+        assert_eq!(draw("anthropic/claude-sonnet-5", "user-1", 0), 0x111c_71ea_1faa_6967);
+        assert_eq!(draw("anthropic/claude-sonnet-5", "user-1", 7), 0x1c40_aed7_b661_5c14);
+    }
 }

@@ -13,7 +13,7 @@ use crate::plugin_host::code::Code;
 use crate::plugin_host::engine::Runtime;
 use crate::plugin_host::export::Export;
 use crate::plugin_host::host::PluginHost;
-use crate::plugin_host::manifest::{Manifest, manifest_of};
+use crate::plugin_host::manifest::{Manifest, SECTION, manifest_of};
 
 /// A file, as far as it is known without running it.
 pub(super) struct Read {
@@ -37,8 +37,7 @@ fn read(host: &PluginHost, path: &Path) -> Result<Read, Problem> {
     let wasm = fs::read(path).map_err(|e| at(path, format!("cannot read it: {e}")))?;
     let hash = Sha256::digest(&wasm).into();
     let code = compile(host, &wasm, hash, path)?;
-    let told = manifest_of(&wasm)
-        .map_err(|e| at(path, format!("its section `tidegate:manifest`: {e}")))?;
+    let told = manifest_of(&wasm).map_err(|e| at(path, format!("its section `{SECTION}`: {e}")))?;
     Ok(Read { hash, code, told })
 }
 
@@ -63,7 +62,7 @@ fn compile(
         return Ok(code);
     }
     // so that a plugin that was just built, and described, is in the cache already
-    let code = section::before(wasm, section::MANIFEST);
+    let code = section::before(wasm, SECTION);
     let component = Component::from_binary(&runtime.engine, code)
         .map_err(|error| at(path, uncompilable(&error)))?;
     let code = Arc::new(link(runtime, &component, path)?);

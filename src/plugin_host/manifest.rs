@@ -1,8 +1,9 @@
 //! `Manifest`: what a plugin says of itself, to whoever loads it and, as a section of its file, to whoever looks.
 use serde_json::Value;
+use tidegate_builder::section;
 
 /// The custom section of a component that holds its manifest: the JSON text that `describe` gives.
-pub const SECTION: &str = "tidegate:manifest";
+pub const SECTION: &str = section::MANIFEST;
 
 /// Among the hooks: `on-upstream-request`, where the target does not understand all of a request.
 pub(super) const ON_UNSUPPORTED: &str = "on-unsupported";
@@ -76,38 +77,5 @@ impl Manifest {
 ///
 /// Fails if the section holds no manifest.
 pub fn manifest_of(wasm: &[u8]) -> Result<Option<Manifest>, serde_json::Error> {
-    section(wasm).map(serde_json::from_slice).transpose()
-}
-
-/// The content of the section, where the file is a component and whole up to there.
-fn section(wasm: &[u8]) -> Option<&[u8]> {
-    /// Magic, version, layer.
-    const PREAMBLE: usize = 8;
-    const CUSTOM: u8 = 0;
-    let mut rest = wasm.get(PREAMBLE..)?;
-    while let Some((&id, behind)) = rest.split_first() {
-        let (size, behind) = number(behind)?;
-        let (content, behind) = behind.split_at_checked(size)?;
-        if id == CUSTOM {
-            let (length, content) = number(content)?;
-            let (name, content) = content.split_at_checked(length)?;
-            if name == SECTION.as_bytes() {
-                return Some(content);
-            }
-        }
-        rest = behind;
-    }
-    None
-}
-
-/// An unsigned LEB128 of at most 32 bits, and what stands behind it.
-fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0u32;
-    for (n, byte) in bytes.iter().enumerate().take(5) {
-        value |= u32::from(byte & 0x7f).checked_shl(7 * n as u32)?;
-        if byte & 0x80 == 0 {
-            return Some((usize::try_from(value).ok()?, &bytes[n + 1..]));
-        }
-    }
-    None
+    section::read(wasm, SECTION).map(serde_json::from_slice).transpose()
 }

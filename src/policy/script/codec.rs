@@ -1,8 +1,11 @@
 //! Digests, codes and sizes: `sha256`, `bucket`, `base64_encode`, `to_json`, `size_of` and the like.
+use std::hash::Hasher as _;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use fnv::FnvHasher;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use ring::hmac;
 use sha2::{Digest, Sha256};
@@ -65,7 +68,6 @@ fn hmac_sha256(key: &str, text: &str) -> Answer<String> {
     Ok(hex::encode(mac.sign()))
 }
 
-/// 64-bit FNV-1a: short, known everywhere, the same for ever.
 /// How finely `pick` divides: more than anybody gives weights.
 const SHARES: i64 = 1_000_000;
 
@@ -100,15 +102,14 @@ fn weight(choice: &Dynamic) -> Answer<f64> {
     })
 }
 
+/// 64-bit FNV-1a: short, known everywhere, the same for ever.
 fn hash(text: &str) -> Answer<i64> {
-    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let mut hash = BASIS;
+    let mut hasher = FnvHasher::default();
     for chunk in text.as_bytes().chunks(CHUNK) {
         Run::check_time()?;
-        hash = chunk.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
+        hasher.write(chunk);
     }
-    Ok(hash.cast_signed())
+    Ok(hasher.finish().cast_signed())
 }
 
 /// FNV would not do: it spreads keys that differ in their last letter badly.
