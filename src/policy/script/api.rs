@@ -1,6 +1,7 @@
 //! What scripts see: `request`, `ctx` and the verbs.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext, Variant};
 
 use crate::context::Context;
@@ -281,13 +282,13 @@ fn state(engine: &mut Engine) {
 
 impl State {
     fn get(&self, name: &str) -> Dynamic {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.0.lock();
         entries.get(name).cloned().unwrap_or_default()
     }
 
     fn set(&self, name: &str, value: Dynamic) -> Answer<()> {
         let value = json::detach(value)?;
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.0.lock();
         if value.is_unit() {
             entries.remove(name);
             return Ok(());

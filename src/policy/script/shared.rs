@@ -1,6 +1,7 @@
 //! `Shared`: the document of one call, which the script and the host both hold.
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use crate::error::Result;
@@ -18,7 +19,7 @@ impl Shared {
     /// The document back; a copy (which shares the bytes) if a script still holds a place.
     pub(super) fn into_document(self) -> Document {
         match Arc::try_unwrap(self.0) {
-            Ok(document) => document.into_inner().unwrap_or_else(PoisonError::into_inner),
+            Ok(document) => document.into_inner(),
             Err(shared) => Self(shared).lock().clone(),
         }
     }
@@ -41,7 +42,7 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Document> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Both are the same document.
