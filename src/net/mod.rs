@@ -2,6 +2,7 @@
 pub mod body;
 pub mod client;
 pub mod coding;
+pub(crate) mod deadline;
 pub mod egress;
 pub mod header_edits;
 pub mod headers;

@@ -1,5 +1,4 @@
 //! A body that must go on: a pause that is too long ends it with an error.
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -8,15 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::time::Sleep;
 
 use crate::error::{BoxError, Error};
+use crate::net::deadline::Stall;
 
-/// Wraps a body that is passed on. The timer exists only while something is waited for.
+/// Wraps a body that is passed on. The timer is set by the first wait; a body that is there at once has none.
 pub struct Paced<B> {
     body: B,
-    patience: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    stall: Stall,
     judge: fn(Option<BoxError>, Duration) -> Error,
     fault: Fault,
 }
@@ -40,7 +38,7 @@ impl<B> Paced<B> {
         patience: Duration,
         judge: fn(Option<BoxError>, Duration) -> Error,
     ) -> Self {
-        Self { body, patience, waiting: None, judge, fault: Fault::default() }
+        Self { body, stall: Stall::new(patience), judge, fault: Fault::default() }
     }
 
     /// Where the fault will be found.
@@ -49,7 +47,7 @@ impl<B> Paced<B> {
     }
 
     fn fail(&mut self, cause: Option<BoxError>) -> BoxError {
-        let error = (self.judge)(cause, self.patience);
+        let error = (self.judge)(cause, self.stall.patience());
         let message = error.message.clone();
         *self.fault.0.lock() = Some(error);
         message.into()
@@ -69,12 +67,10 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.waiting = None;
+            this.stall.progress();
             return Poll::Ready(frame.map(|frame| frame.map_err(|e| this.fail(Some(e.into())))));
         }
-        let patience = this.patience;
-        let timer = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(timer.as_mut().poll(cx));
+        ready!(this.stall.poll(cx));
         Poll::Ready(Some(Err(this.fail(None))))
     }
 

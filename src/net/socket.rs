@@ -1,25 +1,24 @@
 //! A socket that gives up on a peer that stops reading.
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
-/// Wraps a stream: a write that makes no progress for `patience` fails. The timer exists only
-/// while a write waits, so that a peer that reads costs nothing.
+use crate::net::deadline::Stall;
+
+/// Wraps a stream: a write that makes no progress for `patience` fails. The timer is set by the
+/// first write that waits, so that a peer that reads costs nothing.
 pub struct Guarded<S> {
     inner: S,
-    patience: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    stall: Stall,
 }
 
 impl<S> Guarded<S> {
     /// Guards a stream.
     pub fn new(inner: S, patience: Duration) -> Self {
-        Self { inner, patience, waiting: None }
+        Self { inner, stall: Stall::new(patience) }
     }
 
     fn judge(
@@ -28,15 +27,11 @@ impl<S> Guarded<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.waiting = None;
+            self.stall.progress();
             return written;
         }
-        let patience = self.patience;
-        let sleep = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
-        ready!(sleep.as_mut().poll(cx));
-        let message = format!("the peer took nothing for {} s", patience.as_secs());
+        ready!(self.stall.poll(cx));
+        let message = format!("the peer took nothing for {} s", self.stall.patience().as_secs());
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
     }
 }

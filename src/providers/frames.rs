@@ -1,5 +1,4 @@
 //! The body of an upstream's answer as events: cut, timed, and never ended cleanly if it broke.
-use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,9 +7,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http_body::Body;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::net::deadline::Deadline;
 use crate::providers::Timeouts;
 use crate::wire::sse::Cutter;
 use crate::wire::{Event, EventKind};
@@ -25,7 +25,7 @@ pub struct Frames<B> {
     timeouts: Timeouts,
     started: Instant,
     last: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    deadline: Deadline,
     state: State,
 }
 
@@ -52,7 +52,7 @@ where
             timeouts,
             started: now,
             last: now,
-            timer: None,
+            deadline: Deadline::default(),
             state: State::Open,
         }
     }
@@ -91,25 +91,14 @@ where
 
     /// Waits for bytes; ready only when they took too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        loop {
-            let patience = match self.state {
-                State::Complete => GRACE.min(self.timeouts.idle),
-                State::Open | State::Ended => self.timeouts.idle,
-            };
-            let deadline = (self.last + patience).min(self.started + self.timeouts.total);
-            let timer =
-                self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            // events came since the timer was set: it is set anew only when it rings
-            if deadline > Instant::now() {
-                timer.as_mut().reset(deadline);
-                continue;
-            }
-            let message = "the upstream's stream fell silent or took too long in all";
-            return Poll::Ready(Error::new(ErrorKind::Timeout, message));
-        }
+        let patience = match self.state {
+            State::Complete => GRACE.min(self.timeouts.idle),
+            State::Open | State::Ended => self.timeouts.idle,
+        };
+        let due = (self.last + patience).min(self.started + self.timeouts.total);
+        ready!(self.deadline.poll(cx, due));
+        let message = "the upstream's stream fell silent or took too long in all";
+        Poll::Ready(Error::new(ErrorKind::Timeout, message))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Replies and errors as HTTP: the envelope, the stream's body, and the one log line of a failure.
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,11 +10,11 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use serde_json::json;
-use tokio::time::{Instant, Sleep};
 
 use crate::error::{BoxError, Error, ErrorKind, Retry};
 use crate::exchange::Answered;
 use crate::net::body::Body;
+use crate::net::deadline::Stall;
 use crate::net::headers::{self, REQUEST_ID, SHOULD_RETRY};
 use crate::telemetry::logs::one_line;
 use crate::telemetry::story::{Story, Tried};
@@ -58,7 +57,8 @@ fn reply(reply: Reply, request_id: &str, ping: Duration, story: Arc<Story>) -> R
                 ours: request_id.to_owned(),
                 upstream: named.filter(|named| *named != request_id).map(ToOwned::to_owned),
             };
-            let body = EventBody { events, ids, story, ping, silence: None, is_over: false };
+            let silence = Stall::new(ping);
+            let body = EventBody { events, ids, story, silence, is_over: false };
             Body::Stream(Box::pin(body))
         }
     };
@@ -162,8 +162,8 @@ struct EventBody {
     events: EventStream,
     ids: Ids,
     story: Arc<Story>,
-    ping: Duration,
-    silence: Option<Silence>,
+    /// Rings when the caller has received nothing for as long as `server.ping_interval`.
+    silence: Stall,
     is_over: bool,
 }
 
@@ -172,11 +172,6 @@ struct Ids {
     ours: String,
     /// What the caller's `request-id` is, if an upstream named one.
     upstream: Option<String>,
-}
-
-struct Silence {
-    since: Instant,
-    timer: Pin<Box<Sleep>>,
 }
 
 impl EventBody {
@@ -213,29 +208,6 @@ impl EventBody {
         }
         all.map_or(first, BytesMut::freeze)
     }
-
-    /// Ready when the caller has heard nothing for `ping`.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ping = self.ping;
-        let silence = self.silence.get_or_insert_with(|| {
-            let now = Instant::now();
-            Silence { since: now, timer: Box::pin(tokio::time::sleep_until(now + ping)) }
-        });
-        loop {
-            if silence.timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let due = silence.since + ping;
-            if due <= Instant::now() {
-                silence.since = Instant::now();
-                silence.timer.as_mut().reset(silence.since + ping);
-                // the timer must be polled once more, or nothing wakes us for the next ping
-                let _ = silence.timer.as_mut().poll(cx);
-                return Poll::Ready(());
-            }
-            silence.timer.as_mut().reset(due);
-        }
-    }
 }
 
 impl http_body::Body for EventBody {
@@ -249,15 +221,15 @@ impl http_body::Body for EventBody {
         let this = &mut *self;
         match this.poll_event(cx) {
             Poll::Ready(Some(first)) => {
-                if let Some(silence) = &mut this.silence {
-                    silence.since = Instant::now();
-                }
+                this.silence.progress();
                 let batch = this.batch(cx, first);
                 Poll::Ready(Some(Ok(Frame::data(batch))))
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                this.poll_silence(cx).map(|()| Some(Ok(Frame::data(Event::ping().into_frame()))))
+                ready!(this.silence.poll(cx));
+                this.silence.progress();
+                Poll::Ready(Some(Ok(Frame::data(Event::ping().into_frame()))))
             }
         }
     }
