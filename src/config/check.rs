@@ -9,7 +9,6 @@ use crate::config::wording;
 use crate::error::Problem;
 use crate::models;
 use crate::policy::StageConfig;
-use crate::providers;
 use crate::telemetry::logs;
 
 /// Everything that does not hold together.
@@ -75,35 +74,12 @@ fn providers(draft: &Draft) -> Vec<Problem> {
         if name.is_empty() {
             found.push(Problem::new("providers", "a provider needs a name that is not empty"));
         }
-        let Some(providers::Config::Anthropic { base_url, ca_file, .. }) = config else { continue };
+        let Some(config) = config else { continue };
         let here = here.key(name.as_str());
-        if let Err(message) = base_url_problem(base_url) {
-            found.push(Problem::new(here.key("base_url").to_string(), message));
-        }
-        if ca_file.is_some() && base_url.starts_with("http://") {
-            let message = "has no effect, since `base_url` begins with `http://`: take one of them out, or write `https://`";
-            found.push(Problem::new(here.key("ca_file").to_string(), message));
-        }
+        let wrong = config.problems().into_iter();
+        found.extend(wrong.map(|(key, message)| Problem::new(here.key(key).to_string(), message)));
     }
     found
-}
-
-fn base_url_problem(text: &str) -> Result<(), String> {
-    let url = url::Url::parse(text)
-        .map_err(|error| format!("no URL such as `https://api.example.com`: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("`http://` or `https://` is needed".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("no query and no fragment may be in it: the route is added to it".to_owned());
-    }
-    if url.path().trim_end_matches('/').ends_with("/v1") {
-        return Err("leave `/v1` out at the end: the gateway adds the whole route".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("no credentials may be in it: use `api_key`".to_owned());
-    }
-    Ok(())
 }
 
 fn models(draft: &Draft) -> Vec<Problem> {

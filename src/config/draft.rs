@@ -9,12 +9,12 @@ use crate::config::{Config, default_drain_text, default_listen};
 use crate::models;
 use crate::net::egress;
 use crate::policy::StageConfig;
-use crate::providers;
+use crate::providers::registry;
 
 /// What was read, wrong parts missing.
 pub(super) struct Draft {
     pub(super) config: Config,
-    pub(super) providers: Vec<(String, Option<providers::Config>)>,
+    pub(super) providers: Vec<(String, Option<registry::Config>)>,
     pub(super) models: Vec<(String, Option<models::Config>)>,
     pub(super) keys: Vec<Option<keys::Config>>,
     pub(super) pipeline: Option<Vec<Option<StageConfig>>>,
@@ -66,11 +66,8 @@ impl Draft {
             tls.key = base_dir.join(&tls.key);
             config.files.extend([tls.cert.clone(), tls.key.clone()]);
         }
-        for provider in config.providers.values_mut() {
-            if let providers::Config::Anthropic { ca_file: Some(file), .. } = provider {
-                *file = base_dir.join(&*file);
-                config.files.push(file.clone());
-            }
+        for provider in config.providers.values() {
+            config.files.extend(provider.files().into_iter().map(|file| base_dir.join(file)));
         }
         config.base_dir = base_dir.to_owned();
         config

@@ -22,7 +22,7 @@ use crate::config::listeners::{AdminConfig, ServerConfig};
 use crate::models;
 use crate::net::egress;
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
-use crate::providers;
+use crate::providers::registry;
 use crate::telemetry::LogConfig;
 
 pub use load::Partly;
@@ -41,7 +41,7 @@ pub struct Config {
     #[schemars(default)]
     pub server: ServerConfig,
     /// The upstreams, by the name that models call them.
-    pub providers: BTreeMap<String, providers::Config>,
+    pub providers: BTreeMap<String, registry::Config>,
     /// Alias → targets, in the order of the file.
     #[schemars(with = "BTreeMap<String, models::Config>")]
     pub models: Vec<(String, models::Config)>,
@@ -70,7 +70,7 @@ pub struct Config {
     /// Logs, on standard error.
     #[schemars(default)]
     pub log: LogConfig,
-    /// The folder of the file; the paths above have it in front already.
+    /// The folder of the file. The paths above have it in front already, except those of providers.
     #[schemars(skip)]
     pub base_dir: PathBuf,
     /// The file itself, every file named by `${file:…}`, TLS files: what a reload watches.

@@ -14,6 +14,7 @@ use crate::exchange::route::{Choice, Terms};
 use crate::models::Strictness;
 use crate::net::headers;
 use crate::policy::{self, Passage};
+use crate::providers::accepts::Inventory;
 use crate::providers::{self, refusal};
 use crate::telemetry::story::{AttemptId, Call, Story};
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
@@ -29,6 +30,8 @@ pub(super) struct Attempt<'a> {
     terms: &'a Terms,
     choice: &'a Choice,
     turn: u32,
+    /// The names that the request uses; set by the first attempt whose target does not accept all.
+    inventory: &'a OnceLock<Inventory>,
     /// Set as soon as the upstream is called: a stage may refuse before.
     id: OnceLock<AttemptId>,
 }
@@ -48,8 +51,9 @@ impl<'a> Attempt<'a> {
         terms: &'a Terms,
         choice: &'a Choice,
         turn: u32,
+        inventory: &'a OnceLock<Inventory>,
     ) -> Self {
-        Self { passage, terms, choice, turn, id: OnceLock::new() }
+        Self { passage, terms, choice, turn, inventory, id: OnceLock::new() }
     }
 
     /// Calls the target. A stream is a success with its first event; until then every failure, an
@@ -97,7 +101,7 @@ impl<'a> Attempt<'a> {
             request.set_model(model)?;
         }
         let story = &self.passage.ctx.story;
-        let unsupported = target.unsupported.of(&request);
+        let unsupported = self.unsupported(&request);
         let strictness = self.terms.strictness(self.choice);
         let model = request.model().to_owned();
         let facts = policy::Target {
@@ -108,10 +112,11 @@ impl<'a> Attempt<'a> {
             is_native: target.provider.accepts().is_native,
             number: story.attempts() + 1,
         };
+        let mark = request.document().mark();
         let (request, headers) = self.passage.on_upstream_request(request, facts).await?;
         let dropped = match (strictness, unsupported.as_slice()) {
-            (Strictness::Warn, [_, ..]) => {
-                let after = target.unsupported.of(&request);
+            (Strictness::Warn, [_, ..]) if request.document().mark() != mark => {
+                let after = target.accepts.unsupported_in(&Inventory::of(&request));
                 unsupported.iter().filter(|name| !after.contains(name)).collect()
             }
             _ => Vec::new(),
@@ -132,6 +137,19 @@ impl<'a> Attempt<'a> {
             reply.headers.insert(headers::DROPPED, names(&dropped));
         }
         Ok(reply)
+    }
+
+    /// Returns the names that the request uses and the target does not understand. The model's name
+    /// in the request makes no difference.
+    fn unsupported(&self, request: &MessagesRequest) -> Vec<String> {
+        let accepts = &self.choice.target.accepts;
+        match accepts.is_all() {
+            true => Vec::new(),
+            false => {
+                let inventory = self.inventory.get_or_init(|| Inventory::of(request));
+                accepts.unsupported_in(inventory)
+            }
+        }
     }
 
     /// Ends a stream with an error when the request's own time is over.

@@ -1,5 +1,6 @@
 //! Chooses the target of a turn, and decides whether a failure leads to another try.
 use std::borrow::Cow;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::context::Context;
@@ -10,6 +11,7 @@ use crate::models::Alias;
 use crate::models::health::Try;
 use crate::policy::Passage;
 use crate::providers::Credentials;
+use crate::providers::accepts::Inventory;
 use crate::telemetry::logs::one_line;
 use crate::telemetry::record::Why;
 use crate::wire::{MessagesRequest, Reply};
@@ -60,7 +62,7 @@ pub(super) async fn send(
     request: &MessagesRequest,
     turn: Turn<'_>,
 ) -> Result<Sent> {
-    let search = Search { passage, route, request, turn };
+    let search = Search { passage, route, request, turn, inventory: OnceLock::new() };
     let choices = turn.choices(route);
     let mut ends = Ends::default();
     for choice in &*choices {
@@ -135,6 +137,8 @@ struct Search<'a> {
     route: &'a Route,
     request: &'a MessagesRequest,
     turn: Turn<'a>,
+    /// The names that the request uses, for all attempts.
+    inventory: OnceLock<Inventory>,
 }
 
 impl Search<'_> {
@@ -144,11 +148,11 @@ impl Search<'_> {
         choice: &Choice,
         entered: Option<Try<'_>>,
     ) -> Result<Reply, (Error, Next)> {
-        let Self { passage, route, request, turn } = self;
+        let Self { passage, route, request, turn, inventory } = self;
         let mut tries = 0;
         loop {
             tries += 1;
-            let attempt = Attempt::new(passage, &route.terms, choice, turn.number);
+            let attempt = Attempt::new(passage, &route.terms, choice, turn.number, inventory);
             let error = match attempt.run(request).await {
                 Ok(reply) => {
                     well(&passage.ctx, choice, entered);

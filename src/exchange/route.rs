@@ -14,6 +14,7 @@ use crate::exchange::requested::{Names, Requested, shorten};
 use crate::gateway::Gateway;
 use crate::models::order::Preference;
 use crate::models::{Alias, Strictness, Target};
+use crate::providers::accepts::Inventory;
 use crate::wire::MessagesRequest;
 
 /// The way of one request.
@@ -116,13 +117,14 @@ impl Route {
     /// Where something of the request is not understood by all of its targets, and that is to be
     /// dropped: those that understand more come first, among the targets of one name.
     pub(super) fn by_support(self, request: &MessagesRequest) -> Self {
-        if self.choices.iter().all(|choice| choice.target.unsupported.is_empty()) {
+        if self.choices.iter().all(|choice| choice.target.accepts.is_all()) {
             return self;
         }
+        let inventory = Inventory::of(request);
         let mut choices = self.choices;
         for targets in choices.chunk_by_mut(|one, other| one.asked == other.asked) {
             targets.sort_by_cached_key(|choice| match self.terms.strictness(choice) {
-                Strictness::Warn => choice.target.unsupported.of(request).len(),
+                Strictness::Warn => choice.target.accepts.unsupported_in(&inventory).len(),
                 Strictness::Off | Strictness::Error => 0,
             });
         }

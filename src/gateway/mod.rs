@@ -20,7 +20,7 @@ use crate::net::receive::Bounds as BodyBounds;
 use crate::net::tls;
 use crate::plugin_host::{FilesConfig, WayOut};
 use crate::policy::{Pipeline, Plan};
-use crate::providers::Provider;
+use crate::providers::{self, Provider};
 
 /// An immutable generation. A request takes one and keeps it to the end.
 pub struct Gateway {
@@ -143,8 +143,9 @@ type Providers = BTreeMap<String, Arc<dyn Provider>>;
 /// Those that can be built, and what is wrong with the others.
 fn build_providers(config: &Config, shared: &Shared) -> (Providers, Vec<Problem>) {
     let (mut providers, mut problems) = (BTreeMap::new(), Vec::new());
+    let parts = providers::Parts { client: &shared.client, base_dir: &config.base_dir };
     for (name, config) in &config.providers {
-        match config.build(name, &shared.client) {
+        match config.build(name, &parts) {
             Ok(provider) => {
                 providers.insert(name.clone(), provider);
             }

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Health;
 use crate::models::retry::Backoff;
 use crate::net::headers;
-use crate::providers::unsupported::Unsupported;
+use crate::providers::accepts::Accepts;
 use crate::providers::{Provider, Timeouts};
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 
@@ -63,8 +63,8 @@ pub struct Target {
     pub model: Option<String>,
     /// The share under `weighted`.
     pub weight: u32,
-    /// What of the Messages API it does not understand.
-    pub unsupported: Unsupported,
+    /// What of the Messages API it understands.
+    pub accepts: Accepts,
     /// Shared by the generations.
     pub health: Arc<Health>,
     /// `provider/model`, or `provider/*`.
@@ -148,17 +148,12 @@ impl Alias {
                 ));
                 continue;
             };
-            match provider.accepts().unsupported.with(&target.unsupported) {
-                Ok(lacks) => {
-                    let target = Target {
-                        unsupported: lacks,
-                        ..Target::new(name, &target, provider, parts)
-                    };
+            match provider.accepts().without(&path, &target.unsupported) {
+                Ok(accepts) => {
+                    let target = Target { accepts, ..Target::new(name, &target, provider, parts) };
                     targets.push(Arc::new(target));
                 }
-                Err((n, message)) => {
-                    problems.push(Problem::new(format!("{path}.unsupported[{n}]"), message));
-                }
+                Err(problem) => problems.push(problem),
             }
         }
         if !problems.is_empty() {
@@ -206,7 +201,7 @@ impl Target {
             label: config.model.is_some().then(|| headers::value(&key)),
             model: config.model.clone(),
             weight: config.weight,
-            unsupported: Unsupported::default(),
+            accepts: Accepts::default(),
             metrics: parts.metrics.target(alias, &config.provider, model),
             health,
             key,

@@ -1,101 +1,54 @@
-//! The providers: everything that knows how an upstream speaks lives below this folder.
+//! Upstreams as the rest of the gateway sees them: the trait, its settings, one attempt and its timeouts.
+//!
+//! Everything that knows how an upstream speaks lives in the folders below this one; `registry` lists them.
+pub mod accepts;
 pub mod anthropic;
-pub mod frames;
+mod frames;
+mod http;
+pub mod registry;
 pub mod simulator;
-pub mod unsupported;
+mod timed;
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::{HeaderMap, HeaderValue, Request, Response};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Origin, Problem, Result, Secret, UpstreamOrigin};
+use crate::error::{Error, ErrorKind, Origin, Problem, Result, UpstreamOrigin};
 use crate::net::body::Body;
 use crate::net::client::Client;
 use crate::net::headers::{self, SHOULD_RETRY};
-use crate::providers::anthropic::Anthropic;
-use crate::providers::simulator::Simulator;
-use crate::providers::unsupported::Unsupported;
+use crate::providers::accepts::Accepts;
 use crate::wire::{MessagesRequest, Reply};
 
-/// An entry of `providers:`.
-#[derive(Debug, Clone, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Config {
-    /// The Messages API itself, or an upstream that speaks it.
-    Anthropic {
-        /// Sent as `x-api-key`; none with `credentials: caller`.
-        #[serde(default)]
-        #[schemars(with = "String")]
-        api_key: Secret,
-        /// Without `/v1`.
-        #[serde(default = "default_base_url")]
-        base_url: String,
-        /// Whose credential the upstream gets.
-        #[serde(default)]
-        credentials: Credentials,
-        /// PEM: the authorities that may sign the upstream's certificate; the system's if left out.
-        ca_file: Option<PathBuf>,
-        /// It takes what the gateway searched and fetched as blocks that can be cited (`search_result`,
-        /// `document`), and cites them. If left out, only the API's own host is thought to: others may
-        /// ignore such a block, and with it the result.
-        citations: Option<bool>,
-        /// What of the Messages API it does not understand, whatever the target; targets add to it.
-        #[serde(default)]
-        unsupported: Vec<String>,
-    },
-    /// The built-in simulator (docs/simulator.md).
-    Simulator {
-        /// Between two events of a stream, unless the request says so itself.
-        #[serde(default, with = "crate::wire::duration")]
-        #[schemars(with = "String")]
-        pace: Duration,
-        /// What of the Messages API it is to count as not understanding.
-        #[serde(default)]
-        unsupported: Vec<String>,
-    },
-}
+/// The settings of one provider; each type has its own.
+pub trait Settings: fmt::Debug + Send + Sync {
+    /// Makes the provider. `path` is its place in the config; problems name keys below it.
+    fn build(&self, path: &str, parts: &Parts<'_>) -> Result<Arc<dyn Provider>, Vec<Problem>>;
 
-impl Config {
-    /// Makes the provider; `name` is what the config calls it.
-    pub fn build(&self, name: &str, client: &Client) -> Result<Arc<dyn Provider>, Vec<Problem>> {
-        let path = format!("providers.{name}");
-        Ok(match self {
-            Self::Anthropic { api_key, base_url, credentials, ca_file, citations, unsupported } => {
-                let lacks = lacking(&path, unsupported);
-                let credentials = *credentials;
-                let ca_file = ca_file.as_deref();
-                let settings = anthropic::Settings {
-                    api_key,
-                    base_url,
-                    credentials,
-                    ca_file,
-                    cites: *citations,
-                };
-                match (Anthropic::build(&path, settings, client), lacks) {
-                    (Ok(provider), Ok(lacks)) => Arc::new(provider.lacking(lacks)),
-                    (built, lacks) => {
-                        let problems = [built.err(), lacks.err().map(|problem| vec![problem])];
-                        return Err(problems.into_iter().flatten().flatten().collect());
-                    }
-                }
-            }
-            Self::Simulator { pace, unsupported } => {
-                let lacks = lacking(&path, unsupported).map_err(|problem| vec![problem])?;
-                Arc::new(Simulator::new(*pace).lacking(lacks))
-            }
-        })
+    /// Returns the files that a change of makes a reload, relative to the folder of the config.
+    fn files(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+
+    /// Returns the keys with values that can never work, and what is wrong with each.
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 }
 
-fn lacking(path: &str, names: &[String]) -> Result<Unsupported, Problem> {
-    Unsupported::default()
-        .with(names)
-        .map_err(|(n, message)| Problem::new(format!("{path}.unsupported[{n}]"), message))
+/// What providers are built with.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// Keeps the connections; outlives generations.
+    pub client: &'a Client,
+    /// The folder of the config: paths in settings are relative to it.
+    pub base_dir: &'a Path,
 }
 
 /// Whose credential an upstream gets.
@@ -117,23 +70,6 @@ pub enum Credentials {
     Own,
     /// The caller's own `Authorization`, where it authenticated by `x-tidegate-key`.
     Caller,
-}
-
-fn default_base_url() -> String {
-    "https://api.anthropic.com".to_owned()
-}
-
-/// What an upstream understands beyond the core of the Messages API.
-#[derive(Debug, Clone, Default)]
-pub struct Accepts {
-    /// Everything the API has passes as it is.
-    pub is_native: bool,
-    /// It runs the API's own server tools itself.
-    pub has_server_tools: bool,
-    /// Results of tools may be blocks that can be cited.
-    pub cites: bool,
-    /// What the operator knows it to lack.
-    pub unsupported: Unsupported,
 }
 
 /// How long one attempt may take.

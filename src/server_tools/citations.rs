@@ -32,11 +32,11 @@ impl Forms {
     /// the blocks. A request has citations everywhere or nowhere, and none beside a format of the
     /// answer: what the caller's own part of it says decides.
     pub fn on(targets: &[&Target], request: &MessagesRequest, tools: &[ServerTool]) -> Self {
-        let lacks = |target: &Target, block: &str| target.unsupported.has_block(block);
+        let lacks = |target: &Target, block: &str| target.accepts.lacks_block(block);
         let form = |is_wanted: fn(&Face) -> bool, block: &str, tool: &str| {
-            let cites = |target: &Target| target.provider.accepts().cites;
+            let cites = |target: &Target| target.accepts.cites;
             // who lacks the tool hardly knows the blocks that came with it
-            let has_tool = |target: &Target| !target.unsupported.has_tool(tool);
+            let has_tool = |target: &Target| !target.accepts.lacks_tool(tool);
             let understands =
                 |target: &&Target| cites(target) && has_tool(target) && !lacks(target, block);
             let is_citable =

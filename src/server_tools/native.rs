@@ -29,7 +29,7 @@ impl Fulfil {
             ServerTools::Gateway => Self::All,
             ServerTools::Auto => {
                 let has_it = |target: &&Target| {
-                    target.provider.accepts().has_server_tools && !target.unsupported.has_tool(kind)
+                    target.accepts.has_server_tools && !target.accepts.lacks_tool(kind)
                 };
                 match targets.iter().all(has_it) {
                     true => Self::Nothing,

@@ -115,6 +115,11 @@ impl Document {
         self.root.find(Step::Key(name)).is_some()
     }
 
+    /// Returns the names of the top-level fields, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.root.members.iter().map(|member| self.root.key_of(member))
+    }
+
     /// The kind of the value at a path, without opening it.
     pub fn kind(&mut self, path: &[Step<'_>]) -> Result<Option<Kind>> {
         let Some((last, way)) = path.split_last() else { return Ok(Some(Kind::Object)) };

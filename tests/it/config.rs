@@ -148,7 +148,8 @@ fn only_the_api_itself_and_who_says_so_gets_results_that_can_be_cited() {
         let text =
             format!("providers: {{ p: {{ {more} }} }}\nmodels: {{ \"*\": {{ provider: p }} }}\n");
         let config = Config::parse_with(&text, Path::new(""), &|_| None).unwrap();
-        config.providers["p"].build("p", &client).unwrap().accepts().cites
+        let parts = providers::Parts { client: &client, base_dir: Path::new("") };
+        config.providers["p"].build("p", &parts).unwrap().accepts().cites
     };
     assert!(cites("type: anthropic, api_key: k"));
     assert!(!cites("type: anthropic, api_key: k, base_url: \"https://models.corp.example\""));
@@ -159,12 +160,12 @@ fn only_the_api_itself_and_who_says_so_gets_results_that_can_be_cited() {
 }
 
 #[test]
-fn a_file_is_read_without_its_last_line_end_and_is_watched() {
+fn a_file_is_read_without_its_last_line_end_and_all_files_are_watched() {
     let config = valid("variables.yaml");
-    let providers::Config::Anthropic { api_key, .. } = &config.providers["real"] else { panic!() };
-    assert_eq!(api_key.expose(), "sk-from-a-file");
+    assert_eq!(config.keys[1].key.as_ref().unwrap().expose(), "sk-from-a-file");
     let names: Vec<_> = config.files.iter().map(|path| path.file_name().unwrap()).collect();
-    assert_eq!(names, ["key.txt", "cert.pem", "key.pem"]);
+    assert_eq!(names, ["key.txt", "cert.pem", "key.pem", "ca.pem"]);
+    assert!(config.files[3].ends_with("config/valid/ca.pem"));
 }
 
 #[test]

@@ -17,15 +17,19 @@ mod sources;
 mod tokens;
 mod tools;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Problem, Result};
+use crate::providers::accepts::Accepts;
 use crate::providers::simulator::answer::Answer;
 use crate::providers::simulator::ask::Ask;
 use crate::providers::simulator::directives::Script;
@@ -34,10 +38,30 @@ use crate::providers::simulator::frames::{Head, Pieces};
 use crate::providers::simulator::play::Tempo;
 use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens::Input;
-use crate::providers::unsupported::Unsupported;
-use crate::providers::{Accepts, Attempt, Provider, Timeouts};
+use crate::providers::{Attempt, Parts, Provider, Settings, Timeouts};
 use crate::wire::message::Fold;
 use crate::wire::{Endpoint, Event, EventKind, Reply, ReplyBody};
+
+/// The built-in simulator (docs/simulator.md).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Between two events of a stream, unless the request says so itself.
+    #[serde(default, with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pace: Duration,
+    /// What of the Messages API it is to count as not understanding.
+    #[serde(default)]
+    unsupported: Vec<String>,
+}
+
+impl Settings for Config {
+    fn build(&self, path: &str, _: &Parts<'_>) -> Result<Arc<dyn Provider>, Vec<Problem>> {
+        let Simulator { pace, accepts } = Simulator::new(self.pace);
+        let accepts = accepts.without(path, &self.unsupported).map_err(|problem| vec![problem])?;
+        Ok(Arc::new(Simulator { pace, accepts }))
+    }
+}
 
 /// The provider. It keeps nothing between two requests.
 pub struct Simulator {
@@ -49,13 +73,6 @@ impl Simulator {
     /// `pace` passes between two events of a stream, unless a request says otherwise.
     pub fn new(pace: Duration) -> Self {
         Self { pace, accepts: Accepts { is_native: true, cites: true, ..Accepts::default() } }
-    }
-
-    /// The same without some of what the API has.
-    #[must_use]
-    pub fn lacking(mut self, unsupported: Unsupported) -> Self {
-        self.accepts.unsupported = unsupported;
-        self
     }
 }
 

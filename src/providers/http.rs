@@ -1,0 +1,229 @@
+//! The HTTP call that all providers share: send, tell a refusal from a success, read it whole or as a stream.
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
+use http_body_util::{BodyExt, Limited};
+use url::Url;
+
+use crate::error::{Error, ErrorKind, Result, Secret};
+use crate::net::body::Body;
+use crate::net::client::{Client, Failure, Upstream};
+use crate::net::headers;
+use crate::net::http1::Awaits;
+use crate::net::pool::PooledBody;
+use crate::net::tls::Trust;
+use crate::providers::timed::{Decoder, Timed};
+use crate::providers::{Timeouts, refusal};
+use crate::wire::{EventStream, Pieces, scan};
+
+/// Answers that do not stream are held whole; real ones stay far below.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+const MAX_ERROR: usize = 1024 * 1024;
+
+/// Checks a `base_url` as far as that needs no connection; returns its parts.
+///
+/// Fails with a message for the key.
+pub(super) fn check_base_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text)
+        .map_err(|error| format!("no URL such as `https://api.example.com`: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("`http://` or `https://` is needed".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("no query and no fragment may be in it: the route is added to it".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("no credentials may be in it: use `api_key`".to_owned());
+    }
+    Ok(url)
+}
+
+/// The base URL of a provider, and the connections to it.
+pub(super) struct Base {
+    upstream: Arc<Upstream>,
+    host: HeaderValue,
+    /// The path of the URL, without a `/` at its end; usually empty.
+    prefix: String,
+}
+
+impl Base {
+    /// Reads the URL and the authorities that may sign the upstream's certificate.
+    ///
+    /// Fails with the key that has a wrong value, and a message.
+    pub(super) fn new(
+        base_url: &str,
+        ca_file: Option<&Path>,
+        client: &Client,
+    ) -> Result<Self, (&'static str, String)> {
+        let base: Uri = base_url.parse().map_err(|e| ("base_url", format!("is no URL: {e}")))?;
+        let trust = match ca_file {
+            None => Trust::System,
+            Some(file) => Trust::read(file).map_err(|message| ("ca_file", message))?,
+        };
+        let upstream = client.upstream(&base, &trust).map_err(|message| ("base_url", message))?;
+        let host = base.authority().map(|authority| headers::value(authority.as_str()));
+        Ok(Self {
+            upstream,
+            host: host.unwrap_or_else(|| HeaderValue::from_static("")),
+            prefix: base.path().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Returns the path of a route on this upstream.
+    pub(super) fn path(&self, route: &str) -> String {
+        format!("{}{route}", self.prefix)
+    }
+
+    /// Sets the headers that every request to this upstream has.
+    pub(super) fn address(&self, headers: &mut HeaderMap) {
+        headers.insert(HOST, self.host.clone());
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+
+    /// Sends a request and reads the head of its answer. `head` makes the request's head, once for each
+    /// connection that is tried.
+    ///
+    /// Fails with the upstream's own answer if it refuses, which it does with every status but a success.
+    pub(super) async fn send(
+        &self,
+        head: impl Fn() -> Result<request::Parts>,
+        body: Pieces,
+        awaits: Awaits,
+        timeouts: Timeouts,
+    ) -> Result<Answer> {
+        let sent = self.upstream.send(head, body, (awaits, timeouts.connect)).await?;
+        let answer = sent.map_err(|failure| no_answer(failure, timeouts))?;
+        let (head, body) = answer.into_parts();
+        if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            return Err(nonsense("the upstream compressed its answer though it was asked not to"));
+        }
+        if !head.status.is_success() {
+            return Err(refused(head.status, &head.headers, body).await);
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body, timeouts })
+    }
+
+    /// Sends a request whose body comes while it is sent, once. The answer's body is passed on.
+    pub(super) async fn pass(&self, head: request::Parts, body: Body) -> Result<Response<Body>> {
+        let timeouts = Timeouts::default();
+        let answer = self.upstream.pass(head, body, timeouts.connect);
+        // an upload takes its time, but not for ever
+        let answer = tokio::time::timeout(timeouts.total, answer).await.map_err(|_| {
+            let seconds = timeouts.total.as_secs();
+            let message = format!("the upstream did not answer within {seconds} s");
+            Error::new(ErrorKind::Timeout, message)
+        })?;
+        let answer = answer.map_err(|failure| no_answer(failure, timeouts))?;
+        Ok(answer.map(|body| Body::Stream(Box::pin(body))))
+    }
+}
+
+/// A success: its head has been read, its body has not.
+pub(super) struct Answer {
+    /// A success.
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    body: PooledBody,
+    timeouts: Timeouts,
+}
+
+impl Answer {
+    /// Returns the headers that the caller gets.
+    pub(super) fn for_caller(&self) -> HeaderMap {
+        headers::for_caller(&self.headers)
+    }
+
+    /// Reads the whole body. Fails if it is no JSON.
+    pub(super) async fn json(self) -> Result<Bytes> {
+        let whole = collect(self.body, MAX_ANSWER).await?;
+        scan::value(&whole).map_err(|e| {
+            nonsense("the upstream's answer is not JSON, or only a part of it").with_source(e)
+        })?;
+        Ok(whole)
+    }
+
+    /// Reads the body as events while it comes. Fails if its type is not the one that the decoder reads.
+    pub(super) fn events<D: Decoder + Send + 'static>(self, decoder: D) -> Result<EventStream> {
+        require_type(&self.headers, D::CONTENT_TYPE)?;
+        Ok(Box::pin(Timed::new(self.body, decoder, self.timeouts)))
+    }
+}
+
+/// Returns the URI of a request's head: a path, and the query string that the caller sent.
+///
+/// Fails with a 400: a part of it is the caller's.
+pub(super) fn uri(path: &str, query: Option<&str>) -> Result<Uri> {
+    let uri = match query {
+        None => path.parse(),
+        Some(query) => format!("{path}?{query}").parse(),
+    };
+    uri.map_err(|e: http::uri::InvalidUri| {
+        Error::invalid("the path or the query string is malformed").with_source(e)
+    })
+}
+
+/// Returns a secret as a header that no log shows; `None` if it has characters that no header may have.
+pub(super) fn secret_value(secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret.expose()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Returns the upstream's refusal, its body as it is. A status that is no final answer is no refusal.
+async fn refused(status: StatusCode, upstream: &HeaderMap, body: PooledBody) -> Error {
+    if status.is_informational() || status.is_redirection() {
+        return nonsense(&format!("the upstream answered {}", status.as_u16()));
+    }
+    let body = match collect(body, MAX_ERROR).await {
+        Ok(body) => body,
+        Err(e) => return e,
+    };
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers::for_caller(upstream);
+    refusal(answer)
+}
+
+async fn collect(body: PooledBody, limit: usize) -> Result<Bytes> {
+    let whole = Limited::new(body, limit)
+        .collect()
+        .await
+        .map_err(|e| nonsense("the upstream's answer broke off, or is too large").with_source(e))?;
+    Ok(whole.to_bytes())
+}
+
+fn require_type(headers: &HeaderMap, expected: &str) -> Result<()> {
+    let found = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
+    match found.trim_start().to_ascii_lowercase().starts_with(expected) {
+        true => Ok(()),
+        false => {
+            let found: String = found.chars().take(64).collect();
+            Err(nonsense(&format!(
+                "the upstream answered with `content-type: {found}` instead of `{expected}`"
+            )))
+        }
+    }
+}
+
+fn no_answer(failure: Failure, timeouts: Timeouts) -> Error {
+    match failure {
+        Failure::Connect(e) => {
+            Error::new(ErrorKind::BadUpstream, "the upstream cannot be reached").with_source(e)
+        }
+        Failure::ConnectTimeout => {
+            let millis = timeouts.connect.as_millis();
+            let message = format!("the upstream did not take a connection within {millis} ms");
+            Error::new(ErrorKind::Timeout, message)
+        }
+        Failure::Broken(e) => {
+            nonsense("the upstream closed the connection without an answer").with_source(e)
+        }
+    }
+}
+
+fn nonsense(message: &str) -> Error {
+    Error::new(ErrorKind::BadUpstream, message)
+}

@@ -1,0 +1,110 @@
+//! The provider types, one line each: `type:` of an entry in `providers:` chooses the settings that are read.
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+
+use crate::error::Problem;
+use crate::providers::anthropic;
+use crate::providers::simulator;
+use crate::providers::{Parts, Provider, Settings};
+
+/// Every type. A new provider adds its line here; the rest of it lives in its own folder.
+const TYPES: [Type; 2] =
+    [Type::of::<anthropic::Config>("anthropic"), Type::of::<simulator::Config>("simulator")];
+
+/// The key that chooses the type.
+const TAG: &str = "type";
+
+/// An entry of `providers:`.
+#[derive(Debug, Clone)]
+pub struct Config(Arc<dyn Settings>);
+
+impl Config {
+    /// Makes the provider; `name` is its name in the config.
+    pub fn build(&self, name: &str, parts: &Parts<'_>) -> Result<Arc<dyn Provider>, Vec<Problem>> {
+        self.0.build(&format!("providers.{name}"), parts)
+    }
+
+    /// Returns the files that it names, relative to the folder of the config.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        self.0.files()
+    }
+
+    /// Returns the keys with wrong values, and what is wrong with each.
+    pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
+        self.0.problems()
+    }
+}
+
+/// One type of provider: its name, how its settings are read, and their schema.
+struct Type {
+    name: &'static str,
+    read: fn(Value) -> Result<Config, serde_json::Error>,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl Type {
+    const fn of<C: Settings + DeserializeOwned + JsonSchema + 'static>(name: &'static str) -> Self {
+        Self {
+            name,
+            read: |fields| Ok(Config(Arc::new(C::deserialize(fields)?))),
+            schema: C::json_schema,
+        }
+    }
+
+    /// Returns the schema of the settings with the tag as their first property.
+    fn tagged(&self, generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = (self.schema)(generator);
+        let object = schema.ensure_object();
+        let tag = (TAG.to_owned(), json!({"type": "string", "const": self.name}));
+        if let Some(Value::Object(properties)) = object.get_mut("properties") {
+            *properties = [tag].into_iter().chain(std::mem::take(properties)).collect();
+        }
+        // last, as in every other schema
+        let description = object.shift_remove_entry("description");
+        if let Value::Array(required) = object.entry("required").or_insert_with(|| json!([])) {
+            required.insert(0, TAG.into());
+        }
+        object.extend(description);
+        schema
+    }
+}
+
+/// The names of the types.
+const NAMES: [&str; TYPES.len()] = {
+    let mut names = [""; TYPES.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = TYPES[n].name;
+        n += 1;
+    }
+    names
+};
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::<String, Value>::deserialize(deserializer)?;
+        let tag = fields.shift_remove(TAG).ok_or_else(|| D::Error::missing_field(TAG))?;
+        let name = String::deserialize(tag).map_err(D::Error::custom)?;
+        match TYPES.iter().find(|one| one.name == name) {
+            Some(one) => (one.read)(fields.into()).map_err(D::Error::custom),
+            None => Err(D::Error::unknown_variant(&name, &NAMES)),
+        }
+    }
+}
+
+impl JsonSchema for Config {
+    fn schema_name() -> Cow<'static, str> {
+        "Provider".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let types: Vec<Value> = TYPES.iter().map(|one| one.tagged(generator).into()).collect();
+        json_schema!({ "oneOf": types, "description": "An entry of `providers:`." })
+    }
+}
