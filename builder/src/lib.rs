@@ -1,12 +1,21 @@
-//! From a plugin's source to a component: a compiler that can build guests, core modules to
-//! components, and the manifest as a section of the file.
+//! From a plugin's source to a component: finds a compiler for guests, compiles core modules, makes components of them, adds the manifest.
+//!
+//! Without the feature `component` it only compiles core modules, and needs few crates: `cargo xtask` uses it so.
+#[cfg(feature = "component")]
 mod component;
+#[cfg(feature = "component")]
 mod imports;
+mod module;
+#[cfg(feature = "component")]
 pub mod project;
+#[cfg(feature = "component")]
 pub mod section;
 pub mod shell;
 mod toolchain;
 
-pub use component::{Module, componentize, modules, write};
+#[cfg(feature = "component")]
+pub use component::{componentize, write};
+#[cfg(feature = "component")]
 pub use imports::{Surface, surface};
+pub use module::{Module, modules};
 pub use toolchain::{Toolchain, Way};

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::component::{componentize, modules, write};
+use crate::component::{componentize, write};
+use crate::module::modules;
 use crate::shell::{output_of, run};
 use crate::toolchain::{Toolchain, Way};
 

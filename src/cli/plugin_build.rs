@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::Value;
-use tidegate_builder::{Way, project, section};
+use tidegate_builder::{Way, componentize, project, section, write};
 
 use crate::cli::plugin_host::{at, block_on, host};
 use crate::cli::plugin_new::{Language, WIT};
@@ -14,10 +14,11 @@ use crate::error::{Problem, Result};
 /// What to build.
 #[derive(clap::Args)]
 pub struct Build {
-    /// The project: a folder with a `Cargo.toml`, an `app.py` or an `app.js`.
-    #[arg(default_value = ".")]
-    dir: PathBuf,
-    /// Where the component goes; `NAME.wasm` in the project, after the plugin's own name, if left out.
+    /// The project: a folder with a `Cargo.toml`, an `app.py` or an `app.js`; or a core module (`.wasm`)
+    /// that was compiled against the SDK.
+    #[arg(default_value = ".", value_name = "DIR|MODULE.wasm")]
+    source: PathBuf,
+    /// The file of the component; if left out, `NAME.wasm` in the project, after the plugin's own name.
     #[arg(long, value_name = "FILE.wasm")]
     out: Option<PathBuf>,
     /// For Rust, the one way to a compiler to take: `own`, `rustup` or `debian`.
@@ -33,23 +34,35 @@ impl Build {
     /// Compiles, describes, writes, and says what came out.
     pub(super) fn run(&self) -> Result<(), Vec<Problem>> {
         let started = Instant::now();
-        let dir = fs::canonicalize(&self.dir).map_err(|e| at(&self.dir, e.to_string()))?;
-        let scratch = Scratch::new(&dir)?;
-        let raw = scratch.0.join("component.wasm");
-        let compiled = match language_of(&dir)? {
-            Language::Rust => project::rust(&dir, self.toolchain, &raw),
-            Language::Python => project::python(&dir, &scratch.wit(&dir)?, &raw),
-            Language::Js => project::js(&dir, &scratch.wit(&dir)?, &raw),
+        let source = fs::canonicalize(&self.source).map_err(|e| at(&self.source, e.to_string()))?;
+        let is_module = source.is_file();
+        let dir = match is_module {
+            true => source.parent().unwrap_or(Path::new("/")),
+            false => &source,
         };
-        compiled.map_err(|e| at(&self.dir, format!("{e:#}")))?;
-        let manifest = block_on(async { host(&dir)?.manifest_text(&raw).await });
-        let manifest = manifest.map_err(|problems| about(&self.dir, problems))?;
+        let scratch = Scratch::new(dir)?;
+        let raw = scratch.0.join("component.wasm");
+        let compiled = match is_module {
+            true => componentize(&source).and_then(|component| write(&component, &raw)),
+            false => match language_of(dir)? {
+                Language::Rust => project::rust(dir, self.toolchain, &raw),
+                Language::Python => project::python(dir, &scratch.wit(dir)?, &raw),
+                Language::Js => project::js(dir, &scratch.wit(dir)?, &raw),
+            },
+        };
+        compiled.map_err(|e| at(&self.source, format!("{e:#}")))?;
+        let manifest = block_on(async { host(dir)?.manifest_text(&raw).await });
+        let manifest = manifest.map_err(|problems| about(&self.source, problems))?;
         let described: Value = serde_json::from_str(&manifest).unwrap_or_default();
         let name = described["name"].as_str().unwrap_or("plugin");
-        let out = self.out.clone().unwrap_or_else(|| self.dir.join(format!("{name}.wasm")));
+        let folder = match is_module {
+            true => self.source.parent().unwrap_or(Path::new("")),
+            false => &self.source,
+        };
+        let out = self.out.clone().unwrap_or_else(|| folder.join(format!("{name}.wasm")));
         let component = fs::read(&raw).map_err(|e| at(&raw, e.to_string()))?;
         let component = section::with(&component, section::MANIFEST, manifest.as_bytes());
-        tidegate_builder::write(&component, &out).map_err(|e| at(&out, format!("{e:#}")))?;
+        write(&component, &out).map_err(|e| at(&out, format!("{e:#}")))?;
         let (kib, seconds) = (component.len() / 1024, started.elapsed().as_secs_f32());
         // a reader that has seen enough, such as `head`, is no reason to fail
         let _ = writeln!(io::stdout(), "{} ({kib} KiB, {seconds:.1} s)", out.display());

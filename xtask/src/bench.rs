@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::gateway::{self, Profile};
+use crate::plugins::{self, Set};
 use options::Options;
 use report::Report;
 use scenario::{Scenario, Sort};
@@ -78,7 +80,12 @@ fn place(options: &Options, nginx: PathBuf) -> Result<Place, String> {
         fs::create_dir_all(&needed).map_err(|error| format!("{}: {error}", needed.display()))?;
     }
     if !options.is_nginx_alone {
-        crate::plugins::build_stale().map_err(|error| format!("{error:#}"))?;
+        let gateway = || match &options.gateway {
+            Some(gateway) => Ok(gateway.clone()),
+            None => gateway::build(Profile::Release),
+        };
+        let built = plugins::build_stale(gateway, Set::WithTests);
+        built.map_err(|error| format!("{error:#}"))?;
         for name in OWN_GUESTS {
             let guest = root().join(GUESTS).join(format!("{name}.wasm"));
             fs::copy(&guest, dir.join(format!("{name}/{name}.wasm")))

@@ -1,6 +1,6 @@
 //! `cargo xtask`: what a person types to build, run and test Tidegate.
 mod bench;
-mod describe;
+mod gateway;
 mod plugins;
 mod run;
 mod shell;
@@ -13,8 +13,10 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  run      build the plugins and the gateway, and start it with the quickstart's config
-  test     build the plugins and run every test
+  run      compile and start the gateway with the quickstart's config, then compile the plugins,
+           which join it; [--release] compiles it with link-time optimization
+  test     compile the gateway and the plugins, and run every test;
+           [--suite gateway|plugins|clients] runs one suite
   plugins  build the bundled plugins to plugins/<name>.wasm, where a source is newer
            [--toolchain own|rustup|debian] takes that way to a wasm32 std and no other
   bench    compare with nginx in one run; `cargo xtask bench --help` lists the options

@@ -1,14 +1,24 @@
-//! `cargo xtask plugins`: guests to wasm32, core modules to components.
+//! `cargo xtask plugins`: compiles guests to core modules; the gateway makes plugins of them.
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use tidegate_builder::shell::say;
-use tidegate_builder::{Module, Toolchain, Way, section};
+use tidegate_builder::{Toolchain, Way};
 
-use crate::describe;
+use crate::gateway::{self, Profile};
 use crate::shell::{cargo_program, root};
+
+/// The crates to build.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Set {
+    /// Those that Tidegate ships.
+    Bundled,
+    /// Those of the tests as well.
+    WithTests,
+}
 
 /// A crate that becomes a `.wasm`.
 struct Guest {
@@ -17,50 +27,70 @@ struct Guest {
     output: PathBuf,
 }
 
-/// Builds the guests that have a newer source, and says so; nothing else is printed.
+/// Builds the guests whose source is newer than their file, or all of them by one toolchain.
 pub fn plugins(args: &[&str]) -> Result<()> {
     let way = match args {
         [] => None,
         ["--toolchain", way] => Some(Way::parse(way)?),
         _ => bail!("usage: cargo xtask plugins [--toolchain own|rustup|debian]"),
     };
-    build(way)
+    let gateway = || gateway::build(Profile::Dev);
+    match way {
+        None => build_stale(gateway, Set::WithTests),
+        Some(_) => build(&gateway()?, guests(Set::WithTests)?, way),
+    }
 }
 
-/// Builds what is out of date, by the first way to a wasm32 std that there is.
-pub fn build_stale() -> Result<()> {
-    build(None)
+/// Builds the guests of a set whose source is newer than their file; `gateway` returns the program that
+/// makes plugins of them.
+pub fn build_stale(gateway: impl FnOnce() -> Result<PathBuf>, set: Set) -> Result<()> {
+    let mut stale = guests(set)?;
+    let shared = ["sdk", "plugins/Cargo.toml", "plugins/shared"].map(|path| root().join(path));
+    let shared = newest(&shared.each_ref().map(|path| path.as_path()))?;
+    stale.retain(|guest| is_stale(guest, shared));
+    match stale.is_empty() {
+        true => Ok(()),
+        false => build(&gateway()?, stale, None),
+    }
 }
 
-fn build(way: Option<Way>) -> Result<()> {
-    let mut stale = guests()?;
-    if way.is_none() {
-        let shared = ["sdk", "plugins/Cargo.toml", "plugins/shared"].map(|path| root().join(path));
-        let shared = newest(&shared.each_ref().map(|path| path.as_path()))?;
-        stale.retain(|guest| is_stale(guest, shared));
-    }
-    if stale.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = stale.iter().map(|guest| guest.name.as_str()).collect();
-    say(&format!("building the plugins {} (the first time takes a minute)", names.join(", ")));
+fn build(gateway: &Path, guests: Vec<Guest>, way: Option<Way>) -> Result<()> {
+    let names: Vec<_> = guests.iter().map(|guest| guest.name.as_str()).collect();
+    say(&format!("plugins: {} (the first time takes some minutes)", names.join(", ")));
     let toolchain = Toolchain::find(way, &cargo_program(), root())?;
     let manifest = root().join("plugins/Cargo.toml");
     let target = root().join("target");
     let modules = tidegate_builder::modules(&toolchain, &manifest, &names, Some(&target))?;
-    for guest in &stale {
+    for (n, guest) in guests.iter().enumerate() {
         let module = modules.iter().find(|module| module.package == guest.name);
         let module = module
             .with_context(|| format!("{} builds no `{}`", guest.source.display(), guest.name))?;
-        finish(module, guest)?;
+        say(&format!("plugin {} of {}: {}", n + 1, guests.len(), guest.name));
+        finish(gateway, &module.file, guest)?;
     }
     Ok(())
 }
 
-/// Every crate below `plugins/` is shipped; those below `tests/guests/` are for tests.
-fn guests() -> Result<Vec<Guest>> {
+/// Makes a plugin of a core module: the gateway asks it for its manifest and writes both.
+fn finish(gateway: &Path, module: &Path, guest: &Guest) -> Result<()> {
+    let mut command = Command::new(gateway);
+    command.args(["plugin", "build"]).arg(module).arg("--out").arg(&guest.output);
+    let status = command.stdout(Stdio::null()).status();
+    let status = status.with_context(|| format!("cannot start {}", gateway.display()))?;
+    match status.success() {
+        true => Ok(()),
+        false => bail!("the plugin `{}` cannot be built ({status})", guest.name),
+    }
+}
+
+/// Every crate in `plugins/` is bundled; those in `tests/guests/` are for tests.
+fn guests(set: Set) -> Result<Vec<Guest>> {
     let mut found = Vec::new();
-    let places = [("plugins", "plugins"), ("tests/guests", "target/guests")];
+    let all = [("plugins", "plugins"), ("tests/guests", "target/guests")];
+    let places = match set {
+        Set::Bundled => &all[..1],
+        Set::WithTests => &all[..],
+    };
     for (sources, outputs) in places {
         let dir = root().join(sources);
         let entries =
@@ -80,11 +110,6 @@ fn guests() -> Result<Vec<Guest>> {
 }
 
 fn is_stale(guest: &Guest, shared: SystemTime) -> bool {
-    // one of an older xtask lacks its manifest
-    let wasm = fs::read(&guest.output).unwrap_or_default();
-    if section::read(&wasm, section::MANIFEST).is_none() {
-        return true;
-    }
     let built = fs::metadata(&guest.output).and_then(|meta| meta.modified());
     match (built, newest(&[&guest.source])) {
         (Ok(built), Ok(own)) => built < own.max(shared),
@@ -92,7 +117,7 @@ fn is_stale(guest: &Guest, shared: SystemTime) -> bool {
     }
 }
 
-/// When the newest file below some paths was written.
+/// Returns when the newest file of some paths was written.
 fn newest(paths: &[&Path]) -> Result<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
     for path in paths {
@@ -109,16 +134,4 @@ fn newest(paths: &[&Path]) -> Result<SystemTime> {
         }
     }
     Ok(newest)
-}
-
-/// With its manifest in it, which a gateway reads without running it.
-fn finish(module: &Module, guest: &Guest) -> Result<()> {
-    let named = || format!("the plugin `{}`", guest.name);
-    let manifest = describe::manifest(&module.file).with_context(named)?;
-    let component = tidegate_builder::componentize(&module.file).with_context(named)?;
-    let component = section::with(&component, section::MANIFEST, manifest.as_bytes());
-    tidegate_builder::write(&component, &guest.output)?;
-    let shown = guest.output.strip_prefix(root()).unwrap_or(&guest.output);
-    say(&format!("{} ({} KiB)", shown.display(), component.len() / 1024));
-    Ok(())
 }

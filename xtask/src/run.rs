@@ -7,28 +7,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::plugins;
-use crate::shell::{cargo, root, target_dir};
-use tidegate_builder::shell::{run as run_to_end, say};
+use crate::gateway::{self, Profile};
+use crate::plugins::{self, Set};
+use crate::shell::root;
+use tidegate_builder::shell::say;
 
 const LISTEN: &str = "127.0.0.1:4000";
 const CONFIG: &str = "examples/quickstart/tidegate.yaml";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Builds, starts, says what to type, and stays until the gateway ends.
+/// Builds the gateway, starts it, prints what to type, builds the plugins, and stays until the gateway ends.
 pub fn run(args: &[&str]) -> Result<()> {
-    if !args.is_empty() {
-        bail!("usage: cargo xtask run");
-    }
+    let profile = match args {
+        [] => Profile::Dev,
+        ["--release"] => Profile::Release,
+        _ => bail!("usage: cargo xtask run [--release]"),
+    };
     if TcpStream::connect(LISTEN).is_ok() {
-        bail!("something listens on {LISTEN} already: stop it first");
+        bail!("another program listens on {LISTEN}: stop it first");
     }
-    say("1/3 plugins");
-    plugins::build_stale()?;
-    say("2/3 gateway (the first time takes some minutes)");
-    run_to_end(&mut cargo(&["build", "--release", "--package", "tidegate"]))?;
-    say("3/3 start");
-    let program = target_dir().join("release").join("tidegate");
+    say("step 1 of 3: compile the gateway (the first time takes 5 to 10 minutes, then seconds)");
+    let program = gateway::build(profile)?;
+    say("step 2 of 3: start the gateway");
     let mut gateway = Command::new(&program)
         .args(["serve", "--config", CONFIG])
         .current_dir(root())
@@ -36,6 +36,11 @@ pub fn run(args: &[&str]) -> Result<()> {
         .with_context(|| format!("cannot start {}", program.display()))?;
     wait_for_answer(&mut gateway)?;
     println!("{}", greeting());
+    say("step 3 of 3: compile the bundled plugins; the gateway loads each one when it is there");
+    match plugins::build_stale(|| Ok(program), Set::Bundled) {
+        Ok(()) => say("the plugins are there; the gateway serves until Ctrl-C"),
+        Err(error) => say(&format!("the plugins are missing, the gateway serves on: {error:#}")),
+    }
     let status = gateway.wait()?;
     match status.success() {
         true => Ok(()),
@@ -84,7 +89,7 @@ fn greeting() -> String {
     let tool = r#"{"model":"demo","max_tokens":200,"tools":[{"type":"gateway:datetime"}],"messages":[{"role":"user","content":"What time is it?"}]}"#;
     format!(
         "\nTidegate answers on http://{LISTEN} (admin on http://127.0.0.1:4001). Try:\n\n\
-         a message\n{}\n\na stream\n{}\n\na tool that the gateway runs itself\n{}\n\n\
+         a message\n{}\n\na stream\n{}\n\na tool that the gateway runs itself (once the plugins are there)\n{}\n\n\
          Its config is {CONFIG}; edit it while the gateway runs. Ctrl-C stops it.\n",
         call("-s", plain),
         call("-sN", stream),

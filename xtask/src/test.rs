@@ -1,10 +1,12 @@
 //! `cargo xtask test`: the plugins, and every test there is.
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::plugins;
-use crate::shell::{cargo, root, target_dir};
+use crate::gateway::{self, Profile};
+use crate::plugins::{self, Set};
+use crate::shell::{cargo, root};
 use tidegate_builder::shell::{output_of, run, say};
 
 /// Runs real clients against a gateway, where it is there and they are.
@@ -13,36 +15,44 @@ const CLIENTS: &str = "tests/clients/run.py";
 /// Builds plugins in other languages, and calls them.
 const PLUGINS: &str = "tests/clients/plugins.py";
 
+/// The suites, each of which can be run alone.
+const SUITES: [&str; 3] = ["gateway", "plugins", "clients"];
+
 /// Stops at the first failure.
 pub fn test(args: &[&str]) -> Result<()> {
-    if !args.is_empty() {
-        bail!("usage: cargo xtask test");
+    let suites = match args {
+        [] => &SUITES[..],
+        ["--suite", suite] if SUITES.contains(suite) => &args[1..],
+        _ => bail!("usage: cargo xtask test [--suite {}]", SUITES.join("|")),
+    };
+    say("step 1: the gateway (the first time takes 5 to 10 minutes)");
+    let gateway = gateway::build(Profile::Dev)?;
+    say("step 2: plugins, those of the tests too (the first time takes some minutes)");
+    plugins::build_stale(|| Ok(gateway.clone()), Set::WithTests)?;
+    for suite in suites {
+        say(&format!("tests: {suite}"));
+        match *suite {
+            "gateway" => run(&mut cargo(&["test", "--workspace"]))?,
+            "plugins" => guests()?,
+            _ => clients(&gateway)?,
+        }
     }
-    say("1/4 plugins");
-    plugins::build_stale()?;
-    say("2/4 the gateway's tests");
-    run(&mut cargo(&["test", "--workspace"]))?;
-    say("3/4 the SDK's and the plugins' own tests");
-    let mut native = cargo(&[
-        "test",
-        "--workspace",
-        "--exclude",
-        "unruly",
-        "--exclude",
-        "hooks",
-        "--exclude",
-        "posix",
-    ]);
-    native.arg("--manifest-path").arg(root().join("plugins/Cargo.toml"));
-    native.arg("--target-dir").arg(root().join("target/guests-native"));
-    run(&mut native)?;
-    say("4/4 real clients");
-    clients()?;
     say("all tests passed");
     Ok(())
 }
 
-fn clients() -> Result<()> {
+/// Runs the SDK's and the plugins' own tests on the host.
+fn guests() -> Result<()> {
+    let mut native = cargo(&["test", "--workspace"]);
+    for name in ["unruly", "hooks", "posix"] {
+        native.args(["--exclude", name]);
+    }
+    native.arg("--manifest-path").arg(root().join("plugins/Cargo.toml"));
+    native.arg("--target-dir").arg(root().join("target/guests-native"));
+    run(&mut native)
+}
+
+fn clients(gateway: &Path) -> Result<()> {
     if !root().join(CLIENTS).is_file() {
         say(&format!("skipped: there is no {CLIENTS}"));
         return Ok(());
@@ -56,10 +66,8 @@ fn clients() -> Result<()> {
             "node is missing: the TypeScript SDK, Claude Code and plugins in JavaScript are not tested",
         );
     }
-    run(&mut cargo(&["build", "--package", "tidegate"]))?;
-    let gateway = target_dir().join("debug").join("tidegate");
     for suite in [CLIENTS, PLUGINS] {
-        run(Command::new("python3").arg(suite).arg("--binary").arg(&gateway).current_dir(root()))?;
+        run(Command::new("python3").arg(suite).arg("--binary").arg(gateway).current_dir(root()))?;
     }
     Ok(())
 }
