@@ -422,3 +422,6 @@ impl serde::Serialize for Secret {
         serializer.serialize_str(if self.is_empty() { "" } else { "***" })
     }
 }
+
+#[cfg(test)]
+mod tests;

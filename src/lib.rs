@@ -19,3 +19,6 @@ pub mod exchange;
 pub mod admin;
 pub mod server;
 pub mod cli;
+
+#[cfg(test)]
+mod testing;

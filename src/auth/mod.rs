@@ -181,3 +181,6 @@ fn bearer(value: &str) -> Option<&str> {
 fn refusal(message: String) -> Error {
     Error::new(ErrorKind::Authentication, message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,3 +109,6 @@ fn default_listen() -> SocketAddr {
 fn default_drain_text() -> Span {
     Span(Duration::from_secs(30))
 }
+
+#[cfg(test)]
+mod tests;

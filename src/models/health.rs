@@ -80,3 +80,6 @@ impl Drop for Try<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,3 +30,6 @@ impl Backoff {
         left.is_none_or(|left| pause < left).then_some(pause)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ impl http_body::Body for PooledBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;

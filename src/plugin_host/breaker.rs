@@ -87,3 +87,6 @@ impl Breaker {
         self.state.lock()
     }
 }
+
+#[cfg(test)]
+mod tests;

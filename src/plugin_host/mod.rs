@@ -43,3 +43,6 @@ pub use plugin::{Plugin, ToolCall, ToolError};
 pub use published::FilesConfig;
 pub use settings::{Instances, PluginConfig};
 pub use way_out::WayOut;
+
+#[cfg(test)]
+mod tests;

@@ -147,3 +147,6 @@ impl Files {
 fn size(file: &File) -> u64 {
     (file.media_type.len() + file.content.len()) as u64
 }
+
+#[cfg(test)]
+mod tests;

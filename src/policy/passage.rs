@@ -118,3 +118,6 @@ impl std::fmt::Debug for Passage {
         f.debug_struct("Passage").field("request_id", &self.ctx.request_id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

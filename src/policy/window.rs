@@ -81,3 +81,6 @@ fn boundary(text: &str) -> Option<usize> {
 fn last_blank(text: &str) -> Option<usize> {
     text.char_indices().rev().find(|(_, c)| c.is_whitespace()).map(|(at, c)| at + c.len_utf8())
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,3 +105,6 @@ fn why(status: u16, first: Option<u8>) -> Option<String> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

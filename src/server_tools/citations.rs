@@ -444,3 +444,6 @@ fn behind_snippet(block: &Block<'_>) -> Option<String> {
 fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     serde_json::from_slice(json).ok()
 }
+
+#[cfg(test)]
+mod tests;

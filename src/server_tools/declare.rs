@@ -279,3 +279,6 @@ fn unknown(pipeline: &Pipeline, n: i64, kind: &str) -> Error {
         "`tools[{n}].type` is `{shown}`, a server tool that no plugin has: {known}"
     ))
 }
+
+#[cfg(test)]
+mod tests;

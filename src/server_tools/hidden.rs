@@ -197,3 +197,6 @@ impl Book {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -423,3 +423,6 @@ fn with_members(mut object: String, members: &[(&str, Option<&str>)]) -> Bytes {
     object.push('}');
     object.into()
 }
+
+#[cfg(test)]
+mod tests;

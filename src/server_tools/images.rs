@@ -162,3 +162,6 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
     let rests = text.split(published::PATH).skip(1);
     rests.map(move |rest| rest.split(is_other).next().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -433,3 +433,6 @@ fn count_calls(usage: &mut Map<String, Value>, calls: &Map<String, Value>) {
     usage::add(&mut counts, calls);
     usage.insert("server_tool_use".to_owned(), Value::Object(counts));
 }
+
+#[cfg(test)]
+mod tests;

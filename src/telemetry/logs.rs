@@ -102,3 +102,6 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     });
     Cow::Owned(escaped.collect())
 }
+
+#[cfg(test)]
+mod tests;

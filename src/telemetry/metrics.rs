@@ -477,3 +477,6 @@ fn with_status(labels: &Labels, status: u16) -> Labels {
     labels.push(("status", status.to_string()));
     labels
 }
+
+#[cfg(test)]
+mod tests;

@@ -472,3 +472,6 @@ fn shorten(key: &str) -> String {
 fn misuse(message: String) -> Error {
     Error::new(ErrorKind::Api, message)
 }
+
+#[cfg(test)]
+mod tests;

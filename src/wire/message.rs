@@ -323,3 +323,6 @@ fn nonsense(message: &str) -> Error {
 fn map_of(json: Option<Bytes>) -> Map<String, Value> {
     json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,3 +88,6 @@ impl Cutter {
 fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|b| *b == b'\r')
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,3 +114,6 @@ fn one_line(json: &[u8]) -> Result<String> {
     let text = std::str::from_utf8(json).map_err(|_| Error::invalid("the message is not UTF-8"))?;
     Ok(text.replace(['\n', '\r'], " "))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,6 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate::cli::check::check;
-use tidegate::wire::Document;
 
 use crate::support::client::Ask;
 
@@ -204,8 +203,11 @@ async fn a_json_log_line_has_each_key_once() {
     let mut gateway = Logging::start(CONFIG);
     Ask::message("{}").send(gateway.address()).await.refusal(400, "invalid_request_error");
     let refused = gateway.line("request refused");
-    Document::parse(refused.clone().into()).expect("no key stands twice");
-    let refused: Value = serde_json::from_str(&refused).unwrap();
+    let keys: Value = serde_json::from_str(&refused).unwrap();
+    for key in keys.as_object().unwrap().keys() {
+        assert_eq!(refused.matches(&format!("\"{key}\":")).count(), 1, "{refused}");
+    }
+    let refused = keys;
     assert_eq!(refused["message"], "request refused");
     assert_eq!(refused["error"], "`model` is missing: it must be a string");
 }

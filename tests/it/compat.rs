@@ -4,6 +4,7 @@ use crate::shown::page::{self, blocks};
 use crate::shown::{Shown, root, text};
 use crate::support::MESSAGE;
 use crate::support::client::Ask;
+use crate::support::gateway::Gateway;
 
 /// Upstreams `a`, `b` and `c`, those of these names failing, behind one of the policies.
 async fn speaking(dialect: &str, failing: &str) -> Three {
@@ -98,11 +99,11 @@ async fn no_upstream_sees_what_was_said_to_another_gateway() {
     set_response_header(\"x-seen\", join(names, \" \"));
 }";
     let three = three_with("", "passthrough: a\n").await;
-    let open = crate::support::gateway::Gateway::start_with(
-        &crate::requested::config([0, 1, 2].map(|n| three.ups[n].address)),
-        &[("policies/tell.rhai", policy)],
-    )
-    .await;
+    let open = Gateway::with()
+        .config(&crate::requested::config([0, 1, 2].map(|n| three.ups[n].address)))
+        .policy("tell", policy)
+        .start()
+        .await;
     for (gateway, path) in
         [(&three.gateway, "/v1/messages"), (&three.gateway, "/v1/files"), (&open, "/v1/messages")]
     {

@@ -1,12 +1,11 @@
 //! What the gateway makes itself has every member that the API's schema requires, `null` or not.
 use serde_json::{Value, json};
-use tidegate::wire::{Event, EventKind};
 
 use crate::support::client::Ask;
+use crate::support::events::{Event, EventKind, folded};
 use crate::support::gateway::Gateway;
 use crate::support::grammar;
 use crate::support::plugins::alone;
-use crate::support::turn::folded;
 
 const MESSAGE: &str =
     "id type role model content stop_reason stop_sequence stop_details container diagnostics usage";
@@ -59,7 +58,7 @@ fn has_message(message: &Value) {
 fn has_events(events: &[Event]) {
     assert_eq!(grammar::check(events), Ok(()));
     for event in events {
-        let data: Value = serde_json::from_slice(&event.data()).unwrap();
+        let data = event.json();
         match event.kind {
             EventKind::MessageStart => has_message(&data["message"]),
             EventKind::ContentBlockStart => has_block(&data["content_block"]),
@@ -135,7 +134,7 @@ async fn answers_of_a_policy_have_every_member() {
         ] });
     }"#;
     let config = format!("{SIMULATOR}pipeline: [{{ policy: answers }}]\n");
-    let gateway = Gateway::start_with(&config, &[("policies/answers.rhai", policy)]).await;
+    let gateway = Gateway::with().config(&config).policy("answers", policy).start().await;
     assert_eq!(kinds(&gateway, asked("text")).await, ["text"]);
     assert_eq!(
         kinds(&gateway, asked("blocks")).await,

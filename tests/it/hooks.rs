@@ -8,12 +8,12 @@ mod tools;
 use serde_json::json;
 
 use crate::support::FRAMES;
-use crate::support::gateway::{Gateway, to};
+use crate::support::gateway::Gateway;
 use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 
 /// A gateway with one policy before an upstream.
 async fn gateway(up: &Auto, policy: &str) -> Gateway {
-    Gateway::start_with(&to(up.address), &[("policies/p.rhai", policy)]).await
+    Gateway::with().upstream(up.address).policy("p", policy).start().await
 }
 
 /// An upstream that streams these pieces of one text.

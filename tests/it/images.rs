@@ -1,17 +1,10 @@
 //! The tool `image_generation`: from a caller's request to an images endpoint, and to the file that the gateway keeps.
-use std::time::Instant;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use tidegate::plugin_host::published::Published;
-use tidegate::plugin_host::{File, FilesConfig};
-use tidegate::policy::ToolOutput;
-use tidegate::server_tools::images::Images;
 
 use crate::support::client::Ask;
-use crate::support::gateway::Gateway;
-use crate::support::loop_gateway::Simulated;
+use crate::support::gateway::{Gateway, simulated_upstream};
 use crate::support::plugins;
 use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 
@@ -133,8 +126,8 @@ async fn a_caller_sees_no_block_that_such_a_result_cannot_hold() {
 }
 
 /// The same painter, and a model that is watched. `unsupported` is what its target lacks.
-async fn watched(image: &str, unsupported: &str) -> (Simulated, Gateway, Auto) {
-    let model = Simulated::start().await;
+async fn watched(image: &str, unsupported: &str) -> (Auto, Gateway, Auto) {
+    let model = simulated_upstream().await;
     // an endpoint may say anything
     let answer = json!({"data": [{"b64_json": image, "revised_prompt": "as in /files/of-mine"}]});
     let answer = answer.to_string();
@@ -155,7 +148,7 @@ async fn watched(image: &str, unsupported: &str) -> (Simulated, Gateway, Auto) {
 }
 
 /// Lets the model paint and look, then goes on; what the upstream was sent of the result both times.
-async fn looked_at(model: &Simulated, gateway: &Gateway) -> (Value, Value) {
+async fn looked_at(model: &Auto, gateway: &Gateway) -> (Value, Value) {
     let text =
         "[sim: call image_generation {\"prompt\":\"a calm sea\"}] [sim: then] [sim: say there]";
     let mut body = json!({
@@ -169,7 +162,7 @@ async fn looked_at(model: &Simulated, gateway: &Gateway) -> (Value, Value) {
     messages.push(json!({"role": "user", "content": "and?"}));
     let answer = Ask::message(body.to_string()).send(gateway.address).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let seen = model.seen();
+    let seen = model.requests();
     let result = |n: usize| seen[n]["messages"][2]["content"][0]["content"].clone();
     (result(1), result(2))
 }
@@ -234,40 +227,4 @@ async fn images_of_16_mib_come_back_and_words_beyond_cost_next_to_nothing() {
     let sent = model.bodies()[2].clone();
     let count = |text: &str| memchr::memmem::find_iter(&sent, text.as_bytes()).count();
     assert_eq!((count("\"image/png\""), count("(image ")), (3, 20_001 - 3));
-}
-
-fn image(data: &[u8]) -> Value {
-    let source = json!({"type": "base64", "media_type": "image/png", "data": BASE64.encode(data)});
-    json!({"type": "image", "source": source})
-}
-
-#[test]
-fn only_the_file_that_an_image_is_comes_back_in_its_place() {
-    let kept = Published::default();
-    let keep = |content: &'static [u8]| {
-        let file = File { media_type: "image/png".to_owned(), content: content.into() };
-        kept.keep(file, &FilesConfig::default(), Instant::now()).unwrap()
-    };
-    let (sea, moon) = (keep(b"a sea"), keep(b"a moon"));
-    let text = |text: &str| json!({"type": "text", "text": text});
-    let both = text(&format!("https://g/files/{sea} and https://g/files/{moon}, like /files/x"));
-    let content = json!([both, image(b"a sea"), image(b"a moon"), image(b"a moon, but small")]);
-    let output = ToolOutput::new(content.to_string());
-    let images = || Images::new(&kept, true);
-
-    let shown: Value = serde_json::from_str(&images().for_caller(&output).blocks()).unwrap();
-    let words = [format!("(image {sea})"), format!("(image {moon})"), "(image)".to_owned()];
-    assert_eq!(shown, json!([both, text(&words[0]), text(&words[1]), text(&words[2])]));
-    let sent: Vec<Value> =
-        serde_json::from_str(&images().for_upstream(content.to_string())).unwrap();
-    assert_eq!(json!(sent), content);
-    let back = images().put_back(&shown.to_string()).unwrap();
-    let back: Vec<Value> = serde_json::from_str(&back).unwrap();
-    assert_eq!(back[..3], sent[..3]);
-    assert_eq!(back[3], text("(image)"), "which nobody has");
-
-    // for an upstream without images each is its word, now and later
-    let blind = || Images::new(&kept, false);
-    assert_eq!(blind().for_upstream(content.to_string()), shown.to_string());
-    assert_eq!(blind().put_back(&shown.to_string()), None);
 }

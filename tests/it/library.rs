@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use crate::shown::{root, text};
 use crate::support::client::Ask;
-use crate::support::gateway::{Gateway, to};
-use crate::support::loop_gateway::{Looping, Simulated};
+use crate::support::gateway::{Gateway, looping, simulated_upstream, to};
 use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, logs};
 
@@ -114,7 +113,7 @@ async fn the_line_for_the_pipeline_in_each_file_works() {
         let source = fs::read_to_string(&path).unwrap();
         let line = after(&source, "// pipeline: ");
         let config = format!("{}pipeline: {line}\n", to(up.address));
-        let gateway = Gateway::start_with(&config, &[]).await;
+        let gateway = Gateway::start(&config).await;
         let answer = Ask::message(MESSAGE).send(gateway.address).await;
         // one asks for more than this request has, one for a plugin that is not here
         let expected = match name(&path) {
@@ -150,7 +149,7 @@ async fn a_pipeline_names_shipped_policies_without_a_copy_of_them() {
   - { policy: canary, with: { percent: 100, to: next } }
   - { policy: log-sample, with: { percent: 100 } }
 ";
-    let gateway = Gateway::start_with(&format!("{}{stages}", to(up.address)), &[]).await;
+    let gateway = Gateway::with().upstream(up.address).config(stages).start().await;
     let ask = |model: &str| {
         let content = "my key is ghp_abcdefghijklmnopqrstuvwxyz0123456789";
         let messages = json!([{"role": "user", "content": content}]);
@@ -178,13 +177,13 @@ async fn a_pipeline_names_shipped_policies_without_a_copy_of_them() {
 
 #[tokio::test]
 async fn a_tool_that_a_shipped_policy_adds_is_run_for_a_caller_who_did_not_ask_for_it() {
-    let upstream = Simulated::start().await;
+    let upstream = simulated_upstream().await;
     let stages = "pipeline: [{ policy: add-server-tools }]";
-    let gateway = Looping::with(upstream.address, stages, &[]).await;
+    let gateway = looping(upstream.address).config(stages).start().await;
     let messages = json!([{"role": "user", "content": "[sim: call datetime]"}]);
     let body = json!({"model": "m", "max_tokens": 1000, "messages": messages});
     assert_eq!(gateway.ask(&body).await.status, 200);
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     assert_eq!(seen[0]["tools"][0]["name"], "gateway_datetime");
     assert!(seen[1]["messages"][2]["content"][0].to_string().contains("timezone"), "{}", seen[1]);
 }
@@ -193,7 +192,7 @@ async fn a_tool_that_a_shipped_policy_adds_is_run_for_a_caller_who_did_not_ask_f
 async fn betas_in_several_lines_are_normalised_together() {
     let up = answering(upstream::json(200, ANSWER)).await;
     let stages = "pipeline: [{ policy: normalise-betas, with: { providers: [up] } }]\n";
-    let gateway = Gateway::start_with(&format!("{}{stages}", to(up.address)), &[]).await;
+    let gateway = Gateway::with().upstream(up.address).config(stages).start().await;
     let ask = Ask::message(MESSAGE)
         .header("anthropic-beta", "files-api-2025-04-14")
         .header("anthropic-beta", "context-1m-2025-08-07,effort-2025-11-24");

@@ -1,35 +1,25 @@
 //! The one integration binary: every test is a sentence about what is promised.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-mod auth;
 mod authoring;
 mod commands;
 mod compat;
 mod complete;
 mod config;
 mod docs;
-mod egress;
 mod errors;
 mod examples;
 mod failover;
-mod history;
 mod hooks;
 mod images;
 mod library;
-mod pipeline;
 mod plugin;
 mod reload;
 mod requested;
 mod rewrite;
 mod script;
 mod shown;
-mod simulator;
-mod sources;
-mod splice;
 mod support;
 mod surface;
-mod telemetry;
 mod tidy;
-mod tools;
 mod turns;
 mod web;
-mod wire;

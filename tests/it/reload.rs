@@ -5,14 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
 
 use tidegate::gateway::reload::Reloaded;
 
 use crate::support::client::{Ask, Incoming};
 use crate::support::gateway::{Gateway, completed, to};
 use crate::support::upstream::{self, Auto, Behaviour, Call, Upstream};
-use crate::support::{ANSWER, FRAMES, MESSAGE, streaming, within};
+use crate::support::{ANSWER, FRAMES, MESSAGE, streaming, until, within};
 
 const SUCCESSFUL: &str = "tidegate_config_last_reload_successful";
 
@@ -29,12 +28,8 @@ async fn target(gateway: &Gateway) -> String {
 
 /// Waits until the watch over the files has seen a change.
 async fn until_target(gateway: &Gateway, expected: &str) {
-    within(&format!("the config of `{expected}` to serve"), async {
-        while target(gateway).await != expected {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    let what = format!("the config of `{expected}` to serve");
+    until(&what, async || target(gateway).await == expected).await;
 }
 
 #[tokio::test]
@@ -122,15 +117,10 @@ async fn the_swap_of_a_configmap_is_seen() {
 async fn a_file_that_the_config_names_is_watched_too() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let config = to(up.address).replace("api_key: up-key", "api_key: \"${file:key}\"");
-    let gateway = Gateway::start_with(&config, &[("key", "first\n")]).await;
+    let gateway = Gateway::with().config(&config).files(&[("key", "first\n")]).start().await;
     target(&gateway).await;
     rename_over(&gateway.folder().join("key"), "second\n");
-    within("the new key", async {
-        while sent_key(&gateway, &up).await == "first" {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until("the new key", async || sent_key(&gateway, &up).await != "first").await;
     assert_eq!(sent_key(&gateway, &up).await, "second");
 }
 
@@ -144,7 +134,7 @@ async fn sent_key(gateway: &Gateway, up: &Auto) -> String {
 #[tokio::test]
 async fn what_is_no_change_reloads_nothing() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let text = fs::read(gateway.file()).unwrap();
     rename_over(&gateway.file(), std::str::from_utf8(&text).unwrap());
     for name in ["policies/.x.rhai.swp", "policies/x.rhai~", "policies/4913", "notes.txt"] {
@@ -256,7 +246,7 @@ async fn fifty_reloads_lose_no_request_and_no_stream() {
 async fn policies_whose_folder_vanishes_serve_on() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let policy = "fn on_request(request, ctx) { deny(\"no\"); }";
-    let gateway = Gateway::start_with(&to(up.address), &[("policies/no.rhai", policy)]).await;
+    let gateway = Gateway::with().upstream(up.address).policy("no", policy).start().await;
     let status = async || Ask::message(MESSAGE).send(gateway.address).await.status;
     assert_eq!(status().await, 400);
     let (here, away) = (gateway.folder().join("policies"), gateway.folder().join("away"));
@@ -274,23 +264,13 @@ async fn a_changed_module_of_policies_serves_and_a_broken_one_does_not() {
     let policy = "import \"lib/m\" as m;\nfn on_request(request, ctx) { m::check(); }";
     let module = |status: u16| format!("fn check() {{ deny({status}, \"no\"); }}");
     let files = [("policies/no.rhai", policy), ("policies/lib/m.rhai", &module(403))];
-    let gateway = Gateway::start_with(&to(up.address), &files).await;
+    let gateway = Gateway::with().upstream(up.address).files(&files).start().await;
     let status = async || Ask::message(MESSAGE).send(gateway.address).await.status;
     assert_eq!(status().await, 403);
     let file = gateway.folder().join("policies/lib/m.rhai");
     rename_over(&file, &module(429));
-    within("the module to serve", async {
-        while status().await != 429 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until("the module to serve", async || status().await == 429).await;
     rename_over(&file, "fn check() {");
-    within("the reload to fail", async {
-        while gateway.metric(SUCCESSFUL).await != 0.0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    gateway.until_metric(SUCCESSFUL, 0.0).await;
     assert_eq!(status().await, 429);
 }

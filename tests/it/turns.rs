@@ -9,11 +9,13 @@ mod native;
 mod uses;
 
 use serde_json::{Value, json};
-use tidegate::wire::Event;
 
+use crate::support::client::Ask;
+use crate::support::events::{Event, folded};
+use crate::support::gateway::{Gateway, looping, simulated_upstream};
 use crate::support::grammar;
-use crate::support::loop_gateway::{Looping, Simulated};
-use crate::support::turn::{folded, plain_text};
+use crate::support::turn::plain_text;
+use crate::support::upstream::Auto;
 
 /// A request whose tools are the gateway's clock and a tool of the caller's.
 fn ask(text: &str) -> Value {
@@ -38,18 +40,18 @@ fn ask_unruly(text: &str) -> Value {
     body
 }
 
-async fn simulated() -> (Simulated, Looping) {
+async fn simulated() -> (Auto, Gateway) {
     simulated_with("", &[]).await
 }
 
-async fn simulated_with(config: &str, files: &[(&str, &str)]) -> (Simulated, Looping) {
-    let upstream = Simulated::start().await;
-    let gateway = Looping::with(upstream.address, config, files).await;
+async fn simulated_with(config: &str, files: &[(&str, &str)]) -> (Auto, Gateway) {
+    let upstream = simulated_upstream().await;
+    let gateway = looping(upstream.address).config(config).files(files).start().await;
     (upstream, gateway)
 }
 
 /// A stream that keeps to the grammar: its message.
-async fn streamed(gateway: &Looping, body: &Value) -> Value {
+async fn streamed(gateway: &Gateway, body: &Value) -> Value {
     let events = gateway.events(body).await;
     grammar::check(&events).unwrap();
     folded(&events)
@@ -66,14 +68,14 @@ fn blocks<'a>(message: &'a Value, kind: &str) -> Vec<&'a Value> {
 }
 
 fn data(event: &Event) -> Value {
-    serde_json::from_slice(&event.data()).unwrap_or_default()
+    event.json()
 }
 
 #[tokio::test]
 async fn a_call_of_the_clock_is_answered_in_the_same_message() {
     let (upstream, gateway) = simulated().await;
     let body = ask("[sim: call datetime {\"timezones\": [\"Asia/Tokyo\"]}]");
-    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
         assert_eq!(kinds(&message), ["text", "mcp_tool_use", "mcp_tool_result", "text"]);
         let (used, ran) = (&message["content"][1], &message["content"][2]);
         assert_eq!((&used["name"], &used["server_name"]), (&json!("datetime"), &json!("gateway")));
@@ -85,7 +87,7 @@ async fn a_call_of_the_clock_is_answered_in_the_same_message() {
             json!({"web_search_requests": 0, "web_fetch_requests": 0, "datetime_requests": 1});
         assert_eq!(message["usage"]["server_tool_use"], counts);
     }
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     assert_eq!(seen.len(), 4);
     for request in &seen {
         assert_eq!((&request["model"], &request["stream"]), (&json!("up-1"), &json!(true)));
@@ -101,7 +103,7 @@ async fn a_stream_and_a_whole_answer_say_the_same() {
     body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
     // one after the other: the clock is read twice
     let (mut stream, mut whole) =
-        (streamed(&gateway, &body).await, gateway.ask(&body).await.json());
+        (streamed(&gateway, &body).await, gateway.ask(&body).await.message());
     for message in [&mut stream, &mut whole] {
         for block in message["content"].as_array_mut().unwrap() {
             let changes = ["content", "id", "tool_use_id", "signature"];
@@ -124,7 +126,7 @@ async fn long_answers_do_not_hang() {
     {
         let mut body = ask(text);
         body["model"] = model.into();
-        for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+        for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
             let last = message["content"].as_array().unwrap().last().unwrap();
             assert_eq!(last["text"].as_str().unwrap().split(' ').count(), 2000);
         }
@@ -138,7 +140,7 @@ async fn parallel_calls_keep_their_order() {
     let calls = blocks(&message, "mcp_tool_use");
     let results = blocks(&message, "mcp_tool_result");
     assert_eq!((calls.len(), results.len()), (3, 3));
-    let sent = &upstream.seen()[1]["messages"][2]["content"];
+    let sent = &upstream.requests()[1]["messages"][2]["content"];
     for n in 0..3 {
         assert_eq!(calls[n]["id"], results[n]["tool_use_id"]);
         assert_eq!(calls[n]["id"], sent[n]["tool_use_id"]);
@@ -153,16 +155,16 @@ async fn a_mixed_turn_is_handed_over_and_goes_on_from_there() {
     let message = streamed(&gateway, &body).await;
     assert_eq!(message["stop_reason"], "tool_use");
     assert_eq!(kinds(&message), ["text", "mcp_tool_use", "tool_use", "mcp_tool_result"]);
-    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(upstream.requests().len(), 1);
     let id = &message["content"][2]["id"];
     let messages = body["messages"].as_array_mut().unwrap();
     messages.push(json!({"role": "assistant", "content": message["content"]}));
     messages.push(json!({"role": "user", "content": [
         {"type": "tool_result", "tool_use_id": id, "content": "sunny"},
     ]}));
-    let answer = gateway.ask(&body).await.json();
+    let answer = gateway.ask(&body).await.message();
     assert_eq!(answer["content"], json!([plain_text("done")]));
-    let sent = &upstream.seen()[1]["messages"];
+    let sent = &upstream.requests()[1]["messages"];
     let results = blocks(&sent[2], "tool_result");
     assert_eq!(results.len(), 2);
     assert_eq!(results[1]["content"], "sunny");
@@ -178,12 +180,12 @@ async fn thinking_goes_back_upstream_untouched() {
     let message = streamed(&gateway, &body).await;
     assert_eq!(message["stop_reason"], "end_turn");
     assert!(blocks(&message, "thinking").len() >= 3);
-    assert_eq!(upstream.seen().len(), 4);
+    assert_eq!(upstream.requests().len(), 4);
     // and the whole conversation once more, as the caller sends it back
     let messages = body["messages"].as_array_mut().unwrap();
     messages.push(json!({"role": "assistant", "content": message["content"]}));
     messages.push(json!({"role": "user", "content": "and now?"}));
-    assert_eq!(gateway.ask(&body).await.json()["stop_reason"], "end_turn");
+    assert_eq!(gateway.ask(&body).await.message()["stop_reason"], "end_turn");
 }
 
 #[tokio::test]
@@ -194,7 +196,7 @@ async fn what_was_sent_before_stays_the_same_bytes() {
     let body = format!(
         r#"{{"model":"m", "max_tokens" : 900,"stream":true,"system": {system},"tools":[{{"type":"gateway:datetime"}}],"messages": {messages}}}"#
     );
-    let answer = gateway.open("/v1/messages", body).await.finish().await;
+    let answer = Ask::message(body).send(gateway.address).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let bodies = upstream.bodies();
     assert_eq!(bodies.len(), 3);
@@ -217,12 +219,12 @@ async fn a_forced_choice_is_free_after_the_first_turn() {
         json!({"type": "gateway:datetime"}),
         json!({"type": "any"}),
     ] {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let mut body = ask("hello");
         body["tool_choice"] = choice.clone();
         let message = streamed(&gateway, &body).await;
         assert_eq!(message["stop_reason"], "end_turn", "{choice}");
-        let seen = &upstream.seen()[before..];
+        let seen = &upstream.requests()[before..];
         let forced = match choice["type"].as_str() {
             Some("any") => choice,
             _ => json!({"type": "tool", "name": "gateway_datetime"}),
@@ -240,8 +242,8 @@ async fn a_choice_that_forces_nothing_is_kept() {
     {
         let mut body = ask("[sim: call datetime]");
         body["tool_choice"] = choice.clone();
-        gateway.ask(&body).await.json();
-        assert_eq!(upstream.seen().last().unwrap()["tool_choice"], choice);
+        gateway.ask(&body).await.message();
+        assert_eq!(upstream.requests().last().unwrap()["tool_choice"], choice);
     }
 }
 
@@ -249,9 +251,9 @@ async fn a_choice_that_forces_nothing_is_kept() {
 async fn tokens_are_counted_with_the_tools_that_the_upstream_sees() {
     let (upstream, gateway) = simulated().await;
     let body = ask("hello").to_string();
-    let answer = gateway.open("/v1/messages/count_tokens", body).await.finish().await;
+    let answer = Ask::post("/v1/messages/count_tokens", body).send(gateway.address).await;
     assert!(answer.json()["input_tokens"].as_u64().unwrap() > 20);
-    let seen = upstream.seen().remove(0);
+    let seen = upstream.requests().remove(0);
     assert_eq!(seen["tools"][0]["name"], "gateway_datetime");
     assert!(seen["stream"].is_null());
 }
@@ -263,11 +265,11 @@ async fn a_tool_that_a_policy_adds_stays_hidden() {
     let (upstream, gateway) = simulated_with("", &[("policies/add.rhai", add)]).await;
     let mut body = ask("[sim: call datetime] [sim: then] [sim: say it is noon]");
     body.as_object_mut().unwrap().remove("tools");
-    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
         assert_eq!(kinds(&message), ["text", "text"]);
         assert_eq!(message["content"][1]["text"], "it is noon");
     }
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     assert_eq!(seen[1]["messages"][2]["content"][0]["type"], "tool_result");
     assert_eq!(seen[1]["model"], "up-1");
 }
@@ -279,7 +281,7 @@ async fn further_turns_go_to_the_target_that_answered_the_first() {
     let body = ask("[sim@a: error 529] [sim: call datetime] [sim: turns 3]");
     let message = streamed(&gateway, &body).await;
     assert_eq!(message["stop_reason"], "end_turn");
-    let models: Vec<Value> = upstream.seen().iter().map(|body| body["model"].clone()).collect();
+    let models: Vec<Value> = upstream.requests().iter().map(|body| body["model"].clone()).collect();
     assert_eq!(models, ["a", "b", "b", "b", "b"]);
 }
 
@@ -299,7 +301,7 @@ async fn threads_are_refused_in_the_words_that_tool_runners_know() {
         ] {
             body["thread"] = thread;
             let answer = gateway.ask(&body).await;
-            answer.refusal(status);
+            answer.error(status);
             let said: Value = serde_json::from_str(&answer.text()).unwrap();
             assert_eq!(said["error"]["details"]["error_code"], code);
         }

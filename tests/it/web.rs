@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use crate::support::events::folded;
+use crate::support::gateway::{Gateway, loop_to, simulated_upstream};
 use crate::support::grammar;
-use crate::support::loop_gateway::{Looping, Simulated};
-use crate::support::turn::folded;
 use crate::support::upstream::{Auto, Behaviour, Call, Upstream};
 
 /// A gateway whose model is the simulator, and what that model has been sent.
 struct Web {
-    model: Simulated,
-    gateway: Looping,
+    model: Auto,
+    gateway: Gateway,
 }
 
 impl Web {
@@ -25,14 +25,14 @@ impl Web {
     }
 
     async fn guarded(plugin: &str, config: Value, egress: &str) -> Self {
-        let model = Simulated::start().await;
+        let model = simulated_upstream().await;
         let config = json!({plugin: config});
-        let mut more = format!("plugins: {{ dir: \"{{plugins}}\", config: {config} }}\n{egress}");
+        let mut more = format!("plugins: {{ config: {config} }}\n{egress}");
         if !more.contains("models:") {
             // it reads results as text
             more.push_str("\nmodels: { m: { provider: up, model: up-1, unsupported: [\"block:search_result\"] } }");
         }
-        let gateway = Looping::with_plugins(model.address, &more, &[plugin]).await;
+        let gateway = loop_to(model.address).plugin(plugin).config(&more).start().await;
         Self { model, gateway }
     }
 
@@ -48,7 +48,7 @@ impl Web {
             let last = answer["content"].as_array().unwrap().last().unwrap();
             assert_eq!(last["text"], "that is all", "{answer}");
             assert_eq!(answer["stop_reason"], "end_turn");
-            let seen = self.model.seen();
+            let seen = self.model.requests();
             assert_eq!(seen.len(), before + 2);
             told.push(result_of(&seen[before + 1]));
         }
@@ -63,7 +63,7 @@ impl Web {
             "messages": [{"role": "user", "content": text}],
         });
         if !is_streamed {
-            return self.gateway.ask(&body).await.json();
+            return self.gateway.ask(&body).await.message();
         }
         let events = self.gateway.events(&body).await;
         grammar::check(&events).unwrap();

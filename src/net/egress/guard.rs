@@ -124,3 +124,6 @@ fn carried(ip: IpAddr) -> Option<IpAddr> {
 const fn v6(a: u16, b: u16, c: u16) -> Ipv6Addr {
     Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0)
 }
+
+#[cfg(test)]
+mod tests;

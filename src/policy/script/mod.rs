@@ -35,3 +35,6 @@ pub use compiled::{Call, Script};
 pub(super) use compiled::{Decision, Done};
 pub use engine::ScriptEngine;
 pub use limits::{Limits, STACK_BYTES};
+
+#[cfg(test)]
+mod tests;

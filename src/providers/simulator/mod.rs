@@ -231,3 +231,6 @@ fn betas(headers: &HeaderMap) -> String {
         headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok()).collect();
     values.join(",")
 }
+
+#[cfg(test)]
+mod tests;

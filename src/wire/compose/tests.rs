@@ -3,10 +3,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Composer, Delta, text_delta};
+use crate::testing::{grammar, seen};
 use crate::wire::{Event, EventKind};
-
-#[path = "../../../tests/it/support/grammar.rs"]
-mod grammar;
 
 /// A call of the composer, in any order.
 #[derive(Debug, Clone, Copy)]
@@ -127,7 +125,7 @@ proptest! {
             }
             events.extend(made(&mut composer, call).unwrap_or_default());
         }
-        prop_assert_eq!(grammar::check(&events), Ok(()));
+        prop_assert_eq!(grammar::check(&seen(&events)), Ok(()));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::upstream::{self, Behaviour, Upstream, chunked};
 use crate::support::{ANSWER, MESSAGE, within};
 
 async fn gateway(upstream: &Upstream) -> Gateway {
-    Gateway::start(&to(upstream.address)).await
+    Gateway::with().upstream(upstream.address).start().await
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_body_that_grows_over_the_limit_is_too_large() {
 #[tokio::test]
 async fn a_bomb_of_headers_is_refused_and_hurts_nobody_else() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let many: String = (0..300).map(|n| format!("x-{n}: 1\r\n")).collect();
     let long = format!("x-long: {}\r\n", "x".repeat(2 * 1024 * 1024));
     for bomb in [many, long] {
@@ -181,7 +181,7 @@ async fn a_bomb_of_headers_is_refused_and_hurts_nobody_else() {
 #[tokio::test]
 async fn what_is_no_http_is_refused_and_hurts_nobody_else() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let table = [
         "\u{16}\u{3}\u{1}nonsense\r\n\r\n",
         "POST /v1/messages HTTP/9.9\r\n\r\n",

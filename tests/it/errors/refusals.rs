@@ -71,7 +71,7 @@ async fn an_upstreams_refusal_passes_as_it_is() {
         let headers = format!("content-type: {kind}\r\nrequest-id: req_up\r\nretry-after: 3\r\n");
         let up =
             Upstream::always(Behaviour::Answer(upstream::answer(status, &headers, body))).await;
-        let gateway = Gateway::start(&to(up.address)).await;
+        let gateway = Gateway::with().upstream(up.address).start().await;
         for asked in [MESSAGE, STREAM] {
             let answer = Ask::message(asked).send(gateway.address).await;
             assert_eq!((answer.status, answer.text().as_str()), (status, body));
@@ -109,7 +109,7 @@ async fn the_log_of_an_upstreams_refusal_has_the_id_that_the_caller_knows() {
     logs::start();
     let headers = "content-type: application/json\r\nrequest-id: req_of_this_refusal\r\n";
     let up = Upstream::always(Behaviour::Answer(upstream::answer(400, headers, "{}"))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert_eq!(answer.header("request-id"), Some("req_of_this_refusal"));
     let line = logs::line("upstream_request_id", "req_of_this_refusal").await;
@@ -125,7 +125,7 @@ async fn refusals_successes_and_tokens_are_counted() {
         Behaviour::Answer(upstream::json(400, "{}")),
     ];
     let up = Upstream::script(list).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     for body in [MESSAGE, STREAM, MESSAGE, "{}"] {
         Ask::message(body).send(gateway.address).await;
     }
@@ -165,7 +165,7 @@ async fn tokens_of_an_answer_that_a_stage_refuses_are_counted() {
         })
         .await;
         let files = [("policies/a.rhai", policy)];
-        let gateway = Gateway::start_with(&to(up.address), &files).await;
+        let gateway = Gateway::with().upstream(up.address).files(&files).start().await;
         Ask::message(body).send(gateway.address).await;
         gateway.until_metric("tidegate_active_requests", 0.0).await;
         let metrics = gateway.metrics().await;

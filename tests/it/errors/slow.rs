@@ -97,7 +97,7 @@ async fn ask(sender: &mut client::SendRequest<Bytes>, gateway: &Gateway) -> clie
 #[tokio::test]
 async fn over_http_2_a_caller_that_grants_no_window_is_hung_up_on() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&(to(up.address) + IMPATIENT)).await;
+    let gateway = Gateway::with().upstream(up.address).config(IMPATIENT).start().await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
     let mut builder = client::Builder::new();
     builder.initial_window_size(0);
@@ -118,7 +118,7 @@ async fn over_http_2_a_caller_that_grants_no_window_is_hung_up_on() {
 #[tokio::test]
 async fn over_http_2_a_stream_that_nobody_reads_costs_the_others_nothing() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&(to(up.address) + IMPATIENT)).await;
+    let gateway = Gateway::with().upstream(up.address).config(IMPATIENT).start().await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
     let mut builder = client::Builder::new();
     builder.initial_connection_window_size(8 * 1024 * 1024);

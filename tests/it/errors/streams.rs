@@ -1,6 +1,5 @@
 //! Streams that break after their first event: never a clean end, and never a hang.
-use serde_json::Value;
-use tidegate::wire::{Event, EventKind};
+use crate::support::events::{Event, EventKind};
 
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::{Gateway, to};
@@ -11,7 +10,7 @@ const OVERLOADED: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"t
 
 async fn answered(behaviour: Behaviour) -> Answer {
     let up = Upstream::always(behaviour).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     Ask::message(STREAM).send(gateway.address).await
 }
 
@@ -24,7 +23,7 @@ fn assert_broken(answer: &Answer, kind: &str) {
 
 fn assert_broken_at(event: &Event, kind: &str, request_id: &str) {
     assert_eq!(event.kind, EventKind::Error);
-    let data: Value = serde_json::from_slice(&event.data()).unwrap();
+    let data = event.json();
     assert_eq!(data["type"], "error");
     assert_eq!(data["error"]["type"], kind);
     assert_eq!(data["request_id"], request_id);
@@ -61,7 +60,7 @@ async fn how_streams_ended_is_counted() {
         Behaviour::Answer(stream(&[FRAMES[0], OVERLOADED])),
     ])
     .await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     for _ in 0..3 {
         assert_eq!(Ask::message(STREAM).send(gateway.address).await.status, 200);
     }
@@ -71,7 +70,7 @@ async fn how_streams_ended_is_counted() {
     gateway.until_metric(&ended("whole"), 1.0).await;
     gateway.until_metric(&ended("broken"), 2.0).await;
     let mut led = Upstream::start().await;
-    let gateway = Gateway::start(&to(led.address)).await;
+    let gateway = Gateway::with().upstream(led.address).start().await;
     drop(streaming(&gateway, &mut led).await);
     gateway.until_metric(&ended("caller_left"), 1.0).await;
     assert_eq!(gateway.metric(&ended("whole")).await, 0.0);
@@ -81,7 +80,7 @@ async fn how_streams_ended_is_counted() {
 async fn the_log_says_whose_stream_broke() {
     logs::start();
     let up = Upstream::always(Behaviour::Close(broken(&FRAMES[..3]))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let asked = STREAM.replace("\"m\"", "\"who-broke\"");
     let answer = Ask::message(asked).send(gateway.address).await;
     assert_broken(&answer, "api_error");
@@ -95,7 +94,7 @@ async fn the_log_says_whose_stream_broke() {
 #[tokio::test]
 async fn a_reset_within_a_stream_is_an_error_event() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let (mut answer, call) = streaming(&gateway, &mut up).await;
     call.reset();
     let rest = answer.frames().await;

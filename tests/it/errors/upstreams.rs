@@ -59,10 +59,10 @@ async fn nonsense_instead_of_a_stream_is_a_502() {
         ),
         (Behaviour::Answer(json(200, ANSWER)), "`content-type: application/json`"),
         (Behaviour::Answer(answer(200, "", whole)), "`content-type: none`"),
-        (Behaviour::Answer(stream(&[])), "broke off"),
+        (Behaviour::Answer(stream::<&str>(&[])), "broke off"),
         (Behaviour::Answer(stream(&[&whole[..40]])), "broke off"),
         (Behaviour::Close(broken(&[&whole[..40]])), "broke off"),
-        (Behaviour::Reset(broken(&[])), ""),
+        (Behaviour::Reset(broken::<&str>(&[])), ""),
         (Behaviour::Close(Vec::new()), "without an answer"),
         (Behaviour::Reset(Vec::new()), "without an answer"),
     ];
@@ -75,7 +75,7 @@ async fn nonsense_instead_of_a_stream_is_a_502() {
 
 #[tokio::test]
 async fn an_upstream_that_is_too_slow_is_a_504() {
-    let begun = [&broken(&[])[..], b"8\r\nevent: m"].concat();
+    let begun = [&broken::<&str>(&[])[..], b"8\r\nevent: m"].concat();
     for body in [MESSAGE, STREAM] {
         let message = told(Behaviour::Silence, body, 504, "timeout_error").await;
         assert!(message.contains("within 100 ms"), "{message}");
@@ -101,7 +101,7 @@ async fn an_upstream_that_is_not_there_is_a_502() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let gateway = Gateway::start(&to(address)).await;
+    let gateway = Gateway::with().upstream(address).start().await;
     for body in [MESSAGE, STREAM] {
         let message = Ask::message(body).send(gateway.address).await.refusal(502, "api_error");
         assert_eq!(message, "the upstream cannot be reached");
@@ -127,7 +127,7 @@ async fn an_error_that_comes_first_is_a_status() {
             &format!("event: error\ndata: {data}\n\n"),
         ])))
         .await;
-        let gateway = Gateway::start(&to(up.address)).await;
+        let gateway = Gateway::with().upstream(up.address).start().await;
         let answer = Ask::message(STREAM).send(gateway.address).await;
         assert_eq!((answer.status, answer.text()), (status, data));
         assert_eq!(answer.header("content-type"), Some("application/json"));

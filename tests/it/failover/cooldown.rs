@@ -1,11 +1,9 @@
 //! A target that fails is left alone, and comes back through a single probe.
-use std::time::Duration;
-
 use super::{ask, fine, pair, refusal, target};
 use crate::support::client::{Ask, send_bytes};
-use crate::support::gateway::{Gateway, to};
+use crate::support::gateway::Gateway;
 use crate::support::upstream::{self, Behaviour, Call, Upstream};
-use crate::support::{ANSWER, MESSAGE, STREAM, within};
+use crate::support::{ANSWER, MESSAGE, STREAM, until};
 
 #[tokio::test]
 async fn a_target_that_failed_is_left_alone() {
@@ -53,7 +51,7 @@ async fn all_cooling_is_a_503_that_says_when() {
 async fn an_only_target_is_asked_every_time() {
     let html = Behaviour::Answer(upstream::answer(200, "", "<p>"));
     let a = Upstream::script(vec![refusal(529, "retry-after: 600\r\n"), html, fine(b"")]).await;
-    let gateway = Gateway::start(&to(a.address)).await;
+    let gateway = Gateway::with().upstream(a.address).start().await;
     assert_eq!(ask(&gateway, MESSAGE).await.status, 529);
     assert_eq!(ask(&gateway, MESSAGE).await.status, 502);
     assert_eq!(ask(&gateway, MESSAGE).await.status, 200);
@@ -61,17 +59,17 @@ async fn an_only_target_is_asked_every_time() {
 
 /// Sends until one of the requests comes to `a` as its probe; the others are answered by `b`.
 async fn probe(gateway: &Gateway, a: &mut Upstream) -> Call {
-    within("a probe", async {
-        loop {
-            let asked = tokio::spawn(Ask::message(MESSAGE).send(gateway.address));
-            tokio::select! {
-                call = a.call() => return call,
-                answer = asked => assert_eq!(target(&answer.unwrap()), "b/m"),
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+    let mut probe = None;
+    until("a probe", async || {
+        let asked = tokio::spawn(Ask::message(MESSAGE).send(gateway.address));
+        tokio::select! {
+            call = a.call() => probe = Some(call),
+            answer = asked => assert_eq!(target(&answer.unwrap()), "b/m"),
         }
+        probe.is_some()
     })
-    .await
+    .await;
+    probe.unwrap()
 }
 
 /// A gateway whose `a` has failed once, and is back in a moment.
@@ -113,12 +111,7 @@ async fn a_probe_that_fails_costs_its_caller_nothing() {
     let asked = b.count();
     assert!(asked >= before);
     call.finish(upstream::answer(529, "retry-after: 600\r\n", "{}")).await;
-    within("the prober's answer by `b`", async {
-        while b.count() == asked {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the prober's answer by `b`", async || b.count() > asked).await;
     assert_eq!(target(&ask(&gateway, MESSAGE).await), "b/m");
     assert!(a.is_idle());
 }
@@ -126,19 +119,19 @@ async fn a_probe_that_fails_costs_its_caller_nothing() {
 #[tokio::test]
 async fn a_probe_whose_caller_leaves_is_given_back() {
     let (gateway, mut a, _b) = failed_once().await;
-    let mut call = within("a probe", async {
-        loop {
-            let stream = send_bytes(gateway.address, &Ask::message(MESSAGE).to_bytes()).await;
-            let mut answer = [0];
-            tokio::select! {
-                call = a.call() => { drop(stream); return call }
-                _ = stream.peek(&mut answer) => {}
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+    let mut probe_left = None;
+    until("a probe", async || {
+        // its connection closes with the end of this block
+        let stream = send_bytes(gateway.address, &Ask::message(MESSAGE).to_bytes()).await;
+        let mut answer = [0];
+        tokio::select! {
+            call = a.call() => probe_left = Some(call),
+            _ = stream.peek(&mut answer) => {}
         }
+        probe_left.is_some()
     })
     .await;
-    call.closed().await;
+    probe_left.unwrap().closed().await;
     let call = probe(&gateway, &mut a).await;
     call.finish(upstream::json(200, ANSWER)).await;
 }

@@ -4,7 +4,7 @@ use tokio::net::TcpListener;
 
 use super::{ask, fine, pair, refusal, target};
 use crate::support::client::Ask;
-use crate::support::gateway::{Gateway, to};
+use crate::support::gateway::Gateway;
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming};
 
@@ -163,7 +163,7 @@ async fn after_the_first_event_nobody_else_is_asked() {
     let (mut answer, call) = streaming(&gateway, &mut a).await;
     drop(call);
     let rest = answer.frames().await;
-    assert_eq!(rest.last().unwrap().kind, tidegate::wire::EventKind::Error);
+    assert_eq!(rest.last().unwrap().kind, crate::support::events::EventKind::Error);
     assert!(b.is_idle());
 }
 
@@ -176,7 +176,7 @@ async fn a_thread_needs_a_single_target() {
     answer.refusal(400, "invalid_request_error");
     assert_eq!(answer.json()["error"]["details"]["error_code"], "thread_unsupported_request");
     assert_eq!(a.count(), 0);
-    let single = Gateway::start(&to(a.address)).await;
+    let single = Gateway::with().upstream(a.address).start().await;
     let answer = ask(&single, &body).await;
     assert_eq!(
         (answer.status, answer.json()),

@@ -40,7 +40,7 @@ plugins: {{ dir: \"{}\" }}
         "" => (config, Vec::new()),
         policy => (config + "pipeline: [{ policy: p }]\n", vec![("policies/p.rhai", policy)]),
     };
-    Two { a, b, gateway: Gateway::start_with(&config, &files).await }
+    Two { a, b, gateway: Gateway::with().config(&config).files(&files).start().await }
 }
 
 impl Two {

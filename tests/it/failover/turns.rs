@@ -1,33 +1,17 @@
 //! Every upstream call is an attempt: later turns of a tool loop, a plugin's model calls, forwarded routes.
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
 use super::{ask, fine, pair, refusal, target};
-use crate::plugin::wasm;
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::Gateway;
 use crate::support::turn::{call, frames, message, text, thinking};
 use crate::support::upstream::{self, Auto, Behaviour, Call, Upstream};
 
-/// A folder with one plugin in it, to be named in a config.
-struct Plugins(tempfile::TempDir);
-
-impl Plugins {
-    fn of(names: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for name in names {
-            let file: PathBuf = folder.path().join(format!("{name}.wasm"));
-            std::fs::copy(wasm(name), file).unwrap();
-        }
-        Self(folder)
-    }
-}
-
-async fn gateway(config: &str, plugins: &Plugins, files: &[(&str, &str)]) -> Gateway {
-    let dir = plugins.0.path().display();
-    Gateway::start_with(&format!("{config}plugins: {{ dir: \"{dir}\" }}\n"), files).await
+async fn gateway(config: &str, plugins: &[&str], files: &[(&str, &str)]) -> Gateway {
+    let builder = Gateway::with().config(config).files(files);
+    plugins.iter().fold(builder, |builder, name| builder.plugin(name)).start().await
 }
 
 /// A request that may call the gateway's clock.
@@ -88,11 +72,10 @@ fn noted(target: &str, status: u64, turn: u64) -> (String, u64, u64) {
 
 #[tokio::test]
 async fn a_later_turn_that_fails_cools_its_target_down_and_moves_to_the_next_one() {
-    let plugins = Plugins::of(&["datetime"]);
     let a = failing_later(vec![text("one moment")]).await;
     let b = Upstream::by(|call| fine(&call.body)).await;
     let config = pair(a.address, b.address, "cooldown: 10m");
-    let gateway = gateway(&config, &plugins, &[]).await;
+    let gateway = gateway(&config, &["datetime"], &[]).await;
     let answer = traced(&gateway, &question(false)).await;
     assert_eq!((answer.status, target(&answer)), (200, "b/m"));
     assert_eq!(answer.header("x-tidegate-attempts"), Some("3"));
@@ -115,11 +98,10 @@ async fn a_later_turn_that_fails_cools_its_target_down_and_moves_to_the_next_one
 
 #[tokio::test]
 async fn a_conversation_with_signed_thinking_stays_at_its_target_and_fails_with_its_answer() {
-    let plugins = Plugins::of(&["datetime"]);
     let a = failing_later(vec![thinking("hm")]).await;
     let b = Upstream::by(|call| fine(&call.body)).await;
     let config = pair(a.address, b.address, "cooldown: 10m");
-    let gateway = gateway(&config, &plugins, &[]).await;
+    let gateway = gateway(&config, &["datetime"], &[]).await;
     let answer = traced(&gateway, &question(false)).await;
     assert_eq!((answer.status, target(&answer)), (529, "a/ma"));
     assert_eq!(answer.header("x-tidegate-attempts"), Some("2"));
@@ -131,7 +113,6 @@ async fn a_conversation_with_signed_thinking_stays_at_its_target_and_fails_with_
 
 #[tokio::test]
 async fn a_container_binds_the_conversation_to_its_target() {
-    let plugins = Plugins::of(&["datetime"]);
     let a = Upstream::by(|call| match is_later_turn(call) {
         true => refusal(529, ""),
         false => {
@@ -142,7 +123,7 @@ async fn a_container_binds_the_conversation_to_its_target() {
     })
     .await;
     let b = Upstream::by(|call| fine(&call.body)).await;
-    let gateway = gateway(&pair(a.address, b.address, ""), &plugins, &[]).await;
+    let gateway = gateway(&pair(a.address, b.address, ""), &["datetime"], &[]).await;
     let answer = ask(&gateway, &question(false)).await;
     assert_eq!((answer.status, target(&answer), b.count()), (529, "a/ma", 0));
 }
@@ -153,10 +134,9 @@ fn call_of_the_clock() -> Value {
 
 #[tokio::test]
 async fn a_streamed_turn_that_fails_is_an_error_event_and_cools_its_target_down() {
-    let plugins = Plugins::of(&["datetime"]);
     let a = failing_later(vec![thinking("hm")]).await;
     let b = Upstream::by(|call| fine(&call.body)).await;
-    let gateway = gateway(&pair(a.address, b.address, "cooldown: 10m"), &plugins, &[]).await;
+    let gateway = gateway(&pair(a.address, b.address, "cooldown: 10m"), &["datetime"], &[]).await;
     let answer = ask(&gateway, &question(true)).await;
     assert_eq!((answer.status, target(&answer)), (200, "a/ma"));
     assert!(answer.text().contains("event: error"), "{}", answer.text());
@@ -165,7 +145,6 @@ async fn a_streamed_turn_that_fails_is_an_error_event_and_cools_its_target_down(
 
 #[tokio::test]
 async fn a_later_turn_is_retried_as_the_alias_says() {
-    let plugins = Plugins::of(&["datetime"]);
     let has_failed = AtomicBool::new(false);
     let a = Upstream::by(move |call| match is_later_turn(call) {
         false => first_turn(&[thinking("hm")]),
@@ -184,7 +163,7 @@ models:
     let policy = "fn on_upstream_request(request, target, ctx) {
         set_header(\"x-number\", target.number.to_string());
     }";
-    let gateway = gateway(&config, &plugins, &[("policies/number.rhai", policy)]).await;
+    let gateway = gateway(&config, &["datetime"], &[("policies/number.rhai", policy)]).await;
     let answer = traced(&gateway, &question(false)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(trace(&answer), [noted("a/m", 200, 1), noted("a/m", 503, 2), noted("a/m", 200, 2)]);
@@ -195,10 +174,9 @@ models:
 
 #[tokio::test]
 async fn tokens_count_under_the_target_that_used_them() {
-    let plugins = Plugins::of(&["datetime"]);
     let a = failing_later(vec![]).await;
     let b = Upstream::by(|call| fine(&call.body)).await;
-    let gateway = gateway(&pair(a.address, b.address, ""), &plugins, &[]).await;
+    let gateway = gateway(&pair(a.address, b.address, ""), &["datetime"], &[]).await;
     assert_eq!(ask(&gateway, &question(false)).await.status, 200);
     let used = async |provider: &str, model: &str| {
         let labels = format!(

@@ -75,7 +75,7 @@ async fn an_error_of_a_known_caller_reaches_on_error_whatever_is_wrong_with_the_
         "{}keys:\n  - {{ name: ci, key: secret, models: [\"m*\"] }}\nserver: {{ workers: 1, max_body_bytes: 1024 }}\n",
         to(up.address)
     );
-    let gateway = Gateway::start_with(&config, &[("policies/help.rhai", policy)]).await;
+    let gateway = Gateway::with().config(&config).policy("help", policy).start().await;
     let large = MESSAGE.replace("hi", &"x".repeat(2000));
     let unknown = MESSAGE.replace("\"m\"", "\"other\"");
     for (body, status, kind, model) in [
@@ -111,7 +111,7 @@ async fn the_hooks_over_answers_know_what_the_upstreams_did() {
     "#;
     let config = to(up.address)
         .replace("{ provider: up }", "{ provider: up, retry: { attempts: 1, backoff: 1ms } }");
-    let gateway = Gateway::start_with(&config, &[("policies/note.rhai", policy)]).await;
+    let gateway = Gateway::with().config(&config).policy("note", policy).start().await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert_eq!((answer.status, answer.header("x-note")), (200, Some("up/m 2 3+2")));
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
@@ -179,8 +179,7 @@ async fn a_refusal_stands_whatever_the_policy_has_made_of_the_request() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let config = to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
     let policy = "fn on_request(request, ctx) { request.max_tokens = (); deny(403, \"no\"); }";
-    let files = [("policies/p.rhai", policy)];
-    let gateway = Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::with().config(&config).policy("p", policy).start().await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert_eq!(answer.refusal(403, "permission_error"), "no");
     assert_eq!(up.count(), 0);
@@ -191,8 +190,7 @@ async fn a_fallback_does_not_lead_past_the_policies_that_are_for_it() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let config = to(up.address) + "pipeline:\n  - { policy: p, when: { model: \"*opus*\" } }\n";
     let policy = "fn on_request(request, ctx) { deny(403, \"no opus\"); }";
-    let files = [("policies/p.rhai", policy)];
-    let gateway = Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::with().config(&config).policy("p", policy).start().await;
     let asks = |model: &str| Ask::message(MESSAGE).header("x-tidegate-models", model);
     let answer = asks("claude-opus").send(gateway.address).await;
     assert!(answer.refusal(403, "permission_error").contains("other policies are for"));

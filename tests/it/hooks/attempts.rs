@@ -21,7 +21,7 @@ async fn each_attempt_is_edited_by_itself() {
         set_header("x-target", target.provider);
         set_response_header("x-tried", target.provider);
     }"#;
-    let gateway = Gateway::start_with(&config, &[("policies/p.rhai", policy)]).await;
+    let gateway = Gateway::with().config(&config).policy("p", policy).start().await;
     let answer = Ask::message(MESSAGE).header("x-mine", "1").send(gateway.address).await;
     assert_eq!((answer.status, answer.header("x-tried")), (200, Some("two")));
     let seen = |up: &upstream::Auto| {

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::{delta, frame, gateway, said, saying};
 use crate::support::client::Ask;
+use crate::support::events::Event;
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{FRAMES, STREAM, grammar};
@@ -64,9 +65,9 @@ async fn a_dropped_block_goes_whole_and_later_ones_move_up() {
     grammar::check(&answer).unwrap();
 }
 
-fn upstream_events(text: &str) -> Vec<tidegate::wire::Event> {
+fn upstream_events(text: &str) -> Vec<Event> {
     let frames = text.split_inclusive("\n\n");
-    frames.map(|frame| tidegate::wire::Event::from_frame(frame.to_owned().into())).collect()
+    frames.map(|frame| Event::from_frame(frame.to_owned())).collect()
 }
 
 #[tokio::test]
@@ -79,7 +80,7 @@ async fn a_policy_ends_a_stream_with_an_error() {
     let answer = Ask::message(STREAM).send(gateway.address).await;
     let events = answer.events();
     grammar::check(&events).unwrap();
-    let last: Value = serde_json::from_slice(&events.last().unwrap().data()).unwrap();
+    let last = events.last().unwrap().json();
     assert_eq!(last["error"], json!({"type": "permission_error", "message": "enough"}));
     assert!(answer.text().contains("good") && !answer.text().contains("never"));
 }
@@ -128,7 +129,7 @@ async fn a_broken_hook_is_skipped_for_the_rest_of_the_stream_where_the_operator_
     let up = saying(&["a", "b", "c"]).await;
     let config = to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
     let policy = "fn on_event(event, ctx) {\n  count(\"seen\");\n  event.nothing.at.all\n}";
-    let gateway = Gateway::start_with(&config, &[("policies/p.rhai", policy)]).await;
+    let gateway = Gateway::with().config(&config).policy("p", policy).start().await;
     let answer = Ask::message(STREAM).send(gateway.address).await;
     assert_eq!(answer.text(), said(&["a", "b", "c"]).concat());
     let failures = "tidegate_stage_failures_total{stage=\"p\",hook=\"on_event\"}";
@@ -162,7 +163,7 @@ async fn what_a_stage_dropped_before_it_broke_stays_dropped() {
         if event.type == "content_block_start" { drop_event(); }
     }"#;
     let files = [("policies/p.rhai", policy)];
-    let gateway = Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::with().config(&config).files(&files).start().await;
     let answer = Ask::message(STREAM).send(gateway.address).await;
     grammar::check(&answer.events()).unwrap();
     assert!(
@@ -184,7 +185,7 @@ async fn what_has_passed_is_told_before_a_later_stage_ends_the_stream() {
         // what a stage behind the one that ends it still holds has passed that one
         &[first, ("policies/b.rhai", ends), ("policies/c.rhai", "fn on_text(text, ctx) { }")],
     ] {
-        let gateway = Gateway::start_with(&to(up.address), files).await;
+        let gateway = Gateway::with().upstream(up.address).files(files).start().await;
         let text = Ask::message(STREAM).send(gateway.address).await.text();
         assert!(text.contains("a word and more"), "{text}");
         assert!(text.contains("event: error") && text.contains("enough"), "{text}");
@@ -198,7 +199,7 @@ async fn what_has_passed_is_told_before_a_later_stage_ends_the_stream() {
             "fn on_text(text, ctx) { if text.contains(\"word\") { deny(\"no words\"); } }",
         ),
     ];
-    let gateway = Gateway::start_with(&to(up.address), &files).await;
+    let gateway = Gateway::with().upstream(up.address).files(&files).start().await;
     let text = Ask::message(STREAM).send(gateway.address).await.text();
     assert!(text.contains("no words") && !text.contains("a word"), "{text}");
 }

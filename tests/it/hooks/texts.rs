@@ -1,16 +1,17 @@
 //! `on_text`: what is said, in windows that no seam between events cuts.
 use proptest::prelude::*;
-use serde_json::Value;
 
 use super::{gateway, said, saying};
 use crate::support::client::Ask;
+use crate::support::events::Event;
+use crate::support::gateway::Gateway;
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, grammar, streaming};
 
 const REDACT: &str = r#"fn on_text(text, ctx) { text.replace("secret-key", "[gone]"); text }"#;
 
-fn texts(events: &[tidegate::wire::Event]) -> String {
-    let data = events.iter().map(|event| serde_json::from_slice::<Value>(&event.data()).unwrap());
+fn texts(events: &[Event]) -> String {
+    let data = events.iter().map(Event::json);
     data.filter_map(|data| data["delta"]["text"].as_str().map(str::to_owned)).collect()
 }
 
@@ -49,11 +50,7 @@ async fn an_answer_that_does_not_stream_is_seen_as_well() {
 #[tokio::test]
 async fn silence_hands_on_the_words_that_are_whole_and_then_the_last_one() {
     let mut up = Upstream::start().await;
-    let gateway = crate::support::gateway::Gateway::start_with(
-        &crate::support::gateway::to(up.address),
-        &[("policies/p.rhai", REDACT)],
-    )
-    .await;
+    let gateway = Gateway::with().upstream(up.address).policy("p", REDACT).start().await;
     let (mut answer, mut call) = streaming(&gateway, &mut up).await;
     call.chunk(FRAMES[1]).await;
     assert_eq!(answer.frame().await.unwrap(), FRAMES[1]);

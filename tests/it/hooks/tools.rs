@@ -1,11 +1,12 @@
 //! `on_tool_call` and `on_tool_result`, and tools that policies add.
 use serde_json::{Value, json};
 
-use crate::support::loop_gateway::{Looping, Simulated};
+use crate::support::gateway::{Gateway, looping, simulated_upstream};
+use crate::support::upstream::Auto;
 
-async fn with(policy: &str) -> (Simulated, Looping) {
-    let upstream = Simulated::start().await;
-    let gateway = Looping::with(upstream.address, "", &[("policies/p.rhai", policy)]).await;
+async fn with(policy: &str) -> (Auto, Gateway) {
+    let upstream = simulated_upstream().await;
+    let gateway = looping(upstream.address).policy("p", policy).start().await;
     (upstream, gateway)
 }
 
@@ -22,7 +23,7 @@ fn ask(text: &str) -> Value {
 async fn result(policy: &str) -> Value {
     let (upstream, gateway) = with(policy).await;
     assert_eq!(gateway.ask(&ask("[sim: call datetime]")).await.status, 200);
-    let seen = upstream.seen().remove(1);
+    let seen = upstream.requests().remove(1);
     seen["messages"][2]["content"][0].clone()
 }
 
@@ -76,7 +77,7 @@ async fn a_tool_that_a_policy_adds_is_added_once() {
     body.as_object_mut().unwrap().remove("tools");
     let answer = gateway.ask(&body).await;
     assert_eq!(answer.json()["content"][1]["text"], "it is noon");
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     assert_eq!(seen[0]["tools"].as_array().unwrap().len(), 1);
     assert_eq!(seen[0]["tools"][0]["name"], "gateway_datetime");
 }

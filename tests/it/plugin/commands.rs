@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::wasm;
+use crate::support::plugins::wasm;
 
 /// In a folder that holds the built guests under their names.
 fn folder() -> TempDir {

@@ -36,7 +36,7 @@ async fn a_caller_who_leaves_in_the_middle_of_a_hooks_fetch_ends_the_fetch() {
         "providers: {{ sim: {{ type: simulator }} }}
 models: {{ \"*\": {{ provider: sim }} }}
 egress: {{ allow_private: [\"127.0.0.0/8\"] }}
-plugins: {{ config: {{ reach: {{ allow_hosts: [\"127.0.0.1:*\"], hook_deadline: 20s }} }} }}
+plugins: {{ config: {{ reach: {{ allow_hosts: [\"127.0.0.1:*\"], hook_deadline: 30s }} }} }}
 pipeline: [{{ plugin: reach, with: {{ moderator: \"http://{}/\" }} }}]
 ",
         moderator.address

@@ -2,21 +2,20 @@
 use serde_json::{Value, json};
 
 use crate::support::client::Ask;
-use crate::support::gateway::{Gateway, to};
-use crate::support::loop_gateway::{Looping, Simulated};
+use crate::support::gateway::{Gateway, looping, simulated_upstream, to};
 use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 use crate::support::{ANSWER, MESSAGE, plugins};
 
 /// A gateway with one worker, whose plugin `unruly` does everything wrong.
-async fn gateway() -> (Simulated, Looping) {
-    let upstream = Simulated::start().await;
+async fn gateway() -> (Auto, Gateway) {
+    let upstream = simulated_upstream().await;
     let config = "plugins: { config: { unruly: { deadline: 2s, memory: 67108864 } } }";
-    let gateway = Looping::with(upstream.address, config, &[]).await;
+    let gateway = looping(upstream.address).config(config).start().await;
     (upstream, gateway)
 }
 
 /// What the model is told by the one call of a request, and whether it is told as an error.
-async fn told(gateway: &Looping, call: &str) -> (bool, String) {
+async fn told(gateway: &Gateway, call: &str) -> (bool, String) {
     let tools = ["datetime", "panic", "spin", "eat", "recurse", "boast", "echo"];
     let body = json!({
         "model": "m",
@@ -35,7 +34,7 @@ async fn told(gateway: &Looping, call: &str) -> (bool, String) {
 }
 
 /// How many requests of another plugin's tool were served well, and plain ones between them: all five.
-async fn served(gateway: &Looping) -> u32 {
+async fn served(gateway: &Gateway) -> u32 {
     let plain =
         json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
     for _ in 0..5 {
@@ -76,9 +75,10 @@ async fn a_plugin_that_breaks_again_and_again_rests_and_the_metrics_tell() {
     let (is_error, text) = told(&gateway, "echo {\"text\": \"a\"}").await;
     assert!(is_error && text.contains("and was not run in `call-tool echo`"), "{text}");
     assert!(!told(&gateway, "datetime {\"timezones\": [\"UTC\"]}").await.0);
-    let measured = |name| gateway.measured(name, "plugin=\"unruly\"");
-    assert!((measured("tidegate_plugin_breaker_openings_total") - 1.0).abs() < 0.1);
-    assert!((measured("tidegate_plugin_refused_calls_total") - 1.0).abs() < 0.1);
+    for name in ["tidegate_plugin_breaker_openings_total", "tidegate_plugin_refused_calls_total"] {
+        let measured = gateway.measured(name, "plugin=\"unruly\"").await;
+        assert!((measured - 1.0).abs() < 0.1, "{name}: {measured}");
+    }
 }
 
 /// A gateway whose plugin does these things wrong for models of their names, and is not for others.

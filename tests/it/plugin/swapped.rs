@@ -5,19 +5,25 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tidegate::gateway::reload::Reloaded;
 
-use super::made::{MANIFEST, Made};
-use super::wasm;
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
+use crate::support::made::{MANIFEST, Made};
+use crate::support::plugins::wasm;
 use crate::support::upstream::{Upstream, answer};
 use crate::support::{MESSAGE, within};
 
+/// With deadlines that no machine is too slow for.
 const CONFIG: &str = "providers: { sim: { type: simulator } }
 models: { \"*\": { provider: sim } }
 egress: { allow_private: [\"127.0.0.0/8\"] }
 tools: { max_calls: 100 }
 pipeline: []
-plugins: { config: { made: { memory: 134217728, deadline: 20s }, reach: { allow_hosts: [\"127.0.0.1:*\"], deadline: 20s, max_concurrent_calls: 1 } } }
+plugins:
+  config:
+    datetime: { deadline: 4m }
+    made: { memory: 134217728, deadline: 4m }
+    reach: { allow_hosts: [\"127.0.0.1:*\"], deadline: 4m, max_concurrent_calls: 1 }
+    unruly: { deadline: 4m }
 ";
 
 /// A gateway with one worker, with the plugins `datetime`, `made`, `reach` and `unruly`.

@@ -1,7 +1,5 @@
 //! `timeout_ms`: the bound on a whole exchange.
-use std::time::{Duration, Instant};
-
-use tidegate::wire::EventKind;
+use crate::support::events::EventKind;
 
 use super::{before, config, refusal, target, trace, with};
 use crate::support::client::Ask;
@@ -42,14 +40,13 @@ async fn no_retry_waits_beyond_the_time() {
     let a = Upstream::always(refusal(529)).await;
     let yaml = config([a.address; 3]).replace(
         "  lone: { provider: a }",
-        "  lone: { provider: a, retry: { attempts: 3, backoff: 60s, max_backoff: 60s } }",
+        "  lone: { provider: a, retry: { attempts: 3, backoff: 2h, max_backoff: 2h } }",
     );
     let gateway = Gateway::start(&yaml).await;
-    let body = with(&MESSAGE.replace("\"m\"", "\"lone\""), r#"{"timeout_ms":10000}"#);
-    let started = Instant::now();
+    let body = with(&MESSAGE.replace("\"m\"", "\"lone\""), r#"{"timeout_ms":3600000}"#);
+    // one that waited for the retry, or for the end of the time, would be a hang here
     let answer = Ask::message(body).header("x-api-key", "all").send(gateway.address).await;
     assert_eq!((answer.status, a.count()), (529, 1));
-    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]
@@ -67,7 +64,7 @@ async fn a_stream_ends_with_an_error_when_the_time_is_over() {
     let events = answer.frames().await;
     let last = events.last().unwrap();
     assert_eq!((events[0].kind, last.kind), (EventKind::MessageStart, EventKind::Error));
-    assert!(last.data().starts_with(b"{\"type\":\"error\""));
-    assert!(String::from_utf8_lossy(&last.data()).contains("timeout_ms"));
+    assert!(last.data().starts_with("{\"type\":\"error\""));
+    assert!(last.data().contains("timeout_ms"));
     call.closed().await;
 }

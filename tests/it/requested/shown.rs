@@ -9,8 +9,11 @@ use crate::support::gateway::Gateway;
 async fn under(policy: &str) -> (super::Three, Gateway) {
     let three = three("").await;
     let files = [("policies/p.rhai", policy)];
-    let gateway =
-        Gateway::start_with(&config([0, 1, 2].map(|n| three.ups[n].address)), &files).await;
+    let gateway = Gateway::with()
+        .config(&config([0, 1, 2].map(|n| three.ups[n].address)))
+        .files(&files)
+        .start()
+        .await;
     (three, gateway)
 }
 

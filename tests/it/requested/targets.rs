@@ -139,7 +139,7 @@ async fn a_policy_may_write_the_object() {
     let policy = "fn on_request(request, ctx) {
     if \"x-portkey-provider\" in ctx.headers { request.gateway = #{ order: [ctx.headers[\"x-portkey-provider\"]] }; }
 }";
-    let gateway = Gateway::start_with(&yaml, &[("policies/dialect.rhai", policy)]).await;
+    let gateway = Gateway::with().config(&yaml).policy("dialect", policy).start().await;
     let three = Three { gateway, ups: up };
     let answer = three.ask(MESSAGE, &[("x-portkey-provider", "b")]).await;
     assert_eq!(target(&answer), "b/m");

@@ -76,7 +76,7 @@ async fn a_failure_that_ends_a_request_still_cools_the_target_down() {
 #[tokio::test]
 async fn an_attempt_that_takes_too_long_for_the_request_leads_to_the_next_target() {
     let three = before(Behaviour::Silence).await;
-    for answer in asked(&three, "attempt_timeout_ms", "60", "60").await {
+    for answer in asked(&three, "attempt_timeout_ms", "1000", "1000").await {
         assert_eq!((answer.status, target(&answer)), (200, "b/m"));
     }
     // every request asked it: the caller's bound says nothing of the target
@@ -88,7 +88,8 @@ async fn a_target_that_is_too_slow_for_the_config_as_well_is_left_alone() {
     let a = Upstream::always(Behaviour::Silence).await;
     let b = Upstream::by(|call| super::fine(&call.body)).await;
     let c = Upstream::by(|call| super::fine(&call.body)).await;
-    let bounded = "    timeouts: { first_event: 60ms }\n";
+    // of which only a silent target makes full use
+    let bounded = "    timeouts: { first_event: 3s }\n";
     let config = config([a.address, b.address, c.address])
         .replace("  \"spare*\":", &format!("{bounded}  \"spare*\":"));
     let three = Three { ups: [a, b, c], gateway: Gateway::start(&config).await };
@@ -111,7 +112,7 @@ async fn a_trace_names_the_stages_that_changed_the_request() {
         ("policies/c-edits.rhai", edits("request.top_k = 6;")),
     ];
     let policies = policies.each_ref().map(|(path, text)| (*path, text.as_str()));
-    let gateway = Gateway::start_with(&yaml, &policies).await;
+    let gateway = Gateway::with().config(&yaml).files(&policies).start().await;
     let three = Three { ups, gateway };
     let answer = three.ask(MESSAGE, &[("x-tidegate-debug", "trace")]).await;
     assert_eq!(trace(&answer)["edited_by"], serde_json::json!(["a-edits", "c-edits"]));

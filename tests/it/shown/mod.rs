@@ -2,23 +2,12 @@
 pub mod page;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::sync::OnceLock;
 
 use tidegate::gateway::reload::Reloaded;
 
 use crate::support::gateway::Gateway;
-
-/// The root of the repository.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The text of a file of the repository.
-pub fn text(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
-}
+use crate::support::plugins::wasm;
+pub use crate::support::repository::{root, text};
 
 /// What a config of the repository describes, on free ports, with a copy of the repository's
 /// policies that a test may add to.
@@ -36,8 +25,8 @@ impl Shown {
 
     /// Starts what this config says.
     pub async fn of(config: &str) -> Self {
-        build_plugins();
-        let plugins = root().join("plugins");
+        // its plugins have to be there
+        let plugins = wasm("datetime").parent().unwrap().to_owned();
         let config = config
             .replace("127.0.0.1:4000", "127.0.0.1:0")
             .replace("127.0.0.1:4001", "127.0.0.1:0")
@@ -51,7 +40,7 @@ impl Shown {
             .collect();
         let policies: Vec<(&str, &str)> =
             policies.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-        let gateway = Gateway::start_with(&config, &policies).await;
+        let gateway = Gateway::with().config(&config).files(&policies).start().await;
         Self { gateway, config }
     }
 
@@ -60,18 +49,4 @@ impl Shown {
         fs::write(self.gateway.folder().join(path), text).unwrap();
         self.gateway.reload(&self.config).await
     }
-}
-
-/// Once a run; does nothing where no source is newer.
-fn build_plugins() {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let output = Command::new(env!("CARGO"))
-            .args(["run", "--quiet", "--package", "xtask", "--", "plugins"])
-            .current_dir(root())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "`cargo xtask plugins` must work first: {said}");
-    });
 }

@@ -4,122 +4,12 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use serde_json::Value;
-use tidegate::wire::sse::Cutter;
-use tidegate::wire::{Event, EventKind};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::events::{Cutter, Event};
+use super::head::{Head, Inlet};
 use super::within;
-
-/// A first line and the headers below it.
-#[derive(Debug, Clone)]
-pub struct Head {
-    /// `POST /v1/messages HTTP/1.1`, `HTTP/1.1 200 OK`.
-    pub line: String,
-    /// In their order, names as they were written.
-    pub headers: Vec<(String, String)>,
-}
-
-impl Head {
-    fn parse(text: &str) -> Self {
-        let mut lines = text.split("\r\n");
-        let line = lines.next().unwrap().to_owned();
-        let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-        Self { line, headers: headers.collect() }
-    }
-
-    /// The first value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut found = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
-        found.next().map(|(_, value)| value.as_str())
-    }
-
-    /// What the first line asks for.
-    pub fn target(&self) -> &str {
-        self.line.split(' ').nth(1).unwrap()
-    }
-
-    fn status(&self) -> u16 {
-        self.line.split(' ').nth(1).unwrap().parse().unwrap()
-    }
-}
-
-/// Reads heads and bodies; keeps what came beyond them.
-#[derive(Default)]
-pub struct Inlet {
-    buffer: Vec<u8>,
-}
-
-impl Inlet {
-    /// The next head; `None` if the peer closes before it is whole.
-    pub async fn head(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Option<Head> {
-        let end = loop {
-            if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
-                break end;
-            }
-            self.more(stream).await?;
-        };
-        let rest = self.buffer.split_off(end + 4);
-        let head = std::mem::replace(&mut self.buffer, rest);
-        Some(Head::parse(std::str::from_utf8(&head[..end]).unwrap()))
-    }
-
-    /// The body behind a request's head.
-    pub async fn body(
-        &mut self,
-        head: &Head,
-        stream: &mut (impl AsyncRead + Unpin),
-    ) -> Option<Vec<u8>> {
-        if head.header("transfer-encoding").is_some() {
-            let mut whole = Vec::new();
-            while let Some(chunk) = self.chunk(stream).await? {
-                whole.extend(chunk);
-            }
-            return Some(whole);
-        }
-        let length = head.header("content-length").map_or(0, |length| length.parse().unwrap());
-        self.exactly(length, stream).await
-    }
-
-    /// The next chunk; `Some(None)` at the clean end, `None` at a break.
-    pub async fn chunk(
-        &mut self,
-        stream: &mut (impl AsyncRead + Unpin),
-    ) -> Option<Option<Vec<u8>>> {
-        let end = loop {
-            if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n") {
-                break end;
-            }
-            self.more(stream).await?;
-        };
-        let size = std::str::from_utf8(&self.buffer[..end]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        self.buffer.drain(..end + 2);
-        let mut chunk = self.exactly(size + 2, stream).await?;
-        chunk.truncate(size);
-        Some((size > 0).then_some(chunk))
-    }
-
-    async fn exactly(
-        &mut self,
-        length: usize,
-        stream: &mut (impl AsyncRead + Unpin),
-    ) -> Option<Vec<u8>> {
-        while self.buffer.len() < length {
-            self.more(stream).await?;
-        }
-        let rest = self.buffer.split_off(length);
-        Some(std::mem::replace(&mut self.buffer, rest))
-    }
-
-    async fn more(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Option<()> {
-        match stream.read_buf(&mut self.buffer).await {
-            Ok(0) | Err(_) => None,
-            Ok(_) => Some(()),
-        }
-    }
-}
 
 /// A request on its way to be sent.
 #[derive(Debug, Clone)]
@@ -235,7 +125,7 @@ impl Incoming {
         let head = within("the head of an answer", inlet.head(&mut stream)).await;
         let head = head.expect("the gateway closed without an answer");
         Self {
-            status: head.status(),
+            status: head.target().parse().unwrap(),
             head,
             inlet,
             stream,
@@ -248,6 +138,10 @@ impl Incoming {
 
     /// The next frame of a stream; `None` when it is over.
     pub async fn frame(&mut self) -> Option<Bytes> {
+        if self.head.header("transfer-encoding").is_none() {
+            // a whole body, which is no stream
+            self.is_over = true;
+        }
         while self.frames.is_empty() && !self.is_over {
             match within("a frame", self.inlet.chunk(&mut self.stream)).await {
                 Some(Some(chunk)) => self.cut(chunk),
@@ -258,10 +152,15 @@ impl Incoming {
     }
 
     fn cut(&mut self, chunk: Vec<u8>) {
-        self.cutter.push(chunk.into());
-        while let Some(frame) = self.cutter.next_frame().unwrap() {
+        self.cutter.push(&chunk);
+        while let Some(frame) = self.cutter.next_frame() {
             self.frames.push_back(frame);
         }
+    }
+
+    /// The next event of a stream; `None` when it is over.
+    pub async fn event(&mut self) -> Option<Event> {
+        self.frame().await.map(Event::from_frame)
     }
 
     /// Every frame that is still to come.
@@ -309,6 +208,18 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
+    /// The body of a success as JSON.
+    pub fn message(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text());
+        self.json()
+    }
+
+    /// The message of an error, whoever made it.
+    pub fn error(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", self.text());
+        self.json()["error"]["message"].as_str().unwrap().to_owned()
+    }
+
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
@@ -317,12 +228,12 @@ impl Answer {
     /// The events of a stream.
     pub fn events(&self) -> Vec<Event> {
         let mut cutter = Cutter::default();
-        cutter.push(self.body.clone().into());
+        cutter.push(&self.body);
         let mut events = Vec::new();
-        while let Some(frame) = cutter.next_frame().unwrap() {
+        while let Some(frame) = cutter.next_frame() {
             events.push(Event::from_frame(frame));
         }
-        assert!(cutter.finish().is_empty(), "the stream ends within a frame: {}", self.text());
+        assert!(cutter.rest().is_empty(), "the stream ends within a frame: {}", self.text());
         events
     }
 
@@ -338,9 +249,4 @@ impl Answer {
         assert_eq!(self.header("request-id"), Some(id));
         body["error"]["message"].as_str().unwrap().to_owned()
     }
-}
-
-/// The kinds of events, for a comparison at a glance.
-pub fn kinds(events: &[Event]) -> Vec<EventKind> {
-    events.iter().map(|event| event.kind).collect()
 }

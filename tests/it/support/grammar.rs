@@ -1,8 +1,9 @@
 //! The strict grammar of a Messages stream: what every stream must keep to, wherever it comes from.
 use std::collections::HashSet;
 
-use super::{Event, EventKind};
 use serde_json::Value;
+
+use super::events::{Event, EventKind};
 
 /// Checks a stream from its first event to its last. A stream that ends with an `error` event is
 /// in order; one that ends in any other way before `message_stop` is not.
@@ -88,7 +89,7 @@ impl Grammar {
         let first = frame.split(|byte| *byte == b'\n').next().unwrap_or_default();
         expect(first.trim_ascii_end() == name.as_bytes(), "no `event:` line of its name")?;
         let data: Value =
-            serde_json::from_slice(&event.data()).map_err(|e| format!("no JSON: {e}"))?;
+            serde_json::from_str(&event.data()).map_err(|e| format!("no JSON: {e}"))?;
         if data["type"] != event.kind.as_str() {
             return Err(format!("`data.type` is {}", data["type"]));
         }

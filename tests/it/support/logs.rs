@@ -7,7 +7,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::within;
+use super::until;
 
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static STARTED: Once = Once::new();
@@ -58,16 +58,14 @@ pub fn count(field: &str, value: &str, start: &str) -> usize {
 }
 
 async fn find(what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-    within(&format!("a line of the log with {what}"), async {
-        loop {
-            let text = LINES.lock().unwrap().clone();
-            let lines = text.split(|byte| *byte == b'\n');
-            let mut lines = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-            if let Some(found) = lines.find(|line| is_it(line)) {
-                return found;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+    let mut found = None;
+    until(&format!("a line of the log with {what}"), async || {
+        let text = LINES.lock().unwrap().clone();
+        let lines = text.split(|byte| *byte == b'\n');
+        let mut lines = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        found = lines.find(|line| is_it(line));
+        found.is_some()
     })
-    .await
+    .await;
+    found.unwrap()
 }

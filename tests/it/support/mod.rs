@@ -1,34 +1,24 @@
 //! What the tests share: a gateway in the process, an upstream that they lead, a client of bytes.
 pub mod client;
+pub mod events;
 pub mod gateway;
 pub mod grammar;
+pub mod head;
+pub mod http2;
 pub mod logs;
+#[expect(dead_code, reason = "the unit tests of `plugin_host` use all of it")]
+pub mod made;
 pub mod plugins;
-pub mod loop_gateway;
-pub mod stages;
+pub mod repository;
 pub mod tls;
 pub mod turn;
 pub mod upstream;
-
-use std::future::Future;
-use std::time::Duration;
+pub mod wait;
 
 use client::{Ask, Incoming};
 use gateway::Gateway;
-// `grammar` has them from here, since unit tests of the library include it too
-use tidegate::wire::{Event, EventKind};
 use upstream::{Call, Upstream};
-
-/// Far above what anything here takes: only a hang reaches it.
-const HANG: Duration = Duration::from_secs(20);
-
-/// Waits for what must happen; a hang is a failure that says what was awaited.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(HANG, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("hangs: {what}"),
-    }
-}
+pub use wait::{until, within};
 
 /// Opens a stream: the caller holds its first frame, the upstream waits to go on.
 pub async fn streaming(gateway: &Gateway, up: &mut Upstream) -> (Incoming, Call) {

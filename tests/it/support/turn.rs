@@ -1,13 +1,5 @@
-//! Turns of a model, made by hand: whole messages, and the events that they would come as.
-use serde_json::{Value, json};
-use tidegate::error::Result;
-use tidegate::plugin_host::published::Published;
-use tidegate::server_tools::citations::Sources;
-use tidegate::server_tools::history;
-use tidegate::server_tools::images::Images;
-use tidegate::server_tools::tool::{Face, ServerTool};
-use tidegate::wire::message::Fold;
-use tidegate::wire::{Event, MessagesRequest, unfold};
+//! Turns of a model, made by hand: whole messages, and the frames that they would come as.
+use serde_json::{Map, Value, json};
 
 /// A text block.
 pub fn text(text: &str) -> Value {
@@ -24,7 +16,7 @@ pub fn thinking(text: &str) -> Value {
     json!({"type": "thinking", "thinking": text, "signature": format!("signed {text}")})
 }
 
-/// A call, as an upstream tells it.
+/// A call, as an upstream sends it.
 pub fn call(id: &str, name: &str, input: Value) -> Value {
     json!({"type": "tool_use", "id": id, "name": name, "input": input})
 }
@@ -48,46 +40,61 @@ pub fn message(content: Value, stop_reason: &str) -> Value {
     })
 }
 
-/// The events of a message.
-pub fn events(message: &Value) -> Vec<Event> {
-    unfold::events_of(&message.to_string().into()).unwrap()
-}
-
-/// The same as text.
+/// The frames of a stream of this message.
 pub fn frames(message: &Value) -> Vec<String> {
-    let text = |event: &Event| String::from_utf8(event.frame().to_vec()).unwrap();
-    events(message).iter().map(text).collect()
-}
-
-/// The message that events stand for.
-pub fn folded(events: &[Event]) -> Value {
-    let mut fold = Fold::default();
-    for event in events {
-        fold.push(event).unwrap();
+    let mut start = message.clone();
+    (start["content"], start["stop_reason"]) = (json!([]), Value::Null);
+    start["usage"]["output_tokens"] = 0.into();
+    let mut all = vec![json!({"type": "message_start", "message": start})];
+    for (index, block) in message["content"].as_array().unwrap().iter().enumerate() {
+        all.extend(of_block(index, block));
     }
-    serde_json::from_slice(&fold.finish().unwrap()).unwrap()
+    let delta =
+        json!({"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]});
+    all.push(json!({"type": "message_delta", "delta": delta, "usage": message["usage"]}));
+    all.push(json!({"type": "message_stop"}));
+    all.iter().map(frame).collect()
 }
 
-/// What an upstream gets of a history, where nothing can be cited and no file is kept.
-pub fn restored(request: &mut MessagesRequest) -> Result<()> {
-    let files = Published::default();
-    history::restore(request, Sources::default(), Images::new(&files, true)).map(drop)
+/// The frame of an event's data.
+pub fn frame(data: &Value) -> String {
+    format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap())
 }
 
-/// A server tool that the caller declared.
-pub fn shown(name: &str) -> ServerTool {
-    ServerTool {
-        name: name.to_owned(),
-        upstream_name: format!("gateway_{name}"),
-        options: "{}".into(),
-        face: Face::of(name),
-        max_uses: None,
-        counts_history: true,
-        wants_transcript: false,
+/// Start, deltas and stop. A block of a type without deltas starts whole.
+fn of_block(index: usize, block: &Value) -> Vec<Value> {
+    let mut start = block.clone();
+    let mut deltas = Vec::new();
+    let mut take =
+        |field: &str, empty: Value| start.get_mut(field).map(|it| std::mem::replace(it, empty));
+    match block["type"].as_str().unwrap() {
+        "text" => {
+            for citation in
+                take("citations", json!([])).iter().filter_map(Value::as_array).flatten()
+            {
+                deltas.push(json!({"type": "citations_delta", "citation": citation}));
+            }
+            deltas.push(json!({"type": "text_delta", "text": take("text", "".into())}));
+        }
+        "thinking" => {
+            let thinking = take("thinking", "".into());
+            deltas.push(json!({"type": "thinking_delta", "thinking": thinking}));
+            let signature = take("signature", "".into());
+            deltas.push(json!({"type": "signature_delta", "signature": signature}));
+        }
+        "tool_use" | "server_tool_use" | "mcp_tool_use" => {
+            let input = take("input", Map::new().into()).unwrap_or_default().to_string();
+            deltas.push(json!({"type": "input_json_delta", "partial_json": input}));
+        }
+        _ => {}
     }
-}
-
-/// A server tool that a policy added.
-pub fn hidden(name: &str) -> ServerTool {
-    ServerTool { face: Face::Hidden, ..shown(name) }
+    let mut all =
+        vec![json!({"type": "content_block_start", "index": index, "content_block": start})];
+    all.extend(
+        deltas
+            .into_iter()
+            .map(|delta| json!({"type": "content_block_delta", "index": index, "delta": delta})),
+    );
+    all.push(json!({"type": "content_block_stop", "index": index}));
+    all
 }

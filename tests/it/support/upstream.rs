@@ -3,11 +3,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
-use super::client::{Head, Inlet};
+use super::head::{Head, Inlet};
 use super::within;
 
 /// Listens on loopback. What comes in is taken by [`Self::call`], or answered by itself.
@@ -41,6 +43,8 @@ pub enum Behaviour {
     Reset(Vec<u8>),
     /// Says nothing, until the peer closes.
     Silence,
+    /// Sends the request to this address, passes the answer on as it comes, and closes.
+    Relay(SocketAddr),
 }
 
 impl Upstream {
@@ -112,6 +116,16 @@ impl Auto {
         self.seen.lock().unwrap().clone()
     }
 
+    /// The bodies so far.
+    pub fn bodies(&self) -> Vec<Bytes> {
+        self.seen.lock().unwrap().iter().map(|(_, body)| Bytes::from(body.clone())).collect()
+    }
+
+    /// The bodies so far, as JSON.
+    pub fn requests(&self) -> Vec<Value> {
+        self.bodies().iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
+    }
+
     /// How many requests came so far.
     pub fn count(&self) -> usize {
         self.seen.lock().unwrap().len()
@@ -146,6 +160,11 @@ impl Call {
         std::str::from_utf8(&self.body).unwrap()
     }
 
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
     /// Writes a part of an answer.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         within("the gateway to read", self.stream.write_all(bytes.as_ref())).await.unwrap();
@@ -164,6 +183,16 @@ impl Call {
     /// The head of a stream whose events follow in chunks.
     pub async fn begin_stream(&mut self) {
         self.write(STREAM_HEAD).await;
+    }
+
+    /// Ends a stream.
+    pub async fn end_stream(self) {
+        self.finish("0\r\n\r\n").await;
+    }
+
+    /// Answers with a stream of these frames.
+    pub async fn frames(self, frames: &[impl AsRef<str>]) {
+        self.behave(Behaviour::Answer(stream(frames))).await;
     }
 
     /// Writes the rest of an answer and lets the connection serve the next request.
@@ -202,7 +231,24 @@ impl Call {
             Behaviour::Silence => {
                 let _ = self.stream.read(&mut [0]).await;
             }
+            Behaviour::Relay(address) => {
+                let mut target = TcpStream::connect(address).await.unwrap();
+                target.write_all(&self.request()).await.unwrap();
+                let _ = tokio::io::copy(&mut target, &mut self.stream).await;
+            }
         }
+    }
+
+    /// The request anew, for a connection that ends with it.
+    fn request(&self) -> Vec<u8> {
+        let mut head = format!("{}\r\nconnection: close\r\n", self.head.line);
+        let framing = ["connection", "content-length", "transfer-encoding"];
+        let is_kept = |name: &str| !framing.iter().any(|it| it.eq_ignore_ascii_case(name));
+        for (name, value) in self.head.headers.iter().filter(|(name, _)| is_kept(name)) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
+        [head.as_bytes(), &self.body].concat()
     }
 }
 
@@ -231,13 +277,13 @@ pub fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A whole stream of events.
-pub fn stream(frames: &[&str]) -> Vec<u8> {
-    let frames: Vec<u8> = frames.iter().flat_map(chunked).collect();
+pub fn stream<S: AsRef<str>>(frames: &[S]) -> Vec<u8> {
+    let frames: Vec<u8> = frames.iter().flat_map(|frame| chunked(frame.as_ref())).collect();
     [STREAM_HEAD.as_bytes(), &frames, b"0\r\n\r\n"].concat()
 }
 
 /// The beginning of a stream of events, to break off behind it.
-pub fn broken(frames: &[&str]) -> Vec<u8> {
-    let frames: Vec<u8> = frames.iter().flat_map(chunked).collect();
+pub fn broken<S: AsRef<str>>(frames: &[S]) -> Vec<u8> {
+    let frames: Vec<u8> = frames.iter().flat_map(|frame| chunked(frame.as_ref())).collect();
     [STREAM_HEAD.as_bytes(), &frames].concat()
 }

@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 use crate::support::client::{Ask, Incoming, send_bytes};
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
-use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming, within};
+use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming, until, within};
 
 fn request(uri: &str, body: &'static str) -> Request<Full<Bytes>> {
     let request = Request::post(uri).header("content-type", "application/json");
@@ -35,7 +35,7 @@ async fn http_2_without_tls_is_spoken() {
         })
     })
     .await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
     let (sender, connection) =
         http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
@@ -64,7 +64,7 @@ async fn http_2_without_tls_is_spoken() {
 async fn over_http_2_the_results_of_batches_come_back_through_the_gateway() {
     let answer = "{\"results_url\":\"https://api.anthropic.com/r\"}";
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, answer))).await;
-    let gateway = Gateway::start(&(to(up.address) + "passthrough: up\n")).await;
+    let gateway = Gateway::with().upstream(up.address).config("passthrough: up\n").start().await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
     let (mut sender, connection) =
         http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
@@ -117,7 +117,7 @@ async fn tls_is_spoken_with_either_protocol() {
     let config = to(up.address)
         + "passthrough: up\nserver: { workers: 1, tls: { cert: cert.pem, key: key.pem } }\n";
     let files = [("cert.pem", made.pem.as_str()), ("key.pem", made.key.as_str())];
-    let gateway = Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::with().config(&config).files(&files).start().await;
     let get = |uri: &str| {
         let request = Request::get(uri).header("host", "localhost");
         request.body(Full::<Bytes>::default()).unwrap()
@@ -145,7 +145,7 @@ async fn a_renewed_certificate_serves_without_a_restart() {
     let (old, new) = (certificate(), certificate());
     let config = to(up.address) + "server: { workers: 1, tls: { cert: cert.pem, key: key.pem } }\n";
     let files = [("cert.pem", old.pem.as_str()), ("key.pem", old.key.as_str())];
-    let gateway = Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::with().config(&config).files(&files).start().await;
     tls(gateway.address, &old, b"http/1.1").await;
     std::fs::write(gateway.folder().join("cert.pem"), &new.pem).unwrap();
     // the pair does not match yet: the last good one serves on
@@ -162,7 +162,7 @@ async fn a_caller_without_tls_disturbs_nobody_on_a_tls_listener() {
     let made = certificate();
     let config = to(up.address) + "server: { workers: 1, tls: { cert: cert.pem, key: key.pem } }\n";
     let files = [("cert.pem", made.pem.as_str()), ("key.pem", made.key.as_str())];
-    let gateway = Gateway::start_with(&config, &files).await;
+    let gateway = Gateway::with().config(&config).files(&files).start().await;
     let _plain = send_bytes(gateway.address, &Ask::message(MESSAGE).to_bytes()).await;
     let stream = tls(gateway.address, &made, b"http/1.1").await;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -174,7 +174,7 @@ async fn a_caller_without_tls_disturbs_nobody_on_a_tls_listener() {
 #[tokio::test]
 async fn one_connection_serves_many_requests() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -188,22 +188,15 @@ async fn one_connection_serves_many_requests() {
 #[tokio::test]
 async fn a_drain_lets_a_stream_finish_and_takes_nobody_new() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&(to(up.address) + "drain: 20s\n")).await;
+    let gateway = Gateway::with().upstream(up.address).config("drain: 60s\n").start().await;
     let (address, admin) = (gateway.address, gateway.admin);
     let idle = TcpStream::connect(address).await.unwrap();
     let (mut answer, mut call) = streaming(&gateway, &mut up).await;
     assert_eq!(Ask::get("/readyz").send(admin).await.status, 200);
     let stopping = tokio::spawn(gateway.stop());
-    within("`/readyz` to say so", async {
-        while Ask::get("/readyz").send(admin).await.status == 200 {}
-    })
-    .await;
-    within("the listener to close", async {
-        while TcpStream::connect(address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let is_ready = async || Ask::get("/readyz").send(admin).await.status == 200;
+    until("`/readyz` to say so", async || !is_ready().await).await;
+    until("the listener to close", async || TcpStream::connect(address).await.is_err()).await;
     for frame in &FRAMES[1..] {
         call.chunk(frame).await;
         assert_eq!(answer.frame().await.unwrap(), frame);
@@ -219,7 +212,7 @@ async fn a_drain_lets_a_stream_finish_and_takes_nobody_new() {
 #[tokio::test]
 async fn a_drain_that_takes_too_long_cuts_what_is_left() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&(to(up.address) + "drain: 50ms\n")).await;
+    let gateway = Gateway::with().upstream(up.address).config("drain: 50ms\n").start().await;
     let (mut answer, mut call) = streaming(&gateway, &mut up).await;
     gateway.stop().await;
     assert!(answer.frames().await.is_empty());
@@ -244,7 +237,7 @@ async fn a_connection_over_the_limit_waits_for_its_turn() {
 #[tokio::test]
 async fn a_request_that_an_upstream_dies_of_is_sent_twice_at_most() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let kept = async {
         let (one, two) = (up.call().await, up.call().await);
         one.finish(upstream::json(200, ANSWER)).await;

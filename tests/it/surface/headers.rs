@@ -1,13 +1,13 @@
 //! Which headers cross, in either direction.
 use crate::support::client::Ask;
-use crate::support::gateway::{Gateway, to};
+use crate::support::gateway::Gateway;
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, MESSAGE};
 
 #[tokio::test]
 async fn what_the_client_says_to_the_api_arrives_unchanged() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let passing = [
         ("anthropic-version", "2023-06-01"),
         ("anthropic-beta", "a-2025-01-01,b-of-tomorrow"),
@@ -33,7 +33,7 @@ async fn what_the_client_says_to_the_api_arrives_unchanged() {
 #[tokio::test]
 async fn beta_headers_on_several_lines_all_arrive() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let ask = Ask::message(MESSAGE).header("anthropic-beta", "a").header("anthropic-beta", "b");
     ask.send(gateway.address).await;
     let (head, _) = up.seen().remove(0);
@@ -46,7 +46,7 @@ async fn beta_headers_on_several_lines_all_arrive() {
 #[tokio::test]
 async fn what_belongs_to_one_hop_stays_there() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let staying = [
         ("connection", "keep-alive, x-mine"),
         ("x-mine", "1"),
@@ -89,7 +89,7 @@ async fn what_the_api_says_to_the_client_arrives_and_the_rest_does_not() {
         let answer =
             upstream::answer(status, &format!("{lines}content-type: application/json\r\n"), body);
         let up = Upstream::always(Behaviour::Answer(answer)).await;
-        let gateway = Gateway::start(&to(up.address)).await;
+        let gateway = Gateway::with().upstream(up.address).start().await;
         let answer = Ask::message(MESSAGE).send(gateway.address).await;
         assert_eq!((answer.status, answer.text().as_str()), (status, body));
         for (name, value) in passing {
@@ -107,7 +107,7 @@ async fn what_the_api_says_to_the_client_arrives_and_the_rest_does_not() {
 async fn an_answer_without_a_request_id_gets_one() {
     let answer = upstream::answer(200, "content-type: application/json\r\n", ANSWER);
     let up = Upstream::always(Behaviour::Answer(answer)).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert!(answer.header("request-id").unwrap().starts_with("req_"));
 }

@@ -1,26 +1,20 @@
 //! Routes that the gateway does not know go to the provider that `passthrough:` names.
 use std::io::Write;
-use std::time::Duration;
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::{StreamExt, stream};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
 use serde_json::json;
-use tidegate::error::{BoxError, Error, ErrorKind};
-use tidegate::net::pace::Paced;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::client::{Ask, Incoming, Inlet, send_bytes};
+use crate::support::client::{Ask, Incoming, send_bytes};
 use crate::support::gateway::{Gateway, to};
+use crate::support::head::Inlet;
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::within;
 
 async fn gateway(upstream: std::net::SocketAddr) -> Gateway {
-    Gateway::start(&format!("{}passthrough: up\n", to(upstream))).await
+    Gateway::with().upstream(upstream).config("passthrough: up").start().await
 }
 
 #[tokio::test]
@@ -212,22 +206,6 @@ async fn a_forwarded_body_that_stops_is_a_408_and_leaves_the_upstream() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_to_a_halt_is_given_up() {
-    let frames = stream::iter([Ok::<_, BoxError>(Frame::data(Bytes::from("x")))]);
-    let body = StreamBody::new(frames.chain(stream::pending()));
-    let judge = |cause: Option<BoxError>, _| {
-        assert!(cause.is_none());
-        Error::new(ErrorKind::Timeout, "too slow")
-    };
-    let mut body = Paced::new(body, Duration::from_millis(20), judge);
-    let fault = body.fault();
-    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "x");
-    let error = within("an end", body.frame()).await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "too slow");
-    assert_eq!(fault.take().unwrap().kind, ErrorKind::Timeout);
-}
-
-#[tokio::test]
 async fn another_spelling_of_a_route_of_ours_is_not_forwarded() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, "{}"))).await;
     let gateway = gateway(up.address).await;
@@ -250,7 +228,11 @@ async fn another_spelling_of_a_route_of_ours_is_not_forwarded() {
 async fn a_key_for_some_models_only_cannot_go_around_them() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, "{}"))).await;
     let keys = "keys: [{ name: all, key: k-all }, { name: few, key: k-few, models: [m] }]\n";
-    let gateway = Gateway::start(&format!("{}passthrough: up\n{keys}", to(up.address))).await;
+    let gateway = Gateway::with()
+        .upstream(up.address)
+        .config(format!("passthrough: up\n{keys}"))
+        .start()
+        .await;
     let ask = async |key: &str| {
         Ask::post("/v1/messages/batches", "{}").header("x-api-key", key).send(gateway.address).await
     };

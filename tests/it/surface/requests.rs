@@ -6,8 +6,9 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use crate::support::client::{Ask, Incoming, Inlet, send_bytes};
+use crate::support::client::{Ask, Incoming, send_bytes};
 use crate::support::gateway::{Gateway, to};
+use crate::support::head::Inlet;
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, MESSAGE, within};
 
@@ -17,7 +18,7 @@ const ODD: &str = "\u{20}{ \"messages\" : [{\"role\":\"user\",\"content\":\"\\u0
 #[tokio::test]
 async fn an_unedited_body_arrives_byte_for_byte() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     assert_eq!(Ask::message(ODD).send(gateway.address).await.status, 200);
     assert_eq!(up.seen()[0].1, ODD.as_bytes());
 }
@@ -63,7 +64,7 @@ async fn a_long_body_under_an_alias_arrives_whole_and_again_where_the_upstream_h
 #[tokio::test]
 async fn a_body_in_chunks_arrives_whole() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let head = "POST /v1/messages HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks: Vec<u8> = MESSAGE.as_bytes().chunks(7).flat_map(upstream::chunked).collect();
     let bytes = [head.as_bytes(), &chunks, b"0\r\n\r\n"].concat();
@@ -103,7 +104,7 @@ async fn encoded(encoder: impl AsyncRead) -> Vec<u8> {
 #[tokio::test]
 async fn encoded_bodies_are_understood() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let plain = MESSAGE.as_bytes();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(plain).unwrap();
@@ -139,7 +140,7 @@ async fn encoded_bodies_are_understood() {
 async fn a_policy_that_answers_leaves_no_tokens_to_count() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let policy = "fn on_request(request, ctx) { respond(\"pong\"); }";
-    let gateway = Gateway::start_with(&to(up.address), &[("policies/pong.rhai", policy)]).await;
+    let gateway = Gateway::with().upstream(up.address).policy("pong", policy).start().await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert_eq!(answer.json()["content"][0]["text"], "pong");
     let answer = Ask::post("/v1/messages/count_tokens", MESSAGE).send(gateway.address).await;
@@ -155,7 +156,7 @@ async fn a_policy_that_names_no_model_of_ours_is_not_the_callers_fault() {
         let provider = format!("{{ type: anthropic, base_url: \"http://{}\" }}", up.address);
         let config =
             format!("providers: {{ up: {provider} }}\nmodels: {{ m: {{ provider: up }} }}\n");
-        Gateway::start_with(&config, &[("policies/lost.rhai", policy)]).await
+        Gateway::with().config(&config).policy("lost", policy).start().await
     };
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert!(answer.refusal(500, "api_error").contains("`nope`"));

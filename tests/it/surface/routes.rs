@@ -9,7 +9,7 @@ use crate::support::{ANSWER, MESSAGE};
 #[tokio::test]
 async fn a_message_goes_upstream_and_its_answer_comes_back() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert_eq!((answer.status, answer.text().as_str()), (200, ANSWER));
     let (head, body) = up.seen().remove(0);
@@ -20,7 +20,7 @@ async fn a_message_goes_upstream_and_its_answer_comes_back() {
 #[tokio::test]
 async fn every_spelling_of_a_route_reaches_it_and_keeps_its_query() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, "{\"input_tokens\":3}"))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let table = [
         ("/v1/messages", "/v1/messages"),
         ("/v1/messages?beta=true", "/v1/messages?beta=true"),
@@ -53,7 +53,7 @@ async fn a_base_url_with_a_path_stands_before_every_route() {
 async fn tokens_are_counted_by_the_upstream_without_max_tokens() {
     let up =
         Upstream::always(Behaviour::Answer(upstream::json(200, "{\"input_tokens\":14}"))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     // `stream` means nothing here, and must not make anybody wait for events
     let body = r#"{"model":"m","stream":true,"messages":[]}"#;
     let answer = Ask::post("/v1/messages/count_tokens", body).send(gateway.address).await;
@@ -90,7 +90,7 @@ async fn a_wrong_method_is_told_the_right_one() {
 #[tokio::test]
 async fn models_are_only_read() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     for target in ["/v1/models", "/v1/models/m"] {
         assert_eq!(Ask::new("HEAD", target).send(gateway.address).await.status, 200);
         let answer = Ask::post(target, MESSAGE).send(gateway.address).await;

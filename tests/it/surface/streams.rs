@@ -1,9 +1,10 @@
 //! Streams: every byte of every frame, each as soon as it comes, and an end that says what happened.
-use tidegate::wire::EventKind;
+use crate::support::events::EventKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::client::{Ask, kinds};
+use crate::support::client::Ask;
+use crate::support::events::kinds;
 use crate::support::gateway::{Gateway, to};
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming, within};
@@ -11,7 +12,7 @@ use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming, within};
 #[tokio::test]
 async fn a_stream_passes_and_says_what_it_is() {
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&FRAMES))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(STREAM).send(gateway.address).await;
     assert_eq!((answer.status, answer.text()), (200, FRAMES.concat()));
     assert!(answer.is_whole);
@@ -37,7 +38,7 @@ async fn odd_frames_pass_byte_for_byte() {
         ": goodbye\n\n",
     ];
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&odd))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(STREAM).send(gateway.address).await;
     assert_eq!((answer.status, answer.text()), (200, odd.concat()));
 }
@@ -48,7 +49,7 @@ async fn an_event_of_twenty_megabytes_passes() {
     let long = format!("event: content_block_delta\ndata: {{\"t\":\"{data}\"}}\n\n");
     let frames = [FRAMES[0], &long, FRAMES[5]];
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(STREAM).send(gateway.address).await;
     assert!(answer.body == frames.concat().as_bytes(), "{} bytes came", answer.body.len());
 }
@@ -59,7 +60,7 @@ async fn frames_that_chunks_cut_anywhere_arrive_whole() {
     let pieces: Vec<&str> =
         whole.as_bytes().chunks(5).map(|c| std::str::from_utf8(c).unwrap()).collect();
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&pieces))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     assert_eq!(Ask::message(STREAM).send(gateway.address).await.text(), whole);
 }
 
@@ -69,14 +70,14 @@ async fn an_event_without_its_line_gets_one() {
         FRAMES.iter().map(|f| f.split_once('\n').unwrap().1.to_owned()).collect();
     let nameless: Vec<&str> = nameless.iter().map(String::as_str).collect();
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&nameless))).await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     assert_eq!(Ask::message(STREAM).send(gateway.address).await.text(), FRAMES.concat());
 }
 
 #[tokio::test]
 async fn every_frame_leaves_as_soon_as_it_is_there() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let (mut answer, mut call) = streaming(&gateway, &mut up).await;
     for frame in &FRAMES[1..] {
         // written only now that the caller holds the one before
@@ -112,7 +113,7 @@ async fn silence_gets_pings_between_frames() {
 #[tokio::test]
 async fn a_gone_caller_drops_the_upstream_of_its_stream() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     let (answer, mut call) = streaming(&gateway, &mut up).await;
     drop(answer);
     call.closed().await;
@@ -123,7 +124,7 @@ async fn a_gone_caller_drops_the_upstream_of_its_stream() {
 async fn a_caller_that_leaves_before_the_answer_drops_the_upstream_too() {
     for body in [MESSAGE, STREAM] {
         let mut up = Upstream::start().await;
-        let gateway = Gateway::start(&to(up.address)).await;
+        let gateway = Gateway::with().upstream(up.address).start().await;
         let stream =
             crate::support::client::send_bytes(gateway.address, &Ask::message(body).to_bytes())
                 .await;
@@ -136,7 +137,7 @@ async fn a_caller_that_leaves_before_the_answer_drops_the_upstream_too() {
 #[tokio::test]
 async fn a_stream_read_to_its_end_gives_its_connection_back() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     for _ in 0..3 {
         let (answer, connection) =
             tokio::join!(Ask::message(STREAM).send(gateway.address), async {
@@ -153,7 +154,7 @@ async fn a_stream_read_to_its_end_gives_its_connection_back() {
 #[tokio::test]
 async fn a_kept_connection_that_was_closed_meanwhile_is_nobodys_failure() {
     let mut up = Upstream::start().await;
-    let gateway = Gateway::start(&to(up.address)).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
     for n in 0..5 {
         let (answer, connection) =
             tokio::join!(Ask::message(STREAM).send(gateway.address), async {
@@ -175,7 +176,7 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_nobodys_failure() {
 #[tokio::test]
 async fn an_answer_that_comes_before_the_request_is_read_passes_and_ends_its_connection() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gateway = Gateway::start(&to(upstream.local_addr().unwrap())).await;
+    let gateway = Gateway::with().upstream(upstream.local_addr().unwrap()).start().await;
     // more than the sockets between them hold
     let text = "x".repeat(16 << 20);
     let long = MESSAGE.replace("\"messages\":[", &format!("\"system\":\"{text}\",\"messages\":["));

@@ -1,14 +1,25 @@
 //! Upstreams over TLS: either protocol, whom the gateway trusts, and connections that are shared.
 use h2::Reason;
 
+use std::net::SocketAddr;
+
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
-use crate::support::tls::{self, Authority, Upstream2};
+use crate::support::http2::{Upstream2, one_a_connection};
+use crate::support::tls::Authority;
 use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, logs};
 
-async fn gateway(address: std::net::SocketAddr, authority: &Authority) -> Gateway {
-    Gateway::start_with(&tls::to(address), &[("ca.pem", &authority.pem)]).await
+/// A config with one provider `up` at an address over TLS, which trusts `ca.pem`.
+fn to(upstream: SocketAddr) -> String {
+    let port = upstream.port();
+    format!(
+        "providers:\n  up: {{ type: anthropic, api_key: up-key, base_url: \"https://localhost:{port}\", ca_file: ca.pem }}\nmodels:\n  \"*\": {{ provider: up }}\n"
+    )
+}
+
+async fn gateway(address: SocketAddr, authority: &Authority) -> Gateway {
+    Gateway::with().config(&to(address)).files(&[("ca.pem", &authority.pem)]).start().await
 }
 
 #[tokio::test]
@@ -59,8 +70,9 @@ async fn over_http_2_a_long_body_under_an_alias_arrives_whole() {
     assert!(long.len() > 200_000, "{MESSAGE}");
     let authority = Authority::new("h2");
     let mut up = Upstream2::start(&authority).await;
-    let config = tls::to(up.address) + "  m: { provider: up, model: another }\n";
-    let gateway = Gateway::start_with(&config, &[("ca.pem", &authority.pem)]).await;
+    let config = to(up.address) + "  m: { provider: up, model: another }\n";
+    let gateway =
+        Gateway::with().config(&config).files(&[("ca.pem", &authority.pem)]).start().await;
     let (answer, ()) = tokio::join!(Ask::message(&*long).send(gateway.address), async {
         let call = up.call().await;
         assert!(call.body == long.replace("\"model\":\"m\"", "\"model\":\"another\"").as_bytes());
@@ -143,7 +155,7 @@ async fn a_certificate_that_is_not_trusted_is_a_502_and_the_log_says_what_to_do(
 #[tokio::test]
 async fn a_request_that_a_goaway_overtook_goes_out_on_another_connection() {
     let authority = Authority::new("h2");
-    let address = tls::one_a_connection(&authority, ANSWER).await;
+    let address = one_a_connection(&authority, ANSWER).await;
     let gateway = gateway(address, &authority).await;
     for _ in 0..4 {
         let answer = Ask::message(MESSAGE).send(gateway.address).await;

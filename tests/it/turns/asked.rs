@@ -2,8 +2,10 @@
 use serde_json::{Value, json};
 
 use super::{blocks, kinds, simulated_with, streamed};
-use crate::support::loop_gateway::{Call, Looping, Upstream};
+use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, looping};
 use crate::support::turn::{call, frames, message, text};
+use crate::support::upstream::{self, Call, Upstream};
 
 const GRANTS: &str = "plugins: { dir: plugins, config: { advisor: { allow_models: [\"*\"] }, web: { allow_models: [\"*\"] } } }";
 const TWO: &str = "models: { m: { provider: sim }, wise: { provider: up, model: wise-1 } }";
@@ -33,16 +35,16 @@ fn outer() -> Value {
     })
 }
 
-async fn led(more: &str) -> (Upstream, Looping) {
+async fn led(more: &str) -> (Upstream, Gateway) {
     let upstream = Upstream::start().await;
-    let gateway = Looping::with(upstream.address, &format!("{GRANTS}\n{more}"), &[]).await;
+    let gateway = looping(upstream.address).config(&format!("{GRANTS}\n{more}")).start().await;
     (upstream, gateway)
 }
 
 async fn answer(call: Call, message: &Value) {
     match call.json()["stream"] == true {
         true => call.frames(&frames(message)).await,
-        false => call.whole(200, message.to_string().into()),
+        false => call.finish(upstream::json(200, &message.to_string())).await,
     }
 }
 
@@ -58,14 +60,14 @@ async fn the_advisor_asks_another_model_which_counts_under_its_own_name() {
     let (upstream, gateway) = simulated_with(&format!("{GRANTS}\n{TWO}"), &[]).await;
     let body =
         ask("[sim: call advisor {\"prompt\": \"tea or coffee?\"}] [sim: then] [sim: say tea then]");
-    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
         assert_eq!(kinds(&message), ["text", "mcp_tool_use", "mcp_tool_result", "text"]);
         let (is_error, advice) = result(&message);
         assert!(!is_error && !advice.is_empty(), "{advice}");
         assert_eq!(message["usage"]["server_tool_use"]["advisor_requests"], 1);
     }
     gateway.until_idle().await;
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     assert_eq!(seen.len(), 2);
     assert_eq!((&seen[0]["model"], &seen[0]["system"]), (&json!("wise-1"), &json!("Be brief.")));
     assert_eq!(seen[0]["messages"], json!([{"role": "user", "content": "tea or coffee?"}]));
@@ -73,8 +75,9 @@ async fn the_advisor_asks_another_model_which_counts_under_its_own_name() {
     for model in ["m", "wise"] {
         for kind in ["input", "output"] {
             let labels = format!("gen_ai_token_type=\"{kind}\" gen_ai_request_model=\"{model}\"");
-            let counted = gateway.measured("tidegate_gen_ai_client_token_usage_count", &labels);
-            assert_eq!(counted, 2.0, "{labels}\n{}", gateway.metrics());
+            let counted =
+                gateway.measured("tidegate_gen_ai_client_token_usage_count", &labels).await;
+            assert_eq!(counted, 2.0, "{labels}\n{}", gateway.metrics().await);
         }
     }
 }
@@ -83,12 +86,12 @@ async fn the_advisor_asks_another_model_which_counts_under_its_own_name() {
 async fn the_advisor_reads_the_conversation_only_where_it_is_declared_so() {
     let (upstream, gateway) = simulated_with(&format!("{GRANTS}\n{TWO}"), &[]).await;
     for forwards in [true, false] {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let mut body = ask("[sim: say one moment] [sim: call advisor {\"prompt\": \"tea?\"}]");
         body["system"] = json!("be kind");
         body["tools"][0]["forward_transcript"] = json!(forwards);
         streamed(&gateway, &body).await;
-        let asked = upstream.seen().remove(before)["messages"][0]["content"].clone();
+        let asked = upstream.requests().remove(before)["messages"][0]["content"].clone();
         let asked = asked.as_str().unwrap();
         assert!(asked.ends_with("tea?"), "{asked}");
         for part in ["system: be kind", "assistant: one moment"] {
@@ -107,7 +110,7 @@ async fn the_advisor_is_asked_once_in_a_conversation() {
         .map(|result| result["is_error"] == true)
         .collect();
     assert_eq!(failed, [false, true]);
-    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -121,7 +124,7 @@ async fn hooks_that_had_the_callers_request_do_not_get_the_plugins() {
     );
     let (upstream, gateway) = simulated_with(&config, &[("policies/p.rhai", policy)]).await;
     streamed(&gateway, &ask("[sim: call advisor {\"prompt\": \"tea?\"}]")).await;
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     let found: Vec<_> =
         seen.iter().map(|body| (&body["stop_sequences"], &body["metadata"]["user_id"])).collect();
     let (once, none) = (json!(["once"]), json!(null));
@@ -135,7 +138,7 @@ async fn the_callers_key_must_allow_the_model() {
     let (upstream, gateway) = simulated_with(&format!("{GRANTS}\n{TWO}\n{keys}"), &[]).await;
     let body = ask("[sim: call advisor {\"prompt\": \"tea?\"}]").to_string();
     let key = "tg_0123456789abcdef0123456789abcdef";
-    let answer = gateway.open_as(key, "/v1/messages", body).await.finish().await.json();
+    let answer = Ask::message(body).header("x-api-key", key).send(gateway.address).await.message();
     let (is_error, text) = result(&answer);
     assert!(is_error && text.starts_with("permission_error: "), "{text}");
     assert!(upstream.bodies().is_empty());
@@ -157,7 +160,7 @@ async fn what_an_upstream_refuses_is_a_result_with_the_apis_error_type() {
         assert!(is_error && said.starts_with(&format!("{code}: ")), "{said}");
         assert_eq!(message["stop_reason"], "end_turn");
     }
-    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -168,7 +171,7 @@ async fn failover_holds_for_it_as_for_any_other() {
         "[sim: call advisor {\"prompt\": \"[sim@a: error 529] tea?\"}] [sim: then] [sim: say well]";
     let message = streamed(&gateway, &ask(text)).await;
     assert!(!result(&message).0, "{message}");
-    let models: Vec<Value> = upstream.seen().iter().map(|body| body["model"].clone()).collect();
+    let models: Vec<Value> = upstream.requests().iter().map(|body| body["model"].clone()).collect();
     assert_eq!(models, ["a", "b"]);
 }
 
@@ -204,13 +207,13 @@ async fn a_gone_caller_ends_the_model_call_of_a_tool() {
     for streams in [true, false] {
         let mut body = outer();
         body["stream"] = streams.into();
-        let mut asked = Box::pin(gateway.open("/v1/messages", body.to_string()));
+        let mut asked = Box::pin(Ask::message(body.to_string()).open(gateway.address));
         let played = async {
             answer(upstream.call().await, &asks(&inner("m"))).await;
             upstream.call().await
         };
         // one that streams has its head by then
-        let (opened, under_way) = match streams {
+        let (opened, mut under_way) = match streams {
             true => {
                 let (opened, call) = tokio::join!(&mut asked, played);
                 (Some(opened), call)
@@ -221,7 +224,7 @@ async fn a_gone_caller_ends_the_model_call_of_a_tool() {
             },
         };
         drop((opened, asked));
-        under_way.abandoned().await;
+        under_way.closed().await;
         gateway.until_idle().await;
     }
 }
@@ -232,7 +235,7 @@ async fn it_ends_with_the_time_that_all_tools_have() {
     let asked = async { streamed(&gateway, &outer()).await };
     let played = async {
         answer(upstream.call().await, &asks(&inner("m"))).await;
-        upstream.call().await.abandoned().await;
+        upstream.call().await.closed().await;
     };
     let (message, ()) = tokio::join!(asked, played);
     assert_eq!(message["stop_reason"], "pause_turn");

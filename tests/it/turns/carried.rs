@@ -1,12 +1,11 @@
 //! Calls of tools that a policy added: their caller never sees them, and its next request has them again.
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
-use tidegate::server_tools::hidden::{Block, Carried, Hidden, Shape};
 
 use super::{ask, blocks, kinds, simulated_with, streamed};
-use crate::support::loop_gateway::{Looping, Upstream};
+use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, looping};
 use crate::support::turn::{call, frames, message, plain_text, result, text, thinking};
+use crate::support::upstream::{self, Upstream};
 
 const ADD: (&str, &str) = (
     "policies/add.rhai",
@@ -24,9 +23,9 @@ fn body() -> Value {
     body
 }
 
-async fn led(more: &str) -> (Upstream, Looping) {
+async fn led(more: &str) -> (Upstream, Gateway) {
     let upstream = Upstream::start().await;
-    let gateway = Looping::with(upstream.address, more, &[ADD]).await;
+    let gateway = looping(upstream.address).config(more).files(&[ADD]).start().await;
     (upstream, gateway)
 }
 
@@ -49,7 +48,7 @@ fn done() -> Value {
 /// Streams an answer while the upstream plays these turns: what the caller gets, and what the upstream
 /// was sent.
 async fn played(
-    (upstream, gateway): (&mut Upstream, &Looping),
+    (upstream, gateway): (&mut Upstream, &Gateway),
     body: &Value,
     turns: &[Value],
 ) -> (Value, Vec<Value>) {
@@ -116,9 +115,9 @@ async fn what_a_hidden_tool_said_in_a_mixed_turn_is_not_lost() {
     messages.push(json!({"role": "user", "content": [result]}));
     // the history comes again and again
     for n in 1..3 {
-        let answer = gateway.ask(&body).await.json();
+        let answer = gateway.ask(&body).await.message();
         assert_eq!(answer["content"], json!([plain_text("done")]));
-        let sent = &upstream.seen()[n]["messages"];
+        let sent = &upstream.requests()[n]["messages"];
         let names: Vec<&Value> =
             blocks(&sent[1], "tool_use").iter().map(|call| &call["name"]).collect();
         assert_eq!(names, ["gateway_datetime", "weather"]);
@@ -142,14 +141,14 @@ async fn what_a_hidden_tool_said_before_the_callers_turn_is_not_lost() {
         let mut body = body.clone();
         let message = match is_stream {
             true => streamed(&gateway, &body).await,
-            false => gateway.ask(&body).await.json(),
+            false => gateway.ask(&body).await.message(),
         };
         assert_eq!(kinds(&message), ["text", "text", "text", "tool_use"]);
         let id = message["content"][3]["id"].as_str().unwrap();
         go_on(&mut body, &message["content"], &[id]);
         // the history comes again and again
         for n in 3..5 {
-            let answer = gateway.ask(&body).await.json();
+            let answer = gateway.ask(&body).await.message();
             assert_eq!(answer["content"], json!([plain_text("done")]));
             let bodies = &upstream.bodies()[before..];
             let last = std::str::from_utf8(&bodies[2]).unwrap();
@@ -204,7 +203,7 @@ async fn roles_may_be_written_with_escapes() {
         .to_string()
         .replace("\"assistant\"", "\"\\u0061ssistant\"")
         .replace("\"user\"", "\"\\u0075ser\"");
-    let asked = async { gateway.open("/v1/messages", escaped).await.finish().await.status };
+    let asked = async { Ask::message(escaped).send(gateway.address).await.status };
     let led = async {
         let call = upstream.call().await;
         let sent = call.json();
@@ -348,12 +347,12 @@ async fn tokens_are_counted_with_what_was_hidden() {
     go_on(&mut body, &message["content"], &["c1"]);
     let counted = async {
         let path = "/v1/messages/count_tokens";
-        gateway.open(path, body.to_string()).await.finish().await.json()
+        Ask::post(path, body.to_string()).send(gateway.address).await.message()
     };
     let led = async {
         let call = upstream.call().await;
         let sent = call.json();
-        call.whole(200, json!({"input_tokens": 9}).to_string().into());
+        call.finish(upstream::json(200, "{\"input_tokens\":9}")).await;
         sent
     };
     let (counted, sent) = tokio::join!(counted, led);
@@ -361,85 +360,4 @@ async fn tokens_are_counted_with_what_was_hidden() {
         (&counted["input_tokens"], outline(&sent)),
         (&json!(9), MIXED.map(str::to_owned).into())
     );
-}
-
-fn shown(kind: &str) -> Block {
-    Block::Shown(Shape { kind: kind.to_owned(), ..Shape::default() })
-}
-
-/// A message of two turns whose results are so large.
-fn hidden(earlier: usize, last: usize) -> Hidden {
-    let mut hidden = Hidden::default();
-    let result = |size: usize| Block::Result("x".repeat(size).into());
-    hidden.push(vec![shown("text"), Block::Call("{}".into()), result(earlier)]);
-    hidden.push(vec![shown("tool_use"), result(last)]);
-    hidden
-}
-
-/// A little less than a sixteenth of what there is room for.
-const LARGE: usize = (1 << 20) - 1024;
-
-#[test]
-fn what_is_carried_is_one_callers_and_bounded() {
-    let carried = Carried::default();
-    carried.keep("one", "toolu_1", hidden(1, 1));
-    assert_eq!(*carried.find("one", "toolu_1").unwrap(), hidden(1, 1));
-    assert_eq!(carried.find("two", "toolu_1"), None);
-    assert_eq!(carried.find("one", "toolu_2"), None);
-    for n in 2..30 {
-        carried.keep("one", &format!("toolu_{n}"), hidden(1, LARGE));
-    }
-    assert_eq!(carried.find("one", "toolu_1"), None, "the oldest made room");
-    assert!(carried.find("one", "toolu_29").is_some());
-}
-
-#[test]
-fn of_a_message_that_is_too_large_the_last_turn_is_kept_if_it_can_be() {
-    let carried = Carried::default();
-    carried.keep("one", "toolu_1", hidden(4 << 20, 1));
-    let kept = carried.find("one", "toolu_1").unwrap();
-    assert_eq!(kept.blocks(), hidden(1, 1).last_turn());
-    assert_eq!(kept.last_turn(), kept.blocks());
-    carried.keep("one", "toolu_2", hidden(1, 4 << 20));
-    assert_eq!(carried.find("one", "toolu_2"), None);
-}
-
-#[test]
-fn what_hides_nothing_is_not_kept() {
-    let carried = Carried::default();
-    let hides_nothing = || {
-        let mut hidden = Hidden::default();
-        hidden.push(vec![shown("text"), shown("tool_use")]);
-        hidden
-    };
-    carried.keep("one", "toolu_1", hides_nothing());
-    assert!(!carried.has("one", Instant::now()));
-    carried.keep("one", "toolu_1", hidden(1, 1));
-    carried.keep("one", "toolu_1", hides_nothing());
-    assert_eq!(carried.find("one", "toolu_1"), None, "of another conversation");
-}
-
-#[test]
-fn a_history_is_searched_only_while_something_is_kept_for_its_caller() {
-    let carried = Carried::default();
-    let now = Instant::now();
-    assert!(!carried.has("one", now));
-    carried.keep("one", "toolu_1", hidden(1, 1));
-    assert!(carried.has("one", now) && !carried.has("two", now));
-    let later = |minutes: u64| now + Duration::from_secs(60 * minutes);
-    assert!(carried.has("one", later(59)));
-    assert!(!carried.has("one", later(61)));
-    assert_eq!(carried.find("one", "toolu_1"), None, "and it is gone");
-}
-
-#[test]
-fn what_is_asked_for_is_kept_before_what_is_only_newer() {
-    let carried = Carried::default();
-    for n in 1..=16 {
-        carried.keep("one", &format!("toolu_{n}"), hidden(1, LARGE));
-    }
-    assert!(carried.find("one", "toolu_1").is_some());
-    carried.keep("one", "toolu_17", hidden(1, LARGE));
-    assert!(carried.find("one", "toolu_1").is_some());
-    assert_eq!(carried.find("one", "toolu_2"), None);
 }

@@ -2,8 +2,9 @@
 use serde_json::{Value, json};
 
 use super::{blocks, simulated_with, streamed};
-use crate::support::loop_gateway::{Looping, Simulated, Upstream};
+use crate::support::gateway::{Gateway, looping};
 use crate::support::turn::{call, frames, message, text};
+use crate::support::upstream::{Auto, Upstream};
 
 const OURS: &str = "models: { m: { provider: up, model: up-1, server_tools: gateway } }";
 const SEARCH: &str =
@@ -11,7 +12,7 @@ const SEARCH: &str =
 const FETCH: &str =
     "[sim: call web_fetch {\"url\":\"https://a.test/\"}] [sim: then] [sim: say read] [sim: cite]";
 
-async fn simulated() -> (Simulated, Looping) {
+async fn simulated() -> (Auto, Gateway) {
     simulated_with(OURS, &[]).await
 }
 
@@ -69,7 +70,7 @@ async fn what_a_search_found_is_cited_as_the_apis_own_searches_are() {
     let (upstream, gateway) = simulated().await;
     for declared in [search(), json!({"type": "gateway:web_search"})] {
         let body = ask(json!([declared]), SEARCH);
-        for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+        for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
             let cited = citations(&message);
             assert_eq!(cited.len(), 2, "{message}");
             let found = &blocks(&message, "web_search_tool_result")[0]["content"];
@@ -81,7 +82,7 @@ async fn what_a_search_found_is_cited_as_the_apis_own_searches_are() {
         }
     }
     assert_eq!(
-        results(&upstream.seen()[1])[0],
+        results(&upstream.requests()[1])[0],
         json!({
             "type": "search_result", "source": "https://a.test/1", "title": "About x",
             "content": [
@@ -105,7 +106,7 @@ async fn a_history_with_citations_is_the_conversation_that_the_upstream_had() {
         kinds.push(told.collect::<Vec<_>>());
         say(&mut body, &answer, next);
     }
-    gateway.ask(&body).await.json();
+    gateway.ask(&body).await.message();
     let found = "web_search_result_location";
     let four = json!([found, found, found, found]);
     assert_eq!(json!(kinds[..3]), json!([[found, found], [found, found], four]));
@@ -129,7 +130,7 @@ async fn a_fetched_page_is_cited_by_its_place_in_the_text() {
         "citations": {"enabled": true},
     });
     let mut body = ask(json!([fetch()]), json!([own, text(FETCH)]));
-    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
         let page = &blocks(&message, "web_fetch_tool_result")[0]["content"]["content"];
         let cited = citations(&message);
         assert_eq!(
@@ -146,7 +147,7 @@ async fn a_fetched_page_is_cited_by_its_place_in_the_text() {
         assert_eq!(cited[1]["cited_text"], data[..end].iter().collect::<String>());
         body["stream"] = json!(false);
     }
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     let sent = &results(&seen[1])[0];
     assert_eq!(
         (&sent["type"], &sent["citations"]),
@@ -168,9 +169,9 @@ async fn pages_are_text_unless_their_declaration_has_citations() {
         json!({"type": "gateway:web_fetch"}),
     ] {
         let before = upstream.bodies().len();
-        let message = gateway.ask(&ask(json!([declared]), FETCH)).await.json();
+        let message = gateway.ask(&ask(json!([declared]), FETCH)).await.message();
         assert!(citations(&message).is_empty());
-        assert_eq!(results(&upstream.seen()[before + 1])[0]["type"], "text");
+        assert_eq!(results(&upstream.requests()[before + 1])[0]["type"], "text");
     }
 }
 
@@ -201,7 +202,7 @@ async fn a_request_that_excludes_citations_gets_its_results_as_text() {
         let before = upstream.bodies().len();
         let message = streamed(&gateway, &body).await;
         assert!(citations(&message).is_empty(), "{message}");
-        assert_eq!(results(&upstream.seen()[before + 1])[0]["type"], "text");
+        assert_eq!(results(&upstream.requests()[before + 1])[0]["type"], "text");
     }
 }
 
@@ -221,7 +222,7 @@ async fn citations_without_their_source_are_left_out() {
     let mut bare = body.clone();
     bare.as_object_mut().unwrap().remove("tools");
     for body in [forgotten, undeclared, bare] {
-        gateway.ask(&body).await.json();
+        gateway.ask(&body).await.message();
         let sent = upstream.bodies().pop().unwrap();
         let sent = std::str::from_utf8(&sent).unwrap().replace(r#","citations":null"#, "");
         assert!(sent.contains("Source 1 says so."), "{sent}");
@@ -244,7 +245,7 @@ async fn a_source_that_has_moved_is_named_where_it_stands() {
     // a client that puts something before what was said
     body["messages"][0]["content"] = json!([own(1), text(SEARCH)]);
     let answer = streamed(&gateway, &body).await;
-    let sent = upstream.seen().pop().unwrap();
+    let sent = upstream.requests().pop().unwrap();
     let told = &sent["messages"][3]["content"][1]["citations"][0];
     assert_eq!(
         (&told["search_result_index"], &told["source"]),
@@ -260,8 +261,8 @@ async fn a_source_that_has_moved_is_named_where_it_stands() {
     let own = citations(&answer)[0].clone();
     assert_eq!((&own["source"], &own["search_result_index"]), (&json!("kb:2"), &json!(1)));
     say(&mut body, &answer, "hm");
-    gateway.ask(&body).await.json();
-    let sent = upstream.seen().pop().unwrap();
+    gateway.ask(&body).await.message();
+    let sent = upstream.requests().pop().unwrap();
     let back = sent["messages"].as_array().unwrap().iter().rev().nth(1).unwrap();
     assert_eq!(back["content"][1]["citations"][0]["search_result_index"], 3, "{back}");
 }
@@ -278,7 +279,7 @@ async fn a_citation_of_what_the_caller_does_not_see_is_left_out() {
         result.content = [#{ type: "search_result", source: "s", title: "t", citations: #{ enabled: true },
             content: [#{ type: "text", text: "secret" }] }];
     }"#;
-    let gateway = Looping::with(upstream.address, OURS, &[("policies/add.rhai", add)]).await;
+    let gateway = looping(upstream.address).config(OURS).policy("add", add).start().await;
     let body = ask(json!([search()]), "hi");
     let told = json!({
         "type": "search_result_location", "cited_text": "secret", "source": "s", "title": "t",
@@ -331,7 +332,7 @@ async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers(
     let messages = body["messages"].as_array_mut().unwrap();
     messages.push(json!({"role": "assistant", "content": answer["content"]}));
     messages.push(json!({"role": "user", "content": [result]}));
-    let whole = gateway.ask(&body).await.json();
+    let whole = gateway.ask(&body).await.message();
     let answer = streamed(&gateway, &body).await;
     for answer in [&whole, &answer] {
         let told = citations(answer);
@@ -345,13 +346,13 @@ async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers(
             (&json!("mine"), &json!(0))
         );
     }
-    assert!(upstream.seen()[1].to_string().contains("secret"));
+    assert!(upstream.requests()[1].to_string().contains("secret"));
     say(&mut body, &answer, "hm");
     // one that has forgotten what was hidden has nothing else to count
-    let other = Looping::with(upstream.address, OURS, &files).await;
+    let other = looping(upstream.address).config(OURS).files(&files).start().await;
     for (gateway, index) in [(&gateway, 1), (&other, 0)] {
-        gateway.ask(&body).await.json();
-        let sent = upstream.seen().pop().unwrap();
+        gateway.ask(&body).await.message();
+        let sent = upstream.requests().pop().unwrap();
         let mut told = Vec::new();
         for block in sent["messages"][3]["content"].as_array().unwrap() {
             told.extend(block["citations"].as_array().into_iter().flatten().cloned());
@@ -387,7 +388,7 @@ async fn what_was_hidden_is_not_counted_as_the_callers_when_every_plugin_is_gone
         assert_eq!(told.len(), 1, "{answer}");
         let named = (&told[0]["source"], &told[0]["search_result_index"]);
         assert_eq!(named, (&json!("kb:1"), &json!(0)));
-        sent.push(upstream.seen().pop().unwrap()["messages"].clone());
+        sent.push(upstream.requests().pop().unwrap()["messages"].clone());
     }
     assert!(sent[0].to_string().contains("secret"));
     assert_eq!(sent[0], sent[1]);
@@ -404,18 +405,18 @@ async fn sources_of_another_tool_are_citable_beside_what_was_found() {
     let (upstream, gateway) = simulated_with(OURS, &[("policies/add.rhai", add)]).await;
     let both = "[sim: call web_search {\"query\":\"x\"}] [sim: then] [sim: call echo {\"text\":\"x\"}] [sim: then] [sim: say so] [sim: cite]";
     let body = ask(json!([search(), {"type": "gateway:echo"}]), both);
-    for answer in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+    for answer in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
         // those of what the caller does not see are left out
         assert_eq!(citations(&answer).len(), 2, "{answer}");
     }
-    let sent = upstream.seen().pop().unwrap();
+    let sent = upstream.requests().pop().unwrap();
     let document = &results(&sent)[0];
     let expected = (&json!("document"), &json!({"enabled": true}));
     assert_eq!((&document["type"], &document["citations"]), expected);
     // where nothing of ours can be cited, a tool's blocks stay as it made them
     let body = ask(json!([{"type": "gateway:echo"}]), "[sim: call echo {\"text\":\"x\"}]");
-    gateway.ask(&body).await.json();
-    assert_eq!(results(&upstream.seen().pop().unwrap())[0]["citations"], json!(null));
+    gateway.ask(&body).await.message();
+    assert_eq!(results(&upstream.requests().pop().unwrap())[0]["citations"], json!(null));
 }
 
 #[tokio::test]
@@ -430,15 +431,15 @@ async fn a_request_without_tools_cites_as_its_caller_counts() {
     say(&mut body, &answer, "");
     body["messages"][2]["content"] = json!([own, text("[sim: say so] [sim: cite]")]);
     body.as_object_mut().unwrap().remove("tools");
-    let whole = gateway.ask(&body).await.json();
+    let whole = gateway.ask(&body).await.message();
     let answer = streamed(&gateway, &body).await;
     for answer in [&whole, &answer] {
         let told = citations(answer)[0];
         assert_eq!((&told["cited_text"], &told["document_index"]), (&json!("mine"), &json!(1)));
     }
     say(&mut body, &answer, "hm");
-    gateway.ask(&body).await.json();
-    let sent = upstream.seen().pop().unwrap();
+    gateway.ask(&body).await.message();
+    let sent = upstream.requests().pop().unwrap();
     let back = sent["messages"].as_array().unwrap().iter().rev().nth(1).unwrap();
     assert_eq!(back["content"][1]["citations"][0]["document_index"], 0, "{back}");
 }

@@ -1,11 +1,12 @@
 //! How a loop ends otherwise: bounds, tools that fail, an upstream that fails in a later turn.
+use crate::support::events::EventKind;
 use serde_json::{Value, json};
-use tidegate::wire::EventKind;
 
 use super::{ask, ask_unruly, blocks, data, kinds, simulated, simulated_with, streamed};
+use crate::support::gateway::looping;
 use crate::support::grammar;
-use crate::support::loop_gateway::{Looping, Upstream};
 use crate::support::turn::{call, frames, message};
+use crate::support::upstream::Upstream;
 
 fn result_text(result: &Value) -> &str {
     result["content"][0]["text"].as_str().unwrap()
@@ -17,10 +18,10 @@ async fn out_of_turns_the_message_pauses_and_can_go_on() {
     let mut body = ask("[sim: call datetime] [sim: turns 3] [sim: then] [sim: say done]");
     let message = streamed(&gateway, &body).await;
     assert_eq!(message["stop_reason"], "pause_turn");
-    assert_eq!(upstream.seen().len(), 2);
+    assert_eq!(upstream.requests().len(), 2);
     assert_eq!(blocks(&message, "mcp_tool_result").len(), 2);
     assert_eq!(kinds(&message).last(), Some(&"mcp_tool_result"));
-    assert_eq!(gateway.ask(&body).await.json()["stop_reason"], "pause_turn");
+    assert_eq!(gateway.ask(&body).await.message()["stop_reason"], "pause_turn");
     let paused = json!({"role": "assistant", "content": message["content"]});
     body["messages"].as_array_mut().unwrap().push(paused);
     let message = streamed(&gateway, &body).await;
@@ -40,12 +41,12 @@ async fn out_of_turns_that_nobody_sees_the_model_concludes() {
     let mut body = ask("[sim: call datetime] [sim: turns 9]");
     body["tools"].as_array_mut().unwrap().remove(0);
     // a pause would leave a message that ends with the assistant, and nothing of what was found
-    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+    for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
         assert_eq!(message["stop_reason"], "end_turn");
         assert!(kinds(&message).iter().all(|kind| *kind == "text"), "{message}");
     }
     let choices: Vec<Value> =
-        upstream.seen().iter().map(|request| request["tool_choice"].clone()).collect();
+        upstream.requests().iter().map(|request| request["tool_choice"].clone()).collect();
     let none = json!({"type": "none"});
     assert_eq!(choices, [json!(null), json!(null), none.clone(), json!(null), json!(null), none]);
 }
@@ -68,14 +69,15 @@ async fn out_of_time_behind_calls_that_nobody_sees_the_model_concludes() {
     let message = streamed(&gateway, &ask("[sim: call spin]")).await;
     assert_eq!(message["stop_reason"], "end_turn");
     assert!(kinds(&message).iter().all(|kind| *kind == "text"), "{message}");
-    assert_eq!(upstream.seen()[1]["tool_choice"], json!({"type": "none"}));
+    assert_eq!(upstream.requests()[1]["tool_choice"], json!({"type": "none"}));
 }
 
 #[tokio::test]
 async fn a_model_that_calls_tools_when_it_may_not_ends_its_turn_and_none_is_run() {
     let files = [("policies/add.rhai", &*adding("datetime"))];
     let mut upstream = Upstream::start().await;
-    let gateway = Looping::with(upstream.address, "tools: { max_turns: 1 }", &files).await;
+    let gateway =
+        looping(upstream.address).config("tools: { max_turns: 1 }").files(&files).start().await;
     let mut body = ask("what time is it?");
     body["tools"] = json!([{"type": "gateway:echo"}]);
     let calling = |names: &[&str]| {
@@ -97,11 +99,12 @@ async fn a_model_that_calls_tools_when_it_may_not_ends_its_turn_and_none_is_run(
         assert!(shown.iter().all(|result| result_text(result).starts_with("not run: ")));
     }
     // once in each first turn
-    let ran = |tool: &str| {
+    let ran = async |tool: &str| {
         let labels = format!("tool=\"gateway:{tool}\"");
-        gateway.measured("tidegate_server_tool_calls_total", &labels)
+        gateway.measured("tidegate_server_tool_calls_total", &labels).await
     };
-    assert_eq!((ran("datetime"), ran("echo")), (2.0, 0.0), "{}", gateway.metrics());
+    let counts = (ran("datetime").await, ran("echo").await);
+    assert_eq!(counts, (2.0, 0.0), "{}", gateway.metrics().await);
 }
 
 #[tokio::test]
@@ -115,7 +118,7 @@ async fn calls_beyond_the_bound_are_not_run() {
         .map(|result| result["is_error"] == true)
         .collect();
     assert_eq!(failed, [false, false, true, true, true, true]);
-    let sent = &upstream.seen()[1]["messages"][2]["content"];
+    let sent = &upstream.requests()[1]["messages"][2]["content"];
     assert_eq!(sent[2]["is_error"], true);
     assert!(result_text(&sent[2]).contains("2 tool calls"), "{sent}");
     assert!(sent[1]["is_error"].is_null());
@@ -130,7 +133,7 @@ async fn a_tool_that_never_ends_meets_the_timeout_of_all() {
     let result = blocks(&message, "mcp_tool_result")[0];
     assert_eq!(result["is_error"], true);
     assert!(result_text(result).contains("time"), "{result}");
-    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -153,7 +156,7 @@ async fn a_tool_that_fails_is_a_result_and_the_conversation_goes_on() {
         ("refuse {\"wrong\": 1}", "invalid_input"),
         ("panic {\"text\": \"secret\"}", "panic"),
     ] {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let body = ask_unruly(&format!("[sim: call {call}] [sim: then] [sim: say sorry]"));
         let message = streamed(&gateway, &body).await;
         assert_eq!(message["stop_reason"], "end_turn");
@@ -161,7 +164,7 @@ async fn a_tool_that_fails_is_a_result_and_the_conversation_goes_on() {
         assert_eq!(result["is_error"], true);
         assert!(result_text(result).contains(says), "{result}");
         assert!(!result_text(result).contains("secret"), "{result}");
-        let sent = &upstream.seen()[before + 1]["messages"][2]["content"][0];
+        let sent = &upstream.requests()[before + 1]["messages"][2]["content"][0];
         assert_eq!(sent["is_error"], true);
         // the caller's block has `citations`, which is no part of what the tool said
         let said = json!([{"type": "text", "text": result_text(result)}]);
@@ -173,7 +176,7 @@ async fn a_tool_that_fails_is_a_result_and_the_conversation_goes_on() {
 async fn an_unknown_time_zone_is_told_to_the_model() {
     let (_upstream, gateway) = simulated().await;
     let body = ask("[sim: call datetime {\"timezones\": [\"Mars/Olympus\"]}]");
-    let message = gateway.ask(&body).await.json();
+    let message = gateway.ask(&body).await.message();
     let result = blocks(&message, "mcp_tool_result")[0];
     assert_eq!(result["is_error"], true);
     assert!(result_text(result).contains("Mars/Olympus"), "{result}");
@@ -185,7 +188,7 @@ async fn options_bind_the_model() {
     let (_upstream, gateway) = simulated().await;
     let mut body = ask("[sim: call datetime {\"timezones\": [\"Asia/Tokyo\"]}]");
     body["tools"][0]["timezone"] = json!("Asia/Kathmandu");
-    let message = gateway.ask(&body).await.json();
+    let message = gateway.ask(&body).await.message();
     let text = result_text(blocks(&message, "mcp_tool_result")[0]).to_owned();
     assert!(text.contains("Asia/Kathmandu") && !text.contains("Tokyo"), "{text}");
 }
@@ -193,9 +196,9 @@ async fn options_bind_the_model() {
 #[tokio::test]
 async fn an_empty_result_is_no_block() {
     let (upstream, gateway) = simulated().await;
-    let message = gateway.ask(&ask_unruly("[sim: call echo {\"text\": \"\"}]")).await.json();
+    let message = gateway.ask(&ask_unruly("[sim: call echo {\"text\": \"\"}]")).await.message();
     assert_eq!(blocks(&message, "mcp_tool_result")[0]["content"], json!([]));
-    assert_eq!(upstream.seen()[1]["messages"][2]["content"][0]["content"], json!([]));
+    assert_eq!(upstream.requests()[1]["messages"][2]["content"][0]["content"], json!([]));
 }
 
 #[tokio::test]
@@ -217,7 +220,7 @@ async fn a_refusal_of_a_later_turn_is_a_status_or_an_event() {
         let last = data(events.last().unwrap());
         assert_eq!((&last["type"], &last["error"]["type"]), (&json!("error"), &json!(kind)));
         assert_eq!(last["error"]["message"], says);
-        assert_eq!(gateway.ask(&body).await.refusal(status), says);
+        assert_eq!(gateway.ask(&body).await.error(status), says);
     }
 }
 
@@ -227,19 +230,20 @@ async fn a_refusal_of_the_first_turn_is_a_status() {
     for stream in [true, false] {
         let mut body = ask("[sim: error 529]");
         body["stream"] = stream.into();
-        gateway.ask(&body).await.refusal(529);
+        gateway.ask(&body).await.error(529);
     }
 }
 
 #[tokio::test]
 async fn a_break_in_a_later_turn_is_never_a_clean_end() {
-    let (_upstream, gateway) = simulated().await;
+    // a simulator of its own that breaks off, where the usual one has a gateway before it
+    let (_upstream, gateway) = simulated_with("models: { m: { provider: sim } }", &[]).await;
     for fault in ["break after 4", "end after 4"] {
         let body = ask(&format!("[sim: call datetime] [sim: then] [sim: {fault}]"));
         let events = gateway.events(&body).await;
         grammar::check(&events).unwrap();
         assert_eq!(data(events.last().unwrap())["error"]["type"], "api_error");
-        gateway.ask(&body).await.refusal(502);
+        gateway.ask(&body).await.error(502);
     }
 }
 
@@ -251,15 +255,15 @@ async fn tokens_of_a_loop_that_breaks_are_counted() {
         let text = "[sim: words 50] [sim: call datetime] [sim: then] [sim: break after 3]";
         let mut body = ask(text);
         body["stream"] = stream.into();
-        let answer = gateway.open("/v1/messages", body.to_string()).await.finish().await;
+        let answer = gateway.ask(&body).await;
         assert_eq!(answer.status == 200, stream);
         gateway.until_idle().await;
-        let counted = |kind: &str| {
+        let counted = async |kind: &str| {
             let labels = format!("gen_ai_token_type=\"{kind}\"");
-            gateway.measured("tidegate_gen_ai_client_token_usage_sum", &labels)
+            gateway.measured("tidegate_gen_ai_client_token_usage_sum", &labels).await
         };
-        assert!(counted("output") >= 50.0, "{}", gateway.metrics());
-        assert!(counted("input") > 20.0, "{}", gateway.metrics());
+        assert!(counted("output").await >= 50.0, "{}", gateway.metrics().await);
+        assert!(counted("input").await > 20.0, "{}", gateway.metrics().await);
     }
 }
 
@@ -270,7 +274,7 @@ async fn an_answer_cut_off_within_a_call_is_whole_json() {
     let mut body = ask(&format!("[sim: say x] [sim: call datetime {zones}]"));
     for tokens in 1..24 {
         body["max_tokens"] = tokens.into();
-        let message = gateway.ask(&body).await.json();
+        let message = gateway.ask(&body).await.message();
         if message["stop_reason"] == "max_tokens" {
             assert!(blocks(&message, "mcp_tool_result").is_empty());
         }

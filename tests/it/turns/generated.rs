@@ -1,14 +1,17 @@
 //! Generated models before the real loop: whatever they do, and however their bytes are cut, the
 //! caller gets a stream that keeps to the grammar, and the same message where it wants no stream.
+use crate::support::client::Ask;
+use crate::support::events::EventKind;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
-use tidegate::wire::EventKind;
 
 use super::data;
+use crate::support::events::folded;
+use crate::support::gateway::{Gateway, looping};
 use crate::support::grammar;
-use crate::support::loop_gateway::{Call, Looping, Upstream};
-use crate::support::turn::{call, folded, frames, message, text, thinking};
+use crate::support::turn::{call, frames, message, text, thinking};
+use crate::support::upstream::{Call, Upstream, chunked};
 
 /// What a turn holds.
 #[derive(Debug, Clone)]
@@ -226,14 +229,17 @@ struct Script {
 }
 
 impl Script {
-    async fn play(self, call: Call) {
-        let sender = call.stream();
-        for chunk in self.chunks {
-            // who has left sees no more
-            let _ = sender.send(Ok(chunk.into())).await;
+    async fn play(self, mut call: Call) {
+        call.begin_stream().await;
+        // an empty chunk would be the end
+        for chunk in self.chunks.iter().filter(|chunk| !chunk.is_empty()) {
+            // a caller that has left reads no more
+            if !call.is_read(&chunked(chunk)).await {
+                return;
+            }
         }
-        if self.is_cut {
-            let _ = sender.send(Err("cut".into())).await;
+        if !self.is_cut {
+            call.end_stream().await;
         }
     }
 }
@@ -247,7 +253,7 @@ fn body(stream: bool) -> String {
 
 struct World {
     upstream: Upstream,
-    gateway: Looping,
+    gateway: Gateway,
 }
 
 impl World {
@@ -259,7 +265,7 @@ impl World {
             request.tools = tools;
         }"#;
         let config = "models: { m: { provider: up, model: up-1, server_tools: gateway } }";
-        let gateway = Looping::with(upstream.address, config, &[("policies/add.rhai", add)]).await;
+        let gateway = looping(upstream.address).config(config).policy("add", add).start().await;
         Self { upstream, gateway }
     }
 
@@ -268,7 +274,7 @@ impl World {
     async fn play<T>(
         &mut self,
         scripts: &[Script],
-        asked: impl AsyncFnOnce(&Looping) -> T,
+        asked: impl AsyncFnOnce(&Gateway) -> T,
     ) -> (T, Vec<String>) {
         let mut bodies = Vec::new();
         let upstream = &mut self.upstream;
@@ -289,9 +295,7 @@ impl World {
     async fn run(&mut self, plan: &Plan) -> Result<(), TestCaseError> {
         let streamed = self.stream(plan).await?;
         let (scripts, is_faulty) = plan.scripts();
-        let asked = async |gateway: &Looping| {
-            gateway.open("/v1/messages", body(false)).await.finish().await
-        };
+        let asked = async |gateway: &Gateway| Ask::message(body(false)).send(gateway.address).await;
         let (answer, _) = self.play(&scripts, asked).await;
         match streamed {
             Some(streamed) => prop_assert_eq!(answer.json(), streamed),
@@ -303,8 +307,8 @@ impl World {
     /// The message of the stream, if it came to an end.
     async fn stream(&mut self, plan: &Plan) -> Result<Option<Value>, TestCaseError> {
         let (scripts, is_faulty) = plan.scripts();
-        let asked = async |gateway: &Looping| {
-            let mut answer = gateway.open("/v1/messages", body(true)).await;
+        let asked = async |gateway: &Gateway| {
+            let mut answer = Ask::message(body(true)).open(gateway.address).await;
             let mut events = Vec::new();
             while let Some(event) = answer.event().await {
                 events.push(event);
@@ -350,9 +354,7 @@ impl World {
         );
         let done = frames(&self::message(json!([text("so")]), "end_turn"));
         let script = Script { chunks: vec![done.concat().into_bytes()], is_cut: false };
-        let asked = async |gateway: &Looping| {
-            gateway.open("/v1/messages", back).await.finish().await.status
-        };
+        let asked = async |gateway: &Gateway| Ask::message(back).send(gateway.address).await.status;
         let (status, bodies) = self.play(&[script], asked).await;
         prop_assert_eq!(status, 200);
         // the space before the first message is the caller's

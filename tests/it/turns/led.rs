@@ -1,24 +1,26 @@
 //! What only shows when the upstream waits: what the caller has by then, and what a gone caller ends.
+use crate::support::events::EventKind;
 use serde_json::{Value, json};
-use tidegate::wire::EventKind;
 
 use super::{ask, ask_unruly, data};
-use crate::support::loop_gateway::{Looping, Opened, Upstream, within};
+use crate::support::client::{Ask, Incoming};
+use crate::support::gateway::{Gateway, looping};
 use crate::support::turn::{call, frames, message, text};
+use crate::support::upstream::{self, Call, Upstream};
 
-async fn led() -> (Upstream, Looping) {
+async fn led() -> (Upstream, Gateway) {
     let upstream = Upstream::start().await;
-    let gateway = Looping::before(upstream.address).await;
+    let gateway = looping(upstream.address).start().await;
     (upstream, gateway)
 }
 
-async fn open(gateway: &Looping, mut body: Value) -> Opened {
+async fn open(gateway: &Gateway, mut body: Value) -> Incoming {
     body["stream"] = true.into();
-    gateway.open("/v1/messages", body.to_string()).await
+    Ask::message(body.to_string()).open(gateway.address).await
 }
 
 /// Reads up to the event that fits.
-async fn until(answer: &mut Opened, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+async fn until(answer: &mut Incoming, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
     loop {
         let event = answer.event().await.unwrap_or_else(|| panic!("no {what}"));
         if fits(&data(&event)) {
@@ -36,22 +38,31 @@ fn turn_frames(words: &str) -> Vec<String> {
     frames(&message(json!([text(words)]), "end_turn"))
 }
 
+/// The next call of the upstream, which has begun to stream and waits.
+async fn begun(upstream: &mut Upstream) -> Call {
+    let mut call = upstream.call().await;
+    call.begin_stream().await;
+    call.chunk(turn_frames("noon")[..3].concat()).await;
+    call
+}
+
 #[tokio::test]
 async fn text_reaches_the_caller_before_the_turn_is_over() {
     let (mut upstream, gateway) = led().await;
     let asked = async { open(&gateway, ask("what time is it?")).await };
     let called = async {
-        let chunks = upstream.call().await.stream();
+        let mut first = upstream.call().await;
         let frames = frames(&with_call("datetime"));
+        first.begin_stream().await;
         // up to the first text
-        chunks.send(Ok(frames[..3].concat().into())).await.unwrap();
-        (chunks, frames)
+        first.chunk(frames[..3].concat()).await;
+        (first, frames)
     };
-    let (mut answer, (chunks, frames)) = tokio::join!(asked, called);
+    let (mut answer, (mut first, frames)) = tokio::join!(asked, called);
     until(&mut answer, "text", |data| data["delta"]["text"] == "one moment").await;
     // the call has not even been made yet
-    chunks.send(Ok(frames[3..].concat().into())).await.unwrap();
-    drop(chunks);
+    first.chunk(frames[3..].concat()).await;
+    first.end_stream().await;
     until(&mut answer, "result", |data| data["content_block"]["type"] == "mcp_tool_result").await;
     let second = upstream.call().await;
     assert_eq!(second.json()["messages"][2]["content"][0]["tool_use_id"], "c1");
@@ -68,10 +79,12 @@ async fn an_upstream_that_does_not_close_holds_nothing_up() {
     let (mut upstream, gateway) = led().await;
     let asked = async { open(&gateway, ask("what time is it?")).await };
     let called = async {
-        let first = upstream.call().await.stream();
-        first.send(Ok(frames(&with_call("datetime")).concat().into())).await.unwrap();
-        let second = upstream.call().await.stream();
-        second.send(Ok(turn_frames("noon").concat().into())).await.unwrap();
+        let mut first = upstream.call().await;
+        first.begin_stream().await;
+        first.chunk(frames(&with_call("datetime")).concat()).await;
+        let mut second = upstream.call().await;
+        second.begin_stream().await;
+        second.chunk(turn_frames("noon").concat()).await;
         (first, second)
     };
     let (mut answer, _open) = tokio::join!(asked, called);
@@ -85,15 +98,13 @@ async fn a_gone_caller_ends_the_turn_under_way() {
     let asked = async { open(&gateway, ask("what time is it?")).await };
     let called = async {
         upstream.call().await.frames(&frames(&with_call("datetime"))).await;
-        let chunks = upstream.call().await.stream();
-        chunks.send(Ok(turn_frames("noon")[..3].concat().into())).await.unwrap();
-        chunks
+        begun(&mut upstream).await
     };
     // the head of the answer comes with the first event
-    let (mut answer, chunks) = tokio::join!(asked, called);
+    let (mut answer, mut second) = tokio::join!(asked, called);
     until(&mut answer, "text", |data| data["delta"]["text"] == "noon").await;
-    answer.leave();
-    within("the upstream to be left", chunks.closed()).await;
+    drop(answer);
+    second.closed().await;
     gateway.until_idle().await;
 }
 
@@ -104,7 +115,7 @@ async fn a_gone_caller_ends_the_tool_that_runs() {
     let called = async { upstream.call().await.frames(&frames(&with_call("spin"))).await };
     let (mut answer, ()) = tokio::join!(asked, called);
     until(&mut answer, "call", |data| data["content_block"]["type"] == "mcp_tool_use").await;
-    answer.leave();
+    drop(answer);
     // by itself the tool would run for longer than any test waits
     gateway.until_idle().await;
 }
@@ -113,19 +124,17 @@ async fn a_gone_caller_ends_the_tool_that_runs() {
 async fn a_caller_that_wants_no_stream_and_leaves_ends_the_turn_too() {
     let (mut upstream, gateway) = led().await;
     let body = ask("what time is it?").to_string();
-    let mut asked = Box::pin(gateway.open("/v1/messages", body));
+    let mut asked = Box::pin(Ask::message(body).open(gateway.address));
     let called = async {
         upstream.call().await.frames(&frames(&with_call("datetime"))).await;
-        let chunks = upstream.call().await.stream();
-        chunks.send(Ok(turn_frames("noon")[..3].concat().into())).await.unwrap();
-        chunks
+        begun(&mut upstream).await
     };
-    let chunks = tokio::select! {
+    let mut second = tokio::select! {
         _ = &mut asked => panic!("an answer before the end"),
-        chunks = called => chunks,
+        second = called => second,
     };
     drop(asked);
-    within("the upstream to be left", chunks.closed()).await;
+    second.closed().await;
     gateway.until_idle().await;
 }
 
@@ -135,7 +144,7 @@ async fn a_later_turn_that_does_not_stream_is_an_error() {
     let asked = async { open(&gateway, ask("what time is it?")).await };
     let called = async {
         upstream.call().await.frames(&frames(&with_call("datetime"))).await;
-        upstream.call().await.whole(200, "<html>no</html>".into());
+        upstream.call().await.finish(upstream::json(200, "<html>no</html>")).await;
     };
     let (mut answer, ()) = tokio::join!(asked, called);
     let error = until(&mut answer, "error", |data| data["type"] == "error").await;

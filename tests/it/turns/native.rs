@@ -2,12 +2,13 @@
 use serde_json::{Value, json};
 
 use super::{blocks, kinds, streamed};
-use crate::support::loop_gateway::{Looping, Simulated, Upstream};
+use crate::support::gateway::{Gateway, looping};
 use crate::support::turn::{call, frames, message, text};
+use crate::support::upstream::{Auto, Upstream};
 
 const OURS: &str = "models: { m: { provider: up, model: up-1, server_tools: gateway } }";
 
-async fn simulated(config: &str) -> (Simulated, Looping) {
+async fn simulated(config: &str) -> (Auto, Gateway) {
     super::simulated_with(config, &[]).await
 }
 
@@ -52,7 +53,7 @@ async fn a_search_looks_like_the_apis_own() {
             declared,
             "[sim: call web_search {\"query\": \"tides\"}] [sim: then] [sim: say done]",
         );
-        for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.json()] {
+        for message in [streamed(&gateway, &body).await, gateway.ask(&body).await.message()] {
             let at = ["text", "server_tool_use", "web_search_tool_result", "text"];
             assert_eq!(kinds(&message), at);
             let (used, found) = (&message["content"][1], &message["content"][2]);
@@ -79,7 +80,7 @@ async fn a_search_looks_like_the_apis_own() {
             assert_eq!(message["usage"]["server_tool_use"], counts);
         }
     }
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     assert_eq!(seen[0]["tools"][0]["name"], "gateway_web_search");
     assert_eq!(seen[0]["tools"][0]["type"], json!(null));
     let result = &seen[1]["messages"][2]["content"][0];
@@ -126,7 +127,7 @@ async fn options_of_the_apis_own_become_the_plugins() {
     declared["user_location"] = place.clone();
     declared["allowed_callers"] = json!(["direct"]);
     let message =
-        gateway.ask(&ask(declared, "[sim: call web_search {\"query\": \"x\"}]")).await.json();
+        gateway.ask(&ask(declared, "[sim: call web_search {\"query\": \"x\"}]")).await.message();
     let opaque = &blocks(&message, "web_search_tool_result")[0]["content"][1]["encrypted_content"];
     use base64::Engine;
     let hidden = opaque.as_str().unwrap().strip_prefix("tidegate.").unwrap();
@@ -140,7 +141,7 @@ async fn options_of_the_apis_own_become_the_plugins() {
         let mut declared = fetch();
         declared["max_content_tokens"] = json!(tokens);
         let body = ask(declared, "[sim: call web_fetch {\"url\": \"https://a.test/\"}]");
-        let message = gateway.ask(&body).await.json();
+        let message = gateway.ask(&body).await.message();
         let found = &blocks(&message, "web_fetch_tool_result")[0]["content"];
         assert_eq!(told(&found["content"]["source"]["data"])["max_chars"], chars);
     }
@@ -163,17 +164,17 @@ async fn what_the_gateway_cannot_keep_to_is_named() {
     ] {
         let mut declared = if name == "web_search" { search() } else { fetch() };
         declared[field] = value;
-        let said = gateway.ask(&ask(declared, "hi")).await.refusal(400);
+        let said = gateway.ask(&ask(declared, "hi")).await.error(400);
         assert!(said.starts_with(&format!("`tools[0].{field}`")), "{said}");
     }
     let mut both = search();
     both["allowed_domains"] = json!(["a.test"]);
     both["blocked_domains"] = json!(["b.test"]);
-    let said = gateway.ask(&ask(both, "hi")).await.refusal(400);
+    let said = gateway.ask(&ask(both, "hi")).await.error(400);
     assert!(said.contains("both `allowed_domains` and `blocked_domains`"), "{said}");
     let mut twice = ask(search(), "hi");
     twice["tools"].as_array_mut().unwrap().push(json!({"type": "gateway:web_search"}));
-    assert!(gateway.ask(&twice).await.refusal(400).contains("a second time"));
+    assert!(gateway.ask(&twice).await.error(400).contains("a second time"));
     assert!(upstream.bodies().is_empty());
 }
 
@@ -202,7 +203,7 @@ async fn failures_have_the_apis_shapes_and_codes() {
             "content_too_large",
         ),
     ] {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let mut body = ask(tool, &format!("[sim: call {call}] [sim: then] [sim: say sorry]"));
         let message = streamed(&gateway, &body).await;
         let result = blocks(&message, &format!("{kind}_tool_result"))[0];
@@ -211,17 +212,17 @@ async fn failures_have_the_apis_shapes_and_codes() {
         assert!(kept.as_str().unwrap().starts_with("tidegate."), "{kept}");
         assert_eq!(told, json!({"type": format!("{kind}_tool_result_error"), "error_code": code}));
         assert_eq!(message["content"].as_array().unwrap().last().unwrap()["text"], "sorry");
-        let sent = &upstream.seen()[before + 1]["messages"][2]["content"][0];
+        let sent = &upstream.requests()[before + 1]["messages"][2]["content"][0];
         assert_eq!(sent["is_error"], true, "{sent}");
         // the model keeps the words; a client that drops them keeps the code
         go_on(&mut body, &message);
-        gateway.ask(&body).await.json();
-        assert_eq!(&upstream.seen()[before + 2]["messages"][2]["content"][0], sent);
+        gateway.ask(&body).await.message();
+        assert_eq!(&upstream.requests()[before + 2]["messages"][2]["content"][0], sent);
         for block in body["messages"][1]["content"].as_array_mut().unwrap() {
             block["content"].as_object_mut().map(|content| content.remove("tidegate"));
         }
-        gateway.ask(&body).await.json();
-        let left = &upstream.seen()[before + 3]["messages"][2]["content"][0];
+        gateway.ask(&body).await.message();
+        let left = &upstream.requests()[before + 3]["messages"][2]["content"][0];
         assert_eq!((&left["is_error"], &left["content"][0]["text"]), (&json!(true), &json!(code)));
     }
 }
@@ -230,14 +231,14 @@ async fn failures_have_the_apis_shapes_and_codes() {
 async fn a_result_of_another_form_is_not_lost() {
     let (upstream, gateway) = simulated(OURS).await;
     for (query, results) in [("nothing", 0), ("plain", 1)] {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let mut body = ask(search(), &format!("[sim: call web_search {{\"query\": \"{query}\"}}]"));
         let message = streamed(&gateway, &body).await;
         let found = blocks(&message, "web_search_tool_result")[0];
         assert_eq!(found["content"].as_array().unwrap().len(), results);
         go_on(&mut body, &message);
-        gateway.ask(&body).await.json();
-        let seen = upstream.seen();
+        gateway.ask(&body).await.message();
+        let seen = upstream.requests();
         assert_eq!(seen[before + 2]["messages"][2], seen[before + 1]["messages"][2]);
     }
 }
@@ -251,7 +252,7 @@ async fn a_history_of_ours_is_the_conversation_that_the_upstream_had() {
     let message = streamed(&gateway, &body).await;
     assert_eq!(blocks(&message, "server_tool_use").len(), 2);
     go_on(&mut body, &message);
-    gateway.ask(&body).await.json();
+    gateway.ask(&body).await.message();
     let bodies = upstream.bodies();
     // byte for byte: its prompt cache holds
     let before = std::str::from_utf8(&bodies[1]).unwrap().split("\"messages\":").nth(1).unwrap();
@@ -275,8 +276,8 @@ async fn blocks_of_a_native_upstream_stay_as_they_are() {
     let messages = body["messages"].as_array_mut().unwrap();
     messages.push(json!({"role": "assistant", "content": theirs}));
     messages.push(json!({"role": "user", "content": "and now?"}));
-    gateway.ask(&body).await.json();
-    let seen = upstream.seen();
+    gateway.ask(&body).await.message();
+    let seen = upstream.requests();
     assert_eq!((&seen[0]["messages"], &seen[0]["tools"]), (&body["messages"], &body["tools"]));
 }
 
@@ -297,11 +298,11 @@ async fn who_runs_them_is_the_aliass_to_say() {
     ] {
         let mut body = ask(search(), if is_ours { text } else { "hi" });
         body["model"] = model.into();
-        let before = upstream.seen().len();
-        let message = gateway.ask(&body).await.json();
+        let before = upstream.requests().len();
+        let message = gateway.ask(&body).await.message();
         let found = blocks(&message, "web_search_tool_result").len();
         assert_eq!(found, usize::from(is_ours), "{model}: {message}");
-        for seen in &upstream.seen()[before..] {
+        for seen in &upstream.requests()[before..] {
             assert_eq!(seen["tools"][0]["type"] == json!(null), is_ours, "{model}");
         }
     }
@@ -315,7 +316,7 @@ async fn a_choice_of_the_apis_own_tool_is_rewritten_with_it() {
         json!({"type": "tool", "name": "web_search", "disable_parallel_tool_use": true});
     let message = streamed(&gateway, &body).await;
     assert_eq!(message["stop_reason"], "end_turn");
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     assert_eq!(
         seen[0]["tool_choice"],
         json!({"type": "tool", "name": "gateway_web_search", "disable_parallel_tool_use": true})
@@ -326,7 +327,7 @@ async fn a_choice_of_the_apis_own_tool_is_rewritten_with_it() {
 #[tokio::test]
 async fn an_upstreams_own_server_tools_stream_beside_ours() {
     let mut upstream = Upstream::start().await;
-    let gateway = Looping::before(upstream.address).await;
+    let gateway = looping(upstream.address).start().await;
     let native = json!({"type": "server_tool_use", "id": "srvtoolu_9", "name": "web_search", "input": {"query": "x"}});
     let found =
         json!({"type": "web_search_tool_result", "tool_use_id": "srvtoolu_9", "content": []});

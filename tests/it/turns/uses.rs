@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 
 use super::{blocks, simulated, streamed};
+use crate::support::client::Ask;
 
 fn ask(options: Value, text: &str) -> Value {
     let mut tool = json!({"type": "gateway:twice"});
@@ -24,20 +25,20 @@ async fn what_is_used_up_is_a_result_and_the_conversation_goes_on() {
     for (options, uses) in
         [(json!({}), 2), (json!({"max_uses": 1}), 1), (json!({"max_uses": 5}), 3)]
     {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let body = ask(options, "[sim: call twice] [sim: turns 3] [sim: then] [sim: say done]");
         let message = streamed(&gateway, &body).await;
         assert_eq!(message["stop_reason"], "end_turn");
         assert_eq!(refused(&message), [0, 1, 2].map(|n| n >= uses));
         assert_eq!(message["usage"]["server_tool_use"]["twice_requests"], uses);
-        let sent = &upstream.seen()[before + 3]["messages"][6]["content"][0];
+        let sent = &upstream.requests()[before + 3]["messages"][6]["content"][0];
         assert_eq!(sent["is_error"] == true, uses < 3);
         if uses < 3 {
             let text = sent["content"][0]["text"].as_str().unwrap();
             assert!(text.starts_with("max_uses_exceeded: `gateway_twice`"), "{text}");
         }
     }
-    let said = gateway.ask(&ask(json!({"max_uses": 6}), "hi")).await.refusal(400);
+    let said = gateway.ask(&ask(json!({"max_uses": 6}), "hi")).await.error(400);
     assert!(said.starts_with("`tools[0].max_uses` is 6, at most 5"), "{said}");
 }
 
@@ -143,7 +144,7 @@ async fn calls_that_a_caller_does_not_see_count_as_well() {
     let message = streamed(&gateway, &body).await;
     assert_eq!(blocks(&message, "text").len(), message["content"].as_array().unwrap().len());
     assert!(!message.to_string().contains("twice"), "{message}");
-    let seen = upstream.seen();
+    let seen = upstream.requests();
     let results = seen.last().unwrap()["messages"][4]["content"].as_array().unwrap().clone();
     let refused: Vec<bool> = results.iter().map(|result| result["is_error"] == true).collect();
     assert_eq!(refused, [false, true], "{results:?}");
@@ -153,13 +154,13 @@ async fn calls_that_a_caller_does_not_see_count_as_well() {
 async fn a_tool_gets_the_conversation_only_where_its_options_ask() {
     let (upstream, gateway) = simulated().await;
     for asks in [true, false] {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let mut body = ask(json!({"forward_transcript": asks}), "[sim: say hm] [sim: call twice]");
         body["system"] = json!("be kind");
         let message = streamed(&gateway, &body).await;
         let text = blocks(&message, "mcp_tool_result")[0]["content"][0]["text"].as_str().unwrap();
         let got: Value = serde_json::from_str(text).unwrap();
-        let sent = &upstream.seen()[before + 1]["messages"];
+        let sent = &upstream.requests()[before + 1]["messages"];
         match asks {
             true => {
                 assert_eq!(got["transcript"]["system"], "be kind");
@@ -170,9 +171,7 @@ async fn a_tool_gets_the_conversation_only_where_its_options_ask() {
         }
     }
     let body = ask(json!({"transcript": {"messages": []}}), "hi");
-    assert!(
-        gateway.ask(&body).await.refusal(400).starts_with("`tools[0].transcript` is not known")
-    );
+    assert!(gateway.ask(&body).await.error(400).starts_with("`tools[0].transcript` is not known"));
 }
 
 #[tokio::test]
@@ -187,6 +186,6 @@ async fn the_history_counts_however_its_roles_are_written() {
         .push(json!({"role": "user", "content": "[sim: call twice] [sim: then] [sim: say on]"}));
     let body = body.to_string().replace("\"user\"", "\"us\\u0065r\"");
     assert!(body.contains("us\\u0065r"), "{body}");
-    let message = gateway.open("/v1/messages", body).await.finish().await.json();
+    let message = Ask::message(body).send(gateway.address).await.message();
     assert_eq!(refused(&message), [true], "{message}");
 }

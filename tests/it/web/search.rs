@@ -1,8 +1,12 @@
 //! Searches, by a backend on loopback.
+use std::fs;
+
 use serde_json::{Value, json};
+use tidegate::gateway::reload::Reloaded;
 
 use super::{Web, failure_of, granted, page_of, site};
-use crate::plugin::{host, wasm};
+use crate::support::gateway::Gateway;
+use crate::support::plugins::wasm;
 use crate::support::upstream::{Auto, answer, json as json_answer};
 
 /// Where the gateway runs the API's own tools.
@@ -195,7 +199,7 @@ async fn a_declaration_with_wrong_domains_is_refused_before_a_model_is_asked() {
     ];
     for tool in [tool(json!({})), native] {
         for (options, expect) in &wrong {
-            let said = web.gateway.ask(&declaring(&tool, options)).await.refusal(400);
+            let said = web.gateway.ask(&declaring(&tool, options)).await.error(400);
             assert!(said.starts_with(expect), "{said}");
         }
     }
@@ -208,6 +212,9 @@ async fn a_declaration_with_wrong_domains_is_refused_before_a_model_is_asked() {
 
 #[tokio::test]
 async fn a_wrong_backend_is_a_problem_with_its_place() {
+    let sim = "providers: { sim: { type: simulator } }";
+    let gateway = Gateway::with().config(sim).model("m", "{ provider: sim }").start().await;
+    fs::copy(wasm("web-search"), gateway.folder().join("plugins/web-search.wasm")).unwrap();
     for (backend, expect) in [
         (
             json!({"type": "googl"}),
@@ -223,8 +230,10 @@ async fn a_wrong_backend_is_a_problem_with_its_place() {
             "backend.fields.titel: is not known: there are",
         ),
     ] {
-        let config = json!({ "backend": backend });
-        let problems = host().load(&wasm("web-search"), config).await.unwrap_err();
+        let plugins = json!({"config": {"web-search": {"backend": backend}}});
+        let config = format!("{sim}\nmodels: {{ m: {{ provider: sim }} }}\nplugins: {plugins}");
+        let reloaded = gateway.reload(&config).await;
+        let Reloaded::Refused(problems) = reloaded else { panic!("{expect}: {reloaded:?}") };
         let told = problems[0].to_string();
         assert!(told.starts_with(&format!("plugins.config.web-search.{expect}")), "{told}");
     }

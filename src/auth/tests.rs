@@ -1,0 +1,148 @@
+//! Caller keys: which header counts, who gets in, what a refusal says.
+use std::collections::BTreeMap;
+
+use crate::auth::keys::{self, new_key};
+use crate::auth::{Auth, Identity};
+use crate::error::{Error, ErrorKind, Retry, Secret};
+use http::HeaderMap;
+
+fn auth() -> Auth {
+    let entry = |name: &str, key: &str, models: Option<&[&str]>| keys::Config {
+        name: name.to_owned(),
+        hash: None,
+        key: Some(Secret::new(key)),
+        models: models.map(|globs| globs.iter().map(|glob| (*glob).to_owned()).collect()),
+        tags: BTreeMap::from([("team".to_owned(), name.to_owned())]),
+    };
+    let hashed = keys::Config {
+        hash: Some(format!("sha256:{}", hex::encode(keys::digest("key-c")))),
+        key: None,
+        ..entry("c", "", None)
+    };
+    Auth::build(&[entry("a", "key-a", None), entry("b", "key-b", Some(&["claude-*", "x"])), hashed])
+        .unwrap()
+}
+
+fn ask(auth: &Auth, headers: &[(&'static str, &str)]) -> Result<Identity, Error> {
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+        .collect();
+    auth.authenticate(&headers)
+}
+
+#[track_caller]
+fn check(headers: &[(&'static str, &str)], expected: Option<&str>) {
+    let found = ask(&auth(), headers).ok().map(|identity| identity.caller.key.clone());
+    assert_eq!(found.as_deref(), expected, "{headers:?}");
+}
+
+#[test]
+fn a_key_counts_in_either_header() {
+    check(&[("x-api-key", "key-a")], Some("a"));
+    check(&[("authorization", "Bearer key-b")], Some("b"));
+    check(&[("authorization", "bEaReR  key-c ")], Some("c"));
+    check(&[("x-tidegate-key", "key-c")], Some("c"));
+}
+
+#[test]
+fn a_key_that_is_not_listed_does_not_count() {
+    check(&[], None);
+    check(&[("x-api-key", "key-d")], None);
+    check(&[("x-api-key", "")], None);
+    check(&[("x-api-key", "Bearer key-a")], None);
+    check(&[("authorization", "key-a")], None);
+    check(&[("authorization", "Basic key-a")], None);
+    check(&[("authorization", "Bearer ")], None);
+    check(&[("x-api-key", "\u{e4}")], None);
+}
+
+#[test]
+fn an_api_key_goes_before_a_bearer_even_if_it_is_wrong() {
+    check(&[("authorization", "Bearer key-a"), ("x-api-key", "key-b")], Some("b"));
+    check(&[("authorization", "Bearer key-a"), ("x-api-key", "wrong")], None);
+    check(&[("authorization", "Bearer key-a"), ("x-api-key", "")], Some("a"));
+}
+
+#[test]
+fn a_gateway_key_goes_before_all_and_keeps_the_callers_own_credential() {
+    let headers =
+        [("x-tidegate-key", "key-a"), ("authorization", "Bearer own-token"), ("x-api-key", "z")];
+    let identity = ask(&auth(), &headers).unwrap();
+    assert_eq!(identity.caller.key, "a");
+    assert_eq!(identity.credential.as_ref().unwrap().expose(), "Bearer own-token");
+    assert!(!format!("{identity:?}").contains("own-token"));
+}
+
+#[test]
+fn a_bearer_that_was_the_gateway_key_is_not_kept() {
+    assert!(ask(&auth(), &[("authorization", "Bearer key-a")]).unwrap().credential.is_none());
+    let headers = [("x-api-key", "key-a"), ("authorization", "Bearer own-token")];
+    assert!(ask(&auth(), &headers).unwrap().credential.is_none());
+}
+
+#[test]
+fn a_gateway_key_in_both_headers_is_no_credential_of_the_callers() {
+    for own in ["Bearer key-a", "Bearer key-b", "key-a"] {
+        let headers = [("x-tidegate-key", "key-a"), ("authorization", own)];
+        assert!(ask(&auth(), &headers).unwrap().credential.is_none(), "{own}");
+    }
+}
+
+#[test]
+fn a_refusal_is_a_401_that_shows_no_key_and_is_not_worth_a_retry() {
+    for headers in
+        [&[("x-api-key", "wrong-key")][..], &[("authorization", "Bearer wrong-key")], &[]]
+    {
+        let error = ask(&auth(), headers).unwrap_err();
+        assert_eq!((error.kind, error.retry), (ErrorKind::Authentication, Retry::Never));
+        assert!(error.message.contains("send a key"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("wrong-key"));
+    }
+}
+
+#[test]
+fn a_caller_may_name_the_models_of_its_key_only() {
+    let identity = ask(&auth(), &[("x-api-key", "key-b")]).unwrap();
+    assert!(identity.may_use("claude-opus") && identity.may_use("x"));
+    assert!(!identity.may_use("xy") && !identity.may_use("gpt"));
+    let error = identity.check_model("gpt").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Permission);
+    assert!(error.message.contains("`gpt`") && error.message.contains("`b`"), "{error}");
+    assert!(ask(&auth(), &[("x-api-key", "key-a")]).unwrap().check_model("gpt").is_ok());
+}
+
+#[test]
+fn a_caller_has_the_tags_of_its_key() {
+    assert_eq!(ask(&auth(), &[("x-api-key", "key-c")]).unwrap().caller.tags["team"], "c");
+}
+
+#[test]
+fn without_keys_everybody_gets_in() {
+    let open = Auth::build(&[]).unwrap();
+    let identity = ask(&open, &[("x-api-key", "anything")]).unwrap();
+    assert!(identity.caller.key.is_empty() && identity.may_use("anything"));
+    assert!(ask(&open, &[("authorization", "Bearer own")]).unwrap().credential.is_none());
+}
+
+#[test]
+fn wrong_entries_are_all_reported() {
+    let wrong = |name: &str, hash: Option<&str>| keys::Config {
+        name: name.to_owned(),
+        hash: hash.map(str::to_owned),
+        key: None,
+        models: None,
+        tags: BTreeMap::new(),
+    };
+    let problems = Auth::build(&[wrong("a", Some("sha256:12")), wrong("a", None)]).unwrap_err();
+    let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["keys[0].hash", "keys[1].name", "keys[1]"]);
+}
+
+#[test]
+fn no_two_new_keys_are_the_same() {
+    let (one, other) = (new_key().unwrap(), new_key().unwrap());
+    assert_ne!(one.key, other.key);
+    assert_eq!(one.key.expose().len(), "tg_".len() + 64);
+    assert_eq!(one.hash, format!("sha256:{}", hex::encode(keys::digest(one.key.expose()))));
+}

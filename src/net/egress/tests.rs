@@ -1,0 +1,128 @@
+//! The way out for plugins. No test leaves loopback: names resolve to what the test says, and every
+//! address that may be reached leads to a server of the test.
+mod bodies;
+mod names;
+mod redirects;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::net::egress::{Cidr, Client, Config, Limits, Policy, Refusal, Request, Response};
+use crate::net::tls::Trust;
+use tokio::net::TcpStream;
+
+use crate::testing::within;
+
+/// An address of the public internet, as far as the guard knows.
+const PUBLIC: &str = "93.184.216.34";
+
+/// The internet of a test: what names mean, and where every connection leads.
+struct Net {
+    client: Client,
+    dialled: Arc<Mutex<Vec<SocketAddr>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Net {
+    /// Every name is at `PUBLIC`.
+    fn leading_to(server: SocketAddr) -> Self {
+        Self::with(server, |_, _| vec![PUBLIC])
+    }
+
+    /// Names are where `lookup` says, which also hears how many were looked up before.
+    fn with(
+        server: SocketAddr,
+        lookup: impl Fn(&str, usize) -> Vec<&'static str> + Send + Sync + 'static,
+    ) -> Self {
+        Self::trusting(server, lookup, Trust::System)
+    }
+
+    fn trusting(
+        server: SocketAddr,
+        lookup: impl Fn(&str, usize) -> Vec<&'static str> + Send + Sync + 'static,
+        trust: Trust,
+    ) -> Self {
+        let (dialled, asked) =
+            (Arc::<Mutex<Vec<_>>>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let (dials, questions) = (Arc::clone(&dialled), Arc::clone(&asked));
+        let resolve = move |host: String, _: u16| {
+            let mut questions = questions.lock().unwrap();
+            let found: Vec<IpAddr> =
+                lookup(&host, questions.len()).iter().map(|ip| ip.parse().unwrap()).collect();
+            questions.push(host);
+            let found =
+                if found.is_empty() { Err(io::Error::other("no such name")) } else { Ok(found) };
+            Box::pin(std::future::ready(found)) as _
+        };
+        let connect = move |address| {
+            dials.lock().unwrap().push(address);
+            Box::pin(TcpStream::connect(server)) as _
+        };
+        let client = Client::with(Box::new(resolve), Box::new(connect), trust);
+        Self { client, dialled, asked }
+    }
+
+    async fn fetch(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
+        within("a fetch", self.client.fetch(policy, request)).await
+    }
+
+    async fn get(&self, url: &str) -> Result<Response, Refusal> {
+        self.fetch(&anything(), get(url)).await
+    }
+
+    fn dialled(&self) -> Vec<String> {
+        self.dialled.lock().unwrap().iter().map(SocketAddr::to_string).collect()
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn get(url: &str) -> Request {
+    Request { method: "GET".to_owned(), url: url.to_owned(), ..Request::default() }
+}
+
+/// Granted every host, on the usual ports.
+fn anything() -> Policy {
+    Policy {
+        allow_private: Vec::new(),
+        own: Vec::new(),
+        may_reach: Arc::new(|_, port| matches!(port, 80 | 443)),
+        limits: Limits { total: Duration::from_secs(60), ..Limits::default() },
+    }
+}
+
+fn blocks(blocks: &[&str]) -> Vec<Cidr> {
+    blocks.iter().map(|block| block.parse().unwrap()).collect()
+}
+
+/// Nothing listens there: who comes here has been let through.
+fn nowhere() -> SocketAddr {
+    "127.0.0.1:1".parse().unwrap()
+}
+
+#[test]
+fn blocks_of_the_config_are_read_or_are_problems() {
+    let config = |blocks: &[&str]| Config {
+        allow_private: blocks.iter().map(|block| (*block).to_owned()).collect(),
+    };
+    assert!(config(&["10.1.0.0/16", "fd00::/8", "0.0.0.0/0", "::1/128"]).build(vec![]).is_ok());
+    let wrong = [
+        "10.0.0.0/8",
+        "10.0.0.0",
+        "10.0.0.0/33",
+        "::/129",
+        "10.0.0.0/+8",
+        "a/8",
+        "1.2/8",
+        "/8",
+        "10.0.0.0/",
+    ];
+    let problems = config(&wrong).build(vec![]).unwrap_err();
+    let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    let expect: Vec<_> = (1..wrong.len()).map(|n| format!("egress.allow_private[{n}]")).collect();
+    assert_eq!(paths, expect);
+}

@@ -1,0 +1,55 @@
+//! What plugins publish: kept for a while, within its room, under names of its own.
+use std::time::{Duration, Instant};
+
+use crate::plugin_host::{File, FilesConfig, published::Published};
+use bytes::Bytes;
+
+fn file(content: &'static str) -> File {
+    File { media_type: "image/png".to_owned(), content: Bytes::from_static(content.as_bytes()) }
+}
+
+fn config(max_bytes: u64) -> FilesConfig {
+    FilesConfig { max_bytes, ..FilesConfig::default() }
+}
+
+#[test]
+fn a_file_is_found_until_its_time_is_over() {
+    let (files, now) = (Published::default(), Instant::now());
+    let name = files.keep(file("abc"), &config(100), now).unwrap();
+    let found = files.find(&name, now + Duration::from_secs(3599)).unwrap();
+    assert_eq!(found, ("image/png".to_owned(), Bytes::from_static(b"abc")));
+    assert!(files.find(&name, now + Duration::from_secs(3600)).is_none());
+    assert!(files.find("another", now).is_none());
+}
+
+#[test]
+fn where_room_is_short_the_oldest_goes_and_nothing_larger_than_all_of_it_comes() {
+    let (files, now) = (Published::default(), Instant::now());
+    // each has 9 bytes of its media type besides
+    let names = ["aaaa", "bbbb", "cccc"].map(|c| files.keep(file(c), &config(30), now).unwrap());
+    let is_there = names.each_ref().map(|name| files.find(name, now).is_some());
+    assert_eq!(is_there, [false, true, true]);
+    assert!(files.keep(file("a long one, far too long"), &config(30), now).is_none());
+    assert!(files.find(&names[2], now).is_some(), "what did not fit has pushed nothing out");
+}
+
+#[test]
+fn the_same_file_twice_has_two_names() {
+    let (files, now) = (Published::default(), Instant::now());
+    let [first, second] = [0, 1].map(|_| files.keep(file("a"), &config(100), now).unwrap());
+    assert_ne!(first, second);
+    assert_eq!(first.len(), 32);
+}
+
+#[test]
+fn empty_files_are_bounded_as_well() {
+    let (files, now) = (Published::default(), Instant::now());
+    let empty = || File { media_type: String::new(), content: Bytes::new() };
+    let first = files.keep(empty(), &config(10), now).unwrap();
+    for _ in 1..4096 {
+        files.keep(empty(), &config(10), now).unwrap();
+    }
+    assert!(files.find(&first, now).is_some());
+    files.keep(empty(), &config(10), now).unwrap();
+    assert!(files.find(&first, now).is_none());
+}

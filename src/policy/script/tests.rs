@@ -1,0 +1,119 @@
+//! Policies: what scripts see and may do, what they cannot, and what is said when they break.
+mod cases;
+mod definitions;
+mod library;
+mod library_bounds;
+mod limits;
+mod lint;
+mod modules;
+mod parameters;
+mod request;
+mod trials;
+mod verbs;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::context::{Caller, Context};
+use crate::error::{Error, ErrorKind, Problem};
+use crate::policy::Outcome;
+use crate::policy::script::api::{State, With};
+use crate::policy::script::{Call, Clock, Limits, Script, ScriptEngine};
+use crate::wire::Document;
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+/// Time is generous: a busy machine must not fail what is not about time.
+fn compile(source: &str) -> Result<Script, Vec<Problem>> {
+    let limits = Limits { time: Duration::from_secs(20), ..Limits::default() };
+    ScriptEngine::new(limits).compile(Path::new("policies/probe.rhai"), source)
+}
+
+/// A script whose hook has this body.
+fn hook(body: &str) -> Script {
+    compile(&format!("fn on_request(request, ctx) {{\n{body}\n}}")).unwrap()
+}
+
+fn context() -> Arc<Context> {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-team", "ml".parse().unwrap());
+    Arc::new(Context {
+        request_id: "req_1".to_owned(),
+        started: Instant::now(),
+        caller: Arc::new(Caller {
+            key: "ci".to_owned(),
+            tags: [("team".to_owned(), "ml".to_owned())].into(),
+        }),
+        headers,
+        query: None,
+        credential: None,
+        session: "session-1".to_owned(),
+        model: "claude-asked".to_owned(),
+        story: Arc::default(),
+    })
+}
+
+fn run_with(
+    script: &Script,
+    with: Value,
+    body: impl Into<Bytes>,
+) -> Result<(Document, Outcome), Error> {
+    let with = With::new(with.as_object().unwrap());
+    let call =
+        Call { context: &context(), with: &with, state: &State::default(), clock: Clock::System };
+    script.on_request(&call, Document::parse(body.into()).unwrap())
+}
+
+fn run(script: &Script, body: impl Into<Bytes>) -> Result<(Document, Outcome), Error> {
+    run_with(script, json!({}), body)
+}
+
+/// What the body becomes.
+fn edited(hook_body: &str, body: &str) -> String {
+    let (document, _) = run(&hook(hook_body), body.to_owned()).unwrap();
+    String::from_utf8(document.to_bytes().to_vec()).unwrap()
+}
+
+/// What is said about a script that breaks.
+fn broken(hook_body: &str, body: &str) -> Error {
+    match run(&hook(hook_body), body.to_owned()) {
+        Ok((document, _)) => panic!("it did not break: {:?}", document.to_bytes()),
+        Err(error) => error,
+    }
+}
+
+/// What a script finds: the text that it gives to `deny`.
+fn found(expression: &str, body: &str) -> String {
+    let (_, outcome) = run(&hook(&format!("deny(`${{{expression}}}`)")), body.to_owned()).unwrap();
+    refusal(outcome).message
+}
+
+fn refusal(outcome: Outcome) -> Error {
+    match outcome.verdict {
+        crate::policy::Verdict::Deny(error) => *error,
+        _ => panic!("it did not refuse"),
+    }
+}
+
+/// What is said about a hook that goes over these limits.
+fn limited(limits: Limits, body: &str) -> Error {
+    limited_over(limits, body, "{}")
+}
+
+fn limited_over(limits: Limits, body: &str, request: &str) -> Error {
+    let source = format!("fn f(n) {{ f(n + 1) }}\nfn on_request(request, ctx) {{\n{body}\n}}");
+    let script = ScriptEngine::new(limits).compile(Path::new("policies/probe.rhai"), &source);
+    match run(&script.unwrap(), request.to_owned()) {
+        Ok(_) => panic!("it did not break: {body}"),
+        Err(error) => error,
+    }
+}
+
+fn says(error: &Error, parts: &[&str]) {
+    assert_eq!(error.kind, ErrorKind::Api, "{error}");
+    for part in parts {
+        assert!(error.message.contains(part), "{error}");
+    }
+}

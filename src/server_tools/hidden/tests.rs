@@ -1,0 +1,85 @@
+//! Hidden calls and the store that keeps them for their callers.
+use std::time::{Duration, Instant};
+
+use crate::server_tools::hidden::{Block, Carried, Hidden, Shape};
+
+fn shown(kind: &str) -> Block {
+    Block::Shown(Shape { kind: kind.to_owned(), ..Shape::default() })
+}
+
+/// A message of two turns whose results are so large.
+fn hidden(earlier: usize, last: usize) -> Hidden {
+    let mut hidden = Hidden::default();
+    let result = |size: usize| Block::Result("x".repeat(size).into());
+    hidden.push(vec![shown("text"), Block::Call("{}".into()), result(earlier)]);
+    hidden.push(vec![shown("tool_use"), result(last)]);
+    hidden
+}
+
+/// A little less than a sixteenth of what there is room for.
+const LARGE: usize = (1 << 20) - 1024;
+
+#[test]
+fn what_is_carried_is_one_callers_and_bounded() {
+    let carried = Carried::default();
+    carried.keep("one", "toolu_1", hidden(1, 1));
+    assert_eq!(*carried.find("one", "toolu_1").unwrap(), hidden(1, 1));
+    assert_eq!(carried.find("two", "toolu_1"), None);
+    assert_eq!(carried.find("one", "toolu_2"), None);
+    for n in 2..30 {
+        carried.keep("one", &format!("toolu_{n}"), hidden(1, LARGE));
+    }
+    assert_eq!(carried.find("one", "toolu_1"), None, "the oldest made room");
+    assert!(carried.find("one", "toolu_29").is_some());
+}
+
+#[test]
+fn of_a_message_that_is_too_large_the_last_turn_is_kept_if_it_can_be() {
+    let carried = Carried::default();
+    carried.keep("one", "toolu_1", hidden(4 << 20, 1));
+    let kept = carried.find("one", "toolu_1").unwrap();
+    assert_eq!(kept.blocks(), hidden(1, 1).last_turn());
+    assert_eq!(kept.last_turn(), kept.blocks());
+    carried.keep("one", "toolu_2", hidden(1, 4 << 20));
+    assert_eq!(carried.find("one", "toolu_2"), None);
+}
+
+#[test]
+fn what_hides_nothing_is_not_kept() {
+    let carried = Carried::default();
+    let hides_nothing = || {
+        let mut hidden = Hidden::default();
+        hidden.push(vec![shown("text"), shown("tool_use")]);
+        hidden
+    };
+    carried.keep("one", "toolu_1", hides_nothing());
+    assert!(!carried.has("one", Instant::now()));
+    carried.keep("one", "toolu_1", hidden(1, 1));
+    carried.keep("one", "toolu_1", hides_nothing());
+    assert_eq!(carried.find("one", "toolu_1"), None, "of another conversation");
+}
+
+#[test]
+fn a_history_is_searched_only_while_something_is_kept_for_its_caller() {
+    let carried = Carried::default();
+    let now = Instant::now();
+    assert!(!carried.has("one", now));
+    carried.keep("one", "toolu_1", hidden(1, 1));
+    assert!(carried.has("one", now) && !carried.has("two", now));
+    let later = |minutes: u64| now + Duration::from_secs(60 * minutes);
+    assert!(carried.has("one", later(59)));
+    assert!(!carried.has("one", later(61)));
+    assert_eq!(carried.find("one", "toolu_1"), None, "and it is gone");
+}
+
+#[test]
+fn what_is_asked_for_is_kept_before_what_is_only_newer() {
+    let carried = Carried::default();
+    for n in 1..=16 {
+        carried.keep("one", &format!("toolu_{n}"), hidden(1, LARGE));
+    }
+    assert!(carried.find("one", "toolu_1").is_some());
+    carried.keep("one", "toolu_17", hidden(1, LARGE));
+    assert!(carried.find("one", "toolu_1").is_some());
+    assert_eq!(carried.find("one", "toolu_2"), None);
+}
