@@ -1,19 +1,8 @@
 //! Decides whether a conversation holds for the target of its last turn only.
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::wire::MessagesRequest;
-
-/// A content block, as far as it may bind.
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    citations: Option<Vec<IgnoredAny>>,
-}
+use crate::wire::content::Block;
 
 /// Returns whether a request names state of one account: a container.
 pub(super) fn is_bound(request: &MessagesRequest) -> bool {
@@ -25,13 +14,13 @@ pub(super) fn is_bound(request: &MessagesRequest) -> bool {
 /// good anywhere. Thinking is signed, citations and results of the upstream's own tools hold encrypted
 /// parts, and a type that the gateway does not know may hold anything.
 pub(super) fn binds(blocks: &[Bytes]) -> bool {
-    blocks.iter().any(|block| match serde_json::from_slice::<Block<'_>>(block) {
-        Ok(Block { kind, citations }) => match &*kind {
-            "text" => citations.is_some_and(|citations| !citations.is_empty()),
+    blocks.iter().any(|block| match Block::read(block) {
+        Some(block) => match &*block.kind() {
+            "text" => block.cites(),
             "tool_use" => false,
             _ => true,
         },
-        Err(_) => true,
+        None => true,
     })
 }
 
@@ -59,6 +48,8 @@ mod tests {
             r#"{"type":"text","text":"hi","citations":[{"type":"web_search_result_location"}]}"#,
             r#"{"type":"block_of_the_future"}"#,
             r#"{"text":"a block without a type"}"#,
+            r#"{"type":"text","text":"hi","citations":{"of":"the future"}}"#,
+            r#"["text"]"#,
         ] {
             assert!(binds(&[Bytes::from_static(block.as_bytes())]), "{block}");
         }

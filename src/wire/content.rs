@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The members that the gateway reads, in a message, in a content block or in a block's `source`.
@@ -178,6 +178,12 @@ impl<'a> Block<'a> {
     pub(crate) fn source(&self) -> Option<Source<'a>> {
         let source = self.0.raw(Member::Source)?;
         serde_json::from_str(source.get()).ok().map(Source)
+    }
+
+    /// Returns whether `citations` of a text is anything but an empty list.
+    pub(crate) fn cites(&self) -> bool {
+        let citations = self.0.raw(Member::Citations);
+        citations.is_some_and(|list| serde_json::from_str::<[IgnoredAny; 0]>(list.get()).is_err())
     }
 
     /// Returns whether `citations` enables citations of the block.
