@@ -63,7 +63,7 @@ pub struct Target {
     pub model: Option<String>,
     /// The share under `weighted`.
     pub weight: u32,
-    /// What of the Messages API it understands.
+    /// The part of the Messages API that it understands.
     pub accepts: Accepts,
     /// Shared by the generations.
     pub health: Arc<Health>,

@@ -22,8 +22,8 @@ const CORE_BLOCKS: &[&str] = &["text"];
 /// Every target understands these tools.
 const CORE_TOOLS: &[&str] = &["custom"];
 
-/// What an upstream, or a target of it, understands of the Messages API. The default understands all
-/// names and nothing beyond the core.
+/// The part of the Messages API that an upstream understands, or a target of it. The default understands
+/// all names, is not native, runs no server tools and cites nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Accepts {
     /// Everything the API has passes as it is.

@@ -2,7 +2,7 @@
 //!
 //! Everything that knows how an upstream speaks lives in the folders below this one; `registry` lists them.
 pub mod accepts;
-pub mod anthropic;
+mod anthropic;
 mod frames;
 mod http;
 pub mod registry;
@@ -31,18 +31,18 @@ pub trait Settings: fmt::Debug + Send + Sync {
     /// Makes the provider. `path` is its place in the config; problems name keys below it.
     fn build(&self, path: &str, parts: &Parts<'_>) -> Result<Arc<dyn Provider>, Vec<Problem>>;
 
-    /// Returns the files that a change of makes a reload, relative to the folder of the config.
+    /// Returns the files to watch, relative to the folder of the config.
     fn files(&self) -> Vec<&Path> {
         Vec::new()
     }
 
-    /// Returns the keys with values that can never work, and what is wrong with each.
+    /// Returns the keys with values that can never work, and a message for each.
     fn problems(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 }
 
-/// What providers are built with.
+/// Everything that a provider is built with.
 #[derive(Clone, Copy)]
 pub struct Parts<'a> {
     /// Keeps the connections; outlives generations.

@@ -30,12 +30,12 @@ impl Config {
         self.0.build(&format!("providers.{name}"), parts)
     }
 
-    /// Returns the files that it names, relative to the folder of the config.
+    /// Returns the files to watch, relative to the folder of the config.
     pub(crate) fn files(&self) -> Vec<&Path> {
         self.0.files()
     }
 
-    /// Returns the keys with wrong values, and what is wrong with each.
+    /// Returns the keys with values that can never work, and a message for each.
     pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
         self.0.problems()
     }

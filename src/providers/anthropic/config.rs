@@ -37,7 +37,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns the keys with values that can never work, and what is wrong with each.
+    /// Returns the keys with values that can never work, and a message for each.
     pub(super) fn wrong_values(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let url = http::check_base_url(&self.base_url);
