@@ -1,7 +1,7 @@
-//! The one writer of Messages streams: the order of events that it writes or lets pass cannot be wrong.
-//!
-//! One `message_start`; blocks one after the other, with indexes without gaps; one `message_delta`,
-//! and `message_stop` last. A call that breaks this order is an error, and writes nothing.
+//! The only writer of Messages streams. It enforces the order of events, its own and the upstream's.
+//! A stream has one `message_start`, then blocks one after the other, with indexes without gaps. One
+//! `message_delta` follows, and `message_stop` is last. A call that breaks this order is an error and
+//! writes nothing.
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::wire::content::Block;
 use crate::wire::event::{Event, EventKind};
 
-/// Where a stream stands.
+/// The position in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Place {
     /// Before `message_start`.
@@ -19,46 +19,46 @@ enum Place {
     Fresh,
     /// A block may start, or the message may end.
     Between,
-    /// Within a block.
+    /// Inside a block.
     Inside,
-    /// Behind `message_delta`.
-    Told,
-    /// Behind `message_stop`.
+    /// After `message_delta`.
+    Ending,
+    /// After `message_stop`.
     Done,
 }
 
 impl Place {
-    /// The place, as a message names it.
+    /// Returns the position as error messages name it.
     fn as_str(self) -> &'static str {
         match self {
             Self::Fresh => "before `message_start`",
             Self::Between => "between two content blocks",
             Self::Inside => "within a content block",
-            Self::Told => "behind `message_delta`",
-            Self::Done => "behind `message_stop`",
+            Self::Ending => "after `message_delta`",
+            Self::Done => "after `message_stop`",
         }
     }
 }
 
-/// The order of one stream, for events that pass as for those that are written.
+/// The order of one stream, for the upstream's events and for the gateway's.
 #[derive(Debug, Default)]
 struct Order {
     place: Place,
-    /// The index of the open block, else of the next one.
+    /// The index of the open block, or of the next one if none is open.
     index: u64,
 }
 
 impl Order {
-    /// Takes note of an event. One that has no place in the order (`ping`, one of a later API) is always
-    /// in order. Fails, and takes no note, if the event is out of order.
+    /// Records an event. An event without a place in the order (`ping`, or one of a later API) is always
+    /// accepted. Fails, and records nothing, if the event is out of order.
     fn note(&mut self, kind: EventKind) -> Result<(), String> {
         let (from, to) = match kind {
             EventKind::MessageStart => (Place::Fresh, Place::Between),
             EventKind::ContentBlockStart => (Place::Between, Place::Inside),
             EventKind::ContentBlockDelta => (Place::Inside, Place::Inside),
             EventKind::ContentBlockStop => (Place::Inside, Place::Between),
-            EventKind::MessageDelta => (Place::Between, Place::Told),
-            EventKind::MessageStop => (Place::Told, Place::Done),
+            EventKind::MessageDelta => (Place::Between, Place::Ending),
+            EventKind::MessageStop => (Place::Ending, Place::Done),
             EventKind::Ping | EventKind::Error | EventKind::Other => return Ok(()),
         };
         if self.place != from {
@@ -71,7 +71,7 @@ impl Order {
     }
 }
 
-/// A delta, by what it brings.
+/// A delta by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delta {
     /// `text_delta`
@@ -80,16 +80,16 @@ pub(crate) enum Delta {
     Citation,
     /// `thinking_delta`
     Thinking,
-    /// `signature_delta`; the last one of its block
+    /// `signature_delta`; the last delta of its block
     Signature,
     /// `input_json_delta`
     Input,
-    /// One that no client knows: its type, and its member.
+    /// A delta unknown to clients: its type and its member.
     Unknown(&'static str, &'static str),
 }
 
 impl Delta {
-    /// The delta's `type`, and the member that holds what it brings.
+    /// Returns the delta's `type` and the member that holds its content.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Text => ("text_delta", "text"),
@@ -102,16 +102,16 @@ impl Delta {
     }
 }
 
-/// The block that is open, as far as it decides on the deltas that fit.
+/// The open block, as far as it decides which deltas are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Open {
     Text,
     Thinking,
-    /// A thinking block whose signature is written: nothing follows it.
+    /// A thinking block with its signature written: no delta may follow.
     Signed,
     Call,
     Other,
-    /// One that passes: its events are an upstream's.
+    /// A block whose events come from an upstream.
     #[default]
     Passing,
 }
@@ -136,29 +136,28 @@ impl Open {
     }
 }
 
-/// Writes one message as events. `F` makes the frame of an event from its name and its data.
-///
-/// After a call that is out of order it writes nothing more, and `take` returns the error.
+/// Writes one message as events. `F` builds an event's frame from its name and its data.
+/// After a call out of order it writes nothing more, and `take` returns the error.
 pub(crate) struct Composer<F = fn(&str, &[u8]) -> Event> {
     order: Order,
     open: Open,
     frame: F,
     events: Vec<Event>,
-    /// The JSON of the event that is being written.
+    /// The JSON of the event under construction.
     data: Vec<u8>,
-    /// The first call that was out of order.
+    /// The error of the first call out of order.
     wrong: Option<Error>,
 }
 
 impl Composer {
-    /// Returns the composer of a new stream, with frames as the gateway writes them.
+    /// Returns the composer of a new stream, with the gateway's own frames.
     pub(crate) fn new() -> Self {
         Self::framed_by(Event::named)
     }
 }
 
 impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
-    /// Returns the composer of a new stream with frames of another form.
+    /// Returns the composer of a new stream, with frames built by `frame`.
     pub(crate) fn framed_by(frame: F) -> Self {
         Self {
             order: Order::default(),
@@ -170,7 +169,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
         }
     }
 
-    /// Returns the events that were written since the last call. Fails if a call was out of order.
+    /// Returns the events written since the last call. Fails if a call was out of order.
     pub(crate) fn take(&mut self) -> Result<Vec<Event>> {
         match self.wrong.take() {
             Some(error) => Err(error),
@@ -178,7 +177,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
         }
     }
 
-    /// Returns the index of the open block, else of the next one.
+    /// Returns the index of the open block, or of the next one if none is open.
     pub(crate) fn index(&self) -> u64 {
         self.order.index
     }
@@ -188,9 +187,8 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
         self.order.place == Place::Inside
     }
 
-    /// Takes note of an upstream's event that goes to the client between those that are written here.
-    ///
-    /// Fails if the event is out of order, or belongs into a block that is written here.
+    /// Records an upstream's event that is sent to the client between the written ones.
+    /// Fails if the event is out of order, or if it belongs into a block that the gateway writes.
     pub(crate) fn note(&mut self, kind: EventKind) -> Result<()> {
         let is_within = matches!(kind, EventKind::ContentBlockDelta | EventKind::ContentBlockStop);
         if is_within && self.is_inside() && self.open != Open::Passing {
@@ -206,7 +204,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
         Ok(())
     }
 
-    /// Writes an event that is made already, or comes from an upstream.
+    /// Writes a finished event: the gateway's or an upstream's.
     pub(crate) fn pass(&mut self, event: Event) {
         match self.note(event.kind) {
             Ok(()) => self.events.push(event),
@@ -214,7 +212,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
         }
     }
 
-    /// Writes an event that no client knows; it has no place in the order.
+    /// Writes an event unknown to clients; it has no place in the order.
     pub(crate) fn unknown(&mut self, name: &str, data: &[u8]) {
         let event = (self.frame)(name, data);
         self.events.push(event);
@@ -229,7 +227,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
         });
     }
 
-    /// Writes `content_block_start` with this block, whose deltas are still to come.
+    /// Writes `content_block_start` with this block; its deltas follow.
     pub(crate) fn block(&mut self, block: &[u8]) {
         let is_written = self.write(EventKind::ContentBlockStart, |data, index| {
             numbered(data, EventKind::ContentBlockStart, index);
@@ -263,7 +261,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
         });
     }
 
-    /// Writes `message_delta`; `data` is all of its JSON.
+    /// Writes `message_delta`; `data` is its whole JSON.
     pub(crate) fn end(&mut self, data: &[u8]) {
         self.write(EventKind::MessageDelta, |whole, _| whole.extend_from_slice(data));
     }
@@ -288,7 +286,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
         }
     }
 
-    /// Writes an event of this data. Returns whether it is in order.
+    /// Writes an event. Returns whether it is in order.
     fn write(&mut self, kind: EventKind, json: impl FnOnce(&mut Vec<u8>, u64)) -> bool {
         if self.wrong.is_some() {
             return false;
@@ -310,7 +308,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
     }
 }
 
-/// Makes a `text_delta` of an open block whose stream another part of the gateway keeps in order.
+/// Returns a `text_delta` of an open block. Another part of the gateway keeps that stream in order.
 pub(crate) fn text_delta(index: u64, text: &str) -> Event {
     let mut data = Vec::with_capacity(text.len() + 96);
     put_delta(&mut data, index, Delta::Text, |data| put_string(data, text));
@@ -327,17 +325,17 @@ fn put_delta(data: &mut Vec<u8>, index: u64, delta: Delta, value: impl FnOnce(&m
     data.extend_from_slice(b"}}");
 }
 
-/// The beginning of an event's data, up to its index.
+/// Writes the beginning of an event's data, up to its index.
 fn numbered(data: &mut Vec<u8>, kind: EventKind, index: u64) {
     data.extend_from_slice(br#"{"type":""#);
     data.extend_from_slice(kind.as_str().as_bytes());
     data.extend_from_slice(br#"","index":"#);
-    // a vector takes every byte
+    // writing to a vector cannot fail
     let _ = write!(data, "{index}");
 }
 
 fn put_string(data: &mut Vec<u8>, text: &str) {
-    // a string always serializes, and a vector takes every byte
+    // a string always serializes, and writing to a vector cannot fail
     let _ = serde_json::to_writer(data, text);
 }
 

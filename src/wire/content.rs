@@ -1,4 +1,4 @@
-//! The one reader of messages and content blocks. It borrows from their text, and decodes a member
+//! The only reader of messages and content blocks. It borrows from their text, and decodes a member
 //! only when its caller needs it.
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members that the gateway reads, in a message, in a content block or in a block's `source`.
+/// The members that the gateway reads: of a message, of a content block or of a block's `source`.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum Member {
@@ -35,8 +35,8 @@ enum Member {
 
 const MEMBERS: usize = Member::Other as usize;
 
-/// The texts of the members of one object. Like the API, it takes the last of several members of one
-/// name. Fails on anything but an object, so that a list is never taken for one.
+/// The texts of the members of one object. Of several members with one name, the last one counts, as in
+/// the API. Fails on anything but an object, so that a list is never read as one.
 #[derive(Clone, Copy, Default)]
 struct Members<'a>([Option<&'a RawValue>; MEMBERS]);
 
@@ -93,12 +93,12 @@ impl<'a> Message<'a> {
         serde_json::from_slice(json).ok().map(Self)
     }
 
-    /// `role`; `None` if it is no string.
+    /// Returns `role`; `None` if it is no string.
     pub(crate) fn role(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::Role)
     }
 
-    /// `content`: a string or a list of blocks.
+    /// Returns `content`: a string or a list of blocks.
     pub(crate) fn content(&self) -> Option<&'a RawValue> {
         self.0.raw(Member::Content)
     }
@@ -119,7 +119,7 @@ impl<'a> Block<'a> {
         serde_json::from_slice(json).ok().map(Self)
     }
 
-    /// `type`; empty if it is no string, which fits no type.
+    /// Returns `type`; empty, and so no known type, if it is no string.
     pub(crate) fn kind(&self) -> Cow<'a, str> {
         self.0.string(Member::Type).unwrap_or_default()
     }
@@ -129,58 +129,58 @@ impl<'a> Block<'a> {
         self.kind() == kind
     }
 
-    /// `id` of a call.
+    /// Returns `id` of a call.
     pub(crate) fn id(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::Id)
     }
 
-    /// `name` of the tool that a call calls.
+    /// Returns `name` of the tool in a call.
     pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::Name)
     }
 
-    /// `server_name` of a call of an MCP server's tool.
+    /// Returns `server_name` of a call to an MCP server's tool.
     pub(crate) fn server_name(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::ServerName)
     }
 
-    /// `tool_use_id`: the id of the call that a result answers.
+    /// Returns `tool_use_id`: the id of the call that a result belongs to.
     pub(crate) fn tool_use_id(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::ToolUseId)
     }
 
-    /// `text` of a text block.
+    /// Returns `text` of a text block.
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::Text)
     }
 
-    /// `input` of a call.
+    /// Returns `input` of a call.
     pub(crate) fn input(&self) -> Option<&'a RawValue> {
         self.0.raw(Member::Input)
     }
 
-    /// `content` of a result, of a search result or of a fetched page.
+    /// Returns `content` of a result, of a search result or of a fetched page.
     pub(crate) fn content(&self) -> Option<&'a RawValue> {
         self.0.raw(Member::Content)
     }
 
-    /// `is_error` of a result.
+    /// Returns `is_error` of a result.
     pub(crate) fn is_error(&self) -> Option<&'a RawValue> {
         self.0.raw(Member::IsError)
     }
 
-    /// `source` where it is a string: the address of a search result.
+    /// Returns `source` if it is a string: the address of a search result.
     pub(crate) fn source_address(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::Source)
     }
 
-    /// `source` where it is an object: that of an image or a document.
+    /// Returns `source` if it is an object: the source of an image or a document.
     pub(crate) fn source(&self) -> Option<Source<'a>> {
         let source = self.0.raw(Member::Source)?;
         serde_json::from_str(source.get()).ok().map(Source)
     }
 
-    /// Returns whether `citations` of a text is anything but an empty list.
+    /// Returns whether a text block has citations. Anything but an empty list counts.
     pub(crate) fn cites(&self) -> bool {
         let citations = self.0.raw(Member::Citations);
         citations.is_some_and(|list| serde_json::from_str::<[IgnoredAny; 0]>(list.get()).is_err())
@@ -198,7 +198,7 @@ impl<'a> Block<'a> {
         switch.is_some_and(|switch| switch.enabled)
     }
 
-    /// `cache_control`
+    /// Returns `cache_control`.
     pub(crate) fn cache_control(&self) -> Option<&'a RawValue> {
         self.0.raw(Member::CacheControl)
     }
@@ -209,19 +209,19 @@ impl<'a> Block<'a> {
 pub(crate) struct Source<'a>(Members<'a>);
 
 impl<'a> Source<'a> {
-    /// `media_type`
+    /// Returns `media_type`.
     pub(crate) fn media_type(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::MediaType)
     }
 
-    /// `data`: a text, or a file in Base64.
+    /// Returns `data`: a text, or a file in Base64.
     pub(crate) fn data(&self) -> Option<Cow<'a, str>> {
         self.0.string(Member::Data)
     }
 }
 
-/// Returns the elements of a list, each as its text; none of anything else. The content of a message
-/// may be a bare string.
+/// Returns the elements of a list, each as its text. Returns none for anything else: the content of a
+/// message may be a bare string.
 pub(crate) fn listed(list: &RawValue) -> Vec<&RawValue> {
     elements(list.get().as_bytes())
 }
@@ -231,7 +231,7 @@ pub(crate) fn elements(list: &[u8]) -> Vec<&RawValue> {
     serde_json::from_slice(list).unwrap_or_default()
 }
 
-/// Returns the string that a JSON text is; borrowed where it has no escapes.
+/// Returns the string of a JSON text; borrowed if it has no escapes.
 fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     match memchr::memchr(b'\\', inner.as_bytes()) {

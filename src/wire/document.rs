@@ -1,8 +1,7 @@
 //! `Document`: a JSON object over the caller's bytes, opened level by level, edited span by span.
-//!
-//! Absences that hold: no tree of the whole text, no number ever re-encoded, no byte moved that
-//! nobody edited. What a stage opens is checked for duplicate keys, so that no policy can see one
-//! value and the upstream another.
+//! There is no tree of the whole text, and no number is re-encoded. Unedited bytes are not moved.
+//! Every level that a stage opens is checked for duplicate keys. So a policy and the upstream cannot
+//! read different values for one key.
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -21,7 +20,7 @@ pub struct Document {
     edits: u64,
 }
 
-/// What tells two states of a document apart, without a look at their texts.
+/// Identifies a state of a document. Comparing two marks does not read the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     text: usize,
@@ -30,7 +29,7 @@ pub struct Mark {
 
 #[derive(Debug, Clone)]
 struct Level {
-    /// What the spans of the members point into.
+    /// The text that the spans of the members point into.
     text: Bytes,
     is_object: bool,
     members: Vec<Member>,
@@ -39,26 +38,25 @@ struct Level {
 
 #[derive(Debug, Clone)]
 struct Member {
-    /// Where it stood in the text; `None` for one that was added.
+    /// The position in the text; `None` for an added member.
     entry: Option<Entry>,
-    /// The key where the text cannot serve: added, or written with escapes.
+    /// The key, if it was added or is written with escapes; otherwise the text holds it.
     key: Option<Box<str>>,
     node: Node,
 }
 
 #[derive(Debug, Clone)]
 enum Node {
-    /// As it stands in the level's text.
+    /// The span in the level's text.
     Raw(Span),
-    /// Opened by a read or an edit below it.
+    /// A level that a read or an edit below it has opened.
     Open(Box<Level>),
-    /// JSON text that replaces it.
+    /// JSON text that replaces the value.
     New(Bytes),
 }
 
 impl Document {
-    /// One validating scan over the whole text; only the top level is indexed.
-    ///
+    /// Validates the whole text in one scan and indexes the top level only.
     /// Fails with a 400 that names the place if the text is no JSON object, is nested too deeply,
     /// or has a duplicate key at the top level.
     pub fn parse(raw: Bytes) -> Result<Self> {
@@ -66,9 +64,8 @@ impl Document {
         Ok(Self { root: Level::new(raw, true, entries)?, edits: 0 })
     }
 
-    /// The JSON text at a path, edits included; `None` if nothing stands there.
-    ///
-    /// Fails with a 400 if an object on the way has duplicate keys.
+    /// Returns the JSON text at a path, with edits; `None` if the path does not exist.
+    /// Fails with a 400 if an object on the path has duplicate keys.
     pub fn get(&mut self, path: &[Step<'_>]) -> Result<Option<Bytes>> {
         let Some((last, way)) = path.split_last() else { return Ok(Some(self.to_bytes())) };
         let Some(level) = self.root.descend(way)? else { return Ok(None) };
@@ -76,8 +73,7 @@ impl Document {
         Ok(Some(level.text_of(at)))
     }
 
-    /// The kind of the value at a path, and of a scalar its JSON text.
-    ///
+    /// Returns the kind of the value at a path. For a scalar, returns its JSON text too.
     /// Fails as [`Document::get`] does.
     pub fn look(&mut self, path: &[Step<'_>]) -> Result<Option<(Kind, Option<Bytes>)>> {
         let Some((last, way)) = path.split_last() else { return Ok(Some((Kind::Object, None))) };
@@ -89,13 +85,13 @@ impl Document {
         }))
     }
 
-    /// The JSON text of a top-level field; a clone of the caller's bytes unless it was edited.
+    /// Returns the JSON text of a top-level field: a clone of the caller's bytes unless it was edited.
     pub fn field(&self, name: &str) -> Option<Bytes> {
         let at = self.root.find(Step::Key(name))?;
         Some(self.root.text_of(at))
     }
 
-    /// The same without a clone; copied only where something was edited within it.
+    /// Does the same as [`Document::field`] without a clone. Copies only an edited value.
     pub(super) fn field_text(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let at = self.root.find(Step::Key(name))?;
         Some(match &self.root.members[at].node {
@@ -105,12 +101,12 @@ impl Document {
         })
     }
 
-    /// The kind of a top-level field.
+    /// Returns the kind of a top-level field.
     pub(super) fn field_kind(&self, name: &str) -> Option<Kind> {
         self.root.find(Step::Key(name)).map(|at| self.root.kind_of(at))
     }
 
-    /// A top-level field stands there, be it `null`.
+    /// Returns whether a top-level field exists, even as `null`.
     pub fn has(&self, name: &str) -> bool {
         self.root.find(Step::Key(name)).is_some()
     }
@@ -120,19 +116,19 @@ impl Document {
         self.root.members.iter().map(|member| self.root.key_of(member))
     }
 
-    /// The kind of the value at a path, without opening it.
+    /// Returns the kind of the value at a path without opening the value.
     pub fn kind(&mut self, path: &[Step<'_>]) -> Result<Option<Kind>> {
         let Some((last, way)) = path.split_last() else { return Ok(Some(Kind::Object)) };
         let Some(level) = self.root.descend(way)? else { return Ok(None) };
         Ok(level.find(*last).map(|at| level.kind_of(at)))
     }
 
-    /// How many members or elements the object or array at a path has; `None` for anything else.
+    /// Returns the number of members or elements at a path; `None` if it is no object or array.
     pub fn len(&mut self, path: &[Step<'_>]) -> Result<Option<usize>> {
         Ok(self.root.descend(path)?.map(|level| level.members.len()))
     }
 
-    /// The keys of the object at a path, in order; `None` for anything else.
+    /// Returns the keys of the object at a path, in order; `None` if it is no object.
     pub fn keys(&mut self, path: &[Step<'_>]) -> Result<Option<Vec<String>>> {
         let Some(level) = self.root.descend(path)? else { return Ok(None) };
         if !level.is_object {
@@ -141,10 +137,9 @@ impl Document {
         Ok(Some(level.members.iter().map(|member| level.key_of(member).to_string()).collect()))
     }
 
-    /// Puts JSON text at a path: replaces what stands there, adds a member to an object, or, with
-    /// the index one past the end, an element to an array.
-    ///
-    /// `json` must be one well-formed value. Fails (`api_error`) if it is not, or if the way leads
+    /// Puts JSON text at a path. Replaces the existing value, or adds a member to an object. With the
+    /// index one past the end, it adds an element to an array.
+    /// `json` must be one well-formed value. Fails (`api_error`) if it is not, or if the path leads
     /// through a missing or scalar value.
     pub fn set(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {
         let json = json.into();
@@ -184,7 +179,7 @@ impl Document {
         Ok(())
     }
 
-    /// Puts an element before the one at `path`, whose last step is an index.
+    /// Inserts an element before the one at `path`; the last step of `path` is an index.
     pub fn insert(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {
         let json = json.into();
         scan::value(&json)
@@ -203,7 +198,7 @@ impl Document {
         Ok(())
     }
 
-    /// Adds an element to the end of the array at a path.
+    /// Appends an element to the array at a path.
     pub fn push(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {
         let end = self.len(path)?.unwrap_or_default() as i64;
         let mut path = path.to_vec();
@@ -211,7 +206,7 @@ impl Document {
         self.set(&path, json)
     }
 
-    /// Takes out what stands at a path; `false` if nothing did.
+    /// Removes the value at a path. Returns `false` if the path does not exist.
     pub fn remove(&mut self, path: &[Step<'_>]) -> Result<bool> {
         let Some((last, way)) = path.split_last() else { return Ok(false) };
         let Some(level) = self.root.descend(way)? else { return Ok(false) };
@@ -221,7 +216,7 @@ impl Document {
         Ok(true)
     }
 
-    /// Another mark than before means that there was an edit in between.
+    /// Returns the mark of the current state. A different mark means an edit in between.
     pub fn mark(&self) -> Mark {
         Mark { text: self.root.text.as_ptr().addr(), edits: self.edits }
     }
@@ -231,22 +226,22 @@ impl Document {
         self.root.descend_to_edit(way)
     }
 
-    /// Somebody changed something.
+    /// Returns whether the document was edited.
     pub fn is_edited(&self) -> bool {
         self.root.is_edited
     }
 
-    /// The text: the very bytes it was parsed from if nobody edited it.
+    /// Returns the text. An unedited document returns the bytes that it was parsed from.
     pub fn to_bytes(&self) -> Bytes {
         self.root.to_bytes()
     }
 
-    /// The same text, without a copy of the long runs in it that nobody edited.
+    /// Returns the text without copying long unedited runs.
     pub fn to_pieces(&self) -> Pieces {
         self.root.to_pieces()
     }
 
-    /// Before an edit marks levels, makes sure that the way to it exists.
+    /// Checks that the path exists before an edit marks its levels.
     fn check(&mut self, way: &[Step<'_>], path: &[Step<'_>]) -> Result<()> {
         match self.root.descend(way)? {
             Some(_) => Ok(()),
@@ -270,7 +265,7 @@ impl Level {
         Ok(level)
     }
 
-    /// Indexes text that is known to be valid; `None` if it is a scalar.
+    /// Indexes text that is known to be valid; returns `None` for a scalar.
     fn open(text: Bytes) -> Result<Option<Self>> {
         let is_object = match Kind::of(text.trim_ascii_start()) {
             Kind::Object => true,
@@ -306,7 +301,7 @@ impl Level {
         std::str::from_utf8(self.key_bytes(member)).unwrap_or_default()
     }
 
-    /// Unescaped, without its quotes. Keys are compared as bytes: the whole text is known to be UTF-8.
+    /// Returns the key unescaped, without quotes. Keys are compared as bytes: all text is known to be UTF-8.
     fn key_bytes<'a>(&'a self, member: &'a Member) -> &'a [u8] {
         match (&member.key, &member.entry) {
             (Some(key), _) => key.as_bytes(),
@@ -349,7 +344,7 @@ impl Level {
         }
     }
 
-    /// Opens the levels on the way; `None` if it ends at nothing or at a scalar.
+    /// Opens the levels on the path; returns `None` if the path is missing or ends at a scalar.
     fn descend(&mut self, way: &[Step<'_>]) -> Result<Option<&mut Self>> {
         let Some((first, rest)) = way.split_first() else { return Ok(Some(self)) };
         let Some(at) = self.find(*first) else { return Ok(None) };
@@ -359,7 +354,7 @@ impl Level {
         }
     }
 
-    /// The same, and marks every level on the way; the way is known to exist.
+    /// Opens the levels and marks each as edited. The path must exist.
     fn descend_to_edit(&mut self, way: &[Step<'_>]) -> Result<&mut Self> {
         self.is_edited = true;
         let Some((first, rest)) = way.split_first() else { return Ok(self) };
@@ -415,7 +410,7 @@ impl Level {
         out.add(if self.is_object { b"}" } else { b"]" });
     }
 
-    /// The one that stands there, where one does: the text around it may then be one run.
+    /// Writes the existing comma, if there is one, so that it stays in one run with the text around it.
     fn render_comma<'a>(&'a self, before: Option<&Member>, out: &mut Writer<'a>) {
         let tail = before.and_then(|member| member.entry).map(|entry| entry.tail as usize);
         match tail.filter(|tail| self.text.get(*tail) == Some(&b',')) {
@@ -424,7 +419,7 @@ impl Level {
         }
     }
 
-    /// A member with the white space it had; an added one has none.
+    /// Writes a member with its original white space; an added member has none.
     fn render_member<'a>(&'a self, member: &'a Member, out: &mut Writer<'a>) {
         let span = |start: u32, end: u32| start as usize..end as usize;
         match (&member.entry, &member.key) {
@@ -443,10 +438,10 @@ impl Level {
     }
 }
 
-/// What edits usually add, in bytes.
+/// The usual size of edits, in bytes.
 const ROOM: usize = 256;
 
-/// The key unescaped, if it has escapes.
+/// Returns the unescaped key if it has escapes.
 fn escaped_key(quoted: &[u8]) -> Result<Option<Box<str>>> {
     if memchr::memchr(b'\\', quoted).is_none() {
         return Ok(None);

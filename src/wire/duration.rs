@@ -1,10 +1,10 @@
-//! Durations as people write them in config and cases: `250ms`, `15s`, `2m`, `1h`.
+//! Durations as written in config and cases: `250ms`, `15s`, `2m`, `1h`.
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserializer, de};
 
-/// Reads a whole number with one of the units `ms`, `s`, `m`, `h`.
+/// Parses a whole number with one of the units `ms`, `s`, `m`, `h`.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration: write a whole number and ms, s, m or h");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -19,7 +19,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     count.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
 }
 
-/// For `#[serde(with = "crate::wire::duration")]`.
+/// Deserializes for `#[serde(with = "crate::wire::duration")]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     deserializer.deserialize_str(Text)
 }
@@ -38,7 +38,7 @@ impl de::Visitor<'_> for Text {
     }
 }
 
-/// The largest unit that holds it whole, as the schema shows defaults.
+/// Serializes in the largest unit that holds the whole duration, as in the schema's defaults.
 pub fn serialize<S: serde::Serializer>(
     duration: &Duration,
     serializer: S,

@@ -1,4 +1,4 @@
-//! One event of a Messages stream: its frame as it came, and what kind it is.
+//! One event of a Messages stream: its original frame and its kind.
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
@@ -6,10 +6,10 @@ use futures_util::stream::BoxStream;
 
 use crate::error::{Error, Result};
 
-/// The one path on which every answer that streams travels.
+/// The stream of events of a response; every streamed response has this type.
 pub type EventStream = BoxStream<'static, Result<Event>>;
 
-/// The events of the API, and everything it may add (`Other`), which passes.
+/// The events of the API. `Other` is any future event; it passes unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// `message_start`
@@ -26,7 +26,7 @@ pub enum EventKind {
     MessageStop,
     /// `ping`
     Ping,
-    /// `error`; nothing follows it
+    /// `error`; no event follows
     Error,
     /// An event of another name, or a comment.
     Other,
@@ -47,7 +47,7 @@ impl EventKind {
         }
     }
 
-    /// The name on the `event:` line; empty for `Other`.
+    /// Returns the name on the `event:` line; empty for `Other`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MessageStart => "message_start",
@@ -63,17 +63,17 @@ impl EventKind {
     }
 }
 
-/// One event. Its frame is what goes to the caller, byte for byte, blank line included.
+/// One event. The client receives its frame byte for byte, with the blank line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// What it is.
+    /// The kind of the event.
     pub kind: EventKind,
     frame: Bytes,
 }
 
 impl Event {
-    /// Reads the kind of a whole frame. A frame with data but without an `event:` line gets one
-    /// from `data.type`, since official clients ignore events that have none.
+    /// Reads the kind of a whole frame. A frame with data but without an `event:` line gets that line
+    /// from `data.type`, since official clients ignore events without a name.
     pub fn from_frame(frame: Bytes) -> Self {
         if let Some(name) = field(&frame, b"event") {
             return Self { kind: EventKind::of(name), frame };
@@ -84,25 +84,25 @@ impl Event {
         }
     }
 
-    /// Makes an event of a known kind from its JSON. Line ends in JSON stand between values only:
-    /// they become blanks, since the data of an event is one line.
+    /// Builds an event of a known kind from its JSON. Line ends become blanks, since an event's data is
+    /// one line. JSON has line ends between values only.
     pub fn new(kind: EventKind, data: &[u8]) -> Self {
         Self { kind, frame: framed(kind.as_str(), data) }
     }
 
-    /// Makes an event of any name from its JSON.
+    /// Builds an event of any name from its JSON.
     pub(super) fn named(name: &str, data: &[u8]) -> Self {
         Self { kind: EventKind::of(name.as_bytes()), frame: framed(name, data) }
     }
 
-    /// A `ping`, as the real API writes it.
+    /// Builds a `ping` as the API writes it.
     pub fn ping() -> Self {
         const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
         Self { kind: EventKind::Ping, frame: Bytes::from_static(PING) }
     }
 
-    /// An `error` event with the envelope of an error answer: the upstream's own where it gave one,
-    /// since clients act on its words.
+    /// Builds an `error` event with the envelope of an error response. The upstream's own envelope is
+    /// used if there is one, since clients act on its content.
     pub fn error(error: &Error, request_id: &str) -> Self {
         if let Some(answer) = error.answer()
             && is_envelope(answer.body())
@@ -117,22 +117,22 @@ impl Event {
         Self::new(EventKind::Error, body.to_string().as_bytes())
     }
 
-    /// The frame.
+    /// Returns the frame.
     pub fn frame(&self) -> &Bytes {
         &self.frame
     }
 
-    /// The frame, given away.
+    /// Returns the frame and consumes the event.
     pub fn into_frame(self) -> Bytes {
         self.frame
     }
 
-    /// The JSON of the `data:` line (lines, joined); empty if there is none.
+    /// Returns the JSON of the `data:` lines, joined; empty if there is none.
     pub fn data(&self) -> Cow<'_, [u8]> {
         joined(&self.frame)
     }
 
-    /// The JSON as its own bytes, without a copy where it is of one line.
+    /// Returns the JSON as `Bytes`. Shares the frame's bytes if the data is one line.
     pub fn data_bytes(&self) -> Bytes {
         match self.data() {
             Cow::Borrowed([]) => Bytes::new(),
@@ -159,7 +159,7 @@ fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(json.iter().map(blank).collect())
 }
 
-/// A body as the API answers errors with.
+/// Returns whether a body is an error envelope of the API.
 fn is_envelope(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Typed {
@@ -176,7 +176,7 @@ fn is_envelope(body: &[u8]) -> bool {
         .is_ok_and(|body| body.kind == "error" && !body.error.kind.is_empty())
 }
 
-/// The frame with an `event:` line in front, if its data is an object that names its type.
+/// Returns the frame with an `event:` line in front, if its data is an object with a `type`.
 fn named(frame: &Bytes) -> Option<Bytes> {
     #[derive(serde::Deserialize)]
     struct Typed<'a> {
@@ -186,7 +186,7 @@ fn named(frame: &Bytes) -> Option<Bytes> {
     field(frame, b"data")?;
     let data = joined(frame);
     let typed: Typed<'_> = serde_json::from_slice(&data).ok()?;
-    // a name with a line end in it would write lines of its own
+    // a line end in the name would add lines to the frame
     if typed.kind.contains(['\r', '\n']) {
         return None;
     }
@@ -197,7 +197,7 @@ fn named(frame: &Bytes) -> Option<Bytes> {
     Some(whole.freeze())
 }
 
-/// The `data:` lines, joined by line ends.
+/// Returns the `data:` lines, joined by line ends.
 fn joined(frame: &[u8]) -> Cow<'_, [u8]> {
     let mut lines = fields(frame, b"data");
     let first = lines.next().unwrap_or_default();
@@ -214,7 +214,7 @@ fn field<'a>(frame: &'a [u8], name: &'a [u8]) -> Option<&'a [u8]> {
     fields(frame, name).next()
 }
 
-/// The values of the lines `name: value`; one blank behind the colon is not part of the value.
+/// Returns the values of the lines `name: value`; one blank after the colon is not part of the value.
 fn fields<'a>(frame: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     Lines(frame).filter_map(move |line| {
         let value = line.strip_prefix(name)?.strip_prefix(b":")?;
@@ -222,7 +222,7 @@ fn fields<'a>(frame: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]>
     })
 }
 
-/// The lines of a frame without their line ends; `memchr`, since a line may have megabytes.
+/// The lines of a frame without their line ends. Uses `memchr`, since a line may have megabytes.
 struct Lines<'a>(&'a [u8]);
 
 impl<'a> Iterator for Lines<'a> {

@@ -1,4 +1,4 @@
-//! Folds the events of a stream into the message that they stand for.
+//! Folds the events of a stream into the message that they describe.
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::value::RawValue;
@@ -9,10 +9,10 @@ use crate::wire::document::{Document, Kind, Step};
 use crate::wire::event::{Event, EventKind};
 use crate::wire::usage;
 
-/// One content block on its way to completion.
+/// One content block while its events arrive.
 #[derive(Debug)]
 pub struct Block {
-    /// As `content_block_start` gave it.
+    /// The block from `content_block_start`.
     start: Document,
     text: String,
     thinking: String,
@@ -22,24 +22,24 @@ pub struct Block {
 }
 
 impl Block {
-    /// The block's `type`.
+    /// Returns the block's `type`.
     pub fn kind(&self) -> String {
         self.string("type")
     }
 
-    /// A string field of the block's start; empty if there is none.
+    /// Returns a string field of the block's start; empty if there is none.
     pub fn string(&self, field: &str) -> String {
         let text = self.start.field(field).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    /// A text block that has no text (yet).
+    /// Returns whether this is a text block without text so far.
     pub fn is_empty_text(&self) -> bool {
         self.text.is_empty() && self.string("text").is_empty()
     }
 
-    /// The input of a tool call so far, as the model wrote it; `{}` if it wrote nothing. No JSON if
-    /// the model was cut off.
+    /// Returns the input of a tool call so far, as the model wrote it; `{}` if it wrote nothing. The
+    /// input is incomplete JSON if the model was cut off.
     pub fn input(&self) -> Bytes {
         match self.partial_json.as_str() {
             "" => self.start.field("input").unwrap_or_else(|| Bytes::from_static(b"{}")),
@@ -47,8 +47,8 @@ impl Block {
         }
     }
 
-    /// The whole block as the API's non-streaming answer would hold it. An input that is no JSON
-    /// object, since the model was cut off, stays as the block's start gave it: `{}`.
+    /// Returns the whole block as in the API's non-streaming response. If the input is no JSON object
+    /// (the model was cut off), the input of the block's start (`{}`) is used.
     pub fn json(&self) -> Result<Bytes> {
         let mut block = self.start.clone();
         for (field, value) in [("text", &self.text), ("thinking", &self.thinking)] {
@@ -83,17 +83,17 @@ impl Block {
     }
 }
 
-/// The JSON text of an object, whole.
+/// Returns whether a text is the complete JSON of an object.
 pub fn is_object(text: &[u8]) -> bool {
     Kind::of(text.trim_ascii_start()) == Kind::Object
         && serde_json::from_slice::<&RawValue>(text).is_ok()
 }
 
-/// The fold: push every event of one message, in order.
+/// The fold of one message. Push all of its events in order.
 #[derive(Debug, Default)]
 pub struct Fold {
     message: Option<Document>,
-    /// The blocks in order of their index.
+    /// The blocks in the order of their index.
     pub blocks: Vec<Block>,
     usage: Map<String, Value>,
     is_complete: bool,
@@ -105,7 +105,7 @@ struct Delta<'a> {
     delta: Parts<'a>,
 }
 
-/// What the known deltas have; what a field means is decided by the type.
+/// The fields of all known deltas. The delta's type decides on the meaning of a field.
 #[derive(serde::Deserialize)]
 struct Parts<'a> {
     #[serde(rename = "type", default)]
@@ -128,8 +128,7 @@ struct Parts<'a> {
 
 impl Fold {
     /// Takes one event. Unknown events and deltas change nothing, as in the official clients.
-    ///
-    /// Fails (`api_error`) on JSON that cannot be read, and on an `error` event.
+    /// Fails (`api_error`) on unreadable JSON and on an `error` event.
     pub fn push(&mut self, event: &Event) -> Result<()> {
         match event.kind {
             EventKind::MessageStart => self.start(event),
@@ -145,22 +144,22 @@ impl Fold {
         }
     }
 
-    /// `message_stop` has been seen.
+    /// Returns whether `message_stop` has arrived.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
 
-    /// `usage` so far.
+    /// Returns `usage` so far.
     pub fn usage(&self) -> &Map<String, Value> {
         &self.usage
     }
 
-    /// The JSON of a member of the message so far; `None` if it has none.
+    /// Returns the JSON of a member of the message so far; `None` if it is absent.
     pub(crate) fn field(&self, name: &str) -> Option<Bytes> {
         self.message.as_ref()?.field(name)
     }
 
-    /// `stop_reason`, once `message_delta` has told it.
+    /// Returns `stop_reason`; empty before `message_delta`.
     pub fn stop_reason(&self) -> String {
         serde_json::from_slice(&self.field("stop_reason").unwrap_or_default()).unwrap_or_default()
     }
@@ -170,7 +169,7 @@ impl Fold {
         self.field("container").is_some_and(|container| &container[..] != b"null")
     }
 
-    /// The message, whole.
+    /// Returns the whole message.
     pub fn finish(mut self) -> Result<Bytes> {
         if !self.is_complete {
             return Err(nonsense("the upstream's stream ended without `message_stop`"));
@@ -247,7 +246,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Every field of `delta`, and those beside it, belong to the message.
+    /// Copies every field of `delta`, and the fields beside it, into the message.
     fn message_delta(&mut self, event: &Event) -> Result<()> {
         let mut data = data_of(event)?;
         let message = self
@@ -271,7 +270,7 @@ impl Fold {
     }
 }
 
-/// The error that an `error` event tells of, with the event as its message.
+/// Returns the error of an `error` event, with the event's message.
 pub fn error_of(event: &Event) -> Error {
     #[derive(serde::Deserialize, Default)]
     struct Inner {
@@ -299,7 +298,7 @@ pub fn error_of(event: &Event) -> Error {
         _ => ErrorKind::Api,
     };
     let status = match kind {
-        // the upstream's own, not the gateway's
+        // the upstream's own 529, not the gateway's status
         ErrorKind::Overloaded => StatusCode::from_u16(529).unwrap_or(kind.status()),
         kind => kind.status(),
     };
@@ -307,7 +306,7 @@ pub fn error_of(event: &Event) -> Error {
     Error::new(kind, outer.error.message).with_origin(Origin::Upstream(Box::new(origin)))
 }
 
-/// The JSON of an upstream's event. Fails (`api_error`) if it is no object.
+/// Parses the JSON of an upstream's event. Fails (`api_error`) if it is no object.
 pub fn data_of(event: &Event) -> Result<Document> {
     Document::parse(event.data_bytes()).map_err(unreadable)
 }

@@ -1,4 +1,4 @@
-//! The Messages API as bytes: documents, requests, events, and their fold into a message.
+//! The Messages API as bytes: documents, requests, events, and the fold of events into a message.
 mod block;
 pub(crate) mod compose;
 pub(crate) mod content;
@@ -25,11 +25,11 @@ pub use usage::Usage;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-/// What an upstream, the gateway or a policy answers.
+/// A response of an upstream, the gateway or a policy.
 pub struct Reply {
-    /// The status; a success where it came from a provider.
+    /// The status; a success if a provider sent the reply.
     pub status: StatusCode,
-    /// The headers to pass on.
+    /// The headers for the client.
     pub headers: HeaderMap,
     /// The body.
     pub body: ReplyBody,
@@ -37,14 +37,14 @@ pub struct Reply {
 
 /// The body of a reply.
 pub enum ReplyBody {
-    /// All of it, JSON.
+    /// The whole body as JSON.
     Full(Bytes),
     /// A stream of events.
     Events(EventStream),
 }
 
 impl Reply {
-    /// A 200 with a JSON body.
+    /// Returns a reply with status 200 and a JSON body.
     pub fn json(body: impl Into<Bytes>) -> Self {
         Self {
             status: StatusCode::OK,

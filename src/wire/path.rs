@@ -1,15 +1,15 @@
-//! Ways into a document, and what may stand at their end.
+//! Paths into a document, and the kinds of JSON values.
 
 /// One step into a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<'a> {
     /// A member of an object.
     Key(&'a str),
-    /// An element of an array; negative counts from the end.
+    /// An element of an array; a negative index counts from the end.
     Index(i64),
 }
 
-/// What kind of JSON value stands somewhere.
+/// The kind of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `null`
@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a JSON text, from its first byte.
+    /// Returns the kind of a JSON text, from its first byte.
     pub fn of(text: &[u8]) -> Self {
         match text.first() {
             Some(b'"') => Self::String,
@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// How messages name it.
+    /// Returns the name of the kind in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// A path as messages show it: `messages[0].content`.
+/// Displays a path as in messages: `messages[0].content`.
 pub(super) struct Shown<'a>(pub(super) &'a [Step<'a>]);
 
 impl std::fmt::Display for Shown<'_> {

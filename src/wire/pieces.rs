@@ -1,12 +1,13 @@
-//! `Pieces`: a text in one part or several, so that what nobody edited is shared and not copied.
+//! `Pieces`: a text in one or more parts, so that unedited bytes are shared and not copied.
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-/// Runs of unedited text from here on are shared; below, a copy is cheaper than one more write.
+/// The shortest run of unedited text, in bytes, that is shared. For a shorter run, a copy is cheaper
+/// than one more write.
 const SHARED: usize = 16 << 10;
 
-/// A text, in order. Cloning shares it.
+/// A text as parts in order. Cloning shares the parts.
 #[derive(Debug, Clone)]
 pub struct Pieces(Parts);
 
@@ -17,17 +18,17 @@ enum Parts {
 }
 
 impl Pieces {
-    /// How many bytes all of it has.
+    /// Returns the total length in bytes.
     pub fn len(&self) -> usize {
         self.as_slice().iter().map(Bytes::len).sum()
     }
 
-    /// There is no text.
+    /// Returns whether there is no text.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The parts.
+    /// Returns the parts in order.
     pub fn as_slice(&self) -> &[Bytes] {
         match &self.0 {
             Parts::One(part) => std::slice::from_ref(part),
@@ -42,11 +43,11 @@ impl From<Bytes> for Pieces {
     }
 }
 
-/// Puts a text together from spans of other texts and from new text.
+/// Builds a text from spans of other texts and from new text.
 pub(super) struct Writer<'a> {
     parts: Vec<Bytes>,
     copied: BytesMut,
-    /// The spans that stand side by side in their text, and have not been written yet.
+    /// Adjacent spans of one text that are not written yet.
     run: Option<Run<'a>>,
     shared: usize,
 }
@@ -58,14 +59,14 @@ struct Run<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Of a text that is to have about so many bytes. Long runs become parts of their own.
+    /// Starts a text of about `size` bytes. Long runs become parts of their own.
     pub(super) fn sharing(size: usize) -> Self {
-        // where a part is shared, most of the text is
+        // if a part is shared, it is most of the text
         let capacity = if size < SHARED { size } else { 1024 };
         Self::new(capacity, SHARED)
     }
 
-    /// The same, but all in one part.
+    /// Starts a text of about `size` bytes, all in one part.
     pub(super) fn copying(size: usize) -> Self {
         Self::new(size, usize::MAX)
     }
@@ -74,18 +75,18 @@ impl<'a> Writer<'a> {
         Self { parts: Vec::new(), copied: BytesMut::with_capacity(capacity), run: None, shared }
     }
 
-    /// Text that stands nowhere yet.
+    /// Adds new text; copies it.
     pub(super) fn add(&mut self, new: &[u8]) {
         self.end_run();
         self.copied.extend_from_slice(new);
     }
 
-    /// All of another text.
+    /// Adds a whole text.
     pub(super) fn add_all(&mut self, text: &'a Bytes) {
         self.add_span(text, 0..text.len());
     }
 
-    /// Some of another text.
+    /// Adds a span of a text.
     pub(super) fn add_span(&mut self, text: &'a Bytes, span: std::ops::Range<usize>) {
         if let Some(run) = &mut self.run
             && std::ptr::eq(run.text, text)
@@ -109,7 +110,7 @@ impl<'a> Writer<'a> {
         self.parts.push(text.slice(start..end));
     }
 
-    /// What it came to.
+    /// Returns the finished text.
     pub(super) fn finish(mut self) -> Pieces {
         self.end_run();
         if self.parts.is_empty() {
@@ -121,7 +122,7 @@ impl<'a> Writer<'a> {
         Pieces(Parts::Many(self.parts.into()))
     }
 
-    /// The same of one that copies.
+    /// Returns the finished text of a writer made by [`Writer::copying`].
     pub(super) fn finish_copy(mut self) -> Bytes {
         self.end_run();
         self.copied.freeze()

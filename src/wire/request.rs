@@ -1,4 +1,4 @@
-//! `MessagesRequest`: the document of a request and the few fields that the gateway itself reads.
+//! `MessagesRequest`: the document of a request and the fields that the gateway itself reads.
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::wire::document::{Document, Kind, Mark, Step};
 use crate::wire::pieces::Pieces;
 
-/// Which endpoint a request is for: they require different fields.
+/// The endpoint of a request; each requires different fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
     /// `POST /v1/messages`
@@ -17,7 +17,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The path on an upstream, behind its base URL.
+    /// Returns the path on an upstream, relative to its base URL.
     pub fn path(self) -> &'static str {
         match self {
             Self::Messages => "/v1/messages",
@@ -29,14 +29,14 @@ impl Endpoint {
 /// A request body. Cloning shares the bytes.
 #[derive(Debug, Clone)]
 pub struct MessagesRequest {
-    /// Which endpoint it came to.
+    /// The endpoint that received the request.
     pub endpoint: Endpoint,
     document: Document,
     model: Box<str>,
     is_stream: bool,
 }
 
-/// What was read of a request whose document is with a stage.
+/// The fields that were read from a request while a stage has its document.
 #[derive(Debug)]
 pub struct Read {
     endpoint: Endpoint,
@@ -46,8 +46,8 @@ pub struct Read {
 }
 
 impl Read {
-    /// The request that the stage leaves. Fails with a 400 that names the field if it is none
-    /// any more; what nobody edited is not read again.
+    /// Returns the request after the stage. Fails with a 400 that names the field if the document is
+    /// no valid request any more. An unedited document is not read again.
     pub fn with(self, document: Document) -> Result<MessagesRequest> {
         let Self { endpoint, model, is_stream, mark } = self;
         match document.mark() == mark {
@@ -56,19 +56,19 @@ impl Read {
         }
     }
 
-    /// Of the document as the stage got it.
+    /// Returns the mark of the document that the stage received.
     pub fn mark(&self) -> Mark {
         self.mark
     }
 }
 
 impl MessagesRequest {
-    /// One validating scan; no tree. Fails with a 400 that names the field.
+    /// Parses a request in one validating scan, without a tree. Fails with a 400 that names the field.
     pub fn parse(raw: Bytes, endpoint: Endpoint) -> Result<Self> {
         Self::from_document(Document::parse(raw)?, endpoint)
     }
 
-    /// Checks the fields.
+    /// Checks the fields of a document and returns the request.
     fn from_document(document: Document, endpoint: Endpoint) -> Result<Self> {
         let model = model(&document)?;
         require(&document, "messages", Kind::Array)?;
@@ -80,33 +80,33 @@ impl MessagesRequest {
         Ok(Self { endpoint, document, model, is_stream })
     }
 
-    /// The model that the caller (or a stage) asked for: an alias of ours.
+    /// Returns the model of the request, which the client or a stage named: an alias of the gateway.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// The caller wants a stream.
+    /// Returns whether the client wants a stream.
     pub fn is_stream(&self) -> bool {
         self.is_stream
     }
 
-    /// The document.
+    /// Returns the document.
     pub fn document(&self) -> &Document {
         &self.document
     }
 
-    /// The document, to open or edit; `model` and `stream` have setters of their own.
+    /// Returns the document for reads and edits. `model` and `stream` have their own setters.
     pub fn document_mut(&mut self) -> &mut Document {
         &mut self.document
     }
 
-    /// The document, for stages, and what comes back together with it.
+    /// Returns the document for the stages, and the read fields to rebuild the request from it.
     pub fn into_parts(self) -> (Read, Document) {
         let Self { endpoint, document, model, is_stream } = self;
         (Read { endpoint, model, is_stream, mark: document.mark() }, document)
     }
 
-    /// Names the upstream's model; no edit if it is the same.
+    /// Sets the upstream's model; no edit if it is the same.
     pub fn set_model(&mut self, model: &str) -> Result<()> {
         if model == &*self.model {
             return Ok(());
@@ -116,7 +116,7 @@ impl MessagesRequest {
         Ok(())
     }
 
-    /// Asks for a stream or not; no edit if it says so already.
+    /// Sets `stream`; no edit if it is the same.
     pub fn set_stream(&mut self, stream: bool) -> Result<()> {
         if stream == self.is_stream {
             return Ok(());
@@ -126,12 +126,12 @@ impl MessagesRequest {
         Ok(())
     }
 
-    /// The bytes to send: the caller's own if nobody edited.
+    /// Returns the bytes to send: the client's own if the document is unedited.
     pub fn to_bytes(&self) -> Bytes {
         self.document.to_bytes()
     }
 
-    /// The same, without a copy of long runs that nobody edited.
+    /// Returns the bytes to send without copying long unedited runs.
     pub fn to_pieces(&self) -> Pieces {
         self.document.to_pieces()
     }
@@ -149,7 +149,7 @@ fn model(document: &Document) -> Result<Box<str>> {
     }
 }
 
-/// Borrowed where it has no escapes.
+/// A string, borrowed if it has no escapes.
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -177,7 +177,7 @@ fn require(document: &Document, name: &str, kind: Kind) -> Result<()> {
     }
 }
 
-/// Absent and `null` are the same to the API.
+/// Checks an optional field. To the API, absent and `null` are the same.
 fn allow(document: &Document, name: &str, kind: Kind) -> Result<()> {
     match document.field_kind(name) {
         Some(found) if found != Kind::Null => matches(name, found, kind),

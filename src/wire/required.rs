@@ -1,13 +1,12 @@
-//! Members that the API's schema requires of what it answers, `null` where there is nothing to tell.
-//!
-//! The gateway adds them to what it makes itself, never to what an upstream has written.
+//! Members that the API's schema requires in responses; `null` if there is no value.
+//! The gateway adds them to responses of its own, never to an upstream's.
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::error::Result;
 use crate::wire::document::{Document, Kind, Step};
 
-/// Members of a message that are told at its end: `message_delta.delta` has them.
+/// Members of a message that arrive at its end, in `message_delta.delta`.
 pub(crate) const DELTA: [&str; 4] = ["stop_reason", "stop_sequence", "stop_details", "container"];
 
 /// Members of `message_delta.usage` that may be `null`.
@@ -19,7 +18,7 @@ const DELTA_USAGE: [&str; 5] = [
     "server_tool_use",
 ];
 
-/// Members of a message's `usage`, as they are where no model has worked.
+/// Members of a message's `usage`, with their values if no model was called.
 const USAGE: [(&str, &str); 10] = [
     ("input_tokens", "0"),
     ("output_tokens", "0"),
@@ -33,16 +32,16 @@ const USAGE: [(&str, &str); 10] = [
     ("speed", "null"),
 ];
 
-/// The `caller` of a tool that the model called itself.
+/// The `caller` of a tool that the model called directly.
 const CALLER: &str = r#"{"type":"direct"}"#;
 
-/// The same as a value.
+/// Returns [`CALLER`] as a value.
 pub(crate) fn caller() -> Value {
     json!({"type": "direct"})
 }
 
-/// Completes a message that a policy or a plugin has answered in the model's place. A member that is there
-/// stays what it is; so does a text that is no message.
+/// Adds missing members to a message that a policy or a plugin wrote in place of the model. Existing
+/// members do not change; nor does a text that is no message.
 pub(crate) fn completed(message: Bytes) -> Bytes {
     match complete(message.clone()) {
         Ok(complete) => complete,
@@ -108,7 +107,7 @@ fn add(message: &mut Document, path: &[Step<'_>], value: &'static str) -> Result
     }
 }
 
-/// Completes the usage of a `message_delta`.
+/// Adds missing members to the usage of a `message_delta`.
 pub(crate) fn complete_delta(usage: &mut Map<String, Value>) {
     for field in DELTA_USAGE {
         if !usage.contains_key(field) {

@@ -1,11 +1,10 @@
-//! One validating pass over JSON text: finds the entries of one level, checks everything below it.
-//!
-//! No tree is built and nothing is allocated for the levels below; nesting is kept in a bit stack,
-//! so that depth costs no call stack.
+//! One validating pass over JSON text: finds the entries of one level and checks everything below it.
+//! It builds no tree and allocates nothing for lower levels. A bit stack holds the nesting, so that
+//! depth costs no call stack.
 use crate::error::{Error, Result};
 use crate::wire::block::{self, BLOCK, LANE};
 
-/// Deeper JSON than this is refused: no real request comes near it.
+/// The maximum nesting. Deeper JSON is rejected: no real request comes near it.
 pub const MAX_DEPTH: usize = 512;
 
 /// A half-open byte range of the scanned text; bodies are far below 4 GiB.
@@ -22,26 +21,26 @@ impl Span {
         Self { start: start as u32, end: end as u32 }
     }
 
-    /// The bytes it names.
+    /// Returns the bytes of the span.
     pub fn of(self, text: &[u8]) -> &[u8] {
         &text[self.start as usize..self.end as usize]
     }
 }
 
-/// One member of an object or element of an array, as it stands in the text.
+/// One member of an object or element of an array, by its position in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// White space before the key (before the value in an array) starts here.
+    /// The start of the white space before the key (before the value in an array).
     pub lead: u32,
     /// The key with its quotes; empty in arrays.
     pub key: Span,
     /// The value.
     pub value: Span,
-    /// White space behind the value ends here, at the `,` or the closing bracket.
+    /// The end of the white space after the value, at the `,` or the closing bracket.
     pub tail: u32,
 }
 
-/// The JSON text is that of this string, however it is written; costs nothing more where it is plain.
+/// Returns whether a JSON text is this string, with or without escapes. Without escapes it only compares.
 pub fn is_string(json: &[u8], text: &str) -> bool {
     let inner = json.strip_prefix(b"\"").and_then(|json| json.strip_suffix(b"\""));
     inner == Some(text.as_bytes())
@@ -62,7 +61,7 @@ pub fn value(text: &[u8]) -> Result<()> {
     })
 }
 
-/// Reads all of `text` with `read`. Only where a byte is not ASCII it is checked to be UTF-8.
+/// Reads all of `text` with `read`. Checks for valid UTF-8 only if a byte is not ASCII.
 fn whole<'a, T>(text: &'a [u8], read: impl FnOnce(&mut Scanner<'a>) -> Result<T>) -> Result<T> {
     let mut scanner = Scanner { text, at: 0, is_ascii: true };
     let found = read(&mut scanner).and_then(|found| {
@@ -72,14 +71,14 @@ fn whole<'a, T>(text: &'a [u8], read: impl FnOnce(&mut Scanner<'a>) -> Result<T>
             Some(_) => Err(scanner.wrong("the end of the text")),
         }
     });
-    // what is wrong with the JSON may only be that it is in another encoding
+    // another encoding may be the reason for an error in the JSON
     if found.is_err() || !scanner.is_ascii {
         utf8(text)?;
     }
     found
 }
 
-/// The members or elements of the object or array `text`, which has been validated before.
+/// Returns the members or elements of the object or array `text`. The text must be validated before.
 pub(super) fn level(text: &[u8]) -> Result<Vec<Entry>> {
     let mut scanner = Scanner { text, at: 0, is_ascii: true };
     scanner.space();
@@ -95,7 +94,7 @@ fn utf8(text: &[u8]) -> Result<()> {
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
-    /// No byte above 0x7f was seen; outside of strings there can be none.
+    /// Whether no byte above 0x7f was found; outside of strings there can be none.
     is_ascii: bool,
 }
 
@@ -196,7 +195,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Checks one value of any depth and moves behind it.
+    /// Checks one value of any depth and moves past it.
     fn skip(&mut self) -> Result<()> {
         let mut open = Brackets::default();
         loop {
@@ -216,7 +215,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Enters a bracket; `true` if it closed at once, and so was a whole value.
+    /// Enters a bracket. Returns `true` if it closed at once and so was a whole value.
     fn opens(&mut self, open: &mut Brackets, is_object: bool) -> Result<bool> {
         self.at += 1;
         self.space();
@@ -237,7 +236,7 @@ impl Scanner<'_> {
         Ok(false)
     }
 
-    /// Behind a value: closes what ends here; `true` once the outermost value is complete.
+    /// Closes the brackets that end after a value. Returns `true` once the outermost value is complete.
     fn closes(&mut self, open: &mut Brackets) -> Result<bool> {
         while let Some(is_object) = open.top() {
             self.space();
@@ -252,7 +251,7 @@ impl Scanner<'_> {
         Ok(true)
     }
 
-    /// Moves from a comma to the value behind it, which is still to be checked.
+    /// Moves from a comma to the next value, which is not checked yet.
     fn next_value(&mut self, is_object: bool) -> Result<bool> {
         self.at += 1;
         self.space();
@@ -266,7 +265,7 @@ impl Scanner<'_> {
     /// Checks the string at the cursor: escapes are known, control characters are escaped.
     fn string(&mut self) -> Result<()> {
         self.at += 1;
-        // keys and the like: what is short is found without a whole block
+        // a short string, such as a key, is read without a whole block
         if let Some(lane) = self.text[self.at..].first_chunk::<LANE>() {
             let special = block::special_in_lane(lane);
             if special != 0 && lane.get(special.trailing_zeros() as usize) == Some(&b'"') {
@@ -275,7 +274,7 @@ impl Scanner<'_> {
             }
         }
         while let Some(block) = self.text[self.at..].first_chunk::<BLOCK>() {
-            // in a text of another script what is not ASCII is nothing special
+            // once a text has bytes that are not ASCII, further ones need no check
             let known = if self.is_ascii { 0 } else { block::high(block) };
             match block::special(block) & !known {
                 0 => self.at += BLOCK,
@@ -299,16 +298,15 @@ impl Scanner<'_> {
         }
     }
 
-    /// Moves through a block of a string, or to the first escape in it that takes a closer look;
-    /// `true` behind the quote that ends the string.
-    ///
-    /// Prose has an escape every twenty bytes or so, code even more: none of them is a branch.
+    /// Moves through a block of a string, or to the first escape that needs a closer look. Returns
+    /// `true` after the quote that ends the string.
+    /// Prose has an escape about every twenty bytes, code even more; none of them causes a branch.
     fn block(&mut self, block: &[u8; BLOCK], special: u64) -> Result<bool> {
         let quotes = block::equal(block, b'"');
         let slashes = block::equal(block, b'\\');
         let escaped = block::escaped(slashes);
         let ends = quotes & !escaped;
-        // all before the end of the string
+        // all bytes before the end of the string
         let inside = ends.wrapping_sub(1) & !ends;
         let unknown = escaped & !(quotes | slashes | block::equal(block, b'n')) & inside;
         let rest = special & !(quotes | slashes) & inside;
@@ -316,15 +314,15 @@ impl Scanner<'_> {
             return Ok(false);
         }
         match ends {
-            // a backslash at the very end is left to the next block, with what it escapes
+            // a backslash at the end is left to the next block, together with the byte it escapes
             0 => self.at += BLOCK - ((slashes & !escaped) >> 63) as usize,
             _ => self.at += ends.trailing_zeros() as usize + 1,
         }
         Ok(ends != 0)
     }
 
-    /// Looks at the rarer escapes and at the bytes that are not ASCII, or have to be escaped; `true`
-    /// if it has moved behind an escape of more than one byte.
+    /// Checks the rarer escapes, bytes that are not ASCII, and unescaped control characters. Returns
+    /// `true` if it moved past an escape of more than one byte.
     fn look(&mut self, block: &[u8; BLOCK], mut unknown: u64, rest: u64) -> Result<bool> {
         let high = block::high(block);
         self.is_ascii &= high & rest == 0;
@@ -347,7 +345,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// One escape after the other: where text is written as `\\u…`, they come in rows.
+    /// Reads a row of escapes: `\\u…` escapes often follow each other.
     fn escapes(&mut self) -> Result<()> {
         while self.peek() == Some(b'\\') {
             self.escape()?;
@@ -417,13 +415,13 @@ impl Scanner<'_> {
     }
 }
 
-/// The plain string content at the front; for the end of a text, less than a block.
+/// Returns the plain string content at the front, for a rest of text shorter than a block.
 fn plain(text: &[u8]) -> &[u8] {
     let special = text.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
     &text[..special.unwrap_or(text.len())]
 }
 
-/// The open brackets of a value, a bit each.
+/// The open brackets of a value, one bit each.
 #[derive(Default)]
 struct Brackets {
     bits: [u64; MAX_DEPTH / 64],

@@ -1,25 +1,24 @@
-//! Checks a value against a JSON Schema, as far as the schemas go that are derived from Rust types.
-//!
-//! A keyword that is not known here passes everything: whoever reads the value checks it once more.
+//! Checks a value against a JSON Schema; supports the keywords of schemas derived from Rust types.
+//! An unknown keyword accepts everything: the reader of the value checks it again.
 use regex::Regex;
 use serde_json::{Map, Value};
 
-/// Of a text that does not fit its pattern, so many characters are shown.
+/// The number of characters of a misfitting text that a message quotes.
 const SHOWN: usize = 80;
 
-/// What does not fit, and where.
+/// A value that does not match the schema, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
-    /// `.timezones[2]`; empty for the value itself.
+    /// The path, such as `.timezones[2]`; empty for the value itself.
     pub path: String,
-    /// What was found and what would do.
+    /// The value found and the values expected.
     pub message: String,
-    /// What would have done, where it is one of a few.
+    /// The allowed values, if there are only a few.
     choices: Vec<String>,
 }
 
 impl Misfit {
-    /// Of the value itself.
+    /// Returns a misfit of the value itself.
     pub fn new(message: impl Into<String>) -> Self {
         Self { path: String::new(), message: message.into(), choices: Vec::new() }
     }
@@ -36,12 +35,12 @@ impl Misfit {
     }
 }
 
-/// Finds the first thing that does not fit.
+/// Returns the first misfit as an error.
 pub fn check(schema: &Value, value: &Value) -> Result<(), Misfit> {
     check_by(schema, &pattern_of(schema), value)
 }
 
-/// The same, with the pattern that was made of the schema: many items have one.
+/// Checks with a compiled pattern: the items of a list share one.
 fn check_by(schema: &Value, pattern: &Option<Regex>, value: &Value) -> Result<(), Misfit> {
     let Value::Object(schema) = schema else {
         return match schema {
@@ -108,7 +107,7 @@ fn check_choice(schema: &Map<String, Value>, value: &Value) -> Result<(), Misfit
 fn check_members(schema: &Map<String, Value>, members: &Map<String, Value>) -> Result<(), Misfit> {
     let none = Map::new();
     let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
-    // what tells the kinds of an object apart goes first: the others mean something for one kind only
+    // the members that identify a variant go first: the others belong to one variant only
     let is_mark = |name: &String| known.get(name).is_some_and(|rule| rule.get("const").is_some());
     let (marks, others): (Vec<_>, Vec<_>) = members.iter().partition(|(name, _)| is_mark(name));
     for (name, value) in marks.into_iter().chain(others) {
@@ -134,7 +133,7 @@ fn check_members(schema: &Map<String, Value>, members: &Map<String, Value>) -> R
     check_together(schema, members)
 }
 
-/// `not: { required: […] }`: what does not go together.
+/// Checks `not: { required: […] }`: members that exclude each other.
 fn check_together(schema: &Map<String, Value>, members: &Map<String, Value>) -> Result<(), Misfit> {
     let apart: Vec<&str> = named(schema.get("not").and_then(|rule| rule.get("required"))).collect();
     let is_given = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
@@ -148,12 +147,12 @@ fn named(names: Option<&Value>) -> impl Iterator<Item = &str> {
     names.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// None where there is none that can be read.
+/// Returns `None` if the schema has no readable pattern.
 fn pattern_of(schema: &Value) -> Option<Regex> {
     Regex::new(schema.get("pattern")?.as_str()?).ok()
 }
 
-/// The schema's own words say best what would fit.
+/// Checks the pattern. The schema's description, if there is one, explains the pattern in the message.
 fn check_pattern(
     schema: &Map<String, Value>,
     pattern: &Option<Regex>,
@@ -177,7 +176,7 @@ fn check_items(schema: &Map<String, Value>, items: &[Value]) -> Result<(), Misfi
     Ok(())
 }
 
-/// `minItems` and `maxItems`, `minLength` and `maxLength`.
+/// Checks `minItems` and `maxItems`, or `minLength` and `maxLength`.
 fn check_size(
     schema: &Map<String, Value>,
     what: &str,
@@ -207,15 +206,15 @@ fn check_number(schema: &Map<String, Value>, found: f64) -> Result<(), Misfit> {
     Ok(())
 }
 
-/// Of several ways that all fail, the one that is meant: the deepest of those whose choices were met.
-/// Where none were, all choices together.
+/// Checks alternatives. If all fail, reports the deepest misfit among those whose choices matched. If no
+/// choices matched, reports all choices together.
 fn check_any(ways: Option<&Vec<Value>>, value: &Value) -> Result<(), Misfit> {
     let mut misfits = Vec::new();
     let mut nothing = None;
     for way in ways.into_iter().flatten() {
         match check(way, value) {
             Ok(()) => return Ok(()),
-            // that nothing at all would do as well helps nobody
+            // `null` as an alternative does not help the reader of the message
             Err(misfit) if way.get("type").is_some_and(|name| name == "null") => {
                 nothing = Some(misfit);
             }

@@ -1,20 +1,20 @@
-//! Cuts a byte stream into SSE frames at any chunk size, copying only frames that straddle chunks.
+//! Cuts a byte stream into SSE frames at any chunk size; copies only frames that span chunks.
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A longer frame is taken for an attack on our memory; real ones stay below 20 MB.
+/// The longest frame, in bytes. Real frames stay below 20 MB; a longer one is treated as an attack.
 pub const MAX_FRAME: usize = 64 * 1024 * 1024;
 
 /// Finds the blank lines between frames. A frame keeps every byte: comments, padding, CRLF, and
-/// the blank line that ends it.
+/// the blank line at its end.
 #[derive(Debug)]
 pub struct Cutter {
-    /// What has arrived and not yet been cut.
+    /// Bytes that have arrived and are not cut yet.
     chunk: Bytes,
-    /// The beginning of a frame that earlier chunks held.
+    /// The beginning of a frame, from earlier chunks.
     partial: BytesMut,
-    /// The current line has had no character yet.
+    /// Whether the current line has no character so far.
     line_is_empty: bool,
 }
 
@@ -25,15 +25,14 @@ impl Default for Cutter {
 }
 
 impl Cutter {
-    /// Hands over the next bytes; every whole frame must have been taken out before.
+    /// Adds the next bytes. The caller must have taken every whole frame before.
     pub fn push(&mut self, chunk: Bytes) {
         debug_assert!(self.chunk.is_empty(), "frames are left");
         self.chunk = chunk;
     }
 
-    /// The next whole frame; `None` when more bytes are needed.
-    ///
-    /// Fails (`api_error`) when a frame grows past [`MAX_FRAME`].
+    /// Returns the next whole frame; `None` if more bytes are needed.
+    /// Fails (`api_error`) if a frame grows past [`MAX_FRAME`].
     pub fn next_frame(&mut self) -> Result<Option<Bytes>> {
         if self.chunk.is_empty() {
             return Ok(None);
@@ -44,7 +43,7 @@ impl Cutter {
         }
     }
 
-    /// What is left when the stream ends: nothing, if it ended between frames.
+    /// Returns the remaining bytes at the end of the stream: none if it ended between frames.
     pub fn finish(self) -> Bytes {
         self.partial.freeze()
     }
@@ -83,8 +82,8 @@ impl Cutter {
     }
 }
 
-/// Nothing but carriage returns: that of a CRLF may stand alone in a chunk, and a line must be
-/// judged the same wherever the chunks were cut.
+/// Returns whether a line has nothing but carriage returns. The carriage return of a CRLF may be alone in
+/// a chunk, and the result must not depend on the chunks.
 fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|b| *b == b'\r')
 }

@@ -1,6 +1,5 @@
-//! The events that a whole message would have come as: for answers made in one piece.
-//!
-//! The opposite of the fold in `message`: folding what this gives makes the same message again.
+//! Turns a whole message into the events of a stream, for replies made in one piece.
+//! It is the inverse of the fold in `message`: folding the events gives the same message.
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -10,9 +9,8 @@ use crate::wire::document::{Document, Kind, Step};
 use crate::wire::event::Event;
 use crate::wire::required;
 
-/// The events of a message, in the API's order.
-///
-/// Fails with a 400 if the text is no JSON object or has duplicate keys where it is opened.
+/// Returns the events of a message, in the API's order.
+/// Fails with a 400 if the text is no JSON object or has duplicate keys in an opened level.
 pub fn events_of(message: &Bytes) -> Result<Vec<Event>> {
     let mut message = Document::parse(message.clone())?;
     let blocks = message.len(&[Step::Key("content")])?.unwrap_or_default();
@@ -28,7 +26,7 @@ pub fn events_of(message: &Bytes) -> Result<Vec<Event>> {
     stream.take()
 }
 
-/// The message at its start: no content yet, no reason to stop yet, nothing written yet.
+/// Returns the message for `message_start`: without content, `stop_reason` and output tokens.
 fn start(message: &Document) -> Result<Bytes> {
     let mut message = message.clone();
     message.set(&[Step::Key("content")], "[]")?;
@@ -43,7 +41,7 @@ fn start(message: &Document) -> Result<Bytes> {
     Ok(message.to_bytes())
 }
 
-/// The data of `message_delta`.
+/// Returns the data of `message_delta`.
 fn end(message: &Document) -> Result<Bytes> {
     let mut delta = Document::parse(Bytes::from_static(b"{}"))?;
     for field in required::DELTA {
@@ -58,7 +56,7 @@ fn end(message: &Document) -> Result<Bytes> {
     Ok(data.to_bytes())
 }
 
-/// Start, deltas and stop of one block. A block of a kind that has no deltas starts complete.
+/// Writes start, deltas and stop of one block. A block of a kind without deltas starts complete.
 fn write_block(stream: &mut Composer, mut block: Document) -> Result<()> {
     let kind: String =
         serde_json::from_slice(&block.field("type").unwrap_or_default()).unwrap_or_default();
@@ -84,7 +82,7 @@ fn write_block(stream: &mut Composer, mut block: Document) -> Result<()> {
     Ok(())
 }
 
-/// Empties a field of a block; what was in it, as the values of the deltas that bring it.
+/// Empties a field of a block. Returns its content as the values of the deltas.
 fn take(block: &mut Document, field: &str) -> Result<Vec<Bytes>> {
     let path = [Step::Key(field)];
     let Some(value) = block.field(field) else { return Ok(Vec::new()) };
@@ -93,7 +91,7 @@ fn take(block: &mut Document, field: &str) -> Result<Vec<Bytes>> {
             block.set(&path, r#""""#)?;
             Ok(vec![value])
         }
-        // the JSON of an input travels as text
+        // the JSON of an input is sent as text
         Some(Kind::Object) => {
             block.set(&path, "{}")?;
             let text = one_line(&value)?;
@@ -108,8 +106,8 @@ fn take(block: &mut Document, field: &str) -> Result<Vec<Bytes>> {
     }
 }
 
-/// The data of an event must be one line. Inside of JSON strings there are no bare line ends, so
-/// those that there are stand between values.
+/// Replaces line ends by blanks, since the data of an event is one line. JSON strings have no bare line
+/// ends, so all line ends are between values.
 fn one_line(json: &[u8]) -> Result<String> {
     let text = std::str::from_utf8(json).map_err(|_| Error::invalid("the message is not UTF-8"))?;
     Ok(text.replace(['\n', '\r'], " "))

@@ -1,8 +1,8 @@
-//! What a reply says of the tokens it used: read for metering, summed over the turns of a tool loop.
+//! Token usage in responses: read for metering, added up over the turns of a tool loop.
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The counts that metering needs, in tokens. Cache reads and writes are not part of `input`.
+/// The token counts for metering. Cache reads and writes are not part of `input`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// `input_tokens`
@@ -35,10 +35,9 @@ struct Writes {
 }
 
 impl Usage {
-    /// Reads `usage` of a message, or of `message_start.message`, or of `message_delta`.
-    ///
+    /// Reads `usage` of a message, of `message_start.message` or of `message_delta`.
     /// `data` is a whole message or a whole event. Later values overwrite earlier ones, field by
-    /// field; absent and `null` keep what was there (messages-api.md 6.1). Anything unreadable
+    /// field; absent fields and `null` keep the earlier value (messages-api.md 6.1). Unreadable data
     /// changes nothing: metering never breaks a stream.
     pub fn update(&mut self, data: &[u8]) {
         #[derive(Deserialize)]
@@ -56,8 +55,8 @@ impl Usage {
         }
     }
 
-    /// Reads `usage` of a whole message that is known to be well-formed JSON. The same as
-    /// [`Usage::update`], but without a look at anything that stands before it.
+    /// Reads `usage` of a whole message that is known to be well-formed JSON. Does the same as
+    /// [`Usage::update`], but does not parse the members before `usage`.
     pub fn update_whole(&mut self, message: &[u8]) {
         match last_usage(message) {
             Some(new) => self.take(new),
@@ -81,15 +80,15 @@ impl Usage {
     }
 }
 
-/// The `usage` of a message, looked for from its end, where it usually stands. The text of a string
-/// cannot be taken for the key: a quote in it has a backslash before it.
+/// Finds the `usage` of a message from its end, its usual place. The text of a string cannot match the
+/// key: a quote in a string has a backslash before it.
 fn last_usage(message: &[u8]) -> Option<Fields> {
     let key = memchr::memmem::rfind(message, b"\"usage\":")?;
     let mut rest = serde_json::Deserializer::from_slice(&message[key + b"\"usage\":".len()..])
         .into_iter::<Fields>();
     let fields = rest.next()?.ok()?;
     let behind = &message[key + b"\"usage\":".len() + rest.byte_offset()..];
-    // only the bracket of the message itself may be open still
+    // only the bracket of the message itself may still be open
     (behind.trim_ascii() == b"}").then_some(fields)
 }
 
@@ -108,7 +107,7 @@ impl Usage {
     }
 }
 
-/// Overwrites `usage` with what a `message_delta` says: cumulative, `null` keeps the old value.
+/// Overwrites `usage` with that of a `message_delta`: its values are totals; `null` keeps the old value.
 pub fn overwrite(usage: &mut Map<String, Value>, newer: &Map<String, Value>) {
     for (key, value) in newer {
         if !value.is_null() || !usage.contains_key(key) {
@@ -117,7 +116,7 @@ pub fn overwrite(usage: &mut Map<String, Value>, newer: &Map<String, Value>) {
     }
 }
 
-/// Adds the usage of one more turn: numbers add up, lists join, anything else takes the newer value.
+/// Adds the usage of one more turn. Numbers add up, lists join, and any other value is replaced.
 pub fn add(total: &mut Map<String, Value>, turn: &Map<String, Value>) {
     for (key, value) in turn {
         match (total.get_mut(key), value) {
