@@ -1,4 +1,4 @@
-//! The bodies the gateway sends: bytes at once, a stream of events, or an upstream's body passed on.
+//! The bodies that the gateway sends: whole bytes, a stream of events, or a forwarded upstream body.
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,20 +9,20 @@ use hyper::body::Incoming;
 use crate::error::BoxError;
 use crate::wire::Pieces;
 
-/// A body on its way out, to a caller or to an upstream.
+/// A body that the gateway sends, to a client or to an upstream.
 pub enum Body {
-    /// All of it at once; `None` once it is sent, or if it is empty.
+    /// The whole body at once; `None` once it is sent, or if it is empty.
     Full(Option<Bytes>),
-    /// All of it in parts, and how many of them are sent.
+    /// The whole body in parts, with the number of parts sent.
     Parts(Pieces, usize),
-    /// Passed on as it comes.
+    /// A received body, forwarded as it arrives.
     Incoming(Incoming),
-    /// Anything else.
+    /// Any other body.
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>),
 }
 
 impl Body {
-    /// A body of nothing.
+    /// Returns an empty body.
     pub fn empty() -> Self {
         Self::Full(None)
     }

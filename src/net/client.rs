@@ -1,4 +1,4 @@
-//! The client for upstreams: one `Upstream` an origin, connections kept per worker thread.
+//! The client for upstreams: one `Upstream` per origin, connections kept per worker thread.
 use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -23,16 +23,16 @@ use crate::net::unsent;
 use crate::wire::Pieces;
 
 thread_local! {
-    /// Which shard of every pool this thread uses: a connection is driven on the thread that opened it.
+    /// The shard of every pool that this thread uses. A connection is driven by the thread that opened it.
     static WORKER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Tells this thread which worker it is; threads that never say share the first shard.
+/// Sets the worker number of this thread; threads without a number share the first shard.
 pub fn enter_worker(number: usize) {
     WORKER.set(number);
 }
 
-/// Makes upstreams; outlives generations, so that a reload keeps its connections.
+/// Creates upstreams. It outlives generations, so that a reload keeps its connections.
 pub struct Client {
     workers: usize,
     upstreams: DashMap<Origin, Arc<Upstream>>,
@@ -54,39 +54,38 @@ pub struct Upstream {
     shards: Box<[Arc<Shard>]>,
 }
 
-/// What became of a request on a kept connection.
+/// The outcome of a request on a kept connection.
 #[expect(
     clippy::large_enum_variant,
     reason = "taken apart at once, and nearly always the large one"
 )]
-enum Kept {
-    /// It is decided.
-    Answered(Result<Response<PooledBody>, Failure>),
-    /// The connection had been closed: the next one may live.
-    Gone,
-    /// Only a fresh connection will tell.
-    Lost,
+enum Reuse {
+    /// The request has its final result.
+    Done(Result<Response<PooledBody>, Failure>),
+    /// The connection was closed; the next kept one may be open.
+    Closed,
+    /// The result is unknown: the request needs a new connection.
+    Unknown,
 }
 
-/// Why no answer came.
+/// The reason for a missing response.
 #[derive(Debug)]
 pub enum Failure {
-    /// No connection: refused, unreachable, TLS; the request was not sent.
+    /// No connection was opened (refused, unreachable, TLS); the request was not sent.
     Connect(BoxError),
-    /// It did not stand in time; the request was not sent.
+    /// No connection was opened in time; the request was not sent.
     ConnectTimeout,
-    /// The connection broke before the head of an answer was read.
+    /// The connection broke before the head of a response was read.
     Broken(BoxError),
 }
 
 impl Client {
-    /// A client for so many worker threads.
+    /// Creates a client for this number of worker threads.
     pub fn new(workers: usize) -> Self {
         Self { workers: workers.max(1), upstreams: DashMap::new(), tls: OnceLock::new() }
     }
 
-    /// The upstream at an `http` or `https` base URL; the same one for the same origin and trust.
-    ///
+    /// Returns the upstream at an `http` or `https` base URL; the same one for the same origin and trust.
     /// Fails with a message if the URL has another scheme or no host, or if TLS cannot be set up.
     pub fn upstream(&self, base: &Uri, trust: &Trust) -> Result<Arc<Upstream>, String> {
         let is_tls = match base.scheme_str() {
@@ -118,9 +117,9 @@ impl Client {
 }
 
 impl Upstream {
-    /// Sends a request and reads the head of its answer. Should a kept connection turn out to be
-    /// closed, the request is made anew and sent again: `head` makes its head, whose URI holds the
-    /// path only. The outer error is that of `head`.
+    /// Sends a request and reads the head of its response. If a kept connection turns out to be closed,
+    /// the request is built and sent again. `head` builds the head, whose URI holds the path only.
+    /// The outer error is an error of `head`.
     pub async fn send(
         &self,
         head: impl Fn() -> error::Result<request::Parts>,
@@ -131,17 +130,17 @@ impl Upstream {
         while let Some(kept) = shard.take() {
             let request = Request::from_parts(head()?, body.clone().into());
             match self.send_kept((kept, shard), request, awaits).await {
-                Kept::Answered(answered) => return Ok(answered),
-                Kept::Gone => {}
-                Kept::Lost => break,
+                Reuse::Done(answered) => return Ok(answered),
+                Reuse::Closed => {}
+                Reuse::Unknown => break,
             }
         }
         let request = Request::from_parts(head()?, body.into());
         Ok(self.send_fresh(None, request, (awaits, connect)).await)
     }
 
-    /// Passes a request on whose body comes as it is sent on, once: only fresh or shared connections
-    /// are used. Otherwise as [`Upstream::send`].
+    /// Forwards a request whose body is read while it is sent, so it can be sent only once. Uses only new
+    /// or shared connections. Otherwise does the same as [`Upstream::send`].
     pub async fn pass(
         &self,
         head: request::Parts,
@@ -179,18 +178,18 @@ impl Upstream {
         (mut kept, shard): (Connection, &Arc<Shard>),
         request: Request<Body>,
         awaits: Awaits,
-    ) -> Kept {
+    ) -> Reuse {
         match kept.send(request, &self.origin, awaits).await {
-            Ok(answer) => Kept::Answered(Ok(answer.map(|body| PooledBody::new(body, kept, shard)))),
-            // nothing was sent
+            Ok(answer) => Reuse::Done(Ok(answer.map(|body| PooledBody::new(body, kept, shard)))),
+            // the request was not sent
             Err(e) if e.is_canceled() || e.is_closed() || unsent::is_unsent(&e) => match kept {
-                Connection::One(_) => Kept::Gone,
-                Connection::Many(_) => Kept::Lost,
+                Connection::One(_) => Reuse::Closed,
+                Connection::Many(_) => Reuse::Unknown,
             },
-            // probably closed while it lay idle; should the request itself be what an upstream
-            // dies of, it must not die of it on every connection: once more, on a fresh one
-            Err(e) if e.is_incomplete_message() || is_reset(&e) => Kept::Lost,
-            Err(e) => Kept::Answered(Err(Failure::Broken(e.into()))),
+            // The connection was probably closed while idle. But the request itself may crash the
+            // upstream: retry it once only, on a new connection.
+            Err(e) if e.is_incomplete_message() || is_reset(&e) => Reuse::Unknown,
+            Err(e) => Reuse::Done(Err(Failure::Broken(e.into()))),
         }
     }
 
@@ -232,7 +231,7 @@ impl Connection {
     }
 }
 
-/// HTTP/2 carries scheme and authority in the URI, not in `host`.
+/// Puts scheme and authority into the URI, since HTTP/2 does not use `host`.
 fn absolute(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
     request.headers_mut().remove(http::header::HOST);
     let scheme = if origin.is_tls { "https" } else { "http" };

@@ -1,6 +1,6 @@
-//! Content codings by the names that HTTP has for them (RFC 9110, 8.4.1).
+//! Content codings by their HTTP names (RFC 9110, 8.4.1).
 
-/// One that the gateway undoes.
+/// A coding that the gateway decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
     /// `gzip`, `x-gzip`
@@ -13,12 +13,12 @@ pub enum Coding {
     Zstd,
 }
 
-/// A name that stands for no coding that the gateway undoes.
+/// The error for a coding that the gateway does not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unknown;
 
 impl Coding {
-    /// By its name, in whatever letters; `None` for one that changes nothing.
+    /// Returns the coding of a name, in upper or lower case; `None` for one that changes nothing.
     pub fn of(name: &str) -> Result<Option<Self>, Unknown> {
         Ok(Some(match name.trim().to_ascii_lowercase().as_str() {
             "identity" | "" => return Ok(None),

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-/// A timer for a moment that mostly moves away before it comes. It is set by the first poll, and
-/// reset only when it rings too early or the moment moves nearer: an event that moves the moment
-/// away costs no call of the runtime's clock.
+/// A timer for a moment that is usually postponed before it comes. The first poll sets it. It is reset
+/// only if it fires too early or if the moment moves nearer. So a postponement costs no call of the
+/// runtime's clock.
 #[derive(Default)]
 pub(crate) struct Deadline {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
-    /// Ready once `due` has passed, and again at each further poll. Each poll may name another moment.
+    /// Is ready once `due` has passed, and at each later poll. Each poll may name another moment.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if due < timer.deadline() {
@@ -30,8 +30,8 @@ impl Deadline {
     }
 }
 
-/// Measures how long something is waited for without a break. The time counts from the first poll
-/// after progress, so that a reader's own pauses do not count.
+/// Measures a wait without progress. The time counts from the first poll after progress, so that the
+/// reader's own pauses do not count.
 pub(crate) struct Stall {
     patience: Duration,
     since: Option<Instant>,
@@ -39,7 +39,7 @@ pub(crate) struct Stall {
 }
 
 impl Stall {
-    /// Rings after `patience` without progress.
+    /// Creates a timer that fires after `patience` without progress.
     pub(crate) fn new(patience: Duration) -> Self {
         Self { patience, since: None, deadline: Deadline::default() }
     }
@@ -49,12 +49,12 @@ impl Stall {
         self.patience
     }
 
-    /// Ends the wait: the next poll begins another one.
+    /// Records progress: the next poll starts a new wait.
     pub(crate) fn progress(&mut self) {
         self.since = None;
     }
 
-    /// Ready once a wait has lasted for the whole patience.
+    /// Is ready once a wait has lasted for the whole patience.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         self.deadline.poll(cx, since + self.patience)

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub struct HeaderEdits(Vec<(HeaderName, Option<HeaderValue>)>);
 
 impl HeaderEdits {
-    /// Adds an edit, which wins over earlier ones of the same name; without a value it removes the header.
+    /// Adds an edit; it overrides earlier edits of the same name. Without a value it removes the header.
     pub fn push(&mut self, name: HeaderName, value: Option<HeaderValue>) {
         self.0.push((name, value));
     }
@@ -16,7 +16,7 @@ impl HeaderEdits {
         self.0.is_empty()
     }
 
-    /// Returns each edit in its turn; one without a value removes the header.
+    /// Returns the edits in order; an edit without a value removes the header.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, Option<&HeaderValue>)> {
         self.0.iter().map(|(name, value)| (name, value.as_ref()))
     }

@@ -1,29 +1,29 @@
-//! Which headers cross the gateway, in either direction.
+//! The headers that cross the gateway, in either direction.
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// `request-id`, the API's own name for it.
+/// `request-id`, the API's name for it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-/// `x-should-retry`, which the SDKs obey before they look at the status.
+/// `x-should-retry`; the SDKs check it before the status.
 pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// `retry-after-ms`, which wins over `retry-after`.
+/// `retry-after-ms`; it takes precedence over `retry-after`.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// `x-tidegate-target: <provider>/<model>`.
 pub const TARGET: HeaderName = HeaderName::from_static("x-tidegate-target");
 /// `x-tidegate-attempts`.
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 
-/// The prefix of every header that speaks to the gateway.
+/// The prefix of every header addressed to the gateway.
 const OURS: &str = "x-tidegate-";
-/// `x-tidegate-dropped`: what of the request the target did not get, since it does not understand it.
+/// `x-tidegate-dropped`: the parts of the request that were not sent, since the target does not support them.
 pub const DROPPED: HeaderName = HeaderName::from_static("x-tidegate-dropped");
-/// `x-aistats-strictness`, which is understood as `x-tidegate-strictness`.
+/// `x-aistats-strictness`, read as `x-tidegate-strictness`.
 pub const AISTATS_STRICTNESS: HeaderName = HeaderName::from_static("x-aistats-strictness");
 /// `x-tidegate-session-id`.
 pub const SESSION_ID: HeaderName = HeaderName::from_static("x-tidegate-session-id");
 /// `x-tidegate-trace`.
 pub const TRACE: HeaderName = HeaderName::from_static("x-tidegate-trace");
 
-/// The caller's headers that speak to the gateway itself; empty (and nothing allocated) for most.
+/// Returns the client's headers addressed to the gateway; mostly empty, and then nothing is allocated.
 pub fn for_gateway(headers: &HeaderMap) -> HeaderMap {
     let ours = headers
         .iter()
@@ -32,11 +32,11 @@ pub fn for_gateway(headers: &HeaderMap) -> HeaderMap {
     ours.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The caller's headers as any upstream may see them: no credential, nothing of this hop, nothing
-/// that speaks to the gateway itself. `anthropic-version` and `anthropic-beta` stay as they are.
+/// Returns the client's headers that any upstream may receive. It removes credentials, hop-by-hop headers
+/// and headers addressed to the gateway. `anthropic-version` and `anthropic-beta` do not change.
 pub fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
     remove_named_by_connection(&mut headers);
-    // one look at what is there is cheaper than a look-up of everything that may be
+    // one pass over the present headers is cheaper than a look-up of every possible one
     let stays: Vec<HeaderName> = headers
         .keys()
         .filter(|name| !passes_upstream(name) || is_for_others(name))
@@ -48,7 +48,7 @@ pub fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The beginnings of headers that speak to gateways of other makers. Some hold keys.
+/// The prefixes of headers for other vendors' gateways. Some of these headers hold keys.
 const OTHERS: [&str; 8] = [
     "x-portkey-",
     "x-aistats-",
@@ -60,7 +60,7 @@ const OTHERS: [&str; 8] = [
     "helicone-",
 ];
 
-/// Of those, what policies that translate may read.
+/// The headers of other vendors that a translating policy may read.
 const TRANSLATED: [&str; 10] = [
     "x-portkey-config",
     "x-portkey-provider",
@@ -74,7 +74,7 @@ const TRANSLATED: [&str; 10] = [
     "x-phaseo-debug",
 ];
 
-/// The caller's headers as stages may see them: what upstreams may see, and what a policy may
+/// Returns the client's headers that stages may read: those for upstreams and those that a policy may
 /// translate.
 pub fn for_stages(headers: HeaderMap) -> HeaderMap {
     let translated: Vec<(HeaderName, HeaderValue)> = headers
@@ -87,10 +87,10 @@ pub fn for_stages(headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Of the headers that stages see, those that an attempt sends.
+/// Returns the headers that an attempt sends, out of the headers of the stages.
 pub fn for_attempt(headers: &HeaderMap) -> HeaderMap {
     let mut sent = headers.clone();
-    // a look-up of each that may be there costs more than a look at those that are
+    // a look-up of every possible header costs more than one pass over the present ones
     for name in headers.keys().filter(|name| is_translated(name)) {
         sent.remove(name);
     }
@@ -101,7 +101,7 @@ fn is_translated(name: &HeaderName) -> bool {
     is_for_others(name) && TRANSLATED.contains(&name.as_str())
 }
 
-/// Of an upstream's answer, what callers rely on.
+/// Returns the headers of an upstream's response that clients rely on.
 pub fn for_caller(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(upstream.len() + 4);
     for (name, value) in upstream {
@@ -112,7 +112,7 @@ pub fn for_caller(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Of an answer on a route that the gateway only forwards: everything but this hop's own.
+/// Returns the headers of a response on a forwarded route: all except hop-by-hop headers.
 pub fn forwarded(mut headers: HeaderMap) -> HeaderMap {
     remove_named_by_connection(&mut headers);
     for name in [
@@ -129,7 +129,7 @@ pub fn forwarded(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Whether a policy may set this header of an answer: not what frames the answer on this hop.
+/// Returns whether a policy may set this response header. Headers that frame the response are excluded.
 pub fn may_be_set_for_caller(name: &HeaderName) -> bool {
     !matches!(
         name.as_str(),
@@ -145,7 +145,8 @@ pub fn may_be_set_for_caller(name: &HeaderName) -> bool {
     )
 }
 
-/// Not what belongs to this hop or to us. `accept-encoding` is ours: events are read.
+/// Returns whether a header may go to an upstream. Hop-by-hop headers and the gateway's own are excluded;
+/// `accept-encoding` is the gateway's own, since it reads the events.
 pub fn passes_upstream(name: &HeaderName) -> bool {
     let is_ours = matches!(
         name.as_str(),
@@ -166,7 +167,7 @@ pub fn passes_upstream(name: &HeaderName) -> bool {
             | "authorization"
             | "cookie"
             | "x-api-key"
-            // what proxies before us noted tells of the caller's network
+            // headers of earlier proxies reveal the client's network
             | "forwarded"
             | "via"
             | "x-real-ip"
@@ -179,7 +180,7 @@ pub fn passes_upstream(name: &HeaderName) -> bool {
 }
 
 fn is_for_others(name: &HeaderName) -> bool {
-    // most names begin otherwise
+    // a quick check: most names begin otherwise
     name.as_str().starts_with(['x', 'h'])
         && OTHERS.iter().any(|family| name.as_str().starts_with(family))
 }
@@ -204,12 +205,12 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// A header value from text that is known to be printable; empty if it is not.
+/// Returns a header value from text that is known to be printable; empty if it is not.
 pub fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// How long an answer asks to be left alone: `retry-after-ms`, else `retry-after` in seconds or as
+/// Returns the wait that a response asks for: `retry-after-ms`, else `retry-after` in seconds or as
 /// an HTTP date.
 pub fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
     use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 connection that the request on it drives itself: no task beside it, nothing to hand over.
+//! An HTTP/1.1 connection that its request drives: no task of its own, no hand-over between tasks.
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,30 +14,30 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::net::body::Body;
 
-/// What the caller of a request waits for.
+/// The part of the response that the sender of a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaits {
-    /// The whole answer: requests that are ready beside this one may go first, which costs all of
-    /// them less.
+    /// The whole response. Other requests that are ready may go first, which makes all of them
+    /// cheaper.
     Whole,
-    /// The first event of a stream: nothing goes first.
+    /// The first event of a stream: no other request goes first.
     FirstEvent,
 }
 
-/// How often a connection that always has something to do is looked at in one go.
+/// The most polls of a busy connection in a row.
 const ROUNDS: usize = 2;
 
-/// A connection to an upstream. Dropped, it is closed.
+/// A connection to an upstream. It is closed when dropped.
 pub struct Driven {
     sender: http1::SendRequest<Body>,
-    /// What reads and writes; `None` once the connection has ended.
+    /// The future that reads and writes; `None` once the connection has ended.
     driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
     bell: Arc<Bell>,
     waker: Waker,
 }
 
 impl Driven {
-    /// A connection over a stream that stands.
+    /// Opens a connection over an established stream.
     pub async fn handshake<S>(stream: S) -> hyper::Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -48,7 +48,7 @@ impl Driven {
         Ok(Self { sender, driver: Some(Box::pin(driver)), bell, waker })
     }
 
-    /// Sends a request and reads the head of its answer.
+    /// Sends a request and reads the head of its response.
     pub async fn send(
         &mut self,
         request: Request<Body>,
@@ -61,8 +61,8 @@ impl Driven {
         answered
     }
 
-    /// Polls `what`, which waits for nothing but this connection, and reads and writes what can be
-    /// as long as that is not there.
+    /// Polls `what`, which waits for this connection only. While `what` is pending, drives the
+    /// connection's I/O.
     pub fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,7 +76,7 @@ impl Driven {
             return Poll::Ready(there);
         }
         for _ in 0..ROUNDS {
-            // what has rung up to here is seen to now
+            // this poll covers every wake-up so far
             self.bell.enter();
             // an error reaches `what`
             if let Some(driver) = &mut self.driver
@@ -90,20 +90,20 @@ impl Driven {
                 return polled;
             }
         }
-        // busy: the other tasks of this thread have their turn first
+        // busy: let the other tasks of this thread go first
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// The next request may follow: the last one is sent, its answer is read, both sides stay.
+    /// Returns whether the next request may follow: the last one is sent, its response is read, and both
+    /// sides keep the connection.
     pub fn is_ready(&self) -> bool {
         self.driver.is_some() && self.sender.is_ready()
     }
 }
 
-/// Wakes the task that uses the connection, unless it is that task that rings, in the middle of
-/// polling: between the halves of a connection every step rings, and each would be one more poll of
-/// all that the task does.
+/// Wakes the task that uses the connection, but not for wake-ups during that task's own poll. Each step
+/// between the two halves of a connection causes a wake-up, and each would poll the whole task again.
 #[derive(Default)]
 struct Bell {
     task: AtomicWaker,
@@ -119,7 +119,7 @@ impl Bell {
         self.state.store(INSIDE, Ordering::SeqCst);
     }
 
-    /// Whether it has rung since [`Self::enter`].
+    /// Returns whether a wake-up came since [`Self::enter`].
     fn leave(&self) -> bool {
         self.state.swap(OUTSIDE, Ordering::SeqCst) == RUNG
     }
@@ -139,8 +139,8 @@ impl Wake for Bell {
 }
 
 impl Awaits {
-    /// Lets the tasks that are ready already go first, if they may. What they write goes out in one
-    /// go with ours: a peer on the same machine is woken once, and not for each of them anew.
+    /// Lets tasks that are already ready go first, if allowed. Their writes are sent together with this
+    /// one, so that a peer on the same machine is woken once and not for each write.
     async fn turn(self) {
         let mut is_ours = self == Self::FirstEvent;
         poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! A body that must go on: a pause that is too long ends it with an error.
+//! A body that must make progress: too long a pause ends it with an error.
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::error::{BoxError, Error};
 use crate::net::deadline::Stall;
 
-/// Wraps a body that is passed on. The timer is set by the first wait; a body that is there at once has none.
+/// Wraps a forwarded body. Only a wait sets the timer; a body that is available at once has none.
 pub struct Paced<B> {
     body: B,
     stall: Stall,
@@ -19,20 +19,20 @@ pub struct Paced<B> {
     fault: Fault,
 }
 
-/// What was wrong with a body: whoever read it may tell of it in other words, or of something else.
+/// The body's own error. The reader of the body may report a less precise one, or a different one.
 #[derive(Clone, Default)]
 pub struct Fault(Arc<Mutex<Option<Error>>>);
 
 impl Fault {
-    /// The fault, once.
+    /// Takes the error; returns it once.
     pub fn take(&self) -> Option<Error> {
         self.0.lock().take()
     }
 }
 
 impl<B> Paced<B> {
-    /// No pause may be longer than `patience`. `judge` makes the error of a body that broke off, or,
-    /// without a cause, of one that came to a halt.
+    /// Allows no pause longer than `patience`. `judge` builds the error: with a cause if the body broke
+    /// off, without one if it made no progress.
     pub fn new(
         body: B,
         patience: Duration,
@@ -41,7 +41,7 @@ impl<B> Paced<B> {
         Self { body, stall: Stall::new(patience), judge, fault: Fault::default() }
     }
 
-    /// Where the fault will be found.
+    /// Returns the place where the body's error is kept.
     pub fn fault(&self) -> Fault {
         self.fault.clone()
     }

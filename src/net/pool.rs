@@ -1,4 +1,4 @@
-//! The connections to one upstream: kept per worker thread, HTTP/1.1 or 2, given back when read to the end.
+//! The connections to one upstream, HTTP/1.1 or 2: kept per worker thread, returned after the whole body.
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
@@ -14,24 +14,24 @@ use crate::error::BoxError;
 use crate::net::body::Body;
 use crate::net::http1::Driven;
 
-/// Upstreams close idle connections after a minute or more; leave before they do.
+/// The longest idle time: the gateway closes earlier than upstreams, which wait a minute or more.
 const MAX_IDLE: Duration = Duration::from_secs(50);
-/// Streams on one HTTP/2 connection; the least that RFC 9113 (6.5.2) recommends servers to allow.
+/// The most streams on one HTTP/2 connection: the minimum that RFC 9113 (6.5.2) recommends to servers.
 const MAX_STREAMS: usize = 100;
-/// Per worker; further ones are closed when their answer has been read.
+/// The most idle connections per worker; further ones are closed after their response.
 const MAX_KEPT: usize = 256;
 
 /// The idle connections of one upstream that one worker opened.
 #[derive(Default)]
 pub struct Shard {
-    kept: Mutex<Kept>,
+    kept: Mutex<IdleList>,
     shared: Mutex<Vec<Shared>>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct IdleList {
     idle: Vec<Idle>,
-    /// A task will look after them.
+    /// Whether a task will close connections that are idle for too long.
     is_swept: bool,
 }
 
@@ -40,30 +40,30 @@ struct Idle {
     since: Instant,
 }
 
-/// An HTTP/2 connection, and a count of the streams that are open on it: who holds a clone.
+/// An HTTP/2 connection with a count of its open streams: each clone is one stream.
 #[derive(Clone)]
 pub struct Shared {
     sender: http2::SendRequest<Body>,
     streams: Arc<()>,
 }
 
-/// A connection that a request may be sent on.
+/// A connection to send a request on.
 pub enum Connection {
-    /// Of HTTP/1.1, ours alone until the answer has been read.
+    /// An HTTP/1.1 connection; one request owns it until its response has been read.
     One(Driven),
-    /// Of HTTP/2, shared.
+    /// An HTTP/2 connection, shared among requests.
     Many(Shared),
 }
 
 impl Shard {
-    /// A connection that was used before. Nobody looks after it while it is idle: it may have been
-    /// closed.
+    /// Returns a connection that was used before. An idle connection is not watched, so the upstream may
+    /// have closed it.
     pub fn take(&self) -> Option<Connection> {
         if let Some(shared) = self.take_shared() {
             return Some(shared);
         }
         let mut kept = self.kept.lock();
-        // the newest is the least likely to be closed, and lets the others age
+        // the newest is the least likely to be closed, and the others can grow too old
         let newest = kept.idle.pop()?;
         if newest.since.elapsed() > MAX_IDLE {
             kept.idle.clear();
@@ -72,7 +72,7 @@ impl Shard {
         Some(Connection::One(newest.connection))
     }
 
-    /// An HTTP/2 connection that has room for a stream.
+    /// Returns an HTTP/2 connection with room for another stream.
     pub fn take_shared(&self) -> Option<Connection> {
         let mut shared = self.shared.lock();
         shared.retain(|shared| !shared.sender.is_closed());
@@ -80,7 +80,7 @@ impl Shard {
         free.map(|shared| Connection::Many(shared.clone()))
     }
 
-    /// Offers a fresh HTTP/2 connection to the requests that follow, too.
+    /// Adds a new HTTP/2 connection, so that later requests share it.
     pub fn share(&self, sender: http2::SendRequest<Body>) -> Connection {
         let fresh = Shared { sender, streams: Arc::new(()) };
         self.shared.lock().push(fresh.clone());
@@ -97,7 +97,7 @@ impl Shard {
         }
     }
 
-    /// Closes what has been idle for too long; `false` if nothing is left to look after.
+    /// Closes connections that are idle for too long. Returns `false` if none are left.
     fn sweep(&self) -> bool {
         let mut kept = self.kept.lock();
         kept.idle.retain(|idle| idle.since.elapsed() < MAX_IDLE);
@@ -106,8 +106,8 @@ impl Shard {
     }
 }
 
-/// An upstream that closes an idle connection is noticed by nobody until the connection is taken:
-/// those that never are must not stay half open.
+/// Closes idle connections in time. The gateway only notices that an upstream closed one when it takes
+/// it; a connection that is never taken must not stay half open.
 async fn sweep(shard: Weak<Shard>) {
     loop {
         tokio::time::sleep(MAX_IDLE).await;
@@ -118,30 +118,30 @@ async fn sweep(shard: Weak<Shard>) {
 }
 
 impl Shared {
-    /// One more stream may begin: beyond what the upstream allows, requests would wait for others'
-    /// to end, which takes minutes.
+    /// Returns whether one more stream may begin. Beyond the upstream's limit, a request would wait for
+    /// other requests to end, which takes minutes.
     fn has_room(&self) -> bool {
         Arc::strong_count(&self.streams) <= MAX_STREAMS
     }
 
-    /// Where requests are sent.
+    /// Returns the sender of requests.
     pub fn sender(&mut self) -> &mut http2::SendRequest<Body> {
         &mut self.sender
     }
 }
 
-/// An answer's body. Read to the end, it gives its connection back; dropped before, it closes it,
-/// which is how an upstream learns that the caller is gone.
+/// The body of a response. Read to its end, it returns its connection to the pool. Dropped earlier, it
+/// closes the connection: so the upstream learns that the client is gone.
 pub struct PooledBody {
     body: Incoming,
-    /// Ours alone, and driven by who reads the body.
+    /// An exclusive connection, driven by the reader of the body.
     connection: Option<(Driven, Weak<Shard>)>,
-    /// Counts as a stream of a shared connection.
+    /// Counts as one stream of a shared connection.
     _stream: Option<Arc<()>>,
 }
 
 impl PooledBody {
-    /// Ties a body to the connection it comes on.
+    /// Ties a body to its connection.
     pub fn new(body: Incoming, connection: Connection, shard: &Arc<Shard>) -> Self {
         let (connection, stream) = match connection {
             Connection::One(driven) => (Some((driven, Arc::downgrade(shard))), None),
@@ -154,7 +154,8 @@ impl PooledBody {
         pooled
     }
 
-    /// One that is not ready was answered before all of its request was sent, or has ended.
+    /// Returns the connection to the pool. It is not ready if the upstream responded before it had read the
+    /// whole request, or if the connection has ended.
     fn release(&mut self) {
         if let Some((driven, shard)) = self.connection.take()
             && driven.is_ready()

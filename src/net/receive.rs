@@ -1,4 +1,4 @@
-//! Reads a whole body: within a size, within a time, decoded.
+//! Reads a whole body within limits of size and time, and decodes it.
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -14,19 +14,18 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::net::coding::{Coding, Unknown};
 
-/// What a body may be at the most.
+/// The limits of a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Bytes, decoded.
+    /// The size in bytes, decoded.
     pub size: u64,
-    /// Between two pieces.
+    /// The longest pause between two pieces.
     pub pause: Duration,
 }
 
-/// Reads a caller's body and undoes its `content-encoding`.
-///
-/// Fails with 413 over the size, 408 if the caller pauses too long, 400 if the encoding is unknown
-/// or the body does not match it.
+/// Reads a client's body and decodes its `content-encoding`.
+/// Fails with 413 above the size, with 408 if the client pauses too long, and with 400 if the encoding
+/// is unknown or the body does not match it.
 pub async fn body<B>(body: B, headers: &HeaderMap, bounds: Bounds) -> Result<Bytes>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -47,7 +46,7 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let Some(first) = next(&mut body, bounds.pause).await? else { return Ok(Bytes::new()) };
-    // a small body comes whole with its head: hand on the very buffer
+    // a small body arrives whole with its head: return the same buffer
     if body.is_end_stream() {
         return match first.len() as u64 > bounds.size {
             true => Err(too_large(bounds.size)),
@@ -67,7 +66,7 @@ where
     Ok(whole.freeze())
 }
 
-/// The next piece; the timer is only made if there is something to wait for.
+/// Returns the next piece. Creates a timer only if it has to wait.
 async fn next<B>(body: &mut B, pause: Duration) -> Result<Option<Bytes>>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -116,7 +115,7 @@ fn unsupported(name: &str) -> Error {
     Error::invalid(message).with_code("request_body_encoding_unsupported")
 }
 
-/// The codings were applied in the order of the header, so they are undone from the last.
+/// Decodes a body. The header lists the codings in the order of encoding, so the last is undone first.
 async fn decode(raw: Bytes, codings: &[Coding], size: u64) -> Result<Bytes> {
     let mut body = raw;
     for coding in codings.iter().rev() {
@@ -126,7 +125,7 @@ async fn decode(raw: Bytes, codings: &[Coding], size: u64) -> Result<Bytes> {
                 decoder.multiple_members(true);
                 inflate(decoder, size).await?
             }
-            // servers and clients disagree on what `deflate` is: take either
+            // servers and clients disagree about `deflate`: accept both forms
             Coding::Deflate => match inflate(bufread::ZlibDecoder::new(&body[..]), size).await {
                 Err(e) if e.kind == ErrorKind::InvalidRequest => {
                     inflate(bufread::DeflateDecoder::new(&body[..]), size).await?
@@ -156,7 +155,7 @@ async fn inflate(decoder: impl AsyncRead, size: u64) -> Result<Bytes> {
         if whole.len() as u64 > size {
             return Err(too_large(size).with_code("request_body_too_large_after_decoding"));
         }
-        // 32 MiB take a while: let the other requests of this thread have their turn
+        // 32 MiB take a while: let the other requests of this thread go first
         tokio::task::yield_now().await;
     }
 }
@@ -166,7 +165,7 @@ fn too_large(size: u64) -> Error {
     Error::new(ErrorKind::RequestTooLarge, message)
 }
 
-/// A caller whose body came to a halt.
+/// Returns the error for a client whose body made no progress.
 pub fn too_slow(pause: Duration) -> Error {
     let message = format!("the request body made no progress for {} s", pause.as_secs());
     Error::new(ErrorKind::RequestTimeout, message)

@@ -1,4 +1,4 @@
-//! A socket that gives up on a peer that stops reading.
+//! A socket whose writes fail if the peer stops reading.
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::deadline::Stall;
 
-/// Wraps a stream: a write that makes no progress for `patience` fails. The timer is set by the
-/// first write that waits, so that a peer that reads costs nothing.
+/// Wraps a stream: a write without progress for `patience` fails. Only a write that waits sets the
+/// timer, so a peer that reads costs nothing.
 pub struct Guarded<S> {
     inner: S,
     stall: Stall,
@@ -31,7 +31,7 @@ impl<S> Guarded<S> {
             return written;
         }
         ready!(self.stall.poll(cx));
-        let message = format!("the peer took nothing for {} s", self.stall.patience().as_secs());
+        let message = format!("the peer read nothing for {} s", self.stall.patience().as_secs());
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
     }
 }

@@ -1,4 +1,4 @@
-//! TLS in both directions, by rustls.
+//! TLS for both directions, with rustls.
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,19 +9,18 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::error::{BoxError, Problem};
 
-/// Whose word on an upstream's certificate is taken.
+/// The certificate authorities trusted for an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// The authorities that the system has.
+    /// The authorities of the system.
     System,
-    /// These and nobody else.
+    /// These authorities and no others.
     Only(Arc<[CertificateDer<'static>]>),
 }
 
 impl Trust {
-    /// The authorities in a PEM file.
-    ///
-    /// Fails with a message if it cannot be read or holds no certificate that can be used.
+    /// Reads the authorities from a PEM file.
+    /// Fails with a message if the file is unreadable or holds no usable certificate.
     pub fn read(file: &Path) -> Result<Self, String> {
         let shown = file.display();
         let found = CertificateDer::pem_file_iter(file)
@@ -57,8 +56,7 @@ impl Trust {
     }
 }
 
-/// For connections to upstreams: HTTP/2 where the upstream has it.
-///
+/// Returns the TLS config for connections to upstreams; offers HTTP/2.
 /// Fails if there are no root certificates at all.
 pub fn client(trust: &Trust) -> Result<Arc<ClientConfig>, BoxError> {
     let roots = trust.roots()?;
@@ -70,7 +68,7 @@ pub fn client(trust: &Trust) -> Result<Arc<ClientConfig>, BoxError> {
     Ok(Arc::new(config))
 }
 
-/// Why a handshake with an upstream failed, and what an operator can do about it.
+/// Explains to the operator why a handshake with an upstream failed, and how to fix it.
 pub fn explain(error: io::Error) -> BoxError {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
@@ -82,7 +80,7 @@ pub fn explain(error: io::Error) -> BoxError {
     }
 }
 
-/// For our own listener. Problems name `server.tls.cert` or `server.tls.key`.
+/// Returns the TLS config of the gateway's listener. Problems name `server.tls.cert` or `server.tls.key`.
 pub fn server(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Problem> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(|chain| chain.collect::<Result<Vec<_>, _>>())

@@ -1,8 +1,8 @@
-//! Requests that an upstream did not begin to work on: they may be sent again.
+//! Requests that an upstream did not process: they may be sent again.
 use hyper::Error;
 
-/// An upstream of HTTP/2 says that it did nothing with the request: its GOAWAY came first, or it
-/// refused the stream (RFC 9113, 8.7).
+/// Returns whether an HTTP/2 upstream reports that it did not process the request: it sent GOAWAY first,
+/// or it refused the stream (RFC 9113, 8.7).
 pub fn is_unsent(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(found) = cause {

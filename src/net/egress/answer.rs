@@ -1,4 +1,4 @@
-//! The body of an answer: counted while it arrives, as it is on the wire and as it is decoded.
+//! The body of a response; its size is counted on the wire and decoded, while it arrives.
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -22,21 +22,21 @@ use crate::net::coding::{Coding, Unknown};
 use crate::net::egress::{Limits, Refusal};
 use crate::net::http1::Driven;
 
-/// What we say we understand.
+/// The codings that the gateway accepts.
 pub const ENCODINGS: &str = "gzip, deflate, br, zstd";
 
-/// More than two codings over each other only bombs have.
+/// The most codings on top of each other. Only decompression bombs have more.
 const MAX_CODINGS: usize = 2;
 
-/// From here on a ratio means something.
+/// The decoded size, in bytes, from which the ratio is checked.
 const RATIO_FROM: usize = 64 * 1024;
 
-/// The body of a redirect is a line for people, at the most.
+/// The most bytes read of a redirect's body: it is a short note at most.
 const MAX_GLANCE: usize = 64 * 1024;
-/// It comes with its head, or it is not worth the wait.
+/// The longest wait for a redirect's body: it arrives with its head, or it is not needed.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// A body, and the connection that it comes on, which ends with it.
+/// A body together with its connection, which ends with the body.
 pub struct Arriving {
     driven: Driven,
     incoming: Incoming,
@@ -45,26 +45,26 @@ pub struct Arriving {
 }
 
 impl Arriving {
-    /// Nothing has been read yet.
+    /// Wraps a body before its first byte is read.
     pub fn new(driven: Driven, incoming: Incoming) -> Self {
         Self { driven, incoming, arrived: Arc::default(), most: usize::MAX }
     }
 
-    /// Reads at most `wanted` bytes, decoded, and tells whether there was more.
+    /// Reads at most `wanted` decoded bytes. Returns whether there was more.
     pub async fn read(
         mut self,
         headers: &HeaderMap,
         wanted: usize,
         limits: Limits,
     ) -> Result<(Bytes, bool), Refusal> {
-        // of HEAD, or with a status that has none: there may be a coding of nothing
+        // a response to HEAD, or with a bodiless status, may name a coding of nothing
         if self.incoming.is_end_stream() {
             return Ok((Bytes::new(), false));
         }
         let arrived = Arc::clone(&self.arrived);
         let codings = codings(headers)?;
         let bounds = Bounds { wanted, limits, is_encoded: !codings.is_empty() };
-        // what is not encoded ends with what is wanted
+        // a body without coding is limited by `wanted` alone
         if bounds.is_encoded {
             self.most = limits.encoded;
         }
@@ -77,8 +77,8 @@ impl Arriving {
 }
 
 impl Arriving {
-    /// Reads the body of an answer whose head is all that counts: as far as it comes soon and can be
-    /// read; else there is none.
+    /// Reads the body of a redirect, of which only the head counts. Returns the readable part that arrives
+    /// soon, else an empty body.
     pub async fn glance(self, headers: &HeaderMap, wanted: usize, limits: Limits) -> (Bytes, bool) {
         let limits = Limits { encoded: limits.encoded.min(MAX_GLANCE), ..limits };
         let read = self.read(headers, wanted.min(MAX_GLANCE), limits);
@@ -97,7 +97,7 @@ impl Stream for Arriving {
             let Some(frame) = frame.transpose().map_err(io::Error::other)? else {
                 return Poll::Ready(None);
             };
-            // trailers are of no use to anybody
+            // trailers are dropped
             if let Ok(data) = frame.into_data() {
                 let before = arrived.fetch_add(data.len(), Ordering::Relaxed);
                 let is_too_much = before + data.len() > *most;
@@ -126,7 +126,7 @@ impl Bounds {
     ) -> Result<(Bytes, bool), Refusal> {
         let mut whole = BytesMut::new();
         let mut piece = [0; 8 * 1024];
-        // one byte more than wanted tells that there is more
+        // one byte more than wanted proves that there is more
         while whole.len() <= self.wanted {
             let room = piece.len().min(self.wanted + 1 - whole.len());
             let read = reader.read(&mut piece[..room]).await.map_err(broken)?;
@@ -135,7 +135,7 @@ impl Bounds {
             }
             whole.extend_from_slice(&piece[..read]);
             self.check(whole.len(), arrived.load(Ordering::Relaxed))?;
-            // a large body takes a while: let the other requests of this thread have their turn
+            // a large body takes a while: let the other requests of this thread go first
             tokio::task::yield_now().await;
         }
         whole.truncate(self.wanted);
@@ -148,20 +148,20 @@ impl Bounds {
             return Ok(());
         }
         let message = format!(
-            "the answer decodes to more than {} times its size: nothing that is meant to be read does",
+            "the decoded response is more than {} times larger than the encoded one",
             self.limits.ratio
         );
         Err(Refusal::new("too_large", message))
     }
 }
 
-/// More came than an encoded answer may be. A decoder may take in without end and give nothing out.
+/// The error for an encoded body above its limit. A decoder may read without end and return nothing.
 #[derive(Debug)]
 struct TooMuch(usize);
 
 impl fmt::Display for TooMuch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the encoded answer is larger than {} bytes", self.0)
+        write!(f, "the encoded response is larger than {} bytes", self.0)
     }
 }
 
@@ -173,8 +173,8 @@ fn broken(error: io::Error) -> Refusal {
         return Refusal::new("too_large", too_much.to_string());
     }
     Refusal::unreachable(match cause.is_some_and(|cause| cause.is::<hyper::Error>()) {
-        true => "the answer broke off",
-        false => "the answer is not valid for its `content-encoding`, or broke off",
+        true => "the response ended early",
+        false => "the response does not match its `content-encoding`, or ended early",
     })
 }
 
@@ -185,13 +185,13 @@ async fn decoded(coding: Coding, mut reader: Reader) -> io::Result<Reader> {
             decoder.multiple_members(true);
             Box::pin(decoder)
         }
-        // servers disagree on what `deflate` is: the first byte tells
+        // servers disagree about `deflate`: the first byte decides
         Coding::Deflate => match reader.fill_buf().await?.first() {
             Some(first) if first & 0x0f == 8 => Box::pin(bufread::ZlibDecoder::new(reader)),
             _ => Box::pin(bufread::DeflateDecoder::new(reader)),
         },
         Coding::Brotli => Box::pin(bufread::BrotliDecoder::new(reader)),
-        // a larger window than HTTP has (RFC 9659) only asks for memory
+        // a window larger than HTTP allows (RFC 9659) would only cost memory
         Coding::Zstd => {
             let window = [DParameter::window_log_max(23)];
             Box::pin(bufread::ZstdDecoder::with_params(reader, &window))
@@ -206,13 +206,13 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
     let mut codings = Vec::new();
     for name in names {
         let coding = Coding::of(name).map_err(|Unknown| {
-            let message = "the answer has a `content-encoding` that nobody asked for";
+            let message = "the response has an unsupported `content-encoding`";
             Refusal::new("unreachable", message)
         })?;
         codings.extend(coding);
     }
     match codings.len() > MAX_CODINGS {
-        true => Err(Refusal::new("too_large", "the answer is encoded over and over")),
+        true => Err(Refusal::new("too_large", "the response has too many content encodings")),
         false => Ok(codings),
     }
 }

@@ -1,21 +1,21 @@
-//! A block of addresses, as operators write it: `10.1.0.0/16`.
+//! A block of addresses in the operator's notation: `10.1.0.0/16`.
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// All addresses of one family that share their first bits.
+/// All addresses of one family with the same first bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr {
     address: IpAddr,
     bits: u8,
 }
 
-/// A text is no block.
+/// The error for a text that is no block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoCidr;
 
 impl Cidr {
-    /// Whether the address is of this block; one of the other family never is.
+    /// Returns whether the block contains the address; never one of the other family.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(block), IpAddr::V4(address)) => {
@@ -30,7 +30,7 @@ impl Cidr {
         }
     }
 
-    /// Whether the block is this one address and no other.
+    /// Returns whether the block is exactly this one address.
     pub fn is_exactly(&self, address: IpAddr) -> bool {
         let all = if self.address.is_ipv4() { 32 } else { 128 };
         self.bits == all && self.address == address
@@ -44,7 +44,7 @@ impl FromStr for Cidr {
         let (address, bits) = text.split_once('/').ok_or(NoCidr)?;
         let address: IpAddr = address.parse().map_err(|_| NoCidr)?;
         let most = if address.is_ipv4() { 32 } else { 128 };
-        // `parse` would take a sign as well
+        // `parse` would accept a sign
         let is_number = bits.bytes().all(|b| b.is_ascii_digit());
         let bits = bits.parse().ok().filter(|bits| is_number && *bits <= most).ok_or(NoCidr)?;
         Ok(Self { address, bits })

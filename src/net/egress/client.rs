@@ -1,4 +1,4 @@
-//! Fetches for plugins: every hop is judged by its addresses and goes to the very address that was judged.
+//! Fetches for plugins: the addresses of every hop are checked, and it connects to a checked address.
 use crate::net::egress::answer::Arriving;
 use crate::net::egress::connect::{self, Connect, Opener};
 use crate::net::egress::hop::{self, Hop, Step};
@@ -7,7 +7,7 @@ use crate::net::egress::{MAX_REDIRECTS, Policy, Refusal, Request, Response};
 use crate::net::http1::{Awaits, Driven};
 use crate::net::tls::Trust;
 
-/// The way out. It keeps no connections, and shares none with upstreams.
+/// The client for plugins' requests. It keeps no connections and shares none with upstreams.
 pub struct Client {
     resolve: Resolve,
     opener: Opener,
@@ -20,20 +20,19 @@ impl Default for Client {
 }
 
 impl Client {
-    /// With the system's resolver and authorities.
+    /// Creates a client with the system's resolver and certificate authorities.
     pub fn new() -> Self {
         Self::with(resolve::resolve(), connect::connect(), Trust::System)
     }
 
-    /// With other means, for tests: what is judged stays the same.
+    /// Creates a client with another resolver or connector, for tests; the checks are the same.
     pub fn with(resolve: Resolve, connect: Connect, trust: Trust) -> Self {
         Self { resolve, opener: Opener::new(connect, trust) }
     }
 
-    /// Fetches, follows redirects as far as wanted, undoes encodings. A status of 404 is an answer;
-    /// dropped, the future closes its connection.
-    ///
-    /// Refuses what `policy` does not allow, at any hop, and fails within its limits.
+    /// Fetches a URL: follows redirects up to the limit and decodes the body. A status of 404 is a response,
+    /// not an error. Dropping the future closes the connection.
+    /// Refuses every hop that `policy` does not allow, and fails at the policy's limits.
     pub async fn fetch(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
         let total = policy.limits.total;
         let limit = request.timeout.map_or(total, |own| own.min(total));
@@ -53,7 +52,7 @@ impl Client {
         let mut hop = Hop::first(request, policy)?;
         for followed in 0..=MAX_REDIRECTS {
             let (answer, driven) = self.ask(policy, &hop).await?;
-            // where it leads is judged when somebody goes there
+            // the target of a redirect is checked only if the redirect is followed
             let step = match follows {
                 Some(most) if followed == most => Step::Stay(hop),
                 _ => hop.next(&answer, policy)?,
@@ -70,18 +69,19 @@ impl Client {
                     return Ok(Response {
                         status: head.status.as_u16(),
                         url: last.to.url.into(),
-                        headers: hop::told(&head.headers),
+                        headers: hop::for_plugin(&head.headers),
                         body,
                         truncated,
                     });
                 }
             }
         }
-        let message = format!("more than {MAX_REDIRECTS} redirects: ask for where they lead");
+        let message =
+            format!("more than {MAX_REDIRECTS} redirects: request the last target instead");
         Err(Refusal::new("too_many_redirects", message))
     }
 
-    /// Resolves, judges, connects to what was judged, and reads the head of the answer.
+    /// Resolves the name, checks the addresses, connects, and reads the head of the response.
     async fn ask(
         &self,
         policy: &Policy,
@@ -98,7 +98,7 @@ impl Client {
             Err(_) => return Err(connect::timed_out(&hop.to)),
         };
         let answer = driven.send(request, Awaits::Whole).await.map_err(|_| {
-            Refusal::unreachable(format!("`{}` gave no answer in HTTP", hop.to.host))
+            Refusal::unreachable(format!("`{}` sent no HTTP response", hop.to.host))
         })?;
         Ok((answer, driven))
     }

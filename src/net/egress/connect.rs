@@ -1,4 +1,4 @@
-//! From a checked address to a stream: TLS where the scheme says so.
+//! Opens a connection to a checked address, with TLS if the scheme requires it.
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -15,11 +15,11 @@ use crate::net::egress::destination::Destination;
 use crate::net::http1::Driven;
 use crate::net::tls::{self, Trust};
 
-/// From an address to a connection.
+/// Opens a TCP connection to an address.
 pub type Connect =
     Box<dyn Fn(SocketAddr) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync>;
 
-/// Straight to the address; no proxy, whatever the environment says.
+/// Connects directly to the address; uses no proxy, even if the environment names one.
 pub fn connect() -> Connect {
     Box::new(|address| Box::pin(TcpStream::connect(address)))
 }
@@ -32,19 +32,19 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Certificates of servers have to be signed by whom `trust` says.
+    /// Creates an opener that accepts server certificates signed by the authorities of `trust`.
     pub fn new(connect: Connect, trust: Trust) -> Self {
         Self { connect, trust, tls: OnceLock::new() }
     }
 
-    /// A connection to the first of the addresses that answers. `limit` is for each.
+    /// Connects to the first address that accepts. `limit` covers all addresses; each gets a share.
     pub async fn open(
         &self,
         to: &Destination,
         addresses: &[SocketAddr],
         limit: Duration,
     ) -> Result<Driven, Refusal> {
-        // one that is dead must not use up the time of the next
+        // a dead address must not use up the time of the next one
         let share = limit / addresses.len().clamp(1, 3) as u32;
         let mut failure = timed_out(to);
         for address in addresses {
@@ -62,7 +62,7 @@ impl Opener {
         let opened = match to.url.scheme() {
             "https" => {
                 let name = ServerName::try_from(to.host.clone())
-                    .map_err(|_| Refusal::new("invalid_url", "the host is no name for TLS"))?;
+                    .map_err(|_| Refusal::new("invalid_url", "the host is not a valid TLS name"))?;
                 let connector = TlsConnector::from(self.tls()?);
                 let stream = connector.connect(name, tcp).await.map_err(|e| untrusted(to, &e))?;
                 Driven::handshake(stream).await
@@ -83,13 +83,13 @@ impl Opener {
     }
 }
 
-/// The connection did not stand in time.
+/// Returns the refusal for a connection that was not opened in time.
 pub fn timed_out(to: &Destination) -> Refusal {
-    Refusal::timeout(format!("`{}` took too long to connect", to.host))
+    Refusal::timeout(format!("`{}` did not accept a connection in time", to.host))
 }
 
 fn refused(to: &Destination) -> Refusal {
-    Refusal::unreachable(format!("`{}` on port {} takes no connection", to.host, to.port))
+    Refusal::unreachable(format!("cannot connect to `{}` on port {}", to.host, to.port))
 }
 
 fn untrusted(to: &Destination, error: &io::Error) -> Refusal {
@@ -99,6 +99,6 @@ fn untrusted(to: &Destination, error: &io::Error) -> Refusal {
             let message = format!("the certificate of `{}` is not trusted: {cause}", to.host);
             Refusal::new("unreachable", message)
         }
-        _ => Refusal::unreachable(format!("no TLS connection to `{}` came about", to.host)),
+        _ => Refusal::unreachable(format!("the TLS handshake with `{}` failed", to.host)),
     }
 }

@@ -1,4 +1,4 @@
-//! Where a hop goes: a URL read once, and the addresses behind it, every one of them checked.
+//! The destination of a hop: a URL parsed once, and its addresses, each of them checked.
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use url::{Host, Url};
@@ -7,25 +7,26 @@ use crate::net::egress::guard;
 use crate::net::egress::resolve::Resolve;
 use crate::net::egress::{Policy, Refusal};
 
-/// Longer ones no server takes.
+/// The longest URL, in bytes; no server accepts longer ones.
 const MAX_URL: usize = 8192;
 
-/// A URL that may be asked for, as far as its text tells.
+/// A URL whose text passed the checks; its addresses are not checked yet.
 pub struct Destination {
-    /// As it was read; nothing reads the text again.
+    /// The parsed URL; its text is not parsed again.
     pub url: Url,
-    /// In small letters, without the dot of the root and without brackets.
+    /// The host in small letters, without the root's dot and without brackets.
     pub host: String,
-    /// Its own, or that of the scheme.
+    /// The URL's port, or the default of its scheme.
     pub port: u16,
     address: Option<IpAddr>,
 }
 
 impl Destination {
-    /// Reads a URL: its scheme, host and port have to be allowed, and no credentials may be in it.
+    /// Parses a URL. Its scheme, host and port must be allowed, and it must hold no credentials.
     pub fn new(text: &str, policy: &Policy) -> Result<Self, Refusal> {
         if text.len() > MAX_URL {
-            let message = format!("the URL has {} bytes, at most {MAX_URL} will do", text.len());
+            let message =
+                format!("the URL has {} bytes, at most {MAX_URL} are allowed", text.len());
             return Err(Refusal::new("invalid_url", message));
         }
         let url = Url::parse(text).map_err(|e| {
@@ -35,7 +36,7 @@ impl Destination {
         Self::of(url, policy)
     }
 
-    /// The same for where a redirect leads.
+    /// Checks a URL in the same way, such as the target of a redirect.
     pub fn of(url: Url, policy: &Policy) -> Result<Self, Refusal> {
         if !matches!(url.scheme(), "http" | "https") {
             let message = format!("`{}:` is not fetched: use `https:` or `http:`", url.scheme());
@@ -45,7 +46,7 @@ impl Destination {
             let message = "user and password may not be in the URL: take them out";
             return Err(Refusal::new("invalid_url", message));
         }
-        // `url` has turned `127.1`, `0x7f.1` and `2130706433` into the address that they are
+        // `url` has already converted `127.1`, `0x7f.1` and `2130706433` into addresses
         let (host, address) = match url.host() {
             Some(Host::Domain(name)) => (name.trim_end_matches('.').to_owned(), None),
             Some(Host::Ipv4(ip)) => (ip.to_string(), Some(ip.into())),
@@ -63,8 +64,8 @@ impl Destination {
         Ok(Self { url, host, port, address })
     }
 
-    /// The addresses to connect to, in the order of preference. One that may not be reached spoils
-    /// them all: a name with mixed answers is an attempt to get past this.
+    /// Returns the addresses to connect to, in order of preference. One forbidden address makes the whole
+    /// name forbidden: a name with mixed addresses is an attempt to pass the guard.
     pub async fn addresses(
         &self,
         policy: &Policy,
@@ -96,13 +97,13 @@ impl Destination {
         }
     }
 
-    /// What makes another site of it: credentials are for one only.
+    /// Returns scheme, host and port. Credentials are valid for one origin only.
     pub fn origin(&self) -> (&str, &str, u16) {
         (self.url.scheme(), &self.host, self.port)
     }
 }
 
-/// Whether a connection to `address` would reach the listener `own`.
+/// Returns whether a connection to `address` would reach the listener `own`.
 fn is_same(own: SocketAddr, address: SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     let is_host = match own.ip() {
@@ -112,7 +113,7 @@ fn is_same(own: SocketAddr, address: SocketAddr) -> bool {
     own.port() == address.port() && is_host
 }
 
-/// Only an address of this machine can be bound; nothing is sent.
+/// Returns whether an address is of this machine: only such an address can be bound. Sends nothing.
 fn is_of_this_machine(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }

@@ -1,10 +1,10 @@
-//! Which addresses are not the public internet: a table, and one function that reads it.
+//! A table of the addresses outside of the public internet, and the function that reads it.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::net::egress::cidr::Cidr;
 
-/// Where a machine in a cloud asks for its own credentials. A wide block does not allow them: they
-/// have to be named one by one.
+/// The addresses where a cloud machine gets its own credentials. A wide block does not allow them: the
+/// operator has to name each address.
 const METADATA: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
@@ -12,7 +12,7 @@ const METADATA: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// First address, bits, what it is for. The first entry that fits is told.
+/// First address, bits, purpose. The first matching entry is reported.
 const V4: &[(Ipv4Addr, u32, &str)] = &[
     (Ipv4Addr::new(0, 0, 0, 0), 8, "this network (RFC 791)"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private (RFC 1918)"),
@@ -35,7 +35,7 @@ const V4: &[(Ipv4Addr, u32, &str)] = &[
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved (RFC 1112)"),
 ];
 
-/// The same for IPv6. The last entries are all that is outside of 2000::/3.
+/// The table for IPv6. The last entries are all addresses outside of 2000::/3.
 const V6: &[(Ipv6Addr, u32, &str)] = &[
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified (RFC 4291)"),
     (Ipv6Addr::LOCALHOST, 128, "loopback (RFC 4291)"),
@@ -59,11 +59,10 @@ const V6: &[(Ipv6Addr, u32, &str)] = &[
     (v6(0x8000, 0, 0), 1, "not assigned (RFC 4291)"),
 ];
 
-/// What the address is, if plugins must not reach it; `None` if they may: it is public, or of a block
-/// that is allowed.
-///
-/// An address that carries one of IPv4 (mapped, NAT64, ISATAP) is judged as that one; the older ways
-/// of carrying one (compatible, 6to4, Teredo) are refused as such.
+/// Returns the purpose of an address that plugins must not reach. Returns `None` if they may: the address
+/// is public, or in an allowed block.
+/// An address that carries an IPv4 address (mapped, NAT64, ISATAP) is judged by the carried address. The
+/// older ways of carrying one (compatible, 6to4, Teredo) are refused as such.
 pub fn refuse(ip: IpAddr, allow_private: &[Cidr]) -> Option<&'static str> {
     let judged = judged(ip);
     let named = |ip: IpAddr| allow_private.iter().any(|block| block.is_exactly(ip));
@@ -92,19 +91,19 @@ fn purpose_v6(ip: Ipv6Addr) -> Option<&'static str> {
     V6.iter().find(|(first, bits, _)| shares(*first, *bits)).map(|(_, _, purpose)| *purpose)
 }
 
-/// Where a packet to this address ends up.
+/// Returns the address that a packet finally reaches.
 fn judged(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
     let is_carrier = match v6.segments() {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => true,
-        // where the network itself is one to refuse, that is the reason to tell
+        // if the network itself is refused, report the network
         [_, _, _, _, 0 | 0x200, 0x5efe, ..] => purpose_v6(v6).is_none(),
         _ => false,
     };
     if is_carrier { carried(ip).unwrap_or(ip) } else { ip }
 }
 
-/// The IPv4 address within one of IPv6, by whatever way of carrying it.
+/// Returns the IPv4 address that an IPv6 address carries, in any way.
 fn carried(ip: IpAddr) -> Option<IpAddr> {
     let IpAddr::V6(v6) = ip else { return None };
     let at =
@@ -113,7 +112,7 @@ fn carried(ip: IpAddr) -> Option<IpAddr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => at(high, low),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => at(high, low),
         [0x2002, high, low, ..] => at(high, low),
-        // the client behind a Teredo server, its bits turned over
+        // the client of a Teredo server, its bits inverted
         [0x2001, 0, _, _, _, _, high, low] => at(!high, !low),
         [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => at(high, low),
         _ => None,

@@ -1,4 +1,4 @@
-//! What one hop sends, and what becomes of it when the answer leads elsewhere.
+//! The request of one hop, and the next hop after a redirect.
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName,
@@ -13,7 +13,7 @@ use crate::net::egress::answer::ENCODINGS;
 use crate::net::egress::destination::Destination;
 use crate::net::egress::{Policy, Refusal, Request};
 
-/// What belongs to the connection, in both directions.
+/// The headers of the connection, in both directions.
 const OF_CONNECTION: [&str; 12] = [
     "connection",
     "content-length",
@@ -29,8 +29,8 @@ const OF_CONNECTION: [&str; 12] = [
     "upgrade",
 ];
 
-/// What may be told to another site than the one that the plugin named. Anything else may be a
-/// credential: every service has a header of its own for them.
+/// The headers that may go to another site than the one that the plugin named. Any other header may be a
+/// credential: every service has its own header for them.
 const OF_NO_SECRET: [HeaderName; 8] = [
     ACCEPT,
     ACCEPT_LANGUAGE,
@@ -42,9 +42,9 @@ const OF_NO_SECRET: [HeaderName; 8] = [
     USER_AGENT,
 ];
 
-/// A request that is under way, hop by hop.
+/// A request in progress, hop by hop.
 pub struct Hop {
-    /// Where it goes next.
+    /// The next destination.
     pub to: Destination,
     method: Method,
     headers: HeaderMap,
@@ -52,7 +52,7 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// The first one: what the plugin asked for.
+    /// Returns the first hop: the plugin's request.
     pub fn first(request: Request, policy: &Policy) -> Result<Self, Refusal> {
         let to = Destination::new(&request.url, policy)?;
         let method = Method::from_bytes(request.method.as_bytes()).ok();
@@ -71,7 +71,7 @@ impl Hop {
             let parsed = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
             let Some((parsed, value)) = parsed else {
                 let shown: String = name.chars().take(64).collect();
-                let message = format!("the header `{shown}` has characters that none may have");
+                let message = format!("the header `{shown}` has invalid characters");
                 return Err(Refusal::new("invalid_input", message));
             };
             if !OF_CONNECTION.contains(&parsed.as_str()) {
@@ -82,7 +82,7 @@ impl Hop {
         Ok(Self { to, method, headers, body: request.body })
     }
 
-    /// As it goes over the wire.
+    /// Returns the request for the wire.
     pub fn request(&self) -> Result<http::Request<Body>, Refusal> {
         let url = &self.to.url;
         let target = &url[Position::BeforePath..Position::AfterQuery];
@@ -103,11 +103,11 @@ impl Hop {
         Ok(request)
     }
 
-    /// Where an answer leads, if it is a redirect.
+    /// Returns the next hop if the response is a redirect.
     pub fn next(self, answer: &Response<Incoming>, policy: &Policy) -> Result<Step, Refusal> {
         let Some(url) = self.location(answer)? else { return Ok(Step::Stay(self)) };
         if self.to.url.scheme() == "https" && url.scheme() == "http" {
-            let message = "the answer leads from `https:` to `http:`: that is not followed";
+            let message = "the redirect leads from `https:` to `http:`: it is not followed";
             return Err(Refusal::new("url_not_allowed", message));
         }
         let to = Destination::of(url, policy)?;
@@ -123,7 +123,7 @@ impl Hop {
             headers.remove(CONTENT_TYPE);
         }
         if to.host != from.host && body.is_some() {
-            let message = "the answer leads to another host, and what was sent may hold a secret: ask that host for it";
+            let message = "the redirect leads to another host, and the request body may hold a secret: request that host directly";
             return Err(Refusal::new("url_not_allowed", message));
         }
         if to.origin() != from.origin() {
@@ -141,10 +141,10 @@ impl Hop {
         let text = std::str::from_utf8(location.as_bytes()).ok();
         let url = text.and_then(|text| self.to.url.join(text).ok());
         let Some(mut url) = url else {
-            let message = format!("`{}` leads to what is no URL", self.to.host);
+            let message = format!("`{}` redirects to an invalid URL", self.to.host);
             return Err(Refusal::new("unreachable", message));
         };
-        // a fragment goes along unless the new place has its own
+        // the fragment is kept unless the new URL has its own
         if url.fragment().is_none() {
             url.set_fragment(self.to.url.fragment());
         }
@@ -152,22 +152,22 @@ impl Hop {
     }
 }
 
-/// Where an answer says that it leads, if it is a redirect.
+/// Returns the `location` of a redirect.
 pub fn location(status: StatusCode, headers: &HeaderMap) -> Option<&HeaderValue> {
     let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
     is_redirect.then(|| headers.get(LOCATION)).flatten()
 }
 
-/// What follows an answer.
+/// The step after a response.
 pub enum Step {
-    /// It is the last one.
+    /// The response is the last one.
     Stay(Hop),
-    /// Another hop.
+    /// Another hop follows.
     Go(Hop),
 }
 
-/// The headers of an answer, for a plugin.
-pub fn told(headers: &HeaderMap) -> Vec<(String, String)> {
+/// Returns the headers of a response that a plugin may read.
+pub fn for_plugin(headers: &HeaderMap) -> Vec<(String, String)> {
     let is_of_body = |name: &str| matches!(name, "content-encoding");
     headers
         .iter()

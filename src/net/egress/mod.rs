@@ -1,4 +1,4 @@
-//! The only way out for plugins: what may be reached is decided by address, and decided anew at every hop.
+//! The only network access of plugins: the addresses of every hop are checked.
 pub mod cidr;
 pub mod client;
 pub mod guard;
@@ -28,12 +28,12 @@ pub use resolve::Resolve;
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// CIDR blocks (`10.1.0.0/16`) that plugins may reach beside the public internet.
+    /// The CIDR blocks (`10.1.0.0/16`) that plugins may reach in addition to the public internet.
     pub allow_private: Vec<String>,
 }
 
 impl Config {
-    /// What is wrong, each with its path.
+    /// Returns the problems, each with its path.
     pub fn problems(&self) -> Vec<Problem> {
         let blocks = self.allow_private.iter().enumerate();
         let wrong = blocks.filter(|(_, block)| block.parse::<Cidr>().is_err());
@@ -45,9 +45,8 @@ impl Config {
             .collect()
     }
 
-    /// What holds for all plugins of a generation; `own` are the gateway's listeners.
-    ///
-    /// Fails with every block that is none.
+    /// Returns the settings for all plugins of a generation; `own` are the gateway's listeners.
+    /// Fails with every invalid block.
     pub fn build(&self, own: Vec<SocketAddr>) -> Result<Egress, Vec<Problem>> {
         let parsed: Vec<Cidr> =
             self.allow_private.iter().filter_map(|block| block.parse().ok()).collect();
@@ -60,7 +59,7 @@ impl Config {
     }
 }
 
-/// What holds for all plugins of a generation.
+/// The network settings for all plugins of a generation.
 #[derive(Debug, Clone, Default)]
 pub struct Egress {
     allow_private: Vec<Cidr>,
@@ -69,7 +68,7 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// The policy for one plugin, which may reach what `may_reach` says.
+    /// Returns the policy for one plugin; `may_reach` decides about hosts and ports.
     pub fn policy(&self, may_reach: MayReach) -> Policy {
         Policy {
             allow_private: self.allow_private.clone(),
@@ -80,36 +79,36 @@ impl Egress {
     }
 }
 
-/// Whether a plugin was granted a host and a port. The host is in small letters and without the dot
-/// of the root; an address stands without brackets. A grant without a port is for 80 and 443.
+/// Returns whether a plugin was granted a host and a port. The host is in small letters, without the
+/// root's dot; an address has no brackets. A grant without a port is for 80 and 443.
 pub type MayReach = Arc<dyn Fn(&str, u16) -> bool + Send + Sync>;
 
-/// What one plugin may reach, and how much of it.
+/// The hosts that one plugin may reach, and the limits of its requests.
 #[derive(Clone)]
 pub struct Policy {
-    /// Blocks that are not public, and allowed all the same.
+    /// Blocks that are allowed although they are not public.
     pub allow_private: Vec<Cidr>,
-    /// The gateway's own listeners: never to be reached, whatever is allowed. An unspecified address
-    /// stands for all of this machine's.
+    /// The gateway's own listeners. They are never reachable, even if their block is allowed. An
+    /// unspecified address means all addresses of this machine.
     pub own: Vec<SocketAddr>,
-    /// Asked for every hop.
+    /// The check of host and port at every hop.
     pub may_reach: MayReach,
-    /// Bounds on time and size.
+    /// The limits of time and size.
     pub limits: Limits,
 }
 
-/// Bounds on one fetch, all of its hops together.
+/// The limits of one fetch, with all of its hops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For a name to be resolved and a connection to stand, at each hop.
+    /// The time to resolve a name and to connect, at each hop.
     pub connect: Duration,
-    /// For all of it.
+    /// The time of the whole fetch.
     pub total: Duration,
-    /// Bytes of the decoded answer; the rest is left away.
+    /// The most bytes of the decoded response; the rest is cut off.
     pub decoded: usize,
-    /// Bytes of an encoded answer as they come over the wire.
+    /// The most bytes of an encoded response on the wire.
     pub encoded: usize,
-    /// How many bytes one encoded byte may become, beyond the first 64 KiB.
+    /// The most decoded bytes per encoded byte, after the first 64 KiB.
     pub ratio: usize,
 }
 
@@ -120,59 +119,59 @@ impl Default for Limits {
             total: Duration::from_secs(15),
             decoded: 8 << 20,
             encoded: 8 << 20,
-            // deflate comes to 1032 at the most; pages of repeated markup seldom to 50
+            // deflate reaches 1032 at most; pages with repeated markup rarely reach 50
             ratio: 200,
         }
     }
 }
 
-/// What is to be fetched.
+/// A request of a plugin.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// `GET`, `POST`, …
     pub method: String,
-    /// `http:` or `https:`, without user and password.
+    /// The URL: `http:` or `https:`, without user and password.
     pub url: String,
-    /// Names and values. Those that belong to the connection are left out.
+    /// The headers as names and values. Headers of the connection are left out.
     pub headers: Vec<(String, String)>,
-    /// What is sent.
+    /// The body of the request.
     pub body: Option<Bytes>,
-    /// How many bytes of the decoded answer are wanted, if fewer than the policy's limit.
+    /// The most decoded bytes to return, if below the policy's limit.
     pub max_bytes: Option<usize>,
-    /// How long it may take, if shorter than the policy's limit.
+    /// The longest time, if below the policy's limit.
     pub timeout: Option<Duration>,
-    /// How many redirects are followed, [`MAX_REDIRECTS`] at the most; the next one is the answer
-    /// then. None: that many, and the next one is a refusal.
+    /// The number of redirects to follow, at most [`MAX_REDIRECTS`]; the next redirect is returned as the
+    /// response. Without a value, [`MAX_REDIRECTS`] are followed, and the next one is refused.
     pub redirects: Option<u8>,
 }
 
-/// How many redirects are followed, whatever is asked for.
+/// The most redirects that are followed, even if the plugin requests more.
 pub const MAX_REDIRECTS: u8 = 5;
 
-/// What came back, content encodings undone.
+/// A response with its content encodings undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// Whatever the server said.
+    /// The server's status.
     pub status: u16,
-    /// Where the answer came from.
+    /// The URL of the last hop.
     pub url: String,
-    /// Names in small letters, and values, without those that belong to the connection.
+    /// The headers: names in small letters, and values, without headers of the connection.
     pub headers: Vec<(String, String)>,
-    /// As much as was wanted.
+    /// The body up to the limit.
     pub body: Bytes,
-    /// There was more.
+    /// Whether the body was cut off.
     pub truncated: bool,
 }
 
-/// Why nothing came back.
+/// The reason for a missing response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// `not_granted`, `url_not_allowed`, `invalid_url`, `invalid_input`, `too_many_redirects`,
     /// `too_large`, `timeout`, `unreachable`.
     pub code: &'static str,
-    /// What was found and what would do. It names hosts, never the addresses behind them.
+    /// The values found and expected. It names hosts, never their addresses.
     pub message: String,
-    /// The same request may succeed later.
+    /// Whether the same request may succeed later.
     pub retryable: bool,
 }
 

@@ -1,14 +1,14 @@
-//! From a name to addresses.
+//! Name resolution for plugins' requests.
 use std::io;
 use std::net::IpAddr;
 
 use futures_util::future::BoxFuture;
 
-/// From a name and a port to all of its addresses.
+/// Resolves a name and a port to all addresses of the name.
 pub type Resolve =
     Box<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// By the system's resolver.
+/// Returns the system's resolver.
 pub fn resolve() -> Resolve {
     Box::new(|host, port| {
         Box::pin(async move {
