@@ -8,26 +8,26 @@ pub use crate::auth::Caller;
 use crate::error::Secret;
 use crate::telemetry::story::Story;
 
-/// What every part of the path of a request may know.
+/// The facts that every part of a request's path may read.
 #[derive(Debug)]
 pub struct Context {
-    /// `req_…`; the caller's `request-id` if the gateway itself answers.
+    /// `req_…`; the client's `request-id` if the gateway itself responds.
     pub request_id: String,
-    /// When the head of the request had been read.
+    /// The time at which the head of the request had been read.
     pub started: Instant,
-    /// Who calls.
+    /// The client.
     pub caller: Arc<Caller>,
-    /// The caller's headers, without credentials and hop-by-hop headers.
+    /// The client's headers, without credentials and hop-by-hop headers.
     pub headers: HeaderMap,
     /// The query string, without `?`.
     pub query: Option<String>,
-    /// The caller's own `Authorization`, where it authenticated by `x-tidegate-key`.
+    /// The client's own `Authorization`, if it authenticated with `x-tidegate-key`.
     pub credential: Option<Secret>,
-    /// What keeps a conversation on one upstream: `x-claude-code-session-id`, else
+    /// The key that keeps a conversation on one upstream: `x-claude-code-session-id`, else
     /// `metadata.user_id`, else the key's name.
     pub session: String,
-    /// The model that the caller asked for, before any stage; empty if its body cannot be read.
+    /// The model that the client requested, before any stage; empty if the body is unreadable.
     pub model: String,
-    /// The record of the exchange, which every part of the gateway writes to.
+    /// The record of the exchange; every part of the gateway writes to it.
     pub story: Arc<Story>,
 }

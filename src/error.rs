@@ -1,4 +1,4 @@
-//! What can go wrong with a request (`Error`) and with a configuration (`Problem`).
+//! Errors of a request (`Error`) and problems of a configuration (`Problem`).
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,44 +6,44 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 
-/// Any error that only the log sees.
+/// Any error that goes only to the log.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-/// The result of everything on the path of a request.
+/// The result of a function on the path of a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// One variant per `error.type` of the Messages API that the gateway itself makes.
+/// One variant per `error.type` of the Messages API that the gateway itself produces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// 400: the body, a field, a tool declaration, or a policy's `deny`.
     InvalidRequest,
-    /// 401: no, unknown or expired credential.
+    /// 401: a missing, unknown or expired credential.
     Authentication,
-    /// 403: the model or tool is not allowed to this caller.
+    /// 403: the client may not use the model or tool.
     Permission,
-    /// 404: no such alias or route.
+    /// 404: unknown alias or route.
     NotFound,
-    /// 408: the caller was too slow to send its request.
+    /// 408: the client sent its request too slowly.
     RequestTimeout,
     /// 413: the body is over its limit.
     RequestTooLarge,
-    /// 429: a limit per time.
+    /// 429: a limit (per time) was reached.
     RateLimit,
-    /// 429: a budget.
+    /// 429: a budget was used up.
     Billing,
-    /// 500: a stage that fails closed broke.
+    /// 500: a stage that fails closed failed.
     Api,
-    /// 501: the upstream has no such thing.
+    /// 501: the upstream does not support the request.
     NotSupported,
-    /// 502: the upstream cannot be reached or answers nonsense.
+    /// 502: the upstream cannot be reached, or its response is invalid.
     BadUpstream,
     /// 504: the upstream is too slow.
     Timeout,
-    /// 503: every target is cooling down, or the gateway is full.
+    /// 503: every target is cooling down, or the gateway is at its limit.
     Overloaded,
 }
 
 impl ErrorKind {
-    /// The value of `error.type` on the wire.
+    /// Returns the value of `error.type` on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request_error",
@@ -60,7 +60,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind that an error of this status is of, whoever chose it: an upstream, a policy, a plugin.
+    /// Returns the kind of an error with this status, chosen by an upstream, a policy or a plugin.
     pub fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
             401 => Self::Authentication,
@@ -75,7 +75,7 @@ impl ErrorKind {
         }
     }
 
-    /// The status the gateway answers with.
+    /// Returns the status of the gateway's response.
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
@@ -94,99 +94,99 @@ impl ErrorKind {
     }
 }
 
-/// What a caller, or the next attempt, should do about an error.
+/// Advice to a client, or to the next attempt, about retrying after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// It will fail again: `x-should-retry: false` where clients would try otherwise.
+    /// A retry will fail again: `x-should-retry: false` if clients would retry otherwise.
     Never,
-    /// Another try may work at once.
+    /// A retry may succeed at once.
     Now,
-    /// Another try may work after this long: `retry-after`.
+    /// A retry may succeed after this time: `retry-after`.
     After(Duration),
 }
 
 /// An error on the path of one request.
 pub struct Error {
-    /// Decides status and `error.type`.
+    /// The kind; decides on status and `error.type`.
     pub kind: ErrorKind,
-    /// To the caller: the field, the value that was found, the value that was expected. Never a secret.
+    /// The message for the client: the field, the value found, the value expected. Never a secret.
     pub message: String,
-    /// Advice for another try.
+    /// The advice about retries.
     pub retry: Retry,
-    /// Another status than the kind's own (a policy's `deny(451, …)`).
+    /// A status other than the kind's own (a policy's `deny(451, …)`).
     pub status: Option<StatusCode>,
-    /// `error.details.error_code`, where the API has one that clients act on.
+    /// `error.details.error_code`, if the API has one that clients act on.
     pub code: Option<&'static str>,
-    /// Where it comes from.
+    /// The origin of the error.
     pub origin: Origin,
-    /// Other words for the log, where the message quotes the caller.
+    /// A different message for the log, if `message` quotes the client.
     pub log: Option<Box<str>>,
-    /// The log has the cause already: it is not logged again.
+    /// Whether the log already has the cause: it is not logged again.
     pub is_logged: bool,
     /// The cause, for the log only.
     pub source: Option<BoxError>,
 }
 
-/// Where an error comes from. Another try, and the health of a target, depend on it.
+/// The origin of an error. Retries and the health of a target depend on it.
 #[derive(Debug, Clone)]
 pub enum Origin {
-    /// The request, or a bound that it sets itself.
+    /// The request, or a limit that the request sets.
     Caller,
-    /// The gateway: its config, its own limits, a fault of its own.
+    /// The gateway: its config, its limits, or an internal fault.
     Gateway,
     /// A stage of the pipeline.
     Stage(StageOrigin),
-    /// An upstream, or the way to it.
+    /// An upstream, or the connection to it.
     Upstream(Box<UpstreamOrigin>),
 }
 
-/// The stage that an error comes from.
+/// The stage that caused an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageOrigin {
     /// The stage's name in the pipeline.
     pub name: Arc<str>,
-    /// What the error ends.
+    /// The extent of the error.
     pub scope: Scope,
-    /// Whether the stage decided it, or failed.
+    /// Whether the stage decided to refuse, or failed.
     pub act: Act,
 }
 
-/// What an error of a stage ends.
+/// The extent of a stage's error: the part of the work that it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The exchange.
+    /// The whole exchange ends.
     Exchange,
-    /// The try of one target: the next target is tried.
+    /// The attempt at one target ends: the next target is tried.
     Target,
 }
 
-/// How a stage made an error.
+/// The way in which a stage caused an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// It refused.
+    /// The stage refused.
     Decided,
-    /// It failed, and its operator wants that to end the request.
+    /// The stage failed, and the operator configured that this ends the request.
     Failed,
 }
 
 /// The upstream's part in an error.
 #[derive(Clone, Default)]
 pub struct UpstreamOrigin {
-    /// The status of its answer; `None` if it gave none.
+    /// The status of the upstream's response; `None` if it sent none.
     pub status: Option<StatusCode>,
-    /// How long it asks to be left alone.
+    /// The wait that the upstream asks for.
     pub retry_after: Option<Duration>,
-    /// Its `x-should-retry`.
+    /// The upstream's `x-should-retry`.
     pub should_retry: Option<bool>,
-    /// The attempt ended at a bound that the request set itself, so the target is not at fault.
+    /// Whether the attempt ended at a limit set by the request, so that the target is not at fault.
     pub is_callers_bound: bool,
-    /// Its answer, passed on as it is.
+    /// The upstream's response, forwarded as it is.
     pub answer: Option<Box<http::Response<Bytes>>>,
 }
 
 impl fmt::Debug for UpstreamOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // the answer may hold anything
+        // the response may hold secrets
         f.debug_struct("UpstreamOrigin")
             .field("status", &self.status)
             .field("retry_after", &self.retry_after)
@@ -217,7 +217,7 @@ impl Origin {
 }
 
 impl Error {
-    /// An error with the retry advice that its kind usually has.
+    /// Returns an error with the usual retry advice of its kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retry = match kind {
             ErrorKind::RateLimit
@@ -241,52 +241,52 @@ impl Error {
         }
     }
 
-    /// A 400.
+    /// Returns a 400.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidRequest, message)
     }
 
-    /// The same with a cause for the log.
+    /// Adds a cause for the log.
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Makes the refusal of a stage.
+    /// Returns the refusal of a stage.
     pub fn denied(stage: &Arc<str>, status: StatusCode, message: impl Into<String>) -> Self {
         let error = Self::new(ErrorKind::of_status(status), message);
         Self { status: Some(status), ..error.by_stage(stage, Scope::Exchange, Act::Decided) }
     }
 
-    /// Makes the refusal of one target by a stage; the next target is tried.
+    /// Returns a stage's refusal of one target; the next target is tried.
     pub fn passed_over(stage: &Arc<str>, why: &str) -> Self {
         Self::invalid(why).by_stage(stage, Scope::Target, Act::Decided)
     }
 
-    /// The same with a stage as its origin.
+    /// Sets a stage as the origin.
     pub fn by_stage(mut self, stage: &Arc<str>, scope: Scope, act: Act) -> Self {
         self.origin = Origin::Stage(StageOrigin { name: Arc::clone(stage), scope, act });
         self
     }
 
-    /// The same with another origin.
+    /// Sets the origin.
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.origin = origin;
         self
     }
 
-    /// The same with other words for the log, where the message quotes the caller.
+    /// Sets a different message for the log, if `message` quotes the client.
     pub fn with_log(mut self, text: impl Into<String>) -> Self {
         self.log = Some(text.into().into());
         self
     }
 
-    /// Returns the words for the log.
+    /// Returns the message for the log.
     pub fn logged(&self) -> &str {
         self.log.as_deref().unwrap_or(&self.message)
     }
 
-    /// Returns the stage that decided it or failed.
+    /// Returns the stage that refused or failed.
     pub fn stage(&self) -> Option<&StageOrigin> {
         match &self.origin {
             Origin::Stage(stage) => Some(stage),
@@ -294,7 +294,7 @@ impl Error {
         }
     }
 
-    /// Returns the upstream's part in it.
+    /// Returns the upstream's part in the error.
     pub fn upstream(&self) -> Option<&UpstreamOrigin> {
         match &self.origin {
             Origin::Upstream(upstream) => Some(upstream),
@@ -302,12 +302,12 @@ impl Error {
         }
     }
 
-    /// Returns the upstream's own answer.
+    /// Returns the upstream's own response.
     pub fn answer(&self) -> Option<&http::Response<Bytes>> {
         self.upstream()?.answer.as_deref()
     }
 
-    /// Returns the upstream's own answer, to be edited.
+    /// Returns the upstream's own response for edits.
     pub fn answer_mut(&mut self) -> Option<&mut http::Response<Bytes>> {
         match &mut self.origin {
             Origin::Upstream(upstream) => upstream.answer.as_deref_mut(),
@@ -315,19 +315,19 @@ impl Error {
         }
     }
 
-    /// The same with other retry advice.
+    /// Sets the retry advice.
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// The same with `error.details.error_code`.
+    /// Sets `error.details.error_code`.
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// The status that the caller sees.
+    /// Returns the status that the client receives.
     pub fn status(&self) -> StatusCode {
         let upstream = self.upstream().and_then(|upstream| upstream.status);
         upstream.or(self.status).unwrap_or_else(|| self.kind.status())
@@ -359,17 +359,17 @@ impl std::error::Error for Error {
     }
 }
 
-/// Something wrong in the configuration, a policy or a plugin, and where.
+/// A mistake in the configuration, a policy or a plugin, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// `models.fast.targets[0].provider`, `policies/x.rhai:3:7`, `plugins/x.wasm`.
+    /// The path: `models.fast.targets[0].provider`, `policies/x.rhai:3:7`, `plugins/x.wasm`.
     pub path: String,
-    /// What was found and what would do.
+    /// The value found and the values expected.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem at a path.
+    /// Returns a problem at a path.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
@@ -384,22 +384,22 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A value that never shows itself in a log, a debug print or an error.
+/// A value that never appears in a log, a debug print or an error.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides a value.
+    /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The value, for the one place that sends it.
+    /// Returns the value, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Nothing was given.
+    /// Returns whether the value is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

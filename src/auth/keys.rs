@@ -1,4 +1,4 @@
-//! Caller keys: their config, their comparison, and making new ones.
+//! Client keys: config, comparison, and creation.
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -11,32 +11,32 @@ use crate::error::{Problem, Secret};
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What logs, metrics and policies call this caller.
+    /// The client's name in logs, metrics and policies.
     pub name: String,
     /// `sha256:` and 64 hex digits, as `tidegate key new` prints it.
     pub hash: Option<String>,
     /// The key itself, from the environment or a file: `"${CI_KEY}"`.
     #[schemars(with = "Option<String>")]
     pub key: Option<Secret>,
-    /// Which models the key may name, with `*`; all if absent.
+    /// The models that the key may name, with `*`; all if absent.
     pub models: Option<Vec<String>>,
-    /// For policies (`when: { tags: … }`) and metrics.
+    /// Tags for policies (`when: { tags: … }`) and metrics.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
 }
 
-/// The SHA-256 of a key: all that the gateway keeps of it.
+/// The SHA-256 of a key; the gateway keeps nothing else of it.
 pub type Digest = [u8; 32];
 
-/// A key that was just made; it is shown once and kept nowhere.
+/// A new key; it is printed once and stored nowhere.
 pub struct NewKey {
     /// `tg_` and 64 hex digits.
     pub key: Secret,
-    /// What goes into the config: `sha256:` and 64 hex digits.
+    /// The value for the config: `sha256:` and 64 hex digits.
     pub hash: String,
 }
 
-/// Makes a key of 32 random bytes.
+/// Creates a key of 32 random bytes.
 pub fn new_key() -> Result<NewKey, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
@@ -45,13 +45,13 @@ pub fn new_key() -> Result<NewKey, getrandom::Error> {
     Ok(NewKey { key: Secret::new(key), hash })
 }
 
-/// The digest that a key is compared by.
+/// Returns the digest for comparing a key.
 pub fn digest(key: &str) -> Digest {
     Sha256::digest(key).into()
 }
 
 impl Config {
-    /// The digest of the key that the entry stands for, or the field that is wrong and why.
+    /// Returns the digest of the entry's key. Fails with the wrong field and the reason.
     pub fn digest(&self) -> Result<Digest, Problem> {
         match (&self.hash, &self.key) {
             (Some(hash), None) => from_hash(hash).ok_or_else(|| {
@@ -71,7 +71,7 @@ impl Config {
     }
 }
 
-/// What is wrong with the entries of `keys:`, each with its index there.
+/// Returns the problems of the entries of `keys:`, each with its index there.
 pub fn problems(entries: &[(usize, &Config)]) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut names = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Who is calling: caller keys from the config, in either header.
+//! Authentication of clients: keys from the config, sent in one of several headers.
 pub mod keys;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,17 +13,17 @@ use wildmatch::WildMatch;
 use crate::auth::keys::Digest;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 
-/// The headers that may carry a caller's credential; none of them goes on to an upstream by itself.
+/// The headers that may carry a client's credential; the gateway does not forward them by default.
 pub const CREDENTIAL_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-tidegate-key"),
     HeaderName::from_static("x-api-key"),
     header::AUTHORIZATION,
 ];
 
-/// Who is calling, as the config names it.
+/// The client, by its key in the config.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// The key's `name`; empty where the gateway is open.
+    /// The key's `name`; empty if the gateway is open.
     pub key: String,
     /// The key's `tags`.
     pub tags: BTreeMap<String, String>,
@@ -32,8 +32,8 @@ pub struct Caller {
 /// The keys of one generation.
 pub struct Auth {
     entries: Vec<Entry>,
-    /// Where in `entries` a digest may be, by a hash under a secret of this process: how long a
-    /// lookup takes says nothing about the digests that are there.
+    /// Positions in `entries` by a hash of the digest. The hash uses a secret of this process, so that the
+    /// time of a lookup reveals nothing about the digests.
     slots: HashMap<u64, Vec<usize>>,
     hasher: RandomState,
 }
@@ -44,18 +44,18 @@ struct Entry {
     models: Option<Arc<[WildMatch]>>,
 }
 
-/// A caller that may use the gateway; cheap to clone.
+/// A client that may use the gateway; cheap to clone.
 #[derive(Clone)]
 pub struct Identity {
-    /// Who it is.
+    /// The client's name and tags.
     pub caller: Arc<Caller>,
-    /// The caller's own `Authorization` value, where it authenticated by `x-tidegate-key`.
+    /// The client's own `Authorization` value, if it authenticated with `x-tidegate-key`.
     pub credential: Option<Secret>,
     models: Option<Arc<[WildMatch]>>,
 }
 
 impl Auth {
-    /// From `keys:`; without any entry everybody is welcome.
+    /// Builds from `keys:`; without any entry every client is accepted.
     pub fn build(configs: &[keys::Config]) -> Result<Self, Vec<Problem>> {
         let indexed: Vec<_> = configs.iter().enumerate().collect();
         let problems = keys::problems(&indexed);
@@ -72,14 +72,14 @@ impl Auth {
         Ok(Self { entries, slots, hasher })
     }
 
-    /// Who sent these headers. An error is a 401 that never shows what was sent.
+    /// Returns the sender of these headers. Fails with a 401 that never contains the sent value.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Identity> {
         let found = credential(headers);
         let is_gateway_key =
             found.as_ref().is_some_and(|(header, _)| header == CREDENTIAL_HEADERS[0]);
         let own = headers.get(header::AUTHORIZATION).filter(|_| is_gateway_key);
         let own = own.and_then(|value| value.to_str().ok());
-        // a key of ours in both headers is no credential of the caller's: it goes to no upstream
+        // a gateway key in both headers is no credential of the client's: it is sent to no upstream
         let own = own.filter(|own| {
             let token = bearer(own).unwrap_or(own);
             self.find(keys::digest(token)).is_none()
@@ -123,18 +123,18 @@ impl Entry {
 }
 
 impl Identity {
-    /// The key may name every model: only such a key may use routes where the gateway does not
-    /// look at the model.
+    /// Returns whether the key may name every model. Only such a key may use routes on which the gateway
+    /// does not check the model.
     pub fn may_use_all(&self) -> bool {
         self.models.is_none()
     }
 
-    /// Whether the key may name this model (alias).
+    /// Returns whether the key may name this model (alias).
     pub fn may_use(&self, model: &str) -> bool {
         self.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(model)))
     }
 
-    /// The same as a 403 that names key and model.
+    /// Fails with a 403 that names key and model if the key may not name this model.
     pub fn check_model(&self, model: &str) -> Result<()> {
         if self.may_use(model) {
             return Ok(());
@@ -162,8 +162,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The credential that counts, with the header it came in. An empty header counts as absent; a
-/// value that is no text matches no key.
+/// Returns the credential with its header. An empty header counts as absent; a value that is no text
+/// matches no key.
 fn credential(headers: &HeaderMap) -> Option<(HeaderName, &str)> {
     CREDENTIAL_HEADERS.into_iter().find_map(|name| {
         let value = headers.get(&name)?;

@@ -1,4 +1,4 @@
-//! Logs: one line an event on standard error, as text or JSON.
+//! Logs: one line per event on standard error, as text or JSON.
 use std::borrow::Cow;
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::telemetry::{LogConfig, LogFormat};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Starts logging for the life of the process; later calls fail.
+/// Starts logging for the rest of the process; later calls fail.
 pub fn init(config: &LogConfig) -> Result<(), Problem> {
     let filter = filter(config.level.as_deref().unwrap_or("info"))
         .map_err(|message| Problem::new("log.level", message))?;
@@ -28,7 +28,7 @@ pub fn init(config: &LogConfig) -> Result<(), Problem> {
     outcome.map_err(|error| Problem::new("log", error.to_string()))
 }
 
-/// What is wrong with `log.level`.
+/// Returns the problem of a `log.level`, if it has one.
 pub fn level_problem(level: &str) -> Option<String> {
     filter(level).err()
 }
@@ -37,7 +37,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     let wrong = || {
         "no level: write `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate::policy=debug`".to_owned()
     };
-    // a lone word that is no level would otherwise be taken for a module, and silence all others
+    // an unknown single word would be read as a module name, and silence all others
     let is_known = |part: &str| {
         let name = part.trim().to_ascii_lowercase();
         part.contains('=') || LEVELS.contains(&name.as_str())
@@ -45,7 +45,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     if !level.split(',').all(is_known) {
         return Err(wrong());
     }
-    // a level by itself is of the gateway: the frames of HTTP/2 would drown it
+    // a single level is for the gateway only: the HTTP/2 frames would flood the log
     let own = match level.trim().to_ascii_lowercase().as_str() {
         level @ ("debug" | "trace") => format!("info,tidegate={level}"),
         _ => level.to_owned(),
@@ -56,12 +56,12 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         .map_err(|_| wrong())
 }
 
-/// Standard error, an event a line: what plugins, libraries and errors say may have line ends in it, and
-/// nobody but us makes lines.
+/// Standard error with one line per event. Texts of plugins, libraries and errors may have line ends, but
+/// only the gateway starts a line.
 struct Lines;
 
 impl io::Write for Lines {
-    /// The subscriber writes each event whole.
+    /// Writes one event; the subscriber passes each event whole.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         io::stderr().lock().write_all(&on_one_line(event))?;
         Ok(event.len())
@@ -72,7 +72,7 @@ impl io::Write for Lines {
     }
 }
 
-/// An event as one line of the log: line ends within it are written as `\n` and `\r`.
+/// Returns an event as one line of the log: its inner line ends become `\n` and `\r`.
 pub fn on_one_line(event: &[u8]) -> Cow<'_, [u8]> {
     let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let text = event.strip_suffix(b"\n").unwrap_or(event);
@@ -91,7 +91,7 @@ pub fn on_one_line(event: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(line)
 }
 
-/// A text as one line of the log: whoever can make a message cannot make lines, nor colours.
+/// Returns a text for one line of the log. The author of a message cannot add lines or colours.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);

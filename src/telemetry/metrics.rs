@@ -1,4 +1,4 @@
-//! The metrics: their names, their labels, and bundles resolved once so that requests only add.
+//! The metrics: their names and labels, and bundles resolved in advance, so that requests only add.
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -20,17 +20,17 @@ use crate::wire::Usage;
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Seconds; the bounds that OpenTelemetry's GenAI conventions give, and more for long answers.
+/// Bucket bounds in seconds: from OpenTelemetry's GenAI conventions, with more for long responses.
 const DURATION_BUCKETS: &[f64] = &[
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
     327.68, 655.36,
 ];
-/// Seconds; from the same conventions.
+/// Bucket bounds in seconds, from the same conventions.
 const FIRST_TOKEN_BUCKETS: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
     30.0, 120.0,
 ];
-/// Tokens; from the same conventions.
+/// Bucket bounds in tokens, from the same conventions.
 const TOKEN_BUCKETS: &[f64] = &[
     1.0,
     4.0,
@@ -45,7 +45,7 @@ const TOKEN_BUCKETS: &[f64] = &[
     1_048_576.0,
     4_194_304.0,
 ];
-/// Seconds; a script takes microseconds, a plugin that fetches may take seconds.
+/// Bucket bounds in seconds: a script takes microseconds, a plugin that fetches may take seconds.
 const STAGE_BUCKETS: &[f64] =
     &[0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
 
@@ -72,9 +72,9 @@ pub struct Metrics {
     reloads: Reloads,
     policies: PolicyMetrics,
     targets: Mutex<Targets>,
-    /// Requests on their way, streams included.
+    /// Requests in progress, streams included.
     pub active_requests: Gauge,
-    /// Generations that still serve a request, the current one included.
+    /// Generations that still serve a request, with the current one.
     pub generations_live: Gauge,
 }
 
@@ -89,30 +89,30 @@ struct Reloads {
     last_success: Gauge<f64, AtomicU64>,
 }
 
-/// What requests to one target of one alias add to.
+/// The metrics of requests to one target of one alias.
 pub struct TargetMetrics {
     labels: Labels,
     requests: Counters,
     successes: Counter,
-    /// In the order of [`Ending`].
+    /// One counter for each [`Ending`], in its order.
     streams_ended: [Counter; 3],
     attempts: [Counter; 4],
     duration: Histogram,
     first_token: Histogram,
-    /// In this order: input, output, cache writes, cache reads.
+    /// Histograms in this order: input, output, cache writes, cache reads.
     tokens: [Histogram; 4],
 }
 
-/// How an attempt went.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
     /// A success status.
     Success,
-    /// The upstream refused, and another target would too.
+    /// The upstream refused the request; another target would refuse it too.
     Refused,
-    /// The upstream failed, was busy, or could not be reached.
+    /// The upstream failed, was overloaded, or could not be reached.
     Failed,
-    /// It took too long.
+    /// The attempt took too long.
     TimedOut,
 }
 
@@ -134,13 +134,13 @@ impl fmt::Debug for TargetMetrics {
     }
 }
 
-/// What one hook of one stage adds to.
+/// The metrics of one hook of one stage.
 pub struct StageMetrics {
     duration: Histogram,
     failures: Counter,
 }
 
-/// What calls of one server tool add to.
+/// The metrics of calls of one server tool.
 pub struct ToolMetrics {
     successes: Counter,
     failures: Counter,
@@ -154,35 +154,35 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All metrics at zero.
+    /// Returns all metrics at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("tidegate");
         let r = &mut registry;
-        // counters get their `_total` from the encoder
+        // the encoder adds `_total` to the names of counters
         Self {
             requests: add(r, "requests", "Requests answered", Family::default()),
             streams_ended: add(
                 r,
                 "streams_ended",
-                "Answers that streamed, by how they ended",
+                "Streamed responses, by ending",
                 Family::default(),
             ),
             forwarded: add(
                 r,
                 "forwarded_requests",
-                "Requests on routes that are only forwarded",
+                "Requests on forwarded routes",
                 Family::default(),
             ),
             durations: histograms(
                 r,
                 "gen_ai_server_request_duration_seconds",
-                "Time from the head of a request to the last byte of its answer",
+                "Time from the head of a request to the last byte of its response",
                 || Histogram::new(DURATION_BUCKETS.iter().copied()),
             ),
             first_tokens: histograms(
                 r,
                 "gen_ai_server_time_to_first_token_seconds",
-                "Time from the head of a request to the first event of its answer",
+                "Time from the head of a request to the first event of its response",
                 || Histogram::new(FIRST_TOKEN_BUCKETS.iter().copied()),
             ),
             tokens: histograms(
@@ -195,20 +195,20 @@ impl Metrics {
             stage_durations: histograms(
                 r,
                 "stage_duration_seconds",
-                "Time that a hook of a stage took",
+                "Duration of a stage's hook",
                 || Histogram::new(STAGE_BUCKETS.iter().copied()),
             ),
-            stage_failures: add(r, "stage_failures", "Stages that broke", Family::default()),
-            tool_calls: add(r, "server_tool_calls", "Server tools run", Family::default()),
+            stage_failures: add(r, "stage_failures", "Failed runs of stages", Family::default()),
+            tool_calls: add(r, "server_tool_calls", "Server tool calls", Family::default()),
             tool_durations: histograms(
                 r,
                 "server_tool_duration_seconds",
-                "Time that a call of a server tool took",
+                "Duration of a server tool call",
                 || Histogram::new(DURATION_BUCKETS.iter().copied()),
             ),
             plugins: Plugins::new(r),
             reloads: Reloads::new(r),
-            active_requests: add(r, "active_requests", "Requests on their way", Gauge::default()),
+            active_requests: add(r, "active_requests", "Requests in progress", Gauge::default()),
             generations_live: add(r, "generations_live", "Generations in use", Gauge::default()),
             policies: policies(r),
             targets: Mutex::default(),
@@ -216,9 +216,9 @@ impl Metrics {
         }
     }
 
-    /// The bundle of a target. `alias` and `model` are as the config writes them, never what a
-    /// caller sent: a model that is taken over from the request is `*`. A request that came to no
-    /// target has `""` for what is not known.
+    /// Returns the bundle of a target. `alias` and `model` are names of the config, never of a client's
+    /// request: a model taken from the request is `*`. Labels that are unknown, as for a request without
+    /// a target, are `""`.
     pub fn target(&self, alias: &str, provider: &str, model: &str) -> Arc<TargetMetrics> {
         let key = [alias, provider, model].map(str::to_owned);
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,7 +226,7 @@ impl Metrics {
         Arc::clone(bundle)
     }
 
-    /// The bundle of a hook (`on_request`, …) of a stage.
+    /// Returns the bundle of a hook (`on_request`, …) of a stage.
     pub fn stage(&self, stage: &str, hook: &'static str) -> StageMetrics {
         let labels = labels([("stage", stage), ("hook", hook)]);
         StageMetrics {
@@ -235,7 +235,7 @@ impl Metrics {
         }
     }
 
-    /// The bundle of a server tool that a plugin has (`gateway:datetime`).
+    /// Returns the bundle of a plugin's server tool (`gateway:datetime`).
     pub fn tool(&self, tool: &str) -> ToolMetrics {
         let calls = |outcome| {
             self.tool_calls.get_or_create_owned(&labels([("tool", tool), ("outcome", outcome)]))
@@ -247,7 +247,7 @@ impl Metrics {
         }
     }
 
-    /// What a plugin adds to, by its file name.
+    /// Returns the counters of a plugin, by its file name.
     pub fn plugin(&self, plugin: &str) -> PluginMetrics {
         let labels = labels([("plugin", plugin)]);
         PluginMetrics {
@@ -256,12 +256,12 @@ impl Metrics {
         }
     }
 
-    /// What policies count by themselves.
+    /// Returns the metrics that policies define.
     pub fn policies(&self) -> PolicyMetrics {
         self.policies.clone()
     }
 
-    /// A request on a route that is only forwarded is over.
+    /// Counts a finished request on a forwarded route.
     pub fn forwarded(&self, provider: &str, status: u16, ending: Ending) {
         let status = status.to_string();
         let ending = ("ending", ending.as_str());
@@ -269,13 +269,13 @@ impl Metrics {
         self.forwarded.get_or_create(&labels).inc();
     }
 
-    /// Adds an attempt on a route that is only forwarded.
+    /// Counts an attempt on a forwarded route.
     pub fn attempted(&self, provider: &str, outcome: AttemptOutcome) {
         let labels = labels([("provider", provider), ("outcome", outcome.as_str())]);
         self.attempts.get_or_create(&labels).inc();
     }
 
-    /// A config serves from now on; also the first one.
+    /// Records that a config is in effect from now on, also the first one.
     pub fn reloaded(&self, now: SystemTime) {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.reloads.tries.get_or_create(&labels([("result", "ok")])).inc();
@@ -283,13 +283,13 @@ impl Metrics {
         self.reloads.last_success.set(since.as_secs_f64());
     }
 
-    /// A config was read and could not serve.
+    /// Records that a config was read and could not be loaded.
     pub fn reload_failed(&self) {
         self.reloads.tries.get_or_create(&labels([("result", "error")])).inc();
         self.reloads.last_was_successful.set(0);
     }
 
-    /// All of them, as [`CONTENT_TYPE`].
+    /// Returns all metrics in the format of [`CONTENT_TYPE`].
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
@@ -337,13 +337,13 @@ impl Plugins {
             openings: add(
                 r,
                 "plugin_breaker_openings",
-                "Times that a plugin broke so often that it was left alone for a while",
+                "Times that a plugin was suspended after repeated failures",
                 Family::default(),
             ),
             refusals: add(
                 r,
                 "plugin_refused_calls",
-                "Calls that were not run, since their plugin was left alone",
+                "Calls rejected while their plugin was suspended",
                 Family::default(),
             ),
         }
@@ -353,17 +353,17 @@ impl Plugins {
 impl Reloads {
     fn new(r: &mut Registry) -> Self {
         Self {
-            tries: add(r, "config_reloads", "Tries to load the config", Family::default()),
+            tries: add(r, "config_reloads", "Attempts to load the config", Family::default()),
             last_was_successful: add(
                 r,
                 "config_last_reload_successful",
-                "Whether the config that was last read is the one that serves",
+                "Whether the last attempt to load the config succeeded",
                 Gauge::default(),
             ),
             last_success: add(
                 r,
                 "config_last_reload_success_timestamp_seconds",
-                "When the config that serves was loaded",
+                "Time at which the current config was loaded",
                 Gauge::default(),
             ),
         }
@@ -394,7 +394,7 @@ impl TargetMetrics {
     /// Adds the tokens of a finished exchange.
     pub fn used(&self, usage: Usage) {
         let counts = [usage.input, usage.output, usage.cache_creation, usage.cache_read];
-        // an error used none: it would only press the distribution down
+        // an error uses no tokens: it would only lower the distribution
         for (tokens, count) in self.tokens.iter().zip(counts).filter(|(_, count)| *count > 0) {
             tokens.observe(count as f64);
         }
@@ -413,25 +413,25 @@ impl TargetMetrics {
 }
 
 impl StageMetrics {
-    /// Adds one run of the hook, broken or not.
+    /// Adds one run of the hook, failed or not.
     pub fn observe(&self, took: Duration) {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Adds a run that broke (error, trap, deadline); a `deny` is none.
+    /// Counts a failed run (error, trap, deadline); a `deny` is not a failure.
     pub fn failed(&self) {
         self.failures.inc();
     }
 }
 
 impl ToolMetrics {
-    /// Adds a call that gave a result.
+    /// Adds a call that returned a result.
     pub fn succeeded(&self, took: Duration) {
         self.successes.inc();
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Adds a call that gave an error.
+    /// Adds a call that returned an error.
     pub fn failed(&self, took: Duration) {
         self.failures.inc();
         self.duration.observe(took.as_secs_f64());
@@ -452,8 +452,8 @@ fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metri
 fn policies(registry: &mut Registry) -> PolicyMetrics {
     let policies = PolicyMetrics::default();
     let (counts, requests) = (policies.counts.clone(), policies.requests.clone());
-    add(registry, "policy_counts", "What policies count by `count`", counts);
-    add(registry, "tagged_requests", "Requests that policies tagged by `tag`", requests);
+    add(registry, "policy_counts", "Counters that policies add to with `count`", counts);
+    add(registry, "tagged_requests", "Requests that policies tagged with `tag`", requests);
     let tokens = policies.tokens.clone();
     add(registry, "tagged_tokens", "Tokens of requests that policies tagged, by type", tokens);
     policies

@@ -1,4 +1,4 @@
-//! What operators see: logs, metrics, the record of an exchange.
+//! Telemetry for operators: logs, metrics, and the record of an exchange.
 pub mod logs;
 pub mod metrics;
 pub mod plugins;
@@ -14,19 +14,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// Lines for people or for machines.
+    /// The format: lines for people or for programs.
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate::policy=debug`.
     pub level: Option<String>,
 }
 
-/// How a log line looks.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Readable lines for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

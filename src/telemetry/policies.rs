@@ -1,4 +1,4 @@
-//! What policies add to metrics by themselves: counters of their own, and tags of requests.
+//! Metrics that policies define: their own counters, and tags of requests.
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,13 +10,13 @@ use crate::wire::Usage;
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
 
-/// Distinct names and values in all: a policy that tags by user must not fill the memory of every
-/// Prometheus behind it.
+/// The most distinct names and values. A policy that tags by user must not fill the memory of
+/// Prometheus.
 const MAX_SERIES: usize = 1000;
-/// Where further ones go.
+/// The label for further names and values.
 const OTHER: &str = "other";
 
-/// Counters that policies name. Cloning shares them.
+/// Counters named by policies. Cloning shares them.
 #[derive(Clone, Default)]
 pub struct PolicyMetrics {
     /// `tidegate_policy_counts_total{name}`
@@ -35,7 +35,7 @@ impl PolicyMetrics {
         self.counts.get_or_create(&vec![("name", name)]).inc_by(number);
     }
 
-    /// Adds a request that is over under each of its tags.
+    /// Counts a finished request under each of its tags.
     pub fn tagged(&self, tags: &BTreeMap<String, String>, usage: &Usage) {
         for (tag, value) in tags {
             let (tag, value) = self.bounded(tag, value);

@@ -1,4 +1,4 @@
-//! `Record`: everything that is known of one exchange. Metrics, the log, the trace header and policies read it.
+//! `Record`: all facts about one exchange. Metrics, the log, the trace header and policies read it.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,29 +9,29 @@ use crate::telemetry::logs::one_line;
 use crate::telemetry::metrics::{AttemptOutcome, Metrics, TargetMetrics};
 use crate::wire::Usage;
 
-/// The status in the record of a caller that left before an answer, as nginx and others note it.
+/// The recorded status if the client left before a response; nginx and others use the same.
 const CALLER_LEFT: u16 = 499;
 
-/// One exchange; no body, no credential.
+/// One exchange; holds no body and no credential.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// `req_…`
     pub request_id: Box<str>,
-    /// The request that made this one: a plugin's model call has one.
+    /// The id of the request that caused this one, such as the request of a plugin's model call.
     pub parent: Option<Box<str>>,
-    /// When the head of the request had been read.
+    /// The time at which the head of the request had been read.
     pub started: Instant,
     /// The kind of exchange.
     pub operation: Operation,
-    /// The name of the caller's key; empty until the caller is known.
+    /// The name of the client's key; empty until the client is known.
     pub key: Box<str>,
-    /// The model that the caller asked for; empty until the body has been read.
+    /// The model that the client requested; empty until the body has been read.
     pub model: Box<str>,
     /// Tags of the key and of the request.
     pub tags: BTreeMap<String, String>,
-    /// Tags that policies set; they are labels of metrics, which a caller may not choose.
+    /// Tags set by policies. They are labels of metrics, so a client cannot choose them.
     pub policy_tags: BTreeMap<String, String>,
-    /// The stages that ran, each hook of a stage once, in the order in which they ran first.
+    /// The stages that ran: one entry for each hook of a stage, in the order of the first run.
     pub stages: Vec<StageRun>,
     /// Every call of an upstream, in order.
     pub attempts: Vec<Attempt>,
@@ -39,19 +39,19 @@ pub struct Record {
     pub passed_over: Vec<PassedOver>,
     /// Calls of server tools, in the order in which they ended.
     pub tool_calls: Vec<ToolCall>,
-    /// Parts of the request that a target did not get.
+    /// Parts of the request that were not sent to a target.
     pub dropped: Vec<Box<str>>,
-    /// The status that the caller received.
+    /// The status that the client received.
     pub status: u16,
-    /// From the head of the request to the first event, where the answer streamed.
+    /// The time from the head of the request to the first event, for a streamed response.
     pub first_event: Option<Duration>,
-    /// From the head of the request to the last byte of the answer.
+    /// The time from the head of the request to the last byte of the response.
     pub duration: Duration,
-    /// The answer was a stream of events.
+    /// Whether the response was a stream of events.
     pub is_stream: bool,
-    /// The caller wants `x-tidegate-trace`.
+    /// Whether the client requests `x-tidegate-trace`.
     pub is_traced: bool,
-    /// How the exchange ended.
+    /// The way in which the exchange ended.
     pub ending: Ending,
 }
 
@@ -62,7 +62,7 @@ pub enum Operation {
     Messages,
     /// `POST /v1/messages/count_tokens`
     CountTokens,
-    /// A route that is only forwarded: its method and path, and the provider.
+    /// A forwarded route, with its method and path and the provider.
     Forward {
         /// `GET /v1/files`
         route: Box<str>,
@@ -78,15 +78,15 @@ pub struct StageRun {
     pub stage: Arc<str>,
     /// `on_request`
     pub hook: &'static str,
-    /// How often the hook ran: `on_event` runs for each event.
+    /// The number of runs: `on_event` runs for each event.
     pub runs: u32,
     /// The time of all runs together.
     pub took: Duration,
-    /// Some run edited its subject.
+    /// Whether a run edited its subject.
     pub edited: bool,
-    /// Some run failed.
+    /// Whether a run failed.
     pub failed: bool,
-    /// The stage refused the request, or a target.
+    /// Whether the stage refused the request or a target.
     pub denied: bool,
 }
 
@@ -95,23 +95,23 @@ pub struct StageRun {
 pub struct Attempt {
     /// The turn of the tool loop, counted from 1.
     pub turn: u32,
-    /// The model's name, as it was looked up in the config.
+    /// The model's name that was looked up in the config.
     pub model: Box<str>,
     /// `<provider>/<model>`
     pub target: HeaderValue,
-    /// The target's counters; none on a route that is only forwarded.
+    /// The target's counters; `None` on a forwarded route.
     pub metrics: Option<Arc<TargetMetrics>>,
-    /// How it went; `None` while the upstream works, or if the caller left meanwhile.
+    /// The outcome; `None` while the upstream works, or if the client left before its end.
     pub outcome: Option<AttemptOutcome>,
-    /// The upstream's status, or the gateway's own where the upstream gave none.
+    /// The upstream's status, or the gateway's own if the upstream sent none.
     pub status: Option<u16>,
     /// The `error.type` of a failure.
     pub error: Option<&'static str>,
-    /// From the head of the request to the begin of this attempt.
+    /// The time from the head of the request to the start of this attempt.
     pub begun: Duration,
-    /// From the begin of the attempt to its first event, or to its whole answer.
+    /// The time from the start of the attempt to its first event, or to its whole response.
     pub first_event: Option<Duration>,
-    /// From the begin of the attempt to its end.
+    /// The time from the start of the attempt to its end.
     pub duration: Option<Duration>,
     /// The tokens that the upstream reported.
     pub usage: Usage,
@@ -120,7 +120,7 @@ pub struct Attempt {
 /// A target that was not called.
 #[derive(Debug, Clone)]
 pub struct PassedOver {
-    /// How many attempts there had been before.
+    /// The number of earlier attempts.
     pub after: usize,
     /// `<provider>/<model>`
     pub target: HeaderValue,
@@ -128,12 +128,12 @@ pub struct PassedOver {
     pub why: Why,
 }
 
-/// Why a target was passed over.
+/// The reason for passing over a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// It failed a moment ago.
+    /// The target is cooling down after a failure.
     Cooling,
-    /// The stage of this name refused it.
+    /// The stage of this name refused the target.
     Stage(Arc<str>),
 }
 
@@ -154,20 +154,20 @@ pub struct ToolCall {
     pub tool: Box<str>,
     /// The turn of the tool loop, counted from 1.
     pub turn: u32,
-    /// How long it took.
+    /// The duration of the call.
     pub took: Duration,
-    /// The result is an error that the model reads.
+    /// Whether the result is an error for the model.
     pub is_error: bool,
 }
 
-/// How an exchange ended.
+/// The way in which an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The caller received all of it, an error answer included.
+    /// The client received everything, possibly an error response.
     Whole,
-    /// The caller left before the end.
+    /// The client left before the end.
     CallerLeft,
-    /// The upstream broke off after the first event.
+    /// The upstream's stream broke off after its first event.
     Broken,
 }
 
@@ -183,7 +183,7 @@ impl Ending {
 }
 
 impl Record {
-    /// Begins a record.
+    /// Starts a record.
     pub(super) fn new(request_id: &str, started: Instant, operation: Operation) -> Self {
         Self {
             request_id: request_id.into(),
@@ -253,7 +253,7 @@ impl Record {
         self.log();
     }
 
-    /// An exchange counts under its last target, its tokens under the targets that used them.
+    /// Counts an exchange under its last target, and its tokens under the targets that used them.
     fn observe(&self, metrics: &Metrics) {
         match self.attempts.last().and_then(|attempt| attempt.metrics.as_ref()) {
             Some(target) => target.observe(self),
@@ -299,7 +299,7 @@ impl Record {
             attempts = self.attempts.len(),
             turns = self.attempts.last().map_or(0, |attempt| attempt.turn),
             tool_calls = self.tool_calls.len(),
-            "exchange over"
+            "exchange ended"
         );
     }
 }

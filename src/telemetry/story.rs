@@ -1,4 +1,4 @@
-//! `Story`: collects the record of one exchange while it is under way.
+//! `Story`: collects the record of one exchange while it runs.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,12 +14,12 @@ use crate::telemetry::record::{
 use crate::telemetry::trace;
 use crate::wire::Usage;
 
-/// The record of an exchange under way. All parts of the gateway write to it, each fact once.
+/// The record of a running exchange. All parts of the gateway write to it, each fact once.
 #[derive(Debug)]
 pub struct Story(Mutex<Record>);
 
 impl Default for Story {
-    /// A record of nothing, for hooks that run outside of an exchange.
+    /// Returns an empty record, for hooks that run outside of an exchange.
     fn default() -> Self {
         Self(Mutex::new(Record::new("", Instant::now(), Operation::Messages)))
     }
@@ -28,9 +28,9 @@ impl Default for Story {
 /// One run of a hook of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
-    /// It ended.
+    /// The run ended without failure.
     Done,
-    /// It failed.
+    /// The run failed.
     Failed,
 }
 
@@ -39,31 +39,31 @@ pub enum Run {
 pub struct AttemptId(usize);
 
 impl Story {
-    /// Begins the record of a request.
+    /// Starts the record of a request.
     pub fn begin(request_id: &str, started: Instant, operation: Operation) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Record::new(request_id, started, operation))))
     }
 
-    /// Begins the record of a request that another exchange made, under an id of its own.
+    /// Starts the record of a request that another exchange made, under its own id.
     pub fn within(parent: &str, started: Instant) -> Arc<Self> {
         let story = Self::begin(&request_id(), started, Operation::Messages);
         story.0.lock().parent = Some(parent.into());
         story
     }
 
-    /// Reads the record.
+    /// Calls `read` with the record.
     pub fn read<T>(&self, read: impl FnOnce(&Record) -> T) -> T {
         read(&self.0.lock())
     }
 
-    /// Notes the caller's key and the model that the caller asked for.
+    /// Records the client's key and the model that the client requested.
     pub fn name(&self, key: &str, model: &str) {
         let mut record = self.0.lock();
         record.key = key.into();
         record.model = model.into();
     }
 
-    /// Adds tags; those that are there already stay as they are.
+    /// Adds tags; existing tags do not change.
     pub fn tag(&self, tags: &BTreeMap<String, String>) {
         if tags.is_empty() {
             return;
@@ -74,19 +74,19 @@ impl Story {
         }
     }
 
-    /// Notes that the caller wants `x-tidegate-trace`.
+    /// Records that the client requests `x-tidegate-trace`.
     pub fn wants_trace(&self) {
         self.0.lock().is_traced = true;
     }
 
-    /// Adds tags that a policy set.
+    /// Adds tags set by a policy.
     pub fn tag_by_policy(&self, tags: BTreeMap<String, String>) {
         if !tags.is_empty() {
             self.0.lock().policy_tags.extend(tags);
         }
     }
 
-    /// Notes a run of a hook.
+    /// Records a run of a hook.
     pub fn stage_ran(&self, stage: &Arc<str>, hook: &'static str, took: Duration, run: Run) {
         let mut record = self.0.lock();
         let row = row(&mut record.stages, stage, hook);
@@ -95,24 +95,24 @@ impl Story {
         row.failed |= run == Run::Failed;
     }
 
-    /// Notes that a hook edited its subject.
+    /// Records that a hook edited its subject.
     pub fn stage_edited(&self, stage: &Arc<str>, hook: &'static str) {
         row(&mut self.0.lock().stages, stage, hook).edited = true;
     }
 
-    /// Notes that a hook refused the request or a target.
+    /// Records that a hook refused the request or a target.
     pub fn stage_denied(&self, stage: &Arc<str>, hook: &'static str) {
         row(&mut self.0.lock().stages, stage, hook).denied = true;
     }
 
-    /// Notes a call of a server tool.
+    /// Records a call of a server tool.
     pub fn tool_called(&self, tool: &str, took: Duration, is_error: bool) {
         let mut record = self.0.lock();
         let turn = record.attempts.last().map_or(0, |attempt| attempt.turn);
         record.tool_calls.push(ToolCall { tool: tool.into(), turn, took, is_error });
     }
 
-    /// Notes parts of the request that a target did not get.
+    /// Records parts of the request that are not sent to a target.
     pub fn dropped(&self, names: &[&String]) {
         let mut record = self.0.lock();
         for name in names {
@@ -122,14 +122,14 @@ impl Story {
         }
     }
 
-    /// Notes a target that is not called.
+    /// Records a target that is passed over.
     pub fn passed_over(&self, target: HeaderValue, why: Why) {
         let mut record = self.0.lock();
         let after = record.attempts.len();
         record.passed_over.push(PassedOver { after, target, why });
     }
 
-    /// Returns how often an upstream has been called.
+    /// Returns the number of calls of upstreams.
     pub fn attempts(&self) -> u32 {
         self.0.lock().attempts.len() as u32
     }
@@ -142,7 +142,7 @@ impl Story {
         Some(Tried { model: last.model.clone(), target: last.target.clone(), attempts })
     }
 
-    /// Begins an attempt.
+    /// Starts an attempt.
     pub fn attempt(&self, to: Call<'_>) -> AttemptId {
         let mut record = self.0.lock();
         let begun = record.started.elapsed();
@@ -162,8 +162,8 @@ impl Story {
         AttemptId(record.attempts.len() - 1)
     }
 
-    /// Notes the first event of an attempt, or its whole answer, which may be a refusal on a route that is
-    /// only forwarded.
+    /// Records the first event of an attempt, or its whole response. On a forwarded route the response may be
+    /// an error.
     pub fn attempt_answered(&self, id: AttemptId, status: u16) {
         let outcome = match status {
             500.. => AttemptOutcome::Failed,
@@ -176,7 +176,7 @@ impl Story {
         });
     }
 
-    /// Notes the failure of an attempt before its first event.
+    /// Records the failure of an attempt before its first event.
     pub fn attempt_failed(&self, id: AttemptId, error: &Error) {
         self.attempt_over(id, outcome(error), |attempt, took| {
             attempt.status = Some(error.status().as_u16());
@@ -202,12 +202,12 @@ impl Story {
         }
     }
 
-    /// Notes the tokens that an upstream reports; a later report of a counter overwrites an earlier one.
+    /// Records the tokens that an upstream reports. A later report of a counter overwrites an earlier one.
     pub fn attempt_used(&self, id: AttemptId, read: impl FnOnce(&mut Usage)) {
         read(&mut self.0.lock().attempts[id.0].usage);
     }
 
-    /// Notes the end of the answer of an attempt.
+    /// Records the end of an attempt's response.
     pub fn attempt_ended(&self, id: AttemptId) {
         let mut record = self.0.lock();
         let now = record.started.elapsed();
@@ -215,17 +215,17 @@ impl Story {
         attempt.duration.get_or_insert(now.saturating_sub(attempt.begun));
     }
 
-    /// Notes the status that the caller receives.
+    /// Records the status that the client receives.
     pub fn answered(&self, status: u16) {
         self.0.lock().status = status;
     }
 
-    /// Notes that the answer is a stream of events.
+    /// Records that the response is a stream of events.
     pub fn streams(&self) {
         self.0.lock().is_stream = true;
     }
 
-    /// Notes the first event that the caller receives.
+    /// Records the first event that the client receives.
     pub fn first_event(&self) {
         let mut record = self.0.lock();
         let now = record.started.elapsed();
@@ -240,19 +240,19 @@ impl Story {
         record.report(metrics);
     }
 
-    /// Returns the value of `x-tidegate-trace`, if the caller wants it.
+    /// Returns the value of `x-tidegate-trace`, if the client requests it.
     pub fn trace(&self) -> Option<HeaderValue> {
         let record = self.0.lock();
         record.is_traced.then(|| trace::header(&record, record.started.elapsed()))
     }
 }
 
-/// The upstream that an attempt calls.
+/// The target of an attempt.
 #[derive(Debug)]
 pub struct Call<'a> {
     /// The turn of the tool loop, counted from 1.
     pub turn: u32,
-    /// The model's name, as it was looked up in the config.
+    /// The model's name that was looked up in the config.
     pub model: &'a str,
     /// `<provider>/<model>`
     pub target: HeaderValue,
@@ -263,15 +263,15 @@ pub struct Call<'a> {
 /// The last attempt of an exchange.
 #[derive(Debug, Clone)]
 pub struct Tried {
-    /// The model's name, as it was looked up in the config.
+    /// The model's name that was looked up in the config.
     pub model: Box<str>,
     /// `<provider>/<model>`
     pub target: HeaderValue,
-    /// How often an upstream has been called.
+    /// The number of calls of upstreams.
     pub attempts: u32,
 }
 
-/// Makes an id: `req_` and 24 characters.
+/// Returns a new id: `req_` and 24 characters.
 pub fn request_id() -> String {
     let mut id = String::with_capacity(28);
     id.push_str("req_");
@@ -296,7 +296,7 @@ fn row<'a>(rows: &'a mut Vec<StageRun>, stage: &Arc<str>, hook: &'static str) ->
     &mut rows[at]
 }
 
-/// Returns how an attempt that failed counts.
+/// Returns the outcome that a failed attempt counts as.
 fn outcome(error: &Error) -> AttemptOutcome {
     match &error.origin {
         Origin::Upstream(upstream) => match upstream.status {

@@ -1,4 +1,4 @@
-//! `x-tidegate-trace`: how an answer came about, for a caller that asks.
+//! `x-tidegate-trace`: describes the attempts of an exchange, if the client requests it.
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::net::headers;
 use crate::telemetry::record::{Attempt, PassedOver, Record};
 
-/// A header has to stay small, whatever the config says of retries.
+/// The most entries in the header: it has to stay small, even with many retries.
 const MAX_NOTES: usize = 48;
 const MAX_NAME: usize = 128;
 
-/// Returns one line of JSON: attempts and passed-over targets in order, the stages that edited the
-/// request. Names of the config, statuses and times only.
+/// Returns one line of JSON: attempts and passed-over targets in order, and the stages that edited the
+/// request. It holds names of the config, statuses and times only.
 pub(super) fn header(record: &Record, took: Duration) -> HeaderValue {
     let mut notes = Vec::new();
     for (n, attempt) in record.attempts.iter().enumerate() {
@@ -67,7 +67,7 @@ fn cut(name: &str) -> String {
     name.chars().take(MAX_NAME).collect()
 }
 
-/// Writes everything else as JSON escapes: headers carry no other characters.
+/// Writes characters outside of ASCII as JSON escapes, since headers cannot carry them.
 fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
