@@ -1,4 +1,4 @@
-//! The admin listener: metrics and health, on an address of its own.
+//! The admin listener: metrics and health, on its own address.
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
 
 /// The running listener.
 pub struct Admin {
-    /// Where it listens.
+    /// The address of the listener.
     pub address: SocketAddr,
     state: Arc<State>,
 }
@@ -35,15 +35,14 @@ struct State {
 }
 
 impl Admin {
-    /// From now on `/readyz` says that no new work should come.
+    /// Makes `/readyz` report that no new work should be sent.
     pub fn draining(&self) {
         self.state.is_draining.store(true, Ordering::Relaxed);
     }
 }
 
-/// Opens the listener on the runtime of the caller.
-///
-/// Fails if the address cannot be had.
+/// Opens the listener on the caller's runtime.
+/// Fails if the address cannot be bound.
 pub async fn start(config: &Config, shared: &Arc<Shared>) -> Result<Admin, Problem> {
     let unusable = |e: std::io::Error| {
         Problem::new("admin.listen", format!("cannot listen on {}: {e}", config.listen))
@@ -98,20 +97,20 @@ fn answer(state: &State, request: &Request<Incoming>) -> Response<Body> {
             text(StatusCode::UNAUTHORIZED, "send the admin token as `authorization: Bearer`\n")
         }
         (&Method::GET, "/metrics") => metrics(state),
-        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"),
+        _ => text(StatusCode::NOT_FOUND, "not found: use /metrics, /healthz or /readyz\n"),
     }
 }
 
 fn metrics(state: &State) -> Response<Body> {
     let Ok(encoded) = state.shared.metrics.encode() else {
-        return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");
+        return text(StatusCode::INTERNAL_SERVER_ERROR, "cannot encode the metrics\n");
     };
     let mut response = Response::new(Body::from(Bytes::from(encoded)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
     response
 }
 
-/// Without a token in the config (loopback only) everybody is.
+/// Returns whether a request may read metrics; always, if the config has no token (loopback only).
 fn is_allowed(state: &State, request: &Request<Incoming>) -> bool {
     if state.token.is_empty() {
         return true;

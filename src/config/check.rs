@@ -1,4 +1,4 @@
-//! What one part cannot see by itself: names that must exist elsewhere, bounds, safe listeners.
+//! Checks across parts of the config: names that must exist elsewhere, bounds, safe listeners.
 use std::net::SocketAddr;
 
 use crate::auth::keys;
@@ -11,7 +11,7 @@ use crate::models;
 use crate::policy::StageConfig;
 use crate::telemetry::logs;
 
-/// Everything that does not hold together.
+/// Returns all problems between the parts.
 pub fn problems(draft: &Draft) -> Vec<Problem> {
     let entries = draft.keys.iter().enumerate();
     let entries: Vec<_> = entries.filter_map(|(n, key)| Some((n, key.as_ref()?))).collect();
@@ -25,7 +25,7 @@ pub fn problems(draft: &Draft) -> Vec<Problem> {
     found
 }
 
-/// A value that came from a variable may be a secret: shows the variable instead.
+/// Replaces a variable's value by the variable: the value may be a secret.
 pub fn redact(problem: Problem, expansion: &Expansion) -> Problem {
     let mut message = problem.message;
     for (place, origin) in &expansion.origins {
@@ -43,7 +43,7 @@ fn listeners(draft: &Draft) -> Vec<Problem> {
     if !config.listen.ip().is_loopback() && draft.keys.is_empty() {
         found.push(Problem::new(
             "listen",
-            "anybody could use the gateway: add `keys`, or listen on a loopback address",
+            "not a loopback address, and there are no `keys`: add `keys`, or listen on a loopback address",
         ));
     }
     let Some(admin) = &config.admin else { return found };

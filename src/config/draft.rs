@@ -1,4 +1,4 @@
-//! `Draft`: what was read of a config, wrong parts missing.
+//! `Draft`: the parts of a config that could be read.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::net::egress;
 use crate::policy::StageConfig;
 use crate::providers::registry;
 
-/// What was read, wrong parts missing.
+/// The parts that could be read; wrong parts are missing.
 pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) providers: Vec<(String, Option<registry::Config>)>,

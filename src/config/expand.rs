@@ -1,6 +1,5 @@
 //! Variables in scalars: `${VAR}`, `${VAR:-default}`, `${file:path}`; `$${` is a literal `${`.
-//!
-//! This is the only place that reads the environment.
+//! Only this module reads the environment.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,30 +9,30 @@ use serde_json::Value;
 use crate::config::tree::Place;
 use crate::error::Problem;
 
-/// Where variables come from: the environment, or a table in a test.
+/// The source of variables: the environment, or a table in a test.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// What became of the variables.
+/// The result of expanding the variables.
 #[derive(Default)]
 pub struct Expansion {
-    /// The scalars that held a variable, by where they are.
+    /// The scalars with a variable, by their place.
     pub origins: BTreeMap<Place, Origin>,
     /// The files that were read for `${file:…}`.
     pub files: Vec<PathBuf>,
-    /// What could not be expanded.
+    /// The variables that could not be expanded.
     pub problems: Vec<Problem>,
 }
 
-/// A scalar that held a variable; its value may be a secret.
+/// A scalar with a variable; its value may be a secret.
 pub struct Origin {
-    /// As it stands in the file.
+    /// The text in the file.
     pub text: String,
-    /// What it became.
+    /// The expanded value.
     pub value: String,
 }
 
 impl Origin {
-    /// The number or truth value that it stands for, if it is one variable and nothing else.
+    /// Returns the number or truth value of the scalar, if it is one variable and nothing else.
     pub fn plain(&self) -> Option<Value> {
         let body = self.text.strip_prefix("${")?.strip_suffix('}')?;
         if body.contains(['{', '}']) {
@@ -44,14 +43,14 @@ impl Origin {
     }
 }
 
-/// A variable of the environment of this process.
+/// Returns a variable of this process's environment.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Expands every string scalar of `tree`; keys stay as they are. `base_dir` is what the paths of
-/// `${file:…}` are relative to.
+/// Expands every string scalar of `tree`; keys do not change. The paths of `${file:…}` are relative to
+/// `base_dir`.
 pub fn expand(tree: Value, base_dir: &Path, lookup: &Lookup) -> (Value, Expansion) {
     let mut run = Run { base_dir, lookup, found: Expansion::default() };
     let tree = run.node(tree, Place::default());
@@ -153,11 +152,11 @@ impl Run<'_> {
         }
     }
 
-    /// The text of a file without the line ends at its end, as editors and `kubectl` leave them.
+    /// Returns the text of a file without its final line ends; editors and `kubectl` add them.
     fn file(&mut self, path: &str) -> Result<String, String> {
         let full = self.base_dir.join(path);
         let text = fs::read_to_string(&full);
-        // watched even if it is not there yet
+        // watched even if it does not exist yet
         self.found.files.push(full);
         let text = text.map_err(|error| format!("the file `{path}` cannot be read: {error}"))?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())

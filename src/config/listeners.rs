@@ -1,4 +1,4 @@
-//! What the listeners read: `server:` and `admin:`. Here, because the config knows of no listener.
+//! The config of the listeners: `server:` and `admin:`. It is here, since `config` cannot import them.
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,48 +12,48 @@ use crate::error::Secret;
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdminConfig {
-    /// Where it listens.
+    /// The address of the admin listener.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
-    /// Required off loopback; `Authorization: Bearer`.
+    /// The token for `Authorization: Bearer`; required if the address is not loopback.
     #[serde(default)]
     #[schemars(with = "String")]
     pub token: Secret,
 }
 
-/// `server:`, bounds on callers.
+/// `server:`, the limits for clients.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// The largest body, decoded, in bytes.
+    /// The largest request body, decoded, in bytes.
     pub max_body_bytes: u64,
-    /// A caller must have sent its head by then.
+    /// The time within which a client must send the request head.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub header_timeout: Duration,
-    /// A caller must send, or take, something at least this often.
+    /// The longest time without progress while a client sends a body or reads a response.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub body_timeout: Duration,
-    /// A stream that is silent for so long gets a `ping`.
+    /// The time without events after which a stream gets a `ping`.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub ping_interval: Duration,
-    /// More connections than this wait in the kernel's queue.
+    /// The most open connections; further ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// Threads that serve; as many as there are cores if 0.
+    /// The number of worker threads; 0 means one per core.
     pub workers: usize,
-    /// Serves TLS if given.
+    /// The TLS certificate; if given, the listener serves TLS.
     pub tls: Option<TlsConfig>,
 }
 
-/// `server.tls`, PEM files; relative to the config file.
+/// `server.tls`: PEM files, relative to the config file.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// The certificate chain.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The private key of the certificate.
     pub key: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! From the text of a config to `Config`, with every problem of it.
+//! Reads the text of a config into `Config`, and reports every problem.
 use std::fs;
 use std::path::Path;
 
@@ -9,15 +9,13 @@ use crate::config::{Config, check};
 use crate::error::Problem;
 
 impl Config {
-    /// Reads a file, with variables from the environment. Every problem is reported, not only the
-    /// first.
+    /// Reads a file, with variables from the environment. Reports every problem, not only the first.
     pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
         Self::load_partly(path)?.whole()
     }
 
-    /// The same as far as it goes: what is wrong is left out.
-    ///
-    /// Fails only if there is no file, or no mapping in it.
+    /// Reads a file as far as possible; leaves wrong parts out.
+    /// Fails only if there is no file, or if it is no mapping.
     pub fn load_partly(path: &Path) -> Result<Partly, Vec<Problem>> {
         let text = fs::read_to_string(path).map_err(|error| {
             let message = format!("cannot be read: {error}; name another with `--config`");
@@ -29,12 +27,12 @@ impl Config {
         Ok(partly)
     }
 
-    /// The same from a text; paths in it are relative to `base_dir`.
+    /// Reads a config from a text; its paths are relative to `base_dir`.
     pub fn parse(text: &str, base_dir: &Path) -> Result<Self, Vec<Problem>> {
         Self::parse_with(text, base_dir, &expand::environment)
     }
 
-    /// The same with variables from `lookup`.
+    /// Reads a config from a text, with variables from `lookup`.
     pub fn parse_with(text: &str, base_dir: &Path, lookup: &Lookup) -> Result<Self, Vec<Problem>> {
         Self::parse_partly(text, base_dir, lookup)?.whole()
     }
@@ -45,7 +43,7 @@ impl Config {
         let draft = Draft::read(&mut reader);
         let (mut problems, expansion) = reader.finish();
         problems.extend(check::problems(&draft));
-        // what a variable would have been is not known: its field is not at fault as well
+        // the value of an unset variable is unknown: do not report its field as well
         let unset = &expansion.problems;
         problems.retain(|problem| unset.iter().all(|unset| unset.path != problem.path));
         problems.splice(0..0, unset.iter().cloned());
@@ -55,11 +53,11 @@ impl Config {
     }
 }
 
-/// A config, and what is wrong with it.
+/// A config and its problems.
 pub struct Partly {
-    /// Without what is wrong.
+    /// The config without its wrong parts.
     pub config: Config,
-    /// None: it is whole.
+    /// The problems; empty if the config is complete.
     pub problems: Vec<Problem>,
 }
 

@@ -1,4 +1,4 @@
-//! `tidegate.yaml`: read to a tree, expanded, then turned into each part's own config.
+//! `tidegate.yaml`: parsed to a tree, expanded, then read into each part's config.
 mod check;
 mod draft;
 pub mod expand;
@@ -28,65 +28,65 @@ use crate::telemetry::LogConfig;
 pub use load::Partly;
 pub use schema::schema;
 
-/// Everything that the user said. It holds together: names that it uses exist, values are in
-/// bounds. Whether policies compile and providers can be built is seen later, in the gateway.
+/// The whole config after its checks: names that it uses exist, and values are in bounds. The gateway
+/// checks later whether policies compile and providers can be built.
 #[derive(Debug, Clone, JsonSchema)]
 pub struct Config {
-    /// Where callers connect.
+    /// The address that clients connect to.
     #[schemars(with = "String", default = "default_listen")]
     pub listen: SocketAddr,
-    /// The admin listener: metrics, health; none if absent.
+    /// The admin listener for metrics and health; none if absent.
     pub admin: Option<AdminConfig>,
-    /// Bounds on callers.
+    /// The limits for clients.
     #[schemars(default)]
     pub server: ServerConfig,
-    /// The upstreams, by the name that models call them.
+    /// The upstreams by name; `models` refers to these names.
     pub providers: BTreeMap<String, registry::Config>,
     /// Alias → targets, in the order of the file.
     #[schemars(with = "BTreeMap<String, models::Config>")]
     pub models: Vec<(String, models::Config)>,
-    /// The callers' keys; none at all: open, which only a loopback address may be.
+    /// The clients' keys. Without keys the gateway is open, which is allowed on a loopback address only.
     #[schemars(default)]
     pub keys: Vec<keys::Config>,
-    /// The provider that serves the `/v1/*` routes that the gateway does not know; none: 404.
+    /// The provider for `/v1/*` routes that the gateway does not know; if absent, they get a 404.
     pub passthrough: Option<String>,
-    /// Where the policies are.
+    /// The folder of the policies.
     #[schemars(default)]
     pub policies: PoliciesConfig,
-    /// Where the plugins are, and what they read as their config.
+    /// The folder of the plugins, and their config.
     #[schemars(default)]
     pub plugins: PluginsConfig,
-    /// What plugins may reach.
+    /// The network access of plugins.
     #[schemars(default)]
     pub egress: egress::Config,
-    /// The stages in their order; if absent, every policy of the folder in name order.
+    /// The stages in order; if absent, every policy of the folder in the order of names.
     pub pipeline: Option<Vec<StageConfig>>,
-    /// Bounds on the server tools of one request.
+    /// The limits of the server tools in one request.
     #[schemars(default)]
     pub tools: ToolsConfig,
-    /// How long streams may take to finish after `SIGTERM`.
+    /// The longest time for streams to finish after `SIGTERM`.
     #[schemars(with = "String", default = "default_drain_text")]
     pub drain: Duration,
-    /// Logs, on standard error.
+    /// The log on standard error.
     #[schemars(default)]
     pub log: LogConfig,
-    /// The folder of the file. The paths above have it in front already, except those of providers.
+    /// The folder of the file. The other paths already start with it, except those of providers.
     #[schemars(skip)]
     pub base_dir: PathBuf,
-    /// The file itself, every file named by `${file:…}`, TLS files: what a reload watches.
+    /// The files that a reload watches: the file itself, every `${file:…}`, TLS files.
     #[schemars(skip)]
     pub files: Vec<PathBuf>,
 }
 
-/// `tools:`, bounds on the server tools of one request.
+/// `tools:`, the limits of the server tools in one request.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToolsConfig {
-    /// How often the model may be asked; then the turn pauses.
+    /// The most calls of the model; after the last one the turn pauses.
     pub max_turns: u32,
-    /// How many calls all turns together may make.
+    /// The most tool calls in all turns together.
     pub max_calls: u32,
-    /// How long all of it may take.
+    /// The time limit of all turns and calls together.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub timeout: Duration,

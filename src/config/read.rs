@@ -1,4 +1,4 @@
-//! From the tree to each part's own config; goes on after a problem, to report every one at once.
+//! Reads the tree into each part's config; continues after a problem, to report all of them at once.
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use crate::config::tree::{Place, Step};
 use crate::config::wording::{self, Fault};
 use crate::error::Problem;
 
-/// Parses YAML to a tree. A key that occurs twice is an error.
+/// Parses YAML to a tree. A duplicate key is an error.
 pub fn yaml(text: &str) -> Result<Map<String, Value>, Problem> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
-        // a snippet would show the lines around, and secrets may be in them
+        // a snippet would contain the surrounding lines, which may hold secrets
         with_snippet: false,
     };
     let tree: Option<Value> = serde_saphyr::from_str_with_options(text, options)
@@ -50,11 +50,11 @@ fn syntax(error: &serde_saphyr::Error) -> String {
     }
 }
 
-/// The tree, taken apart key by key.
+/// Reads the tree key by key.
 pub struct Reader {
     root: Map<String, Value>,
     expansion: Expansion,
-    /// The keys of the file that were asked for.
+    /// The keys that the config has, as far as they were read.
     known: Vec<&'static str>,
     problems: Vec<Problem>,
 }
@@ -70,13 +70,13 @@ impl Reader {
         Self { root, expansion, known: Vec::new(), problems: Vec::new() }
     }
 
-    /// The value of a key; `None` if it is absent, `null`, or wrong.
+    /// Returns the value of a key; `None` if it is absent, `null`, or wrong.
     pub fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
         let node = self.node(key)?;
         self.part(&Place::default().key(key), node)
     }
 
-    /// The entries of a mapping in the order of the file; `None` for those that are wrong.
+    /// Returns the entries of a mapping in the order of the file; `None` for wrong ones.
     pub fn entries<T: DeserializeOwned>(&mut self, key: &'static str) -> Vec<(String, Option<T>)> {
         let here = Place::default().key(key);
         match self.node(key) {
@@ -95,7 +95,7 @@ impl Reader {
         }
     }
 
-    /// The elements of a list; `None` for those that are wrong, or for the whole list if absent.
+    /// Returns the elements of a list; `None` for wrong ones, or for the whole list if absent.
     pub fn items<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<Vec<Option<T>>> {
         let here = Place::default().key(key);
         match self.node(key)? {
@@ -110,8 +110,8 @@ impl Reader {
         }
     }
 
-    /// Ends the reading: every key that nobody asked for is a problem. With the problems come the
-    /// facts about variables.
+    /// Ends the reading and reports every unknown key. Returns the problems and the facts about
+    /// variables.
     pub fn finish(mut self) -> (Vec<Problem>, Expansion) {
         let unknown: Vec<String> = self.root.keys().cloned().collect();
         for key in unknown {
@@ -130,7 +130,7 @@ impl Reader {
         self.problems.push(Problem::new(place.to_string(), message));
     }
 
-    /// Deserializes a node. After a fault the node is mended as far as it goes and tried again, so
+    /// Deserializes a node. After a fault, repairs the node as far as possible and tries again, so
     /// that one fault does not hide the next.
     fn part<T: DeserializeOwned>(&mut self, here: &Place, node: Value) -> Option<T> {
         let mut repair = Repair { node, given_up: BTreeSet::new(), is_whole: true };
@@ -152,7 +152,7 @@ impl Reader {
         }
     }
 
-    /// Reports a fault and mends it; `false` if nothing can be done.
+    /// Reports a fault and repairs it. Returns `false` if it cannot be repaired.
     fn mend(&mut self, repair: &mut Repair, here: &Place, place: Place, fault: Fault) -> bool {
         match fault {
             Fault::Unknown(field, text) => {
@@ -170,7 +170,7 @@ impl Reader {
                     self.report(&here.joined(missing.0), "this key is missing");
                 }
                 repair.is_whole = false;
-                // most are strings; if this one is not, the next try ends here
+                // most keys are strings; if this one is not, the next attempt ends here
                 repair.fill(&place, field)
             }
             Fault::String(text) => match self.plain(&here.joined(place.0.iter().cloned())) {
@@ -181,8 +181,8 @@ impl Reader {
         }
     }
 
-    /// The number or truth value of a scalar that was one variable; a variable is a string unless
-    /// the field needs something else.
+    /// Returns the number or truth value of a scalar that was a single variable. A variable is a string
+    /// unless the field needs another type.
     fn plain(&self, place: &Place) -> Option<Value> {
         self.expansion.origins.get(place)?.plain()
     }
@@ -203,12 +203,12 @@ impl Reader {
     }
 }
 
-/// A node on its way to a config.
+/// A node during its repair.
 struct Repair {
     node: Value,
-    /// What was reported already; a second fault there ends the repair.
+    /// The places that were reported; a second fault at one of them ends the repair.
     given_up: BTreeSet<Place>,
-    /// Only superfluous keys were taken away so far: the result can be used.
+    /// Whether only unknown keys were removed so far, so that the result can be used.
     is_whole: bool,
 }
 
@@ -227,9 +227,9 @@ impl Repair {
         place.of(&mut self.node).map(|node| *node = value).is_some()
     }
 
-    /// The key of the mapping at `place` that the fault is about: serde loses the way inside of
-    /// tagged enums. Without the culprit the fault is gone; without a key that has to be there it
-    /// only makes way for that one's absence, and the tag mostly comes first.
+    /// Returns the key of the mapping at `place` that causes the fault: serde loses the path inside of
+    /// tagged enums. Removing the cause removes the fault. Removing a required key only replaces the fault
+    /// by "missing field", and the tag usually comes first.
     fn blame<T: DeserializeOwned>(&mut self, place: &Place, message: &str) -> Option<Place> {
         let keys: Vec<String> = place.of(&mut self.node)?.as_object()?.keys().cloned().collect();
         let others: Vec<_> = keys.iter().rev().map(|key| self.without::<T>(place, key)).collect();
@@ -242,7 +242,7 @@ impl Repair {
         keys.iter().rev().nth(found).map(|key| place.key(key.as_str()))
     }
 
-    /// The fault that is left without a key.
+    /// Returns the fault that remains if a key is removed.
     fn without<T: DeserializeOwned>(&self, place: &Place, key: &str) -> Option<String> {
         let node = self.node.clone();
         let mut other = Self { node, given_up: BTreeSet::new(), is_whole: true };

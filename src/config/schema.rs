@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 
-/// The schema of the whole file. Where a number or a truth value stands, a string with a variable
-/// may stand too.
+/// Returns the schema of the whole file. A number or truth value may also be a string with a
+/// variable.
 pub fn schema() -> Value {
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
@@ -39,7 +39,7 @@ fn allow_variable(schema: &mut Schema) {
     if kinds.iter().any(is_plain) {
         kinds.push("string".into());
         schema.insert("type".to_owned(), kinds.into());
-        // a pattern holds for strings only
+        // a pattern applies to strings only
         schema.insert("pattern".to_owned(), r"^\$\{".into());
     }
 }

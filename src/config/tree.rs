@@ -1,4 +1,4 @@
-//! Places in the tree that YAML becomes: a path, and the node that it leads to.
+//! Places in the parsed YAML tree: a path, and the node at its end.
 use std::fmt;
 
 use serde_json::Value;
@@ -8,31 +8,31 @@ use serde_json::Value;
 pub enum Step {
     /// The value of a key.
     Key(String),
-    /// An element, from 0.
+    /// An element of a list, counted from 0.
     Index(usize),
 }
 
-/// Where something is; shown as `models.fast.targets[0].provider`.
+/// The path of a node, displayed as `models.fast.targets[0].provider`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(pub Vec<Step>);
 
 impl Place {
-    /// The value of a key of what is here.
+    /// Returns the place of a key in this mapping.
     pub fn key(&self, key: impl Into<String>) -> Self {
         self.joined([Step::Key(key.into())])
     }
 
-    /// An element of the list that is here.
+    /// Returns the place of an element of this list.
     pub fn index(&self, index: usize) -> Self {
         self.joined([Step::Index(index)])
     }
 
-    /// Further down by several steps.
+    /// Returns the place several steps below.
     pub fn joined(&self, steps: impl IntoIterator<Item = Step>) -> Self {
         Self(self.0.iter().cloned().chain(steps).collect())
     }
 
-    /// The node at this place of `root`.
+    /// Returns the node at this place of `root`.
     pub fn of<'a>(&self, root: &'a mut Value) -> Option<&'a mut Value> {
         self.0.iter().try_fold(root, |node, step| match step {
             Step::Key(key) => node.get_mut(key),

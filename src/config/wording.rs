@@ -1,20 +1,20 @@
-//! What serde says of a wrong value, in words for the person who wrote it, without the value.
+//! Translates serde's messages for the author of the config, without the wrong value.
 use strsim::levenshtein;
 
-/// What is wrong with a node.
+/// A fault of a node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A key that nobody knows; with what to say of it.
+    /// An unknown key, with the message about it.
     Unknown(String, String),
-    /// A key that has to be there.
+    /// A required key is missing.
     Missing(String),
-    /// A string where something else has to be; with what to say of it.
+    /// A string instead of another type, with the message about it.
     String(String),
-    /// Anything else; with what to say of it.
+    /// Any other fault, with the message about it.
     Other(String),
 }
 
-/// Takes serde's message apart. Values never come through: they may be secrets in a wrong place.
+/// Parses serde's message. Removes values, since they may be secrets in a wrong place.
 pub fn fault(message: &str) -> Fault {
     if let Some((field, expected)) = named(message, "unknown field `") {
         let text = format!("unknown key{}", suggestion(field, &quoted(expected)));
@@ -43,7 +43,7 @@ pub fn fault(message: &str) -> Fault {
     })
 }
 
-/// `; did you mean …` or `; known are …`, for an unknown `word`.
+/// Returns `; did you mean …` or `; known are …` for an unknown `word`.
 pub fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     let near = known
         .iter()
@@ -62,7 +62,7 @@ pub fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
 
 fn named<'a>(message: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {
     let rest = message.strip_prefix(prefix)?;
-    // the expected names come last, so a name with a backtick in it does not mislead
+    // the expected names come last, so a backtick in the name does no harm
     match rest.rsplit_once("`, expected ") {
         Some(parts) => Some(parts),
         None => rest.rsplit_once('`'),
@@ -80,7 +80,7 @@ fn mismatch(rest: &str) -> String {
         ("a number" | "true or false", "a string") => ": put it in quotes",
         _ => "",
     };
-    format!("found {found}, where {wanted} is needed{advice}")
+    format!("expected {wanted}, found {found}{advice}")
 }
 
 fn found_kind(found: &str) -> &'static str {

@@ -6,37 +6,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::providers::Timeouts;
 
-/// An entry of `models:`. Either the short form (one target, named beside the alias) or `targets`.
+/// An entry of `models:`. Either the short form (one target, named in the entry itself) or `targets`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Short form: the one provider.
     pub provider: Option<String>,
-    /// Short form: the upstream's model; the name that the caller asked for if absent.
+    /// Short form: the upstream's model; if absent, the model that the client requested.
     pub model: Option<String>,
-    /// Short form: what of the Messages API the target does not understand.
+    /// Short form: the parts of the Messages API that the target does not support.
     #[serde(default)]
     pub unsupported: Vec<String>,
     /// The targets, in order of preference.
     #[serde(default)]
     pub targets: Vec<TargetConfig>,
-    /// How a target is chosen.
+    /// The choice of the first target.
     #[serde(default)]
     pub strategy: Strategy,
-    /// Who runs the API's own server tools (`web_search_…`, `web_fetch_…`).
+    /// The side that runs the API's own server tools (`web_search_…`, `web_fetch_…`).
     #[serde(default)]
     pub server_tools: ServerTools,
-    /// What becomes of a parameter that a target does not understand, where the plugin `strictness`
-    /// is a stage and the request does not say.
+    /// The treatment of a parameter that a target does not support, if the plugin `strictness` is a stage
+    /// and the request does not decide it.
     #[serde(default)]
     pub strictness: Strictness,
-    /// Tries of the same target.
+    /// The retries of the same target.
     #[serde(default)]
     pub retry: RetryConfig,
-    /// How long an attempt may take.
+    /// The time limits of an attempt.
     #[serde(default)]
     pub timeouts: TimeoutsConfig,
-    /// How long a target that fails is left alone, unless it says so itself (`retry-after`).
+    /// The cooldown of a failed target, unless its response names a wait (`retry-after`).
     #[serde(default = "default_cooldown", with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub cooldown: Duration,
@@ -48,32 +48,32 @@ pub struct Config {
 pub struct TargetConfig {
     /// A name under `providers:`.
     pub provider: String,
-    /// The upstream's model; the name that the caller asked for if absent.
+    /// The upstream's model; if absent, the model that the client requested.
     pub model: Option<String>,
     /// The share of sessions under `strategy: weighted`; 1 if absent.
     #[serde(default = "default_weight")]
     pub weight: u32,
-    /// What of the Messages API it does not understand: fields of a request (`top_k`), content
-    /// blocks (`block:image`), tools by type, `*` as wildcard (`tool:web_search_*`).
+    /// The parts of the Messages API that the target does not support: fields of a request (`top_k`),
+    /// content blocks (`block:image`), tools by type, `*` as wildcard (`tool:web_search_*`).
     #[serde(default)]
     pub unsupported: Vec<String>,
 }
 
-/// What becomes of a parameter that a target does not understand.
+/// The treatment of a parameter that a target does not support.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strictness {
-    /// It is sent as it is, or dropped without a word where it cannot be.
+    /// The parameter is sent unchanged, or dropped without notice if it cannot be sent.
     Off,
-    /// Targets that understand more come first; what is dropped is named.
+    /// Targets that support more are tried first; dropped parameters are named in the response.
     #[default]
     Warn,
-    /// Such a target is passed over.
+    /// The target is passed over.
     Error,
 }
 
 impl Strictness {
-    /// As the config and requests spell it.
+    /// Returns the name in the config and in requests.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -83,72 +83,72 @@ impl Strictness {
     }
 }
 
-/// How the first target is chosen; failover to the others follows in any case.
+/// The choice of the first target; failover to the others follows in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
-    /// The first healthy one in the order of the list.
+    /// The first healthy target in the order of the list.
     #[default]
     Failover,
-    /// By weight, the same session always to the same target while it is healthy.
+    /// By weight; a session always gets the same target while it is healthy.
     Weighted,
 }
 
-/// Who runs the API's own server tools that a caller declares.
+/// The side that runs the API's own server tools that a client declares.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerTools {
-    /// The upstream if every target of the request has them, else the gateway's plugins.
+    /// The upstream if every target of the request supports them, else the gateway's plugins.
     #[default]
     Auto,
-    /// The upstream: declarations pass as they are.
+    /// The upstream; declarations are sent unchanged.
     Native,
-    /// The gateway's plugins; a declaration that no plugin can keep to is refused.
+    /// The gateway's plugins; a declaration that no plugin supports is rejected.
     Gateway,
 }
 
-/// Tries of the same target before failover.
+/// Retries of the same target before failover.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
-    /// Further tries of the same target; clients make their own.
+    /// The number of retries of the same target; clients retry on their own.
     pub attempts: u32,
-    /// The wait before the first further try, less some jitter; it doubles with each.
+    /// The wait before the first retry, reduced by jitter; it doubles with each retry.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub backoff: Duration,
-    /// The longest wait; a target that asks for more (`retry-after`) is not tried again.
+    /// The longest wait; if a target asks for more (`retry-after`), the gateway fails over.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub max_backoff: Duration,
-    /// The upstream statuses that another try, or another target, may mend.
+    /// The upstream statuses that are retried, or failed over.
     pub on: Vec<u16>,
 }
 
-/// How long one attempt may take.
+/// The time limits of one attempt.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutsConfig {
-    /// Until the connection stands.
+    /// The time to open a connection.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub connect: Duration,
-    /// Until the first event of a stream.
+    /// The time to the first event of a stream.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub first_event: Duration,
-    /// Between two events.
+    /// The time between two events.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub idle: Duration,
-    /// The whole attempt; without a stream, the only bound on the answer.
+    /// The time of the whole attempt; without a stream, the only limit for the response.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub total: Duration,
 }
 
 impl TimeoutsConfig {
-    /// The keys of those that leave no time at all.
+    /// Returns the keys of the time limits that are zero.
     pub fn zeros(&self) -> Vec<&'static str> {
         let all = [
             ("connect", self.connect),
@@ -187,7 +187,7 @@ fn default_weight() -> u32 {
 }
 
 impl Config {
-    /// The targets with the paths under which the config names them, whichever form it has.
+    /// Returns the targets of either form, each with its path in the config.
     pub fn all_targets(&self, name: &str) -> Vec<(String, TargetConfig)> {
         let path = format!("models.{name}");
         let short = self.provider.iter().map(|provider| {

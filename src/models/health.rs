@@ -1,9 +1,9 @@
-//! Whether a target is worth a try: it cools down after a failure and comes back through one probe.
+//! The health of a target: it cools down after a failure and returns after one successful probe.
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// The health of one target; outlives generations, so that a reload does not forget an outage.
+/// The health of one target. It outlives generations, so that a reload does not forget an outage.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<State>);
 
@@ -11,13 +11,13 @@ pub struct Health(Mutex<State>);
 enum State {
     #[default]
     Healthy,
-    /// Failed; left alone until then.
+    /// The target failed; it is not tried before `until`.
     Cooling { until: Instant },
-    /// One request is finding out whether it is back.
+    /// One request is testing the target.
     Probing,
 }
 
-/// The right to try a target. Dropped without a verdict (the caller left), a probe is given back.
+/// The permission to try a target. Dropped without a result (the client left), it releases its probe.
 #[derive(Debug)]
 pub struct Try<'a> {
     health: &'a Health,
@@ -26,7 +26,7 @@ pub struct Try<'a> {
 }
 
 impl Health {
-    /// Asks to try the target now; `Err` says how long it should be left alone.
+    /// Returns the permission to try the target now; `Err` is the remaining cooldown.
     pub fn enter(&self, now: Instant) -> Result<Try<'_>, Duration> {
         let mut state = self.lock();
         let is_probe = match *state {
@@ -36,7 +36,7 @@ impl Health {
                 *state = State::Probing;
                 true
             }
-            // how long the probe takes nobody knows: a second is a fair guess
+            // the duration of the probe is unknown; one second is a guess
             State::Probing => return Err(Duration::from_secs(1)),
         };
         Ok(Try { health: self, is_probe, is_judged: false })
@@ -48,24 +48,24 @@ impl Health {
 }
 
 impl Try<'_> {
-    /// It answered. Says whether it is back with that.
+    /// Records a success. Returns whether the target has recovered with it.
     pub fn succeeded(mut self) -> bool {
         self.is_judged = true;
-        // an answer to a request of before the failure says nothing of now
+        // a response to a request from before the failure says nothing about the present
         if self.is_probe {
             *self.health.lock() = State::Healthy;
         }
         self.is_probe
     }
 
-    /// It failed in a way that another target may mend: leave it alone for so long. Says whether it was
-    /// thought to be well until now.
+    /// Records a failure that another target may avoid; the target cools down. Returns whether the target
+    /// was healthy before.
     pub fn failed(mut self, cooldown: Duration) -> bool {
         self.is_judged = true;
         let mut until = Instant::now() + cooldown;
         let mut state = self.health.lock();
-        if let State::Cooling { until: told } = *state {
-            until = until.max(told);
+        if let State::Cooling { until: earlier } = *state {
+            until = until.max(earlier);
         }
         let was_well = matches!(*state, State::Healthy);
         *state = State::Cooling { until };

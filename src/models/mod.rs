@@ -1,4 +1,4 @@
-//! Aliases: which targets a model name stands for, and how they are tried.
+//! Aliases: the targets of a model name, and how they are tried.
 pub mod config;
 pub mod health;
 pub mod order;
@@ -25,31 +25,31 @@ use crate::telemetry::metrics::{Metrics, TargetMetrics};
 /// All aliases of a generation.
 pub struct Models {
     exact: HashMap<String, Arc<Alias>>,
-    /// The longest pattern first.
+    /// The wildcard aliases, longest pattern first.
     wildcards: Vec<(WildMatch, Arc<Alias>)>,
 }
 
-/// What a model name stands for.
+/// The meaning of a model name.
 pub struct Alias {
-    /// As the config writes it; also the metrics' label, since it is one of few.
+    /// The name in the config. It is also the metrics' label, since there are only a few.
     pub name: String,
-    /// Never empty.
+    /// The targets; never empty.
     pub targets: Vec<Arc<Target>>,
-    /// How the first is chosen.
+    /// The choice of the first target.
     pub strategy: Strategy,
-    /// Who runs the API's own server tools.
+    /// The side that runs the API's own server tools: upstream or gateway.
     pub server_tools: ServerTools,
-    /// What becomes of what a target does not understand.
+    /// The treatment of parameters that a target does not support.
     pub strictness: Strictness,
-    /// Further tries of the same target.
+    /// The retries of the same target.
     pub retries: u32,
-    /// The wait before each of them.
+    /// The wait before each retry.
     pub backoff: Backoff,
-    /// Upstream statuses that another try or target may mend.
+    /// The upstream statuses that are retried, or failed over.
     pub retry_on: Vec<u16>,
-    /// How long an attempt may take.
+    /// The time limits of an attempt.
     pub timeouts: Timeouts,
-    /// How long a failing target is left alone, unless it says so itself.
+    /// The cooldown of a failed target, unless its response names a wait.
     pub cooldown: Duration,
 }
 
@@ -59,17 +59,17 @@ pub struct Target {
     pub provider_name: String,
     /// The provider.
     pub provider: Arc<dyn Provider>,
-    /// The upstream's model; `None` for the name that the caller asked for.
+    /// The upstream's model; `None` for the model that the client requested.
     pub model: Option<String>,
-    /// The share under `weighted`.
+    /// The share of sessions under `weighted`.
     pub weight: u32,
-    /// The part of the Messages API that it understands.
+    /// The parts of the Messages API that the target supports.
     pub accepts: Accepts,
-    /// Shared by the generations.
+    /// The health; shared by generations.
     pub health: Arc<Health>,
     /// `provider/model`, or `provider/*`.
     pub key: String,
-    /// What requests to it add to.
+    /// The counters of its requests.
     pub metrics: Arc<TargetMetrics>,
     label: Option<HeaderValue>,
 }
@@ -77,15 +77,15 @@ pub struct Target {
 /// The health of targets by alias and target; outlives generations.
 pub type HealthBook = DashMap<String, Arc<Health>>;
 
-/// What aliases are built from.
+/// The parts that aliases are built from.
 pub struct Parts<'a> {
-    /// By their names.
+    /// The providers by name.
     pub providers: &'a BTreeMap<String, Arc<dyn Provider>>,
-    /// Those that could not be built: a problem already, and none of the models'.
+    /// The providers that could not be built. They are reported already, and not again for the models.
     pub broken: &'a [String],
-    /// Where health is kept.
+    /// The health of all targets.
     pub book: &'a HealthBook,
-    /// Where counts are kept.
+    /// The metrics that targets add to.
     pub metrics: &'a Metrics,
 }
 
@@ -109,8 +109,7 @@ impl Models {
         if problems.is_empty() { Ok(Self { exact, wildcards }) } else { Err(problems) }
     }
 
-    /// The alias for a model name: the exact one, else the longest wildcard that matches.
-    ///
+    /// Returns the alias for a model name: the exact one, else the longest matching wildcard.
     /// Fails with a 404 that names the model.
     pub fn resolve(&self, model: &str) -> Result<&Arc<Alias>> {
         if let Some(alias) = self.exact.get(model) {
@@ -125,7 +124,7 @@ impl Models {
         })
     }
 
-    /// The names without wildcards, sorted: what a caller can be told to use.
+    /// Returns the names without wildcards, sorted, for lists of models.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.exact.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -192,7 +191,7 @@ impl Target {
         parts: &Parts<'_>,
     ) -> Self {
         let key = format!("{}/{}", config.provider, config.model.as_deref().unwrap_or("*"));
-        // a provider may fail under one alias's timeouts and be fine under another's
+        // a provider may fail under one alias's timeouts and work under another's
         let health = parts.book.entry(format!("{alias}\n{key}")).or_default().clone();
         let model = config.model.as_deref().unwrap_or("*");
         Self {
@@ -208,7 +207,7 @@ impl Target {
         }
     }
 
-    /// `x-tidegate-target` for a request that asked for `model`.
+    /// Returns `x-tidegate-target` for a request for `model`.
     pub fn label(&self, model: &str) -> HeaderValue {
         match &self.label {
             Some(label) => label.clone(),

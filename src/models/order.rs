@@ -1,4 +1,4 @@
-//! In which order the targets of an alias are tried.
+//! The order in which the targets of an alias are tried.
 use std::hash::Hasher as _;
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use fnv::FnvHasher;
 
 use crate::models::{Alias, Strategy, Target};
 
-/// What a request wants of the order. Names are those of providers, or `provider/model`.
+/// A request's preferences for the order. Names are those of providers, or `provider/model`.
 pub struct Preference<'a> {
-    /// These first, in this order.
+    /// The targets to try first, in this order.
     pub first: &'a [String],
-    /// No others.
+    /// The only allowed targets; all if `None`.
     pub only: Option<&'a [String]>,
-    /// Not these.
+    /// The forbidden targets.
     pub not: &'a [String],
 }
 
 impl Alias {
-    /// The targets, first choice first. Under `weighted` the same session gets the same order as
-    /// long as the targets are the same; an empty session stands for nobody and is drawn anew.
+    /// Returns the targets, first choice first. Under `weighted`, a session always gets the same order as
+    /// long as the targets are the same. An empty session gets a random order.
     pub fn order(&self, session: &str) -> Vec<&Arc<Target>> {
         let mut targets: Vec<&Arc<Target>> = self.targets.iter().collect();
         if self.strategy == Strategy::Weighted && targets.len() > 1 {
@@ -31,7 +31,7 @@ impl Alias {
         targets
     }
 
-    /// The same as far as the request wants it; `model` is what it asks this alias for.
+    /// Returns the targets that `preference` allows, in its order; `model` is the requested model.
     pub fn order_by(
         &self,
         session: &str,
@@ -50,14 +50,14 @@ impl Alias {
         targets
     }
 
-    /// Some target goes by this name.
+    /// Returns whether some target has this name.
     pub fn has_target(&self, name: &str, model: &str) -> bool {
         self.targets.iter().any(|target| target.is_named(name, model))
     }
 }
 
 impl Target {
-    /// By its provider, or as `x-tidegate-target` shows it to a request for `model`.
+    /// Compares a name with the provider's, or with `x-tidegate-target` of a request for `model`.
     fn is_named(&self, name: &str, model: &str) -> bool {
         let Some(rest) = name.strip_prefix(&self.provider_name) else { return false };
         let own = self.model.as_deref().unwrap_or(model);
@@ -65,14 +65,14 @@ impl Target {
     }
 }
 
-/// Weighted rendezvous hashing: each target draws a number from the session's name, and a target
-/// that comes or goes moves only its own share of the sessions.
+/// Weighted rendezvous hashing: each target draws a number from the session's name. An added or removed
+/// target moves only its own share of the sessions.
 fn score(target: &Target, session: &str, salt: u64) -> f64 {
     let draw = ((draw(&target.key, session, salt) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     f64::from(target.weight) / -draw.ln()
 }
 
-/// The same in every version and on every machine, which std's hasher does not promise: FNV-1a.
+/// FNV-1a: the same in every version and on every machine, which std's hasher does not guarantee.
 fn draw(target: &str, session: &str, salt: u64) -> u64 {
     let mut hasher = FnvHasher::with_key(FnvHasher::default().finish() ^ salt);
     hasher.write(session.as_bytes());
@@ -81,7 +81,7 @@ fn draw(target: &str, session: &str, salt: u64) -> u64 {
     mix(hasher.finish())
 }
 
-/// FNV's high bits depend little on the last bytes; this spreads them (the finalizer of SplitMix64).
+/// Spreads the bits with the finalizer of SplitMix64: FNV's high bits depend little on the last bytes.
 fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

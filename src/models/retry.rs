@@ -1,27 +1,28 @@
-//! How long to wait before the same target is tried again.
+//! The wait before a retry of the same target.
 use std::time::Duration;
 
-/// Exponential, with jitter, so that those who failed together do not come back together.
+/// Exponential backoff with jitter, so that requests that failed together do not retry together.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
-    /// Before the first retry; doubles with each.
+    /// The wait before the first retry; it doubles with each retry.
     pub first: Duration,
-    /// The most that is waited. Who asks for more is not waited for: another target is nearer.
+    /// The longest wait. If the upstream asks for more, the gateway fails over instead.
     pub most: Duration,
 }
 
 impl Backoff {
-    /// The wait behind the `tries`-th try; `told` is what the upstream asked for. `None` if another
-    /// try would come too soon for it, or too late for the caller, who has `left`.
+    /// Returns the wait after the `tries`-th try; `requested` is the wait that the upstream asks for.
+    /// Returns `None` if the retry would be too soon for the upstream, or too late for the client, which
+    /// has `left`.
     pub fn pause(
         &self,
         tries: u32,
-        told: Option<Duration>,
+        requested: Option<Duration>,
         left: Option<Duration>,
     ) -> Option<Duration> {
-        let pause = match told {
-            Some(told) if told > self.most => return None,
-            Some(told) => told,
+        let pause = match requested {
+            Some(requested) if requested > self.most => return None,
+            Some(requested) => requested,
             None => {
                 let doubled = self.first.saturating_mul(1 << tries.saturating_sub(1).min(16));
                 doubled.min(self.most).mul_f64(0.5 + fastrand::f64() / 2.0)
