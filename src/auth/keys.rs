@@ -55,7 +55,8 @@ impl Config {
     pub fn digest(&self) -> Result<Digest, Problem> {
         match (&self.hash, &self.key) {
             (Some(hash), None) => from_hash(hash).ok_or_else(|| {
-                let message = "no hash: `sha256:` and 64 hex digits are needed, as `tidegate key new` prints them";
+                let message =
+                    "expected `sha256:` and 64 hex digits, as `tidegate key new` prints them";
                 Problem::new("hash", message)
             }),
             (None, Some(key)) if key.is_empty() => {

@@ -50,7 +50,7 @@ fn listeners(draft: &Draft) -> Vec<Problem> {
     if !admin.listen.ip().is_loopback() && admin.token.is_empty() {
         found.push(Problem::new(
             "admin.token",
-            "a token is needed off loopback: set one, or listen on a loopback address",
+            "required if the address is not loopback: set a token, or listen on a loopback address",
         ));
     }
     if clashes(config.listen, admin.listen) {
@@ -128,12 +128,15 @@ fn model(draft: &Draft, here: &Place, config: &models::Config) -> Vec<Problem> {
             report(here.key("provider"), message);
         }
         if target.weight == 0 {
-            report(here.key("weight"), "1 or more is needed; take the target out instead".into());
+            report(
+                here.key("weight"),
+                "must be 1 or more: to disable the target, remove it".into(),
+            );
         }
     }
     for (n, status) in config.retry.on.iter().enumerate() {
         if !(400..600).contains(status) {
-            let message = "no status of an error: a number from 400 to 599 is needed";
+            let message = "expected an error status from 400 to 599";
             report(here.key("retry").key("on").index(n), message.to_owned());
         }
     }
@@ -199,12 +202,12 @@ fn bounds(draft: &Draft) -> Vec<Problem> {
         ("server.ping_interval", config.server.ping_interval.is_zero()),
     ];
     let zeros = numbers.into_iter().filter(|(_, is_zero)| *is_zero);
-    found.extend(zeros.map(|(path, _)| Problem::new(path, "more than 0 is needed")));
+    found.extend(zeros.map(|(path, _)| Problem::new(path, "must be more than 0")));
     let models = draft.models.iter().filter_map(|(name, model)| Some((name, model.as_ref()?)));
     found.extend(models.flat_map(|(name, model)| {
         let zeros = model.timeouts.zeros().into_iter();
         zeros.map(move |key| {
-            Problem::new(format!("models.{name}.timeouts.{key}"), "more than 0 is needed")
+            Problem::new(format!("models.{name}.timeouts.{key}"), "must be more than 0")
         })
     }));
     if let Some(message) = config.log.level.as_deref().and_then(logs::level_problem) {

@@ -89,7 +89,7 @@ impl Reader {
                 })
                 .collect(),
             Some(_) => {
-                self.report(&here, "a mapping from names to settings is needed");
+                self.report(&here, "expected a mapping from names to settings");
                 Vec::new()
             }
         }
@@ -104,7 +104,7 @@ impl Reader {
                 Some(parts.map(|(n, node)| self.part(&here.index(n), node)).collect())
             }
             _ => {
-                self.report(&here, "a list is needed");
+                self.report(&here, "expected a list");
                 None
             }
         }

@@ -37,7 +37,7 @@ pub fn fault(message: &str) -> Fault {
     Fault::Other(match message.strip_prefix("invalid value: ") {
         Some(rest) => mismatch(rest),
         None if message == "invalid socket address syntax" => {
-            "no address: an IP address and a port such as `127.0.0.1:4000` are needed".to_owned()
+            "expected an IP address and a port such as `127.0.0.1:4000`".to_owned()
         }
         None => message.to_owned(),
     })

@@ -27,7 +27,7 @@ impl Trust {
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|e| format!("`{shown}` cannot be read: {e}"))?;
         if found.is_empty() {
-            return Err(format!("`{shown}` holds no certificate: PEM is needed"));
+            return Err(format!("`{shown}` has no certificate: expected PEM"));
         }
         let mut roots = RootCertStore::empty();
         for certificate in &found {
@@ -88,12 +88,12 @@ pub fn server(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Problem> {
             Problem::new("server.tls.cert", format!("`{}` cannot be read: {e}", cert.display()))
         })?;
     if chain.is_empty() {
-        let message = format!("`{}` holds no certificate: PEM is needed", cert.display());
+        let message = format!("`{}` has no certificate: expected PEM", cert.display());
         return Err(Problem::new("server.tls.cert", message));
     }
     let key = PrivateKeyDer::from_pem_file(key).map_err(|e| {
         let why = match e {
-            pem::Error::NoItemsFound => "holds no private key: PEM is needed".to_owned(),
+            pem::Error::NoItemsFound => "has no private key: expected PEM".to_owned(),
             other => format!("cannot be read: {other}"),
         };
         Problem::new("server.tls.key", format!("`{}` {why}", key.display()))

@@ -101,7 +101,7 @@ fn why(status: u16, first: Option<u8>) -> Option<String> {
         400 if first == Some(HANDSHAKE) => {
             "a TLS handshake came to a listener that speaks plain HTTP: use an `http://` URL, or give `server.tls` a certificate".to_owned()
         }
-        400 => "the head of the request is no HTTP/1 that can be read: look at its first line, at the form of its headers, and at `content-length` and `transfer-encoding`".to_owned(),
+        400 => "the head of the request is not valid HTTP/1: check its first line, its headers, `content-length` and `transfer-encoding`".to_owned(),
         _ => return None,
     })
 }

@@ -98,7 +98,7 @@ fn hello() -> Response<Body> {
 
 fn wrong_method(inbound: &Inbound, allowed: &'static str) -> Response<Body> {
     let (path, method) = (inbound.head.uri.path(), &inbound.head.method);
-    let mut error = Error::invalid(format!("`{path}` takes {allowed}, not {method}"));
+    let mut error = Error::invalid(format!("`{path}` allows {allowed}, not {method}"));
     error.status = Some(StatusCode::METHOD_NOT_ALLOWED);
     let mut response = respond::error(error, &inbound.request_id);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));

@@ -35,7 +35,7 @@ pub fn level_problem(level: &str) -> Option<String> {
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
     let wrong = || {
-        "no level: write `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate::policy=debug`".to_owned()
+        "expected `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate::policy=debug`".to_owned()
     };
     // an unknown single word would be read as a module name, and silence all others
     let is_known = |part: &str| {

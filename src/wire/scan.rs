@@ -360,7 +360,7 @@ impl Scanner<'_> {
             Some(b'u') => {
                 let digits = self.text.get(self.at + 1..self.at + 5);
                 if !digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) {
-                    return Err(self.wrong("four hex digits behind `\\u`"));
+                    return Err(self.wrong("four hex digits after `\\u`"));
                 }
                 self.at += 5;
             }

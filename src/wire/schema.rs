@@ -44,7 +44,7 @@ pub fn check(schema: &Value, value: &Value) -> Result<(), Misfit> {
 fn check_by(schema: &Value, pattern: &Option<Regex>, value: &Value) -> Result<(), Misfit> {
     let Value::Object(schema) = schema else {
         return match schema {
-            Value::Bool(false) => Err(Misfit::new("nothing may be given here")),
+            Value::Bool(false) => Err(Misfit::new("must be absent")),
             _ => Ok(()),
         };
     };
@@ -89,7 +89,7 @@ fn check_type(schema: &Map<String, Value>, value: &Value) -> Result<(), Misfit> 
     }
     let wanted: Vec<&str> =
         allowed.iter().copied().filter(|name| *name != "null" || allowed.len() == 1).collect();
-    Err(Misfit::new(format!("is of type {found}, but {} is needed", wanted.join(" or "))))
+    Err(Misfit::new(format!("must be of type {}, found {found}", wanted.join(" or "))))
 }
 
 fn check_choice(schema: &Map<String, Value>, value: &Value) -> Result<(), Misfit> {
@@ -163,7 +163,7 @@ fn check_pattern(
     };
     let shown: String = text.chars().take(SHOWN).collect();
     let words = schema.get("description").and_then(Value::as_str).unwrap_or(pattern.as_str());
-    Err(Misfit::new(format!("is `{shown}`, which does not fit: {words}")))
+    Err(Misfit::new(format!("is `{shown}`, which does not match: {words}")))
 }
 
 fn check_items(schema: &Map<String, Value>, items: &[Value]) -> Result<(), Misfit> {

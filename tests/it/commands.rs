@@ -63,11 +63,11 @@ fn check_reads_the_certificates_that_serve_would_need() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.path().join("chain.pem"), "nothing\n").unwrap();
     fs::write(folder.path().join("key.pem"), made.cert.pem()).unwrap();
-    assert!(check(&file).unwrap_err()[0].message.ends_with("holds no certificate: PEM is needed"));
+    assert!(check(&file).unwrap_err()[0].message.ends_with("has no certificate: expected PEM"));
     fs::write(folder.path().join("chain.pem"), made.cert.pem()).unwrap();
     let problems = check(&file).unwrap_err();
     assert_eq!(problems[0].path, "server.tls.key");
-    assert!(problems[0].message.ends_with("holds no private key: PEM is needed"), "{problems:?}");
+    assert!(problems[0].message.ends_with("has no private key: expected PEM"), "{problems:?}");
 }
 
 #[test]

@@ -60,10 +60,10 @@ async fn options_that_do_not_fit_are_refused_by_the_name_of_their_field() {
     let pipeline = clock().await;
     let six = json!(["UTC", "UTC", "UTC", "UTC", "UTC", "UTC"]);
     let table = [
-        (json!({"timezone": 5}), "`tools[1].timezone` is of type number, but string is needed"),
+        (json!({"timezone": 5}), "`tools[1].timezone` must be of type string, found number"),
         (
             json!({"timezones": ["UTC", 5]}),
-            "`tools[1].timezones[1]` is of type number, but string is needed",
+            "`tools[1].timezones[1]` must be of type string, found number",
         ),
         (json!({"timezones": six}), "`tools[1].timezones` has 6 items, at most 5 fit"),
         (json!({"zone": "UTC"}), "`tools[1].zone` is not known: there are `timezone`, `timezones`"),
@@ -107,28 +107,28 @@ fn a_schema_says_what_does_not_fit_and_where() {
         (json!({"a": 2, "b": "x", "c": ["éé"], "d": 1}), None),
         (json!({"a": 2.0, "c": null}), None),
         (json!({}), Some((".a", "is missing"))),
-        (json!([]), Some(("", "is of type array, but object is needed"))),
-        (json!({"a": 1.5}), Some((".a", "is of type number, but integer is needed"))),
+        (json!([]), Some(("", "must be of type object, found array"))),
+        (json!({"a": 1.5}), Some((".a", "must be of type integer, found number"))),
         (json!({"a": 0}), Some((".a", "is 0, at least 1 is needed"))),
         (json!({"a": 4}), Some((".a", "is 4, at most 3 is allowed"))),
         (json!({"a": 1, "b": "z"}), Some((".b", "must be one of `\"x\"`, `\"y\"`"))),
         (json!({"a": 1, "c": ["abc"]}), Some((".c[0]", "has 3 characters, at most 2 fit"))),
         (
             json!({"a": 1, "e": ["a", "b"], "f": null}),
-            Some((".f", "is of type null, but string is needed")),
+            Some((".f", "must be of type string, found null")),
         ),
         (
             json!({"a": 1, "e": ["a", "B"]}),
-            Some((".e[1]", "is `B`, which does not fit: small letters")),
+            Some((".e[1]", "is `B`, which does not match: small letters")),
         ),
-        (json!({"a": 1, "f": "y"}), Some((".f", "is `y`, which does not fit: ^x"))),
+        (json!({"a": 1, "f": "y"}), Some((".f", "is `y`, which does not match: ^x"))),
         (json!({"a": 1, "g": "a pattern that is none fits all"}), None),
         (json!({"a": 1, "h": null}), None),
         (json!({"a": 1, "h": "r"}), Some((".h", "must be one of `\"p\"`, `\"q\"`"))),
         (json!({"a": 1, "i": {"kind": "t"}}), Some((".i.key", "is missing"))),
         (
             json!({"a": 1, "i": {"url": 5, "kind": "s"}}),
-            Some((".i.url", "is of type number, but string is needed")),
+            Some((".i.url", "must be of type string, found number")),
         ),
         (
             json!({"a": 1, "i": {"key": "k", "kind": "u"}}),

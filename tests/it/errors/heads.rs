@@ -7,7 +7,7 @@ use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 use crate::support::{ANSWER, MESSAGE, logs, until, within};
 
 const TOO_LARGE: &str = "send at most 100 headers, and no more than about 400 KB in all";
-const UNREADABLE: &str = "no HTTP/1 that can be read";
+const UNREADABLE: &str = "not valid HTTP/1";
 
 async fn gateway() -> (Auto, Gateway) {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;

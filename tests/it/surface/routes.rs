@@ -82,7 +82,7 @@ async fn a_wrong_method_is_told_the_right_one() {
     for path in ["/v1/messages", "/messages", "/v1/messages/count_tokens"] {
         let answer = Ask::get(path).send(gateway.address).await;
         let message = answer.refusal(405, "invalid_request_error");
-        assert!(message.contains("takes POST, not GET"), "{message}");
+        assert!(message.contains("allows POST, not GET"), "{message}");
         assert_eq!(answer.header("allow"), Some("POST"));
     }
 }

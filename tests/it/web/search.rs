@@ -186,11 +186,11 @@ async fn a_declaration_with_wrong_domains_is_refused_before_a_model_is_asked() {
     let wrong = [
         (
             json!({"allowed_domains": ["a.example", "https://b.example/"]}),
-            "`tools[0].allowed_domains[1]` is `https://b.example/`, which does not fit: a domain without a scheme",
+            "`tools[0].allowed_domains[1]` is `https://b.example/`, which does not match: a domain without a scheme",
         ),
         (
             json!({"blocked_domains": [""]}),
-            "`tools[0].blocked_domains[0]` is ``, which does not fit",
+            "`tools[0].blocked_domains[0]` is ``, which does not match",
         ),
         (
             json!({"allowed_domains": ["a.example"], "blocked_domains": ["b.example"]}),
@@ -221,10 +221,7 @@ async fn a_wrong_backend_is_a_problem_with_its_place() {
             "backend.type: must be one of `\"searxng\"`, `\"brave\"`, `\"tavily\"`, `\"exa\"`, `\"json\"`",
         ),
         (json!({"type": "brave"}), "backend.api_key: is missing"),
-        (
-            json!({"url": 5, "type": "searxng"}),
-            "backend.url: is of type number, but string is needed",
-        ),
+        (json!({"url": 5, "type": "searxng"}), "backend.url: must be of type string, found number"),
         (
             json!({"type": "json", "url": "http://a/{query}", "fields": {"titel": "/t"}}),
             "backend.fields.titel: is not known: there are",

@@ -64,7 +64,7 @@ fn parameters_that_do_not_fit_are_named_each_with_its_place() {
         (json!({"to": null}), ".to is missing: the policy needs it"),
         (
             json!({"to": 7, "limit": "a lot", "mode": "x"}),
-            ".to is of type number, but string is needed\n.limit is of type string, but integer is needed\n.mode must be one of `\"mark\"`, `\"deny\"`",
+            ".to must be of type string, found number\n.limit must be of type integer, found string\n.mode must be one of `\"mark\"`, `\"deny\"`",
         ),
         (json!({"to": "a", "limit": 0}), ".limit is 0, at least 1 is needed"),
         (json!({"to": "a", "rules": [{"keys": []}]}), ".rules[0].to is missing"),
@@ -72,10 +72,7 @@ fn parameters_that_do_not_fit_are_named_each_with_its_place() {
             json!({"to": "a", "rules": [{"to": "a", "key": "b"}]}),
             ".rules[0].key is not known: there are `keys`, `to`",
         ),
-        (
-            json!({"to": "a", "names": ["x", 5]}),
-            ".names[1] is of type number, but string is needed",
-        ),
+        (json!({"to": "a", "names": ["x", 5]}), ".names[1] must be of type string, found number"),
     ] {
         assert_eq!(seen(SHAPES, given.clone()), Err(expected.to_owned()), "{given}");
     }
@@ -153,7 +150,7 @@ async fn a_stage_with_wrong_parameters_is_found_when_the_pipeline_is_built() {
     let order = json!([{"policy": "first"}, {"policy": "cap", "with": {"limit": "x", "to": "a"}}]);
     let problems = Stages::new(&policies).order(order).try_build().await.err().unwrap();
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["pipeline[1].with.limit: is of type string, but integer is needed"]);
+    assert_eq!(said, ["pipeline[1].with.limit: must be of type integer, found string"]);
     // without an order there is nobody who could give it one
     let problems = Stages::new(&policies).try_build().await.err().unwrap();
     assert_eq!(problems.len(), 1);
