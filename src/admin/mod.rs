@@ -42,6 +42,7 @@ impl Admin {
 }
 
 /// Opens the listener on the caller's runtime.
+///
 /// Fails if the address cannot be bound.
 pub async fn start(config: &Config, shared: &Arc<Shared>) -> Result<Admin, Problem> {
     let unusable = |e: std::io::Error| {

@@ -1,4 +1,5 @@
 //! Variables in scalars: `${VAR}`, `${VAR:-default}`, `${file:path}`; `$${` is a literal `${`.
+//!
 //! Only this module reads the environment.
 use std::collections::BTreeMap;
 use std::fs;

@@ -15,6 +15,7 @@ impl Config {
     }
 
     /// Reads a file as far as possible; leaves wrong parts out.
+    ///
     /// Fails only if there is no file, or if it is no mapping.
     pub fn load_partly(path: &Path) -> Result<Partly, Vec<Problem>> {
         let text = fs::read_to_string(path).map_err(|error| {

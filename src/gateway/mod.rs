@@ -1,4 +1,4 @@
-//! One generation of the gateway: everything that a config, its policies and its plugins make up.
+//! One generation of the gateway, built from a config, its policies and its plugins.
 pub mod reload;
 pub mod shared;
 
@@ -22,57 +22,58 @@ use crate::plugin_host::{FilesConfig, WayOut};
 use crate::policy::{Pipeline, Plan};
 use crate::providers::{self, Provider};
 
-/// An immutable generation. A request takes one and keeps it to the end.
+/// An immutable generation. A request takes one and keeps it to its end.
 pub struct Gateway {
-    /// Counts up from 1 with every swap.
+    /// The number; starts at 1 and grows with every swap.
     pub number: u64,
-    /// When it was built.
+    /// The time at which it was built.
     pub built: SystemTime,
-    /// Who may call.
+    /// The keys of the clients.
     pub auth: Auth,
-    /// What model names stand for.
+    /// The aliases.
     pub models: Models,
     /// The stages and the server tools.
     pub pipeline: Arc<Pipeline>,
-    /// What plugins may reach.
+    /// The network access of plugins.
     pub egress: Egress,
-    /// Where unknown `/v1/*` routes go.
+    /// The provider for unknown `/v1/*` routes.
     pub passthrough: Option<Passthrough>,
-    /// How callers reach it, unless a proxy before it says otherwise: `http` or `https`.
+    /// The scheme of the gateway's URLs, unless a proxy reports another one: `http` or `https`.
     pub scheme: &'static str,
-    /// Set if the listener speaks TLS: a renewed certificate is a change like any other.
+    /// The TLS acceptor, if the listener serves TLS. A renewed certificate is a reload like any other.
     pub tls: Option<TlsAcceptor>,
-    /// Bounds on callers.
+    /// The limits for clients.
     pub bounds: Bounds,
-    /// What becomes of files that plugins publish.
+    /// The settings for files that plugins publish.
     pub files: FilesConfig,
-    /// Bounds on the tool loop.
+    /// The limits of the tool loop.
     pub tools: ToolsConfig,
-    /// What outlives generations.
+    /// The state that outlives generations.
     pub shared: Arc<Shared>,
 }
 
-/// The provider that serves the routes which the gateway does not know.
+/// The provider for routes that the gateway does not know.
 pub struct Passthrough {
-    /// As the config calls it.
+    /// The provider's name in the config.
     pub name: String,
-    /// Where they go.
+    /// The provider.
     pub provider: Arc<dyn Provider>,
 }
 
-/// Bounds on callers.
+/// The limits for clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// A caller must have sent its head by then.
+    /// The time within which a client must send the request head.
     pub head: Duration,
-    /// Of a body on its way in.
+    /// The limits of a request body.
     pub body: BodyBounds,
-    /// A stream that is silent for so long gets a `ping`.
+    /// The time without events after which a stream gets a `ping`.
     pub ping_interval: Duration,
 }
 
 impl Gateway {
-    /// Builds a whole generation; all that can fail happens here, and nothing running is touched.
+    /// Builds a whole generation. Everything that can fail happens here, and the running generation is not
+    /// touched.
     ///
     /// Fails with every problem found, each with its path.
     pub async fn build(
@@ -140,7 +141,7 @@ impl Drop for Gateway {
 
 type Providers = BTreeMap<String, Arc<dyn Provider>>;
 
-/// Those that can be built, and what is wrong with the others.
+/// Builds the providers. Returns the built ones, and the problems of the others.
 fn build_providers(config: &Config, shared: &Shared) -> (Providers, Vec<Problem>) {
     let (mut providers, mut problems) = (BTreeMap::new(), Vec::new());
     let parts = providers::Parts { client: &shared.client, base_dir: &config.base_dir };
@@ -166,7 +167,7 @@ fn build_models(
     Models::build(&config.models, &Parts { providers, broken: &broken, book, metrics })
 }
 
-/// A provider that could not be built is a problem already, and none of this.
+/// Finds the provider for `passthrough`. A provider that could not be built is reported already.
 fn build_passthrough(
     config: &Config,
     providers: &Providers,
@@ -196,7 +197,7 @@ fn found<T>(built: &Result<T, Vec<Problem>>) -> impl Iterator<Item = Problem> {
     built.as_ref().err().into_iter().flatten().cloned()
 }
 
-/// The running generation. Swapping it cannot fail.
+/// The current generation. Swapping it cannot fail.
 pub struct Live(ArcSwap<Gateway>);
 
 impl Live {
@@ -205,12 +206,12 @@ impl Live {
         Self(ArcSwap::from_pointee(gateway))
     }
 
-    /// The running generation, to keep for one request.
+    /// Returns the current generation, for one request to keep.
     pub fn load(&self) -> Arc<Gateway> {
         self.0.load_full()
     }
 
-    /// Puts another in its place; requests under way keep theirs.
+    /// Replaces the generation; requests in progress keep theirs.
     pub fn swap(&self, gateway: Gateway) {
         self.0.store(Arc::new(gateway));
     }

@@ -1,4 +1,4 @@
-//! Builds the next generation beside the running one, and keeps the last good one if it cannot.
+//! Builds the next generation beside the current one; keeps the last good one if the build fails.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,18 +11,18 @@ use crate::error::Problem;
 use crate::gateway::shared::Shared;
 use crate::gateway::{Gateway, Live};
 
-/// How a reload ended.
+/// The result of a reload.
 #[derive(Debug)]
 pub enum Reloaded {
-    /// Nothing on disk differs from what was last tried.
+    /// Nothing on disk has changed since the last attempt.
     Unchanged,
-    /// The generation of this number serves.
+    /// The generation of this number is in use.
     Swapped(u64),
-    /// The last good generation serves on.
+    /// The last good generation stays in use.
     Refused(Vec<Problem>),
 }
 
-/// Reloads one config file, one at a time.
+/// Reloads one config file; never two reloads at once.
 pub struct Reloader {
     file: PathBuf,
     shared: Arc<Shared>,
@@ -31,21 +31,21 @@ pub struct Reloader {
 }
 
 struct State {
-    /// What was on disk at the last try, good or not.
+    /// The digest of the disk at the last attempt, successful or not.
     tried: [u8; 32],
     number: u64,
-    /// What only a restart changes, as it was at the start.
+    /// The settings that only a restart changes, with their values at the start.
     fixed: Vec<(&'static str, String)>,
-    /// Where to look for changes: of the last config that could be read.
+    /// The places to watch, from the last readable config.
     watched: Watched,
-    /// The folders that were there when the running generation was built.
+    /// The folders that existed when the current generation was built.
     present: Vec<PathBuf>,
 }
 
-/// The files and folders whose change may call for a reload.
+/// The files and folders whose change may cause a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
-    /// The config, and what it names.
+    /// The config and the files that it names.
     pub files: Vec<PathBuf>,
     /// The folders of policies and plugins.
     pub dirs: Vec<PathBuf>,
@@ -63,15 +63,15 @@ impl Watched {
         Self { files: config.files.clone(), dirs }
     }
 
-    /// The folders of policies and plugins that are there; `library/` and `lib/` may come and go: what
-    /// is missed of them is a problem of its own.
+    /// Returns the existing folders of policies and plugins. `library/` and `lib/` may come and go; a policy
+    /// missing from them is a problem of its own.
     fn present(&self) -> Vec<PathBuf> {
         let may_go = |dir: &Path| dir.ends_with("library") || dir.ends_with("lib");
         let dirs = self.dirs.iter().filter(|dir| !may_go(dir) && dir.is_dir());
         dirs.cloned().collect()
     }
 
-    /// A digest of everything that is there: names and contents, so that a touched file is no change.
+    /// Returns a digest of names and contents, so that a touched file without changes is no change.
     fn digest(&self) -> [u8; 32] {
         let mut all: Vec<PathBuf> = self.files.clone();
         for dir in &self.dirs {
@@ -95,8 +95,8 @@ impl Watched {
 }
 
 impl State {
-    /// Folders that the running generation was built from and that have vanished: taken for an
-    /// accident, since going on would drop every policy in silence.
+    /// Returns a problem for each missing folder that the current generation was built from. A missing folder
+    /// is treated as an accident: a reload would silently drop every policy.
     fn gone(&self) -> Vec<Problem> {
         let gone =
             self.present.iter().filter(|dir| self.watched.dirs.contains(dir) && !dir.is_dir());
@@ -105,14 +105,14 @@ impl State {
     }
 }
 
-/// Editors leave swap files and backups in the folder: they are no policies.
+/// Returns whether a file is a policy or plugin. Editors leave swap files and backups in the folder.
 fn is_source(path: &Path) -> bool {
     let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     !is_hidden && path.extension().is_some_and(|ext| ext == "rhai" || ext == "wasm")
 }
 
 impl Reloader {
-    /// For the generation that was built from `config` and serves in `live`.
+    /// Creates a reloader for the generation in `live`, which was built from `config`.
     pub fn new(file: &Path, config: &Config, shared: &Arc<Shared>, live: &Arc<Live>) -> Self {
         let watched = Watched::of(config);
         let state = State {
@@ -130,12 +130,12 @@ impl Reloader {
         }
     }
 
-    /// What to watch now.
+    /// Returns the files and folders to watch now.
     pub async fn watched(&self) -> Watched {
         self.state.lock().await.watched.clone()
     }
 
-    /// Reloads if anything on disk differs from the last try.
+    /// Reloads if the disk has changed since the last attempt.
     pub async fn reload_if_changed(&self) -> Reloaded {
         let mut state = self.state.lock().await;
         match state.watched.digest() == state.tried {
@@ -151,14 +151,14 @@ impl Reloader {
     }
 
     async fn reload_locked(&self, state: &mut State) -> Reloaded {
-        // before reading: a change that comes meanwhile is seen at the next look
+        // before reading: a later change is found by the next check
         state.tried = state.watched.digest();
         let built = match Config::load(&self.file) {
             Err(problems) => Err(problems),
             Ok(config) => {
                 let watched = Watched::of(&config);
-                // what is watched anew may have changed since it was read: `tried` is of the old set,
-                // so that the next look reads once more
+                // newly watched files may have changed since they were read: `tried` covers the old set, so
+                // that the next check reads once more
                 state.watched = watched;
                 warn_of_restart(state, &config);
                 match state.gone() {
@@ -175,15 +175,15 @@ impl Reloader {
                 state.present = state.watched.present();
                 self.live.swap(gateway);
                 self.shared.metrics.reloaded(SystemTime::now());
-                tracing::info!(generation = state.number, "a new generation serves");
+                tracing::info!(generation = state.number, "new generation in use");
                 Reloaded::Swapped(state.number)
             }
             Err(problems) => {
                 self.shared.metrics.reload_failed();
                 for problem in &problems {
-                    tracing::warn!(problem = %problem, "the change on disk cannot serve");
+                    tracing::warn!(problem = %problem, "reload failed");
                 }
-                tracing::warn!(generation = state.number, "the last good generation serves on");
+                tracing::warn!(generation = state.number, "the last good generation stays in use");
                 Reloaded::Refused(problems)
             }
         }
@@ -194,12 +194,14 @@ fn warn_of_restart(state: &State, config: &Config) {
     let now = fixed(config);
     for ((name, was), (_, is)) in state.fixed.iter().zip(&now) {
         if was != is {
-            tracing::warn!("`{name}` has changed: that needs a restart, the rest serves now");
+            tracing::warn!(
+                "`{name}` has changed: it takes effect after a restart, all other changes now"
+            );
         }
     }
 }
 
-/// What the running listeners and logs were made from; of the token only a digest.
+/// Returns the settings of the running listeners and logs; of the token only a digest.
 fn fixed(config: &Config) -> Vec<(&'static str, String)> {
     let token = config.admin.as_ref().map(|admin| admin.token.expose());
     vec![

@@ -1,4 +1,4 @@
-//! What outlives generations: connections, compiled plugins, health, metrics.
+//! State that outlives generations: connections, compiled plugins, health, metrics.
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,26 +11,26 @@ use crate::plugin_host::published::Published;
 use crate::server_tools::hidden::Carried;
 use crate::telemetry::metrics::Metrics;
 
-/// Made once at the start.
+/// The shared state; created once at the start.
 pub struct Shared {
     /// Connections to upstreams.
     pub client: Client,
-    /// The way out for plugins.
+    /// The client for plugins' requests.
     pub egress: Arc<egress::Client>,
-    /// The wasm engine and what it has compiled.
+    /// The wasm engine and its compiled plugins.
     pub plugins: Arc<PluginHost>,
-    /// What plugins published.
+    /// Files that plugins published.
     pub published: Published,
-    /// Which targets are cooling down.
+    /// The health of the targets.
     pub health: HealthBook,
-    /// What callers will need and do not hold.
+    /// Hidden tool calls, kept until the client continues the conversation.
     pub carried: Carried,
-    /// What `/metrics` tells.
+    /// The metrics of `/metrics`.
     pub metrics: Metrics,
 }
 
 impl Shared {
-    /// For so many worker threads; `cache_dir` keeps compiled plugins between runs.
+    /// Creates the state for this number of worker threads; `cache_dir` keeps compiled plugins between runs.
     ///
     /// Fails if wasm cannot be set up on this machine.
     pub fn new(workers: usize, cache_dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
@@ -46,10 +46,10 @@ impl Shared {
     }
 }
 
-/// A folder that cannot be written (a read-only container) costs time at the start, nothing else.
+/// Creates the plugin host. Without a writable folder (a read-only container) it only starts slower.
 fn plugin_host(cache_dir: Option<PathBuf>) -> Result<Arc<PluginHost>, Problem> {
     PluginHost::new(cache_dir).or_else(|problem| {
-        tracing::warn!(problem = %problem, "every start compiles the plugins anew");
+        tracing::warn!(problem = %problem, "plugin cache unavailable: plugins will be recompiled at every start");
         PluginHost::new(None)
     })
 }

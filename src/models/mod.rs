@@ -110,6 +110,7 @@ impl Models {
     }
 
     /// Returns the alias for a model name: the exact one, else the longest matching wildcard.
+    ///
     /// Fails with a 404 that names the model.
     pub fn resolve(&self, model: &str) -> Result<&Arc<Alias>> {
         if let Some(alias) = self.exact.get(model) {

@@ -86,6 +86,7 @@ impl Client {
     }
 
     /// Returns the upstream at an `http` or `https` base URL; the same one for the same origin and trust.
+    ///
     /// Fails with a message if the URL has another scheme or no host, or if TLS cannot be set up.
     pub fn upstream(&self, base: &Uri, trust: &Trust) -> Result<Arc<Upstream>, String> {
         let is_tls = match base.scheme_str() {

@@ -24,6 +24,7 @@ pub struct Bounds {
 }
 
 /// Reads a client's body and decodes its `content-encoding`.
+///
 /// Fails with 413 above the size, with 408 if the client pauses too long, and with 400 if the encoding
 /// is unknown or the body does not match it.
 pub async fn body<B>(body: B, headers: &HeaderMap, bounds: Bounds) -> Result<Bytes>

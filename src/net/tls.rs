@@ -20,6 +20,7 @@ pub enum Trust {
 
 impl Trust {
     /// Reads the authorities from a PEM file.
+    ///
     /// Fails with a message if the file is unreadable or holds no usable certificate.
     pub fn read(file: &Path) -> Result<Self, String> {
         let shown = file.display();
@@ -57,6 +58,7 @@ impl Trust {
 }
 
 /// Returns the TLS config for connections to upstreams; offers HTTP/2.
+///
 /// Fails if there are no root certificates at all.
 pub fn client(trust: &Trust) -> Result<Arc<ClientConfig>, BoxError> {
     let roots = trust.roots()?;

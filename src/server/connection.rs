@@ -1,4 +1,4 @@
-//! One accepted connection: TLS, HTTP/1.1 or 2, and a watch over callers that are too slow.
+//! One accepted connection: TLS, HTTP/1.1 or 2, and the limits for slow clients.
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,22 +19,22 @@ use crate::net::socket::Guarded;
 use crate::server::flight::{Handler, Pulse};
 use crate::server::watched::Watched;
 
-/// A kept connection without a request is closed after so many header timeouts.
+/// The number of header timeouts after which an idle connection is closed.
 const IDLE_TIMEOUTS: u32 = 8;
 
-/// What a worker needs to serve connections.
+/// The state that a worker needs to serve connections.
 #[derive(Clone)]
 pub struct Acceptor {
-    /// The running generation.
+    /// The current generation.
     pub live: Arc<Live>,
-    /// How many connections there may be, over all workers.
+    /// The free slots for connections, for all workers together.
     pub slots: Arc<Semaphore>,
-    /// Becomes the drain's patience once the server stops.
+    /// The drain time; set when the server stops.
     pub stopped: watch::Receiver<Option<Duration>>,
 }
 
 impl Acceptor {
-    /// Accepts until the server stops; `open` is held by every connection.
+    /// Accepts connections until the server stops. Every connection holds a clone of `open`.
     pub async fn accept(self, listener: TcpListener, open: mpsc::Sender<()>) {
         let mut stopped = self.stopped.clone();
         loop {
@@ -45,7 +45,7 @@ impl Acceptor {
             let (tcp, slot) = match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
-                    // out of descriptors, or the peer left at once: give others time to close
+                    // out of descriptors, or the peer left at once: wait for other connections to close
                     tracing::warn!(error = %e, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -100,7 +100,7 @@ impl Acceptor {
         let service = Handler::new(&self.live, &pulse);
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        // unlike a `select!` of all of them, this polls only what has woken up
+        // unlike a `select!` of all futures, this polls only those that were woken
         let mut orders = FuturesUnordered::new();
         orders.push(self.overseer(pulse, bounds).next());
         loop {
@@ -127,26 +127,26 @@ impl Acceptor {
     }
 }
 
-/// What becomes of a connection while nothing happens on it.
+/// Watches a connection and decides when it ends.
 struct Overseer {
     pulse: Arc<Pulse>,
     judge: Judge,
-    /// How long an answer may wait for its caller to take something.
+    /// The longest time for which the client may stop reading a response.
     patience: Duration,
     beat: Interval,
-    /// `None` once the server has stopped.
+    /// Becomes `None` once the server has stopped.
     stopped: Option<watch::Receiver<Option<Duration>>>,
 }
 
 enum Order {
-    /// Take no further request.
+    /// Accept no further request.
     Finish,
-    /// End it at once, for this reason.
+    /// Close the connection at once, for this reason.
     Cut(&'static str),
 }
 
 impl Overseer {
-    /// The next order, and who gives the one after it.
+    /// Returns the next order, and the overseer for the one after it.
     async fn next(mut self) -> (Order, Self) {
         loop {
             let stop = async {
@@ -164,13 +164,13 @@ impl Overseer {
                 return (Order::Finish, self);
             }
             if self.pulse.give_up_stuck(self.patience) {
-                return (Order::Cut("the caller takes none of its answers"), self);
+                return (Order::Cut("the client stopped reading its responses"), self);
             }
             match self.judge.sees(&self.pulse) {
                 Seen::Fine => {}
                 Seen::Idle => return (Order::Finish, self),
                 Seen::TooSlow => {
-                    return (Order::Cut("the caller took too long to send a request head"), self);
+                    return (Order::Cut("the client took too long to send a request head"), self);
                 }
             }
         }
@@ -179,7 +179,7 @@ impl Overseer {
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // slow heads are the judge's business, which costs nothing per request
+    // the judge handles slow heads, at no cost per request
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
     builder
         .http2()
@@ -202,9 +202,9 @@ struct Judge {
 
 enum Seen {
     Fine,
-    /// Nothing for long: close it politely.
+    /// The connection was idle for long: close it gracefully.
     Idle,
-    /// A head was begun and never finished.
+    /// A head was started and never finished.
     TooSlow,
 }
 
@@ -216,7 +216,7 @@ impl Judge {
             return Seen::Fine;
         }
         self.quiet_beats += 1;
-        // bytes came since the last request ended, but no head was complete
+        // bytes arrived since the last request ended, but no complete head
         let has_begun = reads != self.reads_at_rest;
         match self.quiet_beats {
             2.. if requests == 0 => Seen::TooSlow,

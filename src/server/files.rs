@@ -1,4 +1,4 @@
-//! `GET /files/<name>`: what a plugin published. The name is the only key to it.
+//! `GET /files/<name>`: a file that a plugin published. The name is its only key.
 use std::time::Instant;
 
 use http::header::{
@@ -11,16 +11,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Gateway;
 use crate::net::body::Body;
 
-/// What browsers show as a picture and nothing else. The rest is for saving: a page of a plugin's
-/// making must not run under the gateway's own origin.
+/// The types that browsers may display: pictures only. All other files are downloads, since a plugin's page
+/// must not run under the gateway's own origin.
 const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 
-/// The file, or a 404.
+/// Returns the file, or fails with a 404.
 pub fn show(gateway: &Gateway, name: &str) -> Result<Response<Body>> {
     let found = gateway.shared.published.find(name, Instant::now());
-    let (media_type, content) = found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "there is no such file, or its time is over")
-    })?;
+    let (media_type, content) = found
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, "the file does not exist or has expired"))?;
     let mut response = Response::new(Body::from(content));
     describe(response.headers_mut(), &media_type);
     Ok(response)
@@ -41,6 +40,6 @@ fn describe(headers: &mut HeaderMap, media_type: &str) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let policy = HeaderValue::from_static("default-src 'none'; sandbox");
     headers.insert(CONTENT_SECURITY_POLICY, policy);
-    // the name stands for these bytes for ever
+    // a name always refers to the same bytes
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=600, immutable"));
 }

@@ -1,4 +1,4 @@
-//! Requests under way on one connection, and answers that their caller does not take.
+//! Requests in progress on one connection, and responses that the client stopped reading.
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -18,28 +18,28 @@ use crate::gateway::Live;
 use crate::net::body::Body;
 use crate::server::routes;
 
-/// Over HTTP/2 an answer goes out in pieces of this size: hyper takes a piece as a whole, and asks
-/// for the next one only when the caller has room.
+/// The size of a response's pieces over HTTP/2. hyper takes a whole piece, and polls for the next one
+/// only if the client has room for it.
 const PIECE: usize = 64 * 1024;
 
-/// What a connection did, counted without a clock.
+/// The activity of a connection, counted without a clock.
 #[derive(Default)]
 pub struct Pulse {
-    /// How often bytes came.
+    /// The number of reads with bytes.
     pub reads: AtomicU64,
-    /// How many requests came.
+    /// The number of requests received.
     pub requests: AtomicU64,
-    /// How many are not answered to the end.
+    /// The number of requests without a complete response.
     pub in_flight: AtomicUsize,
-    /// The answers under way over HTTP/2.
+    /// The HTTP/2 responses in progress.
     held: Mutex<Vec<Weak<Mutex<Held>>>>,
 }
 
 impl Pulse {
-    /// Drops the answers that their callers have not taken anything of for so long, and with them
-    /// what is done upstream. `true` if all that is under way is of this kind.
+    /// Drops the responses that their clients have not read from for `patience`, and so ends their work
+    /// upstream. Returns `true` if all requests in progress are of this kind.
     ///
-    /// Over HTTP/1.1 the socket itself tells of a caller that does not read.
+    /// Over HTTP/1.1 the socket itself detects a client that does not read.
     pub fn give_up_stuck(&self, patience: Duration) -> bool {
         let mut held = self.held.lock();
         held.retain(|one| one.strong_count() > 0);
@@ -60,7 +60,7 @@ impl Pulse {
         let held = Held { body: Some(body), rest: Bytes::new(), waits_since: None };
         let held = Arc::new(Mutex::new(held));
         let mut all = self.held.lock();
-        // the beats are seconds apart, and many a request is over sooner
+        // the checks are seconds apart, and many requests end sooner
         if all.len() == all.capacity() {
             all.retain(|one| one.strong_count() > 0);
         }
@@ -69,13 +69,13 @@ impl Pulse {
     }
 }
 
-/// An answer that may be taken away from under a caller who does not take it.
+/// A response that can be dropped if the client stops reading.
 struct Held {
-    /// `None` once it was given up.
+    /// The body; `None` once it was dropped.
     body: Option<Body>,
-    /// Of a large frame, what has not gone out yet.
+    /// The part of a large frame that is not sent yet.
     rest: Bytes,
-    /// Since when a piece lies with hyper, which asks for another one when it has gone out.
+    /// The time at which hyper got the last piece. hyper polls for another one after sending it.
     waits_since: Option<Instant>,
 }
 
@@ -83,7 +83,7 @@ impl Held {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.waits_since = None;
         let Some(body) = &mut self.body else {
-            return Poll::Ready(Some(Err("the caller took nothing for too long".into())));
+            return Poll::Ready(Some(Err("the client stopped reading".into())));
         };
         if self.rest.is_empty() {
             let frame = match ready!(Pin::new(body).poll_frame(cx)) {
@@ -105,14 +105,14 @@ impl Held {
     }
 }
 
-/// Answers the requests of one connection.
+/// Handles the requests of one connection.
 pub struct Handler {
     live: Arc<Live>,
     pulse: Arc<Pulse>,
 }
 
 impl Handler {
-    /// Counts in `pulse`.
+    /// Creates a handler that counts in `pulse`.
     pub fn new(live: &Arc<Live>, pulse: &Arc<Pulse>) -> Self {
         Self { live: Arc::clone(live), pulse: Arc::clone(pulse) }
     }
@@ -130,17 +130,17 @@ impl Service<Request<Incoming>> for Handler {
         Box::pin(async move {
             let response = routes::handle(live, request).await;
             Ok(response.map(|body| {
-                let answer = match is_shared {
-                    true => Answer::Held(flight.0.hold(body)),
-                    false => Answer::Plain(body),
+                let body = match is_shared {
+                    true => ResponseBody::Held(flight.0.hold(body)),
+                    false => ResponseBody::Plain(body),
                 };
-                Tracked { answer, _flight: flight }
+                Tracked { body, _flight: flight }
             }))
         })
     }
 }
 
-/// A request under way, until its response's body is sent or dropped.
+/// A request in progress, until its response's body is sent or dropped.
 struct Flight(Arc<Pulse>);
 
 impl Flight {
@@ -157,16 +157,16 @@ impl Drop for Flight {
     }
 }
 
-/// The body of an answer that counts as a request under way.
+/// The body of a response; its request counts as in progress until it is dropped.
 pub struct Tracked {
-    answer: Answer,
+    body: ResponseBody,
     _flight: Flight,
 }
 
-enum Answer {
-    /// Over HTTP/1.1.
+enum ResponseBody {
+    /// A response over HTTP/1.1.
     Plain(Body),
-    /// Over HTTP/2, where one caller that takes nothing says nothing about the others.
+    /// A response over HTTP/2: one that its client does not read must not affect the others.
     Held(Arc<Mutex<Held>>),
 }
 
@@ -178,25 +178,25 @@ impl http_body::Body for Tracked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.answer {
-            Answer::Plain(body) => Pin::new(body).poll_frame(cx),
-            Answer::Held(held) => held.lock().poll_piece(cx),
+        match &mut self.body {
+            ResponseBody::Plain(body) => Pin::new(body).poll_frame(cx),
+            ResponseBody::Held(held) => held.lock().poll_piece(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.answer {
-            Answer::Plain(body) => body.is_end_stream(),
-            Answer::Held(held) => held.lock().is_over(),
+        match &self.body {
+            ResponseBody::Plain(body) => body.is_end_stream(),
+            ResponseBody::Held(held) => held.lock().is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.answer {
-            Answer::Plain(body) => body.size_hint(),
-            Answer::Held(held) => {
+        match &self.body {
+            ResponseBody::Plain(body) => body.size_hint(),
+            ResponseBody::Held(held) => {
                 let held = held.lock();
-                // asked for before the first piece
+                // hyper calls this before the first piece
                 held.body.as_ref().map(Body::size_hint).unwrap_or_default()
             }
         }

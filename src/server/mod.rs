@@ -1,4 +1,4 @@
-//! The listeners: worker threads that accept, guard and drain connections.
+//! The listeners: worker threads that accept, limit and drain connections.
 pub mod connection;
 mod files;
 pub mod flight;
@@ -24,15 +24,15 @@ use crate::net::client;
 use crate::policy::script::STACK_BYTES;
 use crate::server::connection::Acceptor;
 
-/// A running data plane.
+/// A running server for clients' requests.
 pub struct Server {
-    /// Where it listens.
+    /// The address of the listener.
     pub address: SocketAddr,
     stop: watch::Sender<Option<Duration>>,
     workers: Vec<JoinHandle<()>>,
 }
 
-/// How many worker threads a config asks for.
+/// Returns the number of worker threads for a config.
 pub fn worker_count(config: &Config) -> usize {
     match config.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -43,7 +43,7 @@ pub fn worker_count(config: &Config) -> usize {
 impl Server {
     /// Opens the listener and starts the workers.
     ///
-    /// Fails if the address cannot be had.
+    /// Fails if the address cannot be bound.
     pub fn start(listen: SocketAddr, config: &Config, live: &Arc<Live>) -> Result<Self, Problem> {
         let unusable =
             |e: std::io::Error| Problem::new("listen", format!("cannot listen on {listen}: {e}"));
@@ -69,10 +69,10 @@ impl Server {
         Ok(Self { address, stop, workers })
     }
 
-    /// Takes no new connections, lets the open requests finish within `patience`, and returns when
+    /// Accepts no new connections, lets open requests finish within `patience`, and returns when
     /// every worker has ended.
     pub fn drain(self, patience: Duration) {
-        // fails only if every worker has ended already
+        // fails only if every worker has already ended
         let _ = self.stop.send(Some(patience));
         for worker in self.workers {
             if worker.join().is_err() {
@@ -92,7 +92,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// One worker: a thread with a runtime of its own, so that a request never changes threads.
+/// Runs one worker: a thread with its own runtime, so that a request never changes threads.
 fn work(number: usize, listener: TcpListener, acceptor: Acceptor) {
     client::enter_worker(number);
     let ran = || -> Result<(), BoxError> {
@@ -104,7 +104,9 @@ fn work(number: usize, listener: TcpListener, acceptor: Acceptor) {
             acceptor.accept(listener, open).await;
             let patience = (*stopped.borrow_and_update()).unwrap_or_default();
             if tokio::time::timeout(patience, all_closed.recv()).await.is_err() {
-                tracing::warn!("connections were still open at the end of the drain: they are cut");
+                tracing::warn!(
+                    "the drain time is over: closing the connections that are still open"
+                );
             }
             Ok(())
         })

@@ -1,7 +1,7 @@
-//! Heads that hyper refuses by itself: its bare answer goes out as the API's envelope.
+//! Request heads that hyper rejects by itself: its bare response is replaced by the API's envelope.
 //!
-//! Such a request never reaches the routes: hyper writes a status line, and nothing that a client of
-//! the API could read, so that it is told here what was wrong.
+//! Such a request never reaches the routes. hyper writes only a status line, which no client of the API
+//! can interpret; the envelope describes the fault.
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,29 +14,29 @@ use crate::error::{Error, Retry};
 use crate::server::respond;
 use crate::telemetry::story::request_id;
 
-/// What hyper has room for; for the bytes of a head it is more or less 400 KB.
+/// hyper's limit for the number of headers; its limit for the bytes of a head is about 400 KB.
 const MAX_HEADERS: usize = 100;
-/// The same, of path and query.
+/// hyper's limit for path and query, in bytes.
 const MAX_TARGET: usize = 65_534;
 /// The first byte of a TLS handshake.
 const HANDSHAKE: u8 = 22;
 
-/// What goes out instead of hyper's answer.
+/// The response that is sent instead of hyper's.
 pub struct Refusal {
     answer: Bytes,
-    /// How much hyper is told to have written.
+    /// The number of bytes that hyper wrote, to be reported to hyper.
     length: usize,
 }
 
 impl Refusal {
-    /// What hyper has written may be such an answer; rules out all else that is written to callers by
-    /// its first bytes.
+    /// Returns whether the bytes may be a response of hyper's own. Checks the first bytes only; they exclude
+    /// all other output.
     pub fn may_replace(written: &[u8]) -> bool {
         matches!(written, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'4', ..])
     }
 
-    /// In place of what hyper has `written`, if that is an answer of its own: a head of nothing but what
-    /// it makes itself, without a body. `first` is the first byte that the caller has sent. Logs the
+    /// Returns the refusal to send instead of `written`, if that is hyper's own response: a head with hyper's
+    /// own fields only, and no body. `first` is the first byte that the client sent. Logs the
     /// failure.
     pub fn of(written: &[u8], first: Option<u8>) -> Option<Self> {
         let head = str::from_utf8(written).ok()?.strip_suffix("\r\n\r\n")?;
@@ -52,7 +52,7 @@ impl Refusal {
             }
         }
         let status: u16 = status_line.split(' ').nth(1)?.parse().ok()?;
-        let message = why(status, first).filter(|_| is_empty)?;
+        let message = message_for(status, first).filter(|_| is_empty)?;
         let mut error = Error::invalid(message);
         error.status = StatusCode::from_u16(status).ok();
         error.retry = Retry::Never;
@@ -73,7 +73,7 @@ impl Refusal {
         Some(Self { answer: answer.into(), length: written.len() })
     }
 
-    /// Writes it, in as many steps as it takes: hyper's own counts as written when this is.
+    /// Writes the refusal, in several steps if necessary. hyper's response counts as written afterwards.
     pub fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -89,8 +89,8 @@ impl Refusal {
     }
 }
 
-/// What is wrong with a head that hyper refuses with this status; nothing of what stood in it.
-fn why(status: u16, first: Option<u8>) -> Option<String> {
+/// Returns the message for a head that hyper rejects with this status; quotes nothing of the head.
+fn message_for(status: u16, first: Option<u8>) -> Option<String> {
     Some(match status {
         431 => format!(
             "the head of the request is too large: send at most {MAX_HEADERS} headers, and no more than about 400 KB in all"
@@ -99,7 +99,7 @@ fn why(status: u16, first: Option<u8>) -> Option<String> {
             "the path of the request is too long: send at most {MAX_TARGET} bytes, its query included"
         ),
         400 if first == Some(HANDSHAKE) => {
-            "a TLS handshake came to a listener that speaks plain HTTP: use an `http://` URL, or give `server.tls` a certificate".to_owned()
+            "a TLS handshake was sent to a plain HTTP listener: use an `http://` URL, or configure `server.tls`".to_owned()
         }
         400 => "the head of the request is not valid HTTP/1: check its first line, its headers, `content-length` and `transfer-encoding`".to_owned(),
         _ => return None,

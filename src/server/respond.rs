@@ -20,12 +20,12 @@ use crate::telemetry::logs::one_line;
 use crate::telemetry::story::{Story, Tried};
 use crate::wire::{Event, EventStream, Reply, ReplyBody};
 
-/// Events that arrived together leave together, up to this size.
+/// The largest batch, in bytes: events that arrive together are sent together up to this size.
 const MAX_BATCH: usize = 32 * 1024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
-/// Writes the result of an exchange as a response. `request_id` stands where no upstream gave one.
+/// Writes the result of an exchange as a response. Uses `request_id` if no upstream sent an id.
 pub fn answered(answered: Answered, request_id: &str, ping: Duration) -> Response<Body> {
     let Answered { outcome, headers, story } = answered;
     match outcome {
@@ -51,7 +51,7 @@ fn reply(reply: Reply, request_id: &str, ping: Duration, story: Arc<Story>) -> R
         ReplyBody::Events(events) => {
             headers.insert(CONTENT_TYPE, SSE);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // an error event later in the stream names the same id as the head
+            // a later error event in the stream uses the same id as the head
             let named = named(&headers);
             let ids = Ids {
                 ours: request_id.to_owned(),
@@ -68,12 +68,12 @@ fn reply(reply: Reply, request_id: &str, ping: Duration, story: Arc<Story>) -> R
     response
 }
 
-/// Writes an error outside of an exchange as a response, and logs it, once.
+/// Writes an error outside of an exchange as a response, and logs it once.
 pub fn error(error: Error, request_id: &str) -> Response<Body> {
     failure(error, request_id, None)
 }
 
-/// Writes an error as a response: the upstream's own answer, or the API's envelope. Logs it, once.
+/// Writes an error as a response: the upstream's own, or the API's envelope. Logs it once.
 fn failure(error: Error, request_id: &str, tried: Option<&Tried>) -> Response<Body> {
     let upstream_id = error.answer().and_then(|answer| named(answer.headers()));
     log(&error, request_id, upstream_id, tried);
@@ -93,7 +93,7 @@ fn failure(error: Error, request_id: &str, tried: Option<&Tried>) -> Response<Bo
     response
 }
 
-/// The body of an error.
+/// Returns the body of an error response.
 pub(super) fn envelope(error: &Error, request_id: &str) -> Bytes {
     let mut body = json!({
         "type": "error",
@@ -106,7 +106,7 @@ pub(super) fn envelope(error: &Error, request_id: &str) -> Bytes {
     body.to_string().into()
 }
 
-/// What clients obey: without `x-should-retry: false` a dead key costs a Claude Code user minutes.
+/// Adds retry advice. Without `x-should-retry: false`, an invalid key costs a Claude Code user minutes.
 fn advise(error: &Error, headers: &mut HeaderMap) {
     let status = error.status();
     let clients_retry = status.is_server_error()
@@ -130,7 +130,7 @@ fn named(headers: &HeaderMap) -> Option<&str> {
     headers.get(REQUEST_ID).and_then(|value| value.to_str().ok())
 }
 
-/// Writes the one line of a failure. The caller may know it by the upstream's id only.
+/// Writes the log line of a failure, with the upstream's id: the client may know only that one.
 pub(super) fn log(
     error: &Error,
     request_id: &str,
@@ -156,21 +156,21 @@ pub(super) fn log(
     }
 }
 
-/// A stream of events as a body: what is ready goes out at once, silence gets a `ping`, and a
-/// break becomes an `error` event.
+/// A stream of events as a body. Sends ready events at once, sends a `ping` during silence, and turns a
+/// broken stream into an `error` event.
 struct EventBody {
     events: EventStream,
     ids: Ids,
     story: Arc<Story>,
-    /// Rings when the caller has received nothing for as long as `server.ping_interval`.
+    /// Fires if the client has received nothing for `server.ping_interval`.
     silence: Stall,
     is_over: bool,
 }
 
-/// Under which ids an exchange is known.
+/// The ids of an exchange.
 struct Ids {
     ours: String,
-    /// What the caller's `request-id` is, if an upstream named one.
+    /// The client's `request-id`, if an upstream sent one.
     upstream: Option<String>,
 }
 
@@ -185,8 +185,8 @@ impl EventBody {
                 self.is_over = true;
                 let Ids { ours, upstream } = &self.ids;
                 log(&error, ours, upstream.as_deref(), self.story.last_tried().as_ref());
-                let told = upstream.as_ref().unwrap_or(ours);
-                Poll::Ready(Some(Event::error(&error, told).into_frame()))
+                let id = upstream.as_ref().unwrap_or(ours);
+                Poll::Ready(Some(Event::error(&error, id).into_frame()))
             }
             Poll::Ready(None) => {
                 self.is_over = true;
@@ -196,7 +196,7 @@ impl EventBody {
         }
     }
 
-    /// Behind a first frame, whatever else is there already: one write for all of it.
+    /// Joins the first frame with all frames that are ready, to send them in one write.
     fn batch(&mut self, cx: &mut Context<'_>, first: Bytes) -> Bytes {
         let mut all: Option<BytesMut> = None;
         let mut length = first.len();

@@ -1,4 +1,4 @@
-//! The whole public API on one screen.
+//! The routes of the public API.
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::server::{files, respond};
 use crate::telemetry::story::request_id;
 use crate::wire::Endpoint;
 
-/// Answers one request; whatever happens comes out as a response.
+/// Handles one request; every error becomes a response.
 pub async fn handle(live: Arc<Live>, request: Request<Incoming>) -> Response<Body> {
     let started = Instant::now();
     let gateway = live.load();
@@ -36,7 +36,7 @@ async fn route(
     let (head, body) = request.into_parts();
     let inbound = Inbound { head, body, request_id, started };
     let path = inbound.head.uri.path();
-    // SDKs that are given a base URL with /v1, or the AI SDK without it (messages-api.md 4.2)
+    // for SDKs with a base URL that ends in /v1, and the AI SDK without it (messages-api.md 4.2)
     let path = match path.strip_prefix("/v1/v1/") {
         Some(rest) => Cow::Owned(format!("/v1/{rest}")),
         None if path == "/messages" || path.starts_with("/messages/") => {
@@ -105,8 +105,8 @@ fn wrong_method(inbound: &Inbound, allowed: &'static str) -> Response<Body> {
     response
 }
 
-/// A path that no server could take for another one: what is forwarded must not reach, in another
-/// spelling, a route that the gateway itself answers.
+/// Returns whether a path is safe to forward. A path in another spelling must not reach, through an
+/// upstream, a route that the gateway itself handles.
 fn is_plain(path: &str) -> bool {
     let is_own = |path: &str| {
         let path = path.trim_end_matches('/');

@@ -1,4 +1,4 @@
-//! A whole gateway under way: the first generation, both listeners, the reloader.
+//! A running gateway: the first generation, both listeners, the reloader.
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::gateway::shared::Shared;
 use crate::gateway::{Gateway, Live};
 use crate::server::{Server, watching, worker_count};
 
-/// What `tidegate serve` runs. Dropped without [`Self::stop`], it cuts every connection.
+/// The gateway that `tidegate serve` runs. Dropped without [`Self::stop`], it cuts every connection.
 pub struct Running {
-    /// Where callers connect.
+    /// The address that clients connect to.
     pub address: SocketAddr,
-    /// Where operators look, if anywhere.
+    /// The address of the admin listener, if there is one.
     pub admin_address: Option<SocketAddr>,
-    /// Loads the config anew.
+    /// Reloads the config.
     pub reloader: Arc<Reloader>,
     server: Server,
     admin: Option<Admin>,
@@ -30,9 +30,9 @@ pub struct Running {
 
 impl Running {
     /// Builds the first generation from `config`, which was read from `file`, and serves it. The
-    /// admin listener and the watch over the files live on the runtime of the caller.
+    /// admin listener and the file watcher run on the caller's runtime.
     ///
-    /// Fails with every problem of the generation, or with the listener that cannot be had.
+    /// Fails with every problem of the generation, or with the listener that cannot be opened.
     pub async fn start(file: &Path, config: &Config) -> Result<Self, Vec<Problem>> {
         let shared = Arc::new(Shared::new(worker_count(&config.server), cache_dir(config))?);
         let gateway = Gateway::build(config, 1, &shared).await?;
@@ -55,8 +55,8 @@ impl Running {
         })
     }
 
-    /// Takes no new connections, lets open requests finish within `drain`, and returns when all of
-    /// it has ended.
+    /// Accepts no new connections, lets open requests finish within `drain`, and returns when all
+    /// parts have ended.
     pub async fn stop(self) -> Result<(), BoxError> {
         self.watching.abort();
         if let Some(admin) = &self.admin {
@@ -69,9 +69,9 @@ impl Running {
     }
 }
 
-/// Compiled plugins are kept beside the config, in a folder that only the gateway writes.
+/// Returns the folder for compiled plugins, beside the config; only the gateway writes to it.
 fn cache_dir(config: &Config) -> Option<PathBuf> {
     let dir = config.base_dir.join(".tidegate").join("cache");
-    // the cache wants an absolute path; without one every start compiles anew
+    // the cache needs an absolute path; without one, every start recompiles the plugins
     std::path::absolute(dir).ok()
 }

@@ -1,5 +1,5 @@
-//! The socket of one connection as hyper sees it: what comes in is counted, and what hyper itself
-//! answers is said in the API's words.
+//! The socket of one connection, below hyper. It counts reads, and replaces hyper's own error responses
+//! with the API's error format.
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -13,26 +13,26 @@ use crate::net::socket::Guarded;
 use crate::server::flight::Pulse;
 use crate::server::refused::Refusal;
 
-/// So much of a head that was refused is still taken: a socket that is closed with something left to
-/// read takes the answer back from a caller that is still sending.
+/// The most bytes read of a rejected head. If a socket is closed with unread bytes, a client that is still
+/// sending loses the response.
 const MAX_REST: usize = 8 * 1024 * 1024;
 
 /// Wraps the socket below hyper.
 pub struct Watched<S> {
     inner: Guarded<S>,
     pulse: Arc<Pulse>,
-    /// The first byte that came.
+    /// The first byte received.
     first: Option<u8>,
-    /// Nothing of an answer is on its way.
+    /// Whether no part of a response is waiting to be sent.
     is_flushed: bool,
     refusal: Option<Refusal>,
-    /// What may still be taken of a head that was refused.
+    /// The number of bytes of a rejected head that may still be read.
     rest: usize,
     is_shut: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
-    /// Counts in `pulse`.
+    /// Wraps a socket; counts reads in `pulse`.
     pub fn new(inner: Guarded<S>, pulse: &Arc<Pulse>) -> Self {
         Self {
             inner,
@@ -45,8 +45,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
         }
     }
 
-    /// Writes a refusal in place of hyper's own answer; `None` if what is written is none. hyper writes
-    /// one when everything before it has gone out, and as a whole.
+    /// Writes a refusal in place of hyper's own response. Returns `None` if `written` is no such response.
+    /// hyper writes one as a whole, after everything before it has been sent.
     fn poll_refusal(
         &mut self,
         cx: &mut Context<'_>,
@@ -65,8 +65,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
         Some(done)
     }
 
-    /// Takes what a refused caller is still sending; no longer than the watch over slow heads has
-    /// patience.
+    /// Reads and drops bytes that a rejected client still sends. The limit for slow heads also ends this
+    /// wait.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.rest > 0 {
             let mut room = [MaybeUninit::uninit(); 8 * 1024];

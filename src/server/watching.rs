@@ -1,4 +1,4 @@
-//! Watches what a generation was built from, and reloads when it changes.
+//! Watches the files of a generation, and reloads when they change.
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use tokio::time::Instant;
 
 use crate::gateway::reload::{Reloader, Watched};
 
-/// An editor's save is several events: wait until they stop …
+/// The quiet time before a reload: one save in an editor causes several events.
 const SETTLE: Duration = Duration::from_millis(40);
-/// … but not for ever.
+/// The longest wait for a quiet time.
 const SETTLE_AT_MOST: Duration = Duration::from_millis(400);
-/// For what notify cannot see: network file systems, folders that were removed and made anew.
-const LOOK_ANYWAY: Duration = Duration::from_secs(5);
+/// The polling interval for changes that notify misses: network file systems, re-created folders.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Runs until aborted. Events are only hints: what counts is whether contents differ.
+/// Runs until aborted. Events are only hints: a reload needs changed contents.
 pub async fn watch(reloader: Arc<Reloader>) {
     let (hint, mut hints) = mpsc::channel(1);
-    let mut eyes = Eyes::new(hint);
+    let mut folders = FolderWatch::new(hint);
     let mut hangup = hangups();
     loop {
-        // what changed before a folder was watched gives no hint
-        while eyes.look_at(&reloader.watched().await) {
+        // a change before a folder was watched causes no event
+        while folders.update(&reloader.watched().await) {
             reloader.reload_if_changed().await;
         }
         let asked = async {
@@ -42,9 +42,9 @@ pub async fn watch(reloader: Arc<Reloader>) {
                 settle(&mut hints).await;
                 reloader.reload_if_changed().await;
             }
-            () = tokio::time::sleep(LOOK_ANYWAY) => {
-                eyes.forget();
-                eyes.look_at(&reloader.watched().await);
+            () = tokio::time::sleep(POLL_INTERVAL) => {
+                folders.forget();
+                folders.update(&reloader.watched().await);
                 reloader.reload_if_changed().await;
             }
         }
@@ -53,7 +53,7 @@ pub async fn watch(reloader: Arc<Reloader>) {
 
 fn hangups() -> Option<Signal> {
     signal(SignalKind::hangup())
-        .inspect_err(|e| tracing::warn!(error = %e, "`SIGHUP` will not reload"))
+        .inspect_err(|e| tracing::warn!(error = %e, "cannot listen for `SIGHUP`: it will not reload the config"))
         .ok()
 }
 
@@ -68,32 +68,32 @@ async fn settle(hints: &mut mpsc::Receiver<()>) {
     }
 }
 
-/// The watched folders: a file is watched through its folder, since a rename replaces it.
-struct Eyes {
+/// The watched folders. A file is watched through its folder, since a rename replaces the file.
+struct FolderWatch {
     watcher: Option<RecommendedWatcher>,
     folders: BTreeSet<PathBuf>,
 }
 
-impl Eyes {
+impl FolderWatch {
     fn new(hint: mpsc::Sender<()>) -> Self {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // reading the files is an event too: reacting to it would never end
             if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-                // a full channel holds a hint already
+                // a full channel already holds a hint
                 let _ = hint.try_send(());
             }
         });
         match watcher {
             Ok(watcher) => Self { watcher: Some(watcher), folders: BTreeSet::new() },
             Err(e) => {
-                tracing::warn!(error = %e, "changes are looked for every few seconds only");
+                tracing::warn!(error = %e, "file watching unavailable, polling every 5 s");
                 Self { watcher: None, folders: BTreeSet::new() }
             }
         }
     }
 
-    /// Watches these from now on; `true` if one of them was not watched before.
-    fn look_at(&mut self, watched: &Watched) -> bool {
+    /// Watches these files and folders. Returns `true` if one of them is new.
+    fn update(&mut self, watched: &Watched) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         let parents = watched.files.iter().filter_map(|file| file.parent());
         let folders: BTreeSet<PathBuf> = parents
@@ -108,7 +108,7 @@ impl Eyes {
         let known = std::mem::take(&mut self.folders);
         let mut is_wider = false;
         for folder in folders {
-            // one that is not there (yet) is tried again at the next look
+            // a missing folder is tried again at the next update
             let is_known = known.contains(&folder);
             if is_known || watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
                 is_wider |= !is_known;
@@ -118,7 +118,7 @@ impl Eyes {
         is_wider
     }
 
-    /// A folder that was removed and made anew has another inode: watch it afresh.
+    /// Ends all watches: a re-created folder has a new inode and needs a new watch.
     fn forget(&mut self) {
         if let Some(watcher) = &mut self.watcher {
             for folder in std::mem::take(&mut self.folders) {

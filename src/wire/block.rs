@@ -50,6 +50,7 @@ fn bits(block: &[u8; BLOCK], test: impl Fn(i8x16) -> i8x16) -> u64 {
 }
 
 /// Returns a bit for each byte that follows an unescaped backslash.
+///
 /// A run of backslashes escapes every other byte, starting with its second. One subtraction finds the
 /// end of all runs at once: it depends on whether the first byte of a run has an odd or even position.
 pub(super) fn escaped(slashes: u64) -> u64 {

@@ -1,4 +1,5 @@
 //! The only writer of Messages streams. It enforces the order of events, its own and the upstream's.
+//!
 //! A stream has one `message_start`, then blocks one after the other, with indexes without gaps. One
 //! `message_delta` follows, and `message_stop` is last. A call that breaks this order is an error and
 //! writes nothing.
@@ -137,6 +138,7 @@ impl Open {
 }
 
 /// Writes one message as events. `F` builds an event's frame from its name and its data.
+///
 /// After a call out of order it writes nothing more, and `take` returns the error.
 pub(crate) struct Composer<F = fn(&str, &[u8]) -> Event> {
     order: Order,
@@ -188,6 +190,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Composer<F> {
     }
 
     /// Records an upstream's event that is sent to the client between the written ones.
+    ///
     /// Fails if the event is out of order, or if it belongs into a block that the gateway writes.
     pub(crate) fn note(&mut self, kind: EventKind) -> Result<()> {
         let is_within = matches!(kind, EventKind::ContentBlockDelta | EventKind::ContentBlockStop);

@@ -1,4 +1,5 @@
 //! `Document`: a JSON object over the caller's bytes, opened level by level, edited span by span.
+//!
 //! There is no tree of the whole text, and no number is re-encoded. Unedited bytes are not moved.
 //! Every level that a stage opens is checked for duplicate keys. So a policy and the upstream cannot
 //! read different values for one key.
@@ -57,6 +58,7 @@ enum Node {
 
 impl Document {
     /// Validates the whole text in one scan and indexes the top level only.
+    ///
     /// Fails with a 400 that names the place if the text is no JSON object, is nested too deeply,
     /// or has a duplicate key at the top level.
     pub fn parse(raw: Bytes) -> Result<Self> {
@@ -65,6 +67,7 @@ impl Document {
     }
 
     /// Returns the JSON text at a path, with edits; `None` if the path does not exist.
+    ///
     /// Fails with a 400 if an object on the path has duplicate keys.
     pub fn get(&mut self, path: &[Step<'_>]) -> Result<Option<Bytes>> {
         let Some((last, way)) = path.split_last() else { return Ok(Some(self.to_bytes())) };
@@ -74,6 +77,7 @@ impl Document {
     }
 
     /// Returns the kind of the value at a path. For a scalar, returns its JSON text too.
+    ///
     /// Fails as [`Document::get`] does.
     pub fn look(&mut self, path: &[Step<'_>]) -> Result<Option<(Kind, Option<Bytes>)>> {
         let Some((last, way)) = path.split_last() else { return Ok(Some((Kind::Object, None))) };
@@ -139,6 +143,7 @@ impl Document {
 
     /// Puts JSON text at a path. Replaces the existing value, or adds a member to an object. With the
     /// index one past the end, it adds an element to an array.
+    ///
     /// `json` must be one well-formed value. Fails (`api_error`) if it is not, or if the path leads
     /// through a missing or scalar value.
     pub fn set(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {

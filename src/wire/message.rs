@@ -128,6 +128,7 @@ struct Parts<'a> {
 
 impl Fold {
     /// Takes one event. Unknown events and deltas change nothing, as in the official clients.
+    ///
     /// Fails (`api_error`) on unreadable JSON and on an `error` event.
     pub fn push(&mut self, event: &Event) -> Result<()> {
         match event.kind {

@@ -1,4 +1,5 @@
 //! Members that the API's schema requires in responses; `null` if there is no value.
+//!
 //! The gateway adds them to responses of its own, never to an upstream's.
 use bytes::Bytes;
 use serde_json::{Map, Value, json};

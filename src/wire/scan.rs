@@ -1,4 +1,5 @@
 //! One validating pass over JSON text: finds the entries of one level and checks everything below it.
+//!
 //! It builds no tree and allocates nothing for lower levels. A bit stack holds the nesting, so that
 //! depth costs no call stack.
 use crate::error::{Error, Result};
@@ -300,6 +301,7 @@ impl Scanner<'_> {
 
     /// Moves through a block of a string, or to the first escape that needs a closer look. Returns
     /// `true` after the quote that ends the string.
+    ///
     /// Prose has an escape about every twenty bytes, code even more; none of them causes a branch.
     fn block(&mut self, block: &[u8; BLOCK], special: u64) -> Result<bool> {
         let quotes = block::equal(block, b'"');

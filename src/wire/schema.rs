@@ -1,4 +1,5 @@
 //! Checks a value against a JSON Schema; supports the keywords of schemas derived from Rust types.
+//!
 //! An unknown keyword accepts everything: the reader of the value checks it again.
 use regex::Regex;
 use serde_json::{Map, Value};

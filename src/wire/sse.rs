@@ -32,6 +32,7 @@ impl Cutter {
     }
 
     /// Returns the next whole frame; `None` if more bytes are needed.
+    ///
     /// Fails (`api_error`) if a frame grows past [`MAX_FRAME`].
     pub fn next_frame(&mut self) -> Result<Option<Bytes>> {
         if self.chunk.is_empty() {

@@ -1,4 +1,5 @@
 //! Turns a whole message into the events of a stream, for replies made in one piece.
+//!
 //! It is the inverse of the fold in `message`: folding the events gives the same message.
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -10,6 +11,7 @@ use crate::wire::event::Event;
 use crate::wire::required;
 
 /// Returns the events of a message, in the API's order.
+///
 /// Fails with a 400 if the text is no JSON object or has duplicate keys in an opened level.
 pub fn events_of(message: &Bytes) -> Result<Vec<Event>> {
     let mut message = Document::parse(message.clone())?;

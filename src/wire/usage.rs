@@ -36,6 +36,7 @@ struct Writes {
 
 impl Usage {
     /// Reads `usage` of a message, of `message_start.message` or of `message_delta`.
+    ///
     /// `data` is a whole message or a whole event. Later values overwrite earlier ones, field by
     /// field; absent fields and `null` keep the earlier value (messages-api.md 6.1). Unreadable data
     /// changes nothing: metering never breaks a stream.

@@ -32,6 +32,7 @@ impl Client {
 
     /// Fetches a URL: follows redirects up to the limit and decodes the body. A status of 404 is a response,
     /// not an error. Dropping the future closes the connection.
+    ///
     /// Refuses every hop that `policy` does not allow, and fails at the policy's limits.
     pub async fn fetch(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
         let total = policy.limits.total;

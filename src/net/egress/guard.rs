@@ -61,6 +61,7 @@ const V6: &[(Ipv6Addr, u32, &str)] = &[
 
 /// Returns the purpose of an address that plugins must not reach. Returns `None` if they may: the address
 /// is public, or in an allowed block.
+///
 /// An address that carries an IPv4 address (mapped, NAT64, ISATAP) is judged by the carried address. The
 /// older ways of carrying one (compatible, 6to4, Teredo) are refused as such.
 pub fn refuse(ip: IpAddr, allow_private: &[Cidr]) -> Option<&'static str> {

@@ -46,6 +46,7 @@ impl Config {
     }
 
     /// Returns the settings for all plugins of a generation; `own` are the gateway's listeners.
+    ///
     /// Fails with every invalid block.
     pub fn build(&self, own: Vec<SocketAddr>) -> Result<Egress, Vec<Problem>> {
         let parsed: Vec<Cidr> =
