@@ -1,4 +1,4 @@
-//! Caller keys: which header counts, who gets in, what a refusal says.
+//! Tests of client keys: the header that counts, the accepted keys, the text of a refusal.
 use std::collections::BTreeMap;
 
 use crate::auth::keys::{self, new_key};

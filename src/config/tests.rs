@@ -1,4 +1,4 @@
-//! The config: what is read, what is refused and in which words, and its schema.
+//! Tests of the config: reading, the messages of problems, and the schema.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
-/// `UPDATE_FIXTURES=1 cargo test` writes the golden files anew; read the diff.
+/// Compares with a golden file; `UPDATE_FIXTURES=1 cargo test` rewrites the files. Read the diff.
 #[expect(clippy::disallowed_methods, reason = "a switch for people, in a test")]
 fn is_golden(path: &Path, text: &str) -> bool {
     if std::env::var("UPDATE_FIXTURES").is_ok() {

@@ -42,7 +42,7 @@ struct State {
     present: Vec<PathBuf>,
 }
 
-/// The files and folders whose change may cause a reload.
+/// The files and folders that are watched for changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
     /// The config and the files that it names.

@@ -119,7 +119,7 @@ impl Client {
 
 impl Upstream {
     /// Sends a request and reads the head of its response. If a kept connection turns out to be closed,
-    /// the request is built and sent again. `head` builds the head, whose URI holds the path only.
+    /// the request is built and sent again. `head` builds the head; its URI holds the path only.
     /// The outer error is an error of `head`.
     pub async fn send(
         &self,
@@ -140,7 +140,7 @@ impl Upstream {
         Ok(self.send_fresh(None, request, (awaits, connect)).await)
     }
 
-    /// Forwards a request whose body is read while it is sent, so it can be sent only once. Uses only new
+    /// Forwards a request and its body while the body arrives, so it can be sent only once. Uses only new
     /// or shared connections. Otherwise does the same as [`Upstream::send`].
     pub async fn pass(
         &self,

@@ -166,7 +166,7 @@ fn too_large(size: u64) -> Error {
     Error::new(ErrorKind::RequestTooLarge, message)
 }
 
-/// Returns the error for a client whose body made no progress.
+/// Returns the error for a request body without progress.
 pub fn too_slow(pause: Duration) -> Error {
     let message = format!("the request body made no progress for {} s", pause.as_secs());
     Error::new(ErrorKind::RequestTimeout, message)

@@ -1,4 +1,4 @@
-//! A socket whose writes fail if the peer stops reading.
+//! A socket that fails a write if the peer stops reading.
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

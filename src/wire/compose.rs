@@ -112,7 +112,7 @@ enum Open {
     Signed,
     Call,
     Other,
-    /// A block whose events come from an upstream.
+    /// A block with an upstream's events.
     #[default]
     Passing,
 }

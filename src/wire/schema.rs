@@ -207,7 +207,7 @@ fn check_number(schema: &Map<String, Value>, found: f64) -> Result<(), Misfit> {
     Ok(())
 }
 
-/// Checks alternatives. If all fail, reports the deepest misfit among those whose choices matched. If no
+/// Checks alternatives. If all fail, reports the deepest misfit among those with matching choices. If no
 /// choices matched, reports all choices together.
 fn check_any(ways: Option<&Vec<Value>>, value: &Value) -> Result<(), Misfit> {
     let mut misfits = Vec::new();

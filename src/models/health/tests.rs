@@ -1,4 +1,4 @@
-//! The health of one target, by a clock that the test sets.
+//! Tests of the health of one target, with a clock that the test sets.
 use std::time::{Duration, Instant};
 
 use super::Health;

@@ -1,4 +1,4 @@
-//! Orders of targets: by the config, by weight and session, by the request's wish.
+//! Tests of the order of targets: by the config, by weight and session, by the request's preference.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::providers::Provider;
 use crate::providers::simulator::Simulator;
 use crate::telemetry::metrics::Metrics;
 
-/// An alias of these targets (`provider` or `provider/model`, and its weight) under a strategy.
+/// Returns an alias of these targets (`provider` or `provider/model`, with a weight) under a strategy.
 fn alias(strategy: &str, targets: &[(&str, u32)]) -> Arc<Alias> {
     let providers: BTreeMap<String, Arc<dyn Provider>> = targets
         .iter()
@@ -89,7 +89,7 @@ fn a_request_chooses_among_the_targets() {
     assert_eq!(wished(&alias, &["c", "b"], None, &[]), ["c/*", "b/x", "a/*"]);
     assert_eq!(wished(&alias, &[], Some(&["c", "a"]), &[]), ["a/*", "c/*"]);
     assert_eq!(wished(&alias, &["c"], None, &["a"]), ["c/*", "b/x"]);
-    // with the upstream's model, or with the request's where the target has none of its own
+    // with the upstream's model, or with the request's if the target has none
     assert_eq!(wished(&alias, &["b/x"], Some(&["b/x", "c/m"]), &[]), ["b/x", "c/*"]);
     assert_eq!(wished(&alias, &[], Some(&["b/m", "c/x"]), &[]), [""; 0]);
     assert!(alias.has_target("b", "m") && !alias.has_target("bb", "m"));

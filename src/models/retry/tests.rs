@@ -1,4 +1,4 @@
-//! Waits between tries.
+//! Tests of the wait before a retry.
 use std::time::Duration;
 
 use super::Backoff;

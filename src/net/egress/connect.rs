@@ -37,7 +37,7 @@ impl Opener {
         Self { connect, trust, tls: OnceLock::new() }
     }
 
-    /// Connects to the first address that accepts. `limit` covers all addresses; each gets a share.
+    /// Connects to the first address that accepts. Each address gets a share of `limit`.
     pub async fn open(
         &self,
         to: &Destination,

@@ -10,7 +10,7 @@ use crate::net::egress::{Policy, Refusal};
 /// The longest URL, in bytes; no server accepts longer ones.
 const MAX_URL: usize = 8192;
 
-/// A URL whose text passed the checks; its addresses are not checked yet.
+/// A URL with checked text; its addresses are not checked yet.
 pub struct Destination {
     /// The parsed URL; its text is not parsed again.
     pub url: Url,

@@ -1,5 +1,5 @@
-//! The way out for plugins. No test leaves loopback: names resolve to what the test says, and every
-//! address that may be reached leads to a server of the test.
+//! Tests of plugins' network access. No test leaves loopback: the test decides about name resolution, and
+//! every allowed address leads to a server of the test.
 mod bodies;
 mod names;
 mod redirects;
@@ -15,10 +15,10 @@ use tokio::net::TcpStream;
 
 use crate::testing::within;
 
-/// An address of the public internet, as far as the guard knows.
+/// An address that the guard treats as public.
 const PUBLIC: &str = "93.184.216.34";
 
-/// The internet of a test: what names mean, and where every connection leads.
+/// The internet of a test: name resolution, and the target of every connection.
 struct Net {
     client: Client,
     dialled: Arc<Mutex<Vec<SocketAddr>>>,
@@ -26,12 +26,12 @@ struct Net {
 }
 
 impl Net {
-    /// Every name is at `PUBLIC`.
+    /// Resolves every name to `PUBLIC`.
     fn leading_to(server: SocketAddr) -> Self {
         Self::with(server, |_, _| vec![PUBLIC])
     }
 
-    /// Names are where `lookup` says, which also hears how many were looked up before.
+    /// Resolves names with `lookup`, which also gets the number of earlier lookups.
     fn with(
         server: SocketAddr,
         lookup: impl Fn(&str, usize) -> Vec<&'static str> + Send + Sync + 'static,
@@ -85,7 +85,7 @@ fn get(url: &str) -> Request {
     Request { method: "GET".to_owned(), url: url.to_owned(), ..Request::default() }
 }
 
-/// Granted every host, on the usual ports.
+/// A policy that grants every host on the usual ports.
 fn anything() -> Policy {
     Policy {
         allow_private: Vec::new(),
@@ -99,7 +99,7 @@ fn blocks(blocks: &[&str]) -> Vec<Cidr> {
     blocks.iter().map(|block| block.parse().unwrap()).collect()
 }
 
-/// Nothing listens there: who comes here has been let through.
+/// Returns an address without a listener: a connection attempt proves that the guard let it pass.
 fn nowhere() -> SocketAddr {
     "127.0.0.1:1".parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Bodies that come to a halt.
+//! Tests of bodies that stop making progress.
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,17 +1,17 @@
-//! What a shard keeps, and in which order it gives it.
+//! Tests of a shard: the connections it keeps, and the order in which it returns them.
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::DuplexStream;
 
 use super::{Connection, Driven, MAX_KEPT, MAX_STREAMS, Shard};
 use std::sync::Arc;
 
-/// A connection of HTTP/1.1, and its other end.
+/// Returns an HTTP/1.1 connection and its other end.
 async fn one() -> (Driven, DuplexStream) {
     let (near, far) = tokio::io::duplex(1024);
     (Driven::handshake(near).await.unwrap(), far)
 }
 
-/// Waits until this end of a connection is closed by the other one.
+/// Waits until the other end closes the connection.
 async fn is_closed(mut far: DuplexStream) {
     use tokio::io::AsyncReadExt;
     let read = crate::testing::within("the connection to close", far.read(&mut [0])).await;
@@ -66,7 +66,7 @@ async fn a_shared_connection_is_given_until_its_streams_are_used_up() {
     // a stream that has ended makes room for another
     held.pop();
     assert!(matches!(shard.take(), Some(Connection::Many(_))));
-    // and a connection that has ended is given to nobody
+    // a connection that has ended is not returned
     held.clear();
     server.abort();
     let _ = crate::testing::within("the connection to end", driver).await;

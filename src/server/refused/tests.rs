@@ -1,4 +1,4 @@
-//! Refusals of hyper's, replaced by ones of ours.
+//! Tests of the refusals that replace hyper's.
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use tokio::io::AsyncWrite;
 
 use crate::server::refused::Refusal;
 
-/// Takes so many bytes at a time, and has to be asked twice each time.
+/// A writer that takes the given number of bytes at a time, and is ready at every second poll only.
 struct Narrow {
     takes: VecDeque<Option<usize>>,
     taken: Vec<u8>,

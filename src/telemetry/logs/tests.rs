@@ -1,4 +1,4 @@
-//! Levels, and the text of a line.
+//! Tests of the logs: levels, and the text of a line.
 use crate::telemetry::logs::{level_problem, on_one_line, one_line};
 
 #[test]

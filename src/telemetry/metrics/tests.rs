@@ -1,4 +1,4 @@
-//! Metrics: names, labels and values.
+//! Tests of the metrics: names, labels and values.
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 

@@ -74,7 +74,7 @@ fn block(kind: &str, index: u64) -> Value {
 const END: &str =
     r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":2}}"#;
 
-/// An upstream's event under the index that the composer wants.
+/// Returns an upstream's event with the index that the composer expects.
 fn passing(kind: EventKind, index: u64) -> Event {
     let mut data = json!({"type": kind.as_str(), "index": index});
     match kind {
@@ -86,14 +86,14 @@ fn passing(kind: EventKind, index: u64) -> Event {
     Event::new(kind, data.to_string().as_bytes())
 }
 
-/// Makes the call. Returns what was written, or nothing if the call was out of order.
+/// Makes the call. Returns the written events, or `None` if the call was out of order.
 fn made(composer: &mut Composer, call: Call) -> Option<Vec<Event>> {
     let index = composer.index();
     match call {
         Call::Start => composer.start(&message()),
         Call::Block(kind) => composer.block(block(kind, index).to_string().as_bytes()),
         Call::Delta(Delta::Citation) => composer.delta_json(Delta::Citation, b"{\"cited\":1}"),
-        // whole inputs only: half of one is no matter of the order
+        // whole inputs only: the order does not depend on their content
         Call::Delta(Delta::Input) => composer.delta(Delta::Input, ""),
         Call::Delta(delta) => composer.delta(delta, "wörd \"quoted\"\n"),
         Call::Close => composer.close(),
@@ -106,7 +106,7 @@ fn made(composer: &mut Composer, call: Call) -> Option<Vec<Event>> {
     composer.take().ok()
 }
 
-/// The calls that end a stream from wherever it stands.
+/// Returns the calls that end a stream from its present position.
 const ENDS: [Call; 6] =
     [Call::Start, Call::Delta(Delta::Signature), Call::Close, Call::End, Call::Stop, Call::Stop];
 
@@ -115,7 +115,7 @@ proptest! {
     fn any_calls_in_any_order_write_a_stream_in_order(calls in prop::collection::vec(call(), 0..60)) {
         let mut composer = Composer::new();
         let calls = calls.into_iter().chain(ENDS);
-        // a client that has seen the end reads no more
+        // a client that has received the end reads no more
         let mut events: Vec<Event> = Vec::new();
         for call in calls {
             if events.last().is_some_and(|last| last.kind == EventKind::MessageStop) {

@@ -1,4 +1,4 @@
-//! The scan and the document: what goes in comes out, and an edit changes its own span only.
+//! Tests of the scan and the document: the text survives a round trip, and an edit changes its own span only.
 use crate::error::ErrorKind;
 use crate::wire::{Document, Endpoint, MessagesRequest, Step, scan};
 mod json;
@@ -15,7 +15,7 @@ fn parse(text: &str) -> Document {
     Document::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
 }
 
-/// What a string may and may not hold, so that each stands at every place of a block at some time.
+/// Valid and invalid pieces of strings; in random strings each of them gets to every position of a block.
 const PIECES: [&str; 14] = [
     "a", "seven c", "\\n", "\\\"", "\\\\", "\\t", "\\/", "\\u00e9", "\\u00", "\\x", "\\é", "é漢",
     "\u{1}", "\"",
@@ -28,7 +28,7 @@ proptest! {
     fn a_string_is_taken_or_refused_as_others_do(
         pieces in prop::collection::vec((0..100_usize, 1..9_usize), 0..90),
     ) {
-        // mistakes are rare, so that some strings have none
+        // faults are rare, so that some strings have none
         let piece = |&(n, times): &(usize, usize)| PIECES[if n == 0 { 8 + times % 6 } else { n % 8 }].repeat(times);
         let text = format!("\"{}\"", pieces.iter().map(piece).collect::<String>());
         let expected = serde_json::from_str::<String>(&text).is_ok();
@@ -58,7 +58,7 @@ proptest! {
         document.set(&path(hops), new.clone()).unwrap();
         let mut expected = given.text.clone();
         expected.replace_range(span.clone(), &new);
-        // around the outermost bracket no white space is kept: nothing says anything there
+        // white space around the outermost bracket is dropped
         prop_assert_eq!(document.to_bytes(), expected.trim());
     }
 
@@ -106,7 +106,7 @@ proptest! {
             places(&tree, &mut Vec::new(), &mut spots);
             edit(&mut document, &mut tree, &spots[at.index(spots.len())], (what, &new, place));
             let found: Value = serde_json::from_slice(&document.to_bytes()).unwrap();
-            // as text, since maps compare without their order
+            // as text, since maps ignore the order when they are compared
             prop_assert_eq!(found.to_string(), tree.to_string());
             prop_assert_eq!(joined(&document), document.to_bytes());
         }
@@ -138,7 +138,7 @@ proptest! {
         prop_assert_eq!(pieces.len(), document.to_bytes().len());
         let parts = pieces.as_slice();
         let copied = parts.iter().filter(|part| !own.contains(&part.as_ptr()));
-        // what is copied is short members and what was edited: never a run of 16 KiB
+        // only short members and edits are copied, never a run of 16 KiB
         let most = 17_000 * (sizes.len() + 1);
         prop_assert!(copied.map(Bytes::len).sum::<usize>() < most);
         // one of them may have been edited
@@ -151,7 +151,7 @@ fn joined(document: &Document) -> Vec<u8> {
     document.to_pieces().as_slice().concat()
 }
 
-/// Every place in a tree, the root too.
+/// Collects every place in a tree, also the root.
 fn places(tree: &Value, here: &mut Vec<Hop>, found: &mut Vec<Vec<Hop>>) {
     found.push(here.clone());
     let below: Vec<(Hop, &Value)> = match tree {
@@ -173,7 +173,7 @@ fn at<'a>(tree: &'a mut Value, hops: &[Hop]) -> &'a mut Value {
     })
 }
 
-/// The same edit on both; one that makes no sense must fail and change nothing.
+/// Makes the same edit on both. An invalid edit must fail and change nothing.
 fn edit(document: &mut Document, tree: &mut Value, hops: &[Hop], how: (i32, &str, Index)) {
     let (what, new, place) = how;
     let value: Value = serde_json::from_str(new).unwrap();

@@ -1,4 +1,4 @@
-//! Folding events into the message that they stand for, and what usage becomes on the way.
+//! Tests of folding events into a message, and of usage during the fold.
 use crate::error::ErrorKind;
 use crate::wire::message::Fold;
 use crate::wire::{Event, EventKind, Usage, usage};
@@ -24,7 +24,7 @@ fn end() -> [Value; 2] {
     [delta, json!({"type": "message_stop"})]
 }
 
-/// The content that blocks with these deltas fold into.
+/// Folds blocks with these deltas and returns the content.
 fn content(blocks: &[(Value, Vec<Value>)]) -> Value {
     let mut fold = Fold::default();
     let mut events = vec![start()];

@@ -1,10 +1,10 @@
-//! The cutter and the event: frames keep every byte, at every chunk size.
+//! Tests of the cutter and the event: frames keep every byte, at every chunk size.
 use crate::wire::sse::Cutter;
 use crate::wire::{Event, EventKind};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-/// The frames, and what is left behind the last.
+/// Returns the frames, and the rest after the last one.
 fn cut<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Bytes>, Bytes) {
     let mut cutter = Cutter::default();
     let mut frames = Vec::new();
@@ -17,7 +17,7 @@ fn cut<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Bytes>, Bytes) {
     (frames, cutter.finish())
 }
 
-/// Cuts a text at these places, each counted from the one before.
+/// Cuts a text into chunks of these sizes.
 fn split<'a>(mut text: &'a [u8], steps: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     for step in steps.iter().cycle() {

@@ -1,4 +1,4 @@
-//! A message as the events it would have come as.
+//! Tests of turning a message into the events of its stream.
 use crate::wire::message::Fold;
 use crate::wire::unfold::events_of;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! The guard's table: what each address is, and what an operator's blocks change about it.
+//! Tests of the guard's table: the purpose of each address, and the effect of an operator's blocks.
 use std::net::IpAddr;
 
 use crate::net::egress::guard::refuse;

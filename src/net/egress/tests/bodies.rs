@@ -1,4 +1,4 @@
-//! Bodies: bounded as they arrive and as they are decoded, and in time.
+//! Tests of bodies: limits on the wire, after decoding, and of time.
 use std::io::Write;
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ async fn a_decompression_bomb_is_refused() {
 
 #[tokio::test]
 async fn a_bomb_is_stopped_long_before_it_has_gone_off() {
-    // 1 GiB, of which nobody wants more than a megabyte
+    // 1 GiB, more than the limit of a megabyte
     let policy = bounded(Limits { ratio: usize::MAX, decoded: 1 << 20, ..Limits::default() });
     let part = gzip(&vec![0; 16 << 20]);
     let told = encoded("gzip", part.repeat(64)).await.fetch(&policy, get(URL)).await.unwrap();

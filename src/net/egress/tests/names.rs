@@ -1,4 +1,4 @@
-//! Which URLs, names and ports are asked for, and by which address.
+//! Tests of the URLs, names and ports that are requested, and of their addresses.
 use std::sync::Arc;
 
 use crate::net::egress::{Policy, Request};
@@ -11,7 +11,7 @@ use crate::testing::upstream::{Behaviour, Upstream, answer};
 #[tokio::test]
 async fn a_name_is_looked_up_once_and_the_connection_goes_to_the_address_that_was_checked() {
     let server = Upstream::always(Behaviour::Answer(answer(200, "", "hello"))).await;
-    // who asked a second time would get the inside
+    // a second lookup would return an internal address
     let net =
         Net::with(server.address, |_, n| if n == 0 { vec![PUBLIC] } else { vec!["10.0.0.1"] });
     let told = net.get("http://Example.COM./a?b=c#d").await.unwrap();

@@ -1,4 +1,4 @@
-//! Redirects: each hop is judged as the first one was, and no secret goes along to another site.
+//! Tests of redirects: each hop is checked like the first one, and no secret is sent to another site.
 use std::sync::Arc;
 
 use crate::net::egress::{Policy, Request};
@@ -17,7 +17,7 @@ fn done() -> Behaviour {
     Behaviour::Answer(answer(200, "", "there"))
 }
 
-/// Redirects the first request, and answers the others.
+/// Returns a server that redirects the first request and answers the others.
 async fn leading(status: u16, to: &'static str) -> Auto {
     Upstream::script(vec![redirect(status, to), done()]).await
 }
@@ -140,7 +140,7 @@ async fn a_redirect_beyond_those_wanted_is_the_answer_and_where_it_leads_is_nobo
         assert_eq!(location.1, "http://10.0.0.1/");
         assert_eq!(server.count(), usize::from(wanted) + 1);
     }
-    // the host's own bound holds besides
+    // the host's own limit applies as well
     let server = Upstream::script(hops(6)).await;
     let request = Request { redirects: Some(200), ..get("http://a.example/") };
     let told = Net::leading_to(server.address).fetch(&anything(), request).await.unwrap();
@@ -169,7 +169,7 @@ async fn a_redirect_that_is_handed_back_needs_no_body_that_can_be_read() {
         let told = Net::leading_to(server.address).fetch(&anything(), request).await;
         let told = told.unwrap_or_else(|refusal| panic!("{answer}: {refusal:?}"));
         assert_eq!((told.status, &told.body[..]), (301, body.as_bytes()), "{answer}");
-        // what could not be read is not all there was
+        // an unreadable body counts as truncated
         assert_eq!(told.truncated, body.is_empty(), "{answer}");
     }
 }

@@ -1,4 +1,4 @@
-//! Random JSON texts with every spelling that JSON allows, and where each value stands in them.
+//! Random JSON texts in every spelling that JSON allows, with the positions of their values.
 use std::ops::Range;
 
 use crate::wire::Step;
@@ -9,18 +9,18 @@ use proptest::prelude::*;
 pub enum Json {
     Scalar(String),
     Array(Vec<Json>),
-    /// Keys as they are spelled, without their quotes.
+    /// The keys as they are spelled, without their quotes.
     Object(Vec<(String, Json)>),
 }
 
-/// A step with a key of its own.
+/// A step that owns its key.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Hop {
     Key(String),
     Index(usize),
 }
 
-/// A text, and where its values stand.
+/// A text with the positions of its values.
 #[derive(Debug, Clone)]
 pub struct Text {
     pub text: String,
@@ -28,7 +28,7 @@ pub struct Text {
     pub spots: Vec<(Vec<Hop>, Range<usize>)>,
 }
 
-/// The same way as a path borrows it.
+/// Returns the path that borrows these steps.
 pub fn path(hops: &[Hop]) -> Vec<Step<'_>> {
     let step = |hop| match hop {
         &Hop::Index(index) => Step::Index(index as i64),
@@ -37,7 +37,7 @@ pub fn path(hops: &[Hop]) -> Vec<Step<'_>> {
     hops.iter().map(step).collect()
 }
 
-/// Objects of any shape, spelled in any way.
+/// Generates objects of any shape, in any spelling.
 pub fn object() -> impl Strategy<Value = Text> {
     (members(value()), any::<u64>()).prop_map(|(members, seed)| {
         let mut writer = Writer { seed, out: Text { text: String::new(), spots: Vec::new() } };
@@ -48,7 +48,7 @@ pub fn object() -> impl Strategy<Value = Text> {
     })
 }
 
-/// A scalar in any spelling.
+/// Generates a scalar in any spelling.
 pub fn scalar() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("null".to_owned()),
@@ -68,11 +68,11 @@ fn value() -> impl Strategy<Value = Json> {
     })
 }
 
-/// Up to a number of members at which duplicates are looked for in another way.
+/// Generates members, up to a number above the limit for the simple search for duplicates.
 fn members(inner: impl Strategy<Value = Json>) -> impl Strategy<Value = Vec<(String, Json)>> {
     prop::collection::vec((string(), inner), 0..20).prop_map(|members| {
         let numbered = members.into_iter().enumerate();
-        // the number makes every key another one, however it is spelled
+        // the number makes every key unique in any spelling
         numbered.map(|(n, (key, value))| (format!("{key}#{n}"), value)).collect()
     })
 }
