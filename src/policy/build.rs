@@ -1,4 +1,4 @@
-//! Builds a pipeline: finds policies and plugins, compiles them, puts them into their order.
+//! Builds a pipeline: finds the policies and plugins, compiles them and puts them in order.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use crate::policy::stage::{Stage, Work};
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig, plugin_stage};
 use crate::telemetry::metrics::Metrics;
 
-/// What a pipeline is built from.
+/// The parts that a pipeline is built from.
 pub struct Plan<'a> {
-    /// Where the policies are.
+    /// The folder of the policies.
     pub policies: &'a PoliciesConfig,
-    /// Where the plugins are.
+    /// The folder and the config of the plugins.
     pub plugins: &'a PluginsConfig,
-    /// The order; if absent, every policy in name order, then every plugin that has hooks.
+    /// The order; if absent, every policy in name order, then every plugin with hooks.
     pub order: Option<&'a [StageConfig]>,
-    /// Runs the plugins.
+    /// The host that runs the plugins.
     pub host: &'a Arc<PluginHost>,
-    /// How they reach the network; none: not at all.
+    /// The plugins' access to the network; `None` if they have none.
     pub way_out: Option<&'a WayOut>,
-    /// Where counts are kept.
+    /// The registry of the metrics.
     pub metrics: &'a Metrics,
 }
 
@@ -49,7 +49,8 @@ impl Plan<'_> {
         Ok(Pipeline::new(stages, tools, self.metrics))
     }
 
-    /// A folder that somebody named must be there: without it every policy would be gone in silence.
+    /// Reports a configured folder that does not exist. Otherwise all its policies would be lost
+    /// without notice.
     fn missing_folders(&self) -> Vec<Problem> {
         let named = [
             ("policies", &self.policies.dir, PoliciesConfig::default().dir),
@@ -99,14 +100,14 @@ impl Plan<'_> {
         scripts
     }
 
-    /// Shipped policies that `pipeline:` names and the folder does not have.
+    /// Returns the shipped policies that `pipeline:` names and the folder lacks.
     fn built_in(&self, files: &BTreeMap<String, PathBuf>) -> Vec<&'static Shipped> {
         let names = self.order.unwrap_or_default().iter().filter_map(|stage| stage.policy.as_ref());
         let absent: BTreeSet<&String> = names.filter(|name| !files.contains_key(*name)).collect();
         absent.into_iter().filter_map(|name| library::find(name)).collect()
     }
 
-    /// Everything in the folder itself, and what `pipeline:` names out of `library/`.
+    /// Returns every policy directly in the folder, and those in `library/` that `pipeline:` names.
     fn script_files(&self) -> BTreeMap<String, PathBuf> {
         let dir = &self.policies.dir;
         let mut files = sources(dir, "rhai");
@@ -178,7 +179,7 @@ impl Plan<'_> {
         plugins: &BTreeMap<String, Plugin>,
         problems: &mut Vec<Problem>,
     ) -> Vec<Stage> {
-        // a file that does not compile is a problem already; that its name is missing is none
+        // a file that does not compile is already a problem: do not also report its name as missing
         let is_complete = problems.is_empty();
         let mut stages = Vec::new();
         for (n, config) in order.iter().enumerate() {
@@ -243,11 +244,11 @@ fn compile(engine: &ScriptEngine, path: &Path) -> Result<Script, Vec<Problem>> {
     engine.compile(path, &source)
 }
 
-/// A policy with the parameters of its stage.
+/// Combines a policy with the parameters of its stage.
 fn with_parameters(n: usize, script: &Script, config: &StageConfig) -> Result<Work, Vec<Problem>> {
     let with = script.with(&config.with).map_err(|found| {
         let placed = |problem: Problem| Problem {
-            // `.limit` so far
+            // the path is `.limit` until here
             path: format!("pipeline[{n}].with{}", problem.path),
             ..problem
         };
@@ -256,8 +257,8 @@ fn with_parameters(n: usize, script: &Script, config: &StageConfig) -> Result<Wo
     Ok(Work::Script(script.clone(), with))
 }
 
-/// A plugin with the parameters of its stage, which it has nothing against. Where its file does not
-/// tell its hooks, they may be of the parameters alone.
+/// Combines a plugin with the parameters of its stage, after the plugin has accepted them. If its file does
+/// not list its hooks, the hooks may depend on the parameters alone.
 async fn plugin_with(
     n: usize,
     name: &str,
@@ -277,7 +278,7 @@ async fn plugin_with(
     }
 }
 
-/// A policy that runs by its name alone, but needs a parameter.
+/// Returns the problem of a policy that runs by its name alone but needs a parameter.
 fn unfit(path: &str, problem: &Problem) -> Problem {
     let parameter = problem.path.trim_start_matches('.');
     let message = format!(

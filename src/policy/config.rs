@@ -1,7 +1,7 @@
-//! `policies:`, `plugins:` and the entries of `pipeline:`, as the config has them.
+//! The config of `policies:`, `plugins:` and the entries of `pipeline:`.
 use crate::plugin_host::{FilesConfig, PluginConfig};
 
-/// What to do when a stage breaks: an error, a trap, a deadline. Always the host's decision.
+/// The reaction to a failing stage (error, trap or deadline). The host decides, never the stage.
 #[derive(
     Debug,
     Clone,
@@ -18,7 +18,7 @@ pub enum OnError {
     /// Fail closed: the caller gets a 500 that names the stage.
     #[default]
     Deny,
-    /// Go on without the stage, its edits undone, and report it.
+    /// Continue without the stage, undo its edits, and report the failure.
     Skip,
 }
 
@@ -26,7 +26,7 @@ pub enum OnError {
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoliciesConfig {
-    /// Every `*.rhai` directly in it is a policy; relative to the config file.
+    /// The folder of the policies: every `*.rhai` directly in it. Relative to the config file.
     pub dir: std::path::PathBuf,
 }
 
@@ -34,16 +34,16 @@ pub struct PoliciesConfig {
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginsConfig {
-    /// Every `*.wasm` directly in it is a plugin; relative to the config file.
+    /// The folder of the plugins: every `*.wasm` directly in it. Relative to the config file.
     pub dir: std::path::PathBuf,
-    /// What each plugin may reach, how it runs, and what it reads as its config, by plugin name.
+    /// Per plugin name: its permissions, how it runs, and its own config.
     #[schemars(with = "std::collections::BTreeMap<String, PluginConfig>")]
     pub config: std::collections::BTreeMap<String, serde_json::Value>,
-    /// What becomes of files that plugins publish.
+    /// How the gateway keeps files that plugins publish.
     pub files: FilesConfig,
 }
 
-/// An entry of `pipeline:`; exactly one of `policy` and `plugin`.
+/// An entry of `pipeline:`, with exactly one of `policy` and `plugin`.
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageConfig {
@@ -54,19 +54,19 @@ pub struct StageConfig {
     /// The stage's own parameters: `ctx.with`.
     #[serde(default)]
     pub with: serde_json::Map<String, serde_json::Value>,
-    /// For which requests it runs; all if absent.
+    /// The requests that the stage runs for; all if absent.
     #[serde(default)]
     pub when: WhenConfig,
-    /// What happens when it breaks.
+    /// The reaction if the stage fails.
     #[serde(default)]
     pub on_error: OnError,
 }
 
-/// Which requests a stage is for, each with `*` as wildcard; what is absent matches.
+/// The requests that a stage runs for. Each pattern may contain `*` as a wildcard; absent keys match all.
 #[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WhenConfig {
-    /// The model that the caller asked for.
+    /// The model that the caller named.
     pub model: Option<String>,
     /// The name of the caller's key.
     pub key: Option<String>,
@@ -74,7 +74,7 @@ pub struct WhenConfig {
     pub tags: std::collections::BTreeMap<String, String>,
 }
 
-/// For which requests a stage runs, and what happens when it breaks.
+/// The requests that a stage runs for, and the reaction if it fails.
 #[derive(Default, Clone)]
 pub(super) struct StageRules {
     pub(super) when: WhenConfig,

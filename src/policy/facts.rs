@@ -1,4 +1,4 @@
-//! `Facts`: everything that the stages of one request share.
+//! `Facts`: the data that all stages of one request share.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use crate::policy::script::{Call, Clock};
 use crate::policy::watch::{End, Step, Watch};
 use crate::policy::{Hook, Hooks};
 
-/// Everything that the stages of one request share. Copying it costs nothing.
+/// The data that all stages of one request share. Copying it costs nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Facts<'a> {
-    /// The request's facts.
+    /// The request's context.
     pub(super) ctx: &'a Arc<Context>,
-    /// The scripts' own map.
+    /// The state map that scripts share (`ctx.state`).
     pub(super) state: &'a State,
-    /// The models and files that plugins reach.
+    /// The models and files that plugins may use.
     pub(super) reach: Option<&'a Arc<Reach>>,
     /// The time that scripts read.
     pub(super) clock: Clock,
-    /// Sees each step, on trial.
+    /// Receives each step of a trial; `None` for live requests.
     pub(super) watch: Option<&'a Watch>,
 }
 
@@ -31,19 +31,19 @@ impl<'a> Facts<'a> {
         Call { context: self.ctx, with, state: self.state, clock: self.clock }
     }
 
-    /// Returns the request that a plugin is called for.
+    /// Returns the request on whose behalf a plugin is called.
     pub(super) fn behalf(self) -> Behalf {
         Behalf { context: Arc::clone(self.ctx), reach: self.reach.cloned() }
     }
 
-    /// Shows a stage that does not run at a hook; it has these.
+    /// Reports a stage that does not run at `hook`; `hooks` are the hooks that it has.
     pub(super) fn show_idle(self, stage: &str, hook: Hook, hooks: Hooks) {
         if let Some(watch) = self.watch {
             watch.show_idle(stage, hook, hooks);
         }
     }
 
-    /// Shows the failure of a stage.
+    /// Reports the failure of a stage.
     pub(super) fn show_failure(self, stage: &str, hook: Hook, took: Duration, error: &Error) {
         if let Some(watch) = self.watch {
             watch.show(&Step { stage, hook, end: End::Broke(took, error) });

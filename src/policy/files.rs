@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The files with an extension directly in a folder, by their name without it. Hidden files are an
-/// editor's; a folder that is not there holds none.
+/// Returns the files with the given extension directly in a folder, keyed by name without the extension.
+/// Hidden files belong to editors and are skipped. A missing folder counts as empty.
 pub(super) fn sources(dir: &Path, extension: &str) -> BTreeMap<String, PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let files = entries

@@ -1,4 +1,4 @@
-//! One stage over the events of one stream: what it makes of each, what it drops, the text that it waits for.
+//! `Filter`: one stage over the events of one stream. It edits or drops events and buffers text.
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,25 +11,25 @@ use crate::policy::{Hook, Passage};
 use crate::wire::{Document, Event, EventKind, Step};
 use crate::wire::{compose, message};
 
-/// Text is held back for so long at most before the words that are whole are handed on, and for as
-/// long again before the last one is.
+/// The longest time that text is buffered before whole words are released. The last word is released
+/// after the same time again.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One stage over the events of one stream.
 pub(super) struct Filter {
-    /// Which one of the pipeline.
+    /// The index of the stage in the pipeline.
     stage: usize,
     has_event: bool,
-    /// `on_event` broke and is skipped: once is enough for one stream. What it has dropped stays so.
+    /// `on_event` failed and is skipped for the rest of the stream. Events that it dropped stay dropped.
     is_broken: bool,
     text: Option<Text>,
-    /// The block that the stage dropped, while its events come.
+    /// The index of the content block that the stage dropped, until the block ends.
     dropped: Option<u64>,
-    /// How many blocks it has dropped: later ones move up.
+    /// The number of blocks that the stage dropped. Later blocks get lower indexes.
     removed: u64,
 }
 
-/// What `on_text` waits for.
+/// The text that is buffered for `on_text`.
 #[derive(Default)]
 struct Text {
     windows: Windows,
@@ -37,7 +37,7 @@ struct Text {
     since: Option<Instant>,
 }
 
-/// What `on_event` made of an event.
+/// The result of `on_event` for one event.
 enum Seen {
     Kept(Event),
     Dropped,
@@ -45,7 +45,7 @@ enum Seen {
 }
 
 impl Filter {
-    /// For the stage of this number in the pipeline, if it has a hook for events.
+    /// Returns the filter of stage `n` if the stage has `on_event` or `on_text`.
     pub(super) fn new(n: usize, stage: &Stage, passage: &Passage) -> Option<Self> {
         let has_event = stage.is_for(Hook::Event, &passage.ctx);
         let text = stage.is_for(Hook::Text, &passage.ctx).then(Text::default);
@@ -59,12 +59,12 @@ impl Filter {
         })
     }
 
-    /// When the text that it holds has waited long enough.
+    /// Returns the time at which buffered text must be released.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.text.as_ref()?.since.map(|since| since + PATIENCE)
     }
 
-    /// What it makes of an event.
+    /// Returns the events that the stage makes of one event.
     pub(super) fn push(&mut self, passage: &Passage, event: Event) -> Result<Vec<Event>> {
         let event = match self.has_event {
             true => self.on_event(passage, event)?,
@@ -78,7 +78,7 @@ impl Filter {
     }
 
     fn on_event(&mut self, passage: &Passage, event: Event) -> Result<Option<Event>> {
-        // a comment, or an event of the future that is no object
+        // a comment, or an unknown event that is no JSON object
         let Ok(document) = Document::parse(event.data_bytes()) else { return Ok(Some(event)) };
         let index = number(&document, "index");
         if index.is_some() && index == self.dropped {
@@ -123,7 +123,7 @@ impl Filter {
         self.moved(event, index).map(Some)
     }
 
-    /// Blocks are numbered without gaps.
+    /// Renumbers the event's block: block indexes must have no gaps.
     fn moved(&self, event: Event, index: Option<u64>) -> Result<Event> {
         let (Some(index), true) = (index, self.removed > 0) else { return Ok(event) };
         let mut data = message::data_of(&event)?;
@@ -140,7 +140,7 @@ impl Filter {
                 let broken = || Err::<(), _>(unreadable());
                 stage.guard_now(Hook::Text, passage.facts(), stage.spare(|| ()), broken)?;
             }
-            // what belongs to no block may overtake the text
+            // an event that belongs to no block may overtake the text
             if matches!(event.kind, EventKind::Ping | EventKind::Other) {
                 return Ok(vec![event]);
             }
@@ -158,13 +158,13 @@ impl Filter {
         };
         let Some(window) = window else { return Ok(Vec::new()) };
         match self.changed(passage, &window)? {
-            // nobody held or changed anything: the bytes as they came
+            // nothing was buffered or changed: send the original bytes
             None if window == piece => Ok(vec![event]),
             changed => Ok(self.say(&changed.unwrap_or(window))),
         }
     }
 
-    /// The text that has waited long enough.
+    /// Releases the text that has waited long enough.
     pub(super) fn late(&mut self, passage: &Passage) -> Result<Vec<Event>> {
         let Some(text) = &mut self.text else { return Ok(Vec::new()) };
         let window = text.windows.late();
@@ -172,7 +172,7 @@ impl Filter {
         self.hand_on(passage, window)
     }
 
-    /// All of the text that is held.
+    /// Releases all buffered text.
     pub(super) fn flush(&mut self, passage: &Passage) -> Result<Vec<Event>> {
         let Some(text) = &mut self.text else { return Ok(Vec::new()) };
         let window = text.windows.rest();
@@ -186,7 +186,7 @@ impl Filter {
         Ok(self.say(&changed.unwrap_or(window)))
     }
 
-    /// What `on_text` wants to stand there instead.
+    /// Returns the replacement that `on_text` gives for the text.
     fn changed(&mut self, passage: &Passage, window: &str) -> Result<Option<String>> {
         let stage = &passage.pipeline.stages[self.stage];
         let Some((script, call)) = stage.script(passage.facts()) else {
@@ -215,7 +215,7 @@ impl Filter {
     }
 }
 
-/// What a script has made of an event. It cannot break the order of a stream, or a signature.
+/// Checks the event that a script leaves. A script cannot break the order of a stream, or a signature.
 fn seen(before: Event, done: Done) -> Result<Seen, String> {
     let Done { document: mut after, decision, .. } = done;
     match decision {
@@ -246,7 +246,7 @@ fn seen(before: Event, done: Done) -> Result<Seen, String> {
     Ok(Seen::Kept(remade(before.kind, &after)))
 }
 
-/// An event of other data; one of the future gets its name from its type.
+/// Returns an event with new data. An unknown event gets its name from the data's `type`.
 fn remade(kind: EventKind, data: &Document) -> Event {
     if kind != EventKind::Other {
         return Event::new(kind, &data.to_bytes());
@@ -263,7 +263,7 @@ fn may_be_dropped(event: &Event) -> bool {
     }
 }
 
-/// Part of a thinking block: the upstream signs what it says.
+/// Returns whether the event is part of a thinking block: the upstream signs these blocks.
 fn is_signed(event: &Event) -> bool {
     let kind = delta_type(event).unwrap_or_default();
     matches!(kind.as_str(), "thinking_delta" | "signature_delta")
@@ -278,7 +278,7 @@ fn delta_type(event: &Event) -> Option<String> {
     serde_json::from_slice(&kind).ok()
 }
 
-/// The block and the text of a `text_delta`.
+/// Returns the block index and the text of a `text_delta`.
 fn text_delta(event: &Event) -> Option<(u64, String)> {
     #[derive(serde::Deserialize)]
     struct Delta {
@@ -298,7 +298,7 @@ fn text_delta(event: &Event) -> Option<(u64, String)> {
     (data.delta.kind == "text_delta").then_some((data.index, data.delta.text?))
 }
 
-/// A text that no script can be given must not pass as if it had been seen.
+/// Returns the error for text that a script cannot be given: such text must not pass unchecked.
 pub(super) fn unreadable() -> Error {
     let message =
         "a text of the answer has an escape that is no character, and cannot be shown to `on_text`";

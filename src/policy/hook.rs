@@ -1,4 +1,4 @@
-//! The hooks that a stage may define, and sets of them.
+//! The hooks that a stage may define, and sets of hooks.
 
 /// A moment at which a request runs through the stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,19 +9,19 @@ pub enum Hook {
     UpstreamRequest,
     /// Each event on its way to the caller.
     Event,
-    /// Text on its way to the caller, by sentences or lines.
+    /// Text on its way to the caller, in sentences or lines.
     Text,
     /// Before a server tool runs.
     ToolCall,
-    /// When a server tool has run.
+    /// After a server tool has run.
     ToolResult,
     /// The whole message.
     Response,
-    /// Before an error goes out.
+    /// Before an error is sent to the caller.
     Error,
 }
 
-/// The verbs that somebody acts on in some hooks only.
+/// The verbs that take effect in some hooks only.
 const VERBS: &[(&str, &[Hook])] = &[
     ("add_tool", &[Hook::Request]),
     (
@@ -45,7 +45,7 @@ const VERBS: &[(&str, &[Hook])] = &[
 ];
 
 impl Hook {
-    /// All there are, in the order in which a request comes to them.
+    /// Every hook, in the order in which a request reaches them.
     pub const ALL: [Self; 8] = [
         Self::Request,
         Self::UpstreamRequest,
@@ -57,7 +57,7 @@ impl Hook {
         Self::Error,
     ];
 
-    /// The name of the function that a script defines, which is also the metrics' label.
+    /// Returns the name of the script function, which is also the metrics' label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Request => "on_request",
@@ -71,12 +71,12 @@ impl Hook {
         }
     }
 
-    /// The one whose function has this name.
+    /// Returns the hook with this function name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|hook| hook.as_str() == name)
     }
 
-    /// The parameters of that function.
+    /// Returns the parameters of the function.
     pub fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::Request => &["request", "ctx"],
@@ -90,7 +90,7 @@ impl Hook {
         }
     }
 
-    /// What is wrong with a verb in this hook, if nobody would act on it here.
+    /// Returns the error message for a verb that has no effect in this hook.
     pub(super) fn misuse(self, verb: &str) -> Option<String> {
         let (_, hooks) = VERBS.iter().find(|(name, _)| *name == verb)?;
         if hooks.contains(&self) {
@@ -106,27 +106,27 @@ impl Hook {
     }
 }
 
-/// A set of hooks: what nobody defines costs nothing.
+/// A set of hooks. A hook that no stage defines costs nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hooks(u8);
 
 impl Hooks {
-    /// Whether this one is in it.
+    /// Returns whether the set contains `hook`.
     pub fn has(self, hook: Hook) -> bool {
         self.0 & hook.bit() != 0
     }
 
-    /// Whether any of these is in it.
+    /// Returns whether the set contains any of `hooks`.
     pub fn has_any(self, hooks: &[Hook]) -> bool {
         hooks.iter().any(|hook| self.has(*hook))
     }
 
-    /// There is none in it.
+    /// Returns whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// What is in either.
+    /// Returns the union of both sets.
     pub fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

@@ -1,38 +1,38 @@
-//! The shipped policies: `policies/library` as it was when the binary was built.
+//! The shipped policies: `policies/library` as of the build of the binary.
 use strsim::levenshtein;
 
-/// A policy that the binary brings along.
+/// A policy that is part of the binary.
 #[derive(Debug)]
 pub struct Shipped {
-    /// Its path in the library without `.rhai`: `canary`, `compat/portkey`.
+    /// The path in the library without `.rhai`: `canary`, `compat/portkey`.
     pub name: &'static str,
-    /// Its text.
+    /// The source text.
     pub source: &'static str,
-    /// The text of its cases.
+    /// The text of the policy's cases.
     pub cases: Option<&'static str>,
 }
 
 const SHIPPED: &[Shipped] = include!(concat!(env!("OUT_DIR"), "/library.rs"));
 
-/// The modules that policies import as `tidegate/<name>`: name and text. Nobody has to copy them, so
-/// that a copy of a policy which imports one works as it is.
+/// The modules that policies import as `tidegate/<name>`: name and text. They are part of the binary,
+/// so a copied policy that imports one works without changes.
 pub const MODULES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
-/// All of them, in the order of their names.
+/// Returns all shipped policies in name order.
 pub fn all() -> &'static [Shipped] {
     SHIPPED
 }
 
-/// The one of this name.
+/// Returns the shipped policy with this name.
 pub fn find(name: &str) -> Option<&'static Shipped> {
     SHIPPED.iter().find(|shipped| shipped.name == name)
 }
 
-/// The name that is most like this one, if one is like it at all.
+/// Returns the most similar name, if any name is similar.
 pub fn nearest(name: &str) -> Option<&'static str> {
     let most = (name.chars().count() / 2).max(1);
     let names = SHIPPED.iter().map(|shipped| {
-        // who writes `portkey` means `compat/portkey`
+        // `portkey` means `compat/portkey`
         let last = shipped.name.rsplit('/').next().unwrap_or_default();
         (levenshtein(name, shipped.name).min(levenshtein(name, last)), shipped.name)
     });
@@ -40,13 +40,13 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 }
 
 impl Shipped {
-    /// What it is for: the first line of its first comment.
+    /// Returns the purpose of the policy: the first line of its first comment.
     pub fn summary(&self) -> &'static str {
         let line = self.source.lines().next().unwrap_or_default();
         line.strip_prefix("//").unwrap_or_default().trim_start_matches('/').trim()
     }
 
-    /// Where messages say that it is.
+    /// Returns the path that messages give for the policy.
     pub fn place(&self) -> String {
         format!("library/{}.rhai (built in)", self.name)
     }

@@ -1,4 +1,4 @@
-//! The pipeline: the stages (scripts and plugins) that a request runs through, in order.
+//! The pipeline: the stages (policies and plugins) that a request runs through, in order.
 mod build;
 pub mod cases;
 mod config;

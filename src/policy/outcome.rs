@@ -1,50 +1,50 @@
-//! What a stage decided, and what it asked for beside its edits.
+//! The decision of a stage, and the side effects that it requests.
 use std::collections::BTreeMap;
 
 use crate::error::Error;
 use crate::net::header_edits::HeaderEdits;
 use crate::wire::Reply;
 
-/// What a stage decided; its edits are in the document.
+/// The decision of a stage. The stage's edits are in the document.
 #[derive(Default)]
 pub struct Outcome {
-    /// The model (alias) to go to instead.
+    /// The model (alias) that the stage routes to.
     pub route: Option<String>,
-    /// The end of the request, if the stage ends it.
+    /// Whether the stage ends the request, and how.
     pub verdict: Verdict,
     /// Headers, tags and counts.
     pub wishes: Wishes,
-    /// Fields that were taken out of the request, and where in a script.
+    /// Fields that a script removed from the request, each with the place in the script.
     pub removed: Vec<(String, String)>,
 }
 
-/// Whether the request goes on.
+/// Whether the request continues after a stage.
 #[derive(Default)]
 pub enum Verdict {
-    /// It does.
+    /// The request continues.
     #[default]
     Continue,
-    /// The stage answers in the upstream's place.
+    /// The stage answers in place of the upstream.
     Respond(Box<Reply>),
-    /// The stage refuses (`deny`): a decision, not a failure of the stage.
+    /// The stage denies the request (`deny`): a decision, not a failure of the stage.
     Deny(Box<Error>),
 }
 
-/// What a stage asked for beside its edits. A stage that breaks has asked for nothing.
+/// The side effects that a stage requests beside its edits. Those of a failing stage are discarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
-    /// Of the requests to upstreams.
+    /// Edits of the headers of requests to upstreams.
     pub upstream_headers: HeaderEdits,
-    /// Of the answer to the caller.
+    /// Edits of the headers of the response to the caller.
     pub response_headers: HeaderEdits,
-    /// For metrics and the record of the exchange.
+    /// Tags for metrics and the record of the exchange.
     pub tags: BTreeMap<String, String>,
-    /// What to add to counters of policies.
+    /// Increments of counters that policies define.
     pub counts: BTreeMap<String, u64>,
 }
 
 impl Wishes {
-    /// Nobody asked for anything.
+    /// Returns whether no side effect was requested.
     pub fn is_empty(&self) -> bool {
         self.upstream_headers.is_empty()
             && self.response_headers.is_empty()
@@ -52,7 +52,7 @@ impl Wishes {
             && self.counts.is_empty()
     }
 
-    /// What a later stage asked for, too.
+    /// Adds the side effects that a later stage requests.
     pub fn extend(&mut self, later: Self) {
         self.upstream_headers.extend(later.upstream_headers);
         self.response_headers.extend(later.response_headers);

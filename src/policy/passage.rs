@@ -1,7 +1,7 @@
-//! `Passage`: one request's way through the stages, from its body to the last byte of its answer.
+//! `Passage`: the way of one request through the stages, from its body to the last byte of its answer.
 //!
-//! Its hooks are in the files beside it: `request`, `tool`, `reply`, `stream`, `rewording`. Trials run
-//! the same functions as live requests; a [`Watch`] shows them each step.
+//! The hooks are in the files beside it: `request`, `tool`, `reply`, `stream`, `rewording`. Trials run the
+//! same functions as live requests; a [`Watch`] receives each step of a trial.
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -16,10 +16,10 @@ use crate::policy::stage::Stage;
 use crate::policy::watch::Watch;
 use crate::policy::{Hook, Hooks, Pipeline, Wishes};
 
-/// What the hooks of one request share: its facts, their state, what they asked for.
+/// The data that the hooks of one request share: the context, the state, the requested side effects.
 pub struct Passage {
     pub(super) pipeline: Arc<Pipeline>,
-    /// The facts.
+    /// The request's context.
     pub ctx: Arc<Context>,
     reach: Option<Arc<Reach>>,
     state: State,
@@ -29,13 +29,13 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// For one request whose plugins reach no model and publish nothing.
+    /// Returns the passage of a request whose plugins can neither call models nor publish files.
     pub fn new(pipeline: &Arc<Pipeline>, ctx: &Arc<Context>) -> Arc<Self> {
         Self::reaching(pipeline, ctx, None)
     }
 
-    /// For one request. [`Pipeline::wants_models`] and [`Pipeline::wants_to_publish`] say whether it
-    /// takes a `reach` at all.
+    /// Returns the passage of a request. A `reach` is needed only if [`Pipeline::wants_models`] or
+    /// [`Pipeline::wants_to_publish`] returns `true`.
     pub fn reaching(
         pipeline: &Arc<Pipeline>,
         ctx: &Arc<Context>,
@@ -45,7 +45,7 @@ impl Passage {
         Arc::new(Self { reach, ..Self::without_reach(pipeline, ctx) })
     }
 
-    /// For a request that is tried: `watch` sees each step, and scripts read the time of `clock`.
+    /// Returns the passage of a trial: `watch` receives each step, and scripts read the time of `clock`.
     pub fn on_trial(
         pipeline: &Arc<Pipeline>,
         ctx: &Arc<Context>,
@@ -68,12 +68,12 @@ impl Passage {
         }
     }
 
-    /// The hooks that any stage defines.
+    /// Returns the hooks that any stage defines.
     pub fn hooks(&self) -> Hooks {
         self.pipeline.hooks
     }
 
-    /// Returns everything that the stages share.
+    /// Returns the data that all stages share.
     pub(super) fn facts(&self) -> Facts<'_> {
         Facts {
             ctx: &self.ctx,
@@ -84,22 +84,22 @@ impl Passage {
         }
     }
 
-    /// What the stages have asked for so far.
+    /// Returns the side effects that the stages have requested so far.
     pub fn wishes(&self) -> MutexGuard<'_, Wishes> {
         self.wishes.lock()
     }
 
-    /// Returns the headers that stages set or remove in the answer.
+    /// Returns the header edits that stages request for the response.
     pub fn response_headers(&self) -> HeaderEdits {
         self.wishes().response_headers.clone()
     }
 
-    /// The stages that define a hook and are for this request.
+    /// Returns the stages that define a hook and run for this request.
     pub(super) fn stages(&self, hook: Hook) -> impl Iterator<Item = &Stage> {
         self.pipeline.stages.iter().filter(move |stage| stage.is_for(hook, &self.ctx))
     }
 
-    /// Keeps what a stage asked for; counts count at once.
+    /// Adds the side effects that a stage requests. Counters are incremented at once.
     pub(super) fn keep(&self, mut wishes: Wishes) {
         if wishes.is_empty() {
             return;

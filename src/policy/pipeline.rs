@@ -1,4 +1,4 @@
-//! `Pipeline`: which stages and server tools a generation has.
+//! `Pipeline`: the stages and server tools of a generation.
 use std::collections::BTreeMap;
 
 use crate::context::Context;
@@ -10,16 +10,16 @@ use crate::policy::script::api::With;
 use crate::policy::stage::{Stage, Work};
 use crate::telemetry::metrics::{Metrics, PolicyMetrics, ToolMetrics};
 
-/// The stages of a generation in their order, and its server tools.
+/// The stages of a generation in order, and its server tools.
 pub struct Pipeline {
     pub(super) stages: Vec<Stage>,
     pub(super) hooks: Hooks,
-    /// By the name that callers declare behind `gateway:`.
+    /// The server tools by name, without the prefix `gateway:`.
     pub(super) tools: BTreeMap<String, ServedTool>,
     pub(super) metrics: PolicyMetrics,
 }
 
-/// A server tool, the plugin that has it, and what its calls add to.
+/// A server tool, the plugin that provides it, and the metrics of its calls.
 pub struct ServedTool {
     pub(super) plugin: Plugin,
     pub(super) manifest: ToolManifest,
@@ -36,34 +36,34 @@ impl Pipeline {
         Self { stages, hooks, tools, metrics: metrics.policies() }
     }
 
-    /// One policy and nothing else, as its cases run it.
+    /// Returns a pipeline of one policy only, for the policy's cases.
     pub fn of(script: &Script, with: With, metrics: &Metrics) -> Self {
         let work = Work::Script(script.clone(), with);
         let stage = Stage::new(script.name(), work, &StageRules::default(), metrics);
         Self::new(vec![stage], BTreeMap::new(), metrics)
     }
 
-    /// Which hooks some stage defines.
+    /// Returns the hooks that any stage defines.
     pub fn hooks(&self) -> Hooks {
         self.hooks
     }
 
-    /// Whether the same stages are for a request of this caller's, were it for another model.
+    /// Returns whether the same stages would run if the caller had named another model.
     pub fn treats_alike(&self, ctx: &Context, model: &str) -> bool {
         self.stages.iter().all(|stage| stage.is_for_model(&ctx.model) == stage.is_for_model(model))
     }
 
-    /// The names of the stages in their order.
+    /// Returns the names of the stages in order.
     pub fn stage_names(&self) -> Vec<&str> {
         self.stages.iter().map(Stage::name).collect()
     }
 
-    /// Whether some plugin may ask models.
+    /// Returns whether any plugin may call models.
     pub fn wants_models(&self) -> bool {
         self.plugins().any(Plugin::may_ask_models)
     }
 
-    /// Whether some plugin may keep files under addresses of the gateway.
+    /// Returns whether any plugin may publish files under addresses of the gateway.
     pub fn wants_to_publish(&self) -> bool {
         self.plugins().any(Plugin::may_publish)
     }
@@ -72,17 +72,17 @@ impl Pipeline {
         self.stages.iter().filter_map(Stage::plugin).chain(self.tools.values().map(|t| &t.plugin))
     }
 
-    /// There are server tools at all.
+    /// Returns whether there are any server tools.
     pub fn has_tools(&self) -> bool {
         !self.tools.is_empty()
     }
 
-    /// The names that callers may declare behind `gateway:`.
+    /// Returns the tool names that callers may declare, without the prefix `gateway:`.
     pub fn tool_names(&self) -> Vec<&str> {
         self.tools.keys().map(String::as_str).collect()
     }
 
-    /// What the upstream is told of a tool.
+    /// Returns the manifest of a tool, from which the upstream's declaration is made.
     pub fn tool(&self, name: &str) -> Option<&ToolManifest> {
         self.tools.get(name).map(|tool| &tool.manifest)
     }

@@ -1,4 +1,4 @@
-//! What the pipeline makes of a plugin: which hooks it is a stage of, and what its decisions are here.
+//! Plugins as stages: the hooks that a plugin has, and the meaning of its decisions for the request.
 use std::sync::Arc;
 
 use crate::error::{Act, Error, Scope};
@@ -6,7 +6,7 @@ use crate::plugin_host::{Decision, Export, Plugin};
 use crate::policy::{Hook, Hooks, Outcome, Verdict};
 use crate::wire::Reply;
 
-/// Which hooks it wants to be called for: of a stage that has nothing to do there is none.
+/// Returns the hooks that the plugin needs. A plugin with no work at a hook does not have that hook.
 pub(super) fn hooks(plugin: &Plugin) -> Hooks {
     let exports = [
         (Export::OnRequest, Hook::Request),

@@ -11,7 +11,7 @@ use crate::policy::{Hook, Outcome, Passage, Verdict, stream};
 use crate::wire::{Document, Reply, ReplyBody, Step};
 
 impl Passage {
-    /// The hooks over texts, events and the message of an answer, before it goes out.
+    /// Runs the hooks over texts, events and the message of an answer, before it is sent.
     pub async fn on_reply(self: &Arc<Self>, reply: Reply) -> Result<Reply> {
         let Reply { status, headers, body } = reply;
         let body = match body {
@@ -21,7 +21,7 @@ impl Passage {
         Ok(Reply { status, headers, body })
     }
 
-    /// `on_text` and `on_response` over a message that has not been sent.
+    /// Runs `on_text` and `on_response` over a message that has not been sent.
     async fn on_message(&self, message: Bytes) -> Result<Bytes> {
         if !self.pipeline.hooks.has_any(&[Hook::Text, Hook::Response]) {
             return Ok(message);
@@ -48,7 +48,7 @@ impl Passage {
         Ok(document.to_bytes())
     }
 
-    /// Returns the message as a stage leaves it. Fails with the stage's refusal.
+    /// Returns the message as a stage leaves it. Fails if the stage denies it.
     fn passed(&self, settled: Settled<(Document, Outcome), Document>) -> Result<Document> {
         let (message, outcome) = match settled {
             Settled::Done(done, _) => done,
@@ -61,7 +61,7 @@ impl Passage {
         }
     }
 
-    /// `on_text` over each text block of a message.
+    /// Runs `on_text` over each text block of a message.
     fn on_texts(&self, stage: &Stage, message: Document) -> Result<(Document, Outcome)> {
         let mut message = message;
         let mut outcome = Outcome::default();

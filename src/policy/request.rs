@@ -1,4 +1,4 @@
-//! `on_request` and `on_upstream_request`: stages edit a request, which must stay one.
+//! `on_request` and `on_upstream_request`: stages edit a request, which must stay a valid request.
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,25 +13,25 @@ use crate::policy::watch::Ran;
 use crate::policy::{Hook, Outcome, Passage, Verdict};
 use crate::wire::{Document, Mark, MessagesRequest, Read};
 
-/// Where an attempt goes, as `on_upstream_request` sees it.
+/// The target of an attempt, as `on_upstream_request` reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// The provider's name in the config.
     pub provider: &'a str,
-    /// The model that the upstream is asked for.
+    /// The model that the upstream receives.
     pub model: &'a str,
-    /// What of the request this target does not understand.
+    /// The parts of the request that this target does not support.
     pub unsupported: &'a [String],
-    /// What is to become of that: `off`, `warn` or `error`.
+    /// The configured reaction to unsupported parts: `off`, `warn` or `error`.
     pub strictness: &'a str,
-    /// It speaks the Messages API itself.
+    /// Whether the target speaks the Messages API itself.
     pub is_native: bool,
-    /// Counted from 1, over all targets and retries.
+    /// The number of the attempt, from 1, over all targets and retries.
     pub number: u32,
 }
 
 impl Target<'_> {
-    /// As hooks see it.
+    /// Returns the target as a JSON value for hooks.
     fn facts(&self) -> Value {
         json!({
             "provider": self.provider,
@@ -51,27 +51,27 @@ struct At<'a> {
     hook: Hook,
 }
 
-/// The request as a stage gets it.
+/// The request before a stage.
 struct Before {
     mark: Mark,
-    /// The body, on trial.
+    /// The body; only in trials.
     body: Option<Bytes>,
 }
 
 /// The request after a stage.
 struct Left {
-    /// `None` where the stage refuses and has made no request of it before.
+    /// The request; `None` if the stage denies it and leaves no valid request.
     request: Option<MessagesRequest>,
     outcome: Outcome,
-    /// The body before the stage's route is in it, on trial.
+    /// The body before the stage's route is applied; only in trials.
     body: Option<Bytes>,
 }
 
 impl Passage {
-    /// Runs `on_request` of every stage that is for this request, in order, until one ends it.
+    /// Runs `on_request` of every stage for this request, in order, until one ends it.
     ///
-    /// Fails with a 500 that names the stage if one broke that fails closed, and with a 400 if the
-    /// caller's own body is at fault.
+    /// Fails with a 500 that names the stage if a stage with `on_error: deny` fails. Fails with a 400 if the
+    /// caller's own body is invalid.
     pub async fn on_request(&self, request: MessagesRequest) -> Result<(MessagesRequest, Verdict)> {
         let facts = self.facts();
         let mut request = request;
@@ -88,7 +88,7 @@ impl Passage {
             let spare = stage.spare(|| request.clone());
             let before = Before::of(&request, facts);
             let (read, document) = request.into_parts();
-            // a script's at once: there is nothing to wait for
+            // scripts run at once: they never wait
             let done = match stage.script(facts) {
                 Some((script, call)) => script.on_request(&call, document),
                 None => stage.on_request(facts, document).await,
@@ -121,10 +121,10 @@ impl Passage {
         Ok((request, Verdict::Continue))
     }
 
-    /// Runs `on_upstream_request` of every stage before an attempt, and gives the request and the
-    /// headers that the attempt sends, `None` for those that the caller sent.
+    /// Runs `on_upstream_request` of every stage before an attempt. Returns the request and the headers for
+    /// the attempt; the headers are `None` if they are those that the caller sent.
     ///
-    /// Fails as [`Passage::on_request`] does, and with a stage's refusal.
+    /// Fails as [`Passage::on_request`] does, and if a stage denies the attempt.
     pub async fn on_upstream_request(
         &self,
         request: MessagesRequest,
@@ -160,7 +160,7 @@ impl Passage {
                 }
             };
             self.show_request(at, took, &before, &left);
-            // a header of one attempt is not for the next one
+            // a header of one attempt does not apply to the next one
             std::mem::take(&mut left.outcome.wishes.upstream_headers).apply(&mut headers);
             self.keep(left.outcome.wishes);
             if let Verdict::Deny(error) = left.outcome.verdict {
@@ -212,7 +212,7 @@ impl Before {
 }
 
 impl Left {
-    /// Checks that the stage left a request, unless the stage refuses it.
+    /// Checks that the stage left a valid request, unless the stage denies it.
     fn of(
         stage: &Stage,
         (document, outcome): (Document, Outcome),
@@ -228,7 +228,7 @@ impl Left {
         Ok(Self { request, outcome, body })
     }
 
-    /// The same for the model that the stage routes to.
+    /// Sets the model that the stage routes to.
     fn routed(mut self) -> Result<Self> {
         if let (Some(request), Some(model)) = (&mut self.request, &self.outcome.route) {
             request.set_model(model)?;
@@ -237,7 +237,7 @@ impl Left {
     }
 }
 
-/// The error of a stage that leaves something that is no request: the stage is at fault.
+/// Returns the error of a stage that leaves an invalid request: the stage is at fault.
 fn no_request(stage: &Stage, outcome: &Outcome, error: &Error) -> Error {
     let is_missing = |field: &str| error.message.starts_with(&format!("`{field}` is missing"));
     let removed = outcome.removed.iter().rev().find(|(field, _)| is_missing(field));

@@ -12,8 +12,8 @@ use crate::policy::{Hook, Passage, Wishes};
 use crate::wire::{Document, Step};
 
 impl Passage {
-    /// `on_error`: stages may reword what the caller reads. A stage that breaks here changes nothing:
-    /// the error that it was about is worth more.
+    /// Runs `on_error`: stages may change the message that the caller reads. A stage that fails here changes
+    /// nothing, because the original error is more important.
     pub fn on_error(&self, error: Error) -> Error {
         if !self.pipeline.hooks.has(Hook::Error) {
             return error;
@@ -56,7 +56,7 @@ impl Passage {
     }
 }
 
-/// An error as hooks see it.
+/// Returns the error as a JSON value for hooks.
 pub(super) fn document_of(error: &Error) -> Bytes {
     let shown = json!({
         "status": error.status().as_u16(),
@@ -81,7 +81,7 @@ fn told(error: &Error) -> String {
     envelope.map_or_else(|| error.message.clone(), |envelope| envelope.error.message)
 }
 
-/// In the upstream's own answer too, whose other bytes stay as they are.
+/// Sets the message, also in the upstream's own body. Other bytes of that body stay unchanged.
 fn reword(error: &mut Error, message: String) {
     if let Some(answer) = error.answer_mut() {
         let path = [Step::Key("error"), Step::Key("message")];

@@ -1,4 +1,4 @@
-//! `Stage`: one policy or plugin of the pipeline: when it runs, how each hook is timed, what becomes of a failure.
+//! `Stage`: one policy or plugin of the pipeline. It selects requests, times hooks and handles failures.
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::telemetry::metrics::{Metrics, StageMetrics};
 use crate::telemetry::story::Run;
 use crate::wire::Document;
 
-/// One stage: what it runs, and for which requests.
+/// One stage: a policy or a plugin, and the requests that it runs for.
 pub struct Stage {
     name: Arc<str>,
     work: Work,
@@ -28,7 +28,7 @@ pub struct Stage {
     metrics: Vec<(Hook, StageMetrics)>,
 }
 
-/// What a stage runs.
+/// The program of a stage.
 pub enum Work {
     /// A Rhai policy.
     Script(Script, With),
@@ -36,11 +36,11 @@ pub enum Work {
     Plugin(Plugin, Arc<Map<String, Value>>),
 }
 
-/// A hook that has run.
+/// The end of a hook.
 pub(super) enum Settled<T, S> {
-    /// It gave this, and took so long.
+    /// The hook returned this value and took this long.
     Done(T, Duration),
-    /// It broke and is skipped: this takes its place.
+    /// The hook failed and is skipped: the spare value replaces its result.
     Skipped(S),
 }
 
@@ -69,7 +69,7 @@ impl Stage {
         &self.name
     }
 
-    /// Of a stage that is one.
+    /// Returns the plugin, if the stage is one.
     pub(super) fn plugin(&self) -> Option<&Plugin> {
         match &self.work {
             Work::Plugin(plugin, _) => Some(plugin),
@@ -81,22 +81,22 @@ impl Stage {
         self.hooks
     }
 
-    /// It defines the hook, and is for this request.
+    /// Returns whether the stage defines the hook and runs for this request.
     pub(super) fn is_for(&self, hook: Hook, ctx: &Context) -> bool {
         self.hooks.has(hook) && self.when.is_for(ctx)
     }
 
-    /// Its `on_upstream_request` is called only where a target does not understand all of a request.
+    /// Returns whether `on_upstream_request` runs only if a target does not support a part of the request.
     pub(super) fn is_for_unsupported(&self) -> bool {
         matches!(&self.work, Work::Plugin(plugin, _) if plugin.is_for_unsupported())
     }
 
-    /// Its `when` fits the model, whatever it says of key and tags.
+    /// Returns whether its `when` matches the model. Key and tags are ignored.
     pub(super) fn is_for_model(&self, model: &str) -> bool {
         self.when.model.as_ref().is_none_or(|pattern| pattern.matches(model))
     }
 
-    /// The script, for the hooks that only scripts have, and a call of it.
+    /// Returns the script and a call of it, for the hooks that only scripts have.
     pub(super) fn script<'a>(&'a self, facts: Facts<'a>) -> Option<(&'a Script, Call<'a>)> {
         match &self.work {
             Work::Script(script, with) => Some((script, facts.call(with))),
@@ -104,8 +104,8 @@ impl Stage {
         }
     }
 
-    /// Runs `on_request`. A plugin's call is boxed: its future is kilobytes, which would be moved with
-    /// that of every stage.
+    /// Runs `on_request`. The call of a plugin is boxed: its future takes kilobytes, and would be moved
+    /// with the future of every stage.
     pub(super) async fn on_request(
         &self,
         facts: Facts<'_>,
@@ -158,22 +158,22 @@ impl Stage {
         Ok((document, plugin_stage::outcome(&self.name, decision)))
     }
 
-    /// Makes the error of a request that this stage ends by its failure.
+    /// Returns the error of a request that ends because this stage failed.
     fn failed(&self, error: Error) -> Error {
         let failed = Error::new(ErrorKind::Api, error.message);
         let failed = failed.by_stage(&self.name, Scope::Exchange, Act::Failed);
         Error { source: error.source, log: error.log, ..failed }
     }
 
-    /// What there is to go on with should this stage break; none if it fails closed.
+    /// Returns the value to continue with if this stage fails; `None` if it fails closed.
     pub(super) fn spare<T>(&self, make: impl FnOnce() -> T) -> Option<T> {
         (self.on_error == OnError::Skip).then(make)
     }
 
-    /// Times a hook and decides about a failure: the spare, if there is one, takes its place.
+    /// Times a hook and handles its failure: the spare value, if there is one, replaces the result.
     ///
-    /// Fails with a 500 that names the stage if it broke and fails closed, and with a 400 if the
-    /// caller's own body is at fault.
+    /// Fails with a 500 that names the stage if it fails closed, and with a 400 if the caller's own body is
+    /// invalid.
     pub(super) async fn guard<T, S>(
         &self,
         hook: Hook,
@@ -186,7 +186,7 @@ impl Stage {
         self.settle((hook, started.elapsed()), facts, spare, done)
     }
 
-    /// The same for a hook that never waits.
+    /// Does the same as [`Stage::guard`] for a hook that never waits.
     pub(super) fn guard_now<T, S>(
         &self,
         hook: Hook,
@@ -199,7 +199,7 @@ impl Stage {
         self.settle((hook, started.elapsed()), facts, spare, done)
     }
 
-    /// The same for a hook that has run, and how long.
+    /// Does the same as [`Stage::guard`] for a hook that has run and took `took`.
     pub(super) fn settle<T, S>(
         &self,
         (hook, took): (Hook, Duration),
@@ -221,7 +221,7 @@ impl Stage {
         };
         let is_of_request = matches!(hook, Hook::Request | Hook::UpstreamRequest);
         if error.kind == ErrorKind::InvalidRequest && is_of_request {
-            // a request that cannot be read is the caller's fault
+            // an unreadable request is the caller's fault
             story.stage_ran(&self.name, hook.as_str(), took, Run::Done);
             facts.show_failure(&self.name, hook, took, &error);
             return Err(error);
@@ -242,7 +242,7 @@ impl Stage {
         }
     }
 
-    /// A plugin decides freely; some of it has no meaning once a target is chosen.
+    /// Fails if a plugin's decision has no meaning at this hook, such as a route once a target is chosen.
     pub(super) fn refuse_ends(&self, hook: Hook, outcome: &Outcome) -> Result<()> {
         let wrong = match (&outcome.route, &outcome.verdict) {
             (Some(_), _) => "routes",
@@ -256,7 +256,7 @@ impl Stage {
     }
 }
 
-/// Which requests a stage is for.
+/// The requests that a stage runs for.
 #[derive(Debug, Default)]
 struct When {
     model: Option<WildMatch>,

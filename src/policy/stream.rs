@@ -11,7 +11,7 @@ use crate::policy::{Hook, Passage};
 use crate::wire::message::{self, Fold};
 use crate::wire::{Document, Event, EventKind, EventStream, Step};
 
-/// The stream as the stages of this request leave it; the very same one if none has a hook for it.
+/// Returns the stream after all stages of this request; the same stream if no stage has a hook for it.
 pub(super) fn through(passage: &Arc<Passage>, events: EventStream) -> EventStream {
     const HOOKS: &[Hook] = &[Hook::Event, Hook::Text, Hook::Response, Hook::Error];
     if !passage.pipeline.hooks.has_any(HOOKS) {
@@ -35,17 +35,17 @@ pub(super) fn through(passage: &Arc<Passage>, events: EventStream) -> EventStrea
     Box::pin(events)
 }
 
-/// A stream under way.
+/// A stream that is being sent.
 struct Way {
     passage: Arc<Passage>,
-    /// None behind its end.
+    /// The events of the upstream; `None` after the end.
     events: Option<EventStream>,
     filters: Vec<Filter>,
-    /// What is sent, where a stage observes the whole message.
+    /// The message so far, if a stage has `on_response`.
     fold: Option<Fold>,
-    /// What is ready to go out.
+    /// The events that are ready to be sent.
     ready: VecDeque<Event>,
-    /// What goes out behind that.
+    /// The error that is sent after the ready events.
     last: Option<Error>,
 }
 
@@ -77,8 +77,8 @@ impl Way {
         }
     }
 
-    /// What the stages from one on make of what those before it let through. When one of these has
-    /// ended the stream, a later one gives what it still holds: that has passed.
+    /// Passes the events of earlier stages through the stages from index `from`. If an earlier stage ended
+    /// the stream, later stages still release their buffered text: earlier stages let it pass.
     fn pass(&mut self, from: usize, made: Made) -> Made {
         let mut made = made;
         for filter in &mut self.filters[from..] {
@@ -100,14 +100,14 @@ impl Way {
             }
             made = match passed {
                 Ok(events) => Made { events, end: ended },
-                // it ended at something that came before what ended the stream further up
+                // this stage ended at an event before the one at which the earlier stage ended
                 Err((events, error)) => Made { events, end: Some(error) },
             };
         }
         made
     }
 
-    /// Whose text has waited long enough hands it on, through the stages behind.
+    /// Flushes text whose deadline has passed, through the later stages.
     fn late(&mut self) -> Made {
         let now = Instant::now();
         self.each(|filter, passage| match filter.deadline() {
@@ -116,7 +116,7 @@ impl Way {
         })
     }
 
-    /// Nothing comes any more: all of the text goes on.
+    /// Flushes all text at the end of the stream.
     fn rest(&mut self) -> Made {
         self.each(Filter::flush)
     }
@@ -151,14 +151,14 @@ impl Way {
             self.ready.push_back(event);
         }
         if let Some(error) = made.end {
-            // whoever ends the stream ends the upstream's work on it, too
+            // the end of the stream also ends the upstream's work
             self.events = None;
-            // what ended the stream first is what is told
+            // the first error is reported
             self.last.get_or_insert(error);
         }
     }
 
-    /// `on_response`, once, over what was sent: edits and refusals come too late.
+    /// Runs `on_response` once over the sent message: edits and denials come too late.
     async fn observe(&mut self) {
         let Some(message) = self.fold.take().and_then(|fold| fold.finish().ok()) else { return };
         let passage = Arc::clone(&self.passage);
@@ -169,12 +169,12 @@ impl Way {
                 passage.keep(outcome.wishes);
                 Ok(())
             };
-            // counted and logged there; what has been sent cannot be taken back
+            // the failure is counted and logged there; sent events cannot be taken back
             let _ = stage.guard(Hook::Response, passage.facts(), Some(()), work).await;
         }
     }
 
-    /// An `error` event of the upstream, as `on_error` words it.
+    /// Returns the upstream's `error` event with the message that `on_error` gives.
     fn reworded(&self, event: Event) -> Event {
         let told = message::error_of(&event);
         let before = told.message.clone();
@@ -190,11 +190,11 @@ impl Way {
     }
 }
 
-/// What came out of the stages in one step.
+/// The result of one step of the stages.
 #[derive(Default)]
 struct Made {
     events: Vec<Event>,
-    /// A stage has ended the stream behind these.
+    /// The error with which a stage ended the stream, after these events.
     end: Option<Error>,
 }
 

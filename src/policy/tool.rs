@@ -1,4 +1,4 @@
-//! Calls of server tools: what stages make of a call and of its result, and the call itself.
+//! Calls of server tools: the hooks over a call and its result, and the call itself.
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,47 +13,48 @@ use crate::policy::watch::Ran;
 use crate::policy::{Hook, Passage};
 use crate::wire::{Document, Kind, Step, message};
 
-/// A call that the model made of a server tool.
+/// A call of a server tool by the model.
 #[derive(Debug, Clone)]
 pub struct ToolCall<'a> {
-    /// The tool's name behind `gateway:`.
+    /// The tool's name without the prefix `gateway:`.
     pub tool: &'a str,
-    /// `toolu_…`
+    /// The id of the call: `toolu_…`.
     pub id: &'a str,
-    /// What the model gave, JSON.
+    /// The input from the model, as JSON.
     pub input: Bytes,
-    /// What the declaration holds beside its `type`, a JSON object.
+    /// The fields of the declaration other than `type`, as a JSON object.
     pub options: Bytes,
 }
 
-/// What the model gets to read of a call.
+/// The result of a call, as the model reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolOutput {
     content: String,
-    /// The call failed; the content says why.
+    /// Whether the call failed; the content has the reason.
     pub is_error: bool,
-    /// What a failure is, for programs: the plugin's own word, or the API's.
+    /// The failure's code for programs: defined by the plugin or by the API.
     pub code: Option<String>,
 }
 
 impl ToolOutput {
-    /// A success: the JSON `content` of a `tool_result`, a string or a list of blocks.
+    /// Returns a success: the JSON `content` of a `tool_result`, a string or a list of blocks.
     pub fn new(content: String) -> Self {
         Self { content, is_error: false, code: None }
     }
 
-    /// A failure that the model reads.
+    /// Returns a failure with a message for the model.
     pub fn error(message: &str) -> Self {
         Self { content: json!(message).to_string(), is_error: true, code: None }
     }
 
-    /// The same with a code that the model reads before the message.
+    /// Returns a failure with a code that the model reads before the message.
     pub fn problem(code: &str, message: &str) -> Self {
         let code = code.to_owned();
         Self { code: Some(code.clone()), ..Self::error(&format!("{code}: {message}")) }
     }
 
-    /// The content as a JSON list of blocks; an empty text is none, since the API refuses those.
+    /// Returns the content as a JSON list of blocks. Empty text becomes an empty list, since the API
+    /// rejects it.
     pub fn blocks(&self) -> String {
         match self.content.trim() {
             r#""""# => "[]".to_owned(),
@@ -63,15 +64,15 @@ impl ToolOutput {
     }
 }
 
-/// How a call goes on after `on_tool_call`.
+/// The next step of a call after `on_tool_call`.
 pub(super) enum Called<'a> {
     Run(ToolCall<'a>),
     Answered(ToolOutput),
 }
 
 impl Passage {
-    /// Runs a server tool, with the stages around it. A failure is a result that the model reads; the
-    /// log has the details.
+    /// Runs a server tool and the stages around it. A failure becomes a result that the model reads; the log
+    /// has the details.
     pub async fn call_tool(&self, call: ToolCall<'_>) -> ToolOutput {
         let started = Instant::now();
         let name = call.tool;
@@ -94,7 +95,8 @@ impl Passage {
         self.on_tool_result(&asked, output).unwrap_or_else(|error| self.closed(&error))
     }
 
-    /// A stage broke that fails closed: the tool is not run, or its result is kept back.
+    /// Returns the result after a failure of a stage that fails closed: the tool does not run, or its result
+    /// is withheld.
     fn closed(&self, error: &Error) -> ToolOutput {
         let source = error.source.as_deref().map(tracing::field::display);
         tracing::warn!(request_id = self.ctx.request_id, error = %error.message, source, "a stage broke around a server tool");
@@ -103,7 +105,7 @@ impl Passage {
 
     /// Runs `on_tool_call` of every stage over a call whose input is an object, until one ends it.
     ///
-    /// Fails if a stage broke that fails closed.
+    /// Fails if a stage fails closed.
     pub(super) fn on_tool_call<'a>(&self, call: ToolCall<'a>) -> Result<Called<'a>> {
         if !self.pipeline.hooks().has(Hook::ToolCall) || !message::is_object(&call.input) {
             return Ok(Called::Run(call));
@@ -147,7 +149,7 @@ impl Passage {
         Ok(Called::Run(call))
     }
 
-    /// Runs `on_tool_result` of every stage. Fails if a stage broke that fails closed.
+    /// Runs `on_tool_result` of every stage. Fails if a stage fails closed.
     pub(super) fn on_tool_result(
         &self,
         call: &ToolCall<'_>,
@@ -167,7 +169,7 @@ impl Passage {
             let spare = stage.spare(|| ());
             let settled = stage.guard_now(Hook::ToolResult, facts, spare, work)?;
             let Settled::Done((result, decision, asked), took) = settled else { continue };
-            // a failure that is still one is the same failure
+            // a failure that stays a failure keeps its code
             let code = output.code.filter(|_| result.is_error);
             output = ToolOutput { code, ..result };
             if let (Some(watch), Some(before)) = (facts.watch, before) {
@@ -197,7 +199,7 @@ impl Passage {
         match tool.plugin.call_tool(self.facts().behalf(), plugin_call).await {
             Ok(content) => {
                 tool.metrics.succeeded(started.elapsed());
-                // the host has checked that it is JSON text
+                // the host has checked that this is JSON text
                 ToolOutput::new(String::from_utf8_lossy(&content).into_owned())
             }
             Err(failure) => {
@@ -209,7 +211,7 @@ impl Passage {
 }
 
 impl ToolCall<'_> {
-    /// As `on_tool_call` sees it.
+    /// Returns the document for `on_tool_call`.
     pub(super) fn document(&self) -> Result<Document> {
         let head = json!({"tool": self.tool, "id": self.id});
         let mut document = Document::parse(head.to_string().into())?;
@@ -218,7 +220,7 @@ impl ToolCall<'_> {
         Ok(document)
     }
 
-    /// As `on_tool_result` sees it.
+    /// Returns the document for `on_tool_result`.
     pub(super) fn with_result(&self, output: &ToolOutput) -> Result<Document> {
         let head = json!({"tool": self.tool, "id": self.id});
         let mut document = Document::parse(head.to_string().into())?;
@@ -239,7 +241,7 @@ fn result_of(stage: &str, decision: &Decision, document: Document) -> Result<Too
     }
 }
 
-/// What a stage has made of a result.
+/// Reads the result that a stage leaves.
 fn read(stage: &str, document: Document) -> Result<ToolOutput> {
     let content = document.field("content").unwrap_or_default();
     if !matches!(Kind::of(&content), Kind::Array | Kind::String) {
@@ -254,7 +256,7 @@ fn left(stage: &str, what: &str) -> Error {
     Error::new(ErrorKind::Api, format!("stage `{stage}` left {what}"))
 }
 
-/// What the model reads of a failure.
+/// Returns the text that the model reads about a failure, and logs the failure.
 fn told(ctx: &Context, tool: &str, failure: ToolError) -> ToolOutput {
     match failure {
         ToolError::Problem { code, message, .. } => ToolOutput::problem(&code, &message),

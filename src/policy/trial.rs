@@ -13,9 +13,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::wire::Event;
 use crate::wire::sse::Cutter;
 
-/// Policies as the stages of a pipeline, in this order, each with the same parameters.
+/// Returns a pipeline of these policies in this order, each with the same parameters.
 ///
-/// Fails with what a policy that declares its parameters finds wrong with them.
+/// Fails with a problem for each parameter that a policy with declared parameters rejects.
 pub fn pipeline_of(
     scripts: Vec<Script>,
     with: &Map<String, Value>,
@@ -36,7 +36,7 @@ pub fn pipeline_of(
     Ok(Pipeline::new(stages, BTreeMap::new(), &metrics))
 }
 
-/// The events of SSE text; its last frame may lack the blank line. Fails if a frame has no bounds.
+/// Parses SSE text into events. The last frame may lack the blank line. Fails if a frame has no bounds.
 pub fn events(text: &str) -> Result<Vec<Event>, Error> {
     let mut cutter = Cutter::default();
     cutter.push(Bytes::from(format!("{}\n\n", text.trim_end())));

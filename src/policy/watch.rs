@@ -1,4 +1,4 @@
-//! `Watch`: shows a trial each run of a hook. It changes nothing: trials and live requests run the same.
+//! `Watch`: reports each run of a hook to a trial. Trials and live requests run the same code.
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,42 +15,42 @@ pub struct Step<'a> {
     pub stage: &'a str,
     /// The hook.
     pub hook: Hook,
-    /// How it went.
+    /// The end of the run.
     pub end: End<'a>,
 }
 
-/// How a stage went at a hook.
+/// The end of a stage at a hook.
 pub enum End<'a> {
-    /// It did not run: it does not define the hook.
+    /// The stage did not run: it does not define the hook.
     NoHook,
-    /// It did not run: its `when` does not fit the request.
+    /// The stage did not run: its `when` does not match the request.
     NotFor,
-    /// It ran to its end, or decided something.
+    /// The stage ran to its end, or made a decision.
     Done(Ran<'a>),
-    /// It failed, or left something that cannot go on.
+    /// The stage failed, or left an invalid subject.
     Broke(Duration, &'a Error),
 }
 
-/// A run of a hook over a request, a call, a result or an error, each as JSON text.
+/// A run of a hook over its subject (a request, call, result or error) as JSON text.
 pub struct Ran<'a> {
-    /// How long it took.
+    /// The duration of the run.
     pub time: Duration,
     /// The subject before the run.
     pub before: Bytes,
     /// The subject as the stage left it.
     pub left: Bytes,
-    /// The subject as it goes on: a request names the model that the stage routes to.
+    /// The subject for the next stage: a request names the model that the stage routes to.
     pub after: Bytes,
     /// The decision.
     pub decision: Decided<'a>,
-    /// The model to go to instead.
+    /// The model that the stage routes to.
     pub route: Option<&'a str>,
-    /// Headers, tags and counts.
+    /// Headers, tags and counter increments.
     pub wishes: &'a Wishes,
 }
 
 impl<'a> Ran<'a> {
-    /// A run over a call of a tool or its result.
+    /// Returns the run over a tool call or its result.
     pub(super) fn of_tool(
         time: Duration,
         (before, after): (Bytes, Bytes),
@@ -64,19 +64,19 @@ impl<'a> Ran<'a> {
 
 /// The decision of a stage.
 pub enum Decided<'a> {
-    /// The subject goes on.
+    /// The subject continues.
     GoOn,
     /// The stage answers: a message, or the content of a tool's result.
     Answer(Bytes),
-    /// The stage refuses.
+    /// The stage denies the subject.
     Deny(&'a Error),
 }
 
-/// Sees each step of a passage.
+/// Receives each step of a passage.
 pub struct Watch(Box<dyn Fn(&Step<'_>) + Send + Sync>);
 
 impl Watch {
-    /// Calls `see` for each step, at once.
+    /// Returns a watch that calls `see` for each step, as soon as the step ends.
     pub fn new(see: impl Fn(&Step<'_>) + Send + Sync + 'static) -> Self {
         Self(Box::new(see))
     }
@@ -85,12 +85,12 @@ impl Watch {
         (self.0)(step);
     }
 
-    /// Shows a run.
+    /// Reports a run.
     pub(super) fn show_run(&self, stage: &str, hook: Hook, ran: Ran<'_>) {
         self.show(&Step { stage, hook, end: End::Done(ran) });
     }
 
-    /// Shows a stage that does not run.
+    /// Reports a stage that does not run.
     pub(super) fn show_idle(&self, stage: &str, hook: Hook, hooks: Hooks) {
         let end = if hooks.has(hook) { End::NotFor } else { End::NoHook };
         self.show(&Step { stage, hook, end });

@@ -1,28 +1,28 @@
-//! Text that comes in pieces, handed on in windows that end where a sentence or a line ends: pure, no clock.
+//! Cuts streamed text into windows that end at a sentence or a line. Pure code, without a clock.
 
-/// Held back at most, in bytes: a text without any boundary is cut between words, or anywhere.
+/// The most bytes that are buffered. Longer text without a boundary is cut between words, or anywhere.
 const MAX_HELD: usize = 4096;
-/// What stays behind where a text of that length has no blank either: shorter matches still fit.
+/// The bytes that stay buffered if such text has no blank either, so that shorter matches still fit.
 const MIN_HELD: usize = 512;
 
-/// The text of one block that has come and was not handed on.
+/// The text of one block that has arrived and has not been released.
 #[derive(Default)]
 pub(super) struct Windows {
     held: String,
-    /// It was late once: what is left is a single word.
+    /// The text was late once: the rest is a single word.
     is_word: bool,
 }
 
 impl Windows {
-    /// There is text to hand on.
+    /// Returns whether text is buffered.
     pub(super) fn is_holding(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Takes a piece; gives everything up to the last boundary, if there is one.
+    /// Adds text. Returns everything up to the last boundary, if there is one.
     pub(super) fn push(&mut self, text: &str) -> Option<String> {
         self.is_word = false;
-        // a boundary may lie on the seam, but no further back than the last held character
+        // a boundary may lie on the seam, but no earlier than the last buffered character
         let seam = self.held.len();
         self.held.push_str(text);
         let from = self.held[..seam].char_indices().next_back().map_or(0, |(at, _)| at);
@@ -31,12 +31,12 @@ impl Windows {
         end.and_then(|end| self.take(end))
     }
 
-    /// All of it, for the end of a block.
+    /// Returns all buffered text, for the end of a block.
     pub(super) fn rest(&mut self) -> Option<String> {
         self.take(self.held.len())
     }
 
-    /// Nothing came for a while: everything but the last word, and after that the word as well.
+    /// Returns everything but the last word after a pause, and the last word after the next pause.
     pub(super) fn late(&mut self) -> Option<String> {
         let end = match last_blank(&self.held) {
             Some(end) if !self.is_word => end,
@@ -63,7 +63,7 @@ impl Windows {
     }
 }
 
-/// Behind the last line end, or the last blank that follows the end of a sentence.
+/// Returns the position after the last line end, or after the last blank that follows a sentence.
 fn boundary(text: &str) -> Option<usize> {
     let mut last = None;
     let mut before = ' ';
@@ -77,7 +77,7 @@ fn boundary(text: &str) -> Option<usize> {
     last
 }
 
-/// Behind the last blank.
+/// Returns the position after the last blank.
 fn last_blank(text: &str) -> Option<usize> {
     text.char_indices().rev().find(|(_, c)| c.is_whitespace()).map(|(at, c)| at + c.len_utf8())
 }
