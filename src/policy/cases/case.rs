@@ -1,4 +1,4 @@
-//! A case as it is written: a request, at most one thing that happens after it, and what must come of it.
+//! `Case`: a case as its file has it: a request, at most one later event, and the expected result.
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -21,14 +21,14 @@ use crate::wire::{Document, Endpoint, MessagesRequest, Step};
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
     pub(super) name: Spanned<String>,
-    /// A map, or the JSON text itself where its bytes matter.
+    /// A map, or the JSON text itself if its bytes matter.
     #[serde(default = "usual_request")]
     request: Value,
     #[serde(default)]
     pub(super) ctx: CaseContext,
     /// The target of an attempt: `provider`, `model`, `unsupported`, `strictness`, `native`, `number`.
     upstream_request: Option<Map<String, Value>>,
-    /// A message, or the text of one.
+    /// A message, or its text.
     response: Option<Value>,
     /// Pieces of text, events, or SSE text.
     stream: Option<Value>,
@@ -42,7 +42,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Returns a mistake in the case itself.
+    /// Returns the first mistake in the case itself.
     pub(super) fn fault(&self) -> Option<Fault> {
         let of_case = |message: String| Fault { line: self.name.referenced.line(), message };
         let subjects = self.subjects();
@@ -54,7 +54,7 @@ impl Case {
         self.ctx.clock().err().or_else(|| self.expect.wrong_for(&self.subject()).map(of_case))
     }
 
-    /// What it is about.
+    /// Returns the subject of the case.
     pub(super) fn subject(&self) -> Subject<'_> {
         self.subjects().pop().unwrap_or(Subject::Request)
     }
@@ -73,8 +73,8 @@ impl Case {
         .collect()
     }
 
-    /// The request, and the fields of the usual one that the case leaves out and every request must
-    /// have. Fails with a 400 if it is none, as a live request would.
+    /// Returns the request, and the required fields that the case leaves out and the usual request supplies.
+    /// Fails with a 400 if the request is invalid, as a live request would.
     pub(super) fn request(&self) -> Result<(MessagesRequest, Vec<&'static str>), Error> {
         let usual = usual_request();
         let mut document = self.document()?;
@@ -91,12 +91,12 @@ impl Case {
         Ok((MessagesRequest::parse(document.to_bytes(), endpoint)?, missing))
     }
 
-    /// The facts of the request.
+    /// Returns the request's context.
     pub(super) fn context(&self) -> Result<Context, Error> {
         self.ctx.context(&self.document()?)
     }
 
-    /// The request as the case has it.
+    /// Returns the request as the case has it.
     fn document(&self) -> Result<Document, Error> {
         Document::parse(match &self.request {
             Value::String(text) => text.clone().into(),
@@ -112,10 +112,10 @@ pub(super) struct CaseContext {
     tags: BTreeMap<String, String>,
     headers: BTreeMap<String, String>,
     pub(super) with: Map<String, Value>,
-    /// The request's own `model` if absent.
+    /// The model; if absent, the request's own `model`.
     model: Option<String>,
     session: String,
-    /// The time that the policy reads; the system's if absent.
+    /// The time that the policy reads; if absent, the system's.
     now: Option<Spanned<String>>,
 }
 
@@ -126,7 +126,7 @@ pub(super) struct Fault {
 }
 
 impl CaseContext {
-    /// The time that the policy reads.
+    /// Returns the time that the policy reads.
     pub(super) fn clock(&self) -> Result<Clock, Fault> {
         let Some(now) = &self.now else { return Ok(Clock::default()) };
         let line = now.referenced.line();
@@ -134,7 +134,7 @@ impl CaseContext {
             .map_err(|message| Fault { line, message: format!("`ctx.now`: {message}") })
     }
 
-    /// The facts of a request.
+    /// Returns the context of a request.
     fn context(&self, document: &Document) -> Result<Context, Error> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {

@@ -1,26 +1,26 @@
-//! What a case expected, and what it found.
+//! Compares the values that a case expects with those that it finds.
 use std::fmt;
 
 use serde_json::Value;
 
-/// Something that is not as a case expected it.
+/// A value that differs from the expectation of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Where: `request.messages[0].role`; empty if the whole came out otherwise.
+    /// The place, such as `request.messages[0].role`; empty if the whole case ended differently.
     pub place: String,
-    /// What should stand there: JSON, or words.
+    /// The expected value: JSON or words.
     pub expected: String,
-    /// What stands there.
+    /// The value that was found.
     pub found: String,
 }
 
 impl Difference {
-    /// Of the whole: how it should have ended, and how it did.
+    /// Returns the difference of a case that ended in another way than expected.
     pub(super) fn of_end(expected: &str, found: impl Into<String>) -> Self {
         Self { place: String::new(), expected: expected.to_owned(), found: found.into() }
     }
 
-    /// At a place.
+    /// Returns the difference at a place.
     pub(super) fn at(place: &str, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
         Self { place: place.to_owned(), expected: expected.to_string(), found: found.to_string() }
     }
@@ -36,12 +36,12 @@ impl fmt::Display for Difference {
     }
 }
 
-/// A text as JSON, or that there is none.
+/// Returns a text as JSON, or `nothing`.
 pub(super) fn quoted(text: Option<&str>) -> String {
     text.map_or("nothing".to_owned(), |text| Value::from(text).to_string())
 }
 
-/// Where two values differ, each place by itself.
+/// Returns the differences of two values, each with its own place.
 pub(super) fn differences(place: &str, expected: &Value, found: &Value) -> Vec<Difference> {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => {
@@ -58,7 +58,7 @@ pub(super) fn differences(place: &str, expected: &Value, found: &Value) -> Vec<D
     }
 }
 
-/// The same for what may not be there.
+/// Returns the differences of two values that may be absent.
 fn pair(place: &str, expected: Option<&Value>, found: Option<&Value>) -> Vec<Difference> {
     let shown = |value: Option<&Value>| value.map_or("nothing".to_owned(), ToString::to_string);
     match (expected, found) {
@@ -67,7 +67,8 @@ fn pair(place: &str, expected: Option<&Value>, found: Option<&Value>) -> Vec<Dif
     }
 }
 
-/// Where the members of a map differ from those that a value has; other members do not count.
+/// Returns the differences between the members of `expected` and those of `found`. Members that only
+/// `found` has are ignored.
 pub(super) fn missing(place: &str, expected: &Value, found: &Value) -> Vec<Difference> {
     let Value::Object(fields) = expected else { return differences(place, expected, found) };
     let prefix = if place.is_empty() { String::new() } else { format!("{place}.") };

@@ -1,4 +1,4 @@
-//! What a case expects, and where it found something else.
+//! `Expect`: the expected result of a case, and its comparison with the real one.
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
@@ -15,46 +15,46 @@ use crate::wire::Event;
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Expect {
-    /// The whole request afterwards.
+    /// The whole request after the policy.
     request: Option<Value>,
-    /// The very bytes of before.
+    /// The bytes must be the same as before.
     unchanged: bool,
-    /// A text: that of the message; a map: fields that it must have.
+    /// A text: the text of the message. A map: fields of the message.
     response: Option<Value>,
-    /// A text, texts of blocks, or events.
+    /// A text, a list of the texts of blocks, or events.
     stream: Option<Value>,
-    /// Fields that the call must have.
+    /// Fields of the call.
     tool_call: Option<Value>,
-    /// A text: that of the content; a map: fields that the result must have.
+    /// A text: the text of the content. A map: fields of the result.
     tool_result: Option<Value>,
-    /// What the caller reads of an error.
+    /// The error message that the caller reads.
     message: Option<String>,
     deny: Option<ExpectDeny>,
-    /// A text: that of the answer; a map: fields that the message must have.
+    /// A text: the text of the answer. A map: fields of the message.
     respond: Option<Value>,
     route: Option<String>,
-    /// Part of the message of a script that breaks, or of a request that is refused as malformed.
+    /// A part of the error message of a failing script, or of a request that is rejected as invalid.
     error: Option<String>,
-    /// At least these; `null`: it is not there.
+    /// Some of the tags; `null` means that the tag is absent.
     tags: BTreeMap<String, Option<String>>,
-    /// At least these.
+    /// Some of the counters.
     counts: BTreeMap<String, u64>,
-    /// What an upstream gets; `null`: it does not.
+    /// Some of the headers for the upstream; `null` means that the header is absent.
     headers: BTreeMap<String, Option<String>>,
-    /// What the caller gets; `null`: it does not.
+    /// Some of the headers for the caller; `null` means that the header is absent.
     response_headers: BTreeMap<String, Option<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExpectDeny {
-    /// 400 if absent.
+    /// The status; 400 if absent.
     status: Option<u16>,
     message: Option<String>,
 }
 
 impl Expect {
-    /// Why it fits no case about such a subject.
+    /// Returns the error message of an expectation that does not fit a case with this subject.
     pub(super) fn wrong_for(&self, subject: &Subject<'_>) -> Option<String> {
         let left: Vec<&str> = self.left();
         let ends = usize::from(self.deny.is_some())
@@ -67,7 +67,7 @@ impl Expect {
             || !self.response_headers.is_empty();
         let is_one = match (left.as_slice(), ends) {
             ([], 0) => has_more,
-            // a stream may have gone out in part
+            // a part of the stream may have been sent
             ([_], 0) | (["stream"], 1) => true,
             ([], 1) => self.route.is_none(),
             _ => false,
@@ -88,7 +88,7 @@ impl Expect {
         Some(format!("`expect.{strange}` is not for a case about `{}`", subject.name()))
     }
 
-    /// What it says of the thing that the case is about.
+    /// Returns the keys of the expectation about the subject itself.
     fn left(&self) -> Vec<&'static str> {
         [
             ("request", self.request.is_some()),
@@ -104,7 +104,7 @@ impl Expect {
         .collect()
     }
 
-    /// Every difference; none if all is as expected.
+    /// Returns every difference; an empty list if the result is as expected.
     pub(super) fn compare(&self, ran: &Ran) -> Vec<Difference> {
         let mut found = match &ran.end {
             End::GoesOn => match self.ending() {
@@ -214,7 +214,7 @@ impl Expect {
         }
     }
 
-    /// The differences of a case in which the script broke.
+    /// Returns the differences of a case in which the script failed.
     pub(super) fn compare_error(&self, message: &str) -> Vec<Difference> {
         match &self.error {
             Some(part) if message.contains(part) => Vec::new(),
@@ -257,7 +257,7 @@ impl Expect {
     }
 }
 
-/// Leaves out fields that neither the case nor `expect` has and that are unchanged.
+/// Removes unchanged fields that neither the case nor `expect` has.
 fn leave_out(found: &mut Value, wanted: &Value, added: &[&str]) {
     let usual = usual_request();
     for field in added.iter().filter(|field| wanted.get(field).is_none()) {
@@ -276,7 +276,7 @@ fn goes_on(ran: &Ran) -> &'static str {
     }
 }
 
-/// How that differs which was to keep its bytes.
+/// Returns the differences of a value whose bytes were expected to stay the same.
 fn changed(place: &str, before: &Value, after: &Value) -> Vec<Difference> {
     let found = differences(place, before, after);
     let bytes =
@@ -291,7 +291,7 @@ fn text(place: &str, wanted: &str, found: &str) -> Vec<Difference> {
     }
 }
 
-/// The text of a message, of a result, or of a list of blocks.
+/// Returns the text of a message, of a result, or of a list of blocks.
 fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

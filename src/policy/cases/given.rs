@@ -10,7 +10,7 @@ use crate::policy::{Target, ToolCall, ToolOutput};
 /// The fields that a case may leave out although every request has them.
 pub(super) const REQUIRED: [&str; 2] = ["model", "messages"];
 
-/// A small request that would pass everywhere.
+/// Returns a small request that would pass everywhere.
 pub(super) fn usual_request() -> Value {
     json!({"model": "claude-x", "max_tokens": 1024, "messages": [{"role": "user", "content": "hi"}]})
 }
@@ -100,7 +100,7 @@ impl GivenTarget {
 }
 
 impl GivenCall {
-    /// Reads `tool_call` or `tool_result`, whichever `key` is.
+    /// Reads `tool_call` or `tool_result`; `key` is the name.
     pub(super) fn of(key: &str, given: &Map<String, Value>) -> Result<Self> {
         read(key, given)
     }

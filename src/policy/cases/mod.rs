@@ -1,4 +1,4 @@
-//! `policies/<name>.cases.yaml`: what a policy must make of requests, answers, streams, calls and errors.
+//! Cases in `policies/<name>.cases.yaml`: requests, answers, streams, calls and errors, each with its result.
 mod case;
 mod compare;
 mod expect;
@@ -17,27 +17,27 @@ use crate::error::Problem;
 use crate::policy::cases::case::{Case, Fault};
 use crate::policy::script::Script;
 
-/// How one case went.
+/// The result of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseResult {
     /// The case's `name`.
     pub name: String,
-    /// The line of the file that it begins on.
+    /// The line of the file where the case begins.
     pub line: u64,
-    /// What was different from what was expected; nothing if the case holds.
+    /// The differences from the expectation; empty if the case passes.
     pub differences: Vec<Difference>,
 }
 
 impl CaseResult {
-    /// The differences, a line each; `None` if all was as expected.
+    /// Returns the differences, one per line; `None` if the case passes.
     pub fn failure(&self) -> Option<String> {
         let lines: Vec<String> = self.differences.iter().map(ToString::to_string).collect();
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }
 
-/// Runs every case of a file against a policy; not to be called from within a runtime. `path` is
-/// what messages show.
+/// Runs every case of a file against a policy. Must not be called from within a runtime. `path` is the
+/// name of the file in messages.
 ///
 /// Fails if the file cannot be read as cases, or has none.
 pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseResult>, Problem> {
@@ -69,7 +69,7 @@ pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseRes
 fn unreadable(error: &serde_saphyr::Error, path: &str) -> Problem {
     let text = error.to_string();
     let message = text.lines().next().unwrap_or_default();
-    // the place stands in front
+    // the message begins with the place
     let message = match message.strip_prefix("error: line ") {
         Some(placed) => placed.split_once(": ").map_or(placed, |(_, message)| message),
         None => message,

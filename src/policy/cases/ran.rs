@@ -1,4 +1,4 @@
-//! The result of a case, for its expectations.
+//! `Ran`: the result of a case, which its expectation is compared with.
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
@@ -9,9 +9,9 @@ use crate::wire::Event;
 
 /// The result of a case.
 pub(super) struct Ran {
-    /// The key of what it was about.
+    /// The key of the subject.
     pub(super) subject: &'static str,
-    /// The fields of the usual request that the case's own left out.
+    /// The fields that the case leaves out and the usual request supplies.
     pub(super) added: Vec<&'static str>,
     pub(super) before: Output,
     pub(super) after: Output,
@@ -19,34 +19,34 @@ pub(super) struct Ran {
     pub(super) route: Option<String>,
     /// Headers, tags and counts.
     pub(super) wishes: Wishes,
-    /// Those that an upstream would get.
+    /// The headers that an upstream would receive.
     pub(super) headers: HeaderMap,
-    /// Those that the caller would get.
+    /// The headers that the caller would receive.
     pub(super) response_headers: HeaderMap,
 }
 
 /// The subject of a hook, before or after it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Output {
-    /// A request, a message, a call, a result, an error.
+    /// A request, message, call, result or error.
     Json(Bytes),
     Stream(Vec<Event>),
 }
 
-/// How a case ended.
+/// The end of a case.
 pub(super) enum End {
-    /// It goes on.
+    /// The subject continues.
     GoesOn,
     Denied(Refusal),
     /// The message, or the content of a tool's result.
     Answered(Value),
-    /// The policy failed, or the request is refused as malformed.
+    /// The policy failed, or the request is rejected as invalid.
     Broke(String),
-    /// `on_request` ended the request, though the case is about what comes later.
+    /// `on_request` ended the request, although the subject of the case comes later.
     Early(Box<End>),
 }
 
-/// The refusal of a policy.
+/// The denial of a policy.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     pub(super) status: u16,

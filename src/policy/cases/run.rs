@@ -1,6 +1,6 @@
-//! Runs a case: its request through `on_request`, then the thing that it is about through its hook.
+//! Runs a case: the request through `on_request`, then the subject through its hook.
 //!
-//! The passage is that of live requests; `Seen` keeps the decisions of the policy on the way.
+//! The passage is the same as for live requests. `Seen` records the decisions of the policy.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,7 +29,7 @@ struct Step {
     before: Output,
     after: Output,
     end: End,
-    /// Those that an upstream would get, where the hook is about an attempt.
+    /// The headers that an upstream would receive, if the hook runs before an attempt.
     headers: Option<HeaderMap>,
 }
 
@@ -40,7 +40,7 @@ impl Step {
 }
 
 impl Case {
-    /// Runs it. Fails if the case cannot be run.
+    /// Runs the case. Fails if it cannot be run.
     pub(super) fn run(&self, script: &Script) -> Result<Ran, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|e| Error::new(ErrorKind::Api, e.to_string()))?;
@@ -72,7 +72,7 @@ impl Case {
     }
 }
 
-/// A case under way: the passage of its request, and the steps so far.
+/// A running case: the passage of its request, and the steps so far.
 struct Trial {
     passage: Arc<Passage>,
     seen: Arc<Seen>,
@@ -96,13 +96,13 @@ impl Trial {
             wishes.upstream_headers.apply(&mut headers);
             headers
         });
-        // a failure counts wherever it was, also where a live request goes on without the stage
+        // every failure counts, also one that a live request would skip
         let end = self.seen.failure().map_or(step.end, End::Broke);
         let (before, after) = (step.before, step.after);
         Ran { subject, added, before, after, end, route, wishes, headers, response_headers }
     }
 
-    /// Runs `on_request`. Returns the request too if it goes on.
+    /// Runs `on_request`. Also returns the request, if it continues.
     async fn request(&self, request: MessagesRequest) -> (Step, Option<MessagesRequest>) {
         let before = request.to_bytes();
         let (end, passed) = match self.passage.on_request(request).await {
@@ -153,7 +153,7 @@ impl Trial {
     fn tool_call(&self, given: &Map<String, Value>) -> Result<Step, Error> {
         let given = GivenCall::of("tool_call", given)?;
         let before = given.call().document()?.to_bytes();
-        // `seen` has a failure
+        // `seen` records a failure
         let _ = self.passage.on_tool_call(given.call());
         let left = self.seen.left(Hook::ToolCall).unwrap_or_else(|| before.clone());
         Ok(Step::json(before, left, self.seen.end(Hook::ToolCall)))
@@ -163,7 +163,7 @@ impl Trial {
         let given = GivenCall::of("tool_result", given)?;
         let (call, output) = (given.call(), given.output()?);
         let before = call.with_result(&output)?.to_bytes();
-        // `seen` has a failure
+        // `seen` records a failure
         let _ = self.passage.on_tool_result(&call, output);
         let left = self.seen.left(Hook::ToolResult).unwrap_or_else(|| before.clone());
         Ok(Step::json(before, left, self.seen.end(Hook::ToolResult)))
@@ -199,7 +199,7 @@ impl Trial {
         Ok(Step { before: Output::Stream(events), after, end, headers: None })
     }
 
-    /// Sends a policy's own answer through the hooks, in the form that the caller wants.
+    /// Sends a policy's own answer through the hooks, in the form that the request asks for.
     async fn answer(&self, reply: Reply, request: &MessagesRequest) -> End {
         let body = match (reply.body, request.is_stream()) {
             (ReplyBody::Full(message), true) => match unfold::events_of(&message) {
@@ -225,8 +225,8 @@ impl Trial {
         }
     }
 
-    /// Returns the end of a case that ends by an error, in the words of `on_error`. A target that is
-    /// passed over is no error of the request yet.
+    /// Returns the end of a case that ends with an error, with the message of `on_error`. Passing over a
+    /// target is not yet an error of the request.
     fn refused(&self, error: Error) -> End {
         let is_of_target = error.stage().is_some_and(|stage| stage.scope == Scope::Target);
         End::of(&if is_of_target { error } else { self.passage.on_error(error) })
@@ -234,7 +234,7 @@ impl Trial {
 }
 
 impl End {
-    /// Returns the end that an error is: the refusal of a policy, or a failure.
+    /// Returns the end for an error: the denial of a policy, or a failure.
     fn of(error: &Error) -> Self {
         match error.stage() {
             Some(stage) if stage.act == Act::Decided => Self::Denied(Refusal::of(error)),
@@ -244,7 +244,7 @@ impl End {
 }
 
 impl Output {
-    /// Returns the message, which a stream is folded into.
+    /// Returns the message; a stream is folded into one.
     fn message(&self) -> Value {
         let events = match self {
             Self::Json(message) => return serde_json::from_slice(message).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! `Seen`: the steps of a case's stage, which its passage reports.
+//! `Seen`: the steps of a case's stage, as the passage reports them.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,7 +34,7 @@ enum Decision {
 }
 
 impl Seen {
-    /// Returns the watch that keeps the steps.
+    /// Returns the watch that records the steps.
     pub(super) fn watch(self: &Arc<Self>) -> Watch {
         let seen = Arc::clone(self);
         Watch::new(move |step| {
@@ -47,7 +47,7 @@ impl Seen {
         })
     }
 
-    /// Returns the words of the first failure, whichever hook it was in.
+    /// Returns the message of the first failure at any hook.
     pub(super) fn failure(&self) -> Option<String> {
         self.0.lock().iter().find_map(|shown| match shown {
             Shown::Broke(message) => Some(message.clone()),
@@ -55,7 +55,7 @@ impl Seen {
         })
     }
 
-    /// Returns the subject as a hook left it; `None` if it did not run to an end.
+    /// Returns the subject as a hook left it; `None` if the hook did not run to its end.
     pub(super) fn left(&self, hook: Hook) -> Option<Bytes> {
         self.read(hook, |kept| kept.left.clone())
     }

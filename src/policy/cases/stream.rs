@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::policy::trial;
 use crate::wire::Event;
 
-/// The events that a case's `stream` stands for.
+/// Returns the events of a case's `stream`.
 pub(super) fn events(given: &Value) -> Result<Vec<Event>, String> {
     match given {
         Value::String(text) if is_sse(text) => trial::events(text).map_err(|e| e.message),
@@ -32,7 +32,7 @@ fn event(data: &Value) -> Result<Event, String> {
     Ok(Event::from_frame(format!("event: {kind}\ndata: {data}\n\n").into()))
 }
 
-/// A whole message of one text block whose text comes in these pieces.
+/// Returns the events of a message with one text block whose text arrives in these pieces.
 fn message(pieces: &[&str]) -> Vec<Event> {
     let message = json!({
         "id": "msg_case", "type": "message", "role": "assistant", "model": "claude-x", "content": [],
@@ -52,12 +52,12 @@ fn message(pieces: &[&str]) -> Vec<Event> {
     all.filter_map(|data| event(&data).ok()).collect()
 }
 
-/// The data of each event.
+/// Returns the data of each event.
 pub(super) fn data(events: &[Event]) -> Vec<Value> {
     events.iter().map(|event| serde_json::from_slice(&event.data()).unwrap_or_default()).collect()
 }
 
-/// The text of each block that has some.
+/// Returns the text of each block that has text.
 pub(super) fn texts(events: &[Event]) -> Vec<String> {
     let mut texts = BTreeMap::<u64, String>::new();
     for data in data(events) {

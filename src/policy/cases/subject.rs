@@ -1,9 +1,9 @@
-//! The moment that a case is about: `on_request` alone, or one thing that happens after it.
+//! `Subject`: the hook that a case tests: `on_request` alone, or one later hook.
 use serde_json::{Map, Value};
 
-/// What happens to the request after `on_request`.
+/// The event after `on_request` that a case is about.
 pub(super) enum Subject<'a> {
-    /// Nothing: the case is about `on_request`.
+    /// None: the case is about `on_request`.
     Request,
     Upstream(&'a Map<String, Value>),
     Response(&'a Value),
@@ -14,7 +14,7 @@ pub(super) enum Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// The key in a case.
+    /// Returns the key in a case.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Request => "request",

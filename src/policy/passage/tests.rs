@@ -1,10 +1,10 @@
-//! The pipeline: which stages run, in which order, and what becomes of the request when one breaks.
+//! The pipeline: the order of the stages, and the request after a stage fails.
 use crate::policy::{Passage, ToolCall, ToolOutput, Verdict};
 use serde_json::{Value, json};
 
 use crate::testing::stages::{Stages, caller, passed, request};
 
-/// A policy that notes that it ran.
+/// A policy that records that it ran.
 const NOTE: &str = r#"fn on_request(request, ctx) {
     let seen = if request.metadata == () { "" } else { request.metadata.user_id };
     request.metadata = #{ user_id: seen + ctx.with.name };

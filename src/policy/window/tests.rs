@@ -1,9 +1,9 @@
-//! Windows: nothing is lost, and none ends within a sentence unless it has to.
+//! Windows: no text is lost, and no window ends within a sentence unless it must.
 use proptest::prelude::*;
 
 use super::{MAX_HELD, MIN_HELD, Windows};
 
-/// Pushes pieces; the windows that came out, and the rest.
+/// Pushes pieces. Returns the windows and the rest.
 fn cut(pieces: &[&str]) -> (Vec<String>, Option<String>) {
     let mut windows = Windows::default();
     let out = pieces.iter().filter_map(|piece| windows.push(piece)).collect();
@@ -40,7 +40,7 @@ fn silence_releases_whole_words_and_then_the_last_one() {
     assert_eq!(windows.late().as_deref(), Some("wor"));
     assert!(!windows.is_holding());
     assert_eq!(windows.late(), None);
-    // text that comes after the first silence makes it a word of its own again
+    // text after the first pause continues the word
     windows.push("one tw");
     windows.late();
     windows.push("o three");
