@@ -1,18 +1,18 @@
-//! `respond`: the message that a policy answers with in the upstream's place.
+//! `Content`: the answer that a policy gives in place of the upstream, with `respond`.
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-/// What a script gave to `respond`.
+/// The argument of `respond`.
 #[derive(Clone)]
 pub(in crate::policy) enum Content {
-    /// The text of the one block.
+    /// The text of the only block.
     Text(String),
-    /// A message; what it leaves out is filled in.
+    /// A message; missing fields are filled in.
     Message(Map<String, Value>),
 }
 
 impl Content {
-    /// Checks what a script gave as a message: `content` must be a string or a list of blocks.
+    /// Checks a message from a script: `content` must be a string or a list of blocks.
     pub(in crate::policy) fn message(value: Value) -> Result<Self, String> {
         let Value::Object(mut message) = value else {
             return Err("`respond` takes a text or a message".to_owned());
@@ -33,7 +33,7 @@ impl Content {
         Ok(Self::Message(message))
     }
 
-    /// What a tool's result holds: the JSON text of a string, or of a list of blocks.
+    /// Returns the content of a tool's result: the JSON text of a string, or of a list of blocks.
     pub(in crate::policy) fn into_tool_result(self) -> String {
         match self {
             Self::Text(text) => Value::String(text).to_string(),
@@ -41,7 +41,7 @@ impl Content {
         }
     }
 
-    /// The whole message, as an upstream would have answered with `model`.
+    /// Returns the whole message, as an upstream would have answered with `model`.
     pub(in crate::policy) fn into_json(self, model: &str) -> Bytes {
         let given = match self {
             Self::Message(message) => message,
@@ -73,7 +73,7 @@ fn defaults(model: &str, stop_reason: &str) -> [(String, Value); 8] {
     .map(|(key, value)| (key.to_owned(), value))
 }
 
-/// A client would never run a tool call that comes with `end_turn`.
+/// A client would never run a tool call in a message with `end_turn`.
 fn stop_reason(message: &Map<String, Value>) -> &'static str {
     let blocks = message.get("content").and_then(Value::as_array).map(Vec::as_slice);
     match blocks.unwrap_or_default().iter().any(|block| block["type"] == "tool_use") {

@@ -1,4 +1,4 @@
-//! What scripts see: `request`, `ctx` and the verbs.
+//! The objects that scripts use, `request` and `ctx`, and the registration of all functions.
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -14,18 +14,18 @@ use crate::policy::script::value::{remove_at, set_at};
 use crate::policy::script::verbs::verbs;
 use crate::telemetry::record::Record;
 
-/// `ctx.with`: a stage's own parameters, converted once. Cloning shares them.
+/// `ctx.with`: a stage's parameters, converted once. Cloning shares them.
 #[derive(Debug, Clone, Default)]
 pub struct With(Arc<Map>);
 
 impl With {
-    /// The parameters as the config gives them.
+    /// Converts the parameters in the config.
     pub fn new(parameters: &serde_json::Map<String, serde_json::Value>) -> Self {
         Self(Arc::new(json::map(parameters)))
     }
 }
 
-/// `ctx.state`: what the scripts of one request tell each other. Cloning shares it.
+/// `ctx.state`: data that the scripts of one request share. Cloning shares it.
 #[derive(Debug, Clone, Default)]
 pub struct State(Arc<Mutex<Map>>);
 
@@ -37,7 +37,7 @@ pub(super) struct Ctx {
     pub(super) state: State,
 }
 
-/// `ctx.headers`: by name in any case.
+/// `ctx.headers`: headers by name, without regard to case.
 #[derive(Clone)]
 struct Headers(Arc<Context>);
 
@@ -45,10 +45,10 @@ struct Headers(Arc<Context>);
 #[derive(Clone)]
 struct Tags(Arc<Context>);
 
-/// Everything that `state` may hold at once, in entries.
+/// The most entries that `state` may hold at once.
 const MAX_STATE: usize = 64;
 
-/// Makes an engine know all of it.
+/// Registers everything with an engine.
 pub(super) fn register(engine: &mut Engine) {
     objects(engine);
     members(engine);
@@ -78,10 +78,10 @@ fn objects(engine: &mut Engine) {
         .register_fn("to_json", Object::json);
 }
 
-/// The members that scripts ask for most. The indexer serves every name, but Rhai comes to it only
-/// after an error about the property that is not there, and that error costs more than the read.
+/// Registers the members that scripts read most. The indexer serves every name, but Rhai first raises an
+/// error about the missing property, and that error costs more than the read.
 fn members(engine: &mut Engine) {
-    // `tag`: Rhai has a property of that name for every value
+    // `tag`: Rhai gives every value a property of that name
     let names = ["tag"].iter().chain(fields::names()).chain(COMMON_MEMBERS);
     for name in names {
         let key = ImmutableString::from(*name);
@@ -97,7 +97,7 @@ fn members(engine: &mut Engine) {
     }
 }
 
-/// Of messages, content blocks, tools, events and usage.
+/// Members of messages, content blocks, tools, events and usage.
 const COMMON_MEMBERS: &[&str] = &[
     "type",
     "role",
@@ -138,7 +138,7 @@ fn lists(engine: &mut Engine) {
         .register_fn("to_json", List::json);
 }
 
-/// Rhai's own would overflow the stack on values that are nested within the limits, but deeply.
+/// Replaces Rhai's own functions, which overflow the stack on deep values that are within the limits.
 fn shows(engine: &mut Engine) {
     for name in ["to_string", "to_debug", "to_json"] {
         engine.register_fn(name, shown::<rhai::Array>).register_fn(name, shown::<Map>);
@@ -150,7 +150,7 @@ fn shown<T: Variant + Clone>(value: T) -> Answer<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A place equals whatever is the same JSON; so do arrays and maps.
+/// Compares a place with any value by its JSON; arrays and maps too.
 fn comparisons(engine: &mut Engine) {
     engine
         .register_fn("==", same::<rhai::Array, rhai::Array>)
@@ -226,7 +226,7 @@ fn ctx(engine: &mut Engine) {
         .register_fn("keys", |tags: &mut Tags| names(tags.0.caller.tags.keys()));
 }
 
-/// Returns the target of the last attempt; empty before the first one.
+/// Returns the target of the last attempt, or an empty string before the first one.
 fn target(ctx: &mut Ctx) -> ImmutableString {
     let tried = ctx.context.story.last_tried();
     tried.and_then(|tried| tried.target.to_str().map(text).ok()).unwrap_or_default()
@@ -263,7 +263,7 @@ fn tag(tags: &mut Tags, name: &str) -> Dynamic {
     tags.0.caller.tags.get(name).map_or(Dynamic::UNIT, |value| text(value).into())
 }
 
-/// Several lines of one name are one list: `anthropic-beta` may come so.
+/// Joins several lines of one name into one list: `anthropic-beta` may come in several lines.
 fn header(headers: &mut Headers, name: &str) -> Dynamic {
     let lines = headers.0.headers.get_all(name).iter();
     let lines: Vec<_> = lines.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();

@@ -1,4 +1,4 @@
-//! What is checked about a script before it ever runs: its hooks, and what stands beside them.
+//! Checks a script before it runs: its hooks, and everything outside its functions.
 use rhai::{AST, ASTFlags, ASTNode, Engine, Expr, Position, Scope, Stmt};
 use serde_json::Value;
 use strsim::levenshtein;
@@ -10,17 +10,17 @@ use crate::policy::script::json;
 use crate::policy::script::with;
 use crate::policy::{Hook, Hooks};
 
-/// What stands beside the functions.
+/// The items outside the functions of a script.
 pub(super) struct Outside {
-    /// Known before anything runs.
+    /// The constants, known before anything runs.
     pub(super) constants: Scope<'static>,
     pub(super) imports: Vec<Import>,
-    /// `const WITH`, and where it stands.
+    /// The value of `const WITH`, and its position.
     pub(super) parameters: Option<(Value, Position)>,
 }
 
-/// The constants and imports beside the functions. Nothing else may stand there, since nothing else
-/// would run.
+/// Returns the constants and imports outside the functions. Nothing else may stand there, because nothing
+/// else would run.
 pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<Problem>> {
     let ast =
         parser.compile(source.text()).map_err(|error| vec![errors::unparsable(&error, source)])?;
@@ -45,12 +45,12 @@ pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<P
     if problems.is_empty() { Ok(outside) } else { Err(problems) }
 }
 
-/// Uses of constants that would find no variable: those whose value Rhai does not put in their place,
-/// which is what stands before a dot or an index.
+/// Returns uses of constants for which Rhai would find no variable. Rhai does not replace a constant before
+/// a dot or an index by its value.
 pub(super) fn unread_constants(ast: &AST, outside: &Outside, source: &Source) -> Vec<Problem> {
     let mut found = Vec::new();
     ast.walk(&mut |path| {
-        // a variable of the function's own has a place on the stack
+        // a local variable of the function has a place on the stack
         if let Some(ASTNode::Expr(Expr::Variable(variable, None, at))) = path.last()
             && variable.0.is_none()
             && outside.constants.contains(&variable.1)
@@ -70,7 +70,7 @@ enum Beside {
     Constant(String, rhai::Dynamic),
     Import(Import),
     Parameters(Value),
-    /// What may not stand there, and why.
+    /// An item that is not allowed there, with the reason.
     Wrong(&'static str),
     /// A statement that the parser has emptied.
     Nothing,
@@ -90,7 +90,7 @@ fn beside(statement: &Stmt) -> Beside {
                 Some(value) if json::is_scalar(&value) => {
                     Beside::Constant(name.name.to_string(), value)
                 }
-                // functions would not see what is computed, nor arrays and maps
+                // functions do not see computed values, arrays or maps
                 _ => Beside::Wrong(
                     "a constant must be a number, a text or a boolean; for anything else write a function",
                 ),
@@ -104,7 +104,7 @@ fn beside(statement: &Stmt) -> Beside {
     }
 }
 
-/// The hooks that a script defines: known ones, with the right parameters, at least one.
+/// Returns the hooks of a script: at least one, each known and with the right parameters.
 pub(super) fn hooks(ast: &AST, source: &Source) -> Result<Hooks, Vec<Problem>> {
     let mut problems = Vec::new();
     for function in ast.iter_functions() {
@@ -134,7 +134,7 @@ fn wrong_with(name: &str, parameters: usize) -> Option<String> {
         });
     }
     let (nearest, distance) = nearest(name)?;
-    // a helper may have any name but one that looks like a hook's
+    // a helper may have any name that does not look like the name of a hook
     let looks_like_one = name.starts_with("on_") || distance <= 2;
     looks_like_one.then(|| format!("no hook is named `{name}`; the nearest is `{nearest}`"))
 }
@@ -144,12 +144,12 @@ fn nearest(name: &str) -> Option<(&'static str, usize)> {
     names.map(|hook| (hook, levenshtein(name, hook))).min_by_key(|(_, far)| *far)
 }
 
-/// Rhai counts no further.
+/// Limits a line or column to the highest number that Rhai can hold.
 fn clamp(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }
 
-/// Where a function's name stands; the syntax tree does not keep it.
+/// Returns the position of a function's name, which the syntax tree does not hold.
 fn position(text: &str, name: &str) -> Position {
     for (n, line) in text.lines().enumerate() {
         for (at, _) in line.match_indices(name) {

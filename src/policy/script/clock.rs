@@ -1,18 +1,18 @@
-//! `Clock`: the time that scripts read, which a trial may fix.
+//! `Clock`: the time that scripts read. A trial may fix it.
 use jiff::Timestamp;
 
-/// The time that `now`, `now_ms`, `utc` and `time_in` give.
+/// The time that `now`, `now_ms`, `utc` and `time_in` return.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Clock {
-    /// The system's.
+    /// The time of the system.
     #[default]
     System,
-    /// Always the same.
+    /// A fixed time.
     Fixed(Timestamp),
 }
 
 impl Clock {
-    /// Fixes the time to that of a text such as `2026-12-24T18:00:00Z`. Fails with the form that was expected.
+    /// Returns a clock fixed at a time such as `2026-12-24T18:00:00Z`. Fails with the expected form.
     pub fn at(time: &str) -> Result<Self, String> {
         let expected = |_| {
             format!("expected a time with its zone such as `2026-12-24T18:00:00Z`, found `{time}`")
@@ -20,7 +20,7 @@ impl Clock {
         time.parse().map(Self::Fixed).map_err(expected)
     }
 
-    /// The time.
+    /// Returns the current time of the clock.
     pub(super) fn now(self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),

@@ -1,4 +1,4 @@
-//! Digests, codes and sizes: `sha256`, `bucket`, `base64_encode`, `to_json`, `size_of` and the like.
+//! Digests, encodings and sizes: `sha256`, `bucket`, `base64_encode`, `to_json`, `size_of` and others.
 use std::hash::Hasher as _;
 
 use base64::Engine as _;
@@ -16,10 +16,10 @@ use crate::policy::script::place::{List, Object, place_of};
 use crate::policy::script::run::Run;
 use crate::policy::script::strings::check_length;
 
-/// Bytes between two looks at the clock.
+/// The bytes between two checks of the deadline.
 const CHUNK: usize = 1024 * 1024;
 
-/// Makes an engine know them.
+/// Registers the functions with an engine.
 pub(super) fn register(engine: &mut Engine) {
     engine
         .register_fn("sha256", sha256)
@@ -68,10 +68,11 @@ fn hmac_sha256(key: &str, text: &str) -> Answer<String> {
     Ok(hex::encode(mac.sign()))
 }
 
-/// How finely `pick` divides: more than anybody gives weights.
+/// The resolution of `pick`: finer than any weights in use.
 const SHARES: i64 = 1_000_000;
 
-/// One of several, always the same for a key; each as often as its `weight` says, 1 if it has none.
+/// Returns one of several choices, always the same for a key. A choice's probability follows its `weight`,
+/// 1 by default.
 fn pick(key: &str, choices: Array) -> Answer {
     let weights = choices.iter().map(weight).collect::<Answer<Vec<f64>>>()?;
     let total: f64 = weights.iter().sum();
@@ -102,7 +103,7 @@ fn weight(choice: &Dynamic) -> Answer<f64> {
     })
 }
 
-/// 64-bit FNV-1a: short, known everywhere, the same for ever.
+/// Returns the 64-bit FNV-1a hash: short, widely known, and stable.
 fn hash(text: &str) -> Answer<i64> {
     let mut hasher = FnvHasher::default();
     for chunk in text.as_bytes().chunks(CHUNK) {
@@ -112,7 +113,7 @@ fn hash(text: &str) -> Answer<i64> {
     Ok(hasher.finish().cast_signed())
 }
 
-/// FNV would not do: it spreads keys that differ in their last letter badly.
+/// Uses SHA-256: FNV spreads keys badly if they differ in the last letter only.
 fn bucket(key: &str, n: i64) -> Answer<i64> {
     let n = u64::try_from(n).ok().filter(|n| *n > 0);
     let n = n.ok_or_else(|| Told("`bucket` needs at least 1 bucket".to_owned()))?;
@@ -120,7 +121,7 @@ fn bucket(key: &str, n: i64) -> Answer<i64> {
     Ok((u64::from_be_bytes([a, b, c, d, e, f, g, h]) % n).cast_signed())
 }
 
-/// Padding or none, whatever is written.
+/// Base64 with or without padding.
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
@@ -133,7 +134,7 @@ fn base64_decode(text: &str) -> Answer<String> {
         .map_err(|_| Told("what the Base64 stands for is no text (not UTF-8)".to_owned()).into())
 }
 
-/// Does something with the JSON text of a value; a place's is not parsed.
+/// Calls `act` with the JSON text of a value. The text of a place is not parsed.
 fn with_json<T>(value: &Dynamic, act: impl FnOnce(&[u8]) -> T) -> Answer<T> {
     match place_of(value) {
         Some(place) => Ok(act(&place.text()?)),
@@ -148,14 +149,14 @@ fn estimate_tokens(value: Dynamic) -> Answer<i64> {
     with_json(&value, tokens)
 }
 
-/// A longer run of characters of Base64 is an image or a file.
+/// The longest word; a longer run of Base64 characters is an image or a file.
 const LONGEST_WORD: usize = 2048;
-/// What an image costs, roughly, however many bytes it has.
+/// The rough cost of an image in tokens, for any size.
 const IMAGE_TOKENS: usize = 1500;
-/// Characters of a token in languages of letters.
+/// Characters per token in languages with letters.
 const TOKEN: usize = 4;
 
-/// Errs by a third easily; it is for choosing by size, not for bills.
+/// Estimates the tokens of a text. The error is easily a third: use it to choose by size, not for billing.
 fn tokens(text: &[u8]) -> i64 {
     let (mut letters, mut signs, mut images, mut word) = (0, 0, 0, 0);
     let mut end_word = |word: usize, letters: &mut usize| match word > LONGEST_WORD {
@@ -169,7 +170,7 @@ fn tokens(text: &[u8]) -> i64 {
             0x80..=0xbf => {}
             other => {
                 end_word(std::mem::take(&mut word), &mut letters);
-                // three or four bytes: mostly a sign for a syllable or a word
+                // three or four bytes: mostly a character for a syllable or a word
                 if *other >= 0xe0 { signs += 1 } else { letters += 1 }
             }
         }

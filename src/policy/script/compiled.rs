@@ -1,4 +1,4 @@
-//! `Script`: one compiled policy, and how each of its hooks is called.
+//! `Script`: one compiled policy, and the calls of its hooks.
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,10 +21,10 @@ use crate::policy::script::with::Parameters;
 use crate::policy::{Hook, Hooks, Outcome, Verdict};
 use crate::wire::{Document, Reply, Step};
 
-/// What most hooks have at a time, their parameters included.
+/// The usual number of variables of a hook, including its parameters.
 const USUAL_VARIABLES: usize = 4;
 
-/// One policy, ready to run. Cloning shares it.
+/// One compiled policy. Cloning shares it.
 #[derive(Clone)]
 pub struct Script {
     pub(super) engine: Arc<Engine>,
@@ -35,40 +35,39 @@ pub struct Script {
     pub(super) parameters: Arc<Option<Parameters>>,
 }
 
-/// What a call of a hook is about. All of it is shared: making one costs nothing.
+/// The input of a call of a hook. All of it is shared: creating one costs nothing.
 #[derive(Clone)]
 pub struct Call<'a> {
-    /// The request's facts.
+    /// The request's context.
     pub context: &'a Arc<Context>,
     /// The stage's parameters.
     pub with: &'a With,
-    /// What the stages of this request tell each other.
+    /// The data that the stages of this request share.
     pub state: &'a State,
     /// The time that scripts read.
     pub clock: Clock,
 }
 
-/// What a hook made of its document.
+/// The document after a hook, the decision and the requested side effects.
 pub(in crate::policy) struct Done {
     pub(in crate::policy) document: Document,
     pub(in crate::policy) decision: Decision,
     pub(in crate::policy) asked: Asked,
 }
 
-/// How a script ended.
+/// The end of a script.
 pub(in crate::policy) enum Decision {
-    /// By itself.
+    /// The script ran to its end.
     Continue,
-    /// By `respond`.
+    /// The script called `respond`.
     Respond(Content),
-    /// By `deny`.
+    /// The script called `deny`.
     Deny(Box<Error>),
-    /// By `drop_event`.
+    /// The script called `drop_event`.
     Drop,
 }
 
-/// What a hook is called with: values of Rhai's already, which are not to be looked through for what
-/// they are.
+/// The arguments of a hook. They are Rhai values already, so Rhai does not have to examine their types.
 struct Arguments<const N: usize>([Dynamic; N]);
 
 impl<const N: usize> FuncArgs for Arguments<N> {
@@ -78,14 +77,15 @@ impl<const N: usize> FuncArgs for Arguments<N> {
 }
 
 impl Script {
-    /// The policy's name: its file name without `.rhai`.
+    /// Returns the policy's name: its file name without `.rhai`.
     pub fn name(&self) -> &str {
         self.source.name()
     }
 
-    /// Its parameters as the config gives them, with what it says itself of those that are left out.
+    /// Returns the parameters from the config, with the policy's own defaults for those that are absent.
     ///
-    /// The problems have paths within `with`: `.limit`. A policy that declares none takes any.
+    /// The paths of problems are relative to `with`: `.limit`. A policy that declares no parameters accepts
+    /// any.
     pub fn with(&self, given: &serde_json::Map<String, Value>) -> Result<With, Vec<Problem>> {
         match &*self.parameters {
             Some(parameters) => Ok(With::new(&parameters.checked(given)?)),
@@ -93,21 +93,21 @@ impl Script {
         }
     }
 
-    /// The hooks it defines.
+    /// Returns the hooks that the policy defines.
     pub fn hooks(&self) -> Hooks {
         self.hooks
     }
 
-    /// Runs `on_request` over a request's document; it is blocking, and bounded by the limits.
+    /// Runs `on_request` over a request's document. The call blocks, and the limits bound it.
     ///
-    /// Fails with `api_error` if the script broke, and with a 400 if the caller's own body is at
-    /// fault (a duplicate key in an object that the script opened).
+    /// Fails with `api_error` if the script fails. Fails with a 400 if the caller's own body is invalid (a
+    /// duplicate key in an object that the script opened).
     pub fn on_request(&self, call: &Call<'_>, document: Document) -> Result<(Document, Outcome)> {
         self.outcome(self.run(Hook::Request, call, document)?)
     }
 
     /// Runs `on_upstream_request` before an attempt. `target` is an object with `provider`, `model`,
-    /// `unsupported`, `strictness`, `native` and `number`. Otherwise as [`Script::on_request`].
+    /// `unsupported`, `strictness`, `native` and `number`. Otherwise the same as [`Script::on_request`].
     pub fn on_upstream_request(
         &self,
         call: &Call<'_>,
@@ -124,12 +124,12 @@ impl Script {
         self.outcome(Done { document: shared.into_document(), decision, asked })
     }
 
-    /// Runs `on_response` over a whole message. Otherwise as [`Script::on_request`].
+    /// Runs `on_response` over a whole message. Otherwise the same as [`Script::on_request`].
     pub fn on_response(&self, call: &Call<'_>, message: Document) -> Result<(Document, Outcome)> {
         self.outcome(self.run(Hook::Response, call, message)?)
     }
 
-    /// Runs a hook whose parameters are a document and `ctx`.
+    /// Runs a hook with the parameters document and `ctx`.
     pub(in crate::policy) fn run(
         &self,
         hook: Hook,
@@ -143,7 +143,7 @@ impl Script {
         Ok(Done { document: shared.into_document(), decision, asked })
     }
 
-    /// Runs `on_text`; gives the text that is to stand there instead, if another one.
+    /// Runs `on_text`. Returns the replacement of the text, if it changes.
     pub(in crate::policy) fn on_text(
         &self,
         call: &Call<'_>,
@@ -191,7 +191,7 @@ impl Script {
             deadline: Instant::now() + self.limits.time,
             asked: Asked::default(),
         };
-        // all that the syntax tree holds beside functions is imports
+        // outside its functions, the syntax tree has only imports
         let options = CallFnOptions::new().eval_ast(!self.ast.statements().is_empty());
         let (result, mut asked) = run.call(|| {
             let mut scope = Scope::with_capacity(USUAL_VARIABLES);
@@ -204,7 +204,7 @@ impl Script {
         }
     }
 
-    /// What the end of a script means: a decision of the script, or that it broke.
+    /// Returns the decision of a script that has ended, or the error if it failed.
     fn decision(&self, result: Result<Dynamic, Box<EvalAltResult>>) -> Result<Decision> {
         let Err(error) = result else { return Ok(Decision::Continue) };
         match Stop::of(&error) {
@@ -223,7 +223,7 @@ impl Script {
         }
     }
 
-    /// What a hook over a request or a message came to.
+    /// Returns the document and the outcome of a hook over a request or a message.
     fn outcome(&self, done: Done) -> Result<(Document, Outcome)> {
         let Done { mut document, decision, asked: Asked { route, wishes, removed, .. } } = done;
         let place = |(field, at): (String, _)| (field, self.source.place(at));

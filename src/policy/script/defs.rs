@@ -1,4 +1,4 @@
-//! What policies may call, as a Rhai definition file for editors and as the reference in the docs.
+//! The functions for policies, as a Rhai definition file for editors and as the reference in the docs.
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -6,10 +6,10 @@ use rhai::Engine;
 
 use crate::policy::script::api;
 
-/// The one place where every hook, verb, function and property is described.
+/// The only place that describes every hook, verb, function and property.
 const DEFINITIONS: &str = include_str!("definitions.d.rhai");
 
-/// The definition file: what editors read to complete and explain policies.
+/// Returns the definition file, from which editors complete and explain policies.
 pub fn definitions() -> String {
     let lines = DEFINITIONS.lines().filter(|line| !line.starts_with(HEADING));
     lines.map(|line| format!("{line}\n")).collect()
@@ -18,24 +18,24 @@ pub fn definitions() -> String {
 const HEADING: &str = "//# ";
 const EXAMPLE: &str = "Example: ";
 
-/// Something that policies may call, write or read.
+/// A function, hook or property that policies may use.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The heading that it stands under.
+    /// The section's heading.
     pub section: String,
     /// The name alone.
     pub name: String,
-    /// As it is called: `deny(status, message)`; a property by its name.
+    /// The call: `deny(status, message)`; for a property, its name.
     pub usage: String,
-    /// What it gives, as Rhai names types; empty if nothing.
+    /// The type of the result as Rhai names it; empty if there is none.
     pub gives: String,
-    /// What it does.
+    /// The description.
     pub text: String,
     /// One line of a script.
     pub example: String,
 }
 
-/// All of them, in the order of the definition file.
+/// Returns all entries in the order of the definition file.
 pub fn entries() -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut entry = Entry::default();
@@ -55,7 +55,7 @@ pub fn entries() -> Vec<Entry> {
     entries
 }
 
-/// An entry with what its signature tells: `bucket(key: String, n: int) -> int;`.
+/// Adds the parts of a signature to an entry: `bucket(key: String, n: int) -> int;`.
 fn signed(entry: Entry, signature: &str) -> Entry {
     let (call, gives) =
         signature.trim_end_matches(';').split_once(" -> ").unwrap_or((signature, ""));
@@ -69,7 +69,7 @@ fn signed(entry: Entry, signature: &str) -> Entry {
     Entry { name: name.to_owned(), usage, gives: gives.to_owned(), ..entry }
 }
 
-/// The reference of `docs/policies.md`: a table for each section.
+/// Returns the reference of `docs/policies.md`: a table for each section.
 pub fn reference() -> String {
     let mut page = String::new();
     let mut section = String::new();
@@ -96,14 +96,14 @@ pub fn reference() -> String {
     page.trim_start().to_owned()
 }
 
-/// The names of all functions and properties that an engine gets from us. Operators and indexers
-/// have none.
+/// Returns the names of all functions and properties that Tidegate registers with an engine. Operators and
+/// indexers have no names.
 pub fn registered() -> BTreeSet<String> {
     let mut engine = Engine::new_raw();
     api::register(&mut engine);
     let all = engine.definitions().include_standard_packages(false).static_module();
     let heads = all.lines().filter_map(|line| line.trim_start().strip_prefix("fn "));
-    // members of requests, messages and events are the API's, not ours
+    // members of requests, messages and events belong to the API
     let is_member = |head: &&str| {
         (head.starts_with("get ") || head.starts_with("set ")) && head.contains("(_: map")
     };

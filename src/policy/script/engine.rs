@@ -1,4 +1,4 @@
-//! `ScriptEngine`: one Rhai engine with all functions of policies; compiles policies and their modules.
+//! `ScriptEngine`: one Rhai engine with all functions for policies. It compiles policies and their modules.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::policy::script::modules::{self, Library};
 use crate::policy::script::run::Run;
 use crate::policy::script::with::Parameters;
 
-/// What compiles scripts: one Rhai engine for all scripts of a generation. Making it costs some
-/// 200 µs, so where there is no policy, make none.
+/// Compiles scripts: one Rhai engine for all scripts of a generation. Creating it takes about 200 µs, so
+/// create none if there is no policy.
 #[derive(Clone)]
 pub struct ScriptEngine {
     engine: Arc<Engine>,
@@ -28,15 +28,15 @@ pub struct ScriptEngine {
 }
 
 impl ScriptEngine {
-    /// An engine whose scripts run within these limits, and import nothing.
+    /// Returns an engine whose scripts run within these limits and import nothing.
     pub fn new(limits: Limits) -> Self {
         let engine = engine(&limits);
         let known = Arc::new(Known::of(&engine));
         Self { engine: Arc::new(engine), known, limits, modules: Arc::default() }
     }
 
-    /// An engine whose scripts may import the modules of a policies folder (`lib/*.rhai`), and those
-    /// that are built in. They are read and compiled now.
+    /// Returns an engine whose scripts may import the built-in modules and those of a policies folder
+    /// (`lib/*.rhai`). Reads and compiles the modules now.
     ///
     /// The problems name file, line and column.
     pub fn with_modules(limits: Limits, policies: &Path) -> Result<Self, Vec<Problem>> {
@@ -47,7 +47,7 @@ impl ScriptEngine {
         Ok(Self { engine: Arc::new(engine), known: Arc::new(known), limits, modules })
     }
 
-    /// Compiles a policy. `path` is what messages show, its file name is the policy's name.
+    /// Compiles a policy. Messages give `path`; its file name is the policy's name.
     ///
     /// The problems name file, line and column.
     pub fn compile(&self, path: &Path, source: &str) -> Result<Script, Vec<Problem>> {
@@ -83,7 +83,7 @@ impl ScriptEngine {
     }
 }
 
-/// Parses what the real engine would, save that it does not mind unknown variables.
+/// Returns an engine that parses the same scripts as the real one, but allows unknown variables.
 fn parser(limits: &Limits) -> Engine {
     let mut parser = Engine::new_raw();
     syntax(&mut parser, limits);
@@ -105,8 +105,8 @@ fn engine(limits: &Limits) -> Engine {
     engine
 }
 
-/// What decides whether a script parses. Every limit is set, since Rhai's defaults differ between
-/// debug and release builds.
+/// Sets the options that decide whether a script parses. Every limit is set, because Rhai's defaults differ
+/// between debug and release builds.
 fn syntax(engine: &mut Engine, limits: &Limits) {
     engine
         .disable_symbol("eval")
@@ -121,7 +121,7 @@ fn syntax(engine: &mut Engine, limits: &Limits) {
     words(engine);
 }
 
-/// Words that Rhai only keeps for its own future are names here: `ctx.with`, `request.thread`.
+/// Allows words as names that Rhai only reserves for the future: `ctx.with`, `request.thread`.
 #[expect(deprecated, reason = "it is not: Rhai marks what may still change that way")]
 fn words(engine: &mut Engine) {
     const WORDS: &[&str] = &[

@@ -1,4 +1,4 @@
-//! What is said about a script that does not compile, or broke: file, line, column, what and why.
+//! Messages about scripts that do not compile or fail: file, line, column, error and reason.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use crate::error::{Error, ErrorKind, Problem};
 use crate::policy::script::limits::Limits;
 use crate::policy::script::run::Stop;
 
-/// More of a message is cut: a script may throw whatever it likes.
+/// The longest message in characters; the rest is cut. A script may throw any text.
 const MAX_MESSAGE: usize = 300;
-/// More of a line of source is cut.
+/// The longest source line in a message, in characters; the rest is cut.
 const MAX_LINE: usize = 120;
 
-/// A policy's file.
+/// The file of a policy.
 pub(super) struct Source {
     name: Arc<str>,
     path: String,
@@ -21,7 +21,7 @@ pub(super) struct Source {
     modules: Modules,
 }
 
-/// The files of the modules that a policy may import, each with the name by which it does.
+/// The files of the modules that a policy may import, each with its import name.
 pub(super) type Modules = Arc<[(String, Source)]>;
 
 impl Source {
@@ -39,7 +39,7 @@ impl Source {
         Self { modules: Arc::clone(modules), ..self }
     }
 
-    /// The names of the modules that it may import.
+    /// Returns the names of the modules that the policy may import.
     pub(super) fn modules(&self) -> impl Iterator<Item = &str> {
         self.modules.iter().map(|(name, _)| name.as_str())
     }
@@ -48,7 +48,7 @@ impl Source {
         &self.path
     }
 
-    /// The file in which an error is: a module, or the policy itself.
+    /// Returns the file of an error: a module, or the policy itself.
     fn file(&self, path: Option<&str>) -> &Self {
         let mut modules = self.modules.iter().map(|(_, module)| module);
         modules.find(|module| Some(module.path.as_str()) == path).unwrap_or(self)
@@ -66,14 +66,14 @@ impl Source {
         &self.text
     }
 
-    /// The script has this text somewhere, plainly or as it is written between quotes.
+    /// Returns whether the script contains the text, plainly or as written between quotes.
     fn says(&self, text: &str) -> bool {
         let escaped = || text.replace('\\', "\\\\").replace('"', "\\\"");
         let is_in = |source: &Self| source.text.contains(text) || source.text.contains(&escaped());
         !text.is_empty() && (is_in(self) || self.modules.iter().any(|(_, module)| is_in(module)))
     }
 
-    /// A problem at a position, with the offending line.
+    /// Returns a problem at a position, with the source line.
     pub(super) fn problem(&self, at: Position, message: &str) -> Problem {
         let message = match self.line(at) {
             Some(line) => format!("{message} in `{}`", cut(line.trim(), MAX_LINE)),
@@ -82,7 +82,7 @@ impl Source {
         Problem::new(self.place(at), message)
     }
 
-    /// `policies/cap.rhai:3:7`, as far as it is known.
+    /// Returns the place, such as `policies/cap.rhai:3:7`, as far as it is known.
     pub(super) fn place(&self, at: Position) -> String {
         match (at.line(), at.position()) {
             (Some(line), Some(column)) => format!("{}:{line}:{column}", self.path),
@@ -95,7 +95,7 @@ impl Source {
         self.text.lines().nth(at.line()?.checked_sub(1)?)
     }
 
-    /// The offending line with a caret below the place, for the log.
+    /// Returns the source line with a caret below the position, for the log.
     fn excerpt(&self, at: Position) -> Option<String> {
         let line = cut(self.line(at)?, MAX_LINE);
         let column = at.position()?.saturating_sub(1);
@@ -105,7 +105,7 @@ impl Source {
     }
 }
 
-/// A script that does not parse.
+/// Returns the problem of a script that does not parse.
 pub(super) fn unparsable(error: &ParseError, source: &Source) -> Problem {
     let message = match error.err_type() {
         ParseErrorType::Reserved(word) if word == "export" => {
@@ -124,8 +124,8 @@ pub(super) fn unparsable(error: &ParseError, source: &Source) -> Problem {
     source.problem(error.position(), &cut(&message, MAX_MESSAGE))
 }
 
-/// A script that broke while it ran. The caller is told where and what; the line itself, which may
-/// hold what only operators should see, goes to the log.
+/// Returns the error of a script that fails at run time. The caller reads the place and the reason. The
+/// source line goes to the log only, because it may contain data for operators only.
 pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) -> Error {
     let cause = Cause::of(error);
     let file = source.file(cause.file);
@@ -133,7 +133,7 @@ pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) ->
     message.push_str(&cut(&reason(cause.error, source, limits), MAX_MESSAGE));
     for (function, at) in &cause.calls {
         if let Some(line) = at.line() {
-            // closures have names that nobody gave them
+            // Rhai generates the names of closures
             let name = match function.starts_with("anon$") {
                 true => "a closure".to_owned(),
                 false => format!("`{function}`"),
@@ -148,17 +148,17 @@ pub(super) fn broken(error: &EvalAltResult, source: &Source, limits: &Limits) ->
     }
 }
 
-/// The innermost error, where it is, and the calls that led to it.
+/// The innermost error, its position, and the calls that led to it.
 struct Cause<'a> {
     error: &'a EvalAltResult,
     at: Position,
-    /// The path of the file that `at` is in, where that is known.
+    /// The path of the file that contains `at`, if it is known.
     file: Option<&'a str>,
     calls: Vec<(&'a str, Position)>,
 }
 
 impl<'a> Cause<'a> {
-    /// More calls than this tell nothing new.
+    /// The most calls in a message; more add no information.
     const MAX_CALLS: usize = 3;
 
     fn of(error: &'a EvalAltResult) -> Self {
@@ -166,7 +166,7 @@ impl<'a> Cause<'a> {
         while let EvalAltResult::ErrorInFunctionCall(name, file, inner, at) = cause.error {
             cause.calls.push((name, *at));
             cause.error = inner;
-            // errors of limits have no place of their own: the call's is the nearest
+            // errors of limits have no position of their own: the call's is the nearest
             if !inner.position().is_none() {
                 cause.at = inner.position();
                 cause.file = Some(file);
@@ -203,7 +203,7 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
         }
         EvalAltResult::ErrorVariableNotFound(name, _) => format!("no variable is named `{name}`"),
         EvalAltResult::ErrorRuntime(thrown, _) => told(thrown, source),
-        // Rhai quotes the value it could not read, which may be a piece of a body
+        // Rhai quotes the value that it could not read, which may be part of a body
         EvalAltResult::ErrorArithmetic(message, _) => {
             lower(message.split(['\'', '"', ':']).next().unwrap_or_default().trim_end())
         }
@@ -217,8 +217,8 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
     }
 }
 
-/// What was thrown, as far as it says nothing of a request: our own words, and what stands in the
-/// script as it is. Anything else may be a piece of a body, which no log may hold.
+/// Returns the thrown message, if it contains nothing of a request: a message of Tidegate, or text that
+/// stands in the script itself. Any other text may be part of a body, and no log may hold that.
 fn told(thrown: &rhai::Dynamic, source: &Source) -> String {
     if let Some(Told(message)) = thrown.clone().try_cast() {
         return message;
@@ -234,10 +234,10 @@ fn told(thrown: &rhai::Dynamic, source: &Source) -> String {
     }
 }
 
-/// The result of everything that a script calls.
+/// The result of every function that a script calls.
 pub(super) type Answer<T = rhai::Dynamic> = Result<T, Box<EvalAltResult>>;
 
-/// What one of our own functions says of a wrong use. It names fields and types, never values.
+/// The error of a Tidegate function after wrong use. It names fields and types, never values.
 #[derive(Debug, Clone)]
 pub(super) struct Told(pub(super) String);
 
@@ -247,7 +247,7 @@ impl From<Told> for Box<EvalAltResult> {
     }
 }
 
-/// A [`Told`] about a text that is only quoted if it stands in the script: it may be of a request.
+/// A [`Told`] with a text that is quoted only if it stands in the script: it may be part of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Quoting {
     pub(super) message: String,
@@ -260,7 +260,7 @@ impl From<Quoting> for Box<EvalAltResult> {
     }
 }
 
-/// Rhai puts the position at the end of its messages; ours stands in front.
+/// Removes the position at the end of a Rhai message: Tidegate puts it at the start.
 fn without_place(message: &str) -> &str {
     message.rsplit_once(" (line ").map_or(message, |(text, _)| text)
 }

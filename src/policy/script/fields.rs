@@ -1,10 +1,10 @@
-//! The top-level fields of a request whose types are known: what may be written there.
+//! The top-level request fields with known types, and the values that scripts may write there.
 use rhai::{Dynamic, Expr};
 
 use crate::policy::script::place::place_kind;
 use crate::wire::Kind;
 
-/// What a field takes.
+/// The values that a field accepts.
 enum Takes {
     /// Values of these kinds.
     Any(&'static [Kind], &'static str),
@@ -27,19 +27,19 @@ const FIELDS: &[(&str, Takes)] = &[
     ("metadata", Takes::Any(&[Kind::Object], "a map")),
     ("thinking", Takes::Any(&[Kind::Object], "a map")),
 ];
-/// Without these there is no request, whatever the endpoint.
+/// The fields that every request needs, at any endpoint.
 const REQUIRED: &[&str] = &["model", "messages"];
 
-/// Their names.
+/// Returns the names of the fields.
 pub(super) fn names() -> impl Iterator<Item = &'static &'static str> {
     FIELDS.iter().map(|(name, _)| name)
 }
 
-/// A value, as far as it matters here.
+/// The properties of a value that a check of its type needs.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     kind: Kind,
-    /// A number, but not 0, 1, 2 …
+    /// Whether the value is a number other than 0, 1, 2 …
     is_odd: bool,
 }
 
@@ -48,7 +48,7 @@ impl Shape {
         Self { kind, is_odd: false }
     }
 
-    /// That of a value; none of one that is no JSON.
+    /// Returns the shape of a value; `None` if the value is no JSON.
     pub(super) fn of(value: &Dynamic) -> Option<Self> {
         if let Ok(whole) = value.as_int() {
             return Some(Self { kind: Kind::Number, is_odd: whole < 0 });
@@ -67,7 +67,7 @@ impl Shape {
         Some(Self::plain(plain))
     }
 
-    /// That of a literal; none of an expression whose value only a run knows.
+    /// Returns the shape of a literal; `None` if only a run can compute the value.
     pub(super) fn of_literal(literal: &Expr) -> Option<Self> {
         match literal {
             Expr::InterpolatedString(..) => Some(Self::plain(Kind::String)),
@@ -97,7 +97,7 @@ impl Shape {
     }
 }
 
-/// What is wrong with writing such a value to a field of a request. `()` takes the field out.
+/// Returns the error of writing such a value to a request field. `()` removes the field.
 pub(super) fn wrong(field: &str, value: Shape) -> Option<String> {
     let (_, takes) = FIELDS.iter().find(|(name, _)| *name == field)?;
     if matches!(value.kind, Kind::Null) {
@@ -111,7 +111,7 @@ pub(super) fn wrong(field: &str, value: Shape) -> Option<String> {
     Some(format!("`{field}` of a request is {wanted}, not {}", value.name()))
 }
 
-/// What is wrong with taking a field out of a request.
+/// Returns the error of removing a field from a request.
 pub(super) fn wrong_without(field: &str) -> Option<String> {
     REQUIRED
         .contains(&field)

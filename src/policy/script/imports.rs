@@ -1,39 +1,39 @@
-//! `import` statements: the modules that a policy or module names, and where.
+//! `import` statements: the modules that a policy or module imports, and the positions.
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
 use crate::error::Problem;
 use crate::policy::script::error::Source;
 
-/// The folder of the modules within the policies folder; also how their names begin.
+/// The folder of the modules within the policies folder, and the first part of their names.
 pub(super) const FOLDER: &str = "lib";
 
-/// How the names of the modules begin that the binary brings along.
+/// The first part of the names of built-in modules.
 pub(super) const BUILT_IN: &str = "tidegate";
 
-/// How many modules a policy or module may import.
+/// The most modules that a policy or module may import.
 pub(super) const MAX_IMPORTS: usize = 32;
 
 /// An `import` outside of functions.
 pub(super) struct Import {
-    /// As it is written: `lib/redact`.
+    /// The name as written: `lib/redact`.
     pub(super) name: String,
-    /// What the file calls it.
+    /// The name of the module within the file.
     pub(super) alias: String,
     pub(super) at: Position,
 }
 
 impl Import {
-    /// What an `import` statement imports; `None` if its name is made as it runs.
+    /// Returns the import of a statement; `None` if the name is computed at run time.
     pub(super) fn of(statement: &Stmt) -> Option<Self> {
         let Stmt::Import(import, _) = statement else { return None };
         let Expr::StringConstant(name, at) = &import.0 else { return None };
-        // without an alias nothing of it could be called
+        // without an alias, no function of the module could be called
         let alias = import.1.name.to_string();
         (!alias.is_empty()).then(|| Self { name: name.to_string(), alias, at: *at })
     }
 }
 
-/// The problems of a policy's imports: names that the engine does not resolve.
+/// Returns the problems of a policy's imports: names that the engine does not resolve.
 pub(super) fn unresolved(imports: &[Import], source: &Source) -> Vec<Problem> {
     let missing = imports.iter().filter(|import| !source.modules().any(|name| name == import.name));
     missing
@@ -41,7 +41,7 @@ pub(super) fn unresolved(imports: &[Import], source: &Source) -> Vec<Problem> {
         .collect()
 }
 
-/// The message for a module that is not there.
+/// Returns the message about an unknown module.
 pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let (own, built_in): (Vec<&str>, Vec<&str>) =
         known.partition(|name| name.starts_with(FOLDER) && !name.starts_with(BUILT_IN));
@@ -59,7 +59,7 @@ pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> S
     format!("no module is named `{name}`: {there}{brought}")
 }
 
-/// Where a function imports: it would do so at each call, and could name anything.
+/// Returns imports within functions: they would run at each call, and could name any module.
 pub(super) fn within_functions(ast: &AST) -> Vec<Position> {
     let mut found = Vec::new();
     let outside: Vec<Position> = ast.statements().iter().map(Stmt::position).collect();

@@ -1,4 +1,4 @@
-//! JSON text to Rhai values and back.
+//! Conversion between JSON text and Rhai values.
 use rhai::{Dynamic, Map, NativeCallContext};
 use serde::ser::{Error as _, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -12,10 +12,10 @@ use crate::policy::script::place::place_of;
 use crate::policy::script::run::Run;
 use crate::wire::Kind;
 
-/// Deeper values are refused when they are written: no request comes near it.
+/// The deepest value that can be written; no real request comes near it.
 const MAX_DEPTH: usize = 64;
 
-/// A scalar of this kind as a script sees it: whole numbers that fit as integers, others as floats.
+/// Converts a scalar of this kind for scripts: whole numbers that fit become integers, others floats.
 ///
 /// Fails with a 400 if a string has an escape that is no character.
 pub(super) fn scalar(kind: Kind, text: &[u8]) -> Result<Dynamic> {
@@ -37,17 +37,17 @@ pub(super) fn scalar(kind: Kind, text: &[u8]) -> Result<Dynamic> {
     })
 }
 
-/// The JSON text of a value; a place gives the text that stands there.
+/// Returns the JSON text of a value; for a place, the text at that place.
 pub(super) fn text(value: &Dynamic) -> Answer<Vec<u8>> {
     serde_json::to_vec(&Json { value, depth: 0 }).map_err(|e| Told(e.to_string()).into())
 }
 
-/// A value as a tree of its own.
+/// Returns a value as an independent tree.
 pub(super) fn tree(value: &Dynamic) -> Answer<Value> {
     serde_json::from_slice(&text(value)?).map_err(|e| Told(e.to_string()).into())
 }
 
-/// A tree as a value that has nothing to do with any document.
+/// Returns a tree as a Rhai value that is independent of any document.
 pub(super) fn dynamic(value: &Value) -> Dynamic {
     match value {
         Value::Null => Dynamic::UNIT,
@@ -62,33 +62,34 @@ pub(super) fn dynamic(value: &Value) -> Dynamic {
     }
 }
 
-/// `parse_json`: a text, which may be a caller's, as a value. Rhai's own takes twenty times as long.
+/// Implements `parse_json`: parses a text, which may come from a caller. Rhai's own function takes twenty
+/// times as long.
 pub(super) fn parse(ctx: NativeCallContext<'_>, text: &str) -> Answer {
     let most = ctx.engine().max_array_size() + ctx.engine().max_map_size();
     parse::parse(text, most).map_err(|error| match Run::check_time() {
         Err(late) => late,
-        // the error names a place in the text, never what stands there
+        // the error names a position in the text, never its content
         Ok(()) => Told(format!("the text is no JSON for a script: {error}")).into(),
     })
 }
 
-/// The members of an object as a Rhai map.
+/// Returns the members of an object as a Rhai map.
 pub(super) fn map(members: &serde_json::Map<String, Value>) -> Map {
     members.iter().map(|(key, value)| (key.as_str().into(), dynamic(value))).collect()
 }
 
-/// A value that no later edit of the document changes.
+/// Returns a value that no later edit of the document changes.
 pub(super) fn detach(value: Dynamic) -> Answer {
     let holds_places = value.is_array() || value.is_map() || place_of(&value).is_some();
     if holds_places { Ok(dynamic(&tree(&value)?)) } else { Ok(value) }
 }
 
-/// Neither array nor map nor place.
+/// Returns whether the value is no array, map or place.
 pub(super) fn is_scalar(value: &Dynamic) -> bool {
     value.is_unit() || value.is_bool() || value.is_int() || value.is_float() || value.is_string()
 }
 
-/// The same scalar of the same type.
+/// Returns whether both are the same scalar of the same type.
 pub(super) fn is_same_scalar(one: &Dynamic, other: &Dynamic) -> bool {
     if let (Ok(one), Ok(other)) = (one.as_immutable_string_ref(), other.as_immutable_string_ref()) {
         return *one == *other;
@@ -99,7 +100,7 @@ pub(super) fn is_same_scalar(one: &Dynamic, other: &Dynamic) -> bool {
         || matches!((one.as_float(), other.as_float()), (Ok(a), Ok(b)) if a.total_cmp(&b).is_eq())
 }
 
-/// The same JSON value, order of keys aside.
+/// Returns whether both are the same JSON value; the order of keys is ignored.
 pub(super) fn is_same(one: &Dynamic, other: &Dynamic) -> Answer<bool> {
     match (is_scalar(one), is_scalar(other)) {
         (true, true) => Ok(is_same_scalar(one, other)),

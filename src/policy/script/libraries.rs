@@ -1,4 +1,4 @@
-//! The libraries that policies call.
+//! The function libraries for policies.
 use rhai::Engine;
 
 use crate::policy::script::codec;
@@ -10,7 +10,7 @@ use crate::policy::script::strings;
 use crate::policy::script::text;
 use crate::policy::script::time;
 
-/// Makes an engine know all of them.
+/// Registers all libraries with an engine.
 pub(super) fn register(engine: &mut Engine) {
     engine
         .register_type_with_name::<Quoting>("error")

@@ -1,30 +1,30 @@
-//! How much a script may use: operations, time, depth, sizes.
+//! The limits of a script: operations, time, depth, sizes.
 use std::time::Duration;
 
-/// How much a script may use; one that wants more ends with an error.
+/// The limits of a script. A script that exceeds one ends with an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Operations of one call of a hook.
+    /// Operations in one call of a hook.
     pub operations: u64,
     /// The time of one call of a hook.
     pub time: Duration,
-    /// Calls within calls.
+    /// The depth of nested function calls.
     pub call_depth: usize,
-    /// Expressions and blocks within each other.
+    /// The depth of nested expressions and blocks.
     pub expression_depth: usize,
     /// Bytes of a string, and of all strings of an array or map together.
     pub string_bytes: usize,
-    /// Elements of an array, those of inner ones included.
+    /// Elements of an array, including those of inner arrays.
     pub array_items: usize,
-    /// Entries of a map, those of inner ones included.
+    /// Entries of a map, including those of inner maps.
     pub map_entries: usize,
-    /// Variables at a time.
+    /// Variables at one time.
     pub variables: usize,
 }
 
-/// The stack that a thread needs to run scripts. Closures may hold closures, and Rhai takes such a
-/// chain apart level by level: as many levels as the limit of operations allows fit in here. Memory
-/// is only what is really used of it.
+/// The stack size of a thread that runs scripts. Closures may hold closures, and Rhai drops such a chain
+/// recursively. The stack is large enough for the longest chain within the limit of operations. Only the
+/// used part takes memory.
 pub const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 impl Default for Limits {
@@ -34,9 +34,9 @@ impl Default for Limits {
             time: Duration::from_millis(50),
             call_depth: 32,
             expression_depth: 32,
-            // any string of a body fits: it may be read, but hardly be doubled
+            // any string of a body fits: a script may read it, but can hardly double it
             string_bytes: 32 * 1024 * 1024,
-            // inner ones count: deeper nesting would overflow the stack where Rhai walks a value
+            // inner ones count: deeper nesting would overflow the stack when Rhai walks a value
             array_items: 2_000,
             map_entries: 1_000,
             variables: 256,

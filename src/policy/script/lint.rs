@@ -1,6 +1,6 @@
-//! What is found in a script's functions before it ever runs: calls and writes that cannot work.
+//! Finds mistakes in a script's functions before it runs: calls and writes that cannot work.
 //!
-//! Rhai finds these only when they are reached. What cannot be known for sure is left to the run.
+//! Rhai reports these only when it reaches them. Uncertain cases are left to the run.
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,24 +17,24 @@ use crate::policy::script::error::Source;
 use crate::policy::script::imports::Import;
 use crate::policy::script::properties;
 
-/// What Rhai itself understands, whatever is registered.
+/// Functions that Rhai itself understands without registration.
 const OWN: &[&str] =
     &["Fn", "call", "curry", "debug", "is_def_fn", "is_def_var", "is_shared", "print", "type_of"];
 
-/// The hooks whose first parameter is a request.
+/// The hooks with a request as the first parameter.
 const OVER_REQUESTS: &[Hook] = &[Hook::Request, Hook::UpstreamRequest];
 
-/// What scripts of an engine may use.
+/// The names that scripts of an engine may use.
 pub(super) struct Known {
-    /// With how many parameters each function is there, the receiver counted.
+    /// The parameter counts of each function, including the receiver.
     functions: BTreeMap<String, BTreeSet<usize>>,
     /// The properties of `ctx`.
     ctx: BTreeSet<String>,
-    /// What modules offer, by the names under which they are imported.
+    /// The exports of modules, by import name.
     modules: BTreeMap<String, Exports>,
 }
 
-/// What a module offers.
+/// The exports of a module.
 #[derive(Default)]
 struct Exports {
     functions: BTreeMap<String, BTreeSet<usize>>,
@@ -42,7 +42,7 @@ struct Exports {
 }
 
 impl Known {
-    /// All that scripts of this engine can call.
+    /// Returns all names that scripts of this engine may use.
     pub(super) fn of(engine: &Engine) -> Self {
         let all = engine.collect_fn_metadata(
             None,
@@ -72,7 +72,7 @@ impl Known {
         known
     }
 
-    /// What a module offers to those who import it.
+    /// Adds the exports of a module.
     pub(super) fn learn(&mut self, module: &str, ast: &AST, constants: &Scope<'_>) {
         let mut exports = Exports::default();
         for function in ast.iter_functions().filter(|found| found.access == FnAccess::Public) {
@@ -84,11 +84,11 @@ impl Known {
     }
 }
 
-/// What a function of the engine is there for.
+/// The use of a function of the engine.
 enum Use {
-    /// To be called by its name.
+    /// It is called by name.
     Called,
-    /// To read a property of `ctx`.
+    /// It reads a property of `ctx`.
     OfCtx,
 }
 
@@ -96,8 +96,8 @@ fn is_name(name: &str) -> bool {
     rhai::is_valid_identifier(name)
 }
 
-/// Everything that is wrong in the functions of a script; `declared` are its parameters, where it
-/// says which it takes.
+/// Returns every mistake in the functions of a script. `declared` are the parameters of the policy, if it
+/// declares them.
 pub(super) fn problems(
     ast: &AST,
     known: &Known,
@@ -120,7 +120,7 @@ pub(super) fn problems(
         let (name, parameters) = (function.name, function.params.len());
         let Some(hook) = Hook::named(name) else { continue };
         let subject = function.params.first().copied().unwrap_or_default();
-        // to filter while cloning does not work in Rhai 1.27: it keeps everything
+        // filtering while cloning does not work in Rhai 1.27: it keeps every function
         let mut body = ast.clone_functions_only();
         body.retain_functions(|_, _, found, count| found == name && count == parameters);
         found.extend(own.misused(&body, hook));
@@ -143,7 +143,7 @@ pub(super) fn problems(
 struct Call<'a> {
     function: &'a FnCallExpr,
     at: Position,
-    /// It stands behind a dot.
+    /// Whether the call stands after a dot.
     is_method: bool,
 }
 
@@ -163,20 +163,20 @@ impl<'a> Call<'a> {
         &self.function.name
     }
 
-    /// As the engine's functions count them.
+    /// Returns the number of parameters as the engine counts them.
     fn parameters(&self) -> usize {
         self.function.args.len() + usize::from(self.is_method)
     }
 }
 
-/// What the script itself defines.
+/// The names that the script itself defines.
 struct Own {
     functions: BTreeMap<String, BTreeSet<usize>>,
-    /// What may hold a function that is called like a method.
+    /// Properties, which may hold a function that is called like a method.
     properties: BTreeSet<String>,
-    /// What may hold a function that somebody tries to call by the variable's name.
+    /// Variables, which may hold a function that is called by the variable's name.
     variables: BTreeSet<String>,
-    /// The modules that it imports, by the names that it gives them.
+    /// The imported modules, by alias.
     imports: BTreeMap<String, String>,
 }
 
@@ -212,7 +212,7 @@ impl Own {
         Self { functions, properties, variables, imports }
     }
 
-    /// `Fn("name")` of a function that is not there.
+    /// Returns the error of `Fn("name")` with the name of an unknown function.
     fn wrong_pointer(&self, node: &ASTNode<'_>, known: &Known) -> Option<(Position, String)> {
         let (name, at) = match node {
             ASTNode::Expr(Expr::DynamicConstant(value, at)) => {
@@ -231,7 +231,7 @@ impl Own {
         (!is_there).then(|| (at, self.missing(&name, known)))
     }
 
-    /// A function or constant that an imported module does not have: `m::f()`, `m::MARK`.
+    /// Returns the error of `m::f()` or `m::MARK` if the imported module has no such export.
     fn wrong_use_of_module(&self, node: &ASTNode<'_>, known: &Known) -> Option<(Position, String)> {
         match node {
             ASTNode::Stmt(Stmt::FnCall(call, at)) | ASTNode::Expr(Expr::FnCall(call, at)) => {
@@ -256,7 +256,7 @@ impl Own {
         }
     }
 
-    /// What the module that a name is looked up in offers, with its alias here.
+    /// Returns the exports of the module in a qualified name, and its alias here.
     fn module<'a>(
         &self,
         namespace: &'a Namespace,
@@ -267,7 +267,7 @@ impl Own {
         Some((alias.as_str(), exports))
     }
 
-    /// What is said of a function that is not there.
+    /// Returns the error message about an unknown function.
     fn missing(&self, name: &str, known: &Known) -> String {
         let nearest = self.nearest(name, known);
         let nearest = nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"));
@@ -316,7 +316,7 @@ impl Own {
         names.filter(|(far, known)| is_near(*far, known)).min().map(|(_, name)| name)
     }
 
-    /// Verbs in the body of a hook in which they do nothing.
+    /// Returns the verbs in the body of a hook in which they have no effect.
     fn misused(&self, body: &AST, hook: Hook) -> Vec<(Position, String)> {
         let mut found = Vec::new();
         body.walk(&mut |path| {
@@ -333,7 +333,7 @@ impl Own {
     }
 }
 
-/// What is said of something that a module does not have.
+/// Returns the error message about an unknown export of a module.
 fn missing_in<'a>(
     there: impl Iterator<Item = &'a String>,
     what: &str,
@@ -347,7 +347,7 @@ fn missing_in<'a>(
     format!("the module has no {what} `{name}`: {there}")
 }
 
-/// The same letters in another order: two that changed places count as two changes.
+/// Returns whether both have the same letters in another order. A swap counts as two changes.
 fn is_swap(one: &str, other: &str) -> bool {
     let sorted = |name: &str| {
         let mut letters: Vec<char> = name.chars().collect();
@@ -357,7 +357,7 @@ fn is_swap(one: &str, other: &str) -> bool {
     sorted(one) == sorted(other)
 }
 
-/// The keys of a map that the optimizer has made a constant of, however deep.
+/// Returns the keys of a map that the optimizer made a constant, at any depth.
 fn keys(value: &Dynamic) -> BTreeSet<String> {
     if let Ok(map) = value.as_map_ref() {
         let below = map.values().flat_map(keys);

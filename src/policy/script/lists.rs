@@ -1,4 +1,4 @@
-//! Lists and maps: Rhai's own functions over arrays for those of a request, and what Rhai lacks for both.
+//! Lists and maps: Rhai's array functions for the arrays of a request, and functions that Rhai lacks.
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 use serde_json::Value;
 
@@ -7,10 +7,10 @@ use crate::policy::script::json;
 use crate::policy::script::place::{List, Object};
 use crate::policy::script::run::Run;
 
-/// What Rhai's arrays have that takes a function; a request's arrays are read for it, one level deep.
+/// Rhai's array functions that take a function. For a request's array they read its elements, one level deep.
 const OVER_ELEMENTS: &[&str] = &["all", "filter", "find", "find_map", "for_each", "map", "some"];
 
-/// Makes an engine know them.
+/// Registers the functions with an engine.
 pub(super) fn register(engine: &mut Engine) {
     for name in OVER_ELEMENTS {
         engine.register_fn(*name, |ctx: NativeCallContext<'_>, list: List, act: FnPtr| {
@@ -35,7 +35,7 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("snake_case", |value: Object| snake_case(&Dynamic::from(value)));
 }
 
-/// Rhai's own function of the name that was called, over the elements.
+/// Calls Rhai's own function of the same name over the elements.
 fn over_elements(ctx: &NativeCallContext<'_>, mut list: List, rest: Vec<Dynamic>) -> Answer {
     let mut arguments = vec![Dynamic::from_array(list.elements()?)];
     arguments.extend(rest);
@@ -48,7 +48,7 @@ fn joined(mut one: Array, other: Array) -> Answer<Array> {
     Ok(one)
 }
 
-/// A map of its own, the names of its members and of those within in snake case.
+/// Returns a new map in which the names of all members, at any depth, are in snake case.
 fn snake_case(value: &Dynamic) -> Answer {
     Ok(json::dynamic(&renamed(json::tree(value)?)?))
 }
@@ -72,7 +72,7 @@ fn renamed(value: Value) -> Answer<Value> {
     })
 }
 
-/// `maxTokens` as `max_tokens`; what is no camel case stays.
+/// Returns `maxTokens` as `max_tokens`. A name that is not in camel case stays the same.
 fn snake(name: &str) -> String {
     let is_camel = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_alphanumeric());

@@ -1,4 +1,4 @@
-//! Scripts: compiled once a generation, run within limits on the thread of the request.
+//! Scripts: compiled once per generation, run within limits on the thread of the request.
 pub(super) mod answer;
 pub mod api;
 mod check;

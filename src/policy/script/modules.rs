@@ -1,6 +1,6 @@
-//! Modules: what policies import, out of `lib/` in their folder, or of those that the binary brings along.
+//! Modules that policies import: from `lib/` in their folder, or built into the binary.
 //!
-//! They are read and compiled when a generation is built: at run time an `import` is a look into a map.
+//! They are read and compiled when a generation is built. At run time an `import` is a lookup in a map.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -15,11 +15,11 @@ use crate::policy::script::error::{self as errors, Modules, Source};
 use crate::policy::script::imports::{BUILT_IN, FOLDER, Import, unknown};
 use crate::policy::script::lint::{self, Known};
 
-/// The files of the modules, by the name under which they are imported: `lib/redact`, `tidegate/wishes`.
+/// The files of the modules by import name: `lib/redact`, `tidegate/wishes`.
 pub(super) struct Library(BTreeMap<String, Source>);
 
 impl Library {
-    /// Reads `lib/*.rhai` in the policies folder; a problem for each that cannot be read.
+    /// Reads `lib/*.rhai` in the policies folder. Fails with a problem for each unreadable file.
     pub(super) fn read(policies: &Path) -> Result<Self, Vec<Problem>> {
         let mut library = Self::built_in();
         let mut problems = Vec::new();
@@ -37,7 +37,7 @@ impl Library {
         if problems.is_empty() { Ok(library) } else { Err(problems) }
     }
 
-    /// Those that every policy may import, whatever its folder has.
+    /// Returns the modules that every policy may import, with any folder.
     pub(super) fn built_in() -> Self {
         let modules = MODULES.iter().map(|(name, text)| {
             let place = format!("library/{FOLDER}/{name}.rhai (built in)");
@@ -46,8 +46,8 @@ impl Library {
         Self(modules.collect())
     }
 
-    /// Compiles all of them, each after those that it imports, and makes the engine resolve them.
-    /// Gives what there is to know of them beside what scripts may use anyway.
+    /// Compiles all modules, each after its own imports, and sets up the engine to resolve them. Returns the
+    /// names that scripts may use, including the exports of the modules.
     pub(super) fn compile(
         self,
         engine: &mut Engine,
@@ -76,15 +76,15 @@ struct Compiler<'a> {
     parser: &'a Engine,
     known: Known,
     ready: StaticModuleResolver,
-    /// The modules that are being compiled, each imported by the one before.
+    /// The modules that are being compiled, each imported by the previous one.
     way: Vec<String>,
-    /// Those that have their problem already.
+    /// The modules whose problems are already reported.
     failed: BTreeSet<String>,
     problems: Vec<Problem>,
 }
 
 impl Compiler<'_> {
-    /// Compiles a module unless that has been done; `false` if it cannot be.
+    /// Compiles a module once; returns `false` if it does not compile.
     fn compile(&mut self, name: &str, engine: &mut Engine) -> bool {
         if self.ready.contains_path(name) {
             return true;
@@ -140,8 +140,8 @@ impl Compiler<'_> {
         Ok(module)
     }
 
-    /// The problems of what a module imports, and none if all of it is ready. What is wrong with an
-    /// imported file is said there, once.
+    /// Returns the problems of a module's imports; `None` if all are ready. A problem within an imported file
+    /// is reported once, for that file.
     fn imports(
         &mut self,
         imports: &[Import],
@@ -168,8 +168,7 @@ impl Compiler<'_> {
     }
 }
 
-/// A file's functions, and of what stands outside of them only the imports: constants are in the
-/// functions by now.
+/// Compiles a file. Outside the functions only the imports are kept: constants are already in the functions.
 pub(super) fn compiled(
     engine: &Engine,
     source: &Source,
@@ -178,7 +177,7 @@ pub(super) fn compiled(
     let mut ast = engine
         .compile_with_scope(&outside.constants, source.text())
         .map_err(|error| vec![errors::unparsable(&error, source)])?;
-    // errors within functions say by this in which file they are
+    // errors within functions find their file by this
     ast.set_source(source.path());
     let imports = ast.statements().iter().filter(|statement| matches!(statement, Stmt::Import(..)));
     let imports: Vec<Stmt> = imports.cloned().collect();

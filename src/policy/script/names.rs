@@ -7,7 +7,7 @@ use wildmatch::WildMatch;
 use crate::policy::script::error::{Answer, Quoting, Told};
 use crate::policy::script::place::List;
 
-/// Makes an engine know them.
+/// Registers the functions with an engine.
 pub(super) fn register(engine: &mut Engine) {
     engine
         .register_fn("glob", glob)
@@ -27,11 +27,11 @@ pub(super) fn register(engine: &mut Engine) {
         });
 }
 
-/// Longer ones are no names; matching takes the product of both lengths.
+/// The longest pattern in bytes. Matching takes the product of both lengths.
 const MAX_PATTERN: usize = 256;
 const MAX_NAME: usize = 64 * 1024;
 
-/// The same patterns as under `when:`.
+/// Matches a text with a pattern of the same form as under `when:`.
 fn glob(pattern: &str, text: &str) -> Answer<bool> {
     if pattern.len() > MAX_PATTERN || text.len() > MAX_NAME {
         let message = format!(
@@ -54,7 +54,7 @@ fn glob_any(patterns: impl Iterator<Item = Answer>, text: &str) -> Answer<bool> 
     Ok(false)
 }
 
-/// What the name of a model tells: `claude-opus-4-6-20260101`, `claude-3-5-haiku-latest`,
+/// The parts of a model's name: `claude-opus-4-6-20260101`, `claude-3-5-haiku-latest`,
 /// `us.anthropic.claude-sonnet-4-5-20250929-v1:0`, `claude-opus-4@20250514`, `claude-sonnet-5[1m]`.
 #[derive(Default)]
 struct Model {
@@ -64,7 +64,7 @@ struct Model {
 
 impl Model {
     const MAKER: &str = "claude-";
-    /// Longer numbers are dates.
+    /// The most digits of a version part; longer numbers are dates.
     const MAX_DIGITS: usize = 2;
 
     fn of(name: &str) -> Self {
@@ -77,7 +77,7 @@ impl Model {
                     let parts = parts.iter().filter_map(|part| part.parse::<u64>().ok());
                     model.version.get_or_insert_default().extend(parts);
                 }
-                // a date, or the release of a cloud's own
+                // a date, or the release of a cloud provider
                 Some(_) => break,
                 None if is_release(word) => break,
                 None if model.family.is_none() && is_word(word) => {
@@ -90,14 +90,14 @@ impl Model {
     }
 }
 
-/// The numbers of `4` or `4.5`.
+/// Returns the numbers of `4` or `4.5`.
 fn numbers(word: &str) -> Option<Vec<&str>> {
     let parts: Vec<&str> = word.split('.').collect();
     let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     parts.iter().all(is_number).then_some(parts)
 }
 
-/// `v1` behind a name.
+/// Returns whether the word is a release suffix such as `v1`.
 fn is_release(word: &str) -> bool {
     word.strip_prefix('v').is_some_and(|digits| numbers(digits).is_some())
 }
@@ -121,7 +121,7 @@ fn at_least(name: &str, version: &str) -> Answer<bool> {
     Ok(Model::of(name).version.is_some_and(|has| compared(&has, &wanted) != Ordering::Less))
 }
 
-/// Part by part; one that is not there is 0.
+/// Compares versions part by part; a missing part is 0.
 fn compared(one: &[u64], other: &[u64]) -> Ordering {
     let part = |version: &[u64], n: usize| version.get(n).copied().unwrap_or_default();
     let all = 0..one.len().max(other.len());

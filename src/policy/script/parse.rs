@@ -1,4 +1,4 @@
-//! `parse_json`: a text as a value, given up as soon as it has more values than the limits allow.
+//! `parse_json`: parses a text, and stops as soon as it has more values than the limits allow.
 use std::cell::Cell;
 
 use rhai::{Array, Dynamic, Map};
@@ -6,10 +6,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use crate::policy::script::run::Run;
 
-/// Values between two looks at the clock.
+/// The values between two checks of the deadline.
 const STRIDE: usize = 1024;
 
-/// Parses a JSON text of no more than `most` values.
+/// Parses a JSON text of at most `most` values.
 pub(super) fn parse(text: &str, most: usize) -> serde_json::Result<Dynamic> {
     let left = Cell::new(most);
     let mut parser = serde_json::Deserializer::from_str(text);
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str, most: usize) -> serde_json::Result<Dynamic> {
     Ok(value)
 }
 
-/// One value; those within it are counted down together.
+/// One value. It and its inner values reduce the same counter.
 #[derive(Clone, Copy)]
 struct Value<'a> {
     left: &'a Cell<usize>,

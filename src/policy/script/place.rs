@@ -1,4 +1,4 @@
-//! `Place`: somewhere in a document that a script holds: a path, not a copy.
+//! `Place`: a place in a document that a script holds. It is a path, not a copy.
 use rhai::{Dynamic, EvalAltResult, ImmutableString};
 use smallvec::SmallVec;
 
@@ -8,18 +8,18 @@ use crate::policy::script::run::Stop;
 use crate::policy::script::shared::Shared;
 use crate::wire::{Document, Kind, Step};
 
-/// Somewhere in a document.
+/// A place in a document.
 #[derive(Clone)]
 pub(super) struct Place {
     document: Shared,
     path: Vec<Part>,
 }
 
-/// A place where an object stands; `map` to scripts.
+/// A place of an object; scripts see a `map`.
 #[derive(Clone)]
 pub(super) struct Object(pub(super) Place);
 
-/// A place where an array stands; `array` to scripts.
+/// A place of an array; scripts see an `array`.
 #[derive(Clone)]
 pub(super) struct List(pub(super) Place);
 
@@ -27,7 +27,7 @@ pub(super) struct List(pub(super) Place);
 #[derive(Clone, PartialEq)]
 pub(super) enum Part {
     Key(ImmutableString),
-    /// Counted from the front: a place must not move when something is added.
+    /// The index from the front: a place must not move when an element is added.
     Index(i64),
 }
 
@@ -41,12 +41,12 @@ impl Part {
 }
 
 impl Place {
-    /// The whole of a document.
+    /// Returns the place of a whole document.
     pub(super) fn root(document: &Shared) -> Self {
         Self { document: document.clone(), path: Vec::new() }
     }
 
-    /// It is the whole of its document.
+    /// Returns whether the place is a whole document.
     pub(super) fn is_root(&self) -> bool {
         self.path.is_empty()
     }
@@ -71,7 +71,7 @@ impl Place {
         self.document.is(&parent.document) && self.path.split_last() == Some((part, &parent.path))
     }
 
-    /// The JSON text that stands here.
+    /// Returns the JSON text at this place.
     pub(super) fn text(&self) -> Answer<bytes::Bytes> {
         let text = self.with(None, |document, path| document.get(path))?;
         text.ok_or_else(|| self.gone())
@@ -92,7 +92,7 @@ impl Place {
     }
 }
 
-/// The place that a value is, if it is one.
+/// Returns the place in a Rhai value, if the value is a place.
 pub(super) fn place_of(value: &Dynamic) -> Option<Place> {
     if let Some(object) = value.read_lock::<Object>() {
         return Some(object.0.clone());
@@ -100,7 +100,7 @@ pub(super) fn place_of(value: &Dynamic) -> Option<Place> {
     value.read_lock::<List>().map(|list| list.0.clone())
 }
 
-/// What stands at the place that a value is, if it is one.
+/// Returns the kind of the JSON value at a place, if the Rhai value is a place.
 pub(super) fn place_kind(value: &Dynamic) -> Option<Kind> {
     if value.is::<Object>() {
         return Some(Kind::Object);
@@ -108,7 +108,8 @@ pub(super) fn place_kind(value: &Dynamic) -> Option<Kind> {
     value.is::<List>().then_some(Kind::Array)
 }
 
-/// A document's error as a script's: the caller's fault ends the script, the script's own can be caught.
+/// Converts a document's error for a script. An error of the caller ends the script; a script can catch its
+/// own errors.
 pub(super) fn fault(error: Error) -> Box<EvalAltResult> {
     match error.kind {
         ErrorKind::InvalidRequest => Stop::Invalid(error.message).into(),

@@ -1,5 +1,5 @@
-//! What is found in a hook before it runs: properties of `ctx` that are not there, fields of the request
-//! that take no such value.
+//! Finds mistakes in a hook before it runs: unknown properties of `ctx`, and values of a wrong type for
+//! request fields.
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, BinaryExpr, Expr, Position, Stmt};
@@ -7,7 +7,7 @@ use strsim::levenshtein;
 
 use crate::policy::script::fields::{self, Shape};
 
-/// Literals of a wrong type, written to fields of the request that is a hook's first parameter.
+/// Returns literals of a wrong type that a hook writes to fields of the request, its first parameter.
 pub(super) fn of_request(body: &AST, request: &str) -> Vec<(Position, String)> {
     if is_shadowed(body, request) {
         return Vec::new();
@@ -22,7 +22,7 @@ pub(super) fn of_request(body: &AST, request: &str) -> Vec<(Position, String)> {
     found
 }
 
-/// A variable of the same name hides a parameter somewhere: what is said of it may be of the other.
+/// Returns whether a variable hides the parameter. Then a finding could be about the variable.
 fn is_shadowed(body: &AST, parameter: &str) -> bool {
     let mut is_shadowed = false;
     body.walk(&mut |path| {
@@ -42,7 +42,7 @@ fn is_shadowed(body: &AST, parameter: &str) -> bool {
     is_shadowed
 }
 
-/// Properties of `ctx`, a hook's last parameter, that it does not have or that cannot be written.
+/// Returns unknown properties of `ctx`, a hook's last parameter, and writes to read-only ones.
 pub(super) fn of_ctx(body: &AST, ctx: &str, known: &BTreeSet<String>) -> Vec<(Position, String)> {
     if is_shadowed(body, ctx) {
         return Vec::new();
@@ -72,7 +72,7 @@ pub(super) fn of_ctx(body: &AST, ctx: &str, known: &BTreeSet<String>) -> Vec<(Po
     found
 }
 
-/// Parameters that a hook reads from `ctx.with` and that the policy does not declare.
+/// Returns the parameters that a hook reads from `ctx.with` and the policy does not declare.
 pub(super) fn of_with(body: &AST, ctx: &str, declared: &[&str]) -> Vec<(Position, String)> {
     if is_shadowed(body, ctx) {
         return Vec::new();
@@ -93,7 +93,7 @@ pub(super) fn of_with(body: &AST, ctx: &str, declared: &[&str]) -> Vec<(Position
     found
 }
 
-/// The parameter that `ctx.with.limit` reads, whatever follows it in the chain.
+/// Returns the parameter in `ctx.with.limit`, also within a longer chain.
 fn parameter_of<'a>(pair: &'a BinaryExpr, ctx: &str) -> Option<(&'a str, Position)> {
     let is_it = matches!(&pair.lhs, Expr::Variable(found, ..) if found.1 == ctx);
     let Expr::Dot(with, ..) = &pair.rhs else { return None };
@@ -112,7 +112,7 @@ fn unknown_property(
     known: &BTreeSet<String>,
 ) -> Option<(Position, String)> {
     let is_it = matches!(&pair.lhs, Expr::Variable(found, ..) if found.1 == ctx);
-    // what follows in a chain stands to the right
+    // the rest of a chain stands to the right
     let first = match &pair.rhs {
         Expr::Dot(rest, ..) | Expr::Index(rest, ..) => &rest.lhs,
         first => first,
@@ -138,7 +138,7 @@ fn wrong_write(is_operation: bool, pair: &BinaryExpr, request: &str) -> Option<(
     message.map(|message| (at, message))
 }
 
-/// The field of a variable that an expression is: `request.stream`, `request["stream"]`.
+/// Returns the field of a variable in an expression: `request.stream`, `request["stream"]`.
 fn field_of<'a>(place: &'a Expr, variable: &str) -> Option<(&'a str, Position)> {
     let (Expr::Dot(pair, ..) | Expr::Index(pair, ..)) = place else { return None };
     let is_it = matches!(&pair.lhs, Expr::Variable(found, ..) if found.1 == variable);

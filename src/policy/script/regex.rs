@@ -1,4 +1,4 @@
-//! Regular expressions in linear time, compiled once a thread.
+//! Regular expressions in linear time, compiled once per thread.
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,18 +10,18 @@ use crate::policy::script::error::{Answer, Quoting, Told};
 use crate::policy::script::run::Run;
 use crate::policy::script::strings::{check_length, too_many};
 
-/// Longer patterns are refused before they are parsed.
+/// The longest pattern in bytes; a longer one is rejected before it is parsed.
 const MAX_PATTERN: usize = 16 * 1024;
-/// What a compiled pattern may take, and what it may take again while it runs.
+/// The most bytes of a compiled pattern, and again of its working memory.
 const MAX_PROGRAM: usize = 1024 * 1024;
-/// Groups within groups.
+/// The depth of nested groups.
 const MAX_NESTING: u32 = 64;
-/// Compiled patterns that a thread keeps; a script that makes patterns as it runs pushes all out.
+/// The most compiled patterns that a thread keeps. A script that computes many patterns replaces them all.
 const MAX_KEPT: usize = 256;
-/// Matches between two looks at the clock.
+/// The matches between two checks of the deadline.
 const STRIDE: usize = 64;
 
-/// Makes an engine know them.
+/// Registers the functions with an engine.
 pub(super) fn register(engine: &mut Engine) {
     engine
         .register_fn("regex_match", |text: &str, pattern: &str| -> Answer<bool> {
@@ -38,7 +38,7 @@ thread_local! {
     static KEPT: RefCell<HashMap<Box<str>, Rc<Regex>>> = RefCell::default();
 }
 
-/// A pattern's program. It is shared and not cloned: a clone would have to warm up again.
+/// Returns the program of a pattern. It is shared: a clone would have to warm up again.
 fn compiled(pattern: &str) -> Answer<Rc<Regex>> {
     Run::check_time()?;
     if let Some(kept) = KEPT.with_borrow(|kept| kept.get(pattern).cloned()) {
@@ -63,7 +63,7 @@ fn compiled(pattern: &str) -> Answer<Rc<Regex>> {
     Ok(regex)
 }
 
-/// The crate's own message quotes the pattern, which may have been made of a body.
+/// Returns the error of a pattern. The crate's own message quotes the pattern, which may come from a body.
 fn wrong(error: &regex::Error, pattern: &str) -> Quoting {
     let why = match error {
         regex::Error::Syntax(shown) => {
@@ -124,7 +124,7 @@ fn replace(
     }
     let matches = regex.captures_iter(text).map(|groups| (range(&groups), groups));
     rewritten(&ctx, text, matches, |groups, out| {
-        // no group is longer than the whole match: a bound that is known before anything is built
+        // no group is longer than the whole match: this bound is known before any text is built
         let longest = dollars.saturating_mul(range(&groups).len());
         check_length(&ctx, out.len().saturating_add(replacement.len()).saturating_add(longest))?;
         groups.expand(replacement, out);
@@ -162,7 +162,7 @@ fn range(groups: &Captures<'_>) -> std::ops::Range<usize> {
     groups.get(0).map_or(0..0, |whole| whole.range())
 }
 
-/// The text with each match replaced by what `write` puts in its place.
+/// Returns the text in which `write` replaces each match.
 fn rewritten<M>(
     ctx: &NativeCallContext<'_>,
     text: &str,

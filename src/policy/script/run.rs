@@ -1,4 +1,4 @@
-//! One call of a hook on this thread: its deadline, what it has asked for, how it was stopped.
+//! `Run`: one call of a hook on this thread: its deadline, its requested side effects, its stop.
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,10 +11,10 @@ use crate::policy::script::clock::Clock;
 use crate::policy::script::shared::Shared;
 use crate::policy::{Hook, Wishes};
 
-/// Why a script ended before its end; a script's `try` cannot catch it.
+/// The reason why a script was stopped early. A `try` of the script cannot catch it.
 #[derive(Clone)]
 pub(super) enum Stop {
-    /// Out of time.
+    /// The script ran out of time.
     Time,
     /// `pass_over`
     PassOver(String),
@@ -24,7 +24,7 @@ pub(super) enum Stop {
     Respond(Content),
     /// `drop_event`
     Drop,
-    /// The caller's own body is at fault, as the message says.
+    /// The caller's own body is invalid; the message has the reason.
     Invalid(String),
 }
 
@@ -35,7 +35,7 @@ impl From<Stop> for Box<EvalAltResult> {
 }
 
 impl Stop {
-    /// The stop that an error is, however many function calls deep.
+    /// Returns the stop in an error, at any depth of function calls.
     pub(super) fn of(error: &EvalAltResult) -> Option<Self> {
         match error {
             EvalAltResult::ErrorTerminated(token, _) => token.clone().try_cast(),
@@ -45,34 +45,34 @@ impl Stop {
     }
 }
 
-/// What the functions that a script calls know of the call they are in.
+/// The data of the current call, for the functions that a script calls.
 pub(super) struct Run {
     /// The policy's name.
     pub(super) policy: Arc<str>,
-    /// Which hook it is.
+    /// The hook.
     pub(super) hook: Hook,
-    /// The request's facts.
+    /// The request's context.
     pub(super) context: Arc<Context>,
-    /// The document that the hook is about, where it is about one.
+    /// The document of the hook, if it has one.
     pub(super) document: Option<Shared>,
     /// The time that the script reads.
     pub(super) clock: Clock,
-    /// When it has had its time.
+    /// The time at which the call must end.
     pub(super) deadline: Instant,
-    /// What it has asked for.
+    /// The side effects that the script has requested.
     pub(super) asked: Asked,
 }
 
-/// What a script has asked for beside its edits.
+/// The side effects that a script has requested beside its edits.
 #[derive(Default)]
 pub(in crate::policy) struct Asked {
-    /// Where `route` sends the request.
+    /// The model that `route` set.
     pub(super) route: Option<String>,
-    /// Headers, tags, counts.
+    /// Headers, tags and counter increments.
     pub(in crate::policy) wishes: Wishes,
-    /// Fields that it took out of its document.
+    /// The fields that the script removed from its document.
     pub(super) removed: Vec<(String, Position)>,
-    /// How it ended itself. Rhai lets a script catch what ends a closure; a decision stands all the same.
+    /// The script's own decision to end. A script can catch the error of a closure, but the decision stays.
     pub(super) stop: Option<Stop>,
 }
 
@@ -81,7 +81,7 @@ thread_local! {
 }
 
 impl Run {
-    /// Does `act` as this call; also gives what the call has asked for.
+    /// Runs `act` as this call. Also returns the requested side effects.
     pub(super) fn call<T>(self, act: impl FnOnce() -> T) -> (T, Asked) {
         let _restore = Restore(RUN.replace(Some(Box::new(self))));
         let result = act();
@@ -90,17 +90,17 @@ impl Run {
         (result, asked.unwrap_or_default())
     }
 
-    /// The call that this thread is in; nothing happens outside of one.
+    /// Calls `act` with the current call of this thread; returns `None` outside of a call.
     pub(super) fn current<T>(act: impl FnOnce(&mut Self) -> T) -> Option<T> {
         RUN.with_borrow_mut(|run| run.as_deref_mut().map(act))
     }
 
-    /// The document is a request.
+    /// Returns whether the document is a request.
     pub(super) fn is_over_request(&self) -> bool {
         matches!(self.hook, Hook::Request | Hook::UpstreamRequest)
     }
 
-    /// Ends the script by a decision of its own.
+    /// Ends the script by its own decision.
     pub(super) fn end(stop: Stop) -> Box<EvalAltResult> {
         Self::current(|run| {
             run.asked.stop.get_or_insert_with(|| stop.clone());
@@ -108,7 +108,7 @@ impl Run {
         stop.into()
     }
 
-    /// For every operation of a script: the clock is read at each 64th.
+    /// Runs at every operation of a script, and reads the clock at each 64th.
     pub(super) fn progress(operations: u64) -> Option<Dynamic> {
         if !operations.is_multiple_of(64) {
             return None;
@@ -116,7 +116,7 @@ impl Run {
         Self::is_late().then(|| Dynamic::from(Stop::Time))
     }
 
-    /// For functions of ours that may take long: `progress` does not see what they do.
+    /// Checks the deadline within functions of Tidegate that may take long: `progress` does not run there.
     pub(super) fn check_time() -> Result<(), Box<EvalAltResult>> {
         if Self::is_late() { Err(Stop::Time.into()) } else { Ok(()) }
     }
@@ -126,7 +126,7 @@ impl Run {
     }
 }
 
-/// Puts the outer call back, also when the inner one panics.
+/// Restores the outer call, also when the inner one panics.
 struct Restore(Option<Box<Run>>);
 
 impl Drop for Restore {

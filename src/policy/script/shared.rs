@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::wire::{Document, Kind, Step};
 
-/// A document that scripts share with the host for the time of a call.
+/// A document that scripts share with the host during a call.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Mutex<Document>>);
 
@@ -16,7 +16,7 @@ impl Shared {
         Self(Arc::new(Mutex::new(document)))
     }
 
-    /// The document back; a copy (which shares the bytes) if a script still holds a place.
+    /// Returns the document; a copy (which shares the bytes) if a script still holds a place.
     pub(super) fn into_document(self) -> Document {
         match Arc::try_unwrap(self.0) {
             Ok(document) => document.into_inner(),
@@ -24,7 +24,7 @@ impl Shared {
         }
     }
 
-    /// Appends to `tools`; a second declaration of the same type and name is left out.
+    /// Appends to `tools`, unless a tool with the same type and name is declared.
     pub(super) fn add_tool(&self, declaration: &Value) -> Result<()> {
         let tools = [Step::Key("tools")];
         let mut document = self.lock();
@@ -45,7 +45,7 @@ impl Shared {
         self.0.lock()
     }
 
-    /// Both are the same document.
+    /// Returns whether both are the same document.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

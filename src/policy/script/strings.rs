@@ -1,14 +1,14 @@
-//! Texts: Rhai's own functions bounded before they build something big, and those it lacks.
+//! Texts: functions of Rhai that are bounded before they build large values, and functions that Rhai lacks.
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, Position};
 
 use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::place::List;
 use crate::policy::script::run::Run;
 
-/// Pieces between two looks at the clock.
+/// The pieces between two checks of the deadline.
 const STRIDE: usize = 1024;
 
-/// Makes an engine know them, in the place of Rhai's own.
+/// Registers the functions with an engine, in place of Rhai's own.
 pub(super) fn register(engine: &mut Engine) {
     replaces(engine);
     splits(engine);
@@ -36,7 +36,7 @@ pub(super) fn register(engine: &mut Engine) {
         });
 }
 
-/// An error if a text of that many bytes would be over the limit.
+/// Fails if a text of that many bytes would exceed the limit.
 pub(super) fn check_length(ctx: &NativeCallContext<'_>, bytes: usize) -> Answer<()> {
     if bytes <= ctx.engine().max_string_size() {
         return Ok(());
@@ -44,7 +44,7 @@ pub(super) fn check_length(ctx: &NativeCallContext<'_>, bytes: usize) -> Answer<
     Err(EvalAltResult::ErrorDataTooLarge("Length of string".to_owned(), Position::NONE).into())
 }
 
-/// What is said of an array that would be over the limit.
+/// Returns the error of an array that would exceed the limit.
 pub(super) fn too_many() -> Box<EvalAltResult> {
     EvalAltResult::ErrorDataTooLarge("Size of array/BLOB".to_owned(), Position::NONE).into()
 }
@@ -80,7 +80,7 @@ fn replace(
     Ok(())
 }
 
-/// Rhai's own builds the whole before it looks at the limit.
+/// Replaces text. Rhai's own function builds the whole result before it checks the limit.
 fn replaced(ctx: &NativeCallContext<'_>, text: &str, find: &str, with: &str) -> Answer<String> {
     let mut out = String::new();
     let mut done = 0;
@@ -141,7 +141,7 @@ fn limited(ctx: &NativeCallContext<'_>, items: impl Iterator<Item = Dynamic>) ->
     if all.len() > most { Err(too_many()) } else { Ok(all) }
 }
 
-/// Rhai's own never ends on an empty padding.
+/// Pads a text. Rhai's own function never ends if the padding is empty.
 fn pad(ctx: NativeCallContext<'_>, text: &mut ImmutableString, len: i64, with: &str) -> Answer<()> {
     let missing = usize::try_from(len).unwrap_or_default().saturating_sub(text.chars().count());
     if missing == 0 {

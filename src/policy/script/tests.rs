@@ -1,4 +1,4 @@
-//! Policies: what scripts see and may do, what they cannot, and what is said when they break.
+//! Policies: the abilities and limits of scripts, and the messages about failing scripts.
 mod cases;
 mod definitions;
 mod library;
@@ -25,13 +25,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-/// Time is generous: a busy machine must not fail what is not about time.
+/// The time limit is generous: a busy machine must not fail tests that are not about time.
 fn compile(source: &str) -> Result<Script, Vec<Problem>> {
     let limits = Limits { time: Duration::from_secs(20), ..Limits::default() };
     ScriptEngine::new(limits).compile(Path::new("policies/probe.rhai"), source)
 }
 
-/// A script whose hook has this body.
+/// Returns a script whose hook has this body.
 fn hook(body: &str) -> Script {
     compile(&format!("fn on_request(request, ctx) {{\n{body}\n}}")).unwrap()
 }
@@ -70,13 +70,13 @@ fn run(script: &Script, body: impl Into<Bytes>) -> Result<(Document, Outcome), E
     run_with(script, json!({}), body)
 }
 
-/// What the body becomes.
+/// Returns the body after the hook.
 fn edited(hook_body: &str, body: &str) -> String {
     let (document, _) = run(&hook(hook_body), body.to_owned()).unwrap();
     String::from_utf8(document.to_bytes().to_vec()).unwrap()
 }
 
-/// What is said about a script that breaks.
+/// Returns the error of a failing script.
 fn broken(hook_body: &str, body: &str) -> Error {
     match run(&hook(hook_body), body.to_owned()) {
         Ok((document, _)) => panic!("it did not break: {:?}", document.to_bytes()),
@@ -84,7 +84,7 @@ fn broken(hook_body: &str, body: &str) -> Error {
     }
 }
 
-/// What a script finds: the text that it gives to `deny`.
+/// Returns the value that a script finds: the text that it gives to `deny`.
 fn found(expression: &str, body: &str) -> String {
     let (_, outcome) = run(&hook(&format!("deny(`${{{expression}}}`)")), body.to_owned()).unwrap();
     refusal(outcome).message
@@ -97,7 +97,7 @@ fn refusal(outcome: Outcome) -> Error {
     }
 }
 
-/// What is said about a hook that goes over these limits.
+/// Returns the error of a hook that exceeds these limits.
 fn limited(limits: Limits, body: &str) -> Error {
     limited_over(limits, body, "{}")
 }

@@ -5,7 +5,7 @@ use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::place::{List, Object};
 use crate::policy::script::run::Run;
 
-/// Makes an engine know them.
+/// Registers the functions with an engine.
 pub(super) fn register(engine: &mut Engine) {
     engine
         .register_fn("text_of", |content: Dynamic| text_of(&content))
@@ -14,7 +14,7 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("each_text", each_text_of);
 }
 
-/// What texts of blocks are joined by.
+/// The separator between the texts of blocks.
 const BETWEEN: &str = "\n";
 
 fn text_of(content: &Dynamic) -> Answer<String> {
@@ -23,7 +23,7 @@ fn text_of(content: &Dynamic) -> Answer<String> {
     Ok(texts.join(BETWEEN))
 }
 
-/// Hands over the texts of a content: a text, blocks, one block, or whatever has a `content`.
+/// Passes on the texts of a content: a text, blocks, one block, or any value with a `content`.
 fn collect(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer<()> {
     Run::check_time()?;
     if content.is_unit() {
@@ -52,7 +52,8 @@ fn collect(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer
     }
 }
 
-/// A content within a message: a text or blocks, so that a loop of values cannot be walked down.
+/// Passes on the texts of a content within a message: a text or blocks only, so that a loop of values cannot
+/// keep the walk going.
 fn collect_inner(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer<()> {
     match member(content, "content")? {
         Some(_) => Ok(()),
@@ -72,7 +73,7 @@ fn collect_block(block: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> An
     Ok(())
 }
 
-/// A member of an object or map, `()` if it has none of that name; `None` if it is neither.
+/// Returns a member of an object or map; `()` if it has no such member, `None` if the value is neither.
 fn member(value: &Dynamic, key: &str) -> Answer<Option<Dynamic>> {
     let object = value.read_lock::<Object>().map(|object| object.clone());
     if let Some(mut object) = object {
@@ -137,20 +138,20 @@ fn each_text_of(
     Ok(visit.changed)
 }
 
-/// Which texts of a request are meant.
+/// The texts of a request that a walk visits.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     All,
     System,
-    /// Those of messages, without what tools gave.
+    /// The texts of messages, without tool results.
     Messages,
     ToolResults,
-    /// What the model gave to tools in earlier turns.
+    /// The inputs of tool calls in earlier turns.
     ToolInputs,
 }
 
-/// A walk over texts. Thinking, signatures and citations are no texts: changing them would make the
-/// upstream refuse the request. The input of tools is no prose, and only meant where it is named.
+/// A walk over texts. Thinking, signatures and citations are not visited: the upstream would reject a
+/// request with changes there. Tool inputs are no prose, and are visited only if they are named.
 struct Visit<'a> {
     ctx: &'a NativeCallContext<'a>,
     change: FnPtr,
@@ -171,7 +172,7 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// A content: a text, or blocks.
+    /// Visits a content: a text, or blocks.
     fn content(&mut self, object: &mut Object, key: &'static str) -> Answer<()> {
         let content = object.get(key.into())?;
         if content.is_string() {
@@ -208,7 +209,7 @@ impl Visit<'_> {
         }
     }
 
-    /// All of what a tool gave, whatever part the walk is about.
+    /// Visits the content of a block as texts of `part`, then restores the part of the walk.
     fn within(&mut self, part: Part, block: &mut Object, key: &'static str) -> Answer<()> {
         let outer = std::mem::replace(&mut self.part, part);
         let done = self.content(block, key);
@@ -216,7 +217,7 @@ impl Visit<'_> {
         done
     }
 
-    /// Every text in a value, however deep; the names of members are none.
+    /// Visits every text in a value, at any depth, but not the names of members.
     fn values(&mut self, object: &mut Object, key: &str) -> Answer<()> {
         let value = object.get(key.into())?;
         if value.is_string() {
@@ -251,7 +252,7 @@ impl Visit<'_> {
         }
     }
 
-    /// A document that is written out; files are no texts.
+    /// Visits a document with its text inline; files are not visited.
     fn document(&mut self, block: &mut Object) -> Answer<()> {
         let Some(mut source) = block.get("source".into())?.try_cast::<Object>() else {
             return Ok(());
@@ -274,7 +275,7 @@ impl Visit<'_> {
         }
     }
 
-    /// What is to stand in the place of a text, if something else is.
+    /// Returns the replacement of a text, if it changes.
     fn changed(&mut self, text: Dynamic) -> Answer<Option<Dynamic>> {
         let Ok(before) = text.into_immutable_string() else { return Ok(None) };
         Run::check_time()?;

@@ -1,4 +1,4 @@
-//! The time: `now`, `now_ms`, `utc`, `time_in`. The zones come with the program, not from the disk.
+//! The time: `now`, `now_ms`, `utc`, `time_in`. The time zones are part of the program, not read from disk.
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rhai::{Dynamic, Engine, Map};
@@ -7,7 +7,7 @@ use crate::policy::script::clock::Clock;
 use crate::policy::script::error::{Answer, Quoting, Told};
 use crate::policy::script::run::Run;
 
-/// Makes an engine know them.
+/// Registers the functions with an engine.
 pub(super) fn register(engine: &mut Engine) {
     engine
         .register_fn("now", || clock().now().as_second())
@@ -24,7 +24,7 @@ pub(super) fn register(engine: &mut Engine) {
         });
 }
 
-/// The clock of the call that this thread is in.
+/// Returns the clock of the current call of this thread.
 fn clock() -> Clock {
     Run::current(|run| run.clock).unwrap_or_default()
 }

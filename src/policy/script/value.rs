@@ -1,7 +1,7 @@
-//! Places of a document as scripts read and write them: as if they were maps and arrays.
+//! Places of a document, which scripts read and write like maps and arrays.
 //!
-//! Nothing is parsed before it is read, and what is written goes into the document at once. Scalars
-//! come out as Rhai values.
+//! A value is parsed only when it is read, and a write changes the document at once. Scalars become
+//! Rhai values.
 use rhai::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, Position};
 
 use crate::policy::script::error::{Answer, Told};
@@ -13,7 +13,7 @@ use crate::policy::script::shared::Shared;
 use crate::wire::Kind;
 
 impl Place {
-    /// What stands below; `()` if nothing does.
+    /// Reads a member or element; returns `()` if there is none.
     fn read(&self, part: Part) -> Answer {
         let found = self.with(Some(&part), |document, path| document.look(path))?;
         Ok(match found {
@@ -24,10 +24,11 @@ impl Place {
         })
     }
 
-    /// Writes below; `()` takes a member out, and is `null` as an element: others must not move.
+    /// Writes a member or element. `()` removes a member. As an element it becomes `null`, so that the others
+    /// do not move.
     ///
-    /// Rhai feeds what a getter gave back through the setter after each method call in a chain, so
-    /// writing what can be read there already is no edit.
+    /// After each method call in a chain, Rhai passes the getter's value to the setter. So writing a value
+    /// that is already there is no edit.
     fn write(&self, part: Part, value: &Dynamic) -> Answer<()> {
         if place_of(value).is_some_and(|place| place.is(self, &part)) {
             return Ok(());
@@ -44,7 +45,7 @@ impl Place {
 }
 
 impl Object {
-    /// The whole document as scripts see it.
+    /// Returns the whole document as scripts see it.
     pub(super) fn root(document: &Shared) -> Self {
         Self(Place::root(document))
     }
@@ -107,14 +108,14 @@ impl Object {
         keys.into_iter().map(|key| Ok((key.as_str().into(), self.member(&key)?))).collect()
     }
 
-    /// One of many: finding each takes the longer the more there are.
+    /// Reads one of many members. The lookup takes longer the more members there are.
     fn member(&mut self, key: &str) -> Answer {
         Run::check_time()?;
         self.get(key.into())
     }
 }
 
-/// Writes a member for a script; remembers where one was taken out of the whole.
+/// Writes a member for a script, and records the removal of a top-level member.
 pub(super) fn set_at(
     call: NativeCallContext<'_>,
     object: &mut Object,
@@ -127,7 +128,7 @@ pub(super) fn set_at(
     object.set(key, value)
 }
 
-/// Takes a member out for a script; remembers where, if out of the whole.
+/// Removes a member for a script, and records the removal of a top-level member.
 pub(super) fn remove_at(
     call: NativeCallContext<'_>,
     object: &mut Object,
@@ -189,7 +190,7 @@ impl List {
         self.clone().into_iter().collect()
     }
 
-    /// From the front; `spare` more than there are elements is still within bounds.
+    /// Returns the position from the front; up to `spare` positions after the end are within bounds.
     fn position(&self, index: i64, spare: i64) -> Answer<i64> {
         let len = self.0.len()?;
         let at = if index < 0 { index.saturating_add(len) } else { index };
@@ -202,7 +203,7 @@ impl List {
     }
 }
 
-/// The elements, as many as there are when each is asked for.
+/// The elements; the length is read again for each.
 pub(super) struct Items {
     place: Place,
     at: i64,
@@ -221,7 +222,7 @@ impl Iterator for Items {
     type Item = Answer;
 
     fn next(&mut self) -> Option<Answer> {
-        // a body may have millions: not every loop over them is one of the script's
+        // a body may have millions of elements, and not every loop over them is in the script
         if let Err(late) = Run::check_time() {
             self.at = i64::MAX;
             return Some(Err(late));

@@ -1,4 +1,4 @@
-//! The verbs of scripts: what a policy decides, and what it asks for beside its edits.
+//! The verbs of scripts: decisions of a policy, and the side effects that it requests.
 use http::{HeaderName, HeaderValue};
 use rhai::{Dynamic, Engine, Map, Variant};
 
@@ -10,14 +10,14 @@ use crate::policy::script::place::{Object, fault};
 use crate::policy::script::run::{Run, Stop};
 use crate::telemetry::logs::one_line;
 
-/// Everything of a text that `log` passes on, in characters.
+/// The most characters of a text that `log` passes on.
 const MAX_LOG: usize = 1024;
-/// Tags and counters are names in metrics: short, and of few kinds.
+/// The longest name of a tag or counter; names become labels in metrics.
 const MAX_NAME: usize = 64;
-/// A tag's value is a label in metrics.
+/// The longest value of a tag; it is a label in metrics.
 const MAX_TAG: usize = 128;
 
-/// Makes an engine know all of them.
+/// Registers all verbs with an engine.
 pub(super) fn verbs(engine: &mut Engine) {
     engine
         .register_fn("deny", |message: &str| deny(400, message))
@@ -52,7 +52,7 @@ pub(super) fn verbs(engine: &mut Engine) {
         });
 }
 
-/// A verb works in some hooks only; elsewhere nobody would act on it.
+/// Fails if the verb has no effect in the current hook.
 fn within(verb: &str) -> Answer<()> {
     match Run::current(|run| run.hook.misuse(verb)).flatten() {
         Some(message) => Err(Told(message).into()),
@@ -99,7 +99,7 @@ fn drop_event() -> Answer<()> {
     Err(Run::end(Stop::Drop))
 }
 
-/// Declares a tool, unless the request has one of that type and name already.
+/// Declares a tool, unless the request already has one with that type and name.
 fn add_tool<T: Variant + Clone>(declaration: T) -> Answer<()> {
     within("add_tool")?;
     let declaration = json::tree(&Dynamic::from(declaration))?;
@@ -137,7 +137,7 @@ fn set_response_header(name: &str, value: &Dynamic) -> Answer<()> {
     Ok(())
 }
 
-/// A header and its value; `()` takes it out.
+/// Checks a header and its value; `()` removes the header.
 fn header(verb: &str, name: &str, value: &Dynamic) -> Answer<(HeaderName, Option<HeaderValue>)> {
     let Ok(name) = HeaderName::try_from(name) else {
         return Err(
@@ -172,7 +172,7 @@ fn count(name: &str, number: i64) -> Answer<()> {
     Ok(())
 }
 
-/// The text may be a piece of a request, so that a wrong one is not shown.
+/// Checks a name. The message does not quote it, because it may come from a request.
 fn metric_name(verb: &str, name: &str) -> Answer<String> {
     let is_name = (1..=MAX_NAME).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
@@ -213,7 +213,7 @@ fn emit(run: &Run, level: &str, text: &str) {
     }
 }
 
-/// Rhai's own would block the thread, whatever the limits say.
+/// Replaces Rhai's own `sleep`, which would block the thread beyond every limit.
 fn no_sleep<T>(_time: T) -> Answer<()> {
     Err(Told("`sleep` is not there for policies: a request must not wait for one".to_owned())
         .into())

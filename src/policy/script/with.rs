@@ -1,20 +1,20 @@
-//! `const WITH`: the parameters that a policy takes, so that a wrong one is found when the configuration is built.
+//! `const WITH`: the parameters that a policy accepts, so that building the configuration finds wrong ones.
 use serde_json::{Map, Value, json};
 use strsim::levenshtein;
 
 use crate::error::Problem;
 use crate::wire::schema::{self, Misfit};
 
-/// The constant.
+/// The name of the constant.
 pub(super) const NAME: &str = "WITH";
-/// What is said of one that is computed.
+/// The message about a computed value.
 pub(super) const LITERAL: &str =
     "`WITH` must be a map that stands there as it is: `const WITH = #{ limit: \"integer\" };`";
 
-/// What a value may be, in the words of JSON Schema.
+/// The types of a value, as JSON Schema names them.
 const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object"];
 
-/// What a parameter's map may have beside the words of JSON Schema that are checked.
+/// The keys that the map of a parameter may have.
 const KNOWN: &[&str] = &[
     "type",
     "required",
@@ -35,15 +35,15 @@ const KNOWN: &[&str] = &[
 /// The parameters of one policy.
 #[derive(Debug)]
 pub(super) struct Parameters {
-    /// By name, as JSON Schema.
+    /// The JSON Schema of each parameter, by name.
     schemas: Map<String, Value>,
     required: Vec<String>,
     defaults: Map<String, Value>,
 }
 
 impl Parameters {
-    /// As a policy declares them: each a type's name, a list of them, or a map in the words of JSON
-    /// Schema, with `required` or a `default`. Fails with what is wrong.
+    /// Reads the declaration of a policy. Each parameter is a type's name, a list of them, or a map in terms
+    /// of JSON Schema, with `required` or a `default`. Fails with the mistake.
     pub(super) fn of(declared: &Value) -> Result<Self, String> {
         let Value::Object(declared) = declared else { return Err(LITERAL.to_owned()) };
         let mut parameters =
@@ -54,7 +54,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Their names.
+    /// Returns the names of the parameters.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.schemas.keys().map(String::as_str)
     }
@@ -78,8 +78,8 @@ impl Parameters {
         Ok(())
     }
 
-    /// The parameters of a stage, those that are left out as declared. The problems have paths
-    /// like `.limit`.
+    /// Returns the parameters of a stage, with the declared defaults. The paths of problems are like
+    /// `.limit`.
     pub(super) fn checked(
         &self,
         given: &Map<String, Value>,
@@ -87,7 +87,7 @@ impl Parameters {
         let known: Vec<&String> = self.schemas.keys().collect();
         let mut problems = Vec::new();
         for (name, value) in given {
-            // `limit:` with nothing behind it is as good as absent
+            // `limit:` without a value counts as absent
             let found = match self.schemas.get(name) {
                 Some(_) if value.is_null() => Ok(()),
                 Some(schema) => schema::check(schema, value),
@@ -114,7 +114,7 @@ impl Parameters {
     }
 }
 
-/// A shape in the words of JSON Schema.
+/// Converts a shape in terms of JSON Schema.
 fn shape_of(shape: &Value) -> Result<Map<String, Value>, String> {
     let mut schema = match shape {
         Value::String(_) | Value::Array(_) => Map::from_iter([("type".to_owned(), shape.clone())]),
@@ -148,7 +148,7 @@ fn shape_of(shape: &Value) -> Result<Map<String, Value>, String> {
     Ok(schema)
 }
 
-/// The members of an object; a misspelled one is found unless others are welcome.
+/// Returns the members of an object. A misspelled one is an error unless other members are allowed.
 fn properties(members: Vec<(String, Map<String, Value>)>) -> Map<String, Value> {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -174,7 +174,7 @@ fn listed<T: AsRef<str>>(names: &[T]) -> String {
     names.join(", ")
 }
 
-/// What a misspelled name may have been meant to be.
+/// Returns a suggestion for a misspelled name.
 fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     let names = known.iter().map(|name| (levenshtein(word, name.as_ref()), name.as_ref()));
     match names.filter(|(far, name)| *far <= name.len().max(word.len()) / 3 + 1).min() {
