@@ -1,4 +1,4 @@
-//! Cases: what is promised about a policy, kept by the shipped ones and by the docs.
+//! Cases: the promises of policies, kept by the shipped policies and by the docs.
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::{compile, hook};
 
 const CAP: &str = "request.max_tokens = 5; if ctx.key == \"x\" { route(\"y\"); }";
 
-/// A closed shop from 18:00 in Berlin, and for the whole of Christmas Eve in UTC.
+/// A policy that closes at 18:00 in Berlin, and for the whole of Christmas Eve in UTC.
 const CLOSED: &str = r#"
     let here = time_in("Europe/Berlin");
     if here.hour >= 18 { deny(503, "closed at " + here.time); }
@@ -17,7 +17,7 @@ const CLOSED: &str = r#"
     tag("now_ms", now_ms());
 "#;
 
-/// The failures of cases, a line each.
+/// Returns the failures of cases, one per line.
 fn failures(body: &str, yaml: &str) -> String {
     let results = run_cases(&hook(body), yaml, Path::new("policies/probe.cases.yaml")).unwrap();
     results.iter().filter_map(CaseResult::failure).collect::<Vec<_>>().join("\n")
@@ -177,7 +177,7 @@ fn what_the_docs_show_runs() {
                     cases += 1;
                 }
             }
-            // files and commands, which `docs` runs
+            // blocks with files and commands, which `docs` runs
             "sh" | "text" => {}
             other if other.contains(' ') => {}
             other => panic!("a block of `{other}` is not run"),
@@ -217,7 +217,7 @@ fn on_tool_result(result, ctx) {
 fn on_error(error, ctx) { error.message = "sorry: " + error.message; }
 "#;
 
-/// The failures of one case against a policy with every hook, a line each.
+/// Returns the failures of one case against a policy with every hook, one per line.
 fn about(case: &str) -> String {
     let script = compile(ALL).unwrap();
     let yaml = format!("- name: n\n  {case}");

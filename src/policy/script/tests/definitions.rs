@@ -1,4 +1,4 @@
-//! The definition file and the reference: they forget nothing, and their examples are true.
+//! The definition file and the reference: they are complete, and their examples run.
 use crate::policy::Hook;
 use crate::policy::script::defs::{self, Entry};
 

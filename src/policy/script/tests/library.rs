@@ -1,10 +1,10 @@
-//! The libraries: what their functions give, what they leave alone, and how little they can be made to build.
+//! The libraries: the results of their functions, the values that they leave alone, and their bounds.
 use crate::error::ErrorKind;
 use serde_json::json;
 
 use super::{broken, edited, found, hook, refusal, run, says};
 
-/// Each pair: an expression, and how it shows.
+/// Checks pairs of an expression and its value as text.
 fn shows(pairs: &[(&str, &str)]) {
     for (expression, value) in pairs {
         assert_eq!(&found(expression, "{}"), value, "{expression}");

@@ -1,4 +1,4 @@
-//! The libraries' bounds: what a script cannot make them build, and when they look at the deadline.
+//! The bounds of the libraries: the size of the values that they build, and the checks of the deadline.
 use std::time::Duration;
 
 use serde_json::json;
@@ -47,7 +47,7 @@ fn a_native_loop_looks_at_the_deadline() {
     for act in [
         "loop { regex_find_all(s, \"b\"); }",
         "loop { sha256(s); }",
-        // one that went on to its end would throw
+        // a function that ran to its end would throw
         "throw regex_replace(s, \"a\", |m| m);",
         "throw regex_replace(s, \"a\", \"b\");",
         "loop { regex_captures(s, \"(a)b\"); }",
@@ -65,7 +65,7 @@ fn a_walk_over_a_long_conversation_ends_at_the_deadline() {
     let limits =
         Limits { operations: u64::MAX, time: Duration::from_millis(20), ..Limits::default() };
     for act in [
-        // one that went on to its end would throw
+        // a function that ran to its end would throw
         "throw each_text(request, |t| t);",
         "throw text_of(request.messages);",
         "last_user_text(request); loop {}",
@@ -84,7 +84,7 @@ fn json_is_parsed_no_further_than_a_script_may_hold() {
         ),
         r#"{"a":1.8446744073709552e+19,"b":[1,1.5,-2,true,null,"x"]}"#
     );
-    // a parser that went on would find that the end is no JSON
+    // a parser that continued would find that the end is no JSON
     let body = json!({"t": format!("[{} and no end", "[],".repeat(2_000_000))}).to_string();
     says(&broken("parse_json(request.t);", &body), &["it has more values than a script may hold"]);
     let error = broken("parse_json(request.t);", r#"{"t":"[secret"}"#);

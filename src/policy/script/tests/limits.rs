@@ -1,4 +1,4 @@
-//! What a script cannot do, and what is said about one that tries, or that does not even compile.
+//! The limits of scripts, and the messages about scripts that exceed them or do not compile.
 use std::time::Duration;
 
 use crate::policy::script::{Limits, STACK_BYTES};
@@ -47,7 +47,7 @@ fn the_deepest_script_that_compiles_fits_the_stack() {
 
 #[test]
 fn the_longest_chain_of_closures_fits_the_stack() {
-    // what ends it is the number of operations, which is the same on every machine
+    // the number of operations ends the script: it is the same on every machine
     let limits = Limits { time: Duration::from_secs(600), ..Limits::default() };
     let body = "let f = |x| x; loop { let g = f; f = |x| g.call(x); }";
     let run = std::thread::Builder::new().stack_size(STACK_BYTES);
@@ -107,7 +107,7 @@ fn an_error_in_a_function_names_its_callers() {
     says(&error, &["policies/probe.rhai:1:", "in `g`, called at line 3"]);
 }
 
-/// Every problem of a script, a line each.
+/// Returns every problem of a script, one per line.
 fn problems(source: &str) -> String {
     let problems = compile(source).err().unwrap_or_else(|| panic!("it compiles: {source}"));
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")

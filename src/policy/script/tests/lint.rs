@@ -1,7 +1,7 @@
-//! What is found in a script before it runs, and what must never be taken for a mistake.
+//! Mistakes that are found in a script before it runs, and correct code that must not be reported.
 use super::{compile, hook, run};
 
-/// What is said about a script whose hook has this body, without the path.
+/// Returns the problem of a script whose hook has this body, without the path.
 fn said(body: &str) -> Vec<String> {
     said_of(&format!("fn on_request(request, ctx) {{\n{body}\n}}"))
 }
@@ -141,7 +141,7 @@ fn a_wrong_type_that_only_the_run_knows_breaks_at_the_write() {
     let error = run(&script, "{}").err().unwrap().message;
     let expected = "policy \"probe\" failed at policies/probe.rhai:3:9: `max_tokens` of a request is a whole number, 0 or more, not a string";
     assert_eq!(error, expected);
-    // what stands deeper is the API's to check
+    // deeper values are checked by the API
     assert!(run(&hook("request.metadata = #{}; request.metadata.model = 5;"), "{}").is_ok());
 }
 
@@ -158,7 +158,7 @@ fn a_verb_in_a_hook_in_which_it_does_nothing_is_named_there_and_only_there() {
     let expected = "6:47: `route` does nothing in `on_event`: it works in `on_request` in";
     let found = said_of(&wrong);
     assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
-    // a function of the script's own may have any name
+    // a function of the script itself may have any name
     assert!(said_of("fn route(a) { a }\nfn on_event(event, ctx) { route(1); }").is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! Modules: what policies import out of `lib/`, and what is said of those that cannot be imported.
+//! Modules: imports from `lib/`, and the messages about modules that cannot be imported.
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{refusal, run, says};
 
-/// A policies folder with these modules, and a policy compiled with them.
+/// Returns a policies folder with these modules, and a policy compiled with them.
 fn compiled(modules: &[(&str, &str)], policy: &str) -> (TempDir, Result<Script, Vec<Problem>>) {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("lib")).unwrap();
@@ -20,7 +20,7 @@ fn compiled(modules: &[(&str, &str)], policy: &str) -> (TempDir, Result<Script, 
     (dir, script)
 }
 
-/// What a policy with these modules gives to `deny`.
+/// Returns the text that a policy with these modules gives to `deny`.
 fn denied(modules: &[(&str, &str)], imports: &str, body: &str) -> String {
     let policy = format!("{imports}\nfn on_request(request, ctx) {{\n{body}\n}}");
     let (_, script) = compiled(modules, &policy);
@@ -29,7 +29,7 @@ fn denied(modules: &[(&str, &str)], imports: &str, body: &str) -> String {
     refusal(outcome).message
 }
 
-/// Every problem, a line each, with paths as from the policies folder.
+/// Returns every problem, one per line, with paths relative to the policies folder.
 fn problems(modules: &[(&str, &str)], policy: &str) -> String {
     let (dir, script) = compiled(modules, policy);
     let Err(problems) = script else { panic!("it compiles: {policy}") };

@@ -1,4 +1,4 @@
-//! `const WITH`: what a policy says of its parameters, and what is said of a configuration that gives others.
+//! `const WITH`: declared parameters, and the messages about a configuration that gives others.
 use serde_json::{Value, json};
 
 use super::{compile, refusal, run_with};
@@ -10,7 +10,7 @@ fn source(with: &str) -> String {
     )
 }
 
-/// What the policy sees of these parameters, or each problem.
+/// Returns the parameters that the policy reads, or each problem.
 fn seen(with: &str, given: Value) -> Result<Value, String> {
     let script = compile(&source(with)).unwrap();
     let with = script.with(given.as_object().unwrap()).map_err(|problems| {
@@ -150,8 +150,8 @@ async fn a_stage_with_wrong_parameters_is_found_when_the_pipeline_is_built() {
     let order = json!([{"policy": "first"}, {"policy": "cap", "with": {"limit": "x", "to": "a"}}]);
     let problems = Stages::new(&policies).order(order).try_build().await.err().unwrap();
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["pipeline[1].with.limit: must be of type integer, found string"]);
-    // without an order there is nobody who could give it one
+    assert_eq!(said, ["pipeline[1].with.limit: is of type string, but integer is needed"]);
+    // without `pipeline:`, no stage can give the parameter
     let problems = Stages::new(&policies).try_build().await.err().unwrap();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].path.ends_with("policies/cap.rhai"), "{problems:?}");

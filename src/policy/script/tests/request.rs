@@ -19,7 +19,7 @@ fn reading_a_field_leaves_the_very_bytes_of_the_caller() {
 
 #[test]
 fn a_field_that_nobody_reads_is_not_opened() {
-    // the duplicate key inside would be refused if somebody opened it
+    // the duplicate key inside would be an error if the script opened the object
     let body = r#"{"model": "m", "messages": [{"role": "user", "role": "x"}]}"#;
     let read_model = "if request.model == \"m\" { request.max_tokens = 5; }";
     assert_eq!(
@@ -48,7 +48,7 @@ fn numbers_that_nobody_writes_are_never_encoded_anew() {
     assert_eq!(out, BODY.replace("\"m\"", "\"other\""));
     assert_eq!(found("request.max_tokens", BODY), "1.0");
     assert_eq!(found("request.big > 1e22", BODY), "true");
-    // written back as it was read: no edit
+    // a script that writes back an unchanged value makes no edit
     assert_eq!(edited("request.big = request.big;", BODY), BODY);
 }
 

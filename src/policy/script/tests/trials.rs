@@ -1,4 +1,4 @@
-//! Cases run through the passage of live requests: what fails there fails in `tidegate test`.
+//! Cases run through the passage of live requests: a failure there fails in `tidegate test`.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::wire::{Endpoint, MessagesRequest};
 
 use super::{compile, context};
 
-/// The failures of one case, a line each.
+/// Returns the failures of one case, one per line.
 fn failures(policy: &str, case: &str) -> String {
     let yaml = format!("- name: n\n  {case}");
     let results = run_cases(&compile(policy).unwrap(), &yaml, Path::new("policies/p.cases.yaml"));
@@ -22,7 +22,7 @@ fn holds(policy: &str, case: &str) {
     assert_eq!(failures(policy, case), "", "{policy}\n{case}");
 }
 
-/// The error that a live request ends with in `on_request` or, past it, in `on_upstream_request`.
+/// Returns the error that a live request ends with in `on_request` or, later, in `on_upstream_request`.
 async fn live_error(policy: &str) -> String {
     let script = compile(policy).unwrap();
     let pipeline = Arc::new(Pipeline::of(&script, With::default(), &Metrics::new()));
@@ -78,7 +78,7 @@ fn a_policy_that_leaves_no_request_fails_its_case_with_the_words_of_a_live_reque
 fn a_case_that_leaves_out_fields_is_still_about_a_request() {
     let remove = "fn on_request(request, ctx) { let k = \"mess\" + \"ages\"; request.remove(k); }";
     holds(remove, "request: { max_tokens: 9 }\n  expect: { error: \"`messages` is missing\" }");
-    // the fields that the case leaves out are no part of what it expects
+    // the fields that the case leaves out do not belong to its expectation
     let edit = "fn on_request(request, ctx) { request.a = request.messages.len(); }";
     holds(edit, "request: { max_tokens: 9 }\n  expect: { request: { max_tokens: 9, a: 1 } }");
     holds(edit, "request: { model: m }\n  expect: { request: { model: m, a: 1 } }");
@@ -181,9 +181,9 @@ fn a_refusal_reads_as_the_caller_or_the_model_reads_it() {
         let expect = format!("expect: {{ deny: {{ status: 451, message: \"{message}\" }} }}");
         holds(EVERYWHERE, &format!("ctx: {{ key: {key} }}\n  {subject}\n  {expect}"));
     }
-    // the end of a stream cannot be refused any more
+    // the end of a stream comes too late for a denial
     holds(EVERYWHERE, "ctx: { key: response }\n  stream: a\n  expect: { stream: a }");
-    // it is refused before the hook that the case is about
+    // the request is denied before the hook that the case is about
     assert_eq!(
         failures(EVERYWHERE, "ctx: { key: request }\n  response: a\n  expect: { response: a }"),
         "expected `on_request` to let the request pass, but it denies it: sorry: no request"

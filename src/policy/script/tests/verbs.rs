@@ -1,4 +1,4 @@
-//! `deny`, `respond`, `route`, `log`, and what `ctx` tells.
+//! `deny`, `respond`, `route`, `log`, and the properties of `ctx`.
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
@@ -147,7 +147,7 @@ fn state_lives_across_the_stages_of_a_request() {
     assert!(broken(many, "{}").message.contains("no more than 64 entries"));
 }
 
-/// Everything that is logged on this thread while `act` runs.
+/// Returns every log line of this thread while `act` runs.
 fn logged(act: impl FnOnce()) -> String {
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
