@@ -31,7 +31,7 @@ impl<'a> Facts<'a> {
         Call { context: self.ctx, with, state: self.state, clock: self.clock }
     }
 
-    /// Returns the request on whose behalf a plugin is called.
+    /// Returns the request that a plugin is called for.
     pub(super) fn behalf(self) -> Behalf {
         Behalf { context: Arc::clone(self.ctx), reach: self.reach.cloned() }
     }

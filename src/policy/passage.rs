@@ -29,7 +29,7 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// Returns the passage of a request whose plugins can neither call models nor publish files.
+    /// Returns the passage of a request; its plugins can neither call models nor publish files.
     pub fn new(pipeline: &Arc<Pipeline>, ctx: &Arc<Context>) -> Arc<Self> {
         Self::reaching(pipeline, ctx, None)
     }

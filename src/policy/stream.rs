@@ -107,7 +107,7 @@ impl Way {
         made
     }
 
-    /// Flushes text whose deadline has passed, through the later stages.
+    /// Flushes overdue text through the later stages.
     fn late(&mut self) -> Made {
         let now = Instant::now();
         self.each(|filter, passage| match filter.deadline() {

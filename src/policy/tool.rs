@@ -103,7 +103,7 @@ impl Passage {
         ToolOutput::error(&error.message)
     }
 
-    /// Runs `on_tool_call` of every stage over a call whose input is an object, until one ends it.
+    /// Runs `on_tool_call` of every stage over a call with an object as input, until one ends it.
     ///
     /// Fails if a stage fails closed.
     pub(super) fn on_tool_call<'a>(&self, call: ToolCall<'a>) -> Result<Called<'a>> {

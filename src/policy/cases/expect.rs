@@ -276,7 +276,7 @@ fn goes_on(ran: &Ran) -> &'static str {
     }
 }
 
-/// Returns the differences of a value whose bytes were expected to stay the same.
+/// Returns the differences of a value that was expected to keep its bytes.
 fn changed(place: &str, before: &Value, after: &Value) -> Vec<Difference> {
     let found = differences(place, before, after);
     let bytes =

@@ -32,7 +32,7 @@ fn event(data: &Value) -> Result<Event, String> {
     Ok(Event::from_frame(format!("event: {kind}\ndata: {data}\n\n").into()))
 }
 
-/// Returns the events of a message with one text block whose text arrives in these pieces.
+/// Returns the events of a message with one text block; its text arrives in these pieces.
 fn message(pieces: &[&str]) -> Vec<Event> {
     let message = json!({
         "id": "msg_case", "type": "message", "role": "assistant", "model": "claude-x", "content": [],

@@ -28,14 +28,14 @@ pub struct ScriptEngine {
 }
 
 impl ScriptEngine {
-    /// Returns an engine whose scripts run within these limits and import nothing.
+    /// Returns an engine for scripts that run within these limits and import nothing.
     pub fn new(limits: Limits) -> Self {
         let engine = engine(&limits);
         let known = Arc::new(Known::of(&engine));
         Self { engine: Arc::new(engine), known, limits, modules: Arc::default() }
     }
 
-    /// Returns an engine whose scripts may import the built-in modules and those of a policies folder
+    /// Returns an engine for scripts that may import the built-in modules and those of a policies folder
     /// (`lib/*.rhai`). Reads and compiles the modules now.
     ///
     /// The problems name file, line and column.

@@ -78,7 +78,7 @@ struct Compiler<'a> {
     ready: StaticModuleResolver,
     /// The modules that are being compiled, each imported by the previous one.
     way: Vec<String>,
-    /// The modules whose problems are already reported.
+    /// The modules that failed; their problems are already reported.
     failed: BTreeSet<String>,
     problems: Vec<Problem>,
 }

@@ -31,7 +31,7 @@ fn compile(source: &str) -> Result<Script, Vec<Problem>> {
     ScriptEngine::new(limits).compile(Path::new("policies/probe.rhai"), source)
 }
 
-/// Returns a script whose hook has this body.
+/// Returns a script with this body of its hook.
 fn hook(body: &str) -> Script {
     compile(&format!("fn on_request(request, ctx) {{\n{body}\n}}")).unwrap()
 }

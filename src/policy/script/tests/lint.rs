@@ -1,7 +1,7 @@
 //! Mistakes that are found in a script before it runs, and correct code that must not be reported.
 use super::{compile, hook, run};
 
-/// Returns the problem of a script whose hook has this body, without the path.
+/// Returns the problem of a script with this body of its hook, without the path.
 fn said(body: &str) -> Vec<String> {
     said_of(&format!("fn on_request(request, ctx) {{\n{body}\n}}"))
 }
