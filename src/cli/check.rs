@@ -1,4 +1,4 @@
-//! `tidegate check`: everything that `serve` would build, and every problem on a line of its own.
+//! `tidegate check`: builds everything that `serve` would, and prints every problem on its own line.
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,21 +24,21 @@ pub fn run(config: &Path) -> ExitCode {
     }
 }
 
-/// Builds a generation from the config in `file` and throws it away: policies compile, plugins load,
-/// certificates are read. Nothing listens, and nothing is written: compiled plugins are not kept.
+/// Builds a generation from the config in `file` and discards it: policies compile, plugins load,
+/// certificates are read. Opens no listener and writes nothing: compiled plugins are not kept.
 ///
-/// Fails with every problem found. Of a config that does not hold together it still builds what
-/// does not depend on the wrong parts.
+/// Fails with every problem. If parts of the config are wrong, the parts that do not depend on them are
+/// still built.
 pub fn check(file: &Path) -> Result<(), Vec<Problem>> {
     let Partly { config, mut problems } = Config::load_partly(file)?;
     if problems.is_empty() {
         return build(&config);
     }
-    // the folders themselves may be what is wrong
+    // the folders themselves may be wrong
     let is_in = |section: &str| problems.iter().any(|found| found.path.starts_with(section));
     if !is_in("policies") && !is_in("plugins") {
         let further = build(&config).err().unwrap_or_default();
-        // models miss the providers that were left out
+        // models lack the providers that were left out
         let is_cause = |problem: &Problem| {
             !problem.path.starts_with("models.") && problem.path != "passthrough"
         };

@@ -1,4 +1,4 @@
-//! `tidegate eval`: what policies make of a request and of an answer, stage by stage.
+//! `tidegate eval`: runs policies over a request and an answer, and prints each stage.
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -26,11 +26,10 @@ use crate::policy::trial;
 use crate::policy::{Passage, Pipeline, Verdict};
 use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
 
-/// What to try, and on what.
+/// The policies to try, and their input.
 #[derive(clap::Args)]
 pub struct Trial {
-    /// Policies, in the order in which they run: files, or names of shipped ones; the config's pipeline
-    /// if none is named.
+    /// The policies in order: files, or names of shipped ones. Without any, the config's pipeline runs.
     policies: Vec<PathBuf>,
     /// The body of a request; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
@@ -47,13 +46,13 @@ pub struct Trial {
     /// The parameters of the policies named here: `ctx.with`.
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = parameters)]
     with: Parameters,
-    /// An answer, a message: shows what becomes of it.
+    /// A message as the answer: also runs the hooks over answers.
     #[arg(long, value_name = "FILE", conflicts_with = "stream")]
     response: Option<PathBuf>,
-    /// An answer that streams, SSE text: shows what becomes of it.
+    /// SSE text as a streamed answer: also runs the hooks over answers.
     #[arg(long, value_name = "FILE")]
     stream: Option<PathBuf>,
-    /// The time that policies read, such as `2026-12-24T18:00:00Z`; the system's if absent.
+    /// The time that policies read, such as `2026-12-24T18:00:00Z`; if absent, the system's.
     #[arg(long, value_name = "TIME", default_value = "", hide_default_value = true, value_parser = clock)]
     now: Clock,
 }
@@ -83,7 +82,7 @@ fn clock(text: &str) -> Result<Clock, String> {
     if text.is_empty() { Ok(Clock::System) } else { Clock::at(text) }
 }
 
-/// Shows each step on standard output; 1 if a policy broke or nothing could be tried.
+/// Prints each step on standard output. Exits 1 if a policy failed or nothing could be tried.
 pub fn run(config: &Path, trial: &Trial) -> ExitCode {
     let logs = eval_show::capture_logs();
     let shown = Shown { paint: Paint::of_stdout(), logs };
@@ -104,12 +103,12 @@ pub fn run(config: &Path, trial: &Trial) -> ExitCode {
     }
 }
 
-/// How a trial went.
+/// The result of a trial.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Went {
-    /// Every policy ran to an end that it chose.
+    /// No policy failed.
     Well,
-    /// One broke.
+    /// A policy failed.
     Broken,
 }
 
@@ -187,14 +186,14 @@ impl Trial {
     }
 }
 
-/// The answer that goes back through the stages: an upstream's, or a policy's own.
+/// The answer that runs through the stages: of an upstream, or of a policy.
 enum Answer {
     Message(Bytes),
     Stream(Vec<Event>),
 }
 
 impl Answer {
-    /// That of a policy, which is a whole message.
+    /// Returns the answer of a policy, which is a whole message.
     fn of(reply: Reply) -> Self {
         match reply.body {
             ReplyBody::Full(message) => Self::Message(message),
@@ -203,7 +202,7 @@ impl Answer {
     }
 }
 
-/// Shows the words of `on_error` for a refusal or a failure. There is no answer to follow.
+/// Prints the message of `on_error` for a denial or a failure. No answer follows.
 fn refused(passage: &Passage, error: Error, shown: &Shown) -> Option<Answer> {
     let message = error.message.clone();
     let reworded = passage.on_error(error).message;
@@ -213,7 +212,7 @@ fn refused(passage: &Passage, error: Error, shown: &Shown) -> Option<Answer> {
     None
 }
 
-/// Sends an answer back through the stages, and shows what becomes of it.
+/// Sends an answer through the stages, and prints the result.
 async fn follow(passage: &Arc<Passage>, answer: Answer, shown: &Shown) -> Went {
     let started = Instant::now();
     let (before, body) = match answer {
@@ -233,11 +232,11 @@ async fn follow(passage: &Arc<Passage>, answer: Answer, shown: &Shown) -> Went {
     shown.answer(&before, &after, started.elapsed());
     let Some(error) = failure else { return Went::Well };
     shown.failure(&error);
-    // a denial is a decision, and says so by its kind
+    // a denial is a decision; its kind differs from that of a failure
     if eval_show::is_breakage(&error) { Went::Broken } else { Went::Well }
 }
 
-/// What arrives of an answer, as text, and the error that ends it.
+/// Returns the part of an answer that arrives, as text, and the error that ends it.
 async fn collected(body: ReplyBody) -> (String, Option<Error>) {
     let mut stream = match body {
         ReplyBody::Full(message) => return (eval_show::pretty(&message), None),
@@ -271,7 +270,7 @@ fn read(path: &Path) -> Result<Bytes, Vec<Problem>> {
     fs::read(path).map(Bytes::from).map_err(unreadable)
 }
 
-/// A policy by itself, with the modules of its folder; a file goes before a shipped policy of that name.
+/// Compiles a policy with the modules of its folder. A file takes precedence over a shipped policy.
 fn compiled(path: &Path) -> Result<Script, Vec<Problem>> {
     let shipped = path.to_str().filter(|_| !path.exists()).and_then(library::find);
     if let Some(shipped) = shipped {

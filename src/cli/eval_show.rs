@@ -1,4 +1,4 @@
-//! What `tidegate eval` shows: steps with their edits, decisions, logs, and errors with their lines.
+//! The output of `tidegate eval`: steps with their edits, decisions, logs, and errors with their lines.
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
@@ -15,14 +15,14 @@ use crate::policy::watch::{Decided, End, Ran, Watch};
 use crate::policy::{Hook, Wishes};
 use crate::wire::Event;
 
-/// Where a trial is shown.
+/// The output of a trial.
 #[derive(Clone)]
 pub(super) struct Shown {
     pub(super) paint: Paint,
     pub(super) logs: Logs,
 }
 
-/// What policies have logged since somebody last looked.
+/// The log lines of policies since the last read.
 #[derive(Clone, Default)]
 pub(super) struct Logs(Arc<Mutex<Vec<u8>>>);
 
@@ -43,11 +43,12 @@ impl Write for Logs {
     }
 }
 
-/// What policies and plugins log, and what is wrong; not that an engine has started or a plugin is loaded.
+/// The log filter: everything from policies and plugins, and warnings. Engine starts and plugin loads are
+/// left out.
 const HEARD: &str = "tidegate::policy=trace,tidegate::plugin_host=trace,\
                      tidegate::plugin_host::engine=warn,tidegate::plugin_host::load=warn,tidegate=warn";
 
-/// Collects what policies and plugins log from now on.
+/// Collects the log lines of policies and plugins from now on.
 pub(super) fn capture_logs() -> Logs {
     let logs = Logs::default();
     let writer = logs.clone();
@@ -58,19 +59,19 @@ pub(super) fn capture_logs() -> Logs {
         .with_target(false)
         .with_writer(move || writer.clone())
         .finish();
-    // whoever has set one before wants the logs for itself
+    // another subscriber that is already set keeps the logs
     let _ = tracing::subscriber::set_global_default(subscriber);
     logs
 }
 
 impl Shown {
-    /// A line.
+    /// Prints a line.
     pub(super) fn say(&self, line: &str) {
-        // a reader that has seen enough, such as `head`, is no reason to panic
+        // a reader that closes early, such as `head`, is no reason to panic
         let _ = writeln!(io::stdout(), "{line}");
     }
 
-    /// Returns a watch that prints each run of `on_request`, and notes a failure of a stage at any hook.
+    /// Returns a watch that prints each run of `on_request`, and records a failure at any hook.
     pub(super) fn watch(&self, is_broken: Arc<AtomicBool>) -> Watch {
         let shown = self.clone();
         Watch::new(move |step| {
@@ -83,7 +84,7 @@ impl Shown {
         })
     }
 
-    /// What a stage did.
+    /// Prints the result of a stage.
     pub(super) fn step(&self, stage: &str, end: &End<'_>) {
         let name = self.paint.strong(stage);
         match end {
@@ -102,19 +103,19 @@ impl Shown {
         }
     }
 
-    /// Prints the words of `on_error`, which the caller reads.
+    /// Prints the message of `on_error`, which the caller reads.
     pub(super) fn reworded(&self, message: &str) {
         self.note("on_error", message);
     }
 
-    /// What all stages made of an answer.
+    /// Prints an answer before and after all stages.
     pub(super) fn answer(&self, before: &str, after: &str, time: Duration) {
         self.head(&self.paint.strong("answer"), time);
         self.edit(before, after);
         self.logged();
     }
 
-    /// Why it ended.
+    /// Prints the error that ended the trial.
     pub(super) fn failure(&self, error: &Error) {
         let what = if is_breakage(error) { "broke" } else { "deny" };
         let status = error.status().as_u16();
@@ -174,12 +175,12 @@ impl Shown {
     /// Prints the log lines since the last call.
     pub(super) fn logged(&self) {
         for line in self.logs.take().lines() {
-            // which policy it was stands above, and there is one request
+            // the policy is named above, and there is only one request
             self.note("log", said_in(line));
         }
     }
 
-    /// Where standard output belongs to a result.
+    /// Prints the log lines on standard error, because standard output is for the result.
     pub(super) fn logged_to_stderr(&self) {
         for line in self.logs.take().lines() {
             eprintln!("{}", self.paint.faint(&format!("log  {}", said_in(line))));
@@ -191,34 +192,34 @@ impl Shown {
     }
 }
 
-/// A line of the log without the names of what wrote it.
+/// Removes the names of the policy or plugin from a log line.
 fn said_in(line: &str) -> &str {
     let said = line.split(" policy=\"").next().unwrap_or_default();
     said.split(" plugin=\"").next().unwrap_or_default().trim()
 }
 
-/// Not a decision of a policy. A denial that names no kind of its own is a 400.
+/// Returns whether the error is a failure, not a denial. A denial without a kind of its own is a 400.
 pub(super) fn is_breakage(error: &Error) -> bool {
     error.status.is_none() && error.kind == ErrorKind::Api
 }
 
-/// JSON text as people read it.
+/// Returns JSON text with indentation.
 pub(super) fn pretty(text: &[u8]) -> String {
     let value: Value = serde_json::from_slice(text).unwrap_or_default();
     format!("{value:#}\n")
 }
 
-/// The data of events, a line each.
+/// Returns the data of events, one per line.
 pub(super) fn lines(events: &[Event]) -> String {
     let mut lines = String::new();
     for event in events {
-        // writing to a text cannot fail
+        // writing to a string cannot fail
         let _ = writeln!(lines, "{}", String::from_utf8_lossy(&event.data()));
     }
     lines
 }
 
-/// A problem, and the line that it names with a caret below the place.
+/// Returns a problem with its source line, and a caret below the place.
 pub(super) fn problem(problem: &Problem) -> String {
     let told = format!("{problem}\n");
     let place: Vec<&str> = problem.path.rsplitn(3, ':').collect();
@@ -233,7 +234,7 @@ pub(super) fn problem(problem: &Problem) -> String {
         .take(column.saturating_sub(1))
         .map(|c| if c == '\t' { c } else { ' ' })
         .collect();
-    // the line is shown below, so the sentence need not quote it
+    // the line is printed below, so the message need not quote it
     let message = problem.message.rsplit_once(" in `").map_or(&*problem.message, |(said, _)| said);
     format!("{}: {message}\n    {line}\n    {blank}^\n", problem.path)
 }

@@ -1,11 +1,11 @@
-//! `tidegate key new`: a new caller key, and the entry for the config.
+//! `tidegate key new`: creates a caller key and its entry for the config.
 use std::process::ExitCode;
 
 use serde_json::Value;
 
 use crate::auth::keys;
 
-/// Prints a key, the only time that anybody sees it, and its entry for `keys:`.
+/// Prints a key and its entry for `keys:`. The key is printed only here.
 pub fn new(name: &str) -> ExitCode {
     let made = match keys::new_key() {
         Ok(made) => made,
@@ -14,7 +14,7 @@ pub fn new(name: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // a JSON string is a YAML string, whatever is in it
+    // every JSON string is a YAML string, with any content
     let name = Value::from(name);
     println!("{}\n", made.key.expose());
     println!("# give the line above to the caller, it is kept nowhere; this goes into the config:");

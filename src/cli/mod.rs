@@ -1,4 +1,4 @@
-//! The command line: one variant a command, one file each.
+//! The command line: one variant per command, one file each.
 pub mod check;
 mod eval;
 mod eval_show;
@@ -28,7 +28,7 @@ use crate::policy::script::STACK_BYTES;
 #[derive(Parser)]
 #[command(name = "tidegate", version)]
 struct Cli {
-    /// The config; paths in it are relative to it.
+    /// The config file. Paths in it are relative to it.
     #[arg(long, global = true, value_name = "FILE", default_value = "tidegate.yaml")]
     config: PathBuf,
     #[command(subcommand)]
@@ -37,67 +37,67 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves until it is told to stop, and reloads when the config, a policy or a plugin changes.
+    /// Serves until it is stopped, and reloads when the config, a policy or a plugin changes.
     Serve,
     /// Builds all that `serve` would, and prints every problem with its place; exits 1 if there is one.
     Check,
     /// Runs the cases beside the policies; exits 1 if one fails.
     Test {
-        /// Folders of policies; the config's own, with its `library`, if none is named.
+        /// Folders of policies; if none is given, the config's own folder and its `library`.
         dirs: Vec<PathBuf>,
         /// Runs again whenever a policy or a case changes.
         #[arg(long)]
         watch: bool,
     },
-    /// Policies: a new one, a copy of a shipped one.
+    /// Creates a new policy, or copies a shipped one.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Plugins: a new one, its build, a look into one, one call of one.
+    /// Creates, builds, inspects or calls a plugin.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// Shows what policies make of a request, and of an answer, stage by stage; exits 1 if one breaks.
+    /// Runs policies over a request and an answer, and prints each stage; exits 1 if one fails.
     Eval(Box<eval::Trial>),
     /// Prints the JSON Schema of the config.
     Schema,
-    /// Caller keys.
+    /// Creates caller keys.
     #[command(subcommand)]
     Key(KeyCommand),
 }
 
 #[derive(Subcommand)]
 enum PolicyCommand {
-    /// Writes a policy that works, with cases that hold, into the folder of policies.
+    /// Writes a working policy with passing cases into the folder of policies.
     New {
         /// The policy's name: the file is `NAME.rhai`.
         name: String,
     },
     /// Copies a shipped policy with its cases into the folder of policies.
     Add {
-        /// Which one; lists all if absent.
+        /// The policy's name; if absent, lists all.
         name: Option<String>,
     },
-    /// Prints a Rhai definition file, from which editors complete and explain.
+    /// Prints a Rhai definition file, which lets editors complete and explain.
     Defs,
 }
 
 #[derive(Subcommand)]
 enum KeyCommand {
-    /// Makes a key, and prints it once with the entry for the config.
+    /// Creates a key, and prints it once with the entry for the config.
     New {
-        /// What the log (at `debug`) and policies call the caller.
+        /// The caller's name in the log (at `debug`) and for policies.
         #[arg(long, default_value = "my-key")]
         name: String,
     },
 }
 
-/// Does what the arguments of the process ask for.
+/// Runs the command in the arguments of the process.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     // several commands run scripts
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(|| command(cli));
     match thread.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,
-        // the panic has been told
+        // the panic is already reported
         Ok(Err(_)) => ExitCode::FAILURE,
         Err(e) => {
             anstream::eprintln!("cannot start a thread with a stack of {STACK_BYTES} bytes: {e}");

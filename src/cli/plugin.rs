@@ -1,4 +1,4 @@
-//! `tidegate plugin`: a new plugin, its build, a look into one, one call of one.
+//! `tidegate plugin`: creates, builds, inspects and calls plugins.
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,20 +8,20 @@ use crate::cli::plugin_host::failed;
 use crate::cli::{plugin_build, plugin_call, plugin_inspect, plugin_new};
 use crate::error::{Problem, Result};
 
-/// What can be done with plugins.
+/// The commands for plugins.
 #[derive(Subcommand)]
 pub enum PluginCommand {
-    /// Makes a project that builds, with a tool and tests that pass.
+    /// Creates a project that builds, with a tool and passing tests.
     New {
-        /// The plugin's name and the folder's: a letter first, then a-z, 0-9 and `-`.
+        /// The name of the plugin and its folder: a letter first, then a-z, 0-9 and `-`.
         name: String,
-        /// What it is written in.
+        /// The language of the project.
         #[arg(long, value_enum, default_value_t = plugin_new::Language::Rust)]
         lang: plugin_new::Language,
     },
-    /// Compiles a project and makes the component, with its manifest in it.
+    /// Compiles a project and writes the component, including its manifest.
     Build(plugin_build::Build),
-    /// Shows what a plugin is and what it wants, without running it.
+    /// Prints the manifest of a plugin and the capabilities that it requests, without running it.
     Inspect {
         /// The component.
         #[arg(value_name = "FILE.wasm")]
@@ -32,7 +32,7 @@ pub enum PluginCommand {
 }
 
 impl PluginCommand {
-    /// Does it. `config` is the gateway's, which need not be there.
+    /// Runs the command. `config` is the gateway's config file, which may be absent.
     pub fn run(&self, config: &Path) -> ExitCode {
         match self {
             Self::New { name, lang } => end(plugin_new::run(name, *lang)),

@@ -1,4 +1,4 @@
-//! `tidegate plugin build`: from a project in Rust, Python or JavaScript to a component with its manifest.
+//! `tidegate plugin build`: builds a component with its manifest from a Rust, Python or JavaScript project.
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use crate::cli::plugin_host::{at, block_on, host};
 use crate::cli::plugin_new::{Language, WIT};
 use crate::error::{Problem, Result};
 
-/// What to build.
+/// The project to build.
 #[derive(clap::Args)]
 pub struct Build {
     /// The project: a folder with a `Cargo.toml`, an `app.py` or an `app.js`; or a core module (`.wasm`)
     /// that was compiled against the SDK.
     #[arg(default_value = ".", value_name = "DIR|MODULE.wasm")]
     source: PathBuf,
-    /// The file of the component; if left out, `NAME.wasm` in the project, after the plugin's own name.
+    /// The file of the component; if absent, `NAME.wasm` in the project, with the plugin's own name.
     #[arg(long, value_name = "FILE.wasm")]
     out: Option<PathBuf>,
-    /// For Rust, the one way to a compiler to take: `own`, `rustup` or `debian`.
+    /// For Rust, the only compiler to use: `own`, `rustup` or `debian`.
     #[arg(long, value_name = "WAY", value_parser = way)]
     toolchain: Option<Way>,
 }
@@ -31,7 +31,7 @@ fn way(name: &str) -> Result<Way, String> {
 }
 
 impl Build {
-    /// Compiles, describes, writes, and says what came out.
+    /// Compiles, reads the manifest, writes the component and prints the result.
     pub(super) fn run(&self) -> Result<(), Vec<Problem>> {
         let started = Instant::now();
         let source = fs::canonicalize(&self.source).map_err(|e| at(&self.source, e.to_string()))?;
@@ -64,13 +64,13 @@ impl Build {
         let component = section::with(&component, section::MANIFEST, manifest.as_bytes());
         write(&component, &out).map_err(|e| at(&out, format!("{e:#}")))?;
         let (kib, seconds) = (component.len() / 1024, started.elapsed().as_secs_f32());
-        // a reader that has seen enough, such as `head`, is no reason to fail
+        // a reader that closes early, such as `head`, is no reason to fail
         let _ = writeln!(io::stdout(), "{} ({kib} KiB, {seconds:.1} s)", out.display());
         Ok(())
     }
 }
 
-/// The intermediate file means nothing to anybody.
+/// Replaces the path of the intermediate file, which means nothing to users, by the project's.
 fn about(dir: &Path, problems: Vec<Problem>) -> Vec<Problem> {
     let about = |problem: Problem| Problem::new(dir.display().to_string(), problem.message);
     problems.into_iter().map(about).collect()
@@ -88,7 +88,7 @@ fn language_of(dir: &Path) -> Result<Language, Vec<Problem>> {
     })
 }
 
-/// A folder for intermediate files, gone when the build is.
+/// A folder for intermediate files, removed after the build.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -98,7 +98,7 @@ impl Scratch {
         Ok(Self(scratch))
     }
 
-    /// The project's copy of the border, else the gateway's own.
+    /// Returns the project's copy of the interface (WIT), or else the gateway's own.
     fn wit(&self, dir: &Path) -> Result<PathBuf, Vec<Problem>> {
         let own = dir.join("wit");
         if own.is_dir() {
@@ -114,7 +114,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // what stays behind is in a folder that git ignores
+        // a folder that cannot be removed is in a folder that git ignores
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! `tidegate plugin call`: one call of a tool, or a hook over a request, with the real host.
+//! `tidegate plugin call`: calls a tool, or runs a hook over a request, with the real host.
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -30,25 +30,25 @@ use crate::policy::watch::{End, Ran};
 use crate::telemetry::plugins::PluginMetrics;
 use crate::wire::{Document, Step as Member};
 
-/// What to call, and with what.
+/// The call, and its input.
 #[derive(clap::Args)]
 pub struct Trial {
     /// The component.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// The tool, by its name without `gateway:`.
+    /// The tool's name without `gateway:`.
     #[arg(required_unless_present = "hook", conflicts_with = "hook")]
     tool: Option<String>,
-    /// What the model gives: a JSON object; `-` reads standard input.
+    /// The input from the model: a JSON object; `-` reads standard input.
     #[arg(default_value = "{}")]
     input: String,
-    /// What the tool's declaration holds beside its `type`: a JSON object.
+    /// The fields of the tool's declaration other than `type`: a JSON object.
     #[arg(long, value_name = "JSON", default_value = "{}", conflicts_with = "hook")]
     options: String,
-    /// The plugin's own config, over what the gateway's config has for it: a JSON object.
+    /// The plugin's own config, a JSON object; overrides the gateway's config for it.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     plugin_config: String,
-    /// What the operator grants: `allow_hosts=a.example,*.b.example`, `allow_models=fast`,
+    /// A capability to grant: `allow_hosts=a.example,*.b.example`, `allow_models=fast`,
     /// `max_kv_bytes=65536`, `publish=true`; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = grant)]
     grant: Vec<(String, Value)>,
@@ -56,13 +56,13 @@ pub struct Trial {
     /// `on-response`.
     #[arg(long, requires = "request")]
     hook: Option<String>,
-    /// The body of a request (of a message for `on-response`); `-` reads standard input.
+    /// The body of a request (for `on-response`, of a message); `-` reads standard input.
     #[arg(long, value_name = "FILE", requires = "hook")]
     request: Option<PathBuf>,
     /// The parameters of the stage: a JSON object.
     #[arg(long, value_name = "JSON", default_value = "{}", requires = "hook")]
     with: String,
-    /// Of the target before an attempt, over what there is by itself: a JSON object such as
+    /// The target before an attempt; overrides the defaults: a JSON object such as
     /// `{"unsupported": ["top_k"], "strictness": "error"}`.
     #[arg(long, value_name = "JSON", default_value = "{}", requires = "hook")]
     target: String,
@@ -71,9 +71,9 @@ pub struct Trial {
     key: String,
 }
 
-/// Keys of the gateway under `plugins.config.<name>` that take a list.
+/// The gateway's keys under `plugins.config.<name>` that take a list.
 const LISTS: [&str; 2] = ["allow_hosts", "allow_models"];
-/// And those that do not.
+/// The gateway's keys that take no list.
 const OTHERS: [&str; 3] = ["max_kv_bytes", "max_model_tokens", "publish"];
 
 fn grant(text: &str) -> Result<(String, Value), String> {
@@ -91,7 +91,7 @@ fn grant(text: &str) -> Result<(String, Value), String> {
     Ok((key.to_owned(), value))
 }
 
-/// How a call went.
+/// The result of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Went {
     Well,
@@ -99,7 +99,7 @@ enum Went {
 }
 
 impl Trial {
-    /// Prints the result on standard output; 1 if there is none.
+    /// Prints the result on standard output. Exits 1 if there is none.
     pub(super) fn run(&self, config: &Path) -> ExitCode {
         let logs = eval_show::capture_logs();
         let shown = Shown { paint: Paint::of_stdout(), logs };
@@ -117,8 +117,8 @@ impl Trial {
         }
     }
 
-    /// The plugin with all that a gateway would give it: what the config has for it, and what is said
-    /// here. A plugin can be tried without a gateway.
+    /// Loads the plugin with all that a gateway would give it, from the config and the arguments. No gateway
+    /// has to run.
     async fn tried(&self, file: &Path) -> Result<Tried, Vec<Problem>> {
         if !self.file.is_file() {
             return Err(at(&self.file, "there is no such file"));
@@ -281,18 +281,18 @@ impl Trial {
     }
 }
 
-/// A loaded plugin, and what it reaches.
+/// A loaded plugin, and its access to models and files.
 struct Tried {
     plugin: Plugin,
-    /// Through which it asks models, if it wants any and there is a config.
+    /// The gateway for model calls, if the plugin may make them and there is a config.
     gateway: Option<Arc<Gateway>>,
-    /// The config that there is, or would be.
+    /// The config file, which may be absent.
     config: PathBuf,
     publish: Publish,
 }
 
 impl Tried {
-    /// Whoever is at the command line is the operator: models are asked without a key.
+    /// Returns the request for the call. The user is the operator: model calls need no key.
     fn behalf(&self, context: Context) -> Result<Behalf, Vec<Problem>> {
         let context = Arc::new(context);
         let reach = match &self.gateway {
@@ -307,7 +307,7 @@ impl Tried {
         Ok(Behalf { context, reach })
     }
 
-    /// Models belong to a gateway.
+    /// Returns the error of model calls, which need a gateway.
     fn no_models(&self) -> ModelCall {
         let message = format!(
             "models are asked through a gateway: there is no `{}`, name its config by `--config`",
@@ -320,7 +320,7 @@ impl Tried {
     }
 }
 
-/// The place in the text is what helps: `the input:1:9: …`.
+/// Parses an object. The place in the text helps most: `the input:1:9: …`.
 fn object(what: &str, text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
     serde_json::from_str(text).map_err(|e| {
         let place = format!("{what}:{}:{}", e.line(), e.column().max(1));
@@ -330,7 +330,7 @@ fn object(what: &str, text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
     })
 }
 
-/// What the model would read: the text of a JSON string, text blocks as texts, other blocks as JSON.
+/// Returns the content as the model reads it: strings and text blocks as text, other blocks as JSON.
 fn content_of(content: &Bytes) -> String {
     match serde_json::from_slice(content) {
         Ok(Value::String(text)) => text,
@@ -345,7 +345,7 @@ fn content_of(content: &Bytes) -> String {
     }
 }
 
-/// What the gateway's log would say: the cause, and the plugin's last words.
+/// Returns the text of the gateway's log: the cause, and the plugin's last output.
 fn told(error: &Error) -> String {
     error.source.as_ref().map_or_else(|| error.message.clone(), ToString::to_string)
 }

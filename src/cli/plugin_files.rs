@@ -1,4 +1,4 @@
-//! What a plugin publishes in `tidegate plugin call`: files in a folder of their own, for whoever tries it to look at.
+//! Files that a plugin publishes in `tidegate plugin call`: they go into a folder for the user.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind};
 use crate::plugin_host::{File, FilesConfig, Publish};
 
-/// Keeps files as a gateway with this config would, and tells on standard error where each is. The
-/// folder is made with the first one, and stays: it is the system's folder for what is temporary.
+/// Keeps files as a gateway with this config would, and prints the path of each on standard error. The
+/// folder is created with the first file, within the system's temporary folder, and is not removed.
 pub(super) fn publish(config: &FilesConfig) -> Publish {
     let most = config.max_bytes;
     let folder: Mutex<Option<PathBuf>> = Mutex::default();
@@ -44,7 +44,7 @@ fn keep(folder: &mut Option<PathBuf>, file: &File) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// A folder that nobody else has: what is there already is somebody's.
+/// Creates a new folder. An existing one may belong to another user.
 fn fresh(parent: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -56,7 +56,7 @@ fn fresh(parent: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// So that a viewer knows what it is.
+/// Returns the file extension, so that a viewer recognizes the type.
 fn ending(media_type: &str) -> &'static str {
     match media_type.split(';').next().unwrap_or_default().trim() {
         "image/png" => "png",

@@ -1,4 +1,4 @@
-//! What the commands of `tidegate plugin` share: a host like that of `serve`, a runtime, problems in words.
+//! Shared by the commands of `tidegate plugin`: a host like that of `serve`, a runtime, and problems.
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::{Problem, Result};
 use crate::plugin_host::PluginHost;
 
-/// Prints each on a line of its own.
+/// Prints each problem on its own line.
 pub(super) fn failed(problems: &[Problem]) -> ExitCode {
     for problem in problems {
         eprintln!("{problem}");
@@ -15,12 +15,12 @@ pub(super) fn failed(problems: &[Problem]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A problem with a file.
+/// Returns a problem with a file.
 pub(super) fn at(path: &Path, message: impl Into<String>) -> Vec<Problem> {
     vec![Problem::new(path.display().to_string(), message)]
 }
 
-/// Runs to its end what takes a runtime.
+/// Runs a future to its end on a new runtime.
 pub(super) fn block_on<T>(
     work: impl Future<Output = Result<T, Vec<Problem>>>,
 ) -> Result<T, Vec<Problem>> {
@@ -29,12 +29,12 @@ pub(super) fn block_on<T>(
     runtime.block_on(work)
 }
 
-/// Where `serve` keeps what it compiles, for a config in this folder: the second time is quick then.
+/// Returns the folder in which `serve` caches compiled plugins, for a config in this folder.
 pub(super) fn cache(beside: &Path) -> Option<PathBuf> {
     std::path::absolute(beside.join(".tidegate").join("cache")).ok()
 }
 
-/// The host that `serve` has; where nothing can be written, it keeps nothing.
+/// Returns the same host as `serve`. If the cache is not writable, the host has none.
 pub(super) fn host(beside: &Path) -> Result<Arc<PluginHost>, Vec<Problem>> {
     let host = PluginHost::new(cache(beside)).or_else(|_| PluginHost::new(None));
     host.map_err(|problem| vec![problem])

@@ -1,4 +1,4 @@
-//! `tidegate plugin inspect`: what a plugin is and what it wants, without running it.
+//! `tidegate plugin inspect`: prints a plugin's manifest and the capabilities that it requests.
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use crate::cli::plugin_host::{at, block_on, host};
 use crate::cli::show::Paint;
 use crate::error::{Problem, Result};
 
-/// Prints it on standard output. Only a plugin without a manifest in its file is run for it.
+/// Prints the report. The plugin runs only if its file has no manifest.
 pub fn run(file: &Path) -> Result<(), Vec<Problem>> {
     let wasm = fs::read(file).map_err(|e| at(file, format!("cannot be read: {e}")))?;
     let surface = surface_of(&wasm).map_err(|message| at(file, message))?;
@@ -26,7 +26,7 @@ pub fn run(file: &Path) -> Result<(), Vec<Problem>> {
     let manifest: Value = serde_json::from_str(&manifest)
         .map_err(|e| at(file, format!("its section `{}`: {e}", section::MANIFEST)))?;
     let plugin = Inspected { manifest, source, surface, size: wasm.len() };
-    // a reader that has seen enough, such as `head`, is no reason to fail
+    // a reader that closes early, such as `head`, is no reason to fail
     let _ = io::stdout().write_all(plugin.told(Paint::of_stdout()).as_bytes());
     Ok(())
 }
@@ -42,7 +42,7 @@ fn surface_of(wasm: &[u8]) -> Result<Surface, String> {
     surface(wasm).map_err(|e| format!("{e:#} (was it written to its end?)"))
 }
 
-/// Where the manifest comes from.
+/// The origin of the manifest.
 enum Source {
     Section,
     Describe,
@@ -65,7 +65,7 @@ impl Inspected {
             paint.faint(&format!("{} KiB", self.size.div_ceil(1024)))
         );
         let mut line = |what: &str, said: &str| {
-            // writing to a text cannot fail
+            // writing to a string cannot fail
             let _ = writeln!(told, "  {what:<8} {said}");
         };
         line("border", &self.border());
@@ -90,7 +90,7 @@ impl Inspected {
         told
     }
 
-    /// The version of the border that it was built against.
+    /// Returns the version of the interface (WIT) that the plugin was built against.
     fn border(&self) -> String {
         let mut borders = self.surface.imports.iter().filter_map(|import| {
             let (package, version) = import.split_once('@')?;
@@ -99,7 +99,7 @@ impl Inspected {
         borders.next().unwrap_or_else(|| "imports nothing of it".to_owned())
     }
 
-    /// What it imports beside the border.
+    /// Returns the imports from outside the interface (WIT).
     fn foreign(&self) -> Vec<String> {
         let of = |import: &&String| !import.starts_with("tidegate:plugin/");
         self.surface.imports.iter().filter(of).cloned().collect()
@@ -129,7 +129,7 @@ fn words(list: &Value) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// The members of an object's schema, a word or two each: `sides: integer`, `max?: integer`.
+/// Returns the members of an object's schema in short form: `sides: integer`, `max?: integer`.
 fn members(schema: &Value) -> Vec<String> {
     let required = words(&schema["required"]);
     let members = schema["properties"].as_object().into_iter().flatten();
@@ -144,7 +144,7 @@ fn kind(schema: &Value) -> String {
     match &schema["type"] {
         Value::String(kind) if kind == "array" => format!("{}[]", kind_of_items(schema)),
         Value::String(kind) => kind.clone(),
-        // `["integer", "null"]` is what an option is
+        // the schema of an option is `["integer", "null"]`
         Value::Array(kinds) => {
             let kinds = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null");
             kinds.collect::<Vec<_>>().join("|")

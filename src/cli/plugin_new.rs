@@ -1,4 +1,4 @@
-//! `tidegate plugin new`: a project that builds and passes its test, in one of three languages.
+//! `tidegate plugin new`: creates a project that builds and passes its test, in one of three languages.
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use clap::ValueEnum;
 use crate::cli::plugin_host::at;
 use crate::error::{Problem, Result};
 
-/// What a plugin is written in.
+/// The language of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Language {
-    /// With the whole SDK.
+    /// Rust, with the whole SDK.
     Rust,
-    /// By componentize-py.
+    /// Python, by componentize-py.
     Python,
     /// JavaScript, by componentize-js.
     Js,
 }
 
-/// A file of a project: where it goes, and its text.
+/// The path and the text of a file of the project.
 type Text = (&'static str, &'static str);
 
-/// The border, for toolchains that read it themselves.
+/// The interface (WIT), for toolchains that read it themselves.
 pub(super) const WIT: &str = include_str!("../../sdk/wit/tidegate.wit");
 
 const RUST: &[Text] = &[
@@ -30,7 +30,7 @@ const RUST: &[Text] = &[
     ("README.md", include_str!("plugin_templates/rust/README.md")),
     ("src/lib.rs", include_str!("plugin_templates/rust/lib.rs")),
     (".gitignore", "/target\n/.tidegate\n*.wasm\n"),
-    // a stranger has no checkout: the SDK comes along
+    // a new user has no checkout: the project includes the SDK
     (".sdk/Cargo.toml", include_str!("../../sdk/Cargo.toml")),
     (".sdk/wit/tidegate.wit", WIT),
     (".sdk/src/arena.rs", include_str!("../../sdk/src/arena.rs")),
@@ -70,7 +70,7 @@ const JS: &[Text] = &[
     (".gitignore", "node_modules\n/.tidegate\n*.wasm\n"),
 ];
 
-/// Makes the folder `name` here, and says what to do next.
+/// Creates the folder `name` here, and prints the next steps.
 pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
     check_name(name)?;
     let dir = PathBuf::from(name);
@@ -90,7 +90,7 @@ pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
         write(&dir.join(file), &filled(text, name, file))?;
     }
     let tool = tool_of(name);
-    // a reader that has seen enough, such as `head`, is no reason to fail
+    // a reader that closes early, such as `head`, is no reason to fail
     let _ = writeln!(
         io::stdout(),
         "made {name}/, with the tool `gateway:{tool}` in {main}; next:\n  cd {name}\n  {test}\n  {toolchain}\
@@ -106,7 +106,7 @@ pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
 
 fn filled(text: &str, name: &str, file: &str) -> String {
     match file {
-        // what stands by itself in a project is a member of a workspace in the repository
+        // the SDK stands alone in a project, but is a workspace member in the repository
         ".sdk/Cargo.toml" => text.replace("workspace = \"../plugins\"\n", ""),
         _ if is_library(file) => text.to_owned(),
         _ => text.replace("NAME", name).replace("TOOL", &tool_of(name)),
@@ -117,7 +117,7 @@ fn is_library(file: &str) -> bool {
     file.starts_with(".sdk/") || ["tidegate.py", "tidegate.js", "wit/tidegate.wit"].contains(&file)
 }
 
-/// Tools have no `-` in their names.
+/// Returns the name of the tool: tool names have no `-`.
 fn tool_of(name: &str) -> String {
     name.replace('-', "_")
 }

@@ -1,4 +1,4 @@
-//! `tidegate policy`: a new policy, and copies of shipped ones.
+//! `tidegate policy`: creates policies and copies shipped ones.
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::policy::script::{self, Limits, ScriptEngine};
 const POLICY: &str = include_str!("policy_template.rhai");
 const CASES: &str = include_str!("policy_template.cases.yaml");
 
-/// `tidegate policy new NAME`: a policy that works, with cases that hold.
+/// `tidegate policy new NAME`: creates a working policy with passing cases.
 pub fn new(config: &Path, name: &str) -> ExitCode {
     let made = Folder::of(config).and_then(|folder| {
         check_name(name)?;
@@ -24,7 +24,7 @@ pub fn new(config: &Path, name: &str) -> ExitCode {
     tell(made, name)
 }
 
-/// `tidegate policy add NAME`: a copy of a shipped policy; without a name, what there is.
+/// `tidegate policy add NAME`: copies a shipped policy; without a name, lists all of them.
 pub fn add(config: &Path, name: Option<&str>) -> ExitCode {
     let Some(name) = name else { return list() };
     let made = Folder::of(config).and_then(|folder| {
@@ -36,7 +36,7 @@ pub fn add(config: &Path, name: Option<&str>) -> ExitCode {
     tell(made, name.rsplit('/').next().unwrap_or(name))
 }
 
-/// The parameters without which it does not run; `policies` has the modules that it may import.
+/// Returns the required parameters of a policy; `policies` has the modules that it may import.
 fn needs(shipped: &Shipped, policies: &Path) -> Vec<String> {
     let file = format!("{}.rhai", own_name(shipped));
     let engine = ScriptEngine::with_modules(Limits::default(), policies);
@@ -46,7 +46,7 @@ fn needs(shipped: &Shipped, policies: &Path) -> Vec<String> {
     names.filter_map(|problem| Some(problem.path.strip_prefix('.')?.to_owned())).collect()
 }
 
-/// Only what is directly in the folder runs, so a copy leaves the library's folders behind.
+/// Returns the name of a copy. Only policies directly in the folder run, so it drops the library's folders.
 fn own_name(shipped: &Shipped) -> &'static str {
     shipped.name.rsplit('/').next().unwrap_or_default()
 }
@@ -58,11 +58,11 @@ fn list() -> ExitCode {
     let told = all
         .iter()
         .try_for_each(|shipped| writeln!(out, "{:width$}  {}", shipped.name, shipped.summary()));
-    // a reader that has seen enough, such as `head`, is no reason to panic
+    // a reader that closes early, such as `head`, is no reason to panic
     if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// `tidegate policy defs`: what policies may call, for editors.
+/// `tidegate policy defs`: prints the definitions for editors.
 pub fn defs() -> ExitCode {
     match write!(io::stdout(), "{}", script::defs::definitions()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,15 +92,15 @@ fn check_name(name: &str) -> Result<(), Vec<Problem>> {
     Err(vec![Problem::new("", message)])
 }
 
-/// Where the policies of a config are.
+/// The folder of a config's policies.
 struct Folder {
     dir: PathBuf,
-    /// The config lists its stages, so that a new file does not run by itself.
+    /// Whether the config lists its stages, so that a new file does not run by itself.
     has_order: bool,
 }
 
 impl Folder {
-    /// The config's own; `policies` here if there is no config.
+    /// Returns the config's folder, or `policies` here if there is no config.
     fn of(config: &Path) -> Result<Self, Vec<Problem>> {
         if !config.exists() {
             return Ok(Self { dir: PoliciesConfig::default().dir, has_order: false });
@@ -109,7 +109,7 @@ impl Folder {
         Ok(Self { dir: config.policies.dir.clone(), has_order: config.pipeline.is_some() })
     }
 
-    /// Writes a policy and its cases; nothing if one of the two is there already.
+    /// Writes a policy and its cases; fails without writing if either file exists.
     fn write(
         &self,
         name: &str,
@@ -132,9 +132,9 @@ impl Folder {
         Ok(written)
     }
 
-    /// What was written, and what to do with it.
+    /// Prints the written files and the next steps.
     fn next_steps(&self, written: &[PathBuf], name: &str, needs: &[String]) -> io::Result<()> {
-        // a reader that has seen enough, such as `head`, is no reason to panic
+        // a reader that closes early, such as `head`, is no reason to panic
         let mut out = io::stdout().lock();
         written.iter().try_for_each(|path| writeln!(out, "wrote {}", path.display()))?;
         let dir = self.dir.display();
@@ -170,7 +170,7 @@ fn unwritten(path: &Path, error: &io::Error) -> Problem {
     Problem::new(path.display().to_string(), format!("cannot be written: {error}"))
 }
 
-/// Where it was written, what, and the parameters that it needs.
+/// The folder, the files that were written in it, and the required parameters.
 type Made = (Folder, Vec<PathBuf>, Vec<String>);
 
 fn tell(made: Result<Made, Vec<Problem>>, name: &str) -> ExitCode {

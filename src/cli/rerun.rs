@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 
-/// An editor's save is several events: wait until they stop …
+/// An editor's save causes several events: the run starts after a pause this long.
 const SETTLE: Duration = Duration::from_millis(60);
-/// … but not for ever.
+/// The longest wait for that pause.
 const SETTLE_AT_MOST: Duration = Duration::from_millis(600);
 
-/// Runs at once, and after each change in the folders; ends only by a signal or a failure to watch.
+/// Runs at once, and after each change in the folders. Ends only by a signal or if watching fails.
 pub fn on_changes(dirs: &[PathBuf], run: impl Fn() -> bool) -> ExitCode {
     let (hint, hints) = mpsc::channel();
-    // watched before the first run, so that no save falls between the two
+    // watch before the first run, so that no save is missed between the two
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        // reading the files is an event too: reacting to it would never end
+        // reading the files is an event too: reacting to it would loop forever
         if let Ok(event) = event
             && !matches!(event.kind, EventKind::Access(_))
         {
-            // nobody listens any more only when the process ends
+            // the receiver is gone only when the process ends
             let _ = hint.send(event.paths);
         }
     });
@@ -45,7 +45,7 @@ pub fn on_changes(dirs: &[PathBuf], run: impl Fn() -> bool) -> ExitCode {
     }
 }
 
-/// The names of what has changed, once it rests; `None` if nothing can change any more.
+/// Returns the names of the changed files after a pause; `None` if nothing can change any more.
 fn next_changes(hints: &Receiver<Vec<PathBuf>>) -> Option<Vec<String>> {
     let mut changed = BTreeSet::new();
     while changed.is_empty() {
@@ -60,7 +60,7 @@ fn next_changes(hints: &Receiver<Vec<PathBuf>>) -> Option<Vec<String>> {
     Some(changed.into_iter().collect())
 }
 
-/// The name of a file that a run depends on; editors write others beside it.
+/// Returns the name of a file that a run depends on. Editors write other files beside it.
 fn counted(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let counts = !name.starts_with('.') && (name.ends_with(".rhai") || name.ends_with(".yaml"));

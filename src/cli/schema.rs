@@ -1,4 +1,4 @@
-//! `tidegate schema`: what editors read to complete and check `tidegate.yaml`.
+//! `tidegate schema`: prints the schema with which editors complete and check `tidegate.yaml`.
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use crate::config;
 
 /// Prints the JSON Schema of the config.
 pub fn run() -> ExitCode {
-    // a reader that has seen enough, such as `head`, is no reason to panic
+    // a reader that closes early, such as `head`, is no reason to panic
     match writeln!(io::stdout(), "{:#}", config::schema()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

@@ -7,7 +7,7 @@ use crate::error::{BoxError, Problem};
 use crate::server::running::Running;
 use crate::telemetry::logs;
 
-/// Serves until `SIGTERM` or `SIGINT`; 1 if it could not start.
+/// Serves until `SIGTERM` or `SIGINT`. Exits 1 if it could not start.
 pub fn run(file: &Path) -> ExitCode {
     match serve(file) {
         Ok(()) => ExitCode::SUCCESS,
@@ -23,7 +23,7 @@ pub fn run(file: &Path) -> ExitCode {
 fn serve(file: &Path) -> Result<(), Vec<Problem>> {
     let config = Config::load(file)?;
     logs::init(&config.log).map_err(|problem| vec![problem])?;
-    // reloads, signals and the admin listener live here, away from the threads that serve
+    // reloads, signals and the admin listener run here, not on the serving threads
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")

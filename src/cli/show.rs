@@ -1,4 +1,4 @@
-//! What commands show to a person: colours where there is a terminal, and diffs of texts.
+//! Output for people: colours on a terminal, and diffs of texts.
 use std::fmt::Write as _;
 use std::io;
 
@@ -6,18 +6,18 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Color, Effects, Style};
 use similar::{ChangeTag, TextDiff};
 
-/// Whether and how texts are coloured.
+/// The colours of texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Paint {
-    /// Texts stay as they are.
+    /// No colours.
     #[default]
     Plain,
-    /// For a terminal.
+    /// Colours for a terminal.
     Coloured,
 }
 
 impl Paint {
-    /// What standard output takes: colours on a terminal, unless `NO_COLOR` is set.
+    /// Returns the colours for standard output: on for a terminal, unless `NO_COLOR` is set.
     pub fn of_stdout() -> Self {
         match AutoStream::choice(&io::stdout()) {
             ColorChoice::Never => Self::Plain,
@@ -25,22 +25,22 @@ impl Paint {
         }
     }
 
-    /// What is as it should be, or new.
+    /// Colours a text that is correct or new.
     pub fn good(self, text: &str) -> String {
         self.with(Style::new().fg_color(Some(Color::Ansi(AnsiColor::Green))), text)
     }
 
-    /// What is wrong, or gone.
+    /// Colours a text that is wrong or removed.
     pub fn bad(self, text: &str) -> String {
         self.with(Style::new().fg_color(Some(Color::Ansi(AnsiColor::Red))), text)
     }
 
-    /// What stands out.
+    /// Makes a text stand out.
     pub fn strong(self, text: &str) -> String {
         self.with(Style::new().effects(Effects::BOLD), text)
     }
 
-    /// What is said beside.
+    /// Makes a secondary text faint.
     pub fn faint(self, text: &str) -> String {
         self.with(Style::new().effects(Effects::DIMMED), text)
     }
@@ -52,8 +52,8 @@ impl Paint {
         }
     }
 
-    /// How one text became another: changed lines with three lines around them, `+` and `-` in
-    /// front. Empty if they are the same.
+    /// Returns the diff of two texts: changed lines with three lines of context, `+` and `-` at the start.
+    /// Empty if the texts are equal.
     pub fn diff(self, before: &str, after: &str) -> String {
         const AROUND: usize = 3;
         let diff = TextDiff::from_lines(before, after);
@@ -69,7 +69,7 @@ impl Paint {
                     ChangeTag::Insert => self.good(&format!(" + {line}")),
                     ChangeTag::Delete => self.bad(&format!(" - {line}")),
                 };
-                // writing to a text cannot fail
+                // writing to a string cannot fail
                 let _ = writeln!(shown, "{line}");
             }
         }

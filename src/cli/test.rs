@@ -13,22 +13,22 @@ use crate::policy::PoliciesConfig;
 use crate::policy::cases::{self, CaseResult, Difference};
 use crate::policy::script::{Limits, Script, ScriptEngine};
 
-/// What follows a policy's name in the name of its cases.
+/// The end of the name of a file of cases, after the policy's name.
 const CASES: &str = ".cases.yaml";
 
-/// When to run.
+/// When the cases run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// Now.
     Once,
-    /// Now, and whenever a policy or a case has changed, until somebody stops it.
+    /// Now, and after each change of a policy or a case, until the process is stopped.
     Always,
 }
 
-/// Runs the cases in `dirs`, or in the folder of policies that the config names and its `library`.
+/// Runs the cases in `dirs`, or in the config's folder of policies and its `library`.
 pub fn command(config: &Path, dirs: &[PathBuf], when: When) -> ExitCode {
     let dirs = match dirs {
-        // who has no config yet has policies here, where `policy new` puts them
+        // a user without a config has policies here, where `policy new` puts them
         [] if !config.exists() && PoliciesConfig::default().dir.is_dir() => {
             own_folders(&PoliciesConfig::default().dir)
         }
@@ -57,8 +57,8 @@ fn own_folders(dir: &Path) -> Vec<PathBuf> {
     std::iter::once(dir.to_owned()).chain(library).collect()
 }
 
-/// Runs every `*.cases.yaml` in `dir` and tells of each case on `out`; compiles the policies that
-/// have none. Whether all was well; a test run that cannot be read or told is not.
+/// Runs every `*.cases.yaml` in `dir` and prints each case on `out`. Compiles policies without cases.
+/// Returns whether everything passed; unreadable files and failed output count as failures.
 pub fn run(dir: &Path, out: &mut dyn Write) -> bool {
     run_all(&[dir.to_owned()], Paint::Plain, out)
 }
@@ -90,7 +90,7 @@ impl Tally {
                 return writeln!(out, "{}: cannot be read: {error}", dir.display());
             }
         };
-        // cases must not fail because a machine is busy: operations bound them as they do requests
+        // cases must not fail because a machine is busy: operations bound them as they bound requests
         let limits = Limits { time: Duration::from_secs(5), ..Limits::default() };
         let engine = match ScriptEngine::with_modules(limits, dir) {
             Ok(engine) => engine,
@@ -181,7 +181,7 @@ impl Tally {
     }
 }
 
-/// A difference on lines of its own; of texts of several lines only the lines that differ.
+/// Returns a difference on its own lines; for texts of several lines, only the lines that differ.
 fn shown(difference: &Difference, paint: Paint) -> String {
     let Difference { place, expected, found } = difference;
     let (place, indent) = match place.as_str() {
@@ -197,20 +197,20 @@ fn shown(difference: &Difference, paint: Paint) -> String {
     format!("{place}{indent}expected  {expected}\n{indent}found     {found}\n")
 }
 
-/// The text that a JSON string of several lines is.
+/// Returns the text of a JSON string, if it has several lines.
 fn lines(json: &str) -> Option<String> {
     let value: Value = serde_json::from_str(json).ok()?;
     value.as_str().filter(|text| text.contains('\n')).map(|text| format!("{text}\n"))
 }
 
-/// The policies and the cases in a folder, each in name order.
+/// Returns the policies and the files of cases in a folder, each in name order.
 fn files(dir: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let mut policies = Vec::new();
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // a hidden file is an editor's
+        // hidden files belong to editors
         if name.starts_with('.') {
             continue;
         }

@@ -7,11 +7,11 @@ export default {
   tools: {
     TOOL: {
       description: "Throws a die and tells the number.",
-      // what the model gives
-      input: { sides: { type: "integer", minimum: 1, description: "How many sides the die has." } },
+      // the input from the model
+      input: { sides: { type: "integer", minimum: 1, description: "The number of sides of the die." } },
       required: ["sides"],
-      // what the declaration of the tool may hold: bounds that the model cannot widen
-      options: { max_sides: { type: "integer", description: "No die with more sides than this." } },
+      // the options in the tool's declaration: limits that the model cannot raise
+      options: { max_sides: { type: "integer", description: "The most sides that the die may have." } },
       run({ sides }, { max_sides: most = 100 }, host) {
         if (!Number.isInteger(sides) || sides < 1 || sides > most) {
           throw new Problem(`\`sides\` must be from 1 to ${most}`);

@@ -8,10 +8,10 @@ plugin = Plugin("NAME", "0.1.0")
 @plugin.tool(
     "TOOL",
     "Throws a die and tells the number.",
-    # what the model gives, and what the declaration of the tool may hold: bounds that the model cannot widen
-    {"sides": {"type": "integer", "minimum": 1, "description": "How many sides the die has."}},
+    # the input from the model, and the options in the tool's declaration: limits that the model cannot raise
+    {"sides": {"type": "integer", "minimum": 1, "description": "The number of sides of the die."}},
     required=["sides"],
-    options={"max_sides": {"type": "integer", "description": "No die with more sides than this."}},
+    options={"max_sides": {"type": "integer", "description": "The most sides that the die may have."}},
 )
 def throw(input, options):
     sides, most = input["sides"], options.get("max_sides", 100)
@@ -20,5 +20,5 @@ def throw(input, options):
     return str(host.clock() % sides + 1)
 
 
-# what componentize-py looks for
+# the name that componentize-py requires
 WitWorld = plugin.world()

@@ -3,18 +3,18 @@ use tidegate_sdk::prelude::*;
 
 struct Dice;
 
-/// What the model gives: the words on the fields are for it to read.
+/// The input from the model. The model reads the descriptions of the fields.
 #[derive(Deserialize, JsonSchema)]
 struct Throw {
-    /// How many sides the die has.
+    /// The number of sides of the die.
     sides: u64,
 }
 
-/// What the declaration of the tool may hold: bounds that the model cannot widen.
+/// The options in the tool's declaration: limits that the model cannot raise.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    /// No die with more sides than this.
+    /// The most sides that the die may have.
     max_sides: Option<u64>,
 }
 
