@@ -74,7 +74,7 @@ fn tag(text: &str) -> Result<(String, String), String> {
 }
 
 fn parameters(text: &str) -> Result<Parameters, String> {
-    let parameters = serde_json::from_str(text).map_err(|e| format!("no JSON object: {e}"))?;
+    let parameters = serde_json::from_str(text).map_err(|e| format!("not a JSON object: {e}"))?;
     Ok(Parameters(parameters))
 }
 
@@ -124,7 +124,7 @@ impl Trial {
         let watch = shown.watch(Arc::clone(&is_broken));
         let passage = Passage::on_trial(&pipeline, &ctx, self.now, watch);
         if pipeline.stage_names().is_empty() {
-            shown.say("there are no policies: name one, or a config that has some");
+            shown.say("no policies to run: name one, or a config that has some");
         }
         let answer = match passage.on_request(request).await {
             Ok((_, Verdict::Continue)) => answer,

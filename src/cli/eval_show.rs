@@ -89,7 +89,7 @@ impl Shown {
         let name = self.paint.strong(stage);
         match end {
             End::NoHook => self.say(&format!("{name}  has no `on_request`")),
-            End::NotFor => self.say(&format!("{name}  is not for this request (`when`)")),
+            End::NotFor => self.say(&format!("{name}  does not run for this request (`when`)")),
             End::Done(ran) => {
                 self.head(&name, ran.time);
                 self.edit(&pretty(&ran.before), &pretty(&ran.after));
@@ -166,7 +166,7 @@ impl Shown {
         {
             for (name, value) in edits.iter() {
                 let value = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
-                let value = value.map_or("is taken out".into(), |value| format!("= {value}"));
+                let value = value.map_or("is removed".into(), |value| format!("= {value}"));
                 self.note(what, &format!("{name} {value}"));
             }
         }

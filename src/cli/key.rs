@@ -10,14 +10,14 @@ pub fn new(name: &str) -> ExitCode {
     let made = match keys::new_key() {
         Ok(made) => made,
         Err(error) => {
-            eprintln!("no key was made: the system gave no random bytes: {error}");
+            eprintln!("cannot create a key: the system returned no random bytes: {error}");
             return ExitCode::FAILURE;
         }
     };
     // every JSON string is a YAML string, with any content
     let name = Value::from(name);
     println!("{}\n", made.key.expose());
-    println!("# give the line above to the caller, it is kept nowhere; this goes into the config:");
+    println!("# give the line above to the caller, it is not stored; add this to the config:");
     println!("keys:\n  - {{ name: {name}, hash: \"{}\" }}", made.hash);
     ExitCode::SUCCESS
 }

@@ -83,7 +83,7 @@ fn language_of(dir: &Path) -> Result<Language, Vec<Problem>> {
     found.map(|(_, language)| language).ok_or_else(|| {
         at(
             dir,
-            "is no project of a plugin: it has no `Cargo.toml`, `app.py` or `app.js`; `tidegate plugin new NAME` makes one",
+            "is not a plugin project: it has no `Cargo.toml`, `app.py` or `app.js`; `tidegate plugin new NAME` creates one",
         )
     })
 }
@@ -94,7 +94,8 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new(dir: &Path) -> Result<Self, Vec<Problem>> {
         let scratch = dir.join(".tidegate").join(format!("build-{}", std::process::id()));
-        fs::create_dir_all(&scratch).map_err(|e| at(&scratch, format!("cannot be made: {e}")))?;
+        fs::create_dir_all(&scratch)
+            .map_err(|e| at(&scratch, format!("cannot be created: {e}")))?;
         Ok(Self(scratch))
     }
 
@@ -107,7 +108,7 @@ impl Scratch {
         let wit = self.0.join("wit");
         fs::create_dir_all(&wit)
             .and_then(|()| fs::write(wit.join("tidegate.wit"), WIT))
-            .map_err(|e| at(&wit, format!("cannot be made: {e}")))?;
+            .map_err(|e| at(&wit, format!("cannot be created: {e}")))?;
         Ok(wit)
     }
 }

@@ -80,12 +80,11 @@ fn grant(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').ok_or("write `KEY=VALUE`")?;
     let value = match key {
         _ if LISTS.contains(&key) => value.split(',').map(str::trim).collect(),
-        _ if OTHERS.contains(&key) => {
-            serde_json::from_str(value).map_err(|_| format!("`{value}` is no value for `{key}`"))?
-        }
+        _ if OTHERS.contains(&key) => serde_json::from_str(value)
+            .map_err(|_| format!("`{value}` is not a valid value for `{key}`"))?,
         _ => {
             let keys = [&LISTS[..], &OTHERS[..]].concat().join(", ");
-            return Err(format!("there is no grant `{key}`: use one of {keys}"));
+            return Err(format!("unknown grant `{key}`: use one of {keys}"));
         }
     };
     Ok((key.to_owned(), value))
@@ -121,7 +120,7 @@ impl Trial {
     /// has to run.
     async fn tried(&self, file: &Path) -> Result<Tried, Vec<Problem>> {
         if !self.file.is_file() {
-            return Err(at(&self.file, "there is no such file"));
+            return Err(at(&self.file, "file not found"));
         }
         let config = file.is_file().then(|| Config::load(file)).transpose()?;
         let name = self.file.file_stem().unwrap_or_default().to_string_lossy();
@@ -213,7 +212,7 @@ impl Trial {
         let plugin = plugin.map_err(|message| at(Path::new("--with"), message))?;
         if !plugin.called_for().iter().any(|name| name == hook) {
             eprintln!(
-                "with this config and `--with` a gateway does not call `{hook}`: it would have nothing to do"
+                "with this config and `--with` a gateway does not call `{hook}`: the plugin does not need it"
             );
         }
         let mut reader = document.clone();
@@ -310,7 +309,7 @@ impl Tried {
     /// Returns the error of model calls, which need a gateway.
     fn no_models(&self) -> ModelCall {
         let message = format!(
-            "models are asked through a gateway: there is no `{}`, name its config by `--config`",
+            "model calls need a gateway's config: `{}` not found, name it with `--config`",
             self.config.display()
         );
         Arc::new(move |_| {
@@ -326,7 +325,7 @@ fn object(what: &str, text: &str) -> Result<Map<String, Value>, Vec<Problem>> {
         let place = format!("{what}:{}:{}", e.line(), e.column().max(1));
         let said = e.to_string();
         let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
-        vec![Problem::new(place, format!("no JSON object: {said}"))]
+        vec![Problem::new(place, format!("not a JSON object: {said}"))]
     })
 }
 

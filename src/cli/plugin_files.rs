@@ -17,7 +17,8 @@ pub(super) fn publish(config: &FilesConfig) -> Publish {
     Arc::new(move |file| {
         let size = (file.media_type.len() + file.content.len()) as u64;
         if size > most {
-            let message = format!("the file is larger than the {most} bytes of all files");
+            let message =
+                format!("the file is larger than the limit of {most} bytes for all files");
             return Err(Error::new(ErrorKind::RequestTooLarge, message));
         }
         let mut folder = folder.lock();
@@ -27,9 +28,9 @@ pub(super) fn publish(config: &FilesConfig) -> Publish {
         let length = content.len();
         eprintln!("published {}: `{media_type}`, {length} bytes", path.display());
         let address = url::Url::from_file_path(&path);
-        address
-            .map(String::from)
-            .map_err(|()| Error::new(ErrorKind::Api, format!("`{}` is no address", path.display())))
+        address.map(String::from).map_err(|()| {
+            Error::new(ErrorKind::Api, format!("`{}` is not a valid address", path.display()))
+        })
     })
 }
 

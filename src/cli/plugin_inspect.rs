@@ -77,7 +77,7 @@ impl Inspected {
         if matches!(self.source, Source::Describe) {
             line(
                 "note",
-                "its file holds no manifest: it was run for it; `tidegate plugin build` puts one in",
+                "the file has no manifest: the plugin was run to read it; `tidegate plugin build` adds one",
             );
         }
         for tool in self.manifest["tools"].as_array().into_iter().flatten() {

@@ -75,7 +75,7 @@ pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
     check_name(name)?;
     let dir = PathBuf::from(name);
     if dir.exists() {
-        return Err(at(&dir, "is there already: move it away, or take another name"));
+        return Err(at(&dir, "already exists: move it away or choose another name"));
     }
     let (files, test, toolchain) = match language {
         Language::Rust => (RUST, "cargo test", ""),
@@ -93,7 +93,7 @@ pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
     // a reader that closes early, such as `head`, is no reason to fail
     let _ = writeln!(
         io::stdout(),
-        "made {name}/, with the tool `gateway:{tool}` in {main}; next:\n  cd {name}\n  {test}\n  {toolchain}\
+        "created {name}/ with the tool `gateway:{tool}` in {main}; next:\n  cd {name}\n  {test}\n  {toolchain}\
          tidegate plugin build\n  tidegate plugin call {name}.wasm {tool} '{{\"sides\": 6}}'",
         main = match language {
             Language::Rust => "src/lib.rs",
@@ -130,7 +130,7 @@ fn check_name(name: &str) -> Result<(), Vec<Problem>> {
         return Ok(());
     }
     let message = format!(
-        "`{name}` is no name for a plugin: use up to {LONGEST} of a-z, 0-9 and `-`, a letter first"
+        "`{name}` is not a valid plugin name: use up to {LONGEST} of a-z, 0-9 and `-`, a letter first"
     );
     Err(vec![Problem::new("", message)])
 }

@@ -87,7 +87,7 @@ fn check_name(name: &str) -> Result<(), Vec<Problem>> {
         return Ok(());
     }
     let message = format!(
-        "`{name}` is no name for a policy: use up to {LONGEST} of a-z, 0-9, `-` and `_`, a letter or digit first"
+        "`{name}` is not a valid policy name: use up to {LONGEST} of a-z, 0-9, `-` and `_`, a letter or digit first"
     );
     Err(vec![Problem::new("", message)])
 }
@@ -119,7 +119,7 @@ impl Folder {
         let policy = self.dir.join(format!("{name}.rhai"));
         let texts = [(policy.clone(), Some(source)), (policy.with_extension("cases.yaml"), cases)];
         if let Some((path, _)) = texts.iter().find(|(path, _)| path.exists()) {
-            let message = "is there already: move it away, or take another name";
+            let message = "already exists: move it away or choose another name";
             return Err(vec![Problem::new(path.display().to_string(), message)]);
         }
         fs::create_dir_all(&self.dir).map_err(|e| vec![unwritten(&self.dir, &e)])?;
@@ -148,12 +148,15 @@ impl Folder {
                 "\nit runs once `pipeline:` names it:\n  - {{ policy: {name}{with} }}"
             )?,
             (false, []) => {
-                writeln!(out, "\nit runs for every request; a gateway that is up has it already")?;
+                writeln!(
+                    out,
+                    "\nit runs for every request; a running gateway has already loaded it"
+                )?;
             }
             (false, _) => {
                 writeln!(
                     out,
-                    "\nit needs parameters, so that the config has to list the stages, this one among them; until then no change of anything is taken over:\npipeline:\n  - {{ policy: {name}{with} }}"
+                    "\nit needs parameters, so the config must list the stages, including this one; until then no change takes effect:\npipeline:\n  - {{ policy: {name}{with} }}"
                 )?;
             }
         }

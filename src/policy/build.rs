@@ -61,7 +61,7 @@ impl Plan<'_> {
         missing
             .map(|(part, dir, _)| {
                 let message =
-                    format!("there is no folder `{}`: make it, or name another", dir.display());
+                    format!("folder `{}` not found: create it or name another", dir.display());
                 Problem::new(format!("{part}.dir"), message)
             })
             .collect()
@@ -228,7 +228,7 @@ impl Plan<'_> {
                 let path = self.plugins.dir.join(format!("{file}.wasm"));
                 let other = &other.plugin.manifest().name;
                 let message = format!(
-                    "its tool `{name}` is also one of the plugin `{other}`: remove one of the two"
+                    "its tool `{name}` is also defined by the plugin `{other}`: remove one of the two"
                 );
                 problems.push(Problem::new(path.display().to_string(), message));
             }
@@ -282,15 +282,14 @@ async fn plugin_with(
 fn unfit(path: &str, problem: &Problem) -> Problem {
     let parameter = problem.path.trim_start_matches('.');
     let message = format!(
-        "needs its parameter `{parameter}`: name the policy under `pipeline:`, with `with: {{ {parameter}: … }}`"
+        "needs its parameter `{parameter}`: list the policy under `pipeline:` with `with: {{ {parameter}: … }}`"
     );
     Problem::new(path, message)
 }
 
 fn without_hooks(n: usize, name: &str) -> Problem {
-    let message = format!(
-        "the plugin `{name}` has no hooks, so that a stage of it does nothing: take it out, its tools need none"
-    );
+    let message =
+        format!("the plugin `{name}` has no hooks: remove the stage, its tools work without one");
     Problem::new(format!("pipeline[{n}].plugin"), message)
 }
 

@@ -223,7 +223,7 @@ fn seen(before: Event, done: Done) -> Result<Seen, String> {
         Decision::Drop if may_be_dropped(&before) => return Ok(Seen::Dropped),
         Decision::Drop => {
             return Err(format!(
-                "dropped a `{}` event: only pings, deltas of texts and tool inputs, and (by their `content_block_start`) whole blocks can be dropped",
+                "dropped a `{}` event: only pings, text and tool input deltas, and whole blocks (by their `content_block_start`) can be dropped",
                 before.kind.as_str()
             ));
         }
@@ -235,13 +235,15 @@ fn seen(before: Event, done: Done) -> Result<Seen, String> {
     let mut original = Document::parse(before.data_bytes()).map_err(|e| e.message)?;
     for field in ["type", "index"] {
         if original.field(field) != after.field(field) {
-            return Err(format!("changed `{field}` of an event, which holds the stream together"));
+            return Err(format!(
+                "changed `{field}` of an event: it must stay the same, since it holds the stream together"
+            ));
         }
     }
     let delta = [Step::Key("delta")];
     let both = (original.get(&delta).ok().flatten(), after.get(&delta).ok().flatten());
     if is_signed(&before) && both.0 != both.1 {
-        return Err("changed a thinking block, whose signature would no longer be right".to_owned());
+        return Err("changed a thinking block: its signature would become invalid".to_owned());
     }
     Ok(Seen::Kept(remade(before.kind, &after)))
 }
@@ -301,7 +303,7 @@ fn text_delta(event: &Event) -> Option<(u64, String)> {
 /// Returns the error for text that a script cannot be given: such text must not pass unchecked.
 pub(super) fn unreadable() -> Error {
     let message =
-        "a text of the answer has an escape that is no character, and cannot be shown to `on_text`";
+        "a text of the answer has an invalid escape (no character), so `on_text` cannot read it";
     Error::new(ErrorKind::Api, message)
 }
 

@@ -27,7 +27,7 @@ impl Passage {
             return Ok(message);
         }
         let mut document = Document::parse(message).map_err(|e| {
-            Error::new(ErrorKind::BadUpstream, "the answer is no JSON object").with_source(e)
+            Error::new(ErrorKind::BadUpstream, "the answer is not a JSON object").with_source(e)
         })?;
         for stage in self.stages(Hook::Text) {
             let spare = stage.spare(|| document.clone());

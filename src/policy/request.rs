@@ -112,7 +112,7 @@ impl Passage {
             }
             request = match (left.request, left.outcome.verdict) {
                 (None, Verdict::Deny(error)) => return Err(*error),
-                (None, _) => return Err(Error::new(ErrorKind::Api, "a stage left no request")),
+                (None, _) => return Err(Error::new(ErrorKind::Api, "stage left no valid request")),
                 (Some(passed), Verdict::Continue) => passed,
                 (Some(passed), verdict) => return Ok((passed, verdict)),
             };
@@ -167,7 +167,7 @@ impl Passage {
                 self.note_denial(at);
                 return Err(*error);
             }
-            let nothing = || Error::new(ErrorKind::Api, "a stage left no request");
+            let nothing = || Error::new(ErrorKind::Api, "stage left no valid request");
             request = left.request.ok_or_else(nothing)?;
             self.note_edit(at, before.mark, &request);
         }

@@ -233,7 +233,7 @@ impl Stage {
         if spare.is_some() && !error.is_logged {
             let source = error.source.as_deref().map(tracing::field::display);
             let (request_id, hook) = (&facts.ctx.request_id, hook.as_str());
-            tracing::warn!(request_id, stage = &*self.name, hook, error = %error.message, source, "a stage broke and was skipped");
+            tracing::warn!(request_id, stage = &*self.name, hook, error = %error.message, source, "stage failed and was skipped");
         }
         facts.show_failure(&self.name, hook, took, &error);
         match spare {

@@ -99,7 +99,7 @@ impl Passage {
     /// is withheld.
     fn closed(&self, error: &Error) -> ToolOutput {
         let source = error.source.as_deref().map(tracing::field::display);
-        tracing::warn!(request_id = self.ctx.request_id, error = %error.message, source, "a stage broke around a server tool");
+        tracing::warn!(request_id = self.ctx.request_id, error = %error.message, source, "stage failed around a server tool");
         ToolOutput::error(&error.message)
     }
 
@@ -120,7 +120,7 @@ impl Passage {
                 let done = script.run(Hook::ToolCall, &of_script, document)?;
                 let input = done.document.field("input").filter(|input| message::is_object(input));
                 let input =
-                    input.ok_or_else(|| left(stage.name(), "an `input` that is no object"))?;
+                    input.ok_or_else(|| left(stage.name(), "an `input` that is not an object"))?;
                 Ok((done, input))
             };
             let spare = stage.spare(|| ());
@@ -193,7 +193,9 @@ impl Passage {
             message::is_object(&call.input),
         ) else {
             tool.metrics.failed(started.elapsed());
-            return ToolOutput::error("the input is no JSON object: call the tool again with one");
+            return ToolOutput::error(
+                "the input is not a JSON object: call the tool again with a JSON object",
+            );
         };
         let plugin_call = plugin_host::ToolCall { name: call.tool, input, options };
         match tool.plugin.call_tool(self.facts().behalf(), plugin_call).await {
@@ -263,7 +265,7 @@ fn told(ctx: &Context, tool: &str, failure: ToolError) -> ToolOutput {
         ToolError::Broke(error) if error.is_logged => ToolOutput::error(&error.message),
         ToolError::Broke(error) => {
             let source = error.source.as_deref().map(tracing::field::display);
-            tracing::warn!(request_id = ctx.request_id, tool, error = %error.message, source, "a server tool broke");
+            tracing::warn!(request_id = ctx.request_id, tool, error = %error.message, source, "server tool failed");
             ToolOutput::error(&error.message)
         }
     }

@@ -257,8 +257,8 @@ fn eval_runs_the_stages_of_the_config_as_a_live_request_does() {
     assert_eq!(code, Some(1), "it broke, though the request goes on: {said}");
     for part in [
         "broke  500 policy \"breaks\" failed at ",
-        "a stage broke and was skipped",
-        "other  is not for this request (`when`)",
+        "stage failed and was skipped",
+        "other  does not run for this request (`when`)",
         " +   \"seen\": \"nothing\"",
     ] {
         assert!(said.contains(part), "{part}: {said}");

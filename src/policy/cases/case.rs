@@ -48,7 +48,7 @@ impl Case {
         let subjects = self.subjects();
         if let [first, second, ..] = subjects.as_slice() {
             let (first, second) = (first.name(), second.name());
-            let message = format!("it has `{first}` and `{second}`: make two cases of it");
+            let message = format!("it has `{first}` and `{second}`: split it into two cases");
             return Some(of_case(message));
         }
         self.ctx.clock().err().or_else(|| self.expect.wrong_for(&self.subject()).map(of_case))
@@ -138,7 +138,7 @@ impl CaseContext {
     fn context(&self, document: &Document) -> Result<Context, Error> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
-            let wrong = || Error::invalid(format!("`ctx.headers.{name}` is no header"));
+            let wrong = || Error::invalid(format!("`ctx.headers.{name}` is not a valid header"));
             let name = HeaderName::try_from(name).map_err(|_| wrong())?;
             headers.append(name, HeaderValue::try_from(value).map_err(|_| wrong())?);
         }

@@ -74,9 +74,9 @@ impl Expect {
         };
         if !is_one {
             let message = "`expect` must have one of `request`, `unchanged`, `deny`, `respond`, `error`, \
-                           `route`, what its subject becomes (`response`, `stream`, `tool_call`, `tool_result`, \
+                           `route`, the result of its subject (`response`, `stream`, `tool_call`, `tool_result`, \
                            `message`), or `tags`, `counts`, `headers`, `response_headers`; `route` may \
-                           stand beside `request` or `unchanged`, the last four beside all";
+                           be combined with `request` or `unchanged`, the last four with any";
             return Some(message.to_owned());
         }
         let own = match subject {
@@ -85,7 +85,7 @@ impl Expect {
             other => other.name(),
         };
         let strange = left.iter().find(|key| **key != "unchanged" && **key != own)?;
-        Some(format!("`expect.{strange}` is not for a case about `{}`", subject.name()))
+        Some(format!("`expect.{strange}` does not apply to a case about `{}`", subject.name()))
     }
 
     /// Returns the keys of the expectation about the subject itself.
@@ -253,7 +253,7 @@ impl Expect {
     }
 
     fn wanted(&self) -> &'static str {
-        self.ending().unwrap_or("the request to go on")
+        self.ending().unwrap_or("the request to continue")
     }
 }
 
@@ -271,8 +271,8 @@ fn leave_out(found: &mut Value, wanted: &Value, added: &[&str]) {
 
 fn goes_on(ran: &Ran) -> &'static str {
     match ran.subject {
-        "request" | "upstream_request" => "the request goes on",
-        _ => "all goes on",
+        "request" | "upstream_request" => "the request continues",
+        _ => "everything continues",
     }
 }
 
@@ -280,7 +280,7 @@ fn goes_on(ran: &Ran) -> &'static str {
 fn changed(place: &str, before: &Value, after: &Value) -> Vec<Difference> {
     let found = differences(place, before, after);
     let bytes =
-        || Difference::at(place, "the very bytes of before", "the same values in other bytes");
+        || Difference::at(place, "the same bytes as before", "the same values in different bytes");
     if found.is_empty() { vec![bytes()] } else { found }
 }
 

@@ -44,7 +44,7 @@ pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseRes
     let shown = path.display().to_string();
     let cases: Vec<Case> = serde_saphyr::from_str(yaml).map_err(|e| unreadable(&e, &shown))?;
     if cases.is_empty() {
-        return Err(Problem::new(shown, "there are no cases in it: add one or remove the file"));
+        return Err(Problem::new(shown, "the file has no cases: add one or remove the file"));
     }
     for case in &cases {
         if let Some(Fault { line, message }) = case.fault() {

@@ -196,7 +196,7 @@ async fn a_tool_that_two_plugins_have_is_a_problem() {
     let found = stages.try_build().await.err().unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].message.contains("its tool `datetime` is also one of the plugin"),
+        found[0].message.contains("its tool `datetime` is also defined by the plugin"),
         "{found:?}"
     );
 }
@@ -215,7 +215,7 @@ async fn a_tool_gets_an_object_and_gives_blocks() {
     assert_eq!(call("echo", r#"{"text":""}"#).await.blocks(), "[]");
     for input in [r#"{"text":"#, "[]", "", "\"text\""] {
         let said = call("echo", input).await;
-        assert!(said.is_error && said.blocks().contains("no JSON object"), "{input}: {said:?}");
+        assert!(said.is_error && said.blocks().contains("not a JSON object"), "{input}: {said:?}");
     }
     assert!(call("nope", "{}").await.is_error);
 }

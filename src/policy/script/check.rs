@@ -40,7 +40,7 @@ pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<P
         }
     }
     for at in imports::within_functions(&ast) {
-        problems.push(source.problem(at, "an `import` stands outside of functions"));
+        problems.push(source.problem(at, "an `import` must stand outside of functions"));
     }
     if problems.is_empty() { Ok(outside) } else { Err(problems) }
 }
@@ -57,7 +57,7 @@ pub(super) fn unread_constants(ast: &AST, outside: &Outside, source: &Source) ->
         {
             let name = &variable.1;
             let message = format!(
-                "`{name}` is a constant and has no methods here: write `f({name})` for `{name}.f()`, or give it to a variable first"
+                "`{name}` is a constant and has no methods here: write `f({name})` for `{name}.f()`, or assign it to a variable first"
             );
             found.push(source.problem(*at, &message));
         }

@@ -129,9 +129,9 @@ fn base64_decode(text: &str) -> Answer<String> {
     let is_for_urls = text.bytes().any(|byte| byte == b'-' || byte == b'_');
     let alphabet = if is_for_urls { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
     let bytes = GeneralPurpose::new(alphabet, LENIENT).decode(text);
-    let bytes = bytes.map_err(|_| Told("the text is no Base64".to_owned()))?;
+    let bytes = bytes.map_err(|_| Told("the text is not valid Base64".to_owned()))?;
     String::from_utf8(bytes)
-        .map_err(|_| Told("what the Base64 stands for is no text (not UTF-8)".to_owned()).into())
+        .map_err(|_| Told("the decoded Base64 is not UTF-8 text".to_owned()).into())
 }
 
 /// Calls `act` with the JSON text of a value. The text of a place is not parsed.

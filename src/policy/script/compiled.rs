@@ -160,7 +160,7 @@ impl Script {
         }
         let changed = returned.into_immutable_string().map_err(|found| {
             let name = self.name();
-            let message = format!("policy \"{name}\" failed: `on_text` must give a text, or nothing to leave it as it is, not a value of type `{found}`");
+            let message = format!("policy \"{name}\" failed: `on_text` must return a text, or nothing to keep it unchanged, not a value of type `{found}`");
             Error::new(ErrorKind::Api, message)
         })?;
         let changed = (changed != text).then(|| changed.to_string());

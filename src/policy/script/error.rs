@@ -109,15 +109,15 @@ impl Source {
 pub(super) fn unparsable(error: &ParseError, source: &Source) -> Problem {
     let message = match error.err_type() {
         ParseErrorType::Reserved(word) if word == "export" => {
-            "`export` is not there for policies: all functions and constants of a module can be used".to_owned()
+            "`export` is not available in policies: all functions and constants of a module can be used".to_owned()
         }
         ParseErrorType::ModuleUndefined(name) => {
             format!("no module is imported as `{name}`: write `import \"lib/{name}\" as {name};`")
         }
         ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) if word == "eval" => {
-            "`eval` is not there for policies".to_owned()
+            "`eval` is not available in policies".to_owned()
         }
-        ParseErrorType::Reserved(word) => format!("`{word}` is not there for policies"),
+        ParseErrorType::Reserved(word) => format!("`{word}` is not available in policies"),
         ParseErrorType::VariableUndefined(name) => format!("no variable is named `{name}`"),
         other => lower(&other.to_string()),
     };
@@ -210,7 +210,7 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
         EvalAltResult::ErrorDotExpr(message, _) if message.ends_with("for type '()'") => {
             let name = message.split('\'').nth(1).unwrap_or_default();
             format!(
-                "there is no `{name}` of what is missing: it stands behind something that is `()`; `?.{name}` gives `()` then"
+                "cannot read `{name}` of `()`: the value before the dot is missing; `?.{name}` returns `()` in this case"
             )
         }
         other => lower(without_place(&other.to_string())),
@@ -228,8 +228,7 @@ fn told(thrown: &rhai::Dynamic, source: &Source) -> String {
     }
     match thrown.clone().into_immutable_string() {
         Ok(text) if source.says(&text) => text.to_string(),
-        Ok(_) => "it threw a text that is made as it runs (not shown: it may be part of a request)"
-            .to_owned(),
+        Ok(_) => "it threw a computed text (not logged: it may be part of a request)".to_owned(),
         Err(_) => "it threw".to_owned(),
     }
 }

@@ -108,7 +108,7 @@ pub(super) fn wrong(field: &str, value: Shape) -> Option<String> {
         Takes::Whole if value.kind != Kind::Number || value.is_odd => "a whole number, 0 or more",
         _ => return None,
     };
-    Some(format!("`{field}` of a request is {wanted}, not {}", value.name()))
+    Some(format!("`{field}` of a request must be {wanted}, not {}", value.name()))
 }
 
 /// Returns the error of removing a field from a request.

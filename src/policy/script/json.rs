@@ -28,9 +28,7 @@ pub(super) fn scalar(kind: Kind, text: &[u8]) -> Result<Dynamic> {
         Kind::String => match serde_json::from_slice::<&str>(text) {
             Ok(plain) => plain.into(),
             Err(_) => serde_json::from_slice::<String>(text)
-                .map_err(|_| {
-                    Error::invalid("a string has an escape that is no character (a lone surrogate)")
-                })?
+                .map_err(|_| Error::invalid("a string has an invalid escape (a lone surrogate)"))?
                 .into(),
         },
         Kind::Null | Kind::Array | Kind::Object => Dynamic::UNIT,
@@ -69,7 +67,7 @@ pub(super) fn parse(ctx: NativeCallContext<'_>, text: &str) -> Answer {
     parse::parse(text, most).map_err(|error| match Run::check_time() {
         Err(late) => late,
         // the error names a position in the text, never its content
-        Ok(()) => Told(format!("the text is no JSON for a script: {error}")).into(),
+        Ok(()) => Told(format!("the text is not valid JSON for a script: {error}")).into(),
     })
 }
 
@@ -140,7 +138,9 @@ impl Json<'_> {
         let Some(place) = place_of(self.value) else {
             let name = self.value.type_name();
             let name = name.rsplit("::").next().unwrap_or(name);
-            return Err(S::Error::custom(format!("a value of type `{name}` is no JSON")));
+            return Err(S::Error::custom(format!(
+                "a value of type `{name}` cannot be written as JSON"
+            )));
         };
         let text = place.text().map_err(S::Error::custom)?;
         let raw: &RawValue = serde_json::from_slice(&text).map_err(S::Error::custom)?;
@@ -163,7 +163,7 @@ impl Serialize for Json<'_> {
         if let Ok(number) = value.as_float() {
             return match number.is_finite() {
                 true => serializer.serialize_f64(number),
-                false => Err(S::Error::custom(format!("{number} is no JSON number"))),
+                false => Err(S::Error::custom(format!("{number} is not a JSON number"))),
             };
         }
         if let Ok(letter) = value.as_char() {

@@ -289,12 +289,12 @@ impl Own {
         }
         if call.is_method && own.is_some_and(|counts| counts.contains(&(given + 1))) {
             return Some(format!(
-                "`{name}` is called as `{name}(value)`: behind a dot, `value` is its `this` and no parameter"
+                "call `{name}` as `{name}(value)`: before a dot, `value` becomes `this`, not a parameter"
             ));
         }
         if engines.is_none() && own.is_none() && self.variables.contains(name) && !call.is_method {
             return Some(format!(
-                "there is no function `{name}`: what the variable holds is called by `{name}.call(…)`"
+                "there is no function `{name}`: to call the function in the variable, write `{name}.call(…)`"
             ));
         }
         if engines.is_none() && own.is_none() {
@@ -372,7 +372,7 @@ fn keys(value: &Dynamic) -> BTreeSet<String> {
 fn parameters(counts: &BTreeSet<usize>) -> String {
     let listed: Vec<String> = counts.iter().map(ToString::to_string).collect();
     match listed.as_slice() {
-        [] => "parameters only behind no dot".to_owned(),
+        [] => "parameters only without a dot".to_owned(),
         [one] if one == "1" => "1 parameter".to_owned(),
         [first @ .., last] if !first.is_empty() => {
             format!("{} or {last} parameters", first.join(", "))

@@ -124,7 +124,7 @@ impl Compiler<'_> {
         let mut problems = lint::problems(&ast, &self.known, source, None);
         if let Some((_, at)) = outside.parameters {
             problems.push(
-                source.problem(at, "a module has no parameters: a policy has, and hands them on"),
+                source.problem(at, "a module cannot declare parameters: declare them in the policy, which can pass them on"),
             );
         }
         if !problems.is_empty() {
@@ -132,7 +132,7 @@ impl Compiler<'_> {
         }
         self.known.learn(name, &ast, &outside.constants);
         let mut module = Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(|error| {
-            vec![source.problem(error.position(), "it cannot be made a module")]
+            vec![source.problem(error.position(), "the file cannot be used as a module")]
         })?;
         for (name, _, value) in outside.constants.iter() {
             module.set_var(name, value);

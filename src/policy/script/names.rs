@@ -35,7 +35,7 @@ const MAX_NAME: usize = 64 * 1024;
 fn glob(pattern: &str, text: &str) -> Answer<bool> {
     if pattern.len() > MAX_PATTERN || text.len() > MAX_NAME {
         let message = format!(
-            "`glob` is for names: a pattern has up to {MAX_PATTERN} bytes, a text up to {MAX_NAME}; for others there is `regex_match`"
+            "`glob` takes a pattern of at most {MAX_PATTERN} bytes and a text of at most {MAX_NAME}: use `regex_match` for longer ones"
         );
         return Err(Told(message).into());
     }

@@ -87,7 +87,7 @@ impl Place {
     }
 
     pub(super) fn gone(&self) -> Box<EvalAltResult> {
-        let message = "what stood here has been removed or replaced by a value of another type";
+        let message = "the value at this place was removed or replaced by a value of another type";
         Told(message.to_owned()).into()
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn of_ctx(body: &AST, ctx: &str, known: &BTreeSet<String>) -> Vec<(Po
                     (
                         at,
                         format!(
-                            "`{ctx}.{name}` cannot be written: only what is in `{ctx}.state` can"
+                            "`{ctx}.{name}` cannot be written: only members of `{ctx}.state` can"
                         ),
                     )
                 }));

@@ -70,10 +70,13 @@ fn wrong(error: &regex::Error, pattern: &str) -> Quoting {
             let why = shown.rsplit_once("error: ").map_or("it does not parse", |(_, why)| why);
             why.lines().next().unwrap_or_default().to_owned()
         }
-        regex::Error::CompiledTooBig(_) => "it is too big once it is compiled".to_owned(),
+        regex::Error::CompiledTooBig(_) => "its compiled form is too big".to_owned(),
         _ => "it cannot be compiled".to_owned(),
     };
-    Quoting { message: format!("a regular expression is wrong: {why}"), quote: pattern.to_owned() }
+    Quoting {
+        message: format!("a regular expression is invalid: {why}"),
+        quote: pattern.to_owned(),
+    }
 }
 
 fn find(text: &str, pattern: &str) -> Answer {
@@ -149,7 +152,7 @@ fn replace_with(
         }
         let new = new.into_immutable_string().map_err(|kind| {
             Told(format!(
-                "the function given to `regex_replace` returns the new text or nothing, not a value of type `{kind}`"
+                "the function given to `regex_replace` must return the new text or nothing, not a value of type `{kind}`"
             ))
         })?;
         check_length(&ctx, out.len() + new.len())?;

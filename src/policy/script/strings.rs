@@ -149,7 +149,7 @@ fn pad(ctx: NativeCallContext<'_>, text: &mut ImmutableString, len: i64, with: &
     }
     let unit = with.chars().count();
     if unit == 0 {
-        return Err(Told("`pad` needs something to pad with, not an empty text".to_owned()).into());
+        return Err(Told("`pad` needs a text to pad with, not an empty one".to_owned()).into());
     }
     let rest = with.char_indices().nth(missing % unit).map_or(0, |(end, _)| end);
     let whole = (missing / unit).saturating_mul(with.len());

@@ -126,7 +126,7 @@ fn each_text_of(
         "tool_results" => Part::ToolResults,
         "tool_inputs" => Part::ToolInputs,
         _ => {
-            let known = "`each_text` knows the parts `system`, `messages`, `tool_results` and `tool_inputs`";
+            let known = "`each_text` takes the parts `system`, `messages`, `tool_results` and `tool_inputs`";
             return Err(Told(known.to_owned()).into());
         }
     };
@@ -285,7 +285,7 @@ impl Visit<'_> {
         }
         let after = after.into_immutable_string().map_err(|kind| {
             Told(format!(
-                "the function given to `each_text` returns the new text or nothing, not a value of type `{kind}`"
+                "the function given to `each_text` must return the new text or nothing, not a value of type `{kind}`"
             ))
         })?;
         let is_new = after != before;

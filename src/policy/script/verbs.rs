@@ -117,7 +117,7 @@ fn set_header(name: &str, value: &Dynamic) -> Answer<()> {
     let (name, value) = header("set_header", name, value)?;
     if !headers::passes_upstream(&name) {
         return Err(Told(format!(
-            "`set_header` cannot set `{name}`: that one is the gateway's own"
+            "`set_header` cannot set `{name}`: the gateway sets this header itself"
         ))
         .into());
     }
@@ -129,8 +129,9 @@ fn set_response_header(name: &str, value: &Dynamic) -> Answer<()> {
     within("set_response_header")?;
     let (name, value) = header("set_response_header", name, value)?;
     if !headers::may_be_set_for_caller(&name) {
-        let message =
-            format!("`set_response_header` cannot set `{name}`: that one is the gateway's own");
+        let message = format!(
+            "`set_response_header` cannot set `{name}`: the gateway sets this header itself"
+        );
         return Err(Told(message).into());
     }
     Run::current(|run| run.asked.wishes.response_headers.push(name, value));
@@ -140,16 +141,17 @@ fn set_response_header(name: &str, value: &Dynamic) -> Answer<()> {
 /// Checks a header and its value; `()` removes the header.
 fn header(verb: &str, name: &str, value: &Dynamic) -> Answer<(HeaderName, Option<HeaderValue>)> {
     let Ok(name) = HeaderName::try_from(name) else {
-        return Err(
-            Told(format!("`{verb}` takes the name of a header, and what it got is none")).into()
-        );
+        return Err(Told(format!(
+            "`{verb}` takes the name of a header: the given name is not valid"
+        ))
+        .into());
     };
     if value.is_unit() {
         return Ok((name, None));
     }
     let text = scalar(value);
     let value = text.and_then(|text| HeaderValue::try_from(text).ok()).ok_or_else(|| {
-        Told(format!("`{verb}` takes a text without control characters, a number, or `()` to take the header out"))
+        Told(format!("`{verb}` takes a text without control characters, a number, or `()` to remove the header"))
     })?;
     Ok((name, Some(value)))
 }
@@ -167,7 +169,7 @@ fn tag(name: &str, value: &Dynamic) -> Answer<()> {
 fn count(name: &str, number: i64) -> Answer<()> {
     let name = metric_name("count", name)?;
     let number = u64::try_from(number)
-        .map_err(|_| Told(format!("`count` only counts up: {number} is negative")))?;
+        .map_err(|_| Told(format!("`count` takes a number of 0 or more, not {number}")))?;
     Run::current(|run| *run.asked.wishes.counts.entry(name).or_default() += number);
     Ok(())
 }
@@ -215,6 +217,5 @@ fn emit(run: &Run, level: &str, text: &str) {
 
 /// Replaces Rhai's own `sleep`, which would block the thread beyond every limit.
 fn no_sleep<T>(_time: T) -> Answer<()> {
-    Err(Told("`sleep` is not there for policies: a request must not wait for one".to_owned())
-        .into())
+    Err(Told("`sleep` is not available in policies: it would block the request".to_owned()).into())
 }

@@ -9,7 +9,7 @@ use crate::wire::schema::{self, Misfit};
 pub(super) const NAME: &str = "WITH";
 /// The message about a computed value.
 pub(super) const LITERAL: &str =
-    "`WITH` must be a map that stands there as it is: `const WITH = #{ limit: \"integer\" };`";
+    "`WITH` must be a literal map: `const WITH = #{ limit: \"integer\" };`";
 
 /// The types of a value, as JSON Schema names them.
 const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object"];
@@ -122,7 +122,7 @@ fn shape_of(shape: &Value) -> Result<Map<String, Value>, String> {
         _ => return Err(format!("must be the name of a type ({}) or a map", types())),
     };
     if let Some(word) = schema.keys().find(|word| !KNOWN.contains(&word.as_str())) {
-        return Err(format!("has `{word}`, which is not checked{}", suggestion(word, KNOWN)));
+        return Err(format!("has `{word}`, which is not a known key{}", suggestion(word, KNOWN)));
     }
     let named = match schema.get("type") {
         None => Vec::new(),

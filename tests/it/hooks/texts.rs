@@ -100,7 +100,10 @@ async fn another_type_than_a_text_is_the_policys_fault() {
     let up = saying(&["hi. "]).await;
     let gateway = gateway(&up, "fn on_text(text, ctx) { 5 }").await;
     let text = Ask::message(STREAM).send(gateway.address).await.text();
-    assert!(text.contains("`on_text` must give a text") && text.contains("event: error"), "{text}");
+    assert!(
+        text.contains("`on_text` must return a text") && text.contains("event: error"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -109,7 +112,7 @@ async fn a_text_that_cannot_be_read_does_not_pass_unseen() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, &answer))).await;
     let gateway = gateway(&up, REDACT).await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
-    assert!(answer.refusal(500, "api_error").contains("escape that is no character"));
+    assert!(answer.refusal(500, "api_error").contains("an invalid escape"));
     let broken = super::delta(0, "secret-key X").replace('X', "\\ud83d");
     let frames = [FRAMES[0], FRAMES[1], &broken, FRAMES[3], FRAMES[4], FRAMES[5]];
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;

@@ -98,10 +98,7 @@ fn what_is_no_plugin_is_told_for_what_it_is() {
         }
     }
     assert!(refused(folder.path(), &["inspect", "no.wasm"]).contains("no.wasm: cannot be read"));
-    assert_eq!(
-        refused(folder.path(), &["call", "no.wasm", "x"]),
-        "no.wasm: there is no such file\n"
-    );
+    assert_eq!(refused(folder.path(), &["call", "no.wasm", "x"]), "no.wasm: file not found\n");
 }
 
 #[test]
@@ -125,10 +122,10 @@ fn a_call_that_fails_says_why_with_its_code() {
     let wrong = call("datetime", r#"{"timezones": ["Mars/Olympus"]}"#);
     assert!(wrong.starts_with("invalid_input: unknown time zone `Mars/Olympus`"), "{wrong}");
     assert_eq!(call("clock", "{}"), "datetime.wasm: has no tool `clock`: it has `datetime`\n");
-    assert_eq!(call("datetime", "{\n\"a\" 1}"), "the input:2:5: no JSON object: expected `:`\n");
-    assert!(call("datetime", "[1]").starts_with("the input:1:1: no JSON object: "));
+    assert_eq!(call("datetime", "{\n\"a\" 1}"), "the input:2:5: not a JSON object: expected `:`\n");
+    assert!(call("datetime", "[1]").starts_with("the input:1:1: not a JSON object: "));
     let args = ["call", "datetime.wasm", "datetime", "--options", "oops"];
-    assert!(refused(folder.path(), &args).starts_with("--options:1:1: no JSON object"));
+    assert!(refused(folder.path(), &args).starts_with("--options:1:1: not a JSON object"));
     let broke = refused(folder.path(), &["call", "unruly.wasm", "panic", r#"{"text": "oh"}"#]);
     assert!(broke.contains("broke: plugin `unruly` 0.1.0 in `call-tool panic`"), "{broke}");
     assert!(broke.contains("its last words: "), "{broke}");
@@ -216,8 +213,7 @@ fn call_asks_models_through_the_gateway_of_the_config() {
     let ask = r#"{"model": "advisor-1", "max_tokens": 50}"#;
     let args = ["call", "reach.wasm", "ask", ask, "--grant", "allow_models=advisor-1"];
     let alone = refused(folder.path(), &args);
-    let expect =
-        "permission_error: models are asked through a gateway: there is no `tidegate.yaml`";
+    let expect = "permission_error: model calls need a gateway's config: `tidegate.yaml` not found";
     assert!(alone.starts_with(expect), "{alone}");
     let config = "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n";
     fs::write(folder.path().join("tidegate.yaml"), config).unwrap();
@@ -279,9 +275,9 @@ fn a_grant_that_there_is_not_names_those_there_are() {
         assert_eq!(code, Some(2), "{err}");
         err
     };
-    assert!(call("files=/").contains("there is no grant `files`: use one of allow_hosts, allow_"));
+    assert!(call("files=/").contains("unknown grant `files`: use one of allow_hosts, allow_"));
     assert!(call("allow_hosts").contains("write `KEY=VALUE`"));
-    assert!(call("publish=maybe").contains("`maybe` is no value for `publish`"));
+    assert!(call("publish=maybe").contains("`maybe` is not a valid value for `publish`"));
 }
 
 #[test]
@@ -307,7 +303,7 @@ fn a_new_project_has_all_of_the_sdk_and_names_of_its_own() {
     assert!(manifest.contains("name = \"word-count\""), "{manifest}");
 
     let err = refused(folder.path(), &["new", "word-count"]);
-    assert_eq!(err, "word-count: is there already: move it away, or take another name\n");
+    assert_eq!(err, "word-count: already exists: move it away or choose another name\n");
 }
 
 #[test]
@@ -336,7 +332,7 @@ fn a_name_that_cargo_or_a_tool_would_not_take_is_refused() {
     let long = "a".repeat(65);
     for name in ["Dice", "1die", "my_die", "die-", "../die", "", &long] {
         let err = refused(folder.path(), &["new", name]);
-        assert!(err.contains("is no name for a plugin: use up to 64 of a-z"), "{name}: {err}");
+        assert!(err.contains("is not a valid plugin name: use up to 64 of a-z"), "{name}: {err}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -33,7 +33,7 @@ fn a_case_that_fails_says_where_and_how() {
             "request.x: expected [1], found nothing",
         ),
         (CAP, "expect: { request: { max_tokens: 6 } }", "request.max_tokens: expected 6, found 5"),
-        (CAP, "expect: { deny: {} }", "expected a denial, but the request goes on"),
+        (CAP, "expect: { deny: {} }", "expected a denial, but the request continues"),
         (CAP, "expect: { route: small }", "route: expected \"small\", found nothing"),
         (
             CAP,
@@ -43,7 +43,7 @@ fn a_case_that_fails_says_where_and_how() {
         (
             "deny(403, \"no\")",
             "expect: { unchanged: true }",
-            "expected the request to go on, but it is denied: 403 no",
+            "expected the request to continue, but it is denied: 403 no",
         ),
         (
             "deny(403, \"no\")",
@@ -59,7 +59,7 @@ fn a_case_that_fails_says_where_and_how() {
         (
             "deny(true)",
             "expect: { unchanged: true }",
-            "expected the request to go on, but it fails: policy \"probe\" failed at policies/probe.rhai:2:1: there is no function `deny (bool)`",
+            "expected the request to continue, but it fails: policy \"probe\" failed at policies/probe.rhai:2:1: there is no function `deny (bool)`",
         ),
         ("deny(true)", "expect: { error: other }", "error: expected \"other\", found"),
     ] {
@@ -270,15 +270,15 @@ fn cases_about_every_hook_can_fail() {
         ("stream: a\n  expect: { stream: [{ type: ping }] }", "stream[0]"),
         (
             "stream: stop here\n  expect: { stream: stop here }",
-            "expected the request to go on, but it is denied: 451 sorry: that is secret",
+            "expected the request to continue, but it is denied: 451 sorry: that is secret",
         ),
         (
             "tool_call: { tool: shell }\n  expect: { tool_call: { input: {} } }",
-            "expected the request to go on, but it is denied: 400 no shell",
+            "expected the request to continue, but it is denied: 400 no shell",
         ),
         (
             "tool_result: { content: [] }\n  expect: { tool_result: \"\" }",
-            "expected the request to go on, but it fails: policy \"probe\" failed at policies/probe.rhai:",
+            "expected the request to continue, but it fails: policy \"probe\" failed at policies/probe.rhai:",
         ),
         (
             "error: { message: a }\n  expect: { message: a }",
@@ -299,14 +299,14 @@ fn a_case_that_makes_no_sense_is_a_problem_with_its_line() {
     let script = compile(ALL).unwrap();
     for (case, expected) in [
         ("response: a\n  stream: a\n  expect: { response: a }", "it has `response` and `stream`"),
-        ("expect: { response: a }", "`expect.response` is not for a case about `request`"),
+        ("expect: { response: a }", "`expect.response` does not apply to a case about `request`"),
         (
             "stream: a\n  expect: { response: a }",
-            "`expect.response` is not for a case about `stream`",
+            "`expect.response` does not apply to a case about `stream`",
         ),
         (
             "error: {}\n  expect: { request: {} }",
-            "`expect.request` is not for a case about `error`",
+            "`expect.request` does not apply to a case about `error`",
         ),
     ] {
         let yaml = format!("- name: n\n  {case}");

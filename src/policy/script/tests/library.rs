@@ -38,7 +38,7 @@ fn a_part_of_a_request_can_be_meant_alone() {
         assert_eq!(refusal(outcome).message, texts, "{part}");
     }
     assert!(
-        broken("each_text(request, \"all\", |t| t);", "{}").message.contains("knows the parts")
+        broken("each_text(request, \"all\", |t| t);", "{}").message.contains("takes the parts")
     );
 }
 
@@ -76,7 +76,7 @@ fn a_request_whose_texts_stay_is_the_very_bytes() {
 #[test]
 fn a_closure_that_gives_no_text_is_told_so() {
     let error = broken("each_text(request, |t| 1);", CONVERSATION);
-    says(&error, &[":2:", "returns the new text or nothing, not a value of type `i64`"]);
+    says(&error, &[":2:", "must return the new text or nothing, not a value of type `i64`"]);
     let (_, outcome) = run(
         &hook("each_text(request, |t| { if t == \"got 10\" { deny(403, \"x\") } });"),
         CONVERSATION,
@@ -138,22 +138,22 @@ fn regular_expressions_do_what_they_say() {
 fn a_wrong_pattern_is_named_only_if_the_script_has_it() {
     says(
         &broken("regex_match(\"x\", \"a(b\");", "{}"),
-        &["a regular expression is wrong: unclosed group: `a(b`"],
+        &["a regular expression is invalid: unclosed group: `a(b`"],
     );
     says(&broken("regex_match(\"x\", \"\\\\d(\");", "{}"), &["unclosed group: `\\d(`"]);
     let error = broken("regex_match(\"x\", request.p);", r#"{"p":"secret("}"#);
-    says(&error, &["a regular expression is wrong: unclosed group"]);
+    says(&error, &["a regular expression is invalid: unclosed group"]);
     assert!(!error.to_string().contains("secret"), "{error}");
     says(
         &broken("regex_match(\"x\", \"(\\\\w{200}){200}\");", "{}"),
-        &["too big once it is compiled"],
+        &["its compiled form is too big"],
     );
     says(
         &broken("let p = \"a\"; for i in 0..15 { p += p; } regex_match(\"x\", p);", "{}"),
         &["longer than 16384"],
     );
     let nested = format!("regex_match(\"x\", \"{}a{}\");", "(".repeat(300), ")".repeat(300));
-    says(&broken(&nested, "{}"), &["a regular expression is wrong"]);
+    says(&broken(&nested, "{}"), &["a regular expression is invalid"]);
 }
 
 #[test]
@@ -273,9 +273,9 @@ fn codes_go_both_ways() {
         ("estimate_tokens(\"日本語\")", "3"),
     ]);
     let error = broken("base64_decode(request.t);", r#"{"t":"se!cret"}"#);
-    says(&error, &["the text is no Base64"]);
+    says(&error, &["the text is not valid Base64"]);
     assert!(!error.to_string().contains("cret"), "{error}");
-    says(&broken("base64_decode(\"/w==\");", "{}"), &["no text (not UTF-8)"]);
+    says(&broken("base64_decode(\"/w==\");", "{}"), &["is not UTF-8 text"]);
 }
 
 #[test]

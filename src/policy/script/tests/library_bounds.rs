@@ -39,7 +39,7 @@ fn no_function_builds_more_than_the_limits_allow() {
         let act = act.replace("\"a\".repeated()", "\"aaaaaaaaaa\"");
         says(&broken(&format!("{BIG} {act}"), "{}"), &["over its limit"]);
     }
-    says(&broken("let b = \"a\"; b.pad(10, \"\");", "{}"), &["needs something to pad with"]);
+    says(&broken("let b = \"a\"; b.pad(10, \"\");", "{}"), &["needs a text to pad with"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn json_is_parsed_no_further_than_a_script_may_hold() {
     let body = json!({"t": format!("[{} and no end", "[],".repeat(2_000_000))}).to_string();
     says(&broken("parse_json(request.t);", &body), &["it has more values than a script may hold"]);
     let error = broken("parse_json(request.t);", r#"{"t":"[secret"}"#);
-    says(&error, &["the text is no JSON"]);
+    says(&error, &["the text is not valid JSON"]);
     assert!(!error.to_string().contains("secret"), "{error}");
 }
 

@@ -123,11 +123,11 @@ fn a_script_that_does_not_compile_names_line_and_column() {
         ),
         (
             "fn on_request(request, ctx) {\n  eval(\"1\")\n}",
-            "policies/probe.rhai:2:3: `eval` is not there for policies",
+            "policies/probe.rhai:2:3: `eval` is not available in policies",
         ),
         (
             "export x;\nfn on_request(request, ctx) { }",
-            "policies/probe.rhai:1:1: `export` is not there for policies",
+            "policies/probe.rhai:1:1: `export` is not available in policies",
         ),
         (
             "let x = 1;\nfn on_request(request, ctx) { }",

@@ -68,7 +68,7 @@ fn what_cannot_work_is_found_before_it_runs() {
         ),
         (
             "let f = |x| x; let y = f(1);",
-            "2:24: there is no function `f`: what the variable holds is called by `f.call(…)` in `let f = |x| x; let y = f(1);`",
+            "2:24: there is no function `f`: to call the function in the variable, write `f.call(…)` in `let f = |x| x; let y = f(1);`",
         ),
         ("dney(\"x\")", "2:1: there is no function `dney`; the nearest is `deny` in `dney(\"x\")`"),
         (
@@ -94,11 +94,11 @@ fn what_cannot_work_is_found_before_it_runs() {
         ),
         (
             "request.max_tokens = \"a lot\";",
-            "2:9: `max_tokens` of a request is a whole number, 0 or more, not a string in `request.max_tokens = \"a lot\";`",
+            "2:9: `max_tokens` of a request must be a whole number, 0 or more, not a string in `request.max_tokens = \"a lot\";`",
         ),
         (
             "request[\"max_tokens\"] = 50.5;",
-            "2:9: `max_tokens` of a request is a whole number, 0 or more, not a number with a fraction or below 0 in `request[\"max_tokens\"] = 50.5;`",
+            "2:9: `max_tokens` of a request must be a whole number, 0 or more, not a number with a fraction or below 0 in `request[\"max_tokens\"] = 50.5;`",
         ),
         (
             "if ctx.tagz.team == \"x\" { return; }",
@@ -106,7 +106,7 @@ fn what_cannot_work_is_found_before_it_runs() {
         ),
         (
             "ctx.model = \"other\";",
-            "2:5: `ctx.model` cannot be written: only what is in `ctx.state` can in `ctx.model = \"other\";`",
+            "2:5: `ctx.model` cannot be written: only members of `ctx.state` can in `ctx.model = \"other\";`",
         ),
         (
             "if ctx.key == \"x\" { request.messages = (); }",
@@ -131,7 +131,7 @@ fn functions_of_the_script_have_their_own_numbers_of_parameters() {
     };
     assert!(with("helper(1);").is_empty());
     assert!(with("helper();")[0].starts_with("2:31: `helper` takes 1 parameter, not 0"));
-    let behind_a_dot = "2:35: `helper` is called as `helper(value)`: behind a dot, `value` is its `this` and no parameter";
+    let behind_a_dot = "2:35: call `helper` as `helper(value)`: before a dot, `value` becomes `this`, not a parameter";
     assert!(with("ctx.helper();")[0].starts_with(behind_a_dot), "{:?}", with("ctx.helper();"));
 }
 
@@ -139,7 +139,7 @@ fn functions_of_the_script_have_their_own_numbers_of_parameters() {
 fn a_wrong_type_that_only_the_run_knows_breaks_at_the_write() {
     let script = hook("let text = \"a \" + ctx.key;\nrequest.max_tokens = text;");
     let error = run(&script, "{}").err().unwrap().message;
-    let expected = "policy \"probe\" failed at policies/probe.rhai:3:9: `max_tokens` of a request is a whole number, 0 or more, not a string";
+    let expected = "policy \"probe\" failed at policies/probe.rhai:3:9: `max_tokens` of a request must be a whole number, 0 or more, not a string";
     assert_eq!(error, expected);
     // deeper values are checked by the API
     assert!(run(&hook("request.metadata = #{}; request.metadata.model = 5;"), "{}").is_ok());

@@ -124,11 +124,11 @@ fn what_cannot_be_imported_is_a_problem_with_its_place() {
         ("import ctx as x;", "policies/probe.rhai:1:1: write an import as"),
         (
             "fn f() {\n  import \"lib/m\" as x;\n}",
-            "policies/probe.rhai:2:3: an `import` stands outside of functions",
+            "policies/probe.rhai:2:3: an `import` must stand outside of functions",
         ),
         (
             "fn f() { if true { loop { import \"lib/m\" as x; x::f(); } } }",
-            "policies/probe.rhai:1:27: an `import` stands outside",
+            "policies/probe.rhai:1:27: an `import` must stand outside",
         ),
         (
             "fn f() { x::y() }",

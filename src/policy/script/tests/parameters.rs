@@ -81,7 +81,7 @@ fn parameters_that_do_not_fit_are_named_each_with_its_place() {
 #[test]
 fn a_declaration_that_makes_no_sense_is_a_problem_of_the_policy() {
     for (with, expected) in [
-        ("5", "`WITH` must be a map that stands there as it is"),
+        ("5", "`WITH` must be a literal map"),
         ("#{ limit: 5 }", "`WITH`: `limit` must be the name of a type"),
         (
             "#{ limit: \"int\" }",
@@ -89,7 +89,7 @@ fn a_declaration_that_makes_no_sense_is_a_problem_of_the_policy() {
         ),
         (
             "#{ limit: #{ type: \"integer\", minimun: 1 } }",
-            "`WITH`: `limit` has `minimun`, which is not checked; the nearest is `minimum`",
+            "`WITH`: `limit` has `minimun`, which is not a known key; the nearest is `minimum`",
         ),
         (
             "#{ limit: #{ type: \"integer\", default: \"x\" } }",
@@ -156,6 +156,6 @@ async fn a_stage_with_wrong_parameters_is_found_when_the_pipeline_is_built() {
     assert_eq!(problems.len(), 1);
     assert!(problems[0].path.ends_with("policies/cap.rhai"), "{problems:?}");
     let expected =
-        "needs its parameter `to`: name the policy under `pipeline:`, with `with: { to: … }`";
+        "needs its parameter `to`: list the policy under `pipeline:` with `with: { to: … }`";
     assert_eq!(problems[0].message, expected);
 }

@@ -66,7 +66,7 @@ fn a_policy_that_leaves_no_request_fails_its_case_with_the_words_of_a_live_reque
             assert!(live.contains("left a request that cannot be sent"), "{live}");
             assert_eq!(
                 failures(&policy, case),
-                format!("expected the request to go on, but it fails: {live}"),
+                format!("expected the request to continue, but it fails: {live}"),
                 "{policy}"
             );
             holds(&policy, &case.replace("unchanged: true", "error: cannot be sent"));
@@ -107,7 +107,7 @@ fn a_call_or_result_that_cannot_be_used_fails_its_case() {
     let call = "fn on_tool_call(call, ctx) { call.input = 5; }";
     holds(
         call,
-        "tool_call: { tool: t }\n  expect: { error: \"stage `probe` left an `input` that is no object\" }",
+        "tool_call: { tool: t }\n  expect: { error: \"stage `probe` left an `input` that is not an object\" }",
     );
     let result = "fn on_tool_result(result, ctx) { result.content = 5; }";
     holds(
@@ -135,7 +135,7 @@ fn a_stream_that_is_put_out_of_order_fails_its_case() {
     for (edit, error) in [
         ("if event.type == \"content_block_delta\" { event.index = 7; }", "changed `index`"),
         ("if event.type == \"message_stop\" { drop_event(); }", "dropped a `message_stop` event"),
-        ("if event.type == \"content_block_stop\" { drop_event(); }", "only pings, deltas"),
+        ("if event.type == \"content_block_stop\" { drop_event(); }", "only pings, text"),
     ] {
         let policy = format!("fn on_event(event, ctx) {{ {edit} }}");
         holds(&policy, &format!("stream: a\n  expect: {{ error: \"{error}\" }}"));
@@ -146,10 +146,16 @@ fn a_stream_that_is_put_out_of_order_fails_its_case() {
 fn a_failure_that_a_live_request_survives_fails_the_case() {
     let late = "fn on_response(message, ctx) { message.a.b.c = 1; }";
     let failed = failures(late, "stream: a\n  expect: { stream: a }");
-    assert!(failed.starts_with("expected the request to go on, but it fails: policy"), "{failed}");
+    assert!(
+        failed.starts_with("expected the request to continue, but it fails: policy"),
+        "{failed}"
+    );
     let wording = "fn on_error(error, ctx) { error.a.b.c = 1; }";
     let failed = failures(wording, "error: { message: a }\n  expect: { message: a }");
-    assert!(failed.starts_with("expected the request to go on, but it fails: policy"), "{failed}");
+    assert!(
+        failed.starts_with("expected the request to continue, but it fails: policy"),
+        "{failed}"
+    );
     holds(wording, "error: { message: a }\n  expect: { error: failed at }");
 }
 
