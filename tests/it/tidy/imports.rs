@@ -30,7 +30,7 @@ impl Imports {
             let outline = Outline::parse(&module, &text)
                 .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             for (child, own) in &outline.children {
-                let name = [&module[..], &[child.clone()]].concat();
+                let name = [&module[..], std::slice::from_ref(child)].concat();
                 let file = file_of_child(&file, child, own.as_deref(), text_of);
                 queue.push_back((name, file));
             }

@@ -66,7 +66,7 @@ impl Reader {
     }
 
     fn mention(&mut self, written: &[String]) {
-        if let Some(path) = self.resolved(written) {
+        if let Some(path) = self.resolved(written).filter(|path| !path.is_empty()) {
             self.outline.mentions.insert(path);
         }
     }
@@ -98,22 +98,21 @@ impl Reader {
         let mut path = Names::new();
         let mut colons = 0;
         for token in tokens {
-            match token {
-                TokenTree::Ident(ident) => {
-                    if colons != 2 {
-                        self.mention(&std::mem::take(&mut path));
-                    }
-                    path.push(ident.to_string());
-                    colons = 0;
+            let name = match &token {
+                TokenTree::Punct(punct) if punct.as_char() == ':' => {
+                    colons += 1;
+                    continue;
                 }
-                TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
-                other => {
-                    self.mention(&std::mem::take(&mut path));
-                    colons = 0;
-                    if let TokenTree::Group(group) = other {
-                        self.tokens(group.stream());
-                    }
-                }
+                TokenTree::Ident(name) => Some(name.to_string()),
+                _ => None,
+            };
+            if name.is_none() || colons != 2 {
+                self.mention(&std::mem::take(&mut path));
+            }
+            colons = 0;
+            path.extend(name);
+            if let TokenTree::Group(group) = token {
+                self.tokens(group.stream());
             }
         }
         self.mention(&path);

@@ -36,29 +36,12 @@ impl Names {
 
     /// What a page names that is not there: paths in backticks, modules in blocks of code as well.
     pub fn missing_in(&self, page: &str) -> Vec<String> {
-        let mut missing = Vec::new();
-        let mut is_code = false;
-        for (n, line) in page.lines().enumerate() {
-            if line.trim_start().starts_with("```") {
-                is_code = !is_code;
-                continue;
-            }
-            let spans: Vec<&str> = match is_code {
-                true => vec![line],
-                false => line.split('`').skip(1).step_by(2).collect(),
-            };
-            for span in spans {
-                let is_missing = |word: &&str| {
-                    let is_lost = |path: &str| !is_code && !self.has_path(path);
-                    is_file(word, &self.paths).is_some_and(is_lost)
-                        || is_code_path(word) && !self.has_item(word)
-                };
-                let words = span.split(|c: char| c.is_whitespace() || ",;()".contains(c));
-                let lost = words.map(|word| word.trim_end_matches(['.', ':'])).filter(is_missing);
-                missing.extend(lost.map(|word| format!("line {}: `{word}`", n + 1)));
-            }
-        }
-        missing
+        let words = words(page).into_iter().filter(|word| {
+            let file = is_file(word.text, &self.paths).filter(|_| !word.is_in_block);
+            let is_lost = file.is_some_and(|path| !self.has_path(path));
+            is_lost || is_code_path(word.text) && !self.has_item(word.text)
+        });
+        words.map(|word| format!("line {}: `{}`", word.line, word.text)).collect()
     }
 
     /// A page may leave out the folders that its sentence is about.
@@ -73,6 +56,33 @@ impl Names {
         let path: Vec<&str> = word.split("::").collect();
         self.imports.has_name(path.strip_prefix(&["crate"]).unwrap_or(&path))
     }
+}
+
+/// A word in backticks or in a block of code.
+struct Word<'a> {
+    text: &'a str,
+    line: usize,
+    is_in_block: bool,
+}
+
+fn words(page: &str) -> Vec<Word<'_>> {
+    let mut words = Vec::new();
+    let mut is_in_block = false;
+    for (n, line) in page.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            is_in_block = !is_in_block;
+            continue;
+        }
+        let spans: Vec<&str> = match is_in_block {
+            true => vec![line],
+            false => line.split('`').skip(1).step_by(2).collect(),
+        };
+        let is_between = |c: char| c.is_whitespace() || ",;()".contains(c);
+        let found = spans.into_iter().flat_map(|span| span.split(is_between));
+        let found = found.map(|text| text.trim_end_matches(['.', ':']));
+        words.extend(found.map(|text| Word { text, line: n + 1, is_in_block }));
+    }
+    words
 }
 
 /// The path that a word names, as far as it has no placeholder such as `<name>`.
