@@ -31,7 +31,7 @@ fn every_function_of_ours_is_in_the_definitions_and_on_the_page() {
 #[test]
 fn the_page_has_the_reference_of_the_definitions() {
     const BEGIN: &str =
-        "<!-- reference: made by UPDATE_FIXTURES=1 cargo test --test it the_page_has -->\n";
+        "<!-- reference: made by UPDATE_FIXTURES=1 cargo test --lib the_page_has -->\n";
     const END: &str = "<!-- end of the reference -->\n";
     let page = text("docs/policies.md");
     let (before, rest) = page.split_once(BEGIN).unwrap();
