@@ -78,7 +78,7 @@ pub fn reference() -> String {
             section.clone_from(&entry.section);
             let _ = write!(
                 page,
-                "\n### {section}\n| use | gives | what | example |\n|---|---|---|---|\n"
+                "\n### {section}\n| use | returns | description | example |\n|---|---|---|---|\n"
             );
         }
         // a bar would end the cell, in code as well
