@@ -92,8 +92,8 @@ pub fn run(config: &Path, trial: &Trial) -> ExitCode {
         Err(error) => Err(vec![Problem::new("", format!("cannot start: {error}"))]),
     };
     match done {
-        Ok(Went::Well) => ExitCode::SUCCESS,
-        Ok(Went::Broken) => ExitCode::FAILURE,
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Failed) => ExitCode::FAILURE,
         Err(problems) => {
             for problem in problems {
                 eprint!("{}", eval_show::problem(&problem));
@@ -105,15 +105,15 @@ pub fn run(config: &Path, trial: &Trial) -> ExitCode {
 
 /// The result of a trial.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Went {
+enum Ended {
     /// No policy failed.
     Well,
     /// A policy failed.
-    Broken,
+    Failed,
 }
 
 impl Trial {
-    async fn run(&self, config: &Path, shown: &Shown) -> Result<Went, Vec<Problem>> {
+    async fn run(&self, config: &Path, shown: &Shown) -> Result<Ended, Vec<Problem>> {
         let body = read(&self.request)?;
         let request = MessagesRequest::parse(body, Endpoint::Messages)
             .map_err(|e| vec![Problem::new(self.request.display().to_string(), e.message)])?;
@@ -132,12 +132,12 @@ impl Trial {
             Ok((_, Verdict::Deny(error))) => refused(&passage, *error, shown),
             Err(error) => refused(&passage, error, shown),
         };
-        let went = match answer {
+        let ended = match answer {
             Some(answer) => follow(&passage, answer, shown).await,
-            None => Went::Well,
+            None => Ended::Well,
         };
         shown.logged();
-        Ok(if is_broken.load(Ordering::Relaxed) { Went::Broken } else { went })
+        Ok(if is_broken.load(Ordering::Relaxed) { Ended::Failed } else { ended })
     }
 
     fn answer(&self) -> Result<Option<Answer>, Vec<Problem>> {
@@ -213,7 +213,7 @@ fn refused(passage: &Passage, error: Error, shown: &Shown) -> Option<Answer> {
 }
 
 /// Sends an answer through the stages, and prints the result.
-async fn follow(passage: &Arc<Passage>, answer: Answer, shown: &Shown) -> Went {
+async fn follow(passage: &Arc<Passage>, answer: Answer, shown: &Shown) -> Ended {
     let started = Instant::now();
     let (before, body) = match answer {
         Answer::Message(message) => (eval_show::pretty(&message), ReplyBody::Full(message)),
@@ -230,10 +230,10 @@ async fn follow(passage: &Arc<Passage>, answer: Answer, shown: &Shown) -> Went {
             Err(error) => (before.clone(), Some(error)),
         };
     shown.answer(&before, &after, started.elapsed());
-    let Some(error) = failure else { return Went::Well };
+    let Some(error) = failure else { return Ended::Well };
     shown.failure(&error);
     // a denial is a decision; its kind differs from that of a failure
-    if eval_show::is_breakage(&error) { Went::Broken } else { Went::Well }
+    if eval_show::is_breakage(&error) { Ended::Failed } else { Ended::Well }
 }
 
 /// Returns the part of an answer that arrives, as text, and the error that ends it.

@@ -221,14 +221,14 @@ pub(super) fn lines(events: &[Event]) -> String {
 
 /// Returns a problem with its source line, and a caret below the place.
 pub(super) fn problem(problem: &Problem) -> String {
-    let told = format!("{problem}\n");
+    let plain = format!("{problem}\n");
     let place: Vec<&str> = problem.path.rsplitn(3, ':').collect();
-    let [column, line, file] = place.as_slice() else { return told };
+    let [column, line, file] = place.as_slice() else { return plain };
     let (Ok(column), Ok(line)) = (column.parse::<usize>(), line.parse::<usize>()) else {
-        return told;
+        return plain;
     };
     let source = fs::read_to_string(file).unwrap_or_default();
-    let Some(line) = line.checked_sub(1).and_then(|n| source.lines().nth(n)) else { return told };
+    let Some(line) = line.checked_sub(1).and_then(|n| source.lines().nth(n)) else { return plain };
     let blank: String = line
         .chars()
         .take(column.saturating_sub(1))

@@ -92,9 +92,9 @@ fn grant(text: &str) -> Result<(String, Value), String> {
 
 /// The result of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Went {
+enum Ended {
     Well,
-    Badly,
+    Failed,
 }
 
 impl Trial {
@@ -102,16 +102,16 @@ impl Trial {
     pub(super) fn run(&self, config: &Path) -> ExitCode {
         let logs = eval_show::capture_logs();
         let shown = Shown { paint: Paint::of_stdout(), logs };
-        let went = block_on(async {
+        let ended = block_on(async {
             let tried = self.tried(config).await?;
             match &self.hook {
                 Some(hook) => self.hook(&tried, hook, &shown).await,
                 None => self.tool(&tried, &shown).await,
             }
         });
-        match went {
-            Ok(Went::Well) => ExitCode::SUCCESS,
-            Ok(Went::Badly) => ExitCode::FAILURE,
+        match ended {
+            Ok(Ended::Well) => ExitCode::SUCCESS,
+            Ok(Ended::Failed) => ExitCode::FAILURE,
             Err(problems) => failed(&problems),
         }
     }
@@ -156,7 +156,7 @@ impl Trial {
         })
     }
 
-    async fn tool(&self, tried: &Tried, shown: &Shown) -> Result<Went, Vec<Problem>> {
+    async fn tool(&self, tried: &Tried, shown: &Shown) -> Result<Ended, Vec<Problem>> {
         let plugin = &tried.plugin;
         let tool = self.tool.as_deref().unwrap_or_default();
         let name = tool.strip_prefix("gateway:").unwrap_or(tool);
@@ -180,21 +180,21 @@ impl Trial {
         Ok(match result {
             Ok(content) => {
                 shown.say(content_of(&content).trim_end());
-                Went::Well
+                Ended::Well
             }
             Err(ToolError::Problem { code, message, retryable }) => {
                 let later = if retryable { " (the same call may succeed later)" } else { "" };
                 eprintln!("{}: {message}{later}", shown.paint.bad(&code));
-                Went::Badly
+                Ended::Failed
             }
             Err(ToolError::Broke(error)) => {
-                eprintln!("{}: {}", shown.paint.bad("broke"), told(&error));
-                Went::Badly
+                eprintln!("{}: {}", shown.paint.bad("broke"), log_text(&error));
+                Ended::Failed
             }
         })
     }
 
-    async fn hook(&self, tried: &Tried, hook: &str, shown: &Shown) -> Result<Went, Vec<Problem>> {
+    async fn hook(&self, tried: &Tried, hook: &str, shown: &Shown) -> Result<Ended, Vec<Problem>> {
         let plugin = &tried.plugin;
         let hooks = &plugin.manifest().hooks;
         if !hooks.iter().any(|name| name == hook) {
@@ -231,7 +231,7 @@ impl Trial {
         };
         let time = started.elapsed();
         let stage = format!("{} {hook}", plugin.manifest().name);
-        let went = match done {
+        let ended = match done {
             Ok((document, decision)) => {
                 let outcome = plugin_outcome(&plugin.manifest().name.as_str().into(), decision);
                 let after = document.to_bytes();
@@ -245,14 +245,14 @@ impl Trial {
                     wishes: &outcome.wishes,
                 };
                 shown.step(&stage, &End::Done(ran));
-                Went::Well
+                Ended::Well
             }
             Err(error) => {
                 shown.step(&stage, &End::Broke(time, &error));
-                Went::Badly
+                Ended::Failed
             }
         };
-        Ok(went)
+        Ok(ended)
     }
 
     fn target(&self, model: &str) -> Result<Value, Vec<Problem>> {
@@ -296,9 +296,9 @@ impl Tried {
         let context = Arc::new(context);
         let reach = match &self.gateway {
             Some(gateway) => {
-                let anybody = Auth::build(&[])?.authenticate(&context.headers);
-                let anybody = anybody.map_err(|e| vec![Problem::new("", e.message)])?;
-                inner::through(gateway, &anybody, &context)
+                let no_key = Auth::build(&[])?.authenticate(&context.headers);
+                let no_key = no_key.map_err(|e| vec![Problem::new("", e.message)])?;
+                inner::through(gateway, &no_key, &context)
             }
             None => Reach::default().models(self.no_models()),
         };
@@ -345,7 +345,7 @@ fn content_of(content: &Bytes) -> String {
 }
 
 /// Returns the text of the gateway's log: the cause, and the plugin's last output.
-fn told(error: &Error) -> String {
+fn log_text(error: &Error) -> String {
     error.source.as_ref().map_or_else(|| error.message.clone(), ToString::to_string)
 }
 

@@ -19,15 +19,15 @@ pub fn run(file: &Path) -> Result<(), Vec<Problem>> {
         Some(text) => (String::from_utf8_lossy(text).into_owned(), Source::Section),
         None => {
             let beside = file.parent().unwrap_or(Path::new("."));
-            let told = block_on(async { host(beside)?.manifest_text(file).await })?;
-            (told, Source::Describe)
+            let text = block_on(async { host(beside)?.manifest_text(file).await })?;
+            (text, Source::Describe)
         }
     };
     let manifest: Value = serde_json::from_str(&manifest)
         .map_err(|e| at(file, format!("its section `{}`: {e}", section::MANIFEST)))?;
     let plugin = Inspected { manifest, source, surface, size: wasm.len() };
     // a reader that closes early, such as `head`, is no reason to fail
-    let _ = io::stdout().write_all(plugin.told(Paint::of_stdout()).as_bytes());
+    let _ = io::stdout().write_all(plugin.report(Paint::of_stdout()).as_bytes());
     Ok(())
 }
 
@@ -56,9 +56,9 @@ struct Inspected {
 }
 
 impl Inspected {
-    fn told(&self, paint: Paint) -> String {
+    fn report(&self, paint: Paint) -> String {
         let text = |name: &str| self.manifest[name].as_str().unwrap_or("?");
-        let mut told = format!(
+        let mut report = format!(
             "{} {}  {}\n",
             paint.strong(text("name")),
             text("version"),
@@ -66,7 +66,7 @@ impl Inspected {
         );
         let mut line = |what: &str, said: &str| {
             // writing to a string cannot fail
-            let _ = writeln!(told, "  {what:<8} {said}");
+            let _ = writeln!(report, "  {what:<8} {said}");
         };
         line("border", &self.border());
         line("hooks", &or_none(words(&self.manifest["hooks"])));
@@ -83,11 +83,11 @@ impl Inspected {
         for tool in self.manifest["tools"].as_array().into_iter().flatten() {
             let name = tool["name"].as_str().unwrap_or("?");
             let name = paint.strong(&format!("gateway:{name}"));
-            let _ = writeln!(told, "\n{name}  {}", tool["description"].as_str().unwrap_or(""));
-            let _ = writeln!(told, "  input    {}", or_none(members(&tool["input_schema"])));
-            let _ = writeln!(told, "  options  {}", or_none(members(&tool["options_schema"])));
+            let _ = writeln!(report, "\n{name}  {}", tool["description"].as_str().unwrap_or(""));
+            let _ = writeln!(report, "  input    {}", or_none(members(&tool["input_schema"])));
+            let _ = writeln!(report, "  options  {}", or_none(members(&tool["options_schema"])));
         }
-        told
+        report
     }
 
     /// Returns the version of the interface (WIT) that the plugin was built against.

@@ -21,7 +21,7 @@ pub fn new(config: &Path, name: &str) -> ExitCode {
         let paths = folder.write(name, &POLICY.replace("NAME", name), Some(&cases))?;
         Ok((folder, paths, Vec::new()))
     });
-    tell(made, name)
+    print_next_steps(made, name)
 }
 
 /// `tidegate policy add NAME`: copies a shipped policy; without a name, lists all of them.
@@ -33,7 +33,7 @@ pub fn add(config: &Path, name: Option<&str>) -> ExitCode {
         let needs = needs(shipped, &folder.dir);
         Ok((folder, paths, needs))
     });
-    tell(made, name.rsplit('/').next().unwrap_or(name))
+    print_next_steps(made, name.rsplit('/').next().unwrap_or(name))
 }
 
 /// Returns the required parameters of a policy; `policies` has the modules that it may import.
@@ -55,11 +55,11 @@ fn list() -> ExitCode {
     let all = library::all();
     let width = all.iter().map(|shipped| shipped.name.len()).max().unwrap_or_default();
     let mut out = io::stdout().lock();
-    let told = all
+    let written = all
         .iter()
         .try_for_each(|shipped| writeln!(out, "{:width$}  {}", shipped.name, shipped.summary()));
     // a reader that closes early, such as `head`, is no reason to panic
-    if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// `tidegate policy defs`: prints the definitions for editors.
@@ -176,7 +176,7 @@ fn unwritten(path: &Path, error: &io::Error) -> Problem {
 /// The folder, the files that were written in it, and the required parameters.
 type Made = (Folder, Vec<PathBuf>, Vec<String>);
 
-fn tell(made: Result<Made, Vec<Problem>>, name: &str) -> ExitCode {
+fn print_next_steps(made: Result<Made, Vec<Problem>>, name: &str) -> ExitCode {
     let (folder, paths, needs) = match made {
         Ok(made) => made,
         Err(problems) => {

@@ -65,8 +65,8 @@ pub fn run(dir: &Path, out: &mut dyn Write) -> bool {
 
 fn run_all(dirs: &[PathBuf], paint: Paint, out: &mut dyn Write) -> bool {
     let mut tally = Tally { paint, passed: 0, failed: 0 };
-    let told = dirs.iter().try_for_each(|dir| tally.run(dir, out)).and_then(|()| tally.sum(out));
-    told.is_ok() && tally.failed == 0
+    let written = dirs.iter().try_for_each(|dir| tally.run(dir, out)).and_then(|()| tally.sum(out));
+    written.is_ok() && tally.failed == 0
 }
 
 struct Tally {

@@ -38,7 +38,7 @@ struct Text {
 }
 
 /// The result of `on_event` for one event.
-enum Seen {
+enum EventEdit {
     Kept(Event),
     Dropped,
     Denied(Box<Error>),
@@ -98,17 +98,17 @@ impl Filter {
         let work = || {
             let done = script.run(Hook::Event, &call, document)?;
             let wishes = done.asked.wishes.clone();
-            let seen = seen(before, done).map_err(|message| {
+            let edit = checked_edit(before, done).map_err(|message| {
                 Error::new(ErrorKind::Api, format!("stage `{}` {message}", stage.name()))
             })?;
             passage.keep(wishes);
-            Ok(seen)
+            Ok(edit)
         };
         let spare = stage.spare(|| ());
         let event = match stage.guard_now(Hook::Event, passage.facts(), spare, work)? {
-            Settled::Done(Seen::Kept(event), _) => event,
-            Settled::Done(Seen::Denied(error), _) => return Err(*error),
-            Settled::Done(Seen::Dropped, _) => {
+            Settled::Done(EventEdit::Kept(event), _) => event,
+            Settled::Done(EventEdit::Denied(error), _) => return Err(*error),
+            Settled::Done(EventEdit::Dropped, _) => {
                 if event.kind == EventKind::ContentBlockStart {
                     self.dropped = index;
                     self.removed += 1;
@@ -216,11 +216,11 @@ impl Filter {
 }
 
 /// Checks the event that a script leaves. A script cannot break the order of a stream, or a signature.
-fn seen(before: Event, done: Done) -> Result<Seen, String> {
+fn checked_edit(before: Event, done: Done) -> Result<EventEdit, String> {
     let Done { document: mut after, decision, .. } = done;
     match decision {
-        Decision::Deny(error) => return Ok(Seen::Denied(error)),
-        Decision::Drop if may_be_dropped(&before) => return Ok(Seen::Dropped),
+        Decision::Deny(error) => return Ok(EventEdit::Denied(error)),
+        Decision::Drop if may_be_dropped(&before) => return Ok(EventEdit::Dropped),
         Decision::Drop => {
             return Err(format!(
                 "dropped a `{}` event: only pings, text and tool input deltas, and whole blocks (by their `content_block_start`) can be dropped",
@@ -230,7 +230,7 @@ fn seen(before: Event, done: Done) -> Result<Seen, String> {
         Decision::Continue | Decision::Respond(_) => {}
     }
     if !after.is_edited() {
-        return Ok(Seen::Kept(before));
+        return Ok(EventEdit::Kept(before));
     }
     let mut original = Document::parse(before.data_bytes()).map_err(|e| e.message)?;
     for field in ["type", "index"] {
@@ -245,7 +245,7 @@ fn seen(before: Event, done: Done) -> Result<Seen, String> {
     if is_signed(&before) && both.0 != both.1 {
         return Err("changed a thinking block: its signature would become invalid".to_owned());
     }
-    Ok(Seen::Kept(remade(before.kind, &after)))
+    Ok(EventEdit::Kept(remade(before.kind, &after)))
 }
 
 /// Returns an event with new data. An unknown event gets its name from the data's `type`.

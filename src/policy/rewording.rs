@@ -31,7 +31,7 @@ impl Passage {
             let settled = stage.guard_now(Hook::Error, facts, Some(()), work);
             let Ok(Settled::Done((text, wishes), took)) = settled else { continue };
             if let Ok(message) = serde_json::from_slice::<String>(&text)
-                && message != told(&error)
+                && message != message_for_caller(&error)
             {
                 reword(&mut error, message);
             }
@@ -61,13 +61,13 @@ pub(super) fn document_of(error: &Error) -> Bytes {
     let shown = json!({
         "status": error.status().as_u16(),
         "type": error.kind.as_str(),
-        "message": told(error),
+        "message": message_for_caller(error),
     });
     shown.to_string().into()
 }
 
 /// Returns the message that the caller would read.
-fn told(error: &Error) -> String {
+fn message_for_caller(error: &Error) -> String {
     #[derive(serde::Deserialize)]
     struct Inner {
         message: String,

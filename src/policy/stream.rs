@@ -176,14 +176,14 @@ impl Way {
 
     /// Returns the upstream's `error` event with the message that `on_error` gives.
     fn reworded(&self, event: Event) -> Event {
-        let told = message::error_of(&event);
-        let before = told.message.clone();
-        let told = self.passage.on_error(told);
-        if told.message == before {
+        let error = message::error_of(&event);
+        let before = error.message.clone();
+        let error = self.passage.on_error(error);
+        if error.message == before {
             return event;
         }
         let edited = message::data_of(&event).and_then(|mut data| {
-            data.set_value(&[Step::Key("error"), Step::Key("message")], &told.message)?;
+            data.set_value(&[Step::Key("error"), Step::Key("message")], &error.message)?;
             Ok(Event::new(EventKind::Error, &data.to_bytes()))
         });
         edited.unwrap_or(event)

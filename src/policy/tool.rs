@@ -206,7 +206,7 @@ impl Passage {
             }
             Err(failure) => {
                 tool.metrics.failed(started.elapsed());
-                told(&self.ctx, call.tool, failure)
+                failure_output(&self.ctx, call.tool, failure)
             }
         }
     }
@@ -259,7 +259,7 @@ fn left(stage: &str, what: &str) -> Error {
 }
 
 /// Returns the text that the model reads about a failure, and logs the failure.
-fn told(ctx: &Context, tool: &str, failure: ToolError) -> ToolOutput {
+fn failure_output(ctx: &Context, tool: &str, failure: ToolError) -> ToolOutput {
     match failure {
         ToolError::Problem { code, message, .. } => ToolOutput::problem(&code, &message),
         ToolError::Broke(error) if error.is_logged => ToolOutput::error(&error.message),

@@ -180,7 +180,7 @@ impl Trial {
         let content = match message {
             Value::String(text) => Content::Text(text.clone()),
             message => Content::message(message.clone())
-                .map_err(|told| Error::invalid(told.replace("`respond`", "`response`")))?,
+                .map_err(|message| Error::invalid(message.replace("`respond`", "`response`")))?,
         };
         let message = content.into_json("claude-x");
         let (after, failure) = self.replied(ReplyBody::Full(message.clone())).await;

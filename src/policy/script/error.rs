@@ -202,7 +202,7 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
             format!("there is no function `{signature}`")
         }
         EvalAltResult::ErrorVariableNotFound(name, _) => format!("no variable is named `{name}`"),
-        EvalAltResult::ErrorRuntime(thrown, _) => told(thrown, source),
+        EvalAltResult::ErrorRuntime(thrown, _) => thrown_message(thrown, source),
         // Rhai quotes the value that it could not read, which may be part of a body
         EvalAltResult::ErrorArithmetic(message, _) => {
             lower(message.split(['\'', '"', ':']).next().unwrap_or_default().trim_end())
@@ -219,7 +219,7 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
 
 /// Returns the thrown message, if it contains nothing of a request: a message of Tidegate, or text that
 /// stands in the script itself. Any other text may be part of a body, and no log may hold that.
-fn told(thrown: &rhai::Dynamic, source: &Source) -> String {
+fn thrown_message(thrown: &rhai::Dynamic, source: &Source) -> String {
     if let Some(Told(message)) = thrown.clone().try_cast() {
         return message;
     }
@@ -241,8 +241,8 @@ pub(super) type Answer<T = rhai::Dynamic> = Result<T, Box<EvalAltResult>>;
 pub(super) struct Told(pub(super) String);
 
 impl From<Told> for Box<EvalAltResult> {
-    fn from(told: Told) -> Self {
-        EvalAltResult::ErrorRuntime(rhai::Dynamic::from(told), Position::NONE).into()
+    fn from(error: Told) -> Self {
+        EvalAltResult::ErrorRuntime(rhai::Dynamic::from(error), Position::NONE).into()
     }
 }
 

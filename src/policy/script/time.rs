@@ -30,8 +30,8 @@ fn clock() -> Clock {
 }
 
 fn moment(seconds: i64) -> Answer<Timestamp> {
-    let told = || Told(format!("{seconds} seconds are too far from 1970"));
-    Ok(Timestamp::from_second(seconds).map_err(|_| told())?)
+    let too_far = || Told(format!("{seconds} seconds are too far from 1970"));
+    Ok(Timestamp::from_second(seconds).map_err(|_| too_far())?)
 }
 
 fn zone(name: &str) -> Answer<TimeZone> {

@@ -40,8 +40,8 @@ pub(super) fn verbs(engine: &mut Engine) {
         .register_fn("log", log)
         .register_fn("parse_json", json::parse)
         .register_type_with_name::<Told>("error")
-        .register_fn("to_string", |told: &mut Told| told.0.clone())
-        .register_fn("to_debug", |told: &mut Told| told.0.clone())
+        .register_fn("to_string", |error: &mut Told| error.0.clone())
+        .register_fn("to_debug", |error: &mut Told| error.0.clone())
         .register_fn("sleep", no_sleep::<i64>)
         .register_fn("sleep", no_sleep::<f64>)
         .on_print(|text| {
