@@ -1,4 +1,4 @@
-//! `Behalf`: for which request a plugin runs, and what it reaches through the gateway within it.
+//! `Behalf`: the request that a plugin serves, and the gateway services it may use for it.
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,60 +9,62 @@ use parking_lot::Mutex;
 use crate::context::Context;
 use crate::error::Result;
 
-/// Asks a model through the gateway on behalf of a request's caller: a Messages request (JSON, its
-/// `model` an alias, never streamed) goes in, the whole message comes out. Its usage is counted by
-/// the gateway under its own model. Dropping the future ends the call. Fails as a request of the
-/// caller's would.
+/// Calls a model through the gateway on behalf of a request's caller.
+///
+/// The argument is a Messages request in JSON: its `model` is an alias, and it never streams. The
+/// result is the whole message. The gateway counts the usage under the call's own model. Dropping
+/// the future ends the call. Fails like a request of the caller.
 pub type ModelCall = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<ModelAnswer>> + Send + Sync>;
 
-/// What a model answered to a plugin.
+/// The answer of a model to a plugin.
 #[derive(Debug, Clone)]
 pub struct ModelAnswer {
     /// The JSON text of a message.
     pub message: Bytes,
-    /// What it cost, caches included.
+    /// The input tokens, cached ones included.
     pub input_tokens: u64,
-    /// What it cost.
+    /// The output tokens.
     pub output_tokens: u64,
 }
 
-/// Keeps a file under an address of the gateway that nobody can guess, and tells that address. Fails
-/// if there is no room for it.
+/// Keeps a file at an unguessable address of the gateway and returns that address. Fails if the
+/// file has no room.
 pub type Publish = Arc<dyn Fn(File) -> Result<String> + Send + Sync>;
 
-/// What a plugin makes public.
+/// A file that a plugin publishes.
 #[derive(Debug, Clone)]
 pub struct File {
-    /// As the plugin says: `image/png`.
+    /// The media type that the plugin names, such as `image/png`.
     pub media_type: String,
-    /// All of it.
+    /// The whole content.
     pub content: Bytes,
 }
 
-/// What the plugins of one request reach through the gateway.
+/// The gateway services that the plugins of one request may use.
 #[derive(Default)]
 pub struct Reach {
     pub(super) models: Option<ModelCall>,
     pub(super) publish: Option<Publish>,
-    /// By plugin: the tokens that its model calls have used, or may still use.
+    /// The tokens that the model calls of each plugin have used or reserved.
     tokens: Mutex<Vec<(Arc<str>, u64)>>,
 }
 
 impl Reach {
-    /// And models.
+    /// Adds model calls.
     #[must_use]
     pub fn models(self, models: ModelCall) -> Self {
         Self { models: Some(models), ..self }
     }
 
-    /// And files that callers can read.
+    /// Adds files that callers can read.
     #[must_use]
     pub fn publish(self, publish: Publish) -> Self {
         Self { publish: Some(publish), ..self }
     }
 
-    /// Sets tokens aside for an answer: as many as are wanted, or are left of the budget; none if
-    /// nothing is. Those of a call that is given up stay set aside: its upstream may have used them.
+    /// Reserves tokens for an answer: the wanted number, or the rest of the budget. Returns `None`
+    /// if the budget is used up. The tokens of a cancelled call stay reserved, because its upstream
+    /// may have used them.
     pub(super) fn hold(&self, plugin: &Arc<str>, wanted: u64, budget: u64) -> Option<u64> {
         self.with_tokens(plugin, |used| {
             let held = wanted.min(budget.saturating_sub(*used));
@@ -71,7 +73,7 @@ impl Reach {
         })
     }
 
-    /// What the answer has really used.
+    /// Replaces reserved tokens by those that the answer really used.
     pub(super) fn settle(&self, plugin: &Arc<str>, held: u64, used: u64) {
         self.with_tokens(plugin, |all| *all = all.saturating_sub(held).saturating_add(used));
     }
@@ -95,12 +97,13 @@ impl fmt::Debug for Reach {
     }
 }
 
-/// For which request a plugin runs. Where a plugin reaches nothing, the facts alone will do.
+/// The request that a plugin serves. Without gateway services, the facts alone are enough.
 #[derive(Debug, Clone)]
 pub struct Behalf {
     /// The facts of the request.
     pub context: Arc<Context>,
-    /// One for all calls of the request; none where no plugin is granted any of it.
+    /// The gateway services, shared by all calls of the request; `None` if no plugin has such a
+    /// grant.
     pub reach: Option<Arc<Reach>>,
 }
 

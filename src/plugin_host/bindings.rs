@@ -1,4 +1,4 @@
-//! What a plugin may ask of the host during one call: the imports of `sdk/wit/tidegate.wit`.
+//! The host functions that a plugin may import, as in `sdk/wit/tidegate.wit`.
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -30,16 +30,16 @@ wasmtime::component::bindgen!({
 use tidegate::plugin::host::{Host, HttpRequest, HttpResponse, Level};
 pub(super) use tidegate::plugin::types::{Action, Denial, Problem};
 
-/// The version of the border that this gateway offers; every `0.1.x` plugin that wants no more of it
-/// runs.
+/// The interface version of this gateway. Every `0.1.x` plugin runs if it needs no function that is
+/// missing here.
 pub(super) const OFFERS: &str = "0.1.0";
 
-/// What a handle of the guest stands for: the one document of the call.
+/// The guest's handle to the document of the call, a request.
 pub enum RequestBody {}
-/// The same where it is a message.
+/// The guest's handle to the document of the call, a message.
 pub enum MessageBody {}
 
-/// Everything that a plugin may import.
+/// Links every function that a plugin may import.
 pub(super) fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     tidegate::plugin::types::add_to_linker::<_, HasSelf<_>>(linker, |call| call)?;
     tidegate::plugin::host::add_to_linker::<_, HasSelf<_>>(linker, |call| call)
@@ -145,7 +145,7 @@ impl Host for Call {
     }
 }
 
-/// What the same call will never do.
+/// Returns a problem that repeating the call does not solve.
 pub(super) fn problem(code: &str, message: String) -> Problem {
     Problem { code: code.to_owned(), message, retryable: false }
 }

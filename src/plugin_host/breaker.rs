@@ -1,44 +1,47 @@
-//! `Breaker`: a plugin that breaks again and again is left alone for a while, and tried once before it is trusted.
+//! `Breaker`: suspends a plugin that fails repeatedly, and resumes it after one successful trial.
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// One bad request may be tried again by its client, twice as a rule: five are no coincidence.
+/// The failures that open the breaker. A client may retry one bad request, usually twice: five
+/// failures are no coincidence.
 pub(super) const BREAKS: usize = 5;
-/// Breaks that lie further apart are single requests' own.
+/// The period of these failures. Failures that are further apart belong to single requests.
 pub(super) const WITHIN: Duration = Duration::from_secs(30);
-/// Long enough to spare the worker threads most of the broken runs, short enough that nobody waits for
-/// a plugin that works again.
+/// The time of a suspension. It saves the worker threads most of the failing calls, and is short
+/// enough for a plugin that works again.
 const REST: Duration = Duration::from_secs(10);
 
-/// One a plugin file, through all generations that have the same file.
+/// The breaker of one plugin file, through all generations with the same file.
 #[derive(Default)]
 pub(super) struct Breaker {
-    /// Read at each call: only a breaker that is open takes the lock.
+    /// Whether the breaker is open. Each call reads this flag, and takes the lock only if it is
+    /// set.
     is_open: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The last breaks, at most [`BREAKS`].
+    /// The times of the last failures, at most [`BREAKS`].
     broke: VecDeque<Instant>,
-    /// When the next trial may begin; none while it is closed.
+    /// The time of the next trial; `None` while the breaker is closed.
     trial: Option<Instant>,
 }
 
-/// How a call was let in.
+/// The way in which a call was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     Usual,
-    /// The one call that finds out whether the plugin works again.
+    /// The one call that tests whether the plugin works again.
     Trial,
 }
 
 impl Breaker {
-    /// Lets a call in, or tells how long none will be. Nobody asks for the time while it is closed.
+    /// Admits a call, or returns the time until the next trial. Reads the clock only while the
+    /// breaker is open.
     pub(super) fn enter(&self, clock: impl Fn() -> Instant) -> Result<Pass, Duration> {
         if !self.is_open.load(Ordering::Relaxed) {
             return Ok(Pass::Usual);
@@ -49,14 +52,14 @@ impl Breaker {
             None => Ok(Pass::Usual),
             Some(trial) if now < trial => Err(trial - now),
             Some(_) => {
-                // a trial whose caller leaves never comes back: another may follow then
+                // if the caller of a trial leaves, the trial never ends: another may follow then
                 state.trial = Some(now + REST);
                 Ok(Pass::Trial)
             }
         }
     }
 
-    /// A call came to an end of its own.
+    /// Records a call that ended without a failure. A successful trial closes the breaker.
     pub(super) fn worked(&self, pass: Pass) {
         if pass == Pass::Trial {
             let mut state = self.state();
@@ -65,7 +68,7 @@ impl Breaker {
         }
     }
 
-    /// A call broke; tells for how long no other is let in, if it is this one that opens the breaker.
+    /// Records a failure. Returns the time of the suspension if this failure opens the breaker.
     pub(super) fn broke(&self, pass: Pass, now: Instant) -> Option<Duration> {
         let mut state = self.state();
         state.broke.push_back(now);

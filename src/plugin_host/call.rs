@@ -1,4 +1,4 @@
-//! `Call`: the host's side of one call of a plugin, and what holds for all calls of it.
+//! `Call`: the host's state of one plugin call, and the terms of all calls of a plugin.
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,71 +17,71 @@ use crate::plugin_host::wasi::Wasi;
 use crate::plugin_host::way_out::OwnWayOut;
 use crate::wire::Document;
 
-/// What holds for every call of a loaded plugin.
+/// The terms of every call of a loaded plugin.
 pub(super) struct Terms {
     /// The plugin's name, for its log lines.
     pub(super) name: Arc<str>,
-    /// What the operator configured, without the gateway's own keys, as JSON text.
+    /// The operator's config as JSON text, without the keys of the gateway.
     pub(super) config: String,
-    /// What it may reach.
+    /// The capabilities of the plugin.
     pub(super) grants: Arc<Grants>,
-    /// How it reaches the network, where anything does.
+    /// The plugin's access to the network, if any.
     pub(super) way_out: Option<OwnWayOut>,
-    /// Its own store.
+    /// The plugin's own store.
     pub(super) kv: Arc<Kv>,
-    /// By which entries of the store are over.
+    /// The clock for the expiry of store entries.
     pub(super) clock: Clock,
-    /// Bytes of memory that one call may have.
+    /// The bytes of memory that one call may use.
     pub(super) memory: usize,
 }
 
-/// The host's side of one call.
+/// The host's state of one call.
 pub(super) struct Call {
     pub(super) terms: Arc<Terms>,
-    /// The exchange; none while the plugin is loaded.
+    /// The exchange; `None` while the plugin is loaded.
     pub(super) facts: Option<Facts>,
-    /// The parameters of a stage that is being made.
+    /// The parameters of a stage that is being created.
     pub(super) stage: Option<Arc<Map<String, Value>>>,
-    /// What the call's document resource stands for.
+    /// The document of the call's resource.
     pub(super) document: Option<Document>,
-    /// An error of the request itself (not of the plugin) that the call ran into.
+    /// An error of the request itself, not of the plugin.
     pub(super) refused: Option<Error>,
     /// The last line that the plugin logged as an error.
     pub(super) last_words: Option<String>,
-    /// How much memory it may have, and whether it wanted more.
+    /// The memory limit, and whether the plugin exceeded it.
     pub(super) memory: Memory,
-    /// What WASI holds, of a component that uses it.
+    /// The WASI state of a component that uses it.
     pub(super) wasi: Option<Box<Wasi>>,
-    /// How long it may take, waiting included.
+    /// The time limit of the call, waiting included.
     pub(super) limit: Duration,
-    /// When it has to be over: whatever it waits for ends before.
+    /// The deadline of the call. Every wait of the call ends before it.
     pub(super) until: Instant,
 }
 
-/// For whom a plugin runs.
+/// The request that a plugin serves.
 pub(super) struct Facts {
-    /// The exchange, and what the plugin reaches within it.
+    /// The exchange, and the gateway services that the plugin may use in it.
     pub(super) behalf: Behalf,
     /// The stage's own parameters.
     pub(super) with: Arc<Map<String, Value>>,
 }
 
-/// A limit on all linear memory and tables of one instance.
+/// The limit on all linear memory and tables of one instance.
 pub(super) struct Memory {
-    /// Bytes of all linear memories together.
+    /// The limit of all linear memories together, in bytes.
     pub(super) limit: usize,
-    /// How many they have. A growth that was allowed and failed all the same counts as well: the
-    /// engine tells of others in the same way, and a guest could make room by those.
+    /// The bytes in use. A growth that was allowed and then failed counts as well: the engine
+    /// reports other failures in the same way, so a guest could gain room by them.
     pub(super) used: usize,
-    /// The plugin wanted more.
+    /// Whether the plugin exceeded the limit.
     pub(super) is_exceeded: bool,
 }
 
-/// More entries than any sane plugin's function table has.
+/// The maximum number of table entries, more than a usual function table has.
 const MAX_TABLE: usize = 20_000;
 
 impl Terms {
-    /// What a plugin has while it is loaded: nothing is granted yet.
+    /// Returns the terms of a plugin while it is loaded: nothing is granted yet.
     pub(super) fn bare(&self) -> Self {
         Self {
             name: Arc::clone(&self.name),
@@ -95,16 +95,16 @@ impl Terms {
     }
 }
 
-/// How long a plugin may take to describe itself; a start, so it is generous.
+/// The time limit of `describe`. It includes the start of the plugin, so it is long.
 const DESCRIBE: Duration = Duration::from_secs(5);
 
 impl Call {
-    /// One that asks a plugin for its manifest.
+    /// Creates a call that reads a plugin's manifest.
     pub(super) fn loading(terms: &Arc<Terms>) -> Self {
         Self::new(terms, None, None, DESCRIBE)
     }
 
-    /// A call that begins now and may take so long.
+    /// Creates a call that begins now and has this time limit.
     pub(super) fn new(
         terms: &Arc<Terms>,
         facts: Option<Facts>,
@@ -125,7 +125,7 @@ impl Call {
         }
     }
 
-    /// Takes up what the call before it has left to the instance: its memory, and what it prints to.
+    /// Takes over the memory count and the output streams of the instance's previous call.
     pub(super) fn resume(&mut self, before: &mut Self) {
         self.wasi = before.wasi.take();
         self.memory.used = before.memory.used;
@@ -134,19 +134,19 @@ impl Call {
         }
     }
 
-    /// Ends what the guest has begun to print. Its last line on standard error are its last words,
-    /// unless it has logged some.
+    /// Ends the guest's output. Its last line on standard error becomes its last words, unless it
+    /// has logged an error.
     pub(super) fn finish(&mut self) {
         let printed = self.wasi.as_ref().and_then(|wasi| wasi.finish());
         self.last_words = self.last_words.take().or(printed);
     }
 
-    /// Whose request it serves; empty while the plugin is loaded.
+    /// Returns the key of the request's caller; empty while the plugin is loaded.
     pub(super) fn key(&self) -> &str {
         self.facts.as_ref().map_or("", |facts| &facts.behalf.context.caller.key)
     }
 
-    /// What `context` tells.
+    /// Returns the JSON text of `context`.
     pub(super) fn context(&self) -> String {
         match (&self.facts, &self.stage) {
             (Some(facts), _) => facts.to_json(),
@@ -200,7 +200,7 @@ impl WasiView for Call {
 impl Facts {
     fn to_json(&self) -> String {
         let context = &self.behalf.context;
-        let told = Told {
+        let context = ContextJson {
             request_id: &context.request_id,
             key: &context.caller.key,
             tags: &context.caller.tags,
@@ -209,13 +209,13 @@ impl Facts {
             headers: Headers(&context.headers),
             with: &self.with,
         };
-        serde_json::to_string(&told).unwrap_or_else(|_| "{}".to_owned())
+        serde_json::to_string(&context).unwrap_or_else(|_| "{}".to_owned())
     }
 }
 
-/// The context as a plugin reads it, written without a tree in between.
+/// The context in the form that a plugin reads, serialized without a tree in between.
 #[derive(serde::Serialize)]
-struct Told<'a, T> {
+struct ContextJson<'a, T> {
     request_id: &'a str,
     key: &'a str,
     tags: &'a T,
@@ -225,7 +225,7 @@ struct Told<'a, T> {
     with: &'a Map<String, Value>,
 }
 
-/// Headers as an object; the values of one that came several times are joined.
+/// The headers as an object. The values of a repeated header are joined.
 struct Headers<'a>(&'a HeaderMap);
 
 impl serde::Serialize for Headers<'_> {

@@ -1,4 +1,4 @@
-//! What a component must have and keep to, found when it is loaded and not in the middle of a request.
+//! Checks a component and its manifest at load time, not in the middle of a request.
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -14,25 +14,25 @@ use crate::plugin_host::manifest::{Manifest, ON_UNSUPPORTED, SECTION};
 use crate::plugin_host::settings::{RESERVED, place};
 use crate::wire::schema;
 
-/// A problem with a file.
+/// Returns a problem with a file.
 pub(super) fn at(path: &Path, message: impl Into<String>) -> Problem {
     Problem::new(path.display().to_string(), message)
 }
 
-/// The border that it was built against must be one that this gateway offers. The linker's own words
-/// name neither version.
+/// Checks that the gateway offers the interface version of a component. The linker's own message
+/// names neither version.
 pub(super) fn border(engine: &Engine, component: &Component, path: &Path) -> Result<(), Problem> {
     let component = component.component_type();
     let imports = component.imports(engine).map(|(name, _)| ("wants", name.to_owned()));
     let exports = component.exports(engine).map(|(name, _)| ("exports", name.to_owned()));
     for (verb, name) in imports.chain(exports) {
-        // functions of the world, and types that it uses by their bare names
+        // skip functions of the world, and types that it uses by their bare names
         if !name.contains(':') || is_wasi(&name) {
             continue;
         }
         let Some(wanted) = name.strip_prefix("tidegate:plugin/") else {
             match verb {
-                // what others may call in it is nothing to the gateway
+                // the gateway ignores exports for other hosts
                 "exports" => continue,
                 _ => {
                     return Err(at(path, format!("imports `{name}`, {}", why_not(&name))));
@@ -52,7 +52,7 @@ pub(super) fn border(engine: &Engine, component: &Component, path: &Path) -> Res
     Ok(())
 }
 
-/// The linker matches versions of the same kind.
+/// Returns whether an import is of WASI 0.2. The linker matches its compatible versions.
 fn is_wasi(name: &str) -> bool {
     name.starts_with("wasi:") && name.contains("@0.2.") && !name.starts_with("wasi:http/")
 }
@@ -68,7 +68,7 @@ fn why_not(import: &str) -> &'static str {
     }
 }
 
-/// Why the imports of a component do not fit what this gateway offers.
+/// Returns the reason why a component's imports do not fit this gateway.
 pub(super) fn misfit(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
     let offers = bindings::OFFERS;
@@ -88,7 +88,7 @@ pub(super) fn misfit(error: &wasmtime::Error) -> String {
     }
 }
 
-/// The same border by its version, and another one by what it says.
+/// Returns the problem of a plugin whose interface has the same version but other contents.
 fn other_build(function: &str, details: &str) -> String {
     format!(
         "was built with the SDK of another build of version {}: {function} is not what it is in this \
@@ -97,14 +97,14 @@ fn other_build(function: &str, details: &str) -> String {
     )
 }
 
-/// Wasmtime says it in words only.
-fn between<'a>(text: &'a str, before: &str, behind: &str) -> Option<&'a str> {
+/// Returns the text between two markers. Wasmtime has this detail only in its message.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(before)?;
-    Some(rest.split_once(behind)?.0)
+    Some(rest.split_once(after)?.0)
 }
 
-/// A wrong type is found when the plugin is loaded, not in the middle of a request. Gives `describe`,
-/// or which function it is that differs.
+/// Checks the types of all exports when the plugin is loaded. Returns `describe`, or the name of
+/// the function that differs.
 pub(super) fn types(
     store: &mut Store<Call>,
     instance: &Instance,
@@ -134,7 +134,7 @@ pub(super) fn types(
     instance.get_typed_func(store, code.describe()).map_err(|error| differs("describe", &error))
 }
 
-/// What is wrong with the names of hooks: every one has to be a hook, and to be there.
+/// Returns the problems of hook names: each must be a hook, and the component must export it.
 pub(super) fn hooks(named: &[String], code: &Code) -> Vec<String> {
     let wrong = |hook: &String| {
         let called = if hook == ON_UNSUPPORTED { Export::OnUpstreamRequest.as_str() } else { hook };
@@ -149,7 +149,7 @@ pub(super) fn hooks(named: &[String], code: &Code) -> Vec<String> {
     named.iter().filter_map(wrong).collect()
 }
 
-/// What the manifest promises must be there.
+/// Checks that the component has everything that the manifest promises.
 pub(super) fn manifest(manifest: &Manifest, code: &Code, path: &Path) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut wrong = |message: String| problems.push(at(path, message));
@@ -181,14 +181,14 @@ pub(super) fn manifest(manifest: &Manifest, code: &Code, path: &Path) -> Result<
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// What can be read without running the plugin is what it says when it runs; its config may leave some of
-/// its hooks nothing to do.
+/// Checks that the manifest in the file's section and the one from `describe` agree. A config may
+/// leave some hooks unused.
 pub(super) fn agree(
-    told: &Manifest,
+    in_section: &Manifest,
     described: &Manifest,
     path: &Path,
 ) -> Result<(), Vec<Problem>> {
-    let Some(part) = told.differs_in(described) else { return Ok(()) };
+    let Some(part) = in_section.differs_in(described) else { return Ok(()) };
     let message = format!(
         "its section `{SECTION}` and its `describe` differ in `{part}`: build it anew, so that both \
          say the same"
@@ -196,7 +196,7 @@ pub(super) fn agree(
     Err(vec![at(path, message)])
 }
 
-/// What is left of its config when the gateway's own keys are out.
+/// Checks a plugin's config, without the gateway's own keys.
 pub(super) fn config(
     manifest: &Manifest,
     file: &str,

@@ -20,7 +20,7 @@ pub(super) struct Code {
     pub(super) on_response: Option<ComponentExportIndex>,
 }
 
-/// What the exports return.
+/// The return type of the exports.
 pub(super) type Answer<T> = (Result<T, Problem>,);
 
 impl Code {
@@ -32,7 +32,8 @@ impl Code {
         &self.runtime
     }
 
-    /// It runs in this engine, not in one that another has taken the place of.
+    /// Returns whether the code was compiled for this engine. A larger engine may have replaced the
+    /// first one.
     pub(super) fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
         Arc::ptr_eq(&self.runtime, runtime)
     }
@@ -45,7 +46,7 @@ impl Code {
         &self.describe
     }
 
-    /// Where an export is, if the component has it.
+    /// Returns the index of an export, if the component has it.
     pub(super) fn export(&self, export: Export) -> Option<&ComponentExportIndex> {
         match export {
             Export::CallTool => self.call_tool.as_ref(),

@@ -1,4 +1,4 @@
-//! From a `.wasm` file to compiled code, and the manifest in its section; nothing of it is run.
+//! Compiles a `.wasm` file and reads the manifest in its section, without running it.
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use crate::plugin_host::export::Export;
 use crate::plugin_host::host::PluginHost;
 use crate::plugin_host::manifest::{Manifest, SECTION, manifest_of};
 
-/// A file, as far as it is known without running it.
+/// A plugin file, read and compiled but not run.
 pub(super) struct Read {
     pub(super) hash: [u8; 32],
     pub(super) code: Arc<Code>,
-    /// What its section says.
-    pub(super) told: Option<Manifest>,
+    /// The manifest in the file's section.
+    pub(super) in_section: Option<Manifest>,
 }
 
-/// Compiling takes seconds: never on the thread that calls.
+/// Reads and compiles a file on a blocking thread, because compiling takes seconds.
 pub(super) async fn read_apart(host: &Arc<PluginHost>, path: &Path) -> Result<Read, Vec<Problem>> {
     let (blocking, file) = (Arc::clone(host), path.to_owned());
     let read = tokio::task::spawn_blocking(move || read(&blocking, &file)).await;
     match read {
         Ok(read) => read.map_err(|problem| vec![problem]),
-        Err(_) => Err(vec![at(path, "the compiler broke on it")]),
+        Err(_) => Err(vec![at(path, "the compiler panicked")]),
     }
 }
 
@@ -37,8 +37,9 @@ fn read(host: &PluginHost, path: &Path) -> Result<Read, Problem> {
     let wasm = fs::read(path).map_err(|e| at(path, format!("cannot read it: {e}")))?;
     let hash = Sha256::digest(&wasm).into();
     let code = compile(host, &wasm, hash, path)?;
-    let told = manifest_of(&wasm).map_err(|e| at(path, format!("its section `{SECTION}`: {e}")))?;
-    Ok(Read { hash, code, told })
+    let in_section =
+        manifest_of(&wasm).map_err(|e| at(path, format!("its section `{SECTION}`: {e}")))?;
+    Ok(Read { hash, code, in_section })
 }
 
 fn compile(
@@ -50,7 +51,7 @@ fn compile(
     if !wasm.starts_with(b"\0asm") {
         return Err(at(path, "is no WebAssembly file"));
     }
-    // the version field of the preamble tells a component from a core module
+    // the version field of the preamble distinguishes a component from a core module
     if wasm.get(6..8) == Some(&[0, 0]) {
         return Err(at(
             path,
@@ -61,7 +62,8 @@ fn compile(
     if let Some(code) = host.known(&hash, &runtime) {
         return Ok(code);
     }
-    // so that a plugin that was just built, and described, is in the cache already
+    // without the manifest's section, so that wasmtime's cache already has a plugin that was just
+    // built and described
     let code = section::before(wasm, SECTION);
     let component = Component::from_binary(&runtime.engine, code)
         .map_err(|error| at(path, uncompilable(&error)))?;
@@ -70,11 +72,12 @@ fn compile(
     Ok(code)
 }
 
-/// Wasmtime has one kind of error for what is no wasm and for what no slot of the pool holds.
+/// Returns the message for a compile error. Wasmtime has one kind of error for invalid wasm and for
+/// a component that no slot of the pool can hold.
 fn uncompilable(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
     match text.contains("pooling allocator") {
-        true => format!("wants more from the start than any plugin may have: {text}"),
+        true => format!("needs more resources at the start than a plugin may have: {text}"),
         false => format!("is no valid component (was it written to its end?): {text}"),
     }
 }

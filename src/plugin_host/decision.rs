@@ -1,4 +1,4 @@
-//! `Decision`: what a plugin decided in a hook, once it is known to be a thing that can be done.
+//! `Decision`: the checked result of a plugin's hook.
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -8,30 +8,30 @@ use crate::plugin_host::export::Export;
 use crate::plugin_host::failure::{Cause, MAX_RESULT};
 use crate::wire::Document;
 
-/// What a plugin decided; its edits are in the document.
+/// The decision of a plugin. Its edits are in the document.
 #[derive(Debug)]
 pub enum Decision {
-    /// The request goes on.
+    /// The request continues.
     Next,
-    /// It goes to this model (alias) instead.
+    /// The request goes to this model (alias) instead.
     Route(String),
-    /// This message, a JSON object, is the answer.
+    /// The gateway returns this message, a JSON object, to the caller.
     Respond(Bytes),
-    /// The plugin refuses: a decision, not a failure of it.
+    /// The plugin denies the request. This is a decision, not a failure of the plugin.
     Deny(Box<Error>),
-    /// Another target is to be tried, for this reason; before an attempt only.
+    /// The gateway tries the next target, for this reason. Valid before an attempt only.
     PassOver(String),
 }
 
 impl Decision {
-    /// Fails with what nobody can act on: the plugin has broken then.
+    /// Fails if the action cannot be carried out. The plugin counts as broken then.
     pub(super) fn of(export: Export, action: Action) -> Result<Self, Cause> {
         match action {
             Action::Next => Ok(Self::Next),
             Action::Route(model) => Ok(Self::Route(model)),
             Action::Respond(message) => answer(message).map(Self::Respond),
             Action::Deny(denial) => refusal(denial).map(|error| Self::Deny(Box::new(error))),
-            // a target is passed over where there is one
+            // only a hook before an attempt has a target to pass over
             Action::PassOver(why) if export == Export::OnUpstreamRequest => Ok(Self::PassOver(why)),
             Action::PassOver(_) => {
                 Err(Cause::Nonsense(format!("it passes a target over in `{}`", export.as_str())))

@@ -1,4 +1,4 @@
-//! `describe`: what a plugin says of itself when it is run with a config or with the parameters of a stage.
+//! `describe`: runs a plugin with a config or a stage's parameters to get its manifest.
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -11,9 +11,9 @@ use crate::plugin_host::code::Code;
 use crate::plugin_host::manifest::Manifest;
 use crate::plugin_host::run::Runner;
 
-/// The hooks that the parameters of a stage leave something to do for, as `describe` tells them.
+/// Returns the hooks that a stage's parameters use, as `describe` reports them.
 ///
-/// Fails with what the plugin has against the parameters.
+/// Fails with the plugin's objection to the parameters.
 pub(super) async fn hooks_of_stage(
     code: &Code,
     terms: &Terms,

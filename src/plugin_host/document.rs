@@ -1,4 +1,4 @@
-//! The request and the message as a plugin has them: pointers into the host's own document.
+//! Guest access to the request or message: JSON pointers into the host's own document.
 use std::borrow::Cow;
 
 use wasmtime::component::Resource;
@@ -82,7 +82,7 @@ impl Call {
     fn set(&mut self, pointer: &str, json: String) -> wasmtime::Result<Result<(), String>> {
         self.with_document(|document| {
             match with_path(document, pointer, |document, path| document.set(path, json)) {
-                // the plugin's own mistake, and its to handle
+                // the plugin made this mistake and can handle it
                 Err(error) if error.kind == ErrorKind::Api => Ok(Err(error.message)),
                 done => done.map(Ok),
             }
@@ -99,7 +99,8 @@ impl Call {
         self.with_document(|document| Ok(document.to_bytes().into()))
     }
 
-    /// An error of the document (a duplicate key) is the request's end, whatever the plugin thinks.
+    /// Runs `access` on the document. An error of the document (a duplicate key) ends the request,
+    /// even if the plugin ignores it.
     fn with_document<T>(
         &mut self,
         access: impl FnOnce(&mut Document) -> Result<T>,
@@ -114,8 +115,8 @@ impl Call {
     }
 }
 
-/// The way that a JSON pointer names. Only the document knows whether `/a/0` names an element or a
-/// member: it is asked where a token could be either.
+/// Resolves a JSON pointer to a path. `/a/0` may name an element or a member, so a token that could
+/// be either is looked up in the document.
 fn with_path<T>(
     document: &mut Document,
     pointer: &str,

@@ -19,48 +19,49 @@ use crate::plugin_host::settings::MAX_MEMORY;
 use crate::plugin_host::shelf::SPACES;
 use crate::plugin_host::{bindings, wasi};
 
-/// How often a running guest yields to its thread, and so the precision of deadlines.
+/// The interval at which a running guest yields to its thread. It is also the precision of
+/// deadlines.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A slot's memory up to here is reset in place instead of being given back and faulted in again.
-/// The SDK's arena, the stack and a plugin's data fit.
+/// The part of a slot's memory that is reset in place instead of being returned and faulted in
+/// again. The SDK's arena, the stack and a plugin's data fit.
 const KEEP_RESIDENT: usize = 4 << 20;
 
-/// What one component may have of these. The pool has as much for every one of its calls: whatever a plugin
-/// is made of, it takes no more than its own share.
+/// The limits of one component. The pool reserves as much for every call, so no plugin takes more
+/// than its share.
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 8;
-/// A plain Rust component is three of them; interpreters are more than ten.
+/// A plain Rust component has three core instances; interpreters have more than ten.
 const CORE_INSTANCES: u32 = 64;
 
-/// Address space between memories, which spares the checks of most accesses.
+/// The address space between memories. It saves most bounds checks.
 const GUARD: u64 = 32 << 20;
 
-/// Where instances come from.
+/// The allocator of instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allocator {
-    /// A pool of slots that are reset between calls: microseconds.
+    /// A pool of slots that are reset between calls, in microseconds.
     Pool,
-    /// The system, each time: where the address space is too small for a pool.
+    /// The system, for each call, if the address space is too small for a pool.
     OnDemand,
 }
 
-/// An engine and the room in it.
+/// An engine and its capacity.
 pub(super) struct Runtime {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Call>,
     pub(super) allocator: Allocator,
-    /// How many calls of tools run at once, and how many of hooks.
+    /// The highest number of concurrent tool calls, and of concurrent hook calls.
     pub(super) calls: u32,
-    /// In front of the pool: a full pool is a wait, not an error.
+    /// The seats for the pool: if the pool is full, a call waits instead of failing.
     pub(super) room: Seats,
-    /// For instances that wait for their next call.
+    /// The places of idle instances.
     pub(super) spaces: Arc<Semaphore>,
 }
 
 impl Runtime {
-    /// Starts an engine; where the address space has no room for a pool, one that allocates on demand.
-    /// Says in the log which it became. `cache` is a directory that only the gateway writes.
+    /// Starts an engine. If the address space has no room for a pool, the engine allocates on
+    /// demand. Logs the allocator. `cache` is a directory to which only the gateway writes.
     pub(super) fn start(
         cache: Option<&Path>,
         calls: u32,
@@ -96,7 +97,7 @@ fn build(
         }
         Err(error) => {
             let mut on_demand = config(cache)?;
-            // what is reserved is what a call has: a memory that grows moves
+            // each call reserves only the memory it uses: a memory that grows moves
             on_demand.memory_reservation(0).memory_reservation_for_growth(1 << 20);
             on_demand.memory_guard_size(64 << 10);
             let engine = Engine::new(&on_demand).map_err(problem)?;
@@ -118,7 +119,7 @@ fn config(cache: Option<&Path>) -> Result<Config, Problem> {
         .epoch_interruption(true)
         .concurrency_support(false)
         .memory_guard_size(GUARD)
-        // symbolizing a native stack for each trap is slow, and nobody reads it
+        // symbolizing a native stack for each trap is slow, and the result is not used
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     if let Some(dir) = cache {
         config.cache(Some(open_cache(dir)?));
@@ -147,19 +148,19 @@ fn pool(calls: u32, has_swap: bool) -> PoolingAllocationConfig {
     pool
 }
 
-/// `PAGEMAP_SCAN` misses a dirty page that was swapped out: the next instance would read what the
-/// last one wrote. So it is used only where nothing can be swapped.
+/// Returns whether memory can be swapped. `PAGEMAP_SCAN` misses a dirty page that was swapped out:
+/// the next instance would read data of the previous one. So the pool uses it only without swap.
 fn has_swap() -> bool {
     let forbidden = fs::read_to_string("/sys/fs/cgroup/memory.swap.max");
     if forbidden.is_ok_and(|max| max.trim() == "0") {
         return false;
     }
-    // the first line is the heading
+    // the first line is the header
     fs::read_to_string("/proc/swaps").map_or(true, |swaps| swaps.lines().count() > 1)
 }
 
-/// Makes the directory of compiled code: machine code that will be run, so nobody else may write
-/// there.
+/// Creates the directory of compiled code. The gateway runs this machine code, so no other user may
+/// write there.
 pub(super) fn prepare_cache(dir: &Path) -> Result<PathBuf, Problem> {
     fs::create_dir_all(dir)
         .and_then(|()| make_private(dir))
@@ -188,7 +189,7 @@ fn make_private(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// One thread an engine; it ends with the engine.
+/// Starts the thread that increments the engine's epoch. The thread ends with the engine.
 fn tick(engine: &Engine) -> Result<(), Problem> {
     let engine = engine.weak();
     let ticks = move || {

@@ -1,15 +1,15 @@
 //! `Export`: the functions of a plugin that the host calls, `describe` left out.
 
-/// A function that a plugin exports: its tools, and its hooks.
+/// A function that a plugin exports: its tools and its hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Export {
-    /// A server tool.
+    /// The server tools.
     CallTool,
-    /// Before a request goes anywhere.
+    /// The hook before a request is routed.
     OnRequest,
-    /// Before each attempt.
+    /// The hook before each attempt.
     OnUpstreamRequest,
-    /// On the whole message.
+    /// The hook on the whole message.
     OnResponse,
 }
 
@@ -17,7 +17,7 @@ impl Export {
     pub(super) const ALL: [Self; 4] =
         [Self::CallTool, Self::OnRequest, Self::OnUpstreamRequest, Self::OnResponse];
 
-    /// Its name on the border.
+    /// Returns its name in the WIT interface.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::CallTool => "call-tool",

@@ -1,4 +1,4 @@
-//! `Failure`: how a plugin broke, in full for the log and in few words for the caller.
+//! `Failure`: a plugin's failure, in full for the log and short for the caller.
 use std::fmt;
 use std::time::Duration;
 
@@ -8,46 +8,46 @@ use crate::error::{Error, ErrorKind};
 use crate::plugin_host::call::Call;
 use crate::plugin_host::export::Export;
 
-/// What a plugin may return, in bytes: a model reads nothing near as long.
+/// The maximum size of a plugin's result, in bytes. No model reads a longer one.
 pub(super) const MAX_RESULT: usize = 8 << 20;
 
-/// Why a call did not come to its end.
+/// The reason why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// It took longer than it may.
+    /// The call exceeded this time limit.
     Deadline(Duration),
-    /// It wanted more memory than this many bytes.
+    /// The plugin needed more than this many bytes of memory.
     Memory(usize),
-    /// It ran out of stack.
+    /// The plugin ran out of stack.
     Stack,
-    /// It trapped: a panic, for the most part.
+    /// The plugin trapped, mostly by a panic.
     Trap(String),
-    /// It reported a problem where it had to decide.
+    /// The plugin reported a problem instead of a decision.
     Problem(String),
-    /// It returned what is none of the things it may return.
+    /// The plugin returned an invalid value.
     Nonsense(String),
-    /// It returned more than this many bytes.
+    /// The plugin returned more than this many bytes.
     Size(usize),
-    /// As many calls of it as may be ran all the time.
+    /// No seat of the plugin became free within the limit.
     Busy {
-        /// How long the call may take, waiting included.
+        /// The time limit of the call, waiting included.
         limit: Duration,
-        /// How many of them may run at once.
+        /// The highest number of concurrent calls.
         calls: u32,
-        /// What they are calls of: tools and hooks have seats of their own.
+        /// The kind of these calls: tools and hooks have separate seats.
         of: &'static str,
-        /// The key of the config that says so.
+        /// The config key of this number.
         key: String,
     },
-    /// No room for the call in the instance pool of all plugins, for as long as it may take.
+    /// The instance pool of all plugins had no room within this time limit.
     Full(Duration),
-    /// It is not run for a while, since it broke again and again.
+    /// The plugin is suspended, because it failed repeatedly.
     Resting {
-        /// How often it broke.
+        /// The number of failures.
         breaks: usize,
-        /// In which time.
+        /// The period of these failures.
         within: Duration,
-        /// When it is tried again.
+        /// The time until the next trial.
         left: Duration,
     },
 }
@@ -69,7 +69,8 @@ impl Cause {
         }
     }
 
-    /// The plugin itself failed, and may fail again: neither is so where it reports a problem.
+    /// Returns whether the plugin itself failed and may fail again. A reported problem is not such
+    /// a failure.
     pub(super) fn is_break(&self) -> bool {
         match self {
             Self::Deadline(_) | Self::Memory(_) | Self::Stack | Self::Trap(_) => true,
@@ -78,7 +79,7 @@ impl Cause {
         }
     }
 
-    /// What a caller may read: nothing of the plugin's insides.
+    /// Returns the text for the caller, without details of the plugin's internals.
     fn to_caller(&self) -> String {
         match self {
             Self::Deadline(limit) => format!("did not finish within {limit:?}"),
@@ -115,23 +116,24 @@ fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// How a plugin broke; goes to the log as the source of an [`Error`].
+/// A plugin's failure; the log gets it as the source of an [`Error`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The plugin's name.
     pub plugin: String,
-    /// Its version.
+    /// The plugin's version.
     pub version: String,
-    /// What it was asked to do: a hook, or a tool by its name.
+    /// The task of the call: a hook, or a tool by its name.
     pub task: String,
-    /// Why it did not.
+    /// The reason of the failure.
     pub cause: Cause,
-    /// The last line that it logged as an error: the text of a panic.
+    /// The last line that the plugin logged as an error, such as the text of a panic.
     pub last_words: Option<String>,
 }
 
 impl Failure {
-    /// The error of the request that ran into it: the caller learns which plugin, the log the rest.
+    /// Returns the error of the request. The caller learns the plugin's name, the log gets the
+    /// rest.
     pub(super) fn into_error(self) -> Error {
         let message =
             format!("plugin `{}` {} in `{}`", self.plugin, self.cause.to_caller(), self.task);

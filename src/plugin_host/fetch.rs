@@ -1,4 +1,4 @@
-//! `fetch`: a plugin reaches the network, where it wants to and may, and as long as its call has time.
+//! `fetch`: network access of a plugin, limited by its grants and by the time of its call.
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +11,11 @@ use crate::plugin_host::bindings::{Problem, not_granted};
 use crate::plugin_host::call::Call;
 use crate::plugin_host::way_out::OwnWayOut;
 
-/// What a fetch leaves a plugin to say that it failed, at the most.
+/// The longest time that remains for the plugin after a fetch, to report its failure.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
 impl Call {
-    /// Fetches, and gives whatever the server said.
+    /// Sends a request and returns the server's response.
     pub(super) async fn fetched(&mut self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         if let Some((host, port)) = destination(&request.url) {
             self.terms.grants.host(&host, port).map_err(not_granted)?;
@@ -43,13 +43,13 @@ impl Call {
                 body: response.body.into(),
                 truncated: response.truncated,
             }),
-            Err(refusal) => Err(self.told(refusal)),
+            Err(refusal) => Err(self.fetch_problem(refusal)),
         }
     }
 
-    fn told(&self, refusal: Refusal) -> Problem {
+    fn fetch_problem(&self, refusal: Refusal) -> Problem {
         let Refusal { code, mut message, retryable } = refusal;
-        // the first host has passed: it was a redirect
+        // the first host was allowed, so this was a redirect
         if code == "not_granted" {
             message =
                 format!("it was redirected to where {message}: {}", self.terms.grants.host_lines());
@@ -58,7 +58,7 @@ impl Call {
     }
 }
 
-/// Where a URL leads, as far as that can be told; what is wrong with it the client says.
+/// Returns the host and port of a URL. The client reports an invalid URL.
 fn destination(url: &str) -> Option<(String, u16)> {
     let url = Url::parse(url).ok()?;
     let host = match url.host()? {

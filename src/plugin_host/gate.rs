@@ -1,4 +1,4 @@
-//! `Gate`: how calls of one plugin are let in: how many at once, for how long, and not while it rests.
+//! `Gate`: admits calls of one plugin, limits their number and time, and rejects them while it is suspended.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::plugin_host::settings::{Instances, Settings, place};
 use crate::plugin_host::shelf::Shelf;
 use crate::telemetry::plugins::PluginMetrics;
 
-/// One a plugin and generation.
+/// The gate of one plugin in one generation.
 pub(super) struct Gate {
     /// The plugin's file name, for the keys of its config.
     file: String,
@@ -21,25 +21,25 @@ pub(super) struct Gate {
     seats: Seats,
     breaker: Arc<Breaker>,
     metrics: PluginMetrics,
-    /// Where instances wait, if they are used again.
+    /// The shelf of idle instances, if the plugin reuses them.
     pub(super) shelf: Option<Shelf>,
-    /// How long a tool may take.
+    /// The time limit of a tool.
     deadline: Duration,
-    /// How long a hook may take.
+    /// The time limit of a hook.
     hook_deadline: Duration,
 }
 
-/// Which seat a call takes.
+/// The kind of seat that a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seat {
-    /// It is a tool's, which may take half a minute.
+    /// A seat for a tool, which may take half a minute.
     Tool,
-    /// It is a hook's, or describes the plugin: neither may wait for a slow tool.
+    /// A seat for a hook or for `describe`: neither may wait for a slow tool.
     Hook,
 }
 
-/// How many calls run at once: as many of tools, and as many of hooks, so that a slow tool never holds
-/// up the requests that hooks look at.
+/// The seats for concurrent calls. Tools and hooks have separate seats, so that a slow tool never
+/// delays requests with hooks.
 pub(super) struct Seats {
     tools: Arc<Semaphore>,
     hooks: Arc<Semaphore>,
@@ -65,7 +65,7 @@ impl Gate {
         }
     }
 
-    /// How long a call may take, waiting included.
+    /// Returns the time limit of a call, waiting included.
     pub(super) fn limit(&self, seat: Seat) -> Duration {
         match seat {
             Seat::Tool => self.deadline,
@@ -73,7 +73,7 @@ impl Gate {
         }
     }
 
-    /// Refuses while the plugin rests.
+    /// Admits a call, or rejects it while the plugin is suspended.
     pub(super) fn enter(&self, clock: &Clock) -> Result<Pass, Cause> {
         self.breaker.enter(&**clock).map_err(|left| {
             self.metrics.refused.inc();
@@ -91,21 +91,21 @@ impl Gate {
         self.seats.take(seat, until).await.ok_or_else(|| Cause::Busy {
             limit,
             calls: self.calls,
-            of: seat.whose(),
+            of: seat.owner(),
             key: format!("{}.max_concurrent_calls", place(&self.file)),
         })
     }
 
-    /// Draws its conclusions from how a call went.
+    /// Updates the breaker with the result of a call.
     pub(super) fn leave<T>(&self, pass: Pass, clock: &Clock, result: &Result<T, Cause>) {
         match result {
             Err(cause) if cause.is_break() => {
                 let Some(rest) = self.breaker.broke(pass, clock()) else { return };
                 self.metrics.opened.inc();
                 let (plugin, rest) = (&self.file, format!("{rest:?}"));
-                tracing::error!(plugin, rest, %cause, "a plugin breaks again and again, and is not run for a while");
+                tracing::error!(plugin, rest, %cause, "plugin failed repeatedly, calls suspended");
             }
-            // it has not run
+            // the call has not run
             Err(Cause::Busy { .. } | Cause::Full(_)) => {}
             _ => self.breaker.worked(pass),
         }
@@ -113,7 +113,7 @@ impl Gate {
 }
 
 impl Seat {
-    /// The one for a call of this export.
+    /// Returns the kind of seat for an export.
     pub(super) fn of(export: Export) -> Self {
         match export {
             Export::CallTool => Self::Tool,
@@ -121,7 +121,7 @@ impl Seat {
         }
     }
 
-    fn whose(self) -> &'static str {
+    fn owner(self) -> &'static str {
         match self {
             Self::Tool => "its tools",
             Self::Hook => "its hooks",
@@ -130,13 +130,13 @@ impl Seat {
 }
 
 impl Seats {
-    /// So many of each.
+    /// Creates the same number of seats for tools and for hooks.
     pub(super) fn new(each: u32) -> Self {
         let seats = || Arc::new(Semaphore::new(each as usize));
         Self { tools: seats(), hooks: seats() }
     }
 
-    /// One of them, at once or by a certain time.
+    /// Takes a seat. Waits until `until` if none is free.
     pub(super) async fn take(&self, seat: Seat, until: Instant) -> Option<OwnedSemaphorePermit> {
         let seats = match seat {
             Seat::Tool => &self.tools,

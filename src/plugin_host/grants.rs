@@ -1,12 +1,12 @@
-//! `Grants`: what a plugin may reach: what its manifest wants and the operator allows, both.
+//! `Grants`: the capabilities that a plugin's manifest requests and the operator allows.
 use crate::plugin_host::manifest::Wants;
 use crate::plugin_host::pattern::{AliasPattern, HostPattern, common_aliases, common_hosts};
 use crate::plugin_host::settings::{Settings, place};
 
-/// What a plugin may reach.
+/// The capabilities of a plugin.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
-    /// `plugins.config.<file>`, for what denials say.
+    /// The path of the plugin's config, `plugins.config.<file>`, for the text of denials.
     place: String,
     wants: Wants,
     wanted_hosts: Vec<HostPattern>,
@@ -15,15 +15,15 @@ pub(super) struct Grants {
     allowed_models: Vec<AliasPattern>,
     max_kv_bytes: u64,
     may_publish: bool,
-    /// Tokens that the model calls of one request may use.
+    /// The tokens that the model calls of one request may use.
     pub(super) model_tokens: u64,
 }
 
-/// What is not granted, and which line would grant it.
+/// The text of a denial: the missing capability, and the config line that would grant it.
 pub(super) type Denial = String;
 
 impl Grants {
-    /// Fails with what is wrong with the manifest's patterns.
+    /// Creates the grants of a plugin. Fails with the invalid patterns of the manifest.
     pub(super) fn new(file: &str, wants: &Wants, settings: Settings) -> Result<Self, Vec<String>> {
         let hosts: Vec<_> = wants.hosts.iter().map(|text| HostPattern::parse(text)).collect();
         let models: Vec<_> = wants.models.iter().map(|text| AliasPattern::parse(text)).collect();
@@ -52,13 +52,14 @@ impl Grants {
         })
     }
 
-    /// Whether `fetch` may go to a host: in small letters, an address without brackets.
+    /// Returns whether `fetch` may reach a host. `host` is in lower case, an address has no
+    /// brackets.
     pub(super) fn has_host(&self, host: &str, port: u16) -> bool {
         self.wanted_hosts.iter().any(|pattern| pattern.wants(host, port))
             && self.allowed_hosts.iter().any(|pattern| pattern.allows(host, port))
     }
 
-    /// The same, with what to do about it.
+    /// Checks access to a host. A denial says how to grant the access.
     pub(super) fn host(&self, host: &str, port: u16) -> Result<(), Denial> {
         if self.has_host(host, port) {
             return Ok(());
@@ -70,12 +71,12 @@ impl Grants {
         }
     }
 
-    /// Where more hosts would be granted.
+    /// Returns the text that says how to grant more hosts.
     pub(super) fn host_lines(&self) -> String {
         format!("the manifest has to want it, and `{}.allow_hosts` to have it", self.place)
     }
 
-    /// Whether `model-call` may ask an alias.
+    /// Checks whether `model-call` may use an alias.
     pub(super) fn model(&self, alias: &str) -> Result<(), Denial> {
         if !self.wanted_models.iter().any(|pattern| pattern.matches(alias)) {
             return Err(unwanted(alias, "models", &self.wants.models));
@@ -86,7 +87,7 @@ impl Grants {
         }
     }
 
-    /// How many bytes the plugin's own store may have.
+    /// Returns the size limit of the plugin's own store, in bytes.
     pub(super) fn kv(&self) -> Result<u64, Denial> {
         match (self.wants.kv_bytes, self.wants.kv_bytes.min(self.max_kv_bytes)) {
             (0, _) => Err(unwanted("kv-set", "kv_bytes", &[])),
@@ -95,7 +96,7 @@ impl Grants {
         }
     }
 
-    /// Whether it may keep files under addresses of the gateway.
+    /// Checks whether the plugin may publish files at addresses of the gateway.
     pub(super) fn publish(&self) -> Result<(), Denial> {
         match (self.wants.publish, self.may_publish) {
             (true, true) => Ok(()),
@@ -104,27 +105,28 @@ impl Grants {
         }
     }
 
-    /// Whether it may ask some model.
+    /// Returns whether the plugin may call some model.
     pub(super) fn has_models(&self) -> bool {
         !common_aliases(&self.wanted_models, &self.allowed_models).is_empty()
     }
 
-    /// Whether it may publish.
+    /// Returns whether the plugin may publish files.
     pub(super) fn has_publish(&self) -> bool {
         self.publish().is_ok()
     }
 
-    /// The line of the config that has no room left for what a request's model calls use.
+    /// Returns the config key of the token budget for model calls.
     pub(super) fn budget_line(&self) -> String {
         format!("{}.max_model_tokens", self.place)
     }
 
-    /// The same of the plugin's own store.
+    /// Returns the config key of the store's size.
     pub(super) fn store_line(&self) -> String {
         format!("{}.max_kv_bytes", self.place)
     }
 
-    /// What holds, and what was wanted and is not allowed, for the log.
+    /// Returns the granted capabilities, and the requested ones that the operator does not allow,
+    /// for the log.
     pub(super) fn summary(&self) -> (String, String) {
         let hosts = common_hosts(&self.wanted_hosts, &self.allowed_hosts);
         let models = common_aliases(&self.wanted_models, &self.allowed_models);
@@ -161,7 +163,8 @@ impl Grants {
     }
 }
 
-/// No line of the config helps: the plugin itself has to ask for it.
+/// Returns the denial of a capability that the manifest does not request. No config line can grant
+/// it.
 fn unwanted(what: &str, member: &str, wanted: &[String]) -> Denial {
     let wanted: Vec<String> = wanted.iter().map(|text| format!("`{text}`")).collect();
     let only = match wanted.is_empty() {

@@ -1,4 +1,4 @@
-//! `PluginHost`: what plugins of all generations share: the engine, compiled code, and what plugins keep.
+//! `PluginHost`: the state that plugins of all generations share.
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,46 +15,47 @@ use crate::plugin_host::kv::Kv;
 use crate::plugin_host::means::{Clock, Limits, Means};
 use crate::plugin_host::settings;
 
-/// What all generations share: the engine, its pool, the code compiled so far, and what plugins keep.
+/// The state that all generations share: the engine, its pool, compiled code and the plugins'
+/// stores.
 ///
-/// The engine starts with the first plugin: a gateway without plugins pays nothing.
+/// The engine starts with the first plugin, so a gateway without plugins pays nothing.
 pub struct PluginHost {
     cache: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     reservation: u64,
-    /// How many calls of tools are to run at once, of all plugins, and how many of hooks.
+    /// The requested number of concurrent tool calls of all plugins, and of concurrent hook calls.
     calls: AtomicU32,
     runtime: Mutex<Option<Arc<Runtime>>>,
-    /// By the hash of the file: a reload compiles only what changed.
+    /// Compiled code by the hash of the file: a reload compiles only changed files.
     compiled: Mutex<HashMap<[u8; 32], Weak<Code>>>,
-    /// By the plugin's file name.
+    /// The state that outlives generations, by the plugin's file name.
     kept: Mutex<HashMap<String, Kept>>,
 }
 
-/// What outlives generations of a plugin.
+/// The state of a plugin that outlives its generations.
 #[derive(Clone)]
 pub(super) struct Kept {
-    /// Of the file that the breaker is for: another one has a clean slate.
+    /// The hash of the file that the breaker belongs to. A changed file gets a new breaker.
     hash: [u8; 32],
     pub(super) breaker: Arc<Breaker>,
     pub(super) kv: Arc<Kv>,
-    /// What the log said of it when it was loaded last.
+    /// The last report about the plugin in the log.
     reported: Option<Box<str>>,
 }
 
 impl PluginHost {
-    /// A host whose calls have the usual limits. Fails if the directory cannot be made.
+    /// Creates a host with the default limits. Fails if the cache directory cannot be created.
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Arc<Self>, Problem> {
         Self::with(Means { cache_dir, ..Means::default() })
     }
 
-    /// The same with other limits.
+    /// Creates a host with other limits.
     pub fn with_limits(cache_dir: Option<PathBuf>, limits: Limits) -> Result<Arc<Self>, Problem> {
         Self::with(Means { cache_dir, limits, ..Means::default() })
     }
 
-    /// The same with all that can be another.
+    /// Creates a host with other means.
     pub fn with(means: Means) -> Result<Arc<Self>, Problem> {
         let cache = means.cache_dir.as_deref().map(engine::prepare_cache).transpose()?;
         Ok(Arc::new(Self {
@@ -69,26 +70,26 @@ impl PluginHost {
         }))
     }
 
-    /// Sees to it that calls of plugins with these configs find room side by side, as far as there
-    /// is room at all. Before they are loaded: what is running keeps the room that it has.
+    /// Raises the number of concurrent calls for plugins with these configs, up to the maximum.
+    /// Callers run it before they load plugins: a running engine keeps its size.
     pub fn make_room<'a>(&self, configs: impl Iterator<Item = Option<&'a Value>>) {
         let calls = configs.map(settings::calls_of).fold(0, u32::saturating_add);
         self.calls.fetch_max(calls.min(settings::MOST_CALLS), Ordering::Relaxed);
     }
 
-    /// Where instances come from; none before the first plugin.
+    /// Returns the allocator of instances; `None` before the first plugin.
     pub fn allocator(&self) -> Option<Allocator> {
         self.runtime_now().as_ref().map(|runtime| runtime.allocator)
     }
 
-    /// How many calls of tools may run at once, of all plugins, and how many of hooks; none before the
-    /// first plugin.
+    /// Returns the highest number of concurrent tool calls of all plugins, which is also that of
+    /// hook calls; `None` before the first plugin.
     pub fn room(&self) -> Option<u32> {
         self.runtime_now().as_ref().map(|runtime| runtime.calls)
     }
 
-    /// An engine with enough room: another one where the first has become too small, which serves the
-    /// generations to come.
+    /// Returns an engine with enough room. Starts another one if the current engine is too small;
+    /// later generations use the new one.
     pub(super) fn runtime(&self) -> Result<Arc<Runtime>, Problem> {
         let calls = self.calls.load(Ordering::Relaxed);
         let mut runtime = self.runtime_now();
@@ -115,7 +116,7 @@ impl PluginHost {
         compiled.insert(hash, Arc::downgrade(code));
     }
 
-    /// What a plugin of this file name has kept.
+    /// Returns the kept state of the plugin with this file name.
     pub(super) fn kept(&self, file: &str, hash: [u8; 32]) -> Kept {
         let mut kept = self.kept.lock();
         let new = || Kept { hash, breaker: Arc::default(), kv: Arc::default(), reported: None };
@@ -126,8 +127,8 @@ impl PluginHost {
         kept.clone()
     }
 
-    /// Notes what is to be said of the plugin of this file name, and gives what was said last: a reload
-    /// that changes nothing for it says nothing of it.
+    /// Notes the report about a plugin and returns the previous one. A reload that changes nothing
+    /// logs nothing.
     pub(super) fn note_report(&self, file: &str, report: &str) -> Option<Box<str>> {
         let mut kept = self.kept.lock();
         kept.get_mut(file)?.reported.replace(report.into())

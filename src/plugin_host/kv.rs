@@ -1,35 +1,35 @@
-//! `Kv`: a plugin's own small store, in the process, bounded by bytes.
+//! `Kv`: a plugin's own in-process store, bounded by bytes.
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// One a plugin file; it lives as long as the process does.
+/// The store of one plugin file. It lives as long as the process.
 #[derive(Default)]
 pub(super) struct Kv(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
     by_key: HashMap<String, Entry>,
-    /// Of all keys and values.
+    /// The size of all keys and values.
     bytes: u64,
 }
 
 struct Entry {
     value: Vec<u8>,
-    /// None: when the process ends.
+    /// The time of expiry; `None` means the end of the process.
     expires: Option<Instant>,
 }
 
-/// What a plugin wants to keep.
+/// An entry that a plugin wants to keep.
 pub(super) struct Put {
     pub(super) key: String,
     pub(super) value: Vec<u8>,
-    /// None: until the process ends.
+    /// The lifetime; `None` means until the process ends.
     pub(super) ttl: Option<Duration>,
 }
 
-/// The entry, and the bytes that there is room for.
+/// The error of an entry that does not fit: its size and the free bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full {
     pub(super) needed: u64,
@@ -42,7 +42,8 @@ impl Kv {
         entries.by_key.get(key).filter(|entry| !entry.is_over(now)).map(|entry| entry.value.clone())
     }
 
-    /// Keeps a value in the place of the one that is there, within `limit` bytes in all.
+    /// Stores a value and replaces the previous one. All entries together take at most `limit`
+    /// bytes.
     pub(super) fn set(
         &self,
         Put { key, value, ttl }: Put,
@@ -66,7 +67,7 @@ impl Kv {
         Ok(())
     }
 
-    /// False if there was none.
+    /// Removes an entry. Returns `false` if there was none.
     pub(super) fn remove(&self, key: &str, now: Instant) -> bool {
         let mut entries = self.entries();
         let Some(entry) = entries.by_key.remove(key) else { return false };
@@ -80,7 +81,7 @@ impl Kv {
 }
 
 impl Entries {
-    /// Drops what is over.
+    /// Drops expired entries.
     fn sweep(&mut self, now: Instant) {
         let mut bytes = 0;
         self.by_key.retain(|key, entry| {

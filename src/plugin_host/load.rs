@@ -1,4 +1,5 @@
-//! From a `.wasm` file to a plugin: compile, check its config, ask for its manifest, grant.
+//! Loads a plugin from a `.wasm` file: compiles it, checks its config, reads its manifest, grants
+//! capabilities.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,25 +19,25 @@ use crate::plugin_host::settings::Settings;
 use crate::plugin_host::way_out::{OwnWayOut, WayOut};
 use crate::telemetry::plugins::PluginMetrics;
 
-/// A plugin file, and what it is given.
+/// A plugin file, and the resources that the gateway gives to it.
 pub struct Installation<'a> {
-    /// The component.
+    /// The component file.
     pub path: &'a Path,
-    /// `plugins.config.<name>`, a JSON object: the gateway's own keys and the plugin's (`null` counts
-    /// as an empty one).
+    /// `plugins.config.<name>`, a JSON object with the gateway's own keys and the plugin's. `null`
+    /// counts as an empty object.
     pub config: Value,
-    /// What is counted of it.
+    /// The metrics of the plugin.
     pub metrics: PluginMetrics,
-    /// How it reaches the network; none: not at all.
+    /// The network access of the plugin; `None` means no access.
     pub way_out: Option<&'a WayOut>,
 }
 
 impl PluginHost {
-    /// Loads a `.wasm` and asks it for its manifest.
+    /// Loads a `.wasm` file and reads its manifest.
     ///
-    /// `config` is `plugins.config.<name>`, a JSON object (`null` counts as an empty one). Compiling
-    /// happens on a blocking thread, never on the one that calls. Fails with everything that is wrong:
-    /// no component, a border of another version, a config that does not fit.
+    /// `config` is `plugins.config.<name>`, a JSON object; `null` counts as an empty one. Compiling
+    /// runs on a blocking thread, never on the calling one. Fails with every problem: no component,
+    /// an interface of another version, a config that does not fit.
     pub async fn load(
         self: &Arc<Self>,
         path: &Path,
@@ -46,7 +47,7 @@ impl PluginHost {
         self.install(Installation { path, config, metrics, way_out: None }).await
     }
 
-    /// The same, with all that a gateway gives to a plugin.
+    /// Loads a plugin with all resources that a gateway gives to it.
     pub async fn install(
         self: &Arc<Self>,
         installation: Installation<'_>,
@@ -55,8 +56,8 @@ impl PluginHost {
         let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let (settings, config) = Settings::take(&file, config, &self.limits)?;
         let read = read_apart(self, path).await?;
-        if let Some(told) = &read.told {
-            check::config(told, &file, &config)?;
+        if let Some(in_section) = &read.in_section {
+            check::config(in_section, &file, &config)?;
         }
         let kept = self.kept(&file, read.hash);
         let memory = settings.memory;
@@ -74,9 +75,9 @@ impl PluginHost {
         let said = describe(&read.code, Call::loading(&alone)).await.map_err(placed)?;
         let mut manifest = parse(&said).map_err(placed)?;
         let hooks = manifest.hooks.clone();
-        if let Some(told) = read.told {
-            check::agree(&told, &manifest, path)?;
-            manifest.hooks = told.hooks;
+        if let Some(in_section) = read.in_section {
+            check::agree(&in_section, &manifest, path)?;
+            manifest.hooks = in_section.hooks;
         }
         check::manifest(&manifest, &read.code, path)?;
         check::config(&manifest, &file, &config)?;
@@ -91,8 +92,8 @@ impl PluginHost {
         Ok(Plugin::new(Loaded { code: read.code, gate, terms, manifest }, hooks))
     }
 
-    /// The manifest of a plugin that is being built: the JSON text that `describe` gives where there
-    /// is no config yet. Fails as [`PluginHost::load`] does.
+    /// Returns the manifest of a plugin that is being built: the JSON text that `describe` returns
+    /// without a config. Fails like [`PluginHost::load`].
     pub async fn manifest_text(self: &Arc<Self>, path: &Path) -> Result<String, Vec<Problem>> {
         let read = read_apart(self, path).await?;
         let file = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -112,12 +113,12 @@ impl PluginHost {
     }
 }
 
-/// The line about a plugin that has been loaded: what it gets, whatever it and its config say.
+/// Logs that a plugin was loaded, with the capabilities that it really has.
 fn report(host: &PluginHost, file: &str, manifest: &Manifest, grants: &Grants) {
     let (granted, missing) = grants.summary();
     let version = &manifest.version;
-    let told = format!("{version} {granted} {missing}");
-    if host.note_report(file, &told).as_deref() == Some(&*told) {
+    let line = format!("{version} {granted} {missing}");
+    if host.note_report(file, &line).as_deref() == Some(&*line) {
         return;
     }
     match missing.is_empty() {
@@ -128,7 +129,7 @@ fn report(host: &PluginHost, file: &str, manifest: &Manifest, grants: &Grants) {
                 version,
                 granted,
                 missing,
-                "plugin loaded, not all that it wants is granted"
+                "plugin loaded, some requested capabilities are not granted"
             );
         }
     }

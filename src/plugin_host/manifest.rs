@@ -1,65 +1,67 @@
-//! `Manifest`: what a plugin says of itself, to whoever loads it and, as a section of its file, to whoever looks.
+//! `Manifest`: a plugin's description of itself, from `describe` and from a section of its file.
 use serde_json::Value;
 use tidegate_builder::section;
 
-/// The custom section of a component that holds its manifest: the JSON text that `describe` gives.
+/// The custom section of a component that holds its manifest: the JSON text that `describe`
+/// returns.
 pub const SECTION: &str = section::MANIFEST;
 
-/// Among the hooks: `on-upstream-request`, where the target does not understand all of a request.
+/// The hook name for `on-upstream-request` that runs only if the target does not support the whole
+/// request.
 pub(super) const ON_UNSUPPORTED: &str = "on-unsupported";
 
-/// What a plugin says of itself.
+/// A plugin's description of itself.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 pub struct Manifest {
-    /// Its name, for messages and logs.
+    /// The plugin's name, for messages and logs.
     pub name: String,
-    /// Its own version.
+    /// The plugin's own version.
     #[serde(default)]
     pub version: String,
-    /// The hooks that it has: `on-request`, `on-upstream-request`, `on-response`.
+    /// The plugin's hooks: `on-request`, `on-upstream-request`, `on-response`.
     #[serde(default)]
     pub hooks: Vec<String>,
-    /// Its server tools.
+    /// The plugin's server tools.
     #[serde(default)]
     pub tools: Vec<ToolManifest>,
-    /// What it needs of the host: the operator grants it, or not.
+    /// The requested capabilities: the operator grants them, or not.
     #[serde(default)]
     pub wants: Wants,
-    /// A JSON Schema of its config, without the keys that are the gateway's own.
+    /// A JSON Schema of the plugin's config, without the gateway's own keys.
     #[serde(default)]
     pub config_schema: Option<Value>,
 }
 
-/// A server tool, as the upstream gets to see it.
+/// A server tool, as the upstream receives it.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 pub struct ToolManifest {
-    /// What callers declare as `gateway:<name>`.
+    /// The name: callers declare it as `gateway:<name>`.
     pub name: String,
-    /// For the model.
+    /// The description, for the model.
     pub description: String,
-    /// A JSON Schema of type `object`.
+    /// The JSON Schema of the input, of type `object`.
     pub input_schema: Value,
-    /// The same for the options of a declaration; without one they are checked at the call only.
+    /// The JSON Schema of a declaration's options. Without one, the plugin checks them at the call.
     #[serde(default)]
     pub options_schema: Option<Value>,
 }
 
-/// What a plugin needs of the host.
+/// The capabilities that a plugin requests from the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(default)]
 pub struct Wants {
-    /// Host names, `*` as wildcard.
+    /// The host names, with `*` as wildcard.
     pub hosts: Vec<String>,
-    /// Aliases, `*` as wildcard.
+    /// The aliases, with `*` as wildcard.
     pub models: Vec<String>,
-    /// The size of its own store in bytes, keys counted.
+    /// The size of the plugin's own store in bytes, keys included.
     pub kv_bytes: u64,
-    /// It keeps files under addresses of the gateway.
+    /// Whether the plugin publishes files at addresses of the gateway.
     pub publish: bool,
 }
 
 impl Manifest {
-    /// The first part in which what the plugin says under some config differs.
+    /// Returns the first part in which another manifest of the same plugin differs.
     pub(super) fn differs_in(&self, other: &Self) -> Option<&'static str> {
         let has_hooks = other.hooks.iter().all(|hook| self.hooks.contains(hook));
         let parts = [
@@ -73,7 +75,7 @@ impl Manifest {
     }
 }
 
-/// The manifest of a component, read without running it; none if it has no such section.
+/// Returns the manifest of a component without running it; `None` if it has no such section.
 ///
 /// Fails if the section holds no manifest.
 pub fn manifest_of(wasm: &[u8]) -> Result<Option<Manifest>, serde_json::Error> {

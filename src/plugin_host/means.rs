@@ -1,40 +1,40 @@
-//! `Means`: what a `PluginHost` is made with: limits of a call, a clock, a place for compiled code.
+//! `Means`: the parts of a `PluginHost`: limits of a call, a clock, a directory for compiled code.
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What one call may take, where the operator says nothing else.
+/// The default limits of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall time of a hook, unless the plugin's config says otherwise.
+    /// The wall time of a hook, unless the plugin's config sets another.
     pub hook: Duration,
-    /// Wall time of a server tool, likewise.
+    /// The wall time of a server tool, unless the plugin's config sets another.
     pub tool: Duration,
-    /// Bytes of linear memory, at most 256 MiB.
+    /// The bytes of linear memory, at most 256 MiB.
     pub memory: usize,
 }
 
 impl Default for Limits {
-    /// 50 ms, 30 s, 128 MiB.
+    /// Returns 50 ms, 30 s and 128 MiB.
     fn default() -> Self {
         Self { hook: Duration::from_millis(50), tool: Duration::from_secs(30), memory: 128 << 20 }
     }
 }
 
-/// Tells the time, for what lasts longer than a test may wait.
+/// Returns the current time. Tests replace it to skip long waits.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// What a host is made with.
+/// The parts of a host.
 #[derive(Clone)]
 pub struct Means {
-    /// Where compiled code is kept between runs, a directory of the gateway's own (it is made, with
-    /// mode 0700); without one every start compiles anew.
+    /// The directory of compiled code between runs. It belongs to the gateway, which creates it
+    /// with mode 0700. Without one, every start recompiles the plugins.
     pub cache_dir: Option<PathBuf>,
-    /// What a call may take.
+    /// The limits of a call.
     pub limits: Limits,
-    /// When a broken plugin is tried again, and when an entry of its store is over.
+    /// The clock for trials of suspended plugins and for the expiry of store entries.
     pub clock: Clock,
-    /// Bytes of address space that the pool reserves for each memory. Where there are not as many,
+    /// The bytes of address space that the pool reserves for each memory. If the system has fewer,
     /// instances are allocated on demand.
     pub reservation: u64,
 }

@@ -1,4 +1,4 @@
-//! Where plugins run: loads components, and gives each call an instance with limits.
+//! Runs plugins: loads components, and gives each call an instance with limits.
 mod behalf;
 mod bindings;
 mod breaker;

@@ -1,4 +1,4 @@
-//! `model-call`: a plugin asks a model through the gateway, within the token budget of one request.
+//! `model-call`: a plugin calls a model through the gateway, within the token budget of one request.
 use crate::error::{Error, Retry};
 use crate::plugin_host::behalf::ModelAnswer;
 use crate::plugin_host::bindings::{Problem, not_granted, problem};
@@ -10,9 +10,9 @@ const STREAM: [Step<'_>; 1] = [Step::Key("stream")];
 const MAX_TOKENS: [Step<'_>; 1] = [Step::Key("max_tokens")];
 
 impl Call {
-    /// Asks, and gives the message that answers.
+    /// Calls a model and returns its message.
     pub(super) async fn asked(&mut self, request: String) -> Result<String, Problem> {
-        let Asked { mut document, model, max_tokens } = Asked::read(request)?;
+        let ModelRequest { mut document, model, max_tokens } = ModelRequest::read(request)?;
         self.terms.grants.model(&model).map_err(not_granted)?;
         let reach = self.facts.as_ref().and_then(|facts| facts.behalf.reach.clone());
         let models = reach.as_ref().and_then(|reach| Some((reach, reach.models.clone()?)));
@@ -38,20 +38,20 @@ impl Call {
             }
             Err(error) => {
                 reach.settle(&self.terms.name, held, 0);
-                Err(told(&error))
+                Err(model_problem(&error))
             }
         }
     }
 }
 
-/// What the gateway has to know of a request; the rest is checked where every request is.
-struct Asked {
+/// The parts of a request that the gateway needs here. The rest is checked like every request.
+struct ModelRequest {
     document: Document,
     model: String,
     max_tokens: u64,
 }
 
-impl Asked {
+impl ModelRequest {
     fn read(request: String) -> Result<Self, Problem> {
         let mut document = Document::parse(request.into()).map_err(invalid)?;
         let model = document.get(&MODEL).map_err(invalid)?;
@@ -78,8 +78,8 @@ fn invalid(error: Error) -> Problem {
     problem("invalid_input", error.message)
 }
 
-/// The API's own words, where an upstream said them.
-fn told(error: &Error) -> Problem {
+/// Returns the problem of a failed model call, in the upstream's words if it sent an error.
+fn model_problem(error: &Error) -> Problem {
     #[derive(serde::Deserialize)]
     struct Envelope {
         error: Inner,

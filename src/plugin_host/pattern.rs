@@ -1,13 +1,13 @@
-//! Patterns over hosts and aliases, as manifests and operators write them.
+//! Host and alias patterns of manifests and of the operator's config.
 use std::fmt;
 
 use wildmatch::WildMatch;
 
-/// The ports that an operator's entry without a port is for.
+/// The ports that an operator's entry without a port allows.
 const USUAL_PORTS: [u16; 2] = [80, 443];
 
-/// A host, or all that a pattern is for: `example.com`, `*.example.com` (its subdomains),
-/// `search.local:8888`, `*`, `*:*`, `[::1]:8080`.
+/// A pattern for hosts: `example.com`, `*.example.com` (its subdomains), `search.local:8888`, `*`,
+/// `*:*`, `[::1]:8080`.
 #[derive(Debug, Clone)]
 pub(super) struct HostPattern {
     text: String,
@@ -23,16 +23,16 @@ enum Port {
 }
 
 impl HostPattern {
-    /// Fails with what is wrong with the text.
+    /// Parses a pattern. Fails with the problem of the text.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (host, port) = match (text.strip_prefix('['), text.rsplit_once(':')) {
             (Some(rest), _) => {
-                let (host, behind) = rest
+                let (host, after) = rest
                     .split_once(']')
-                    .ok_or_else(|| format!("`{text}` has no `]` behind the address"))?;
-                (host, if behind.is_empty() { None } else { behind.strip_prefix(':').or(Some("")) })
+                    .ok_or_else(|| format!("`{text}` has no `]` after the address"))?;
+                (host, if after.is_empty() { None } else { after.strip_prefix(':').or(Some("")) })
             }
-            // an IPv6 address may stand without brackets where no port follows
+            // an IPv6 address without a port needs no brackets
             (None, Some((host, _))) if host.contains(':') => (text, None),
             (None, Some((host, port))) => (host, Some(port)),
             (None, None) => (text, None),
@@ -50,7 +50,8 @@ impl HostPattern {
         Ok(Self { text: text.to_owned(), host: WildMatch::new(&host), port })
     }
 
-    /// As an operator's: without a port it is for the usual ones only.
+    /// Returns whether an operator's entry allows a host. Without a port it allows the usual ports
+    /// only.
     pub(super) fn allows(&self, host: &str, port: u16) -> bool {
         let fits = match self.port {
             Port::Unnamed => USUAL_PORTS.contains(&port),
@@ -60,7 +61,8 @@ impl HostPattern {
         fits && self.host.matches(host)
     }
 
-    /// As a manifest's: its author does not know on which port an operator has a server.
+    /// Returns whether a manifest's entry requests a host. Without a port it requests every port,
+    /// because the plugin's author does not know the operator's ports.
     pub(super) fn wants(&self, host: &str, port: u16) -> bool {
         let fits = match self.port {
             Port::Unnamed | Port::Any => true,
@@ -69,7 +71,7 @@ impl HostPattern {
         fits && self.host.matches(host)
     }
 
-    /// How an operator allows exactly this.
+    /// Returns the entry by which an operator allows exactly this host and port.
     pub(super) fn entry(host: &str, port: u16) -> String {
         let host = bracketed(host);
         if USUAL_PORTS.contains(&port) { host } else { format!("{host}:{port}") }
@@ -111,12 +113,12 @@ fn not_a_host(text: &str) -> String {
     )
 }
 
-/// Aliases: a name, `*` as wildcard.
+/// A pattern for aliases: a name, with `*` as wildcard.
 #[derive(Debug, Clone)]
 pub(super) struct AliasPattern(WildMatch);
 
 impl AliasPattern {
-    /// Fails with what is wrong with the text.
+    /// Parses a pattern. Fails with the problem of the text.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.contains(|c: char| c.is_whitespace() || "?[]{}".contains(c)) {
             return Err(format!(
@@ -137,14 +139,14 @@ impl fmt::Display for AliasPattern {
     }
 }
 
-/// What two lists of hosts leave, for people to read.
+/// Returns the hosts that both lists allow, as text for people.
 pub(super) fn common_hosts(wanted: &[HostPattern], allowed: &[HostPattern]) -> Vec<String> {
     common(wanted, allowed, |wanted, allowed| {
         wanted.overlaps(allowed).then(|| wanted.narrowed_to(allowed))
     })
 }
 
-/// The same of aliases.
+/// Returns the aliases that both lists allow, as text for people.
 pub(super) fn common_aliases(wanted: &[AliasPattern], allowed: &[AliasPattern]) -> Vec<String> {
     common(wanted, allowed, |wanted, allowed| {
         let (wanted, allowed) = (wanted.to_string(), allowed.to_string());
@@ -160,7 +162,8 @@ fn common<T>(wanted: &[T], allowed: &[T], both: impl Fn(&T, &T) -> Option<String
     found
 }
 
-/// Where both have wildcards and neither is within the other, some names may fit both: it is said.
+/// Returns whether some name may match both patterns. Two patterns with wildcards always count as
+/// an overlap.
 fn is_overlap(one: &str, other: &str) -> bool {
     let both_are_patterns = one.contains('*') && other.contains('*');
     both_are_patterns || WildMatch::new(one).matches(other) || WildMatch::new(other).matches(one)

@@ -21,44 +21,45 @@ use crate::plugin_host::manifest::{Manifest, ON_UNSUPPORTED};
 use crate::plugin_host::run::Runner;
 use crate::wire::{Document, Kind};
 
-/// What a server tool is to do.
+/// A call of a server tool.
 #[derive(Debug, Clone, Copy)]
 pub struct ToolCall<'a> {
     /// The tool's name in the manifest.
     pub name: &'a str,
-    /// What the model gave: the JSON text of an object.
+    /// The input from the model: the JSON text of an object.
     pub input: &'a str,
     /// The declaration without its `type`: the JSON text of an object.
     pub options: &'a str,
 }
 
-/// Why a server tool gave no result. Either is an `is_error` result for the model.
+/// The error of a server tool. The model receives either as an `is_error` result.
 #[derive(Debug)]
 pub enum ToolError {
-    /// The tool says so, for the model to read.
+    /// The tool reported a problem, for the model to read.
     Problem {
-        /// For programs.
+        /// The code, for programs.
         code: String,
-        /// What was found and what would do.
+        /// The message: the value that was found, and the value that is expected.
         message: String,
-        /// The same call may succeed later.
+        /// Whether the same call may succeed later.
         retryable: bool,
     },
-    /// It trapped, took too long, or wanted too much memory. The message names the plugin and may
-    /// be shown; the source is a [`Failure`] with its last words, for the log only.
+    /// The plugin trapped, exceeded its time limit or its memory limit. The message names the
+    /// plugin and callers may read it. The source is a [`Failure`] with its last words, for the log
+    /// only.
     Broke(Error),
 }
 
-/// A loaded plugin. Cloning is cheap; every call runs in an instance of its own, unless the operator
+/// A loaded plugin. Cloning is cheap. Every call runs in its own instance, unless the operator
 /// wants them reused.
 #[derive(Clone)]
 pub struct Plugin {
     inner: Arc<Loaded>,
-    /// Of those in its manifest: what its config, and its stage's parameters, leave something to do for.
+    /// The hooks of its manifest that its config and its stage's parameters use.
     hooks: Arc<[String]>,
 }
 
-/// What a plugin has once it is loaded.
+/// The parts of a loaded plugin.
 pub(super) struct Loaded {
     pub(super) code: Arc<Code>,
     pub(super) gate: Gate,
@@ -77,9 +78,9 @@ impl Plugin {
         Self { inner: Arc::new(loaded), hooks: hooks.into() }
     }
 
-    /// The same with the hooks that a stage's own parameters leave something to do for.
+    /// Returns the plugin with only the hooks that a stage's parameters use.
     ///
-    /// Fails with what the plugin has against them.
+    /// Fails with the plugin's objection to the parameters.
     pub async fn at_stage(&self, with: &Arc<Map<String, Value>>) -> Result<Self, String> {
         if with.is_empty() {
             return Ok(self.clone());
@@ -89,22 +90,22 @@ impl Plugin {
         Ok(Self { inner: Arc::clone(&self.inner), hooks: hooks.into() })
     }
 
-    /// What the plugin says of itself.
+    /// Returns the plugin's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.inner.manifest
     }
 
-    /// Whether it may ask some model.
+    /// Returns whether the plugin may call some model.
     pub fn may_ask_models(&self) -> bool {
         self.inner.terms.grants.has_models()
     }
 
-    /// Whether it may keep files under addresses of the gateway.
+    /// Returns whether the plugin may publish files at addresses of the gateway.
     pub fn may_publish(&self) -> bool {
         self.inner.terms.grants.has_publish()
     }
 
-    /// The hooks that it wants to be called for, by their names in the manifest.
+    /// Returns the names of the hooks that the gateway calls.
     pub fn called_for(&self) -> &[String] {
         &self.hooks
     }
@@ -124,7 +125,7 @@ impl Plugin {
         self.hooks.iter().any(|named| named == hook)
     }
 
-    /// Runs a server tool; the result is the JSON `content` of a `tool_result`: a string, or an
+    /// Runs a server tool. The result is the JSON `content` of a `tool_result`: a string, or an
     /// array of blocks.
     pub async fn call_tool(
         &self,
@@ -153,11 +154,12 @@ impl Plugin {
         }
     }
 
-    /// Runs `on-request` over a request.
+    /// Runs `on-request` on a request.
     ///
-    /// `with` are the stage's own parameters. An `Err` means that the stage broke (its message may
-    /// be shown, its source is for the log), or that it ran into a part of the request that no
-    /// stage may read (a duplicate key: a 400). The edits are lost then.
+    /// `with` are the stage's own parameters. An `Err` means that the stage failed, or that it read
+    /// a part of the request that is invalid for every stage (a duplicate key: a 400). If the stage
+    /// failed, callers may read the message, and the source is for the log. In both cases the edits
+    /// are dropped.
     pub async fn on_request(
         &self,
         behalf: impl Into<Behalf>,
@@ -170,7 +172,7 @@ impl Plugin {
     }
 
     /// Runs `on-upstream-request` before an attempt. `target` is a JSON object with `provider`,
-    /// `model` and `unsupported`. Otherwise as [`Plugin::on_request`].
+    /// `model` and `unsupported`. Otherwise like [`Plugin::on_request`].
     pub async fn on_upstream_request(
         &self,
         behalf: impl Into<Behalf>,
@@ -184,7 +186,7 @@ impl Plugin {
         self.hook(Export::OnUpstreamRequest, params, facts, request).await
     }
 
-    /// Runs `on-response` over a whole message. Otherwise as [`Plugin::on_request`].
+    /// Runs `on-response` on a whole message. Otherwise like [`Plugin::on_request`].
     pub async fn on_response(
         &self,
         behalf: impl Into<Behalf>,
@@ -252,7 +254,7 @@ impl Plugin {
     }
 }
 
-/// The `content` of a `tool_result`, as far as the gateway cares.
+/// Returns whether a text has the form of a `tool_result`'s `content`.
 fn is_content(text: &str) -> bool {
     let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
     is_json && matches!(Kind::of(text.trim_ascii_start().as_bytes()), Kind::String | Kind::Array)

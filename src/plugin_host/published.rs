@@ -1,4 +1,4 @@
-//! Files that plugins published: in memory for a while, each under a name that nobody can guess.
+//! Files that plugins published: kept in memory for a while, under unguessable names.
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -12,32 +12,33 @@ use serde::{Deserialize, Serialize};
 use crate::error::Problem;
 use crate::plugin_host::behalf::File;
 
-/// Where callers find what was published: `GET /files/<name>`.
+/// The path of published files: `GET /files/<name>`.
 pub const PATH: &str = "/files/";
 
-/// So many files at the most: small ones cost memory as well.
+/// The highest number of files: small files cost memory too.
 const MOST_FILES: usize = 4096;
 
-/// As many random bytes as a key has: names are the only lock.
+/// The random bytes of a name, as many as a key has: the name is the only protection.
 const NAME_BYTES: usize = 24;
 
-/// `plugins.files`: what plugins publish, an image for instance.
+/// `plugins.files`: files that plugins publish, such as images.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilesConfig {
-    /// How callers reach the gateway (`https://gateway.example.com`), for the addresses of files; by
-    /// default as the request that the file belongs to did.
+    /// The origin in the addresses of files (`https://gateway.example.com`). The default is the
+    /// origin of the request that the file belongs to.
     pub public_url: Option<String>,
-    /// How long a file is kept.
+    /// The time for which a file is kept.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub keep: Duration,
-    /// Bytes of all files together; the oldest go first, also where there are more than 4096.
+    /// The bytes of all files together. If they are exceeded, or if there are more than 4096 files,
+    /// the oldest are dropped first.
     pub max_bytes: u64,
 }
 
 impl FilesConfig {
-    /// What is wrong with it.
+    /// Returns the problems of the config.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let is_origin = |url: &str| {
@@ -60,23 +61,23 @@ impl Default for FilesConfig {
     }
 }
 
-/// All files of the process. A restart forgets them.
+/// All published files of the process. A restart drops them.
 #[derive(Default)]
 pub struct Published(Mutex<Files>);
 
 #[derive(Default)]
 struct Files {
     by_name: HashMap<String, File>,
-    /// Names and when each is over, the oldest first.
+    /// Names and their times of expiry, the oldest file first.
     order: VecDeque<(Instant, String)>,
-    /// None of them is over before.
+    /// The earliest time of expiry.
     first_end: Option<Instant>,
     bytes: u64,
 }
 
 impl Published {
-    /// Keeps a file and tells its name; `None` if it is larger than all the room there is, or if the
-    /// machine has no random numbers.
+    /// Keeps a file and returns its name. Returns `None` if the file is larger than `max_bytes`, or
+    /// if the system provides no random numbers.
     pub fn keep(&self, file: File, config: &FilesConfig, now: Instant) -> Option<String> {
         let size = size(&file);
         if size > config.max_bytes {
@@ -99,7 +100,7 @@ impl Published {
         Some(name)
     }
 
-    /// The file of a name, unless its time is over.
+    /// Returns the media type and content of a file, unless it has expired.
     pub fn find(&self, name: &str, now: Instant) -> Option<(String, Bytes)> {
         let mut files = self.lock();
         files.sweep(now);
@@ -113,9 +114,9 @@ impl Published {
 }
 
 impl Files {
-    /// A reload may have changed how long files are kept: what is over may stand behind what is not,
-    /// and is found here all the same. One request may look for many: there is seldom more to it than
-    /// a glance at the clock.
+    /// Drops expired files. A reload may have changed `keep`, so an expired file may follow one
+    /// that has not expired. Most calls only compare the clock with `first_end`, because one
+    /// request may look up many files.
     fn sweep(&mut self, now: Instant) {
         if self.first_end.is_none_or(|end| end > now) {
             return;
@@ -143,7 +144,7 @@ impl Files {
     }
 }
 
-/// What memory a file takes, as far as its plugin decides.
+/// Returns the bytes of a file that depend on its plugin.
 fn size(file: &File) -> u64 {
     (file.media_type.len() + file.content.len()) as u64
 }

@@ -1,4 +1,4 @@
-//! One call: a seat, an instance, the time that it may take.
+//! Runs one call: takes a seat, gets an instance, and enforces the time limit.
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,33 +16,33 @@ use crate::plugin_host::failure::Cause;
 use crate::plugin_host::gate::{Gate, Seat};
 use crate::plugin_host::shelf::Used;
 
-/// Bytes that a guest may hand over at once: more than the values of any request, and less than what
-/// it would take a thread long to copy.
+/// The bytes that a guest may pass at once: more than the values of any request, and few enough for
+/// a thread to copy quickly.
 const MAX_PASSED: usize = 64 << 20;
 
-/// Where calls run: in instances of a plugin's code, as far as its gate lets them in.
+/// Runs calls in instances of a plugin's code, as far as its gate admits them.
 pub(super) struct Runner<'a> {
     code: &'a Code,
-    /// None while the plugin is being loaded.
+    /// The gate; `None` while the plugin is loaded.
     gate: Option<&'a Gate>,
     seat: Seat,
 }
 
 impl<'a> Runner<'a> {
-    /// One for calls of a loaded plugin.
+    /// Creates a runner for calls of a loaded plugin.
     pub(super) fn gated(code: &'a Code, gate: &'a Gate, seat: Seat) -> Self {
         Self { code, gate: Some(gate), seat }
     }
 
-    /// One for calls while the plugin is being loaded: they pass no gate.
+    /// Creates a runner for calls while the plugin is loaded: they pass no gate.
     pub(super) fn ungated(code: &'a Code) -> Self {
         Self { code, gate: None, seat: Seat::Hook }
     }
 
-    /// Runs one call; whatever happens ends this call only.
+    /// Runs one call. A failure ends this call only.
     ///
-    /// It has had its limit when its time is over, waiting included. The host's side comes back either
-    /// way, with the document and the last words in it.
+    /// The call ends at its deadline, waiting included. The host's state of the call is returned in
+    /// every case, with the document and the last words in it.
     pub(super) async fn run<T>(
         &self,
         call: Call,
@@ -111,7 +111,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// `timeout_at`, but most hooks wait for nothing, and need no timer.
+/// Like `timeout_at`, but without a timer if the future is ready at once, like most hooks.
 async fn by<T>(until: Instant, run: impl Future<Output = T>) -> Result<T, Elapsed> {
     let mut run = pin!(run);
     match poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx))).await {
@@ -124,8 +124,8 @@ fn store(code: &Code, call: Call) -> Store<Call> {
     let mut store = Store::new(code.engine(), call);
     store.limiter(|call| &mut call.memory);
     store.set_hostcall_fuel(MAX_PASSED);
-    // wasmtime's own yield wakes its task at once: a thread that always has one task ready looks
-    // at timers and sockets only once in dozens of ticks
+    // wasmtime's own yield wakes its task at once: a thread that always has one ready task checks
+    // timers and sockets only once in dozens of ticks
     store.epoch_deadline_callback(|_| {
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });

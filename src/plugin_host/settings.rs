@@ -1,4 +1,4 @@
-//! `Settings`: the keys of a plugin's config that are the gateway's own: what it may reach, and how it runs.
+//! `Settings`: the gateway's own keys in a plugin's config: its grants and its limits.
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -11,63 +11,64 @@ use crate::plugin_host::means::Limits;
 use crate::plugin_host::pattern::{AliasPattern, HostPattern};
 use crate::wire::duration;
 
-/// How many calls of one plugin's tools run at once if nothing is said, and how many of its hooks.
+/// The default number of concurrent tool calls of one plugin, and of its hook calls.
 pub(super) const USUAL_CALLS: u32 = 64;
-/// How many calls of tools run at once at the most, of all plugins together, and how many of hooks.
+/// The highest number of concurrent tool calls of all plugins together, and of hook calls.
 pub(super) const MOST_CALLS: u32 = 256;
-/// The hard ceiling of one linear memory; `Limits::memory` is the one in force.
+/// The upper limit of one linear memory; `Limits::memory` is the limit in force.
 pub(super) const MAX_MEMORY: usize = 256 << 20;
-/// What model calls of one request may use if nothing is said.
+/// The default token budget for model calls of one request.
 const USUAL_MODEL_TOKENS: u64 = 100_000;
-/// A hook holds up its request: what takes longer belongs into a tool.
+/// The longest time limit of a hook. A hook delays its request, so longer work belongs in a tool.
 const LONGEST_HOOK: Duration = Duration::from_secs(30);
-/// Below this no toolchain's guest starts.
+/// The smallest memory with which a toolchain's guest starts.
 const LEAST_MEMORY: u64 = 1 << 20;
 
 /// Whether calls share instances.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Instances {
-    /// Every call has one of its own: nothing that one call does can spoil the next.
+    /// Every call has its own instance, so no call can affect the next.
     #[default]
     Fresh,
-    /// Calls of one caller key follow each other in one instance, and see what the plugin left there.
+    /// Calls of one caller key use the same instance one after the other, and see the state that
+    /// the plugin left.
     Reuse,
 }
 
-/// `plugins.config.<name>`: these keys are the gateway's, all others the plugin's own.
+/// `plugins.config.<name>`: the gateway reads these keys, the plugin all others.
 #[derive(Debug, Clone, Default, JsonSchema)]
 #[expect(
     dead_code,
-    reason = "it is what the schema shows: `Settings::take` reads the keys one by one"
+    reason = "the schema is made of it; `Settings::take` reads the keys one by one"
 )]
 pub struct PluginConfig {
-    /// Hosts that `fetch` may reach: `example.com`, `*.example.com` for subdomains, `*`; with a port
-    /// (`example.com:8080`, `*:*`) for others than 80 and 443.
+    /// The hosts that `fetch` may reach: `example.com`, `*.example.com` for subdomains, `*`. Ports
+    /// other than 80 and 443 are named: `example.com:8080`, `*:*`.
     allow_hosts: Option<Vec<String>>,
-    /// Aliases that `model-call` may ask, with `*` as wildcard.
+    /// The aliases that `model-call` may use, with `*` as wildcard.
     allow_models: Option<Vec<String>>,
-    /// Tokens, input and output, that the model calls of one request may use; 100000 if left out.
+    /// The input and output tokens that the model calls of one request may use; 100000 if left out.
     max_model_tokens: Option<u64>,
-    /// Bytes of the plugin's own store, keys counted.
+    /// The size of the plugin's own store in bytes, keys included.
     max_kv_bytes: Option<u64>,
-    /// Whether it may keep files under addresses of the gateway.
+    /// Whether the plugin may publish files at addresses of the gateway.
     publish: Option<bool>,
     /// `fresh` (an instance for each call) or `reuse` (calls of one key share one).
     instances: Option<Instances>,
-    /// How many calls of its tools run at once, and as many of its hooks beside them, 1 to 256; 64 if
-    /// left out. Further ones wait.
+    /// The number of concurrent tool calls, and also of concurrent hook calls, 1 to 256; 64 if left
+    /// out. Further calls wait.
     max_concurrent_calls: Option<u32>,
-    /// How long a call of one of its tools may take, such as `30s`.
+    /// The time limit of a tool call, such as `30s`.
     deadline: Option<String>,
-    /// How long one of its hooks may take, `30s` at the most; `50ms` if left out. One that fetches or asks
-    /// a model needs more.
+    /// The time limit of a hook call, at most `30s`; `50ms` if left out. A hook that fetches or
+    /// calls a model needs more.
     hook_deadline: Option<String>,
-    /// Bytes of memory that one call may have in all, at most 256 MiB.
+    /// The bytes of memory that one call may use in all, at most 256 MiB.
     memory: Option<u64>,
 }
 
-/// Every key of the gateway's own.
+/// The names of the gateway's own keys.
 pub(super) const RESERVED: [&str; 10] = [
     "allow_hosts",
     "allow_models",
@@ -81,7 +82,7 @@ pub(super) const RESERVED: [&str; 10] = [
     "memory",
 ];
 
-/// What the operator wrote for one plugin.
+/// The operator's settings for one plugin.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) hosts: Vec<HostPattern>,
@@ -91,19 +92,19 @@ pub(super) struct Settings {
     pub(super) publish: bool,
     pub(super) instances: Instances,
     pub(super) calls: u32,
-    /// How long a tool may take.
+    /// The time limit of a tool.
     pub(super) deadline: Duration,
-    /// How long a hook may take.
+    /// The time limit of a hook.
     pub(super) hook_deadline: Duration,
-    /// Bytes of memory that one call may have.
+    /// The bytes of memory that one call may use.
     pub(super) memory: usize,
 }
 
 impl Settings {
-    /// Takes the gateway's keys out of a config; what is left is the plugin's. `usual` stands for the
-    /// limits that the config leaves out.
+    /// Takes the gateway's keys out of a config and returns the rest, which is the plugin's.
+    /// `usual` holds the limits for missing keys.
     ///
-    /// Fails with everything that is wrong, each with its path.
+    /// Fails with every problem, each with its path.
     pub(super) fn take(
         file: &str,
         config: Value,
@@ -145,14 +146,15 @@ impl Settings {
     }
 }
 
-/// How many calls of a plugin's tools run at once, and of its hooks, as far as its config can be read.
+/// Returns the number of concurrent tool calls in a plugin's config, which is also that of hook
+/// calls. An unreadable number counts as missing.
 pub(super) fn calls_of(config: Option<&Value>) -> u32 {
     let calls = config.and_then(|config| config.get("max_concurrent_calls"));
     let calls = calls.and_then(Value::as_u64).and_then(|calls| u32::try_from(calls).ok());
     calls.unwrap_or(USUAL_CALLS)
 }
 
-/// Where the config of a plugin stands.
+/// Returns the path of a plugin's config.
 pub(super) fn place(file: &str) -> String {
     format!("plugins.config.{file}")
 }
@@ -164,7 +166,7 @@ struct Taker {
 }
 
 impl Taker {
-    /// The value of a key, which is no longer there then.
+    /// Removes a key and returns its value.
     fn take<T: DeserializeOwned>(&mut self, key: &str, needed: &str) -> Option<T> {
         let value = self.members.remove(key).filter(|value| !value.is_null())?;
         let found = kind(&value);
@@ -202,7 +204,7 @@ impl Taker {
         let text: String = self.take(key, "a duration such as `30s`")?;
         match (duration::parse(&text), most) {
             (Ok(Duration::ZERO), _) => {
-                self.wrong(key, "nothing is done in no time: give at least `1ms`");
+                self.wrong(key, "must be at least `1ms`");
             }
             (Ok(deadline), Some(most)) if deadline > most => {
                 self.wrong(key, format!("is {deadline:?}: give at most `{most:?}`"));
@@ -218,7 +220,8 @@ impl Taker {
     }
 }
 
-/// Never the value itself: it may be a secret in a wrong place.
+/// Returns the kind of a value. Errors never quote the value itself: it may be a secret in a wrong
+/// place.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",

@@ -1,4 +1,4 @@
-//! `Shelf`: instances of a plugin that wait for the next call of the same caller, where the operator wants that.
+//! `Shelf`: idle instances of a plugin, kept for the next call of the same caller (`instances: reuse`).
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -11,22 +11,24 @@ use wasmtime::component::Instance;
 
 use crate::plugin_host::call::Call;
 
-/// How many instances of all plugins wait at once: slots of the pool beside those of running calls.
+/// The highest number of idle instances of all plugins: pool slots in addition to those of running
+/// calls.
 pub(super) const SPACES: u32 = 64;
-/// How many calls one instance serves: what a guest leaks, and what it keeps, goes with it.
+/// The number of calls that one instance serves. Its memory leaks and its state end with it.
 const CALLS_PER_INSTANCE: u32 = 100;
-/// An instance that nobody came back for gives its memory back when the next one is put beside it.
+/// The longest idle time. An instance that has waited longer is dropped when the next one is put on
+/// the shelf.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The waiting instances of one plugin of one generation: one for each thread and caller key. What
-/// one key's requests left in an instance is never seen by another's.
+/// The idle instances of one plugin in one generation, one for each thread and caller key. Requests
+/// of one key never see the state that another key's requests left.
 pub(super) struct Shelf {
     waiting: Mutex<HashMap<(ThreadId, String), Waiting>>,
-    /// Shared by the shelves of all plugins.
+    /// The places of idle instances, shared by the shelves of all plugins.
     spaces: Arc<Semaphore>,
 }
 
-/// An instance, and how many calls it has served.
+/// An instance, and the number of calls that it has served.
 pub(super) struct Used {
     pub(super) store: Store<Call>,
     pub(super) instance: Instance,
@@ -44,20 +46,21 @@ impl Shelf {
         Self { waiting: Mutex::default(), spaces: Arc::clone(spaces) }
     }
 
-    /// The instance that waits for this caller on this thread.
+    /// Takes the idle instance of this caller on this thread.
     pub(super) fn take(&self, key: &str) -> Option<Used> {
         let place = (thread::current().id(), key.to_owned());
         self.waiting().remove(&place).map(|waiting| waiting.used)
     }
 
-    /// Keeps an instance whose call went well, unless it has served enough or there is no room.
+    /// Keeps an instance after a successful call, unless it has served enough calls or no place is
+    /// free.
     pub(super) fn put(&self, key: &str, used: Used) {
         if used.calls >= CALLS_PER_INSTANCE {
             return;
         }
         let now = Instant::now();
         let gone = self.make_room(now);
-        // memory is given back without the lock
+        // the instance is dropped without the lock held
         drop(gone);
         let Ok(space) = Arc::clone(&self.spaces).try_acquire_owned() else { return };
         let place = (thread::current().id(), key.to_owned());
@@ -65,7 +68,8 @@ impl Shelf {
         drop(replaced);
     }
 
-    /// Takes out what waited too long, and, where all spaces are taken, the one that waited longest.
+    /// Removes the instances that have waited too long. If no place is free, removes the instance
+    /// that has waited longest.
     fn make_room(&self, now: Instant) -> Vec<Waiting> {
         let mut waiting = self.waiting();
         let is_over = |one: &Waiting| now.saturating_duration_since(one.since) > LONGEST_WAIT;

@@ -1,5 +1,7 @@
-//! WASI 0.2 with nothing behind it, so that guests of other languages load: no files, no sockets, no
-//! environment, an empty standard input; what they print goes to the log. Clocks and randomness work.
+//! A minimal WASI 0.2, so that guests of other languages load.
+//!
+//! It has no files, no sockets, no environment and an empty standard input. Output goes to the log.
+//! Clocks and random numbers work.
 use std::io;
 use std::mem;
 use std::pin::Pin;
@@ -14,23 +16,23 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-/// A plugin's log line is cut here, in bytes: it is the plugin's word, not the gateway's.
+/// The maximum length of a plugin's log line, in bytes. The gateway cuts longer lines.
 pub(super) const LONGEST_LINE: usize = 4096;
-/// Streams, pollables and the like that one call may hold.
+/// The number of streams, pollables and similar resources that one call may hold.
 const MOST_RESOURCES: usize = 1024;
-/// Random bytes at a time.
+/// The random bytes of one request to WASI.
 const MOST_RANDOM: u64 = 1 << 20;
-/// What one call may print in all; the rest is left away, and the log says so.
+/// The bytes that one call may print. The rest is dropped, and the log says so.
 const LONGEST_OUTPUT: usize = 64 << 10;
-/// What a stream takes at a time.
+/// The bytes that a stream accepts at a time.
 const PERMIT: usize = 64 << 10;
 
-/// Every interface of `wasi:cli/imports@0.2`.
+/// Links every interface of `wasi:cli/imports@0.2`.
 pub(super) fn link<T: WasiView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 
-/// What a component that imports `wasi:…` has in one call; others never make it.
+/// The WASI state of one call. It is created only for a component that imports `wasi:…`.
 pub(super) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
@@ -63,7 +65,7 @@ impl Wasi {
         WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
     }
 
-    /// Lines to come belong to another request.
+    /// Assigns later lines to another request.
     pub(super) fn serve(&self, request_id: &str) {
         for printed in [&self.out, &self.err] {
             let mut lines = printed.lines();
@@ -72,8 +74,8 @@ impl Wasi {
         }
     }
 
-    /// Ends both streams: what they hold of a line goes to the log. The last line of standard error,
-    /// if there was one: the text of an exception.
+    /// Ends both streams and logs their incomplete lines. Returns the last line of standard error,
+    /// if any: the text of an exception.
     pub(super) fn finish(&self) -> Option<String> {
         self.out.lines().end();
         let mut err = self.err.lines();
@@ -82,27 +84,27 @@ impl Wasi {
     }
 }
 
-/// A stream that a guest prints to.
+/// A stream to which a guest prints.
 #[derive(Clone)]
 struct Printed(Arc<Mutex<Lines>>);
 
-/// Which of the two.
+/// The kind of an output stream.
 #[derive(Clone, Copy)]
 enum Stream {
     Out,
     Err,
 }
 
-/// Bytes cut into lines for the log.
+/// The printed bytes, cut into lines for the log.
 struct Lines {
     stream: Stream,
     plugin: Arc<str>,
     request_id: String,
-    /// Of a line that is not whole yet.
+    /// The bytes of the incomplete line.
     begun: Vec<u8>,
-    /// The last one that was not blank.
+    /// The last line that was not blank.
     last: String,
-    /// How many bytes may still be printed.
+    /// The bytes that may still be printed.
     left: usize,
 }
 
@@ -127,7 +129,7 @@ impl Lines {
             self.end();
             let plugin = &*self.plugin;
             let request_id = &*self.request_id;
-            tracing::warn!(plugin, request_id, "prints more than 64 KiB: the rest is left away");
+            tracing::warn!(plugin, request_id, "plugin output exceeds 64 KiB: the rest is dropped");
         }
     }
 

@@ -1,19 +1,19 @@
-//! `WayOut`: how plugins reach the network: the one client for all, and a policy for each plugin.
+//! `WayOut`: network access of plugins: one shared client, and a policy for each plugin.
 use std::sync::Arc;
 
 use crate::net::egress::{self, Egress, Policy};
 use crate::plugin_host::grants::Grants;
 
-/// How the plugins of a generation reach the network.
+/// The network access of a generation's plugins.
 #[derive(Clone)]
 pub struct WayOut {
-    /// Made once.
+    /// The client, created once.
     pub client: Arc<egress::Client>,
-    /// What holds for all plugins.
+    /// The rules for all plugins.
     pub egress: Egress,
 }
 
-/// How one plugin does.
+/// The network access of one plugin.
 pub(super) struct OwnWayOut {
     pub(super) client: Arc<egress::Client>,
     pub(super) policy: Policy,

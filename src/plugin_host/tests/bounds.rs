@@ -165,7 +165,7 @@ async fn a_component_of_more_parts_than_its_share_of_the_pool_is_refused() {
         let (_folder, path) = Made { more, ..Made::default() }.file();
         let problems = host().load(&path, json!({})).await.unwrap_err();
         let message = &problems[0].message;
-        assert!(message.starts_with("wants more from the start than any plugin"), "{message}");
+        assert!(message.starts_with("needs more resources at the start than a plugin"), "{message}");
         assert!(message.contains(says), "{message}");
     }
 }

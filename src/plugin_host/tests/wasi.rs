@@ -52,7 +52,7 @@ async fn a_guest_that_prints_without_end_fills_no_log() {
     let line = format!("much {}\n", "x".repeat(4000));
     let input = json!({"out": line, "err": "", "times": 100, "exits": false});
     assert_eq!(tool(&plugin, "print", input).await.unwrap(), "printed");
-    let notice = "prints more than 64 KiB: the rest is left away";
+    let notice = "plugin output exceeds 64 KiB: the rest is dropped";
     assert_eq!(logs::line("message", notice).await["plugin"], "posix");
     let lines = logs::count("plugin", "posix", "much ");
     assert!((10..=17).contains(&lines), "{lines} lines of 4 KB");
