@@ -28,7 +28,7 @@ const LEAST_MEMORY: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Instances {
-    /// Every call has its own instance, so no call can affect the next.
+    /// Every call has its own instance, so no call can spoil the next.
     #[default]
     Fresh,
     /// Calls of one caller key use the same instance one after the other, and see the state that

@@ -1,4 +1,4 @@
-//! Plugins: what they can do, and that nothing they do reaches beyond their own call.
+//! Plugins: their abilities, and that nothing they do affects other calls.
 mod bad;
 mod border;
 mod bounds;
@@ -29,12 +29,12 @@ use serde_json::{Map, Value, json};
 const BODY: &str =
     r#"{"model":"claude-x", "max_tokens": 9000,"messages":[{"role":"user","content":"hi"}]}"#;
 
-/// A host whose deadlines the slowest machine keeps.
+/// Returns a host with deadlines that the slowest machine meets.
 fn host() -> Arc<PluginHost> {
     host_with(LONG)
 }
 
-/// A host with a deadline that a test can wait for.
+/// Returns a host with a deadline that a test can wait for.
 fn host_with(deadline: Duration) -> Arc<PluginHost> {
     let limits = Limits { tool: deadline, hook: deadline, memory: 32 << 20 };
     PluginHost::with_limits(Some(compiled()), limits).unwrap()
@@ -89,7 +89,7 @@ async fn tool(plugin: &Plugin, name: &str, input: Value) -> Result<String, ToolE
     Ok(serde_json::from_slice(&content).unwrap())
 }
 
-/// What the caller reads, and what the log reads.
+/// Returns the texts for the caller and for the log.
 fn broke(error: ToolError) -> (String, Failure) {
     match error {
         ToolError::Broke(error) => split(&error),

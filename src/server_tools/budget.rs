@@ -1,4 +1,4 @@
-//! How often the server tools of one request may still be called.
+//! Counts how often the server tools of one request may still be called.
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -9,20 +9,22 @@ use crate::server_tools::tool::{Call, ServerTool, UPSTREAM_PREFIX};
 use crate::wire::MessagesRequest;
 use crate::wire::content::{self, Block, Message};
 
-/// What is left.
+/// The remaining calls of a request.
 #[derive(Debug)]
 pub struct Budget {
-    /// Of all tools together, and how many there were.
+    /// The remaining calls of all tools together, and their limit.
     calls: (u32, u32),
-    /// Of each of the request's tools: what is left, and what its `max_uses` is.
+    /// The remaining calls of each of the request's tools, and its `max_uses`.
     uses: Vec<Option<(u64, u64)>>,
 }
 
 impl Budget {
-    /// `max_calls` for the request, and of each tool's `max_uses` what the history sent along has
-    /// left. Ours have it for the conversation, the API's own tools for each request (messages-api.md,
-    /// `max_uses`), and with it for the turn that the request carries on. The request is as an upstream
-    /// takes it.
+    /// Creates the budget: `max_calls` for the request, and for each tool its `max_uses` minus the
+    /// calls in the history.
+    ///
+    /// For the gateway's tools `max_uses` holds for the conversation. For the API's own tools it
+    /// holds for each request, and so for the turn that the request continues (messages-api.md,
+    /// `max_uses`). The request is in the upstream's form.
     pub fn new(tools: &[ServerTool], request: &MessagesRequest, max_calls: u32) -> Self {
         let mut uses: Vec<Option<(u64, u64)>> =
             tools.iter().map(|tool| tool.max_uses.map(|most| (most, most))).collect();
@@ -42,7 +44,7 @@ impl Budget {
         Self { calls: (max_calls, max_calls), uses }
     }
 
-    /// Takes a call from what is left; else what the model is told instead of a result.
+    /// Takes a call from the budget. Fails with the text for the model if the budget is used up.
     pub fn take(&mut self, call: &Call, tool: &ServerTool) -> Result<(), ToolOutput> {
         if let Some((0, most)) = self.uses[call.tool] {
             let name = &tool.upstream_name;
@@ -63,14 +65,14 @@ impl Budget {
     }
 }
 
-/// The names of our tools that a history calls, each as often as it does, and which of them is the
-/// first in the turn that the history ends with.
+/// Returns the names of the gateway's tools that a history calls, one for each call, and the index
+/// of the first call in the history's last turn.
 fn called(messages: &Bytes) -> (Vec<String>, usize) {
     if memmem::find(messages, UPSTREAM_PREFIX.as_bytes()).is_none() {
         return (Vec::new(), 0);
     }
     let messages = content::elements(messages);
-    // one of another form is for the upstream to refuse: the others count
+    // messages of another form are for the upstream to reject: the others count
     let messages = messages.iter().filter_map(|message| {
         let message = Message::of(message)?;
         Some((message.role()?, message.content()?))
@@ -84,7 +86,7 @@ fn called(messages: &Bytes) -> (Vec<String>, usize) {
         }
         let blocks = content::listed(content);
         let blocks: Vec<Block<'_>> = blocks.into_iter().filter_map(Block::of).collect();
-        // results carry the turn on, whatever a client puts beside them
+        // results continue the turn, whatever else a client adds
         if begins && !blocks.iter().any(|block| block.is("tool_result")) {
             turn = names.len();
         }

@@ -1,7 +1,8 @@
-//! `Sources`: what an answer may cite, as the upstream counts it and as the caller does.
+//! `Sources`: the sources that an answer may cite, in the upstream's numbers and in the caller's.
 //!
-//! The API counts `search_result` and `document` blocks through the whole request. Where the gateway
-//! searches or fetches, its caller sees other blocks than the upstream, and so counts differently.
+//! The API numbers `search_result` and `document` blocks through the whole request. If the gateway
+//! searches or fetches, the caller receives other blocks than the upstream, so the two numbers
+//! differ.
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
@@ -16,26 +17,26 @@ use crate::server_tools::web::{self, Form};
 use crate::wire::MessagesRequest;
 use crate::wire::content::{self, Block, Message};
 
-/// How results of ours go to the upstreams of a request.
+/// The forms in which the upstreams of a request receive the gateway's results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Forms {
-    /// What was found by searches.
+    /// The form of search results.
     pub searches: Form,
-    /// What was fetched.
+    /// The form of fetched pages.
     pub pages: Form,
-    /// Images are blocks; else a word stands for them.
+    /// Whether images are sent as blocks; otherwise as placeholders.
     pub images: bool,
 }
 
 impl Forms {
-    /// Citable where the caller has a shape for citations and every target of the route understands
-    /// the blocks. A request has citations everywhere or nowhere, and none beside a format of the
-    /// answer: what the caller's own part of it says decides.
+    /// Chooses the forms. A result is citable if the caller has a shape for citations and every
+    /// target of the route understands the blocks. A request has citations everywhere or nowhere,
+    /// and none together with an output format. The caller's own part of the request decides.
     pub fn on(targets: &[&Target], request: &MessagesRequest, tools: &[ServerTool]) -> Self {
         let lacks = |target: &Target, block: &str| target.accepts.lacks_block(block);
         let form = |is_wanted: fn(&Face) -> bool, block: &str, tool: &str| {
             let cites = |target: &Target| target.accepts.cites;
-            // who lacks the tool hardly knows the blocks that came with it
+            // a target without the tool hardly knows the blocks that came with it
             let has_tool = |target: &Target| !target.accepts.lacks_tool(tool);
             let understands =
                 |target: &&Target| cites(target) && has_tool(target) && !lacks(target, block);
@@ -58,7 +59,7 @@ impl Forms {
         }
     }
 
-    /// Something of ours is sent with citations.
+    /// Returns whether some results of the gateway are citable.
     pub fn cite(self) -> bool {
         self.searches == Form::Citable || self.pages == Form::Citable
     }
@@ -67,67 +68,67 @@ impl Forms {
 const SEARCH_RESULT: &str = "search_result";
 const DOCUMENT: &str = "document";
 const IMAGE: &str = "image";
-/// So deep a source can lie in a block: a page in the result of a fetch. What is inside is read again
-/// at every level.
+/// The deepest nesting of a source in a block: a page in the result of a fetch. Each level is
+/// parsed again.
 const MAX_NESTED: usize = 4;
 
-/// In the order of the request; found by their number, or by their name, without a search.
+/// The sources in the order of the request. A source is found by number or by name without a scan.
 #[derive(Debug, Default)]
 pub struct Sources {
-    /// How results of ours are sent.
+    /// The forms of the gateway's results.
     pub forms: Forms,
-    /// The `tool_use_id` of results that stand in the request and the caller does not see.
+    /// The `tool_use_id`s of results in the request that the caller does not see.
     hidden: HashSet<String>,
-    /// What the upstream has of search results.
+    /// All search results that the upstream receives.
     results: Vec<SearchResult>,
-    /// Where those of the caller stand among them, as it counts.
+    /// The position of each of the caller's search results among them, in the caller's order.
     own: Vec<usize>,
-    /// Where a source stands first.
+    /// The first position of each source.
     named: HashMap<String, Named>,
-    /// Of each document that the caller has, its number upstream.
+    /// The upstream's number of each document that the caller has.
     shown: Vec<Option<usize>>,
-    /// Of each that the upstream has, its number with the caller.
+    /// The caller's number of each document that the upstream has.
     sent: Vec<Option<usize>>,
-    /// One side has what the other has not.
+    /// Whether one side has a source that the other side lacks.
     differs: bool,
 }
 
 #[derive(Debug)]
 struct SearchResult {
     source: String,
-    whose: Whose,
+    origin: ResultOrigin,
 }
 
 #[derive(Debug)]
-enum Whose {
-    /// The caller sent it, and counts it so.
+enum ResultOrigin {
+    /// The caller sent the result. The value is the caller's number of it.
     Callers(usize),
-    /// A search found it that the caller sees. Behind its snippet may stand what is no part of what
-    /// was found.
+    /// A search of the gateway found the result, and the caller sees it. The value is additional
+    /// text after the snippet that is not part of the result.
     Found(Option<String>),
-    /// The caller does not see it.
+    /// The caller does not see the result.
     Unseen,
 }
 
 #[derive(Debug)]
 struct Named {
     at: usize,
-    /// The first that a search found.
+    /// The first position at which a search of the gateway found the source.
     found: Option<usize>,
 }
 
-/// What becomes of a citation on its way.
+/// The outcome of converting a citation for the other side.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Cited {
-    /// It means the same to both sides.
+    /// The citation means the same to both sides.
     Same,
-    /// It is written like this.
+    /// The citation is rewritten to this text.
     As(String),
-    /// The other side has nothing that it could point to.
+    /// The other side has no such source.
     Nothing,
 }
 
-/// A citation of whatever kind.
+/// A citation of any kind.
 #[derive(Deserialize)]
 struct Citation<'a> {
     search_result_index: Option<usize>,
@@ -143,27 +144,28 @@ struct Citation<'a> {
 }
 
 impl Sources {
-    /// None yet.
+    /// Creates an empty list of sources.
     pub fn new(forms: Forms) -> Self {
         Self { forms, ..Self::default() }
     }
 
-    /// The same where the request holds results, by their `tool_use_id`, that the caller has never seen.
+    /// Creates an empty list for a request with hidden results, given by their `tool_use_id`.
     pub fn hiding(forms: Forms, hidden: HashSet<String>) -> Self {
         Self { forms, hidden, ..Self::default() }
     }
 
-    /// The caller has not seen everything that the request holds.
+    /// Returns whether the request holds results that the caller has not seen.
     pub fn hides(&self) -> bool {
         !self.hidden.is_empty()
     }
 
-    /// Costs a search where the caller has not seen everything.
+    /// Returns whether a message may hold a hidden result. It costs a search only if there are
+    /// hidden results.
     pub fn may_hide_in(&self, message: &[u8]) -> bool {
         self.hides() && memmem::find(message, b"tool_result").is_some()
     }
 
-    /// The block is a result that the caller has not seen.
+    /// Returns whether a block is a hidden result.
     pub fn hides_result(&self, block: &[u8]) -> bool {
         self.hides()
             && Block::read(block)
@@ -171,7 +173,7 @@ impl Sources {
                 .is_some_and(|id| self.hidden.contains(&*id))
     }
 
-    /// Those of a request whose history has no calls of ours.
+    /// Reads the sources of a request origin history has no gateway calls.
     pub fn read(self, request: &MessagesRequest) -> Self {
         let mut sources = self;
         let messages = request.document().field("messages").unwrap_or_default();
@@ -182,7 +184,7 @@ impl Sources {
         sources
     }
 
-    /// Counts what stands in a message. What has another form is for the upstream to refuse.
+    /// Counts the sources in a message. The upstream rejects messages of another form.
     pub fn message(&mut self, message: &[u8]) {
         let message = holds_sources(message).then(|| Message::read(message)).flatten();
         let content = message.filter(|message| message.role().is_some());
@@ -191,7 +193,7 @@ impl Sources {
         blocks.into_iter().for_each(|block| self.block(block.get().as_bytes()));
     }
 
-    /// The same for one block that is none of ours.
+    /// Counts the sources in one block that is not a result of the gateway.
     pub fn block(&mut self, block: &[u8]) {
         if !holds_sources(block) {
             return;
@@ -199,8 +201,8 @@ impl Sources {
         let is_hidden = self.hides_result(block);
         visit(block, MAX_NESTED, &mut |block| match &*block.kind() {
             DOCUMENT => self.document(!is_hidden, true),
-            _ if is_hidden => self.result(source(block), Whose::Unseen),
-            _ => self.result(source(block), Whose::Callers(self.own.len())),
+            _ if is_hidden => self.result(source(block), ResultOrigin::Unseen),
+            _ => self.result(source(block), ResultOrigin::Callers(self.own.len())),
         });
     }
 
@@ -215,20 +217,20 @@ impl Sources {
         self.differs |= has_caller != has_upstream;
     }
 
-    fn result(&mut self, source: String, whose: Whose) {
+    fn result(&mut self, source: String, origin: ResultOrigin) {
         let at = self.results.len();
         let named = self.named.entry(source.clone()).or_insert(Named { at, found: None });
-        match whose {
-            Whose::Callers(_) => self.own.push(at),
-            Whose::Found(_) => named.found = named.found.or(Some(at)),
-            Whose::Unseen => {}
+        match origin {
+            ResultOrigin::Callers(_) => self.own.push(at),
+            ResultOrigin::Found(_) => named.found = named.found.or(Some(at)),
+            ResultOrigin::Unseen => {}
         }
-        self.differs |= !matches!(whose, Whose::Callers(_));
-        self.results.push(SearchResult { source, whose });
+        self.differs |= !matches!(origin, ResultOrigin::Callers(_));
+        self.results.push(SearchResult { source, origin });
     }
 
-    /// Counts a result of ours, by the `content` that the upstream gets. `face` is how the caller sees
-    /// it; none if it failed or shows nothing that could be cited.
+    /// Counts the sources in a result of the gateway, by the `content` that the upstream receives.
+    /// `face` is the caller's form of the tool; `None` if the call failed or has nothing to cite.
     pub fn ours(&mut self, face: Option<Face>, content: &str) {
         let mut is_shown = matches!(face, Some(Face::Fetch { .. }));
         let blocks = match holds_sources(content.as_bytes()) {
@@ -241,9 +243,9 @@ impl Sources {
                 self.document(has_caller, true);
             }
             _ if face == Some(Face::Search) => {
-                self.result(source(block), Whose::Found(behind_snippet(block)));
+                self.result(source(block), ResultOrigin::Found(after_snippet(block)));
             }
-            _ => self.result(source(block), Whose::Unseen),
+            _ => self.result(source(block), ResultOrigin::Unseen),
         };
         blocks.into_iter().for_each(|block| visit(block.get().as_bytes(), MAX_NESTED, &mut add));
         if is_shown {
@@ -251,58 +253,63 @@ impl Sources {
         }
     }
 
-    /// Both sides see the same, or there is nothing to cite: no answer has to be rewritten.
+    /// Returns whether answers can pass unchanged: both sides have the same sources, or none exist.
     pub fn are_the_same(&self) -> bool {
         !self.differs || (self.sent.is_empty() && self.results.is_empty())
     }
 
-    /// What the caller gets to see of an upstream's citation.
+    /// Converts an upstream's citation for the caller.
     pub fn for_caller(&self, citation: &[u8]) -> Cited {
-        let Some(told) = read::<Citation<'_>>(citation) else { return Cited::Same };
-        if let Some(index) = told.document_index {
+        let Some(cited) = read::<Citation<'_>>(citation) else { return Cited::Same };
+        if let Some(index) = cited.document_index {
             return counted(&self.sent, citation, index);
         }
-        let Some(index) = told.search_result_index else { return Cited::Same };
-        let named = told.source.as_deref().unwrap_or_default();
+        let Some(index) = cited.search_result_index else { return Cited::Same };
+        let named = cited.source.as_deref().unwrap_or_default();
         let there = self.results.get(index).filter(|result| result.source == named);
-        // an upstream that counts otherwise still names what it cites
+        // an upstream with other numbers still names the source
         let found = there.or_else(|| self.results.get(self.named.get(named)?.at));
-        match found.map(|result| &result.whose) {
-            Some(Whose::Found(behind)) => Cited::As(shown(citation, &told, behind.as_deref())),
-            Some(Whose::Unseen) => Cited::Nothing,
+        match found.map(|result| &result.origin) {
+            Some(ResultOrigin::Found(extra)) => {
+                Cited::As(search_citation(citation, &cited, extra.as_deref()))
+            }
+            Some(ResultOrigin::Unseen) => Cited::Nothing,
             None => Cited::Same,
-            Some(Whose::Callers(own)) => renumbered(citation, ("search_result_index", index), *own),
+            Some(ResultOrigin::Callers(own)) => {
+                renumbered(citation, ("search_result_index", index), *own)
+            }
         }
     }
 
-    /// What an upstream takes of a citation that the caller sends back.
+    /// Converts a citation that the caller sent back for the upstream.
     pub fn for_upstream(&self, citation: &[u8]) -> Cited {
-        let Some(told) = read::<Citation<'_>>(citation) else { return Cited::Same };
-        if let Some(index) = told.document_index {
+        let Some(cited) = read::<Citation<'_>>(citation) else { return Cited::Same };
+        if let Some(index) = cited.document_index {
             return counted(&self.shown, citation, index);
         }
-        if let Some(index) = told.search_result_index {
+        if let Some(index) = cited.search_result_index {
             return match self.own.get(index) {
                 Some(at) => renumbered(citation, ("search_result_index", index), *at),
                 None => Cited::Same,
             };
         }
-        match told.encrypted_index.filter(|index| index.starts_with(web::MARK)) {
+        match cited.encrypted_index.filter(|index| index.starts_with(web::MARK)) {
             Some(sealed) => self.found_again(&sealed),
             None => Cited::Same,
         }
     }
 
-    /// A citation of what a search of ours found: the very bytes that the upstream made of it, as long
-    /// as the result stands where it stood.
+    /// Restores a citation of a source that the gateway's search found. Returns the upstream's
+    /// original bytes as long as the result keeps its position.
     fn found_again(&self, sealed: &str) -> Cited {
         let Some(own) = web::unsealed(sealed) else { return Cited::Nothing };
-        let Some(told) = read::<Citation<'_>>(own.as_bytes()) else { return Cited::Nothing };
-        let (Some(index), Some(named)) = (told.search_result_index, told.source.as_deref()) else {
+        let Some(cited) = read::<Citation<'_>>(own.as_bytes()) else { return Cited::Nothing };
+        let (Some(index), Some(named)) = (cited.search_result_index, cited.source.as_deref())
+        else {
             return Cited::Nothing;
         };
         let is_it = |result: &SearchResult| {
-            matches!(result.whose, Whose::Found(_)) && result.source == named
+            matches!(result.origin, ResultOrigin::Found(_)) && result.source == named
         };
         if self.results.get(index).is_some_and(is_it) {
             return Cited::As(own);
@@ -317,7 +324,7 @@ impl Sources {
     }
 }
 
-/// A citation of a document by its number on one side, as the other side counts it.
+/// Converts a citation of a document from one side's number to the other's.
 fn counted(numbers: &[Option<usize>], citation: &[u8], index: usize) -> Cited {
     match numbers.get(index) {
         None => Cited::Same,
@@ -326,7 +333,7 @@ fn counted(numbers: &[Option<usize>], citation: &[u8], index: usize) -> Cited {
     }
 }
 
-/// A list of citations, each as `way` has it; none where all stay as they are.
+/// Converts a list of citations with `way`. Returns `None` if no citation changes.
 pub fn rewritten(list: &[u8], way: impl Fn(&[u8]) -> Cited) -> Option<String> {
     let list: Vec<&RawValue> = read(list)?;
     let ways: Vec<Cited> = list.iter().map(|citation| way(citation.get().as_bytes())).collect();
@@ -345,16 +352,16 @@ pub fn rewritten(list: &[u8], way: impl Fn(&[u8]) -> Cited) -> Option<String> {
     Some(format!("[{}]", left.join(",")))
 }
 
-/// A citation of ours in the API's shape for searches: of the snippet, where the upstream has cited what
-/// stands `behind` it as well.
-fn shown(citation: &[u8], told: &Citation<'_>, behind: Option<&str>) -> String {
-    let cited = told.cited_text.as_deref().unwrap_or_default();
-    let snippet = behind.and_then(|behind| cited.strip_suffix(behind)).map(str::trim_end);
+/// Returns a citation in the API's shape for searches. If the upstream also cited the additional
+/// text after the snippet, that text is cut off.
+fn search_citation(citation: &[u8], cited: &Citation<'_>, extra: Option<&str>) -> String {
+    let text = cited.cited_text.as_deref().unwrap_or_default();
+    let snippet = extra.and_then(|extra| text.strip_suffix(extra)).map(str::trim_end);
     json!({
         "type": "web_search_result_location",
-        "cited_text": snippet.unwrap_or(cited),
-        "url": told.source.as_deref().unwrap_or_default(),
-        "title": told.title,
+        "cited_text": snippet.unwrap_or(text),
+        "url": cited.source.as_deref().unwrap_or_default(),
+        "title": cited.title,
         "encrypted_index": web::sealed(&String::from_utf8_lossy(citation)),
     })
     .to_string()
@@ -369,8 +376,8 @@ fn renumbered(citation: &[u8], (field, from): (&str, usize), to: usize) -> Cited
     Cited::As(Value::Object(citation).to_string())
 }
 
-/// Goes through a block and what it holds: documents and search results, but for what the gateway
-/// fetched itself, and for what lies deeper than any block of the API holds it.
+/// Calls `found` for the documents and search results in a block. Skips pages that the gateway
+/// fetched itself, and blocks that are nested deeper than the API allows.
 fn visit(block: &[u8], depth: usize, found: &mut impl FnMut(&Block<'_>)) {
     let Some(depth) = depth.checked_sub(1) else { return };
     let Some(block) = Block::read(block) else { return };
@@ -395,7 +402,8 @@ fn visit(block: &[u8], depth: usize, found: &mut impl FnMut(&Block<'_>)) {
     }
 }
 
-/// No part of the request that is the caller's own has citations off, nor asks for what excludes them.
+/// Returns whether the caller's own part of the request allows citations: none of its sources has
+/// them off, and no output format excludes them.
 fn may_cite(request: &MessagesRequest) -> bool {
     #[derive(Deserialize, Default)]
     struct Output {
@@ -415,7 +423,7 @@ fn may_cite(request: &MessagesRequest) -> bool {
     let messages = content::elements(&messages);
     let messages = messages.into_iter().filter_map(Message::of);
     let mut all_cite = true;
-    // what an assistant said is the API's own, or ours
+    // assistant messages hold blocks of the API or of the gateway
     let users = messages.filter(|message| message.role().is_some_and(|role| role == "user"));
     for content in users.filter_map(|message| message.content()) {
         for block in content::listed(content) {
@@ -425,7 +433,7 @@ fn may_cite(request: &MessagesRequest) -> bool {
     all_cite
 }
 
-/// One search where there is nothing.
+/// Returns whether a text may hold sources. It costs only a search.
 pub fn holds_sources(text: &[u8]) -> bool {
     let holds = |part: &str| memmem::find(text, part.as_bytes()).is_some();
     holds("\"document\"") || holds("\"search_result\"")
@@ -435,8 +443,8 @@ fn source(block: &Block<'_>) -> String {
     block.source_address().unwrap_or_default().into_owned()
 }
 
-/// What of a search result of ours is for the model only (`web::search_for_upstream`).
-fn behind_snippet(block: &Block<'_>) -> Option<String> {
+/// Returns the part of a search result that is for the model only (`web::search_for_upstream`).
+fn after_snippet(block: &Block<'_>) -> Option<String> {
     let content = block.content().map(content::listed).unwrap_or_default();
     Block::of(content.get(1)?)?.text().map(Cow::into_owned)
 }

@@ -1,4 +1,4 @@
-//! Server tools on the way up: what the caller declared, turned into what an upstream understands.
+//! Converts the caller's declarations of server tools into the form that an upstream understands.
 use bytes::Bytes;
 use memchr::memmem;
 use serde_json::{Map, Value, json};
@@ -11,12 +11,13 @@ use crate::server_tools::tool::{Face, NAMESPACE, ServerTool, upstream_name};
 use crate::wire::schema::{self, Misfit};
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 
-/// What stands in the types of the API's own tools that plugins have as well.
+/// The text in the types of the API's own tools that plugins provide as well.
 const NATIVE: &str = "\"web_";
 
-/// The types of the tools in a request that may become ours, before any stage could add one.
+/// Returns the types of the request's tools that may become gateway tools. Runs before any stage
+/// can add one.
 ///
-/// Costs a search through `tools` where there is none.
+/// If there is none, it costs one search through `tools`.
 pub fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
     let Some(count) = count(request)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
@@ -30,11 +31,11 @@ pub fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Replaces every declaration of ours by an ordinary tool, and `tool_choice` with it.
+/// Replaces every declaration of a gateway tool by an ordinary tool, and adapts `tool_choice`.
 ///
-/// `fulfil` says what becomes of the API's own tools, by their type. Fails with a 400 for a tool that no plugin
-/// has, one declared twice, one whose upstream name the caller uses itself, or a choice of one that
-/// is not declared.
+/// `fulfil` decides about the API's own tools, by their type. Fails with a 400 in these cases: no
+/// plugin provides a tool, a tool is declared twice, the caller uses a tool's upstream name itself,
+/// or `tool_choice` names a gateway tool that is not declared.
 pub fn replace(
     pipeline: &Pipeline,
     request: &mut MessagesRequest,
@@ -75,7 +76,7 @@ pub fn replace(
     Ok(tools)
 }
 
-/// A tool of ours that a declaration asks for.
+/// A gateway tool that a declaration names.
 struct Wanted<'a> {
     kind: &'a str,
     name: &'a str,
@@ -91,7 +92,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// After the first turn the model must be free to answer.
+/// Lets the model choose freely after the first turn.
 pub fn free_choice(document: &mut Document) -> Result<()> {
     let path = [Step::Key("tool_choice"), Step::Key("type")];
     let Some(kind) = string(document, &path)? else { return Ok(()) };
@@ -102,12 +103,12 @@ pub fn free_choice(document: &mut Document) -> Result<()> {
     Ok(())
 }
 
-/// In the last turn the model must answer with what it has.
+/// Forbids tool calls in the last turn: the model must answer with the results so far.
 pub fn forbid(document: &mut Document) -> Result<()> {
     document.set(&[Step::Key("tool_choice")], r#"{"type":"none"}"#)
 }
 
-/// How many tools there are, if any of them may be ours.
+/// Returns the number of tools, or `None` if none can be a gateway tool.
 fn count(request: &mut MessagesRequest) -> Result<Option<i64>> {
     let Some(text) = request.document().field("tools") else { return Ok(None) };
     let holds = |part: &str| memmem::find(&text, part.as_bytes()).is_some();
@@ -130,7 +131,7 @@ fn string(document: &mut Document, path: &[Step<'_>]) -> Result<Option<String>> 
     Ok(serde_json::from_slice(&text).ok())
 }
 
-/// An ordinary declaration, and the tool whose options stood beside `type`.
+/// Splits a declaration into an ordinary one and the server tool with its options.
 fn split(
     declaration: &Bytes,
     n: i64,
@@ -173,7 +174,7 @@ fn split(
     Ok((plain.to_string(), tool))
 }
 
-/// Options that cannot do are the caller's to mend, before a model has been asked.
+/// Checks the options of a tool before any model is called, so that the caller can correct them.
 fn check_options(
     n: i64,
     wanted: &Wanted<'_>,
@@ -196,7 +197,7 @@ fn refuse_taken_names(document: &mut Document, tools: &[ServerTool], count: i64)
         }
         if seen > 1 {
             return Err(Error::invalid(format!(
-                "`tools` has a tool of your own named `{}`, the name that `{NAMESPACE}{}` needs: rename yours",
+                "`tools` defines `{}`, which is reserved for `{NAMESPACE}{}`: rename it",
                 tool.upstream_name, tool.name
             )));
         }
@@ -204,7 +205,8 @@ fn refuse_taken_names(document: &mut Document, tools: &[ServerTool], count: i64)
     Ok(())
 }
 
-/// A choice may name ours as it was declared: in an object by `name` or by `type`, or bare.
+/// Renames the tool in `tool_choice`. The choice may name a gateway tool as declared: in an object
+/// by `name` or by `type`, or as a string.
 fn rename_choice(request: &mut MessagesRequest, tools: &[ServerTool], count: i64) -> Result<()> {
     let is_ours = |text: &Bytes| memmem::find(text, NAMESPACE.as_bytes()).is_some();
     let choice = request.document().field("tool_choice");
@@ -238,7 +240,7 @@ fn rename_choice(request: &mut MessagesRequest, tools: &[ServerTool], count: i64
     document.set_value(&name, &tool.upstream_name)
 }
 
-/// A tool of the caller's own goes before one of ours that is named like it.
+/// Returns the chosen gateway tool. A tool of the caller's own with this name takes precedence.
 fn chosen<'a>(
     document: &mut Document,
     tools: &'a [ServerTool],
@@ -256,7 +258,7 @@ fn chosen<'a>(
     }
     let bare = named.strip_prefix(NAMESPACE).unwrap_or(named);
     match tools.iter().find(|tool| tool.name == bare) {
-        // what the upstream has never heard of it cannot refuse in words that help
+        // the upstream does not know this name, so its error would not help
         None if named.starts_with(NAMESPACE) => {
             let shown: String = named.chars().take(64).collect();
             Err(Error::invalid(format!(

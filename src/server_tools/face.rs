@@ -1,7 +1,7 @@
-//! `Face`: how the caller gets to see a server tool's calls and results, and how they are known again.
+//! `Face`: the caller's form of a server tool's calls and results, and the way back.
 //!
-//! Only block types that clients know: the API's own for search and fetch, those of an MCP server
-//! named `gateway` for every other tool.
+//! It uses only block types that clients know: the API's own for search and fetch, and those of an
+//! MCP server named `gateway` for every other tool.
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -18,7 +18,7 @@ use crate::wire::{Document, Kind, Step};
 /// The member of a text that lists its citations, and of a source that enables them.
 const CITATIONS: &str = "citations";
 
-/// Makes the `tool_use` that stands at `path` of an event what the caller sees of it.
+/// Converts the `tool_use` of an event into the caller's form.
 pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()> {
     let block = Step::Key("content_block");
     data.set_value(&[block, Step::Key("type")], &tool.face.call_kind())?;
@@ -30,12 +30,12 @@ pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()>
     let caller = [block, Step::Key("caller")];
     match tool.face {
         Face::Search | Face::Fetch { .. } => data.set_value(&caller, &required::caller()),
-        // an MCP server's tools are called by the model only
+        // only the model calls the tools of an MCP server
         Face::Mcp | Face::Hidden => data.remove(&caller).map(drop),
     }
 }
 
-/// The block that shows the caller a result.
+/// Returns the block with a result for the caller.
 pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Result<Document> {
     let kind = tool.face.result_kind();
     let mut head = json!({"type": kind, "tool_use_id": tool.face.id(&call.id)});
@@ -62,9 +62,9 @@ pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Resu
     Ok(block)
 }
 
-/// A result of an MCP server holds texts only (messages-api.md, `BetaMCPToolResultBlock`): what else a
-/// tool gave the model is named. It is named to the model, too, once the caller sends it back, but for an
-/// image that the gateway keeps.
+/// Returns the content of an MCP server's result, which holds texts only (messages-api.md,
+/// `BetaMCPToolResultBlock`). Other blocks become their names. Once the caller sends the result
+/// back, the model reads these names too, except for an image that the gateway keeps.
 ///
 /// Each text has `citations`, as the API's schema requires.
 fn texts(blocks: &str) -> String {
@@ -89,8 +89,8 @@ fn texts(blocks: &str) -> String {
     rewritten(blocks, shown).unwrap_or_else(|| blocks.to_owned())
 }
 
-/// The way back of [`texts`], as far as there is one: without the `citations` that cite nothing. `None`
-/// if there are none in the content of a result, as the caller sent it.
+/// Reverses [`texts`] as far as possible: removes the `citations` that cite nothing. Returns `None`
+/// if the content that the caller sent has none.
 pub fn texts_from_caller(content: &str) -> Option<String> {
     if !content.contains(CITATIONS) {
         return None;
@@ -106,7 +106,7 @@ pub fn texts_from_caller(content: &str) -> Option<String> {
     })
 }
 
-/// A list of blocks, each as `way` has it or as it is; `None` if all stay as they are.
+/// Rewrites a list of blocks with `way`. Returns `None` if no block changes.
 fn rewritten(blocks: &str, way: impl Fn(&RawValue) -> Option<String>) -> Option<String> {
     let all: Vec<&RawValue> = serde_json::from_str(blocks).ok()?;
     let others: Vec<Option<String>> = all.iter().map(|raw| way(raw)).collect();
@@ -123,7 +123,8 @@ fn written(document: &Document) -> Option<String> {
     String::from_utf8(document.to_bytes().to_vec()).ok()
 }
 
-/// The content of a result as the upstream reads it: the same when the caller sends it back.
+/// Returns the content of a result in the upstream's form. It is the same when the caller sends it
+/// back.
 pub fn for_upstream(
     tool: &ServerTool,
     call: &Call,
@@ -141,8 +142,8 @@ pub fn for_upstream(
     }
 }
 
-/// Sources of another tool, beside results of ours that may be cited: the API wants citations everywhere
-/// in a request or nowhere.
+/// Enables citations on another tool's sources if the gateway's own results have them: the API
+/// requires citations everywhere in a request or nowhere.
 fn citable(blocks: String, forms: Forms) -> String {
     if !forms.cite() || !citations::holds_sources(blocks.as_bytes()) {
         return blocks;
@@ -150,7 +151,7 @@ fn citable(blocks: String, forms: Forms) -> String {
     rewritten(&blocks, with_citations).unwrap_or(blocks)
 }
 
-/// A source with citations; none where it has them, or is no source.
+/// Returns a source with citations enabled; `None` if it already has them or is no source.
 fn with_citations(block: &RawValue) -> Option<String> {
     let source = Block::of(block)?;
     if !matches!(&*source.kind(), "document" | "search_result") || source.is_cited() {

@@ -1,8 +1,7 @@
-//! Calls of hidden tools and their results, until their caller comes back.
+//! Keeps calls of hidden tools and their results until their caller continues the conversation.
 //!
-//! What a caller sees as one message may be several turns, with calls of tools in them that a policy
-//! added. The caller holds what it has seen only, so that its next request would lack the others, and
-//! the model would not know any more what it has found.
+//! One message to the caller may hold several turns, with calls of tools that a policy added. The
+//! caller's next request lacks those calls, so the model would lose their results.
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,37 +9,37 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-/// A caller that takes longer with its tool goes on without.
+/// The time for which hidden calls are kept. A caller that answers later continues without them.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 const MAX_ENTRIES: usize = 4096;
 
-/// What a block that the caller holds is known again by.
+/// The features by which a block of the caller is recognized.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub struct Shape {
-    /// Its `type`.
+    /// The block's `type`.
     pub kind: String,
-    /// Of a call, as the caller sees it; else empty.
+    /// The id of a call in the caller's form; empty for other blocks.
     pub id: String,
-    /// A text without a character.
+    /// Whether the block is an empty text.
     pub is_empty: bool,
 }
 
 impl Shape {
-    /// Clients leave such blocks out of what they send back.
+    /// Returns whether clients may leave the block out of their next request.
     pub fn may_be_missing(&self) -> bool {
         self.is_empty || matches!(self.kind.as_str(), "thinking" | "redacted_thinking")
     }
 }
 
-/// A block of a message, in the order of the upstream's.
+/// A block of a message, in the upstream's order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Block {
-    /// The caller holds it.
+    /// A block that the caller holds.
     Shown(Shape),
-    /// A `tool_use` that it does not hold.
+    /// A `tool_use` that the caller does not hold.
     Call(Bytes),
-    /// The `tool_result` for one.
+    /// The `tool_result` of such a call.
     Result(Bytes),
 }
 
@@ -54,28 +53,28 @@ impl Block {
     }
 }
 
-/// One message of the gateway's: what its caller holds of it, and what it does not.
+/// One message of the gateway: the blocks that its caller holds, and the hidden ones.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub struct Hidden {
-    /// Turn after turn; the results of a turn stand at its end.
+    /// The blocks of all turns in order. The results of a turn stand at its end.
     blocks: Vec<Block>,
-    /// Where the last turn begins.
+    /// The index at which the last turn begins.
     last: usize,
 }
 
 impl Hidden {
-    /// Adds a turn behind the others.
+    /// Appends a turn.
     pub fn push(&mut self, turn: Vec<Block>) {
         self.last = self.blocks.len();
         self.blocks.extend(turn);
     }
 
-    /// The blocks of all turns.
+    /// Returns the blocks of all turns.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
-    /// Those of the last turn.
+    /// Returns the blocks of the last turn.
     pub fn last_turn(&self) -> &[Block] {
         &self.blocks[self.last..]
     }
@@ -94,19 +93,18 @@ impl Hidden {
     }
 }
 
-/// By the caller's key, and the id of a call in the last turn that the caller sees. Bounded: those
-/// that nobody has asked for longest make room.
+/// Hidden messages by the caller's key and the id of a call that the caller sees in the last turn.
+/// The size is bounded: entries that were unused for the longest time are dropped.
 #[derive(Default)]
 pub struct Carried(Mutex<Book>);
 
 #[derive(Default)]
 struct Book {
-    /// By caller, then by call.
+    /// The entries by caller, then by call.
     entries: HashMap<String, HashMap<String, Entry>>,
     count: usize,
     bytes: usize,
-    /// Caller and call of every entry, and when it stood last in use as far as is known here: the
-    /// oldest first.
+    /// The caller and call of every entry, with its last known time of use, the oldest first.
     order: VecDeque<(String, String, Instant)>,
 }
 
@@ -116,8 +114,8 @@ struct Entry {
 }
 
 impl Carried {
-    /// Keeps the message that shows the call `id` in its last turn. Where it is too large, only that
-    /// turn is kept; what is still too large is lost.
+    /// Keeps the message with the visible call `id` in its last turn. If the message is too large,
+    /// only its last turn is kept. If that is still too large, it is dropped.
     pub fn keep(&self, caller: &str, id: &str, hidden: Hidden) {
         let hidden = match hidden.size() > MAX_BYTES / 8 {
             true => hidden.without_earlier_turns(),
@@ -125,7 +123,7 @@ impl Carried {
         };
         let size = hidden.size();
         let mut book = self.book();
-        // not every upstream makes ids that no other conversation has
+        // some upstreams repeat ids in other conversations
         book.forget(caller, id);
         if size > MAX_BYTES / 8 || !hidden.hides() {
             return;
@@ -139,7 +137,7 @@ impl Carried {
         book.sweep(now);
     }
 
-    /// The message that shows a call.
+    /// Returns the message with this visible call.
     pub fn find(&self, caller: &str, id: &str) -> Option<Arc<Hidden>> {
         let mut book = self.book();
         let entry = book.entries.get_mut(caller)?.get_mut(id)?;
@@ -148,7 +146,7 @@ impl Carried {
         Some(Arc::clone(&entry.hidden))
     }
 
-    /// Something is kept for a caller, and its history has to be searched.
+    /// Returns whether something is kept for a caller, so that its history has to be searched.
     pub fn has(&self, caller: &str, now: Instant) -> bool {
         let mut book = self.book();
         if book.count > 0 {
@@ -163,13 +161,13 @@ impl Carried {
 }
 
 impl Book {
-    /// Drops what is too old, and what there is no room for.
+    /// Drops entries that are too old, and the oldest ones if the size is exceeded.
     fn sweep(&mut self, now: Instant) {
         while let Some((caller, id, known)) = self.order.pop_front() {
             let used = self.entries.get(&caller).and_then(|calls| calls.get(&id)).map(|e| e.used);
             let is_stale = |since| now.saturating_duration_since(since) > KEPT_FOR;
             match used {
-                // it has been in use since: its place is further behind
+                // it was used since then: it moves to the end
                 Some(used) if used > known => self.order.push_back((caller, id, used)),
                 Some(used) if is_stale(used) || self.is_full() => self.forget(&caller, &id),
                 Some(_) => {
@@ -185,7 +183,7 @@ impl Book {
         self.bytes > MAX_BYTES || self.count > MAX_ENTRIES
     }
 
-    /// Its place in the order is passed over later.
+    /// Removes an entry. Its place in `order` is skipped later.
     fn forget(&mut self, caller: &str, id: &str) {
         let Some(calls) = self.entries.get_mut(caller) else { return };
         if let Some(entry) = calls.remove(id) {

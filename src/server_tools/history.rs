@@ -1,7 +1,7 @@
-//! Server tools in the history that a caller sends back: turned into what an upstream understands.
+//! Converts server tools in the caller's history into the form that an upstream understands.
 //!
-//! What the caller saw as one assistant message were several turns upstream. A turn ends where
-//! results stand; the blocks behind them are the next turn's.
+//! One assistant message of the caller may hold several upstream turns. A turn ends with its
+//! results; the blocks after them belong to the next turn.
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
@@ -19,12 +19,14 @@ use crate::server_tools::web;
 use crate::wire::content::Block;
 use crate::wire::{self, Document, MessagesRequest, Step, scan};
 
-/// A call that ended before it was whole, or whose result the caller has lost.
+/// The result of a call that was incomplete, or whose result the caller has lost.
 const UNANSWERED: &str = "not run: the answer ended before the call was complete";
 
 /// Rewrites `messages` if it holds calls that the gateway ran, results that were put back into an
-/// assistant's message, or citations that the caller counts otherwise; else touches nothing. `None` if
-/// there can be nothing of the kind, else what there is to cite: `sources`, which were none yet.
+/// assistant's message, or citations that the caller counts differently. Otherwise changes nothing.
+///
+/// `sources` is empty at the start. Returns `None` if `messages` can hold none of these, else the
+/// sources that can be cited.
 pub fn restore(
     request: &mut MessagesRequest,
     sources: Sources,
@@ -48,7 +50,7 @@ pub fn restore(
     if !turns.is_changed {
         return Ok(Some(sources));
     }
-    // the caller goes on with a turn that paused: a call that it forced has been made
+    // the caller continues a paused turn: a forced call has already been made
     let goes_on = !turns.results.is_empty();
     document.set(&[Step::Key("messages")], turns.finish())?;
     if goes_on {
@@ -57,16 +59,16 @@ pub fn restore(
     Ok(Some(sources))
 }
 
-/// The messages so far, as JSON texts; untouched ones are the caller's bytes.
+/// The messages so far, as JSON texts. Unchanged messages are the caller's bytes.
 struct Turns<'a> {
     messages: Vec<Bytes>,
-    /// Results that wait for the user message they belong into.
+    /// Results that wait for the user message to which they belong.
     results: Vec<Bytes>,
-    /// Calls of ours in the turn under way that have no result yet, by the upstream's id.
+    /// Gateway calls of the current turn without a result so far, by the upstream's id.
     open: HashMap<String, VecDeque<Open>>,
-    /// How many calls of ours there have been.
+    /// The number of gateway calls so far.
     calls: usize,
-    /// What has been seen so far of what may be cited.
+    /// The sources so far that may be cited.
     sources: Sources,
     images: Images<'a>,
     is_changed: bool,
@@ -74,9 +76,9 @@ struct Turns<'a> {
 
 /// A call that waits for its result.
 struct Open {
-    /// Its place among all calls.
+    /// The position among all calls.
     at: usize,
-    /// The upstream's.
+    /// The upstream's id of the call.
     id: String,
     input: Bytes,
 }
@@ -140,7 +142,7 @@ impl<'a> Turns<'a> {
                     self.open.entry(open.id.clone()).or_default().push_back(open);
                     blocks.push(call);
                 }
-                // its call is gone, and no upstream would know what it answers
+                // its call is missing, so no upstream could match the result
                 Found::Orphan => has_ours = true,
                 Found::Other => {
                     self.sources.block(&text);
@@ -157,12 +159,12 @@ impl<'a> Turns<'a> {
         }
         self.is_changed = true;
         self.end_turn(&blocks);
-        // results behind the last block wait for the user message that follows
+        // results after the last block wait for the user message that follows
         Ok(())
     }
 
-    /// What a text block cites, as the upstream counts it. A block that is left without citations
-    /// has no list of them.
+    /// Rewrites the citations of a text block to the upstream's numbers. If no citation remains,
+    /// removes the list.
     fn with_citations(&self, document: &mut Document, n: i64) -> Result<()> {
         let at = [Step::Key("content"), Step::Index(n), Step::Key("citations")];
         if document.kind(&at[..2])? != Some(wire::Kind::Object)
@@ -179,7 +181,8 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Fails with the name of a member that a call of ours must have.
+    /// Reads a block of an assistant's message. Fails with the name of a member that a gateway call
+    /// must have.
     fn block(&mut self, text: &Bytes) -> Result<Found, &'static str> {
         let Some(block) = Block::read(text) else { return Ok(Found::Other) };
         Ok(match &*block.kind() {
@@ -227,7 +230,7 @@ impl<'a> Turns<'a> {
         })
     }
 
-    /// A block behind results begins the next turn.
+    /// Begins the next turn if results precede the block.
     fn next_turn(&mut self, blocks: &mut Vec<Bytes>) {
         if !self.results.is_empty() {
             self.end_turn(&std::mem::take(blocks));
@@ -235,7 +238,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Every call needs a result in the message behind it.
+    /// Ends a turn. Every call needs a result in the next message, so unanswered calls get one.
     fn end_turn(&mut self, blocks: &[Bytes]) {
         let is_sent = |block: &&Bytes| !is_empty_text(block);
         let blocks: Vec<Bytes> = blocks.iter().filter(is_sent).cloned().collect();
@@ -253,7 +256,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Results come first in a user message, as the API wants them.
+    /// Puts the results first in a user message, as the API requires.
     fn user(&mut self, document: &mut Document, message: Bytes) -> Result<()> {
         let path = [Step::Key("content")];
         let content = document.field("content").unwrap_or_default();
@@ -266,7 +269,7 @@ impl<'a> Turns<'a> {
                 blocks.extend_from_slice(b"}]");
                 document.set(&path, blocks)?;
             }
-            // wrong in any case: the upstream says how
+            // invalid in any case: the upstream reports the error
             _ => {
                 self.flush();
                 self.messages.push(message);
@@ -276,7 +279,7 @@ impl<'a> Turns<'a> {
         let mut all = array(&std::mem::take(&mut self.results));
         let content = document.get(&path)?.unwrap_or_default();
         let own = content.get(1..).unwrap_or_default();
-        // the end of the one list, and the beginning of the other
+        // joins the end of one list with the beginning of the other
         all.pop();
         if document.len(&path)? != Some(0) && all.len() > 1 {
             all.push(b',');
@@ -287,7 +290,7 @@ impl<'a> Turns<'a> {
         Ok(())
     }
 
-    /// Results that no user message follows get one of their own.
+    /// Puts results that no user message follows into a message of their own.
     fn flush(&mut self) {
         let results = std::mem::take(&mut self.results);
         self.push("user", &results);
@@ -305,19 +308,19 @@ impl<'a> Turns<'a> {
     }
 }
 
-/// What a block of the assistant's is to us.
+/// The kind of a block in an assistant's message.
 enum Found {
-    /// A call that the gateway ran, and what an upstream takes for it.
+    /// A call that the gateway ran, with its block for the upstream.
     Call(Open, Bytes),
-    /// A result of one, as an upstream takes it.
+    /// A result of a gateway call, as an upstream accepts it.
     Result(Bytes),
-    /// A result of ours whose call is not there.
+    /// A result of a gateway call that is missing.
     Orphan,
-    /// None of ours.
+    /// Any other block.
     Other,
 }
 
-/// A message of whole blocks.
+/// Returns a message made of complete blocks.
 pub fn message(role: &str, blocks: &[Bytes]) -> Bytes {
     let mut text = format!("{{\"role\":\"{role}\",\"content\":").into_bytes();
     text.extend_from_slice(&array(blocks));
@@ -339,13 +342,14 @@ fn array(items: &[Bytes]) -> Vec<u8> {
     text
 }
 
-/// One search where there is nothing: both kinds of calls of ours have the word in them.
+/// Returns whether a text may hold gateway calls. One search is enough if it holds none: both kinds
+/// contain the server name.
 fn may_hold_ours(text: &[u8]) -> bool {
     let holds = |part: &str| memmem::find(text, part.as_bytes()).is_some();
     holds(SERVER_NAME) && (holds("mcp_tool_use") || holds(OURS))
 }
 
-/// Citations of what we found are sealed.
+/// Returns whether a text may cite sources that the gateway found. Such citations are sealed.
 fn may_cite_ours(text: &[u8]) -> bool {
     memmem::find(text, web::MARK.as_bytes()).is_some() && may_cite(text)
 }
@@ -354,7 +358,8 @@ fn may_cite(text: &[u8]) -> bool {
     memmem::find(text, b"_location\"").is_some()
 }
 
-/// A call of another server, or one that a native upstream made itself, is none of ours.
+/// Returns whether the gateway ran a call. Calls of other servers and of a native upstream do not
+/// count.
 fn is_ours(block: &Block<'_>) -> bool {
     match &*block.kind() {
         "mcp_tool_use" => block.server_name().is_some_and(|name| name == SERVER_NAME),
@@ -362,7 +367,8 @@ fn is_ours(block: &Block<'_>) -> bool {
     }
 }
 
-/// What an upstream made itself, and refuses to take back.
+/// Returns whether a block is an empty text. An upstream may produce one, but rejects it in a
+/// request.
 fn is_empty_text(block: &[u8]) -> bool {
     let text = Block::read(block).filter(|block| block.is("text"));
     text.and_then(|block| block.text()).is_some_and(|text| text.is_empty())
@@ -372,7 +378,7 @@ fn cache_control<'a>(block: &Block<'a>) -> Option<&'a str> {
     block.cache_control().map(RawValue::get)
 }
 
-/// A result in the shape of an MCP server's, as an upstream takes it.
+/// Converts a result from an MCP server's shape into the upstream's form.
 fn plain(block: &Block<'_>, open: &Open, images: &mut Images<'_>) -> Bytes {
     let content = block.content().map(RawValue::get);
     let plain = content.and_then(face::texts_from_caller);
@@ -387,7 +393,7 @@ fn plain(block: &Block<'_>, open: &Open, images: &mut Images<'_>) -> Bytes {
     with_members(json!({"type": "tool_result", "tool_use_id": open.id}).to_string(), &members)
 }
 
-/// A result in one of the API's own shapes, as an upstream takes it.
+/// Converts a result from one of the API's own shapes into the upstream's form.
 fn unveiled(kind: &str, block: &Block<'_>, open: &Open, sources: &mut Sources) -> Bytes {
     let content = block.content().map_or("null", RawValue::get);
     let forms = sources.forms;
@@ -412,7 +418,7 @@ fn unveiled(kind: &str, block: &Block<'_>, open: &Open, sources: &mut Sources) -
     with_members(head.to_string(), &members)
 }
 
-/// Appends members to the text of an object; numbers in them keep the form they had.
+/// Appends members to the text of an object. Numbers in them keep their form.
 fn with_members(mut object: String, members: &[(&str, Option<&str>)]) -> Bytes {
     object.pop();
     for (key, value) in members {

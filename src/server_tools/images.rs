@@ -1,8 +1,8 @@
-//! Images that a tool gives the model: blocks for the upstream, a word for the caller, and the block again
-//! when the word comes back, as long as the gateway keeps the file.
+//! Images in tool results: blocks for the upstream, placeholders for the caller, and the way back.
 //!
-//! The word names the file, so that what comes back is the very image: `(image <name>)`. One that the
-//! gateway keeps no file of is `(image)`, and stays that.
+//! The gateway restores a placeholder as long as it keeps the file. The placeholder names the file,
+//! so the restored image is the very same: `(image <name>)`. An image without a kept file is
+//! `(image)` and stays a placeholder.
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -17,43 +17,43 @@ use crate::plugin_host::published::{self, Published};
 use crate::policy::ToolOutput;
 use crate::wire::content::{Block, Source};
 
-/// What the API takes of one image, as base64.
+/// The maximum size of one image in the API, as base64.
 const MAX_IMAGE: usize = 5 << 20;
-/// So much of images comes back in one request, as base64; bodies may have 32 MiB.
+/// The maximum size of all restored images in one request, as base64. Bodies may have 32 MiB.
 const MAX_HISTORY: usize = 16 << 20;
-/// What the API takes.
+/// The media types that the API accepts.
 const TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
-/// What stands for an image where only texts may, around the name of its file.
+/// The placeholder of an image, around the name of its file.
 const WORD: (&str, &str) = ("(image ", ")");
-/// The same for one without a file.
+/// The placeholder of an image without a file.
 const NAMELESS: &str = "(image)";
 
 /// The images of one request.
 pub struct Images<'a> {
     kept: &'a Published,
-    /// The request goes to upstreams that take images.
+    /// Whether the request's upstreams accept images.
     are_taken: bool,
     left: usize,
 }
 
-/// Media type and content of a file that an upstream would take as an image.
+/// The media type and content of a file that an upstream would accept as an image.
 type File = (String, Bytes);
 
 impl<'a> Images<'a> {
-    /// For a request to upstreams that take images or do not.
+    /// Creates the images of a request. `are_taken` says whether its upstreams accept images.
     pub fn new(kept: &'a Published, are_taken: bool) -> Self {
         Self { kept, are_taken, left: MAX_HISTORY }
     }
 
-    /// The blocks of a result as an upstream takes them. An image that the gateway keeps is written
-    /// as [`Images::put_back`] will write it.
+    /// Returns the blocks of a result in the upstream's form. An image with a kept file is written
+    /// in the same way as [`Images::put_back`] writes it.
     pub fn for_upstream(&self, content: String) -> String {
         let written = self.rewritten(&content, |raw, source, file| {
             let kind = source.media_type().unwrap_or_default();
             let kind = &*kind;
             match &source.data() {
                 _ if !self.are_taken => word(file),
-                // the upstream fetches it itself
+                // the upstream fetches the image itself
                 None => raw.get().to_owned(),
                 Some(data) if data.len() > MAX_IMAGE || !TYPES.contains(&kind) => word(file),
                 Some(data) if file.is_some() => written(kind, data),
@@ -63,7 +63,7 @@ impl<'a> Images<'a> {
         written.unwrap_or(content)
     }
 
-    /// The same result as the caller sees it, with a word for every image.
+    /// Returns the result for the caller, with a placeholder for every image.
     pub fn for_caller<'o>(&self, output: &'o ToolOutput) -> Cow<'o, ToolOutput> {
         match self.rewritten(&output.blocks(), |_, _, file| word(file)) {
             None => Cow::Borrowed(output),
@@ -75,8 +75,8 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// The blocks with another in the place of every image, which is told the name of the file that
-    /// is this very image; `None` if there is none.
+    /// Returns the blocks with every image replaced by the result of `of`, which receives the name
+    /// of the file with this very image. Returns `None` if there is no image.
     fn rewritten(
         &self,
         content: &str,
@@ -102,8 +102,8 @@ impl<'a> Images<'a> {
         Some(format!("[{}]", written.join(",")))
     }
 
-    /// Images back in the place of their words; `None` if there is none in this result of a tool, as
-    /// the caller sent it.
+    /// Restores the images of a tool result that the caller sent back. Returns `None` if it has
+    /// none.
     pub fn put_back(&mut self, content: &str) -> Option<String> {
         if !self.are_taken || !content.contains(WORD.0) {
             return None;
@@ -123,7 +123,8 @@ impl<'a> Images<'a> {
         has_image.then(|| format!("[{}]", all.join(",")))
     }
 
-    /// An image, if there is room for it. What does not fit is not encoded first.
+    /// Returns an image if the size limit allows it. The size is checked before the image is
+    /// encoded.
     fn taken(&mut self, name: &str) -> Option<String> {
         let (kind, file) = self.found(name)?;
         self.left = self.left.checked_sub(base64::encoded_len(file.len(), true)?)?;
@@ -137,8 +138,8 @@ impl<'a> Images<'a> {
     }
 }
 
-/// The name of the file that is this image, and no other. Base64 that could be written in another way is
-/// not what would come back.
+/// Returns the name of the file with this very image. Base64 that has more than one valid form does
+/// not count, because the restored image could differ.
 fn file_of<'n>(source: &Source<'_>, files: &BTreeMap<&'n str, File>) -> Option<&'n str> {
     let image = BASE64.decode(&*source.data()?).ok()?;
     let media_type = source.media_type()?;
@@ -156,7 +157,7 @@ fn word(file: Option<&str>) -> String {
     json!({"type": "text", "text": text.as_deref().unwrap_or(NAMELESS)}).to_string()
 }
 
-/// The names of the files of ours that a text has the addresses of.
+/// Returns the names of published files whose addresses a text contains.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     let is_other = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
     let rests = text.split(published::PATH).skip(1);

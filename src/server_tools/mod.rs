@@ -1,4 +1,5 @@
-//! Server tools: how requests declare them, how clients and upstreams see their calls, how the turns of a loop become one message.
+//! Server tools: declarations, their form for clients and upstreams, and the turns of a tool loop
+//! as one message.
 pub mod budget;
 pub mod citations;
 pub mod declare;

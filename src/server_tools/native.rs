@@ -1,28 +1,28 @@
-//! The API's own search and fetch tools: who runs them for a request, and what their declarations
-//! mean to our plugins.
+//! The API's own search and fetch tools: whether the gateway runs them, and how their declarations
+//! map onto plugins.
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::models::{ServerTools, Target};
 use crate::server_tools::tool::Face;
 
-/// How many characters of plain text a token stands for, roughly.
+/// The approximate number of plain-text characters in a token.
 const CHARS_A_TOKEN: u64 = 4;
 
-/// What of the API's own server tools the gateway runs.
+/// The API's own server tools that the gateway runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fulfil {
-    /// Nothing: the upstream has them.
+    /// None: the upstream runs them.
     Nothing,
-    /// Those that a plugin has; the others are left to the upstream.
+    /// The tools that a plugin provides; the upstream runs the others.
     Possible,
-    /// All: one that no plugin has is a mistake.
+    /// All: a tool that no plugin provides is an error.
     All,
 }
 
 impl Fulfil {
-    /// Applies the setting of the alias; `auto` leaves a type of tools to the upstream if every target of
-    /// the route has it.
+    /// Applies the setting of the alias. `auto` leaves a type of tools to the upstream if every
+    /// target of the route has it.
     pub fn on(setting: ServerTools, targets: &[&Target], kind: &str) -> Self {
         match setting {
             ServerTools::Native => Self::Nothing,
@@ -40,8 +40,8 @@ impl Fulfil {
     }
 }
 
-/// The tool that a `type` of the API's own declares: `web_search` for `web_search_20250305` and any
-/// later date.
+/// Returns the tool that one of the API's own types declares: `web_search` for
+/// `web_search_20250305` and any later date.
 pub fn tool_of(kind: &str) -> Option<&'static str> {
     const FIRST: [(&str, &str); 2] = [("web_search", "20250305"), ("web_fetch", "20250910")];
     FIRST.into_iter().find_map(|(name, first)| {
@@ -51,10 +51,10 @@ pub fn tool_of(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// A declaration of the API's own tool as one of ours: which face it has, and the options of the
-/// plugin. `path` is where it stands: `tools[3]`.
+/// Converts a declaration of the API's own tool into a gateway tool. Returns its face, and leaves
+/// the plugin's options in `declared`. `path` is the place of the declaration, such as `tools[3]`.
 ///
-/// Fails with a 400 that names the field for one that the gateway cannot keep to.
+/// Fails with a 400 that names the field if the gateway does not support it.
 pub fn options(path: &str, name: &str, declared: &mut Map<String, Value>) -> Result<Face> {
     declared.retain(|_, value| !value.is_null());
     let refuse = |field: &str, why: &str| {
@@ -83,7 +83,7 @@ pub fn options(path: &str, name: &str, declared: &mut Map<String, Value>) -> Res
     if declared.contains_key("url_sources") {
         return refuse("url_sources", "use `allowed_domains`");
     }
-    // nothing is cached here
+    // the gateway caches nothing here
     declared.remove("use_cache");
     if name != "web_fetch" {
         return Ok(Face::Search);
@@ -109,14 +109,16 @@ pub fn options(path: &str, name: &str, declared: &mut Map<String, Value>) -> Res
     Ok(Face::Fetch { is_cited })
 }
 
-/// What a tool's `max_uses` is: the declaration's, else the default in the schema of its options.
+/// Returns a tool's `max_uses`: from the declaration, or else the default in the schema of its
+/// options.
 pub fn max_uses(schema: Option<&Value>, options: &Map<String, Value>) -> Option<u64> {
     let rule = schema?.get("properties")?.get("max_uses")?;
     let declared = options.get("max_uses").and_then(Value::as_u64);
     declared.or_else(|| rule.get("default")?.as_u64())
 }
 
-/// No more than the plugin's bound: the API's own tool has none, so this is no mistake.
+/// Limits an option to the plugin's maximum. The API's own tool has no maximum, so a larger value
+/// is no error.
 pub fn cap(schema: Option<&Value>, options: &mut Map<String, Value>, field: &str) {
     let rule = schema.and_then(|schema| schema.get("properties")?.get(field)?.get("maximum"));
     let (Some(most), Some(value)) = (rule.and_then(Value::as_u64), options.get_mut(field)) else {

@@ -1,8 +1,8 @@
-//! Several upstream turns as one stream: pure, no I/O, no clock.
+//! Joins several upstream turns into one stream: pure, no I/O, no clock.
 //!
-//! What it guarantees, and tests state: one `message_start`; block indexes without gaps; one
-//! `message_delta` with the usage of all turns; one `message_stop`; the upstream's bytes untouched
-//! where nothing changes.
+//! Its guarantees, which tests check: one `message_start`; block indexes without gaps; one
+//! `message_delta` with the usage of all turns; one `message_stop`; unchanged parts keep the
+//! upstream's bytes.
 use memchr::memmem;
 use serde_json::{Map, Value};
 
@@ -17,47 +17,47 @@ use crate::wire::message::{self, Fold};
 use crate::wire::required;
 use crate::wire::{Document, Event, EventKind, Kind, Step, scan, usage};
 
-/// What clients know in `usage.server_tool_use`.
+/// The counters that clients know in `usage.server_tool_use`.
 const COUNTERS: [&str; 2] = ["web_search_requests", "web_fetch_requests"];
 
-/// Rewrites the events of one turn after the other.
+/// Rewrites the events of one turn after another.
 pub struct Splice<'a> {
     tools: &'a [ServerTool],
-    /// What the turn under way may cite.
+    /// The sources that the current turn may cite.
     sources: Sources,
-    /// The turn under way, as the upstream tells it: what the next request is made of.
+    /// The current turn as the upstream sends it. The next request is made of it.
     turn: Fold,
     turns: u32,
-    /// What the caller has of the message.
+    /// The message as the caller has received it so far.
     stream: Composer,
-    /// The block that is open.
+    /// The handling of the open block.
     open: Open,
-    /// Usage of the turns before this one.
+    /// The usage of the earlier turns.
     total: Map<String, Value>,
-    /// Held back: this turn's `message_delta` and everything behind it.
+    /// The buffered end of this turn: its `message_delta` and all later events.
     ending: Vec<Event>,
-    /// How often each server tool was run, by the name of its counter in `usage`.
+    /// The number of runs of each server tool, by the name of its counter in `usage`.
     calls: Map<String, Value>,
 }
 
-/// What happens to the events of the block that is open.
+/// The handling of the events of the open block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
-    /// They pass, under the same index.
+    /// The events pass with the same index.
     Same,
-    /// They pass, under this index.
+    /// The events pass with this index.
     Moved(u64),
-    /// The caller does not see them.
+    /// The caller does not receive the events.
     Hidden,
 }
 
 impl<'a> Splice<'a> {
-    /// For a request that may use these tools.
+    /// Creates a splice for a request that may use these tools.
     pub fn new(tools: &'a [ServerTool]) -> Self {
         Self::with_sources(tools, Sources::default())
     }
 
-    /// The same for one that brings sources of its own.
+    /// Creates a splice for a request with sources of its own.
     pub fn with_sources(tools: &'a [ServerTool], sources: Sources) -> Self {
         Self {
             tools,
@@ -72,9 +72,9 @@ impl<'a> Splice<'a> {
         }
     }
 
-    /// Takes an event of the upstream; gives what the caller sees of it.
+    /// Takes an event of the upstream and returns the event for the caller, if any.
     ///
-    /// Fails (`api_error`) on events that cannot be read, or come out of order.
+    /// Fails with an `api_error` if an event cannot be read or is out of order.
     pub fn push(&mut self, event: Event) -> Result<Option<Event>> {
         if event.kind != EventKind::Error {
             self.turn.push(&event)?;
@@ -109,12 +109,13 @@ impl<'a> Splice<'a> {
         }
     }
 
-    /// The turn's message is whole.
+    /// Returns whether the turn's message is complete.
     pub fn is_turn_complete(&self) -> bool {
         self.turn.is_complete()
     }
 
-    /// The calls of ours that the finished turn ends with; none if it ends otherwise.
+    /// Returns the gateway's calls at the end of the finished turn; none if the turn ends in
+    /// another way.
     pub fn calls(&self) -> Vec<Call> {
         if self.turn.stop_reason() != "tool_use" {
             return Vec::new();
@@ -128,15 +129,15 @@ impl<'a> Splice<'a> {
             .collect()
     }
 
-    /// The first call of the finished turn that the caller has to answer.
+    /// Returns the first call of the finished turn that the caller has to answer.
     pub fn callers_call(&self) -> Option<String> {
         let mut blocks = self.turn.blocks.iter().filter(|block| block.kind() == "tool_use");
         let first = blocks.find(|block| self.find(&block.string("name")).is_none());
         first.map(|block| block.string("id"))
     }
 
-    /// The id of a call in the finished turn that the caller sees, as it sees it: the first that it has
-    /// to answer, else the first of ours.
+    /// Returns the id, in the caller's form, of a call that the caller sees in the finished turn.
+    /// Prefers the first call that the caller has to answer, then the first call of the gateway.
     pub fn seen_call(&self) -> Option<String> {
         let ours = || {
             let calls = self.calls().into_iter().map(|call| (self.tools[call.tool].face, call.id));
@@ -145,8 +146,8 @@ impl<'a> Splice<'a> {
         self.callers_call().or_else(ours)
     }
 
-    /// The finished turn for a caller that does not see all of it, with the results of its calls. Calls
-    /// of ours that were not run are no part of it.
+    /// Returns the finished turn, with the results of its calls, for a caller that does not see all
+    /// of it. Gateway calls that were not run are left out.
     pub fn noted(&self, calls: &[Call], results: &[bytes::Bytes]) -> Result<Vec<Noted>> {
         let mut noted = Vec::with_capacity(self.turn.blocks.len() + calls.len());
         for block in &self.turn.blocks {
@@ -178,17 +179,17 @@ impl<'a> Splice<'a> {
         Ok(noted)
     }
 
-    /// The assistant's blocks of the finished turn, as the next request repeats them.
+    /// Returns the assistant's blocks of the finished turn, as the next request repeats them.
     pub fn blocks(&self) -> Result<Vec<bytes::Bytes>> {
         let blocks = self.turn.blocks.iter();
-        // the API refuses an empty text block that it made itself
+        // the API rejects an empty text block, even one that it made itself
         let blocks = blocks.filter(|block| !(block.kind() == "text" && block.is_empty_text()));
         blocks.map(|block| self.sent(block)).collect()
     }
 
-    /// A block as the next request repeats it: a call of ours without `caller`, which says no more than
-    /// that the model made it. The caller's block of the call has no place for it, and the same history
-    /// must be the same bytes to an upstream's prompt cache.
+    /// Returns a block as the next request repeats it. A gateway call loses its `caller`, which
+    /// only says that the model made the call. The caller's block of the call has no place for that
+    /// member, and the same history must give the same bytes for an upstream's prompt cache.
     fn sent(&self, block: &message::Block) -> Result<bytes::Bytes> {
         let json = block.json()?;
         if block.kind() != "tool_use" || self.find(&block.string("name")).is_none() {
@@ -203,8 +204,8 @@ impl<'a> Splice<'a> {
         Ok(call.to_bytes())
     }
 
-    /// Counts a call that was run, for `usage`. One that the caller does not see has no counter of its
-    /// name there, unless the API itself has that counter.
+    /// Counts a call that was run, for `usage`. A hidden call is counted only if the API itself has
+    /// its counter.
     pub fn count(&mut self, call: &Call) {
         let tool = &self.tools[call.tool];
         let counter = format!("{}_requests", tool.name);
@@ -215,7 +216,7 @@ impl<'a> Splice<'a> {
         self.calls.insert(counter, (count + 1).into());
     }
 
-    /// The events that show the result of a call; none for a hidden tool.
+    /// Returns the events that send the result of a call to the caller; none for a hidden tool.
     pub fn result(&mut self, call: &Call, output: &ToolOutput) -> Result<Vec<Event>> {
         let tool = &self.tools[call.tool];
         if !tool.face.is_shown() {
@@ -226,13 +227,13 @@ impl<'a> Splice<'a> {
         self.stream.take()
     }
 
-    /// Notes what the upstream is told of a call: later turns may cite it.
+    /// Notes the result that the upstream receives for a call: later turns may cite it.
     pub fn told(&mut self, call: &Call, output: &ToolOutput, content: &str) {
         let face = (!output.is_error).then_some(self.tools[call.tool].face);
         self.sources.ours(face, content);
     }
 
-    /// Ends this turn; another follows.
+    /// Ends this turn and begins the next.
     pub fn next_turn(&mut self) {
         let turn = std::mem::take(&mut self.turn);
         usage::add(&mut self.total, turn.usage());
@@ -245,7 +246,7 @@ impl<'a> Splice<'a> {
         self.turn.has_container()
     }
 
-    /// The last events. `stop_reason` replaces the upstream's where the gateway ends the turn.
+    /// Returns the last events. `stop_reason` replaces the upstream's if the gateway ends the turn.
     pub fn finish(&mut self, stop_reason: Option<&str>) -> Result<Vec<Event>> {
         let ending = std::mem::take(&mut self.ending);
         if self.turns == 0 && self.calls.is_empty() && stop_reason.is_none() {
@@ -255,7 +256,7 @@ impl<'a> Splice<'a> {
         let mut total = std::mem::take(&mut self.total);
         usage::add(&mut total, self.turn.usage());
         count_calls(&mut total, &self.calls);
-        // what `message_start` has told already, and `message_delta` has no field for
+        // these fields were in `message_start`, and `message_delta` has no place for them
         total
             .retain(|key, value| !value.is_string() && (self.turns > 0 || key != "cache_creation"));
         required::complete_delta(&mut total);
@@ -274,7 +275,7 @@ impl<'a> Splice<'a> {
         self.stream.take()
     }
 
-    /// Adds the members that `delta` must have. What the upstream has said of them before its end holds.
+    /// Adds the required members of `delta`. Values that the upstream sent before its end are kept.
     fn complete(&self, data: &mut Document) -> Result<()> {
         let delta = Step::Key("delta");
         if data.kind(&[delta])? != Some(Kind::Object) {
@@ -320,7 +321,8 @@ impl<'a> Splice<'a> {
         self.within_block(Event::new(EventKind::ContentBlockStart, &data.to_bytes()))
     }
 
-    /// What the caller sees of an event that may bring a citation.
+    /// Returns the event for the caller, with its citation rewritten. Returns `None` if the caller
+    /// has nothing to cite.
     fn with_citation(&self, event: Event) -> Result<Option<Event>> {
         let may_cite = memmem::find(event.frame(), b"citations_delta").is_some();
         if !may_cite || self.sources.are_the_same() {
@@ -339,7 +341,7 @@ impl<'a> Splice<'a> {
         }
     }
 
-    /// The same for the start of a block, which may bring a list of them.
+    /// Returns the start of a block for the caller, with its list of citations rewritten.
     fn with_citations(&self, event: Event) -> Result<Event> {
         let may_cite = memmem::find(event.frame(), b"_location\"").is_some();
         if !may_cite || self.sources.are_the_same() {
@@ -372,7 +374,8 @@ impl<'a> Splice<'a> {
         }
     }
 
-    /// An event of the future, or a comment. If it has an index it belongs to the open block.
+    /// Handles an event of an unknown type, or a comment. An event with an index belongs to the
+    /// open block.
     fn unknown(&self, event: Event) -> Result<Option<Event>> {
         if self.open == Open::Same {
             return Ok(Some(event));
@@ -383,14 +386,14 @@ impl<'a> Splice<'a> {
         }
         let Open::Moved(index) = self.open else { return Ok(None) };
         data.set_value(&[Step::Key("index")], &index)?;
-        // its name comes from its type
+        // the event's name comes from its type
         let frame = [b"data: ", &data.to_bytes()[..], b"\n\n"].concat();
         Ok(Some(Event::from_frame(frame.into())))
     }
 }
 
-/// The `message_delta` of a turn. An upstream may send several: what a later one does not tell
-/// stands in an earlier one.
+/// Returns the `message_delta` of a turn. An upstream may send several: members missing in a later
+/// one are taken from an earlier one.
 fn whole_delta(ending: &[Event]) -> Result<Document> {
     let mut deltas = ending.iter().rev().filter(|event| event.kind == EventKind::MessageDelta);
     let last = deltas.next().ok_or_else(|| {
@@ -405,7 +408,7 @@ fn whole_delta(ending: &[Event]) -> Result<Document> {
     Ok(whole)
 }
 
-/// Members of an object that are missing, or `null`.
+/// Copies the members of an object that are missing or `null` in `whole`.
 fn adopt(whole: &mut Document, earlier: &mut Document, at: &[Step<'_>]) -> Result<()> {
     for key in earlier.keys(at)?.unwrap_or_default() {
         let path = [at, &[Step::Key(&key)]].concat();
@@ -418,7 +421,7 @@ fn adopt(whole: &mut Document, earlier: &mut Document, at: &[Step<'_>]) -> Resul
     Ok(())
 }
 
-/// `usage.server_tool_use`, with the two counters that clients require beside ours.
+/// Writes `usage.server_tool_use`, including the two counters that clients require.
 fn count_calls(usage: &mut Map<String, Value>, calls: &Map<String, Value>) {
     if calls.is_empty() {
         return;

@@ -11,24 +11,24 @@ pub const SERVER_NAME: &str = "gateway";
 /// The prefix that the gateway adds to the upstream's id of a native call that it ran.
 pub const OURS: &str = "srvtoolu_gateway_";
 
-/// How the caller sees a server tool.
+/// The caller's form of a server tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Face {
-    /// Not at all: a policy added it.
+    /// Hidden from the caller: a policy added the tool.
     Hidden,
-    /// As a tool of an MCP server: `mcp_tool_use`, `mcp_tool_result`.
+    /// A tool of an MCP server: `mcp_tool_use`, `mcp_tool_result`.
     Mcp,
-    /// As the API's own search: `server_tool_use`, `web_search_tool_result`.
+    /// The API's own search: `server_tool_use`, `web_search_tool_result`.
     Search,
-    /// As the API's own fetch: `server_tool_use`, `web_fetch_tool_result`.
+    /// The API's own fetch: `server_tool_use`, `web_fetch_tool_result`.
     Fetch {
-        /// The caller enabled citations of what is fetched.
+        /// Whether the caller enabled citations of fetched pages.
         is_cited: bool,
     },
 }
 
 impl Face {
-    /// Of a tool that the caller declared.
+    /// Returns the face of a tool that the caller declared.
     pub fn of(name: &str) -> Self {
         match name {
             "web_search" => Self::Search,
@@ -37,12 +37,12 @@ impl Face {
         }
     }
 
-    /// The caller sees its calls.
+    /// Returns whether the caller sees the calls.
     pub fn is_shown(self) -> bool {
         self != Self::Hidden
     }
 
-    /// The type of the block that shows the caller a call.
+    /// Returns the type of a call's block for the caller.
     pub fn call_kind(self) -> &'static str {
         match self {
             Self::Search | Self::Fetch { .. } => "server_tool_use",
@@ -50,7 +50,7 @@ impl Face {
         }
     }
 
-    /// The type of the block that shows the caller a result.
+    /// Returns the type of a result's block for the caller.
     pub fn result_kind(self) -> &'static str {
         match self {
             Self::Search => "web_search_tool_result",
@@ -59,7 +59,7 @@ impl Face {
         }
     }
 
-    /// The id under which the caller sees a call.
+    /// Returns the caller's id of a call.
     pub fn id(self, upstream_id: &str) -> String {
         match self {
             Self::Search | Self::Fetch { .. } => format!("{OURS}{upstream_id}"),
@@ -71,36 +71,36 @@ impl Face {
 /// One server tool that this request may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerTool {
-    /// As the plugin names it: `datetime`.
+    /// The plugin's name of the tool: `datetime`.
     pub name: String,
-    /// As the upstream sees it: `gateway_datetime`.
+    /// The upstream's name of the tool: `gateway_datetime`.
     pub upstream_name: String,
-    /// The options flat on the declaration, a JSON object: bounds that the model cannot widen.
+    /// The options from the declaration, a JSON object: bounds that the model cannot widen.
     pub options: Bytes,
-    /// How the caller sees its calls.
+    /// The caller's form of its calls.
     pub face: Face,
-    /// How often it may be called.
+    /// The highest number of calls.
     pub max_uses: Option<u64>,
-    /// All calls in the history count towards that; of the API's own tools only those of the turn that
-    /// the request carries on.
+    /// Whether all calls in the history count towards `max_uses`. For the API's own tools only the
+    /// calls of the continued turn count.
     pub counts_history: bool,
-    /// Its options ask for the conversation so far.
+    /// Whether its options request the conversation so far.
     pub wants_transcript: bool,
 }
 
-/// The name under which an upstream sees a server tool. Names are of `a` to `z`, digits and `_`: the
-/// one that a plugin's manifest has is the one that callers declare (`gateway:web_fetch`).
+/// Returns the upstream's name of a server tool. Names consist of `a` to `z`, digits and `_`. The
+/// name in a plugin's manifest is also the name that callers declare (`gateway:web_fetch`).
 pub fn upstream_name(name: &str) -> String {
     format!("{UPSTREAM_PREFIX}{name}")
 }
 
-/// A call of a server tool that a finished turn asks for.
+/// A call of a server tool in a finished turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// `toolu_…`
     pub id: String,
-    /// Which of the request's server tools.
+    /// The index of the tool among the request's server tools.
     pub tool: usize,
-    /// As the model wrote it.
+    /// The input as the model wrote it.
     pub input: Bytes,
 }

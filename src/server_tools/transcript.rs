@@ -1,11 +1,11 @@
-//! The conversation so far, for a server tool whose options ask for it by `forward_transcript`.
+//! Adds the conversation so far for a server tool whose options request it by `forward_transcript`.
 use bytes::Bytes;
 
 use crate::server_tools::history;
 use crate::wire::MessagesRequest;
 
-/// The options with a member `transcript`: `{"system", "messages"}` as the upstream has them, the
-/// turn that makes the call last. Nobody pays for it but who asks.
+/// Returns the options with a member `transcript`: `{"system", "messages"}` in the upstream's form,
+/// with the calling turn last. Only tools that request it pay this cost.
 pub fn added(options: &Bytes, request: &MessagesRequest, said: &[Bytes]) -> Bytes {
     let document = request.document();
     let system = document.field("system").unwrap_or(Bytes::from_static(b"null"));

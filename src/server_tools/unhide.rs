@@ -1,4 +1,4 @@
-//! Calls of hidden tools, put back into the history of a caller who has never seen them.
+//! Puts calls of hidden tools back into the history of a caller that has never seen them.
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
@@ -11,10 +11,10 @@ use crate::server_tools::hidden::{Block, Carried, Hidden, Shape};
 use crate::wire::content;
 use crate::wire::{Document, Kind, MessagesRequest, Step, scan};
 
-/// Puts the calls and results that were kept for this caller where they stood in its messages; gives
-/// the `tool_use_id`s of the results. What stands in an assistant's message of that becomes turns in
-/// `history::restore`, which has to run then. Touches nothing else, and costs a look where nothing is
-/// kept for this caller.
+/// Puts the kept calls and results of this caller back into its messages, and returns the
+/// `tool_use_id`s of the results. `history::restore` has to run afterwards: it turns calls and
+/// results inside an assistant's message into turns. Changes nothing else. If nothing is kept for
+/// this caller, it costs one lookup.
 pub fn put_back(
     request: &mut MessagesRequest,
     carried: &Carried,
@@ -32,11 +32,11 @@ pub fn put_back(
     let messages = document.len(&[Step::Key("messages")])?.unwrap_or_default() as i64;
     for n in 0..messages {
         let shapes = shapes(document, n)?;
-        // from the end, so that the places of those before stay what they are
+        // from the end, so that earlier positions stay valid
         for at in (0..shapes.len()).rev().filter(|at| !shapes[*at].id.is_empty()) {
             let Some(hidden) = carried.find(caller, &shapes[at].id) else { continue };
             let is_callers = shapes[at].kind == "tool_use";
-            // a turn without an answer behind it is the upstream's to refuse
+            // the upstream rejects a call without an answer after it
             if is_callers && !takes_results(document, n + 1)? {
                 continue;
             }
@@ -51,7 +51,7 @@ pub fn put_back(
     Ok(unseen)
 }
 
-/// The blocks of an assistant's message; none if it holds a bare text.
+/// Returns the shapes of the blocks in an assistant's message; none if its content is a string.
 fn shapes(document: &mut Document, n: i64) -> Result<Vec<Shape>> {
     let content = field(n, "content");
     if !has_role(document, n, "assistant")? || document.kind(&content)? != Some(Kind::Array) {
@@ -65,7 +65,8 @@ fn shapes(document: &mut Document, n: i64) -> Result<Vec<Shape>> {
     Ok(shapes)
 }
 
-/// What is of another form looks like nothing that was kept.
+/// Returns the shape of a block. A block of an unknown form gets an empty shape, which matches
+/// nothing.
 fn shape(block: &[u8]) -> Shape {
     let Some(block) = content::Block::read(block) else { return Shape::default() };
     let kind = block.kind();
@@ -79,8 +80,9 @@ fn shape(block: &[u8]) -> Shape {
     }
 }
 
-/// Before which of the caller's blocks what is hidden belongs, in its order. `at` is the call that the
-/// message was found by. `None` if the caller has made another message of it.
+/// Returns the hidden blocks in order, each with the index of the caller's block before which it
+/// belongs. `at` is the call by which the message was found. Returns `None` if the caller has
+/// changed the message.
 fn places<'a>(shapes: &[Shape], at: usize, hidden: &'a Hidden) -> Option<Vec<(usize, &'a Block)>> {
     let blocks = hidden.blocks();
     let found = blocks.iter().position(|block| is_shown(block, &shapes[at]))?;
@@ -112,7 +114,8 @@ fn is_shown(block: &Block, shape: &Shape) -> bool {
     matches!(block, Block::Shown(shown) if shown == shape)
 }
 
-/// Puts blocks where they belong; gives what the results among them answer.
+/// Inserts hidden blocks at their places. Returns the ids of the calls that the inserted results
+/// answer.
 fn insert(document: &mut Document, n: i64, places: &[(usize, &Block)]) -> Result<Vec<String>> {
     let mut answers = Vec::new();
     for (at, hidden) in places.iter().rev() {
@@ -124,8 +127,8 @@ fn insert(document: &mut Document, n: i64, places: &[(usize, &Block)]) -> Result
     Ok(answers)
 }
 
-/// Of a message that is not what it was: the calls of its last turn before the one that it was found by,
-/// and the results before the caller's.
+/// Restores the last turn of a message that the caller has changed: the calls before the call by
+/// which it was found, and the results before the caller's.
 fn insert_last_turn(
     document: &mut Document,
     (n, at): (i64, usize),
@@ -163,7 +166,7 @@ fn takes_results(document: &mut Document, n: i64) -> Result<bool> {
     Ok(is_user && document.kind(&field(n, "content"))? == Some(Kind::Array))
 }
 
-/// The id of the call that a result answers.
+/// Returns the id of the call that a result answers.
 fn answered(result: &Bytes) -> Option<String> {
     content::Block::read(result)?.tool_use_id().map(Cow::into_owned)
 }

@@ -1,5 +1,5 @@
-//! What search and fetch tools find, in three forms: as their plugin gives it, as an upstream reads
-//! it, and as the result blocks that the API has for it. Pure; the third leads back to the second.
+//! Search and fetch results in three forms: the plugin's, the upstream's, and the API's own result
+//! blocks for callers. Pure; the third form converts back to the second.
 use std::borrow::Cow;
 
 use base64::Engine;
@@ -10,21 +10,21 @@ use serde_json::{Map, Value, json};
 
 use crate::wire::content::{self, Block};
 
-/// What begins an `encrypted_content` of ours: no upstream's own begins so.
+/// The prefix of an `encrypted_content` of the gateway. No upstream uses this prefix.
 pub const MARK: &str = "tidegate.";
-/// The same where the content of a whole result stands behind it.
+/// The prefix of an `encrypted_content` that holds the content of a whole result.
 const MARK_WHOLE: &str = "tidegate.whole.";
-/// The member of a fetch result, or of a failure, that keeps what the API's shape has no place for.
+/// The member of a fetch result, or of a failure, for data that the API's shape has no place for.
 const KEPT: &str = "tidegate";
 
-/// What a search plugin gives; each result stays as it was written.
+/// The output of a search plugin. Each result stays as the plugin wrote it.
 #[derive(Deserialize)]
 struct Found<'a> {
     #[serde(borrow)]
     results: Vec<&'a RawValue>,
 }
 
-/// What an upstream may cite of a search result, and what it is told besides.
+/// A search result: the parts that an upstream may cite, and the additional ones.
 #[derive(Deserialize)]
 struct Citable {
     url: String,
@@ -32,12 +32,12 @@ struct Citable {
     title: Option<String>,
     #[serde(default)]
     snippet: Option<String>,
-    /// Anything else: `page_age`.
+    /// All other members, such as `page_age`.
     #[serde(flatten)]
     more: Map<String, Value>,
 }
 
-/// What of a search result the API's shape shows.
+/// The parts of a search result in the API's shape.
 #[derive(Deserialize, Default)]
 struct Hit {
     #[serde(default)]
@@ -48,7 +48,7 @@ struct Hit {
     page_age: Option<String>,
 }
 
-/// What a fetch plugin gives.
+/// The output of a fetch plugin.
 #[derive(Deserialize, Serialize)]
 struct Page {
     url: String,
@@ -57,12 +57,12 @@ struct Page {
     text: String,
     #[serde(default)]
     retrieved_at: Option<String>,
-    /// Anything else: `content_type`, `truncated`, `next_cursor`.
+    /// All other members, such as `content_type`, `truncated` and `next_cursor`.
     #[serde(flatten)]
     more: Map<String, Value>,
 }
 
-/// A block of a search result as callers send it back.
+/// A block of a search result, as callers send it back.
 #[derive(Deserialize)]
 struct Sent {
     #[serde(flatten)]
@@ -71,7 +71,7 @@ struct Sent {
     encrypted_content: String,
 }
 
-/// A fetch result as callers send it back.
+/// A fetch result, as callers send it back.
 #[derive(Deserialize)]
 struct SentPage {
     url: String,
@@ -93,18 +93,19 @@ struct SentSource {
     data: String,
 }
 
-/// How an upstream gets a result.
+/// The form in which an upstream receives a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
     /// As text.
     #[default]
     Text,
-    /// As blocks that it can cite.
+    /// As blocks that the model can cite.
     Citable,
 }
 
-/// The search results for an upstream: a JSON list of content blocks. `input` is that of the call,
-/// `content` the plugin's, which stays as it is where it is nothing of the kind.
+/// Converts a plugin's search results into the upstream's form, a JSON list of content blocks.
+/// `input` is the input of the call. `content` is the plugin's output; if it holds no search
+/// results, it is returned unchanged.
 pub fn search_for_upstream(input: &[u8], content: &str, form: Form) -> String {
     let Some(text) = only_text(content) else { return content.to_owned() };
     match serde_json::from_str::<Found<'_>>(&text) {
@@ -113,7 +114,7 @@ pub fn search_for_upstream(input: &[u8], content: &str, form: Form) -> String {
     }
 }
 
-/// The same as the `content` of a `web_search_tool_result`.
+/// Converts a plugin's search results into the `content` of a `web_search_tool_result`.
 pub fn search_for_caller(content: &str) -> String {
     let text = only_text(content).unwrap_or_default();
     match serde_json::from_str::<Found<'_>>(&text) {
@@ -125,7 +126,7 @@ pub fn search_for_caller(content: &str) -> String {
     }
 }
 
-/// The way back: what [`search_for_upstream`] gave.
+/// Converts results that a caller sent back into the output of [`search_for_upstream`].
 pub fn search_from_caller(input: &[u8], content: &str, form: Form) -> String {
     let sent: Vec<Sent> = serde_json::from_str(content).unwrap_or_default();
     if let [only] = sent.as_slice()
@@ -150,16 +151,16 @@ fn search_content(input: &[u8], results: &[&RawValue], form: Form) -> String {
     }
 }
 
-/// A result that can be cited; none without an address to cite it by. The snippet stands alone: a
-/// citation names whole blocks.
+/// Returns a citable block for a result, or `None` if it has no URL. The snippet has a block of its
+/// own, because a citation names whole blocks.
 fn citable_block(result: &RawValue) -> Option<Value> {
     let Citable { url, title, snippet, more } = serde_json::from_str(result.get()).ok()?;
-    let is_told = |text: &String| !text.trim().is_empty();
-    if !is_told(&url) {
+    let has_text = |text: &String| !text.trim().is_empty();
+    if !has_text(&url) {
         return None;
     }
-    let title = title.filter(is_told).unwrap_or_else(|| url.clone());
-    let snippet = snippet.filter(is_told).unwrap_or_else(|| title.clone());
+    let title = title.filter(has_text).unwrap_or_else(|| url.clone());
+    let snippet = snippet.filter(has_text).unwrap_or_else(|| title.clone());
     let mut content = vec![json!({"type": "text", "text": snippet})];
     let more: Map<String, Value> = more.into_iter().filter(|(_, value)| !value.is_null()).collect();
     if !more.is_empty() {
@@ -176,17 +177,17 @@ fn citable_block(result: &RawValue) -> Option<Value> {
 
 fn search_text(input: &[u8], results: &[&RawValue]) -> String {
     #[derive(Deserialize, Default)]
-    struct Asked {
+    struct Input {
         #[serde(default)]
         query: Value,
     }
     #[derive(Serialize)]
-    struct Told<'a> {
+    struct Content<'a> {
         query: Value,
         results: &'a [&'a RawValue],
     }
-    let asked: Asked = serde_json::from_slice(input).unwrap_or_default();
-    text_block(&Told { query: asked.query, results })
+    let input: Input = serde_json::from_slice(input).unwrap_or_default();
+    text_block(&Content { query: input.query, results })
 }
 
 fn shown_hit(result: &RawValue) -> Value {
@@ -205,7 +206,7 @@ fn hit_block(hit: Hit, hidden: &str) -> Value {
 }
 
 impl Sent {
-    /// The result as the plugin wrote it, or what is left of it.
+    /// Returns the result as the plugin wrote it, or its remaining parts.
     fn restored(self) -> Option<Box<RawValue>> {
         let hidden = unsealed(&self.encrypted_content);
         if let Some(result) = hidden.and_then(|text| RawValue::from_string(text).ok()) {
@@ -217,7 +218,7 @@ impl Sent {
     }
 }
 
-/// A fetched page for an upstream, as [`search_for_upstream`].
+/// Converts a fetched page into the upstream's form, like [`search_for_upstream`].
 pub fn page_for_upstream(content: &str, form: Form) -> String {
     match page_of(content) {
         Some(page) => page_content(page, form),
@@ -225,38 +226,40 @@ pub fn page_for_upstream(content: &str, form: Form) -> String {
     }
 }
 
-/// A document holds the text that the caller is shown, so that a place in it means the same to both.
+/// Returns the content of a page. A document holds the same text as the caller's, so a position in
+/// it means the same to both sides.
 fn page_content(page: Page, form: Form) -> String {
     if form == Form::Text || page.text.trim().is_empty() {
         return text_block(&page);
     }
     let Page { url, title, text, retrieved_at, more } = page;
-    let mut told = Map::from_iter([("url".to_owned(), url.into())]);
-    told.extend(retrieved_at.map(|at| ("retrieved_at".to_owned(), at.into())));
-    told.extend(more);
+    let mut context = Map::from_iter([("url".to_owned(), url.into())]);
+    context.extend(retrieved_at.map(|at| ("retrieved_at".to_owned(), at.into())));
+    context.extend(more);
     json!([{
         "type": "document",
         "source": {"type": "text", "media_type": "text/plain", "data": text},
         "title": title,
-        "context": Value::Object(told).to_string(),
+        "context": Value::Object(context).to_string(),
         "citations": {"enabled": true},
     }])
     .to_string()
 }
 
-/// The same as the `content` of a `web_fetch_tool_result`; `input` is that of the call.
+/// Converts a fetched page into the `content` of a `web_fetch_tool_result`. `input` is the input of
+/// the call.
 pub fn page_for_caller(input: &[u8], content: &str, is_cited: bool) -> String {
     #[derive(Deserialize, Default)]
-    struct Asked {
+    struct Input {
         #[serde(default)]
         url: String,
     }
     let page = page_of(content).unwrap_or_else(|| {
-        let asked: Asked = serde_json::from_slice(input).unwrap_or_default();
+        let input: Input = serde_json::from_slice(input).unwrap_or_default();
         let whole = serde_json::from_str(content).unwrap_or_default();
         let more = Map::from_iter([("content".to_owned(), whole)]);
         let text = only_text(content).unwrap_or_default();
-        Page { url: asked.url, title: None, text, retrieved_at: None, more }
+        Page { url: input.url, title: None, text, retrieved_at: None, more }
     });
     let mut shown = json!({
         "type": "web_fetch_result",
@@ -275,7 +278,7 @@ pub fn page_for_caller(input: &[u8], content: &str, is_cited: bool) -> String {
     shown.to_string()
 }
 
-/// The way back: what [`page_for_upstream`] gave.
+/// Converts a page that a caller sent back into the output of [`page_for_upstream`].
 pub fn page_from_caller(content: &str, form: Form) -> Option<String> {
     let mut sent: SentPage = serde_json::from_str(content).ok()?;
     if let Some(whole) = sent.kept.remove("content") {
@@ -291,7 +294,7 @@ fn page_of(content: &str) -> Option<Page> {
     serde_json::from_str(&only_text(content)?).ok()
 }
 
-/// The text of a content that is one text block.
+/// Returns the text of a content with exactly one text block.
 fn only_text(content: &str) -> Option<String> {
     let blocks = content::elements(content.as_bytes());
     let [only] = blocks.as_slice() else { return None };
@@ -299,25 +302,26 @@ fn only_text(content: &str) -> Option<String> {
     block.text().map(Cow::into_owned)
 }
 
-fn text_block(told: &impl Serialize) -> String {
-    text_of(&serde_json::to_string(told).unwrap_or_default())
+fn text_block(content: &impl Serialize) -> String {
+    text_of(&serde_json::to_string(content).unwrap_or_default())
 }
 
 fn text_of(text: &str) -> String {
     json!([{"type": "text", "text": text}]).to_string()
 }
 
-/// What of ours stands in a string that callers keep and send back without a look into it.
+/// Encodes a text of the gateway as a string that callers keep and send back unread.
 pub fn sealed(text: &str) -> String {
     format!("{MARK}{}", BASE64.encode(text))
 }
 
-/// The way back of [`sealed`].
+/// Decodes a string of [`sealed`].
 pub fn unsealed(text: &str) -> Option<String> {
     text.strip_prefix(MARK).and_then(decoded)
 }
 
-/// What has been with a caller is written into a request only as a whole list of blocks.
+/// Returns whether a text is a list of blocks. Text that a caller could change is written into a
+/// request only as a whole list.
 fn is_content(text: &str) -> bool {
     serde_json::from_str::<Vec<&RawValue>>(text).is_ok()
 }
@@ -326,13 +330,14 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(BASE64.decode(text).ok()?).ok()
 }
 
-/// A failure as the `content` of a result of this type. The API has a code for it and no words: those
-/// that the model has read are kept beside it.
+/// Converts a failure into the `content` of a result of this type. The API has a code but no text
+/// for it, so the text that the model read is kept beside the code.
 pub fn failure_for_caller(kind: &str, code: &str, content: &str) -> String {
     json!({"type": format!("{kind}_error"), "error_code": code, KEPT: sealed(content)}).to_string()
 }
 
-/// The way back; `None` if the content is no failure. Of one that was not kept the code is left.
+/// Converts a failure that a caller sent back. Returns `None` if the content is no failure. If its
+/// text was not kept, the code replaces it.
 pub fn failure_from_caller(content: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Failure {
@@ -345,7 +350,7 @@ pub fn failure_from_caller(content: &str) -> Option<String> {
     Some(kept.filter(|kept| is_content(kept)).unwrap_or_else(|| text_of(&failure.error_code)))
 }
 
-/// The code of a search's failure, as the API names it.
+/// Returns the API's code for a failed search.
 pub fn search_code(code: Option<&str>) -> &'static str {
     const CODES: [&str; 6] = [
         "invalid_tool_input",
@@ -358,7 +363,7 @@ pub fn search_code(code: Option<&str>) -> &'static str {
     known(code, &CODES)
 }
 
-/// The same of a fetch's.
+/// Returns the API's code for a failed fetch.
 pub fn fetch_code(code: Option<&str>) -> &'static str {
     const CODES: [&str; 10] = [
         "invalid_tool_input",
@@ -375,7 +380,7 @@ pub fn fetch_code(code: Option<&str>) -> &'static str {
     known(code, &CODES)
 }
 
-/// Clients know the API's own codes only.
+/// Maps a code to one that clients know: they know the API's own codes only.
 fn known(code: Option<&str>, codes: &[&'static str]) -> &'static str {
     let code = match code {
         Some("invalid_input") => "invalid_tool_input",

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::{BREAKS, Breaker, Pass, REST, WITHIN};
 
-/// Breaks as often as it takes, all at once; the time for which the breaker is open then.
+/// Breaks as often as needed, all at once, and returns the time for which the breaker is open.
 fn opened(breaker: &Breaker, now: Instant) -> Option<Duration> {
     let breaks = (0..BREAKS).map(|_| breaker.broke(Pass::Usual, now));
     breaks.last().flatten()
@@ -39,12 +39,12 @@ fn one_trial_at_a_time_decides() {
     let later = now + REST;
     assert_eq!(breaker.enter(|| later), Ok(Pass::Trial));
     assert_eq!(breaker.enter(|| later), Err(REST), "while the trial runs");
-    // it breaks: the rest begins anew
+    // it breaks: the suspension begins again
     assert_eq!(breaker.broke(Pass::Trial, later), Some(REST));
     assert_eq!(breaker.enter(|| later + REST), Ok(Pass::Trial));
     breaker.worked(Pass::Trial);
     assert_eq!(breaker.enter(|| later + REST), Ok(Pass::Usual));
-    // and the breaks of before are forgotten
+    // and the earlier breaks are forgotten
     assert_eq!(breaker.broke(Pass::Usual, later + REST), None);
 }
 

@@ -1,4 +1,4 @@
-//! What plugins publish: kept for a while, within its room, under names of its own.
+//! Files that plugins publish: kept for a while, within the size limit, under unguessable names.
 use std::time::{Duration, Instant};
 
 use crate::plugin_host::{File, FilesConfig, published::Published};
@@ -25,7 +25,7 @@ fn a_file_is_found_until_its_time_is_over() {
 #[test]
 fn where_room_is_short_the_oldest_goes_and_nothing_larger_than_all_of_it_comes() {
     let (files, now) = (Published::default(), Instant::now());
-    // each has 9 bytes of its media type besides
+    // each has 9 additional bytes of its media type
     let names = ["aaaa", "bbbb", "cccc"].map(|c| files.keep(file(c), &config(30), now).unwrap());
     let is_there = names.each_ref().map(|name| files.find(name, now).is_some());
     assert_eq!(is_there, [false, true, true]);

@@ -1,4 +1,5 @@
-//! Bad plugins: what becomes of the request that ran into one, and of another that runs beside it.
+//! Bad plugins: the result of the request that ran into one, and of another request that runs at
+//! the same time.
 use std::sync::Arc;
 
 use crate::error::Problem;
@@ -11,8 +12,8 @@ use crate::testing::made::{MANIFEST, Made, file, with_section};
 use crate::testing::upstream::{Upstream, answer};
 use crate::testing::within;
 
-/// Runs a call that goes wrong, and another plugin's calls meanwhile, on the same thread: every one of
-/// them has to go well.
+/// Runs a call that fails, and meanwhile another plugin's calls on the same thread: all of them
+/// have to succeed.
 async fn beside<T>(host: &Arc<PluginHost>, wrong: impl Future<Output = T>) -> T {
     let neighbour = load(host, "datetime").await;
     let (outcome, ()) = tokio::join!(wrong, async {
@@ -25,16 +26,16 @@ async fn beside<T>(host: &Arc<PluginHost>, wrong: impl Future<Output = T>) -> T 
     outcome
 }
 
-/// What the model reads, and what the log does.
+/// Returns the texts for the model and for the log.
 async fn ends(name: &str, input: Value) -> (String, Cause) {
     let host = host();
     let deadline = format!("{}ms", if name == "spin" { SHORT } else { LONG }.as_millis());
-    // `boast` needs room for what it boasts with
+    // `boast` needs room for the text that it returns
     let memory = if name == "boast" { 128 << 20 } else { 32 << 20 };
     let config = json!({"deadline": deadline, "memory": memory});
     let unruly = host.load(&wasm("unruly"), config).await.unwrap();
     let error = beside(&host, tool(&unruly, name, input)).await.unwrap_err();
-    // the next call of the same plugin is as if nothing had been
+    // the next call of the same plugin works as before
     assert_eq!(tool(&unruly, "echo", json!({"text": "a"})).await.unwrap(), "a");
     let (message, failure) = broke(error);
     (message, failure.cause)
@@ -75,7 +76,7 @@ async fn four_gib_of_memory_from_the_start() {
     let problems = beside(&host, host.load(&path, Value::Null)).await.unwrap_err();
     let message = &problems[0].message;
     assert!(message.contains("memory") && !message.contains("written to its end"), "{message}");
-    // within what an engine can do, and above what this plugin may have
+    // within the limits of an engine, and above this plugin's limit
     let (_folder, path) = Made { pages: 1024, ..Made::default() }.file();
     let problems = beside(&host, host.load(&path, Value::Null)).await.unwrap_err();
     let message = &problems[0].message;
@@ -89,7 +90,7 @@ async fn a_result_that_is_too_long() {
     assert_eq!(cause, Cause::Size(8 << 20));
 }
 
-/// A plugin made by hand, and what its tool ends with.
+/// A plugin made by hand, and the last instruction of its tool.
 async fn made(made: Made) -> (Plugin, Result<String, ToolError>) {
     let (_folder, path) = made.file();
     let host = host();
@@ -166,7 +167,7 @@ async fn a_manifest_that_takes_for_ever_or_too_much_memory() {
         ("unreachable", "`describe` broke: "),
     ] {
         let wasm = Made { first, ..Made::default() }.wasm();
-        // a section that says it all is no reason to believe it
+        // a complete section is no reason to believe it
         for wasm in [wasm.clone(), with_section(wasm, MANIFEST)] {
             let (_folder, path) = file(&wasm);
             let host = host();
@@ -208,6 +209,6 @@ async fn a_component_that_is_replaced_while_it_runs() {
     };
     let (old, new) = within("both", async { tokio::join!(running, replaced) }).await;
     assert_eq!((old.unwrap().as_str(), new.as_str()), ("200 old", "new"));
-    // and the old one is there for as long as somebody has it
+    // and the old one lives as long as something holds it
     assert_eq!(tool(&before, "greet", json!({})).await.unwrap(), "");
 }

@@ -1,8 +1,8 @@
-//! Components of the same version of the border that were built against another text of it.
+//! Components of the same interface version that were built against another text of it.
 use super::load_bytes;
 use crate::testing::made::{MANIFEST, Made};
 
-/// `fetch` as it was before requests had `redirects`.
+/// `fetch` without the later field `redirects`.
 const OLD_FETCH: &str = r#"(import "tidegate:plugin/host@0.1.0" (instance
   (type $own (record (field "code" string) (field "message" string) (field "retryable" bool)))
   (export "problem" (type $told (eq $own)))
@@ -16,7 +16,7 @@ const OLD_FETCH: &str = r#"(import "tidegate:plugin/host@0.1.0" (instance
   (export "http-response" (type $response (eq $got)))
   (export "fetch" (func (param "request" $request) (result (result $response (error $told)))))))"#;
 
-/// A hook whose decision has a case less.
+/// A hook whose decision has one case less.
 const OLD_ACTION: &str = r#"(import "tidegate:plugin/host@0.1.0" (instance $host
     (export "request" (type (sub resource)))))
   (alias export $host "request" (type $request))

@@ -1,4 +1,4 @@
-//! How many calls run at once, for how long, with how much; and where instances come from.
+//! Limits: the number of concurrent calls, their time and memory, and the allocator of instances.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::testing::upstream::Upstream;
 
 #[tokio::test]
 async fn calls_beyond_the_bound_of_a_plugin_wait_and_say_which_key_bounds_them() {
-    /// Long enough for a call that runs, on a busy machine.
+    /// Long enough for a call that runs on a busy machine.
     const SECOND: Duration = Duration::from_secs(1);
     let limits = Limits { tool: SECOND, hook: SECOND, memory: 32 << 20 };
     let host = PluginHost::with_limits(Some(compiled()), limits).unwrap();
@@ -25,7 +25,7 @@ async fn calls_beyond_the_bound_of_a_plugin_wait_and_say_which_key_bounds_them()
     let mut server = Upstream::start().await;
     let url = json!(format!("http://{}/", server.address));
 
-    // whoever holds a seat is not polled any more: no deadline ends it
+    // the call that holds a seat is not polled any more: no deadline ends it
     let mut holding = Box::pin(tool(&plugin, "fetch", json!({"url": url})));
     let _held = tokio::select! {
         fetched = &mut holding => panic!("the server has not answered yet: {fetched:?}"),
@@ -94,14 +94,14 @@ async fn the_pool_has_room_for_what_the_plugins_may_run_at_once_and_no_more_than
     host.make_room([None; 20].into_iter());
     load(&host, "unruly").await;
     assert_eq!(host.room(), Some(256));
-    // what was loaded before runs on, in the room that it had
+    // plugins that were loaded before keep running in their engine
     assert!(on_request(&before, "", BODY).await.is_ok());
 }
 
 #[tokio::test]
 async fn without_address_space_for_a_pool_instances_are_made_on_demand() {
     let limits = Limits { tool: LONG, hook: LONG, memory: 32 << 20 };
-    // 2^45 bytes for each call are more than any address space has for 192 of them
+    // 2^45 bytes for each of 192 calls exceed any address space
     let means =
         Means { cache_dir: Some(compiled()), limits, reservation: 1 << 45, ..Means::default() };
     let host = PluginHost::with(means).unwrap();
@@ -165,7 +165,10 @@ async fn a_component_of_more_parts_than_its_share_of_the_pool_is_refused() {
         let (_folder, path) = Made { more, ..Made::default() }.file();
         let problems = host().load(&path, json!({})).await.unwrap_err();
         let message = &problems[0].message;
-        assert!(message.starts_with("needs more resources at the start than a plugin"), "{message}");
+        assert!(
+            message.starts_with("needs more resources at the start than a plugin"),
+            "{message}"
+        );
         assert!(message.contains(says), "{message}");
     }
 }
@@ -185,7 +188,7 @@ async fn what_a_reused_instance_holds_counts_for_the_next_call_of_it() {
     };
     assert_eq!(broke(error).1.cause, Cause::Memory(12 << 20));
     assert!(kept > 2, "{kept}");
-    // the next one begins with an empty instance
+    // the next call begins with an empty instance
     assert_eq!(hoard().await.unwrap(), "1");
 }
 

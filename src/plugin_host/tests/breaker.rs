@@ -1,4 +1,4 @@
-//! A plugin that breaks again and again is left alone for a while.
+//! A plugin that fails repeatedly is suspended for a while.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ async fn after_five_breaks_a_plugin_is_not_run_and_is_tried_once_after_ten_secon
         assert!(matches!(panics(&plugin).await, Cause::Trap(_)));
         *now.lock().unwrap() += Duration::from_secs(1);
     }
-    // it would work, and is not asked
+    // it would work, but is not called
     let error = tool(&plugin, "echo", json!({"text": "a"})).await.unwrap_err();
     let (message, failure) = broke(error);
     assert!(matches!(failure.cause, Cause::Resting { .. }));
@@ -46,7 +46,7 @@ async fn after_five_breaks_a_plugin_is_not_run_and_is_tried_once_after_ten_secon
     *now.lock().unwrap() += Duration::from_secs(9);
     assert!(echoes(&plugin).await, "the trial");
     assert!(echoes(&plugin).await, "it works again");
-    // the slate is clean: one break is one break
+    // the breaker is reset: one break counts as one
     panics(&plugin).await;
     assert!(echoes(&plugin).await);
 
@@ -63,7 +63,7 @@ async fn a_trial_that_breaks_is_the_only_one_for_another_ten_seconds() {
         panics(&plugin).await;
     }
     *now.lock().unwrap() += Duration::from_secs(10);
-    // while the trial runs, nobody else is let in
+    // while the trial runs, no other call is admitted
     let (trial, other) = tokio::join!(panics(&plugin), echoes(&plugin));
     assert!(matches!(trial, Cause::Trap(_)));
     assert!(!other);
@@ -98,7 +98,7 @@ async fn a_plugin_that_rests_stays_so_through_a_reload_until_its_file_changes() 
     let folder = tempfile::tempdir().unwrap();
     let mended = folder.path().join("unruly.wasm");
     let mut bytes = std::fs::read(wasm("unruly")).unwrap();
-    // a custom section of no meaning
+    // a custom section without a meaning
     bytes.extend_from_slice(b"\0\x02\x01x");
     std::fs::write(&mended, bytes).unwrap();
     assert!(echoes(&host.load(&mended, Value::Null).await.unwrap()).await);

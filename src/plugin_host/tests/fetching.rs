@@ -1,4 +1,4 @@
-//! `fetch`: through the guard, to the hosts that are granted, for as long as the call has time.
+//! `fetch`: through the guard, to the granted hosts, within the call's time.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub fn way_out() -> WayOut {
     WayOut { client: Arc::new(Client::new()), egress: config.build(Vec::new()).unwrap() }
 }
 
-/// A plugin that reaches loopback on every port.
+/// Returns a plugin that may reach loopback on every port.
 pub async fn connected(host: &Arc<PluginHost>, path: &Path, more: Value) -> Plugin {
     let mut config = json!({"allow_hosts": ["127.0.0.1:*"]});
     config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -85,7 +85,7 @@ async fn a_server_that_does_not_answer_leaves_the_plugin_time_to_say_so() {
     for (config, input) in [
         // the call's own time
         (json!({"deadline": "2s"}), to(server.address)),
-        // the time that the plugin wants
+        // the time that the plugin requests
         (json!({}), json!({"url": format!("http://{}/", server.address), "timeout_ms": 50})),
     ] {
         let plugin = connected(&host(), &wasm("reach"), config).await;
@@ -143,7 +143,8 @@ async fn a_hook_asks_a_moderator_for_as_long_as_the_operator_lets_it() {
         let asking = patient.on_request(&context, &with, document(BODY));
         let answering = async {
             let held = moderator.call().await;
-            // the answer comes when the usual time is over for sure: another hook has run out of it
+            // the answer comes after the default time limit has certainly passed: another hook has
+            // exceeded it
             assert!(usual.on_request(&context, &with, document(BODY)).await.is_err());
             held.finish(answer(451, "", "")).await;
         };

@@ -1,4 +1,4 @@
-//! What a plugin may reach: what its manifest wants and the operator allows, both.
+//! Grants: a capability must be in the manifest and in the operator's config.
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::{LONG, compiled, context, host, tool, wasm};
 
-/// The plugin `reach`, with this config.
+/// Loads the plugin `reach` with this config.
 pub async fn reach(host: &Arc<PluginHost>, config: Value) -> Plugin {
     host.load(&wasm("reach"), config).await.unwrap()
 }
 
-/// Its problem's code and message.
+/// Returns the code and message of its problem.
 pub async fn refused(plugin: &Plugin, name: &str, input: Value) -> (String, String) {
     match tool(plugin, name, input).await {
         Err(ToolError::Problem { code, message, .. }) => (code, message),
@@ -30,7 +30,7 @@ async fn the_gateways_keys_are_taken_out_of_what_a_plugin_reads() {
         "max_kv_bytes": 1000, "publish": true, "instances": "fresh", "max_concurrent_calls": 3,
         "deadline": "30s", "hook_deadline": "2s", "memory": 33_554_432,
     });
-    // its own type refuses every key that it does not know
+    // its own type rejects every unknown key
     let plugin = reach(&host(), config).await;
     assert_eq!(tool(&plugin, "greet", json!({})).await.unwrap(), "hello");
 }
@@ -63,7 +63,7 @@ async fn a_wrong_key_is_a_problem_with_its_path_and_never_its_value() {
     ] {
         let problems = host().load(&wasm("reach"), config.clone()).await.unwrap_err();
         let shown = problems[0].to_string();
-        // of its own keys the plugin is the first to know, where its file does not say them
+        // only the plugin knows its own keys, if its file has no schema
         let own = shown.contains("refuses its config") && expect.contains("greetings");
         assert!(
             own || shown.starts_with(&format!("plugins.config.reach{expect}")),
@@ -161,7 +161,7 @@ async fn a_store_that_is_no_longer_granted_is_as_if_it_were_empty() {
 
 #[tokio::test]
 async fn a_store_is_bounded_by_the_smaller_grant_and_counts_its_keys() {
-    // the manifest wants 100
+    // the manifest requests 100
     for (granted, size) in [(json!({"max_kv_bytes": 20}), 20), (json!({"max_kv_bytes": 9000}), 100)]
     {
         let plugin = reach(&host(), granted).await;
@@ -174,14 +174,14 @@ async fn a_store_is_bounded_by_the_smaller_grant_and_counts_its_keys() {
         tool(&plugin, "keep", entry("a", &whole)).await.unwrap();
         let (_, message) = refused(&plugin, "keep", entry("b", "")).await;
         assert!(message.contains("0 of"), "{message}");
-        // in its own place there is room
+        // the plugin's own store has room
         tool(&plugin, "keep", entry("a", "y")).await.unwrap();
         tool(&plugin, "keep", entry("b", "z")).await.unwrap();
         assert_eq!(tool(&plugin, "recall", entry("a", "")).await.unwrap(), "y");
     }
 }
 
-/// A host whose time the test tells.
+/// Returns a host with a clock that the test sets.
 pub fn host_at(start: Instant) -> (Arc<PluginHost>, Arc<Mutex<Instant>>) {
     let now = Arc::new(Mutex::new(start));
     let told = Arc::clone(&now);

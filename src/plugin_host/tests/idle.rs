@@ -1,4 +1,4 @@
-//! Hooks that a config, or a stage's parameters, leave nothing to do for.
+//! Hooks that a config or a stage's parameters leave unused.
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ async fn a_manifest_names_all_hooks_whatever_the_config_leaves_to_do() {
     let with = |text: &str| Arc::new(serde_json::from_str::<Map<String, Value>>(text).unwrap());
     let idle = plugin.at_stage(&with(r#"{"idle": true}"#)).await.unwrap();
     assert!(idle.called_for().is_empty());
-    // what cannot be read as its parameters is told when the stage is made
+    // unreadable parameters are reported when the stage is created
     let wrong = plugin.at_stage(&with(r#"{"idle": 1}"#)).await.unwrap_err();
     assert!(wrong.contains("`with` of the context"), "{wrong}");
 }

@@ -1,4 +1,4 @@
-//! The manifest as a section of the file, and the versions of the border.
+//! The manifest as a section of the file, and the versions of the interface.
 use crate::plugin_host::manifest_of;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ async fn a_manifest_is_read_without_running_the_component() {
     let told = manifest_of(&with_section(wasm, MANIFEST)).unwrap().unwrap();
     assert_eq!((told.name.as_str(), told.tools[0].name.as_str()), ("made", "made"));
 
-    // a core module that never ends would do as well: nothing of it is looked at
+    // a core module that never ends would be enough: its code is not read
     let told = manifest_of(&with_section(b"\0asm\x0d\0\x01\0".to_vec(), MANIFEST)).unwrap();
     assert_eq!(told.unwrap().version, "1.0.0");
 }
@@ -51,7 +51,7 @@ async fn a_section_that_says_something_else_than_the_plugin_is_refused() {
         let message = &problems[0].message;
         assert!(message.contains(&format!("differ in `{part}`")), "{part}: {message}");
     }
-    // it may have nothing to do for a hook, but none that its section does not name
+    // it may leave a hook unused, but must not have one that its section does not name
     let manifest = MANIFEST.replacen('{', r#"{"hooks":["on-request"],"#, 1);
     let made = Made { manifest: manifest.clone(), ..Made::default() };
     let (_, problems) = load_bytes(&with_section(made.wasm(), MANIFEST)).await;

@@ -1,4 +1,4 @@
-//! `model-call`: which aliases, how many tokens, and what its errors are called.
+//! `model-call`: allowed aliases, the token budget, and the codes of its errors.
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, ErrorKind, Origin, Retry, UpstreamOrigin};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::grants::reach;
 use super::{context, host};
 
-/// A gateway's models: each answer uses so many tokens.
+/// A gateway's models: each answer uses this many tokens.
 struct Models {
     asked: Arc<Mutex<Vec<Value>>>,
     behalf: Behalf,
@@ -82,7 +82,7 @@ async fn the_tokens_of_one_request_are_a_budget() {
     let plugin = reach(&host(), config).await;
     let models = Models::new(|| Ok((20, 30)));
     models.ask(&plugin, question(80)).await.unwrap();
-    // 50 are left, and bound the answer
+    // 50 are left, and limit the answer
     models.ask(&plugin, question(80)).await.unwrap();
     let asked: Vec<Value> =
         models.asked.lock().unwrap().iter().map(|asked| asked["max_tokens"].clone()).collect();
@@ -91,7 +91,7 @@ async fn the_tokens_of_one_request_are_a_budget() {
     assert_eq!(code, "not_granted");
     assert!(message.ends_with("raise `plugins.config.reach.max_model_tokens`"), "{message}");
     assert!(message.contains("have used the 100 tokens"), "{message}");
-    // another request has its own
+    // another request has its own budget
     Models::new(|| Ok((20, 30))).ask(&plugin, question(80)).await.unwrap();
 }
 
@@ -161,6 +161,6 @@ async fn a_model_that_does_not_answer_ends_with_the_calls_deadline() {
     let error = models.ask(&plugin, question(9)).await.unwrap_err();
     let (message, _) = super::broke(error);
     assert_eq!(message, "plugin `reach` did not finish within 50ms in `call-tool ask`");
-    // the closure's own, and this one: the call's is gone
+    // the closure's reference, and this one: the call's reference is gone
     assert_eq!(Arc::strong_count(&gone), 2);
 }

@@ -1,4 +1,4 @@
-//! `instances: reuse`: what stays in an instance, for whom, and when it is thrown away.
+//! `instances: reuse`: the state that stays in an instance, its callers, and its end.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ async fn act(plugin: &Plugin, key: &str, act: &str) -> Result<u32, ToolError> {
     Ok(serde_json::from_slice::<String>(&content).unwrap().parse().unwrap())
 }
 
-/// How often the instance that serves this call of the key was asked, this call included.
+/// Returns the number of calls of the instance that serves this call, this call included.
 async fn asked(plugin: &Plugin, key: &str) -> u32 {
     act(plugin, key, "").await.unwrap()
 }
@@ -65,7 +65,7 @@ async fn what_one_key_leaves_in_an_instance_no_other_key_ever_sees() {
 async fn calls_at_the_same_time_have_different_instances() {
     let plugin = reusing().await;
     let mut held = Vec::new();
-    // each has begun before the first has ended: an endless loop gives way at its first tick
+    // each has begun before the first has ended: an endless loop yields at its first tick
     let config = json!({"instances": "reuse", "deadline": "1s"});
     let slow = reach(&host(), config).await;
     for _ in 0..3 {
@@ -128,7 +128,7 @@ async fn more_callers_than_there_are_spaces_are_served_all_the_same() {
     for n in 0..200 {
         assert_eq!(asked(&plugin, &n.to_string()).await, 1);
     }
-    // the last ones are still there, the first made room for them
+    // the last ones are still there, the first ones were dropped for them
     assert_eq!(asked(&plugin, "199").await, 2);
     assert_eq!(asked(&plugin, "0").await, 1);
 }

@@ -1,4 +1,4 @@
-//! WASI: guests of other languages load and run, and find nothing behind it.
+//! WASI: guests of other languages load and run, without access to the machine.
 use std::path::PathBuf;
 
 use super::*;
@@ -14,7 +14,7 @@ async fn a_guest_finds_no_files_no_sockets_and_no_environment() {
     }
     assert_eq!(found["stdin_is_closed"], true);
     assert!(found["socket"].as_str().unwrap().contains("access-denied"), "{found}");
-    // what needs nothing of the machine works
+    // functions without access to the machine work
     assert!(found["seconds"].as_u64().unwrap() > 1_700_000_000, "{found}");
     assert_eq!(found["random_differs"], true);
 }
@@ -31,7 +31,7 @@ async fn what_a_guest_prints_is_in_the_log_line_by_line() {
     assert_eq!(line["request_id"], "req_1");
     // the second time it begins on the line that the first time left open
     logs::line("message", "printed by parts, second printed by parts, first line").await;
-    // and the last one is not whole
+    // and the last one is incomplete
     logs::line("message", "printed by parts, second").await;
 }
 
@@ -76,13 +76,13 @@ async fn a_reused_instance_goes_on_printing_for_the_request_that_it_serves_now()
     assert_eq!(line["request_id"], "req_reused_1");
     let line = logs::line("message", "reused: another one").await;
     assert_eq!(line["request_id"], "req_reused_2");
-    // what a call may print is counted anew
+    // each call has its own output limit
     let much = format!("reused: much {}\n", "x".repeat(4000));
     for n in 3..6 {
         assert_eq!(ask("req_reused_3", &much, 12).await.unwrap(), n.to_string());
     }
     assert_eq!(logs::count("plugin", "posix", "reused: much "), 3 * 12);
-    // what WASI gives is there as in the first call
+    // WASI's functions work as in the first call
     let found = tool(&plugin, "look", json!({})).await.unwrap();
     let found: Value = serde_json::from_str(&found).unwrap();
     assert_eq!((&found["stdin_is_closed"], &found["environment"]), (&json!(true), &json!([])));
@@ -128,8 +128,8 @@ async fn an_import_of_wasi_that_is_not_linked_is_told_with_the_way_round_it() {
     }
 }
 
-/// What `tests/clients/plugins.py` has built from `examples/plugins`, where its toolchain is there and
-/// the border is still the one that it was built for.
+/// Returns the plugin that `tests/clients/plugins.py` built from `examples/plugins`, if its
+/// toolchain was installed and the interface is still the one for which it was built.
 fn foreign(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = root.join("target/foreign").join(name);
@@ -141,7 +141,7 @@ fn foreign(name: &str) -> Option<PathBuf> {
     is_new.then_some(built)
 }
 
-/// As an operator has it: a Python component is an interpreter.
+/// Returns the settings of an operator: a Python component is an interpreter.
 fn usual_host() -> Arc<PluginHost> {
     PluginHost::new(Some(compiled())).unwrap()
 }

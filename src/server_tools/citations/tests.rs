@@ -1,4 +1,4 @@
-//! What answers cite, as upstream and caller count it.
+//! Citations in answers, in the numbers of upstream and caller.
 use crate::server_tools::citations::{Cited, Forms, Sources};
 use crate::server_tools::tool::Face;
 use serde_json::{Value, json};
@@ -15,12 +15,12 @@ fn result(source: &str) -> Value {
     json!({"type": "search_result", "source": source, "title": "t", "content": [text("c")]})
 }
 
-/// A citation of a document.
+/// Returns a citation of a document.
 fn place(index: usize) -> Value {
     json!({"type": "char_location", "cited_text": "d", "document_index": index})
 }
 
-/// A citation of a search result.
+/// Returns a citation of a search result.
 fn found(index: usize, source: &str) -> Value {
     json!({"type": "search_result_location", "search_result_index": index, "source": source,
         "title": "t", "cited_text": "c", "start_block_index": 0, "end_block_index": 1})
@@ -42,10 +42,10 @@ fn told(cited: Cited) -> Option<Value> {
 fn documents_of_one_side_only_are_not_counted_by_the_other() {
     let mut sources = Sources::new(Forms::default());
     sources.message(&user(json!([document()])));
-    // a page that the upstream has as text, then one that it has as a document
+    // a page that the upstream has as text, then a page that it has as a document
     sources.ours(PAGE, &json!([text("page")]).to_string());
     sources.ours(PAGE, &json!([document()]).to_string());
-    // what another tool gave the model
+    // the result of another tool
     sources.ours(Some(Face::Mcp), &json!([document()]).to_string());
     sources.message(&user(
         json!([{"type": "tool_result", "tool_use_id": "t", "content": [document()]}]),
@@ -56,7 +56,7 @@ fn documents_of_one_side_only_are_not_counted_by_the_other() {
     assert_eq!(told(for_caller(1)), Some(place(2)));
     assert_eq!(told(for_caller(2)), None);
     assert_eq!(for_caller(3), Cited::Same);
-    // one that the upstream counts and nobody has sent
+    // a number that the upstream counts and no request contained
     assert_eq!(for_caller(4), Cited::Same);
     let for_upstream = |n: usize| sources.for_upstream(place(n).to_string().as_bytes());
     assert_eq!(for_upstream(0), Cited::Same);
@@ -79,7 +79,7 @@ fn a_result_is_known_by_its_source_where_an_upstream_counts_otherwise() {
             (&json!("web_search_result_location"), &json!("b"))
         );
         let back = sources.for_upstream(shown.to_string().as_bytes());
-        // as it was, where it stands: what an upstream numbers otherwise is numbered anew
+        // unchanged at the same position; an upstream with other numbers gets a new number
         assert_eq!(told(back), Some(found(2, "b")));
     }
     assert_eq!(for_caller(0, "kb:1"), Cited::Same);
@@ -99,7 +99,7 @@ fn what_is_no_citation_of_ours_stays_as_it_is() {
         assert_eq!(sources.for_caller(citation.as_bytes()), Cited::Same);
         assert_eq!(sources.for_upstream(citation.as_bytes()), Cited::Same);
     }
-    // sealed by us, and broken since
+    // sealed by the gateway, and damaged since
     for sealed in ["tidegate.", "tidegate.!", "tidegate.e30"] {
         let citation = json!({"type": "web_search_result_location", "encrypted_index": sealed});
         assert_eq!(told(sources.for_upstream(citation.to_string().as_bytes())), None);
@@ -115,7 +115,7 @@ fn as_many_citations_as_a_request_can_hold_are_found_without_a_search_for_each()
     let mut content: Vec<Value> = (0..MANY).map(|_| result("kb")).collect();
     content.extend((0..MANY).map(|_| json!({"type": "document"})));
     sources.message(&user(content.into()));
-    // looked for one by one, this would take ten thousand million steps each time
+    // a linear search would take ten thousand million steps each time
     let (last, page) = (found(MANY, "kb").to_string(), place(MANY - 1).to_string());
     let own = found(MANY - 1, "kb").to_string();
     for _ in 1..MANY {
@@ -157,7 +157,7 @@ fn what_is_told_of_a_result_besides_is_not_shown_as_cited() {
         cited["cited_text"] = format!("One.{between}{age}").into();
         let shown = told(sources.for_caller(cited.to_string().as_bytes())).unwrap();
         assert_eq!(shown["cited_text"], "One.");
-        // the upstream reads what it wrote
+        // the upstream reads the text that it wrote
         let back = sources.for_upstream(shown.to_string().as_bytes());
         assert_eq!(told(back), Some(cited));
     }

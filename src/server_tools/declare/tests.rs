@@ -1,4 +1,4 @@
-//! Declarations of server tools: what the upstream sees of them, and which ones are refused.
+//! Declarations of server tools: the upstream's form of them, and the declarations that the gateway rejects.
 use crate::error::Error;
 use crate::server_tools::declare;
 use crate::server_tools::native::Fulfil;
@@ -19,7 +19,7 @@ fn body(tools: Value, more: Value) -> MessagesRequest {
     MessagesRequest::parse(body.to_string().into(), Endpoint::Messages).unwrap()
 }
 
-/// What becomes of a request, all of it declared by the caller.
+/// Replaces the declarations of a request, all of them declared by the caller.
 fn replaced(
     pipeline: &Arc<Pipeline>,
     tools: Value,
@@ -171,7 +171,7 @@ async fn wrong_declarations_are_named() {
         ),
         (
             json!([clock, {"name": "gateway_datetime", "input_schema": {"type": "object"}}]),
-            "`tools` has a tool of your own named `gateway_datetime`, the name that `gateway:datetime` needs: rename yours",
+            "`tools` defines `gateway_datetime`, which is reserved for `gateway:datetime`: rename it",
         ),
     ] {
         let error = replaced(&pipeline, tools, json!({})).unwrap_err();

@@ -7,7 +7,7 @@ fn shown(kind: &str) -> Block {
     Block::Shown(Shape { kind: kind.to_owned(), ..Shape::default() })
 }
 
-/// A message of two turns whose results are so large.
+/// Returns a message of two turns whose results have this size.
 fn hidden(earlier: usize, last: usize) -> Hidden {
     let mut hidden = Hidden::default();
     let result = |size: usize| Block::Result("x".repeat(size).into());
@@ -16,7 +16,7 @@ fn hidden(earlier: usize, last: usize) -> Hidden {
     hidden
 }
 
-/// A little less than a sixteenth of what there is room for.
+/// A little less than a sixteenth of the room.
 const LARGE: usize = (1 << 20) - 1024;
 
 #[test]

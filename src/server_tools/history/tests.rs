@@ -1,4 +1,4 @@
-//! What a caller sends back of our tools becomes the conversation that the upstream had.
+//! Server tools in a caller's history become the conversation that the upstream had.
 use crate::wire::{Endpoint, MessagesRequest};
 use serde_json::{Value, json};
 

@@ -40,7 +40,7 @@ fn only_the_file_that_an_image_is_comes_back_in_its_place() {
     assert_eq!(back[..3], sent[..3]);
     assert_eq!(back[3], text("(image)"), "which nobody has");
 
-    // for an upstream without images each is its word, now and later
+    // an upstream without images gets placeholders, now and later
     let blind = || Images::new(&kept, false);
     assert_eq!(blind().for_upstream(content.to_string()), shown.to_string());
     assert_eq!(blind().put_back(&shown.to_string()), None);

@@ -103,7 +103,10 @@ async fn a_file_that_is_no_plugin_leaves_the_last_good_one_serving() {
         (b"not wasm at all".to_vec(), "is no WebAssembly file"),
         (whole[..whole.len() / 2].to_vec(), "was it written to its end?"),
         (Vec::new(), "is no WebAssembly file"),
-        (Made { pages: 65_536, ..Made::default() }.wasm(), "needs more resources at the start than a"),
+        (
+            Made { pages: 65_536, ..Made::default() }.wasm(),
+            "needs more resources at the start than a",
+        ),
         (Made { pages: 3000, ..Made::default() }.wasm(), "needs more than its 128 MiB of memory"),
         (Made { manifest: "well".to_owned(), ..Made::default() }.wasm(), "its manifest: expected"),
         (Made { version: "0.7.0", ..Made::default() }.wasm(), "this gateway offers version 0.1.0"),
