@@ -1,4 +1,4 @@
-//! `Answered`: the result of an exchange, with the headers that its answer gets, an error too.
+//! `Answered`: the result of an exchange, with the headers of its reply or error.
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -11,16 +11,17 @@ use crate::wire::Reply;
 
 /// The result of an exchange.
 pub struct Answered {
-    /// The reply, its headers complete, or the error.
+    /// The reply with complete headers, or the error.
     pub outcome: Result<Reply>,
-    /// The headers to set or remove in the answer to an error.
+    /// The headers to set or remove in the response to an error.
     pub headers: HeaderEdits,
     /// The record of the exchange.
     pub story: Arc<Story>,
 }
 
 impl Answered {
-    /// Adds the gateway's own headers, then the edits of stages: a stage may remove one of ours.
+    /// Adds the gateway's own headers, then the edits of stages: a stage may remove a header of the
+    /// gateway.
     pub(super) fn new(outcome: Result<Reply>, stages: HeaderEdits, story: Arc<Story>) -> Self {
         let mut outcome = outcome;
         let mut edits = HeaderEdits::default();

@@ -19,9 +19,9 @@ use crate::providers::{self, refusal};
 use crate::telemetry::story::{AttemptId, Call, Story};
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
 
-/// The number of names in `x-tidegate-dropped`: a caller may declare any number of tools.
+/// The maximum number of names in `x-tidegate-dropped`: a caller may declare any number of tools.
 const MAX_DROPPED: usize = 16;
-/// The number of comments that are kept at the beginning of a stream.
+/// The maximum number of comments that are kept at the beginning of a stream.
 const MAX_COMMENTS: usize = 64;
 
 /// One call of one target.
@@ -30,18 +30,19 @@ pub(super) struct Attempt<'a> {
     terms: &'a Terms,
     choice: &'a Choice,
     turn: u32,
-    /// The names that the request uses; set by the first attempt whose target does not accept all.
+    /// The names that the request uses; set by the first attempt whose target does not accept every
+    /// request.
     inventory: &'a OnceLock<Inventory>,
-    /// Set as soon as the upstream is called: a stage may refuse before.
+    /// The id, set when the upstream is called: a stage may reject the request before that.
     id: OnceLock<AttemptId>,
 }
 
-/// How long an attempt may take to its first event.
+/// The time limit of an attempt up to its first event.
 struct Bound {
     time: Duration,
-    /// `first event` or `answer`
+    /// The awaited part: `first event` or `answer`.
     awaited: &'static str,
-    /// The request's own `attempt_timeout_ms`.
+    /// Whether the limit is the request's own `attempt_timeout_ms`.
     is_callers: bool,
 }
 
@@ -56,8 +57,8 @@ impl<'a> Attempt<'a> {
         Self { passage, terms, choice, turn, inventory, id: OnceLock::new() }
     }
 
-    /// Calls the target. A stream is a success with its first event; until then every failure, an
-    /// `error` event too, is an error with a status.
+    /// Calls the target. A stream succeeds with its first event. Until then every failure,
+    /// including an `error` event, becomes an error with a status.
     pub(super) async fn run(&self, request: &MessagesRequest) -> Result<Reply> {
         let bound = self.bound(request);
         let left = self.terms.left().unwrap_or(Duration::MAX);
@@ -83,7 +84,7 @@ impl<'a> Attempt<'a> {
 
     fn bound(&self, request: &MessagesRequest) -> Bound {
         let timeouts = self.choice.alias.timeouts;
-        // without a stream the first sign of an answer is its end, and long ones take minutes
+        // without a stream the only sign of an answer is its end, and long answers take minutes
         let (time, awaited) = match request.is_stream() {
             true => (timeouts.first_event.min(timeouts.total), "first event"),
             false => (timeouts.total, "answer"),
@@ -127,7 +128,7 @@ impl<'a> Attempt<'a> {
             target: target.label(&name),
             metrics: Some(&target.metrics),
         });
-        // an attempt is run once
+        // an attempt runs once, so the id is not set yet
         let _ = self.id.set(id);
         let attempt = providers::Attempt { request, headers, timeouts: alias.timeouts };
         let reply = target.provider.send(&self.passage.ctx, attempt).await?;
@@ -139,8 +140,8 @@ impl<'a> Attempt<'a> {
         Ok(reply)
     }
 
-    /// Returns the names that the request uses and the target does not understand. The model's name
-    /// in the request makes no difference.
+    /// Returns the names that the request uses and the target does not support. The model's name in
+    /// the request makes no difference.
     fn unsupported(&self, request: &MessagesRequest) -> Vec<String> {
         let accepts = &self.choice.target.accepts;
         match accepts.is_all() {
@@ -152,7 +153,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Ends a stream with an error when the request's own time is over.
+    /// Ends a stream with an error when the request's own time limit is reached.
     fn bounded(&self, reply: Reply) -> Reply {
         match (self.terms.deadline, reply.body) {
             (Some((end, _)), ReplyBody::Events(events)) => {
@@ -165,7 +166,7 @@ impl<'a> Attempt<'a> {
 }
 
 impl Bound {
-    /// Returns the error of an attempt that took longer.
+    /// Returns the error of an attempt that exceeded the limit.
     fn over(&self) -> Error {
         let Self { time, awaited, is_callers } = *self;
         let message = format!("the upstream gave no {awaited} within {} ms", time.as_millis());
@@ -179,8 +180,8 @@ impl Bound {
     }
 }
 
-/// Waits for the first event, which makes a stream a success, and meters the answer. A comment is none: routers send one at
-/// once, long before they know whether an upstream will answer.
+/// Waits for the first event, which makes a stream a success, and meters the answer. A comment does
+/// not count: routers send one at once, long before an upstream answers.
 async fn with_first_event(reply: Reply, story: &Arc<Story>, id: AttemptId) -> Result<Reply> {
     let mut events = match reply.body {
         ReplyBody::Events(events) => events,
@@ -212,7 +213,7 @@ async fn with_first_event(reply: Reply, story: &Arc<Story>, id: AttemptId) -> Re
     Ok(Reply { body, ..reply })
 }
 
-/// Makes a status of a refusal that came as the first event.
+/// Converts an `error` event at the start of a stream into an error with a status.
 fn refused_in_stream(event: &Event, upstream: &HeaderMap) -> Error {
     let mut answer = Response::new(Bytes::from(event.data().into_owned()));
     *answer.status_mut() = message::error_of(event).status();
@@ -231,8 +232,8 @@ fn names(dropped: &[&String]) -> HeaderValue {
     }
 }
 
-/// The stream of an attempt, its first events put back. Notes the tokens as the upstream reports them,
-/// before any stage has the events.
+/// The stream of an attempt, starting with its buffered first events. Records the tokens as the
+/// upstream reports them, before any stage receives the events.
 struct Metered {
     held: std::vec::IntoIter<Event>,
     rest: EventStream,
@@ -261,7 +262,7 @@ impl Stream for Metered {
 }
 
 impl Drop for Metered {
-    /// Only notes the time.
+    /// Records the end time only.
     fn drop(&mut self) {
         self.story.attempt_ended(self.id);
     }

@@ -1,4 +1,4 @@
-//! Decides whether a conversation holds for the target of its last turn only.
+//! Decides whether a conversation is bound to the target of its last turn.
 use bytes::Bytes;
 
 use crate::wire::MessagesRequest;
@@ -10,9 +10,9 @@ pub(super) fn is_bound(request: &MessagesRequest) -> bool {
     container.is_some_and(|container| &container[..] != b"null")
 }
 
-/// Returns whether blocks of an answer hold for their target only. Texts and calls of client tools are
-/// good anywhere. Thinking is signed, citations and results of the upstream's own tools hold encrypted
-/// parts, and a type that the gateway does not know may hold anything.
+/// Returns whether blocks of an answer are valid for their target only. Texts and calls of client
+/// tools are valid for every target. Thinking is signed, and citations and results of the
+/// upstream's own tools hold encrypted parts. A block of an unknown type may hold anything.
 pub(super) fn binds(blocks: &[Bytes]) -> bool {
     blocks.iter().any(|block| match Block::read(block) {
         Some(block) => match &*block.kind() {

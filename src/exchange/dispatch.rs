@@ -1,4 +1,4 @@
-//! `Exchange`: one Messages request that may be served: it sends what the stages left of it where it is to go.
+//! `Exchange`: sends one authorized Messages request, as the stages left it, to its targets.
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::server_tools::tool::ServerTool;
 use crate::server_tools::{declare, history, unhide};
 use crate::wire::{Endpoint, MessagesRequest, Reply};
 
-/// A request whose caller is known and may use its model.
+/// A request whose caller is authenticated and may use its model.
 pub(super) struct Exchange {
     pub(super) gateway: Arc<Gateway>,
     pub(super) identity: Identity,
     pub(super) passage: Arc<Passage>,
-    /// The wishes in the caller's headers; they stand in the request as well.
+    /// The options in the caller's headers; they are in the request as well.
     pub(super) asked: Asked,
     /// The types of the server tools that the caller itself declared.
     pub(super) declared: Vec<String>,
@@ -50,7 +50,8 @@ impl Exchange {
             self.note(requested);
             requested.edit(&mut request)?;
         }
-        // where upstream and caller count sources differently, the answer is rewritten, tools or none
+        // if upstream and caller number sources differently, the answer is rewritten even without
+        // tools
         let passes = tools.is_empty() && sources.are_the_same();
         if passes || request.endpoint == Endpoint::CountTokens {
             return Ok(failover::send(&self.passage, &route, &request, Turn::FIRST).await?.reply);
@@ -58,7 +59,7 @@ impl Exchange {
         tool_loop::start(self, Task { route, request, tools, sources }).await
     }
 
-    /// Notes what the request says of its own record.
+    /// Records the tags of the request, and whether it wants a trace.
     fn note(&self, requested: &Requested) {
         let story = &self.passage.ctx.story;
         story.tag(&requested.tags);
@@ -67,9 +68,9 @@ impl Exchange {
         }
     }
 
-    /// Returns the tools that the gateway runs for this request, and the sources that answers may cite.
-    /// Declarations and history become what an upstream understands. `unseen` are results that the
-    /// caller's history has been given back.
+    /// Returns the tools that the gateway runs for this request, and the sources that answers may
+    /// cite. Converts declarations and history into the upstream's form. `unseen` are the results
+    /// that were put back into the caller's history.
     fn server_tools(
         &self,
         request: &mut MessagesRequest,
@@ -88,7 +89,7 @@ impl Exchange {
         let images = Images::new(&self.gateway.shared.published, forms.images);
         let sources = match history::restore(request, Sources::hiding(forms, unseen), images)? {
             Some(sources) => sources,
-            // without tools the caller counts as the upstream does
+            // without tools the caller's numbers are the upstream's
             None if tools.is_empty() => Sources::new(forms),
             None => Sources::new(forms).read(request),
         };
@@ -96,7 +97,8 @@ impl Exchange {
     }
 }
 
-/// An unknown model is the caller's error only if the caller named it; otherwise a policy did.
+/// An unknown model is the caller's error only if the caller named it; otherwise a policy or plugin
+/// did.
 fn misrouted(
     error: Error,
     ctx: &Context,
@@ -114,8 +116,9 @@ fn misrouted(
     Error::new(ErrorKind::Api, message)
 }
 
-/// A thread lives on one upstream account, and holds the conversation as the upstream saw it. The
-/// coded answer makes official tool runners go on without (messages-api.md 10).
+/// Rejects a thread if the gateway cannot keep it. A thread lives on one upstream account, and
+/// holds the conversation as the upstream received it. The error code makes official tool runners
+/// continue without a thread (messages-api.md 10).
 fn refuse_thread(route: &Route, request: &MessagesRequest, tools: &[ServerTool]) -> Result<()> {
     let why = match (route.choices.len(), tools) {
         (1, []) => return Ok(()),
@@ -125,7 +128,7 @@ fn refuse_thread(route: &Route, request: &MessagesRequest, tools: &[ServerTool])
     let Some(thread) = request.document().field("thread") else { return Ok(()) };
     match serde_json::from_slice::<Thread>(&thread).unwrap_or_default().kind.as_deref() {
         None => Ok(()),
-        // the runner starts a new one with the whole conversation, which is refused below
+        // the runner then starts a new thread with the whole conversation, which is rejected below
         Some("continue") => {
             let message = format!("the thread is not known: {why}");
             Err(Error::new(ErrorKind::NotFound, message).with_code("thread_not_found"))

@@ -1,4 +1,4 @@
-//! Chooses the target of a turn, and decides whether a failure leads to another try.
+//! Chooses the target of a turn, and decides whether a failure leads to another attempt.
 use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::telemetry::logs::one_line;
 use crate::telemetry::record::Why;
 use crate::wire::{MessagesRequest, Reply};
 
-/// The longest time that a target is left alone, whatever its `retry-after` says.
+/// The longest cooldown of a target, even if its `retry-after` is longer.
 const MAX_COOLDOWN: Duration = Duration::from_secs(10 * 60);
 
-/// A success, and the target that gave it.
+/// A successful reply, and its target.
 pub(super) struct Sent {
     /// The upstream's answer.
     pub(super) reply: Reply,
@@ -27,14 +27,14 @@ pub(super) struct Sent {
     pub(super) choice: Choice,
 }
 
-/// A turn of an exchange, and how freely it may choose its target.
+/// A turn of an exchange, and its limits for the choice of a target.
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
-    /// Counted from 1.
+    /// The number of the turn, counted from 1.
     pub(super) number: u32,
-    /// The target of the turn before.
+    /// The target of the previous turn.
     pub(super) holder: Option<&'a Choice>,
-    /// Something in the conversation holds for that target only.
+    /// Whether something in the conversation is valid for that target only.
     pub(super) is_bound: bool,
 }
 
@@ -53,9 +53,10 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Sends a request to the first target that takes it. Every turn of every exchange goes through here.
+/// Sends a request to the first target that accepts it. Every turn of every exchange goes through
+/// here.
 ///
-/// Fails with the last upstream's own answer, or with a 503 if every target is cooling down.
+/// Fails with the last upstream's error, or with a 503 if every target is cooling down.
 pub(super) async fn send(
     passage: &Passage,
     route: &Route,
@@ -71,7 +72,7 @@ pub(super) async fn send(
         }
         let entered = match choice.target.health.enter(Instant::now()) {
             Ok(entered) => Some(entered),
-            // with nowhere else to go the upstream itself is the best judge of its health
+            // a single target is called even if it cools down: the attempt tests its health
             Err(_) if choices.len() == 1 => None,
             Err(wait) => {
                 ends.soonest = ends.soonest.min(wait);
@@ -86,7 +87,7 @@ pub(super) async fn send(
         }
     }
     match turn.holder {
-        // the conversation is under way: its upstream is the best judge of its own health
+        // the conversation has begun: its target is called although it cools down
         Some(holder) if ends.is_untried() => {
             let reply = search.try_target(holder, None).await.map_err(|(error, _)| error)?;
             Ok(Sent { reply, choice: holder.clone() })
@@ -95,10 +96,10 @@ pub(super) async fn send(
     }
 }
 
-/// The targets that did not take a request.
+/// The targets that did not accept a request.
 struct Ends {
     last: Option<Error>,
-    /// When the first target that cools down is tried again.
+    /// The time until the first cooling target is tried again.
     soonest: Duration,
     passed_over: Vec<String>,
 }
@@ -117,7 +118,7 @@ impl Ends {
         }
     }
 
-    /// Every target was cooling down.
+    /// Returns whether every target was cooling down.
     fn is_untried(&self) -> bool {
         self.last.is_none() && self.passed_over.is_empty()
     }
@@ -131,7 +132,7 @@ impl Ends {
     }
 }
 
-/// One turn, looking for a target that takes it.
+/// The search for a target that accepts one turn.
 struct Search<'a> {
     passage: &'a Passage,
     route: &'a Route,
@@ -142,7 +143,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Calls a target, again as often as its alias allows, and judges its health.
+    /// Calls a target, retries as often as its alias allows, and updates its health.
     async fn try_target(
         &self,
         choice: &Choice,
@@ -176,7 +177,7 @@ impl Search<'_> {
         }
     }
 
-    /// Tells the target's health of a failure.
+    /// Reports a failure to the target's health.
     fn judge(&self, choice: &Choice, entered: Option<Try<'_>>, error: &Error) {
         let ctx = &self.passage.ctx;
         let Choice { alias, target, .. } = choice;
@@ -184,14 +185,14 @@ impl Search<'_> {
         let Some(entered) = entered else { return };
         let Some(upstream) = error.upstream() else { return };
         let is_alone = self.route.choices.len() == 1 && alias.targets.len() == 1;
-        // a limit of one caller's own account is no outage
+        // a rate limit of the caller's own account is no outage
         let is_callers = target.provider.credentials() == Credentials::Caller
             && ctx.credential.is_some()
             && error.kind == ErrorKind::RateLimit;
         let is_fault = !upstream.is_callers_bound
             && may_mend(upstream, |status| alias.retry_on.contains(&status));
         match (is_fault, upstream.status) {
-            // a refusal is an answer: the target lives
+            // an upstream that rejects a request is alive
             (false, Some(_)) => well(ctx, choice, Some(entered)),
             (true, _) if !is_alone && !is_callers => {
                 let cooldown = upstream.retry_after.unwrap_or(alias.cooldown).min(MAX_COOLDOWN);
@@ -205,25 +206,25 @@ impl Search<'_> {
     }
 }
 
-/// The target answered; recovery is logged as the cooldown was.
+/// Reports a success to the target's health. Recovery is logged like the cooldown.
 fn well(ctx: &Context, choice: &Choice, entered: Option<Try<'_>>) {
     if entered.is_some_and(Try::succeeded) {
         tracing::info!(request_id = ctx.request_id, upstream = %choice.target.key, "target recovered");
     }
 }
 
-/// What a failed attempt leads to.
+/// The step after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// The same target, after a pause.
+    /// Retry on the same target, after a pause.
     Retry(Duration),
-    /// The next target.
+    /// Fail over to the next target.
     Failover,
-    /// The end of the request.
+    /// End the request.
     Stop,
 }
 
-/// Decides what a failed attempt leads to. Nothing else decides about another try.
+/// Decides the step after a failed attempt. No other code decides about retries and failover.
 fn next(error: &Error, choice: &Choice, terms: &Terms, tries: u32) -> Next {
     let alias: &Alias = &choice.alias;
     let upstream = match &error.origin {
@@ -243,8 +244,8 @@ fn next(error: &Error, choice: &Choice, terms: &Terms, tries: u32) -> Next {
     }
 }
 
-/// Another try, or another target, may succeed: the upstream gave no answer, says so, or gave a status
-/// that is listed.
+/// Returns whether another attempt may succeed: the upstream gave no answer, asked for a retry, or
+/// sent a listed status.
 fn may_mend(upstream: &UpstreamOrigin, is_listed: impl Fn(u16) -> bool) -> bool {
     match (upstream.status, upstream.should_retry) {
         (None, _) => true,
@@ -253,14 +254,13 @@ fn may_mend(upstream: &UpstreamOrigin, is_listed: impl Fn(u16) -> bool) -> bool 
     }
 }
 
-/// Every target was passed over, each for a reason of its own.
+/// Returns the error of a request for which every target was passed over.
 fn unsupported(reasons: &[String]) -> Error {
     Error::invalid(format!("no target takes this request as it is: {}", reasons.join("; ")))
         .with_log("every target was passed over, since it does not support all of the request")
 }
 
 fn all_cooling(soonest: Duration) -> Error {
-    let message =
-        "every target of this model failed a moment ago and is left alone: try again later";
+    let message = "every target of this model is cooling down after a failure: try again later";
     Error::new(ErrorKind::Overloaded, message).with_retry(Retry::After(soonest.min(MAX_COOLDOWN)))
 }

@@ -1,17 +1,17 @@
-//! A request as it came in.
+//! An incoming request.
 use std::time::Instant;
 
 use http::request::Parts;
 use hyper::body::Incoming;
 
-/// A request, its body not yet read.
+/// An incoming request whose body is not read so far.
 pub struct Inbound {
-    /// Method, path, headers.
+    /// The method, path and headers.
     pub head: Parts,
     /// The body.
     pub body: Incoming,
-    /// `req_…`
+    /// The request id, `req_…`.
     pub request_id: String,
-    /// When the head had been read.
+    /// The time at which the head was complete.
     pub started: Instant,
 }

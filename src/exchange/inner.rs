@@ -1,10 +1,11 @@
 //! Messages requests that a plugin makes on behalf of the caller whose request it serves.
 //!
-//! Such a request is the caller's in all that counts: its key must allow the model, aliases and
-//! failover are the same, `on_upstream_request` and the stages around server tools run. It does not
-//! pass `on_request`, `on_event`, `on_text` and `on_response`: those have had the caller's own
-//! request, and a stage that adds a tool would ask itself for ever. It counts as an exchange of its
-//! own, under its own model. It ends with the call that made it, and so with the caller.
+//! Such a request counts as the caller's: its key must allow the model, aliases and failover are
+//! the same, and `on_upstream_request` and the stages around server tools run. It does not pass
+//! `on_request`, `on_event`, `on_text` and `on_response`: these stages have already processed the
+//! caller's request, and a stage that adds a tool would call itself without end. It counts as an
+//! exchange of its own, under its own model. It ends with the call that made it, and so with the
+//! caller.
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,8 +26,8 @@ use crate::server_tools::declare;
 use crate::telemetry::story::Story;
 use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Usage};
 
-/// What the plugins of a request reach; nothing where no plugin wants models or files. `here` is how
-/// the caller reaches the gateway, where some plugin publishes.
+/// Returns the gateway services for the plugins of a request; `None` if no plugin wants models or
+/// files. `here` is the origin by which the caller reaches the gateway, if some plugin publishes.
 pub fn reach(
     gateway: &Arc<Gateway>,
     identity: &Identity,
@@ -40,8 +41,8 @@ pub fn reach(
     }
 }
 
-/// Keeps files under an address by which the caller reaches the gateway: `here`, if the operator
-/// names no other.
+/// Returns the service that keeps files at an address for the caller. The origin is the operator's,
+/// or else `here`.
 fn publish(gateway: &Arc<Gateway>, here: String) -> Publish {
     let gateway = Arc::clone(gateway);
     Arc::new(move |file| {
@@ -57,16 +58,16 @@ fn publish(gateway: &Arc<Gateway>, here: String) -> Publish {
     })
 }
 
-/// What a plugin reaches through a gateway that need not have it in its pipeline.
+/// Returns the gateway services for a plugin that need not be in the gateway's pipeline.
 pub fn through(gateway: &Arc<Gateway>, identity: &Identity, ctx: &Arc<Context>) -> Reach {
     let (gateway, identity, ctx) = (Arc::clone(gateway), identity.clone(), Arc::clone(ctx));
     let models: ModelCall = Arc::new(move |request| {
-        Box::pin(ask(Arc::clone(&gateway), identity.clone(), Arc::clone(&ctx), request))
+        Box::pin(call_model(Arc::clone(&gateway), identity.clone(), Arc::clone(&ctx), request))
     });
     Reach::default().models(models)
 }
 
-async fn ask(
+async fn call_model(
     gateway: Arc<Gateway>,
     identity: Identity,
     outer: Arc<Context>,
@@ -90,13 +91,13 @@ async fn ask(
     match meter.settle(answered).outcome?.body {
         ReplyBody::Full(message) => Ok(answer(message)),
         ReplyBody::Events(_) => {
-            let message = "the upstream streamed though it was not asked to";
+            let message = "the upstream streamed though the request asked for a whole message";
             Err(Error::new(ErrorKind::BadUpstream, message))
         }
     }
 }
 
-/// The facts of the caller's request, with the time and the model of this one.
+/// Returns the facts of the caller's request, with the time and the model of this one.
 fn within(outer: &Context, request: &MessagesRequest) -> Context {
     let started = Instant::now();
     Context {
@@ -112,8 +113,8 @@ fn within(outer: &Context, request: &MessagesRequest) -> Context {
     }
 }
 
-/// Tools of a model that a plugin asks run as any others, but one that asks a model in turn could go
-/// on without end.
+/// Returns the error of a nested model call. A model that a plugin calls may use tools, but a tool
+/// that calls a model in turn could continue without end.
 fn too_deep() -> Error {
     let message = "a model that a plugin asks cannot have tools that ask models themselves";
     Error::new(ErrorKind::Permission, message)

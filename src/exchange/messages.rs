@@ -1,4 +1,4 @@
-//! The path of one Messages request, from its head to the reply.
+//! Handles one Messages request, from its head to the reply.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,7 +44,7 @@ pub async fn messages(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoi
     meter.settle(answered)
 }
 
-/// A request whose caller is known.
+/// A request with an authenticated caller.
 struct Entry<'a> {
     gateway: &'a Arc<Gateway>,
     identity: Identity,
@@ -52,8 +52,8 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Reads the request and answers it. Every error from here on passes `on_error`, a body that cannot
-    /// be read too.
+    /// Reads the request and answers it. Every error from here on passes `on_error`, including that
+    /// of an unreadable body.
     async fn answer(self, inbound: Inbound, endpoint: Endpoint) -> Answered {
         let headers = &inbound.head.headers;
         let asked = Asked::of(&headers::for_gateway(headers));
@@ -97,7 +97,7 @@ impl Entry<'_> {
         let (request, verdict) = passage.on_request(request).await?;
         match verdict {
             Verdict::Continue => {}
-            // nothing goes upstream, so there is nothing to count
+            // nothing is sent upstream, so there is nothing to count
             Verdict::Respond(_) if endpoint == Endpoint::CountTokens => {
                 return Ok(Reply::json("{\"input_tokens\":0}"));
             }
@@ -109,7 +109,8 @@ impl Entry<'_> {
         exchange.dispatch(request).await
     }
 
-    /// Gathers the facts before the first stage; those of the body are missing if it cannot be read.
+    /// Collects the facts before the first stage. The facts of the body are missing if it cannot be
+    /// read.
     fn context(
         &self,
         head: Parts,
@@ -144,7 +145,7 @@ impl Entry<'_> {
     }
 }
 
-/// Completes a policy's answer, which streams where the caller wants a stream.
+/// Completes a policy's answer. It streams if the caller wants a stream.
 fn policy_reply(reply: Reply, wants_stream: bool) -> Result<Reply> {
     let body = match reply.body {
         ReplyBody::Full(message) => match required::completed(message) {

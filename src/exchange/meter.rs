@@ -1,4 +1,4 @@
-//! `Meter`: ends the record of an exchange, once, when the answer is whole, breaks, or its caller leaves.
+//! `Meter`: ends the record of an exchange once: with the whole answer, an error, or a caller that leaves.
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,22 +12,23 @@ use crate::telemetry::record::Ending;
 use crate::telemetry::story::Story;
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody};
 
-/// An exchange under way.
+/// A running exchange.
 pub(super) struct Meter {
-    /// Kept to the end of the stream: a generation lives as long as its last request.
+    /// The gateway, held to the end of the stream: a generation lives as long as its last request.
     gateway: Arc<Gateway>,
     story: Arc<Story>,
     is_finished: bool,
 }
 
 impl Meter {
-    /// Begins to count.
+    /// Starts to count the exchange.
     pub(super) fn start(gateway: &Arc<Gateway>, story: &Arc<Story>) -> Self {
         gateway.shared.metrics.active_requests.inc();
         Self { gateway: Arc::clone(gateway), story: Arc::clone(story), is_finished: false }
     }
 
-    /// Takes the answer: ends the record at once if it is whole, else when its stream is over.
+    /// Takes the answer. Ends the record at once if the answer is whole, else at the end of its
+    /// stream.
     pub(super) fn settle(mut self, answered: Answered) -> Answered {
         let outcome = match answered.outcome {
             Err(error) => {

@@ -1,4 +1,4 @@
-//! The path of one request, from its head to the reply.
+//! Handles one request, from its head to the reply.
 mod answered;
 mod attempt;
 mod binding;

@@ -6,12 +6,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::Inbound;
 use crate::gateway::Gateway;
 
-/// The API takes 1 to 1000 and assumes 20.
+/// The default page size. The API accepts 1 to 1000 and defaults to 20.
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 1000;
 
-/// A page of models, by `limit`, `after_id` and `before_id`. Wildcards name no model and are not
-/// listed.
+/// Returns a page of models by `limit`, `after_id` and `before_id`. Wildcards name no model and are
+/// not listed.
 pub fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     let page = Page::parse(inbound.head.uri.query().unwrap_or_default())?;
@@ -33,7 +33,8 @@ pub fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
     }))
 }
 
-/// One model; also one that only a wildcard knows, since it can be used.
+/// Returns one model. A model that matches only a wildcard is returned too, since callers can use
+/// it.
 pub fn show(gateway: &Gateway, inbound: &Inbound, id: &str) -> Result<Value> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     // SDKs write a `/` in the name as `%2F`

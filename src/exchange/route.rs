@@ -1,4 +1,4 @@
-//! Where a request goes: the targets in the order in which it tries them, and its own bounds.
+//! The route of a request: its targets in order, and its own limits.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,34 +17,34 @@ use crate::models::{Alias, Strictness, Target};
 use crate::providers::accepts::Inventory;
 use crate::wire::MessagesRequest;
 
-/// The way of one request.
+/// The route of one request.
 pub(super) struct Route {
-    /// First choice first; never empty.
+    /// The targets, first choice first; never empty.
     pub(super) choices: Vec<Choice>,
     /// The terms of all choices.
     pub(super) terms: Terms,
 }
 
-/// One target, under the rules of the alias that leads to it.
+/// One target, with the rules of the alias that leads to it.
 #[derive(Clone)]
 pub(super) struct Choice {
     /// The alias with its timeouts and retries.
     pub(super) alias: Arc<Alias>,
     /// The target.
     pub(super) target: Arc<Target>,
-    /// The name of a fallback, which is the upstream's model where the target has none of its own;
-    /// `None` for the request's own model.
+    /// The name of a fallback; `None` for the request's own model. It is the upstream's model if
+    /// the target has none of its own.
     pub(super) asked: Option<Arc<str>>,
 }
 
-/// Bounds that the request itself sets.
+/// The limits that the request itself sets.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Terms {
-    /// The end of the whole exchange, and how long after its beginning.
+    /// The end of the whole exchange, and the time limit from its beginning.
     pub deadline: Option<(Instant, Duration)>,
-    /// Which failures are no end, and how often a target is tried again.
+    /// The retry rules.
     pub retry: Retry,
-    /// Takes the place of the aliases' own.
+    /// The strictness, instead of the aliases'.
     pub strictness: Option<Strictness>,
 }
 
@@ -60,7 +60,7 @@ impl Choice {
     }
 }
 
-/// The caller that a route is for.
+/// The caller of a route.
 #[derive(Clone, Copy)]
 pub(super) struct Caller<'a> {
     pub(super) gateway: &'a Gateway,
@@ -69,7 +69,7 @@ pub(super) struct Caller<'a> {
 }
 
 impl Route {
-    /// Returns the targets of the request's alias and of its fallbacks, as far as the request wants them.
+    /// Returns the allowed targets of the request's alias and of its fallbacks.
     ///
     /// Fails with a 400 for a name that no target or alias has, and with a 403 for a fallback that
     /// the caller may not use.
@@ -114,8 +114,8 @@ impl Route {
         Ok(Self { choices, terms: Terms::new(caller.ctx, wanted) })
     }
 
-    /// Where something of the request is not understood by all of its targets, and that is to be
-    /// dropped: those that understand more come first, among the targets of one name.
+    /// Sorts the targets of each name by support if unsupported parts may be dropped: targets that
+    /// understand more of the request come first.
     pub(super) fn by_support(self, request: &MessagesRequest) -> Self {
         if self.choices.iter().all(|choice| choice.target.accepts.is_all()) {
             return self;
@@ -132,14 +132,14 @@ impl Route {
     }
 }
 
-/// A model name that a request may go to, and its alias.
+/// A model name of a request, and its alias.
 struct Way<'a> {
     alias: &'a Arc<Alias>,
     model: &'a str,
     asked: Option<Arc<str>>,
 }
 
-/// Returns the fallbacks that a request names, without its own model.
+/// Returns the fallbacks of a request, without its own model.
 fn fallbacks<'a>(caller: Caller<'a>, own: &str, wanted: &'a Requested) -> Result<Vec<Way<'a>>> {
     let Some(models) = &wanted.models else { return Ok(Vec::new()) };
     let mut ways = Vec::new();
@@ -148,12 +148,12 @@ fn fallbacks<'a>(caller: Caller<'a>, own: &str, wanted: &'a Requested) -> Result
         let alias = allowed(caller, &field, model)?;
         if !caller.gateway.pipeline.treats_alike(caller.ctx, model) {
             let message = format!(
-                "`{field}`: other policies are for `{}` than for `{}`: ask for it in a request of its own",
+                "`{field}`: different policies apply to `{}` and `{}`: send a separate request for it",
                 shorten(model),
                 shorten(&caller.ctx.model)
             );
             return Err(Error::new(ErrorKind::Permission, message)
-                .with_log(format!("`{field}`: other policies are for it")));
+                .with_log(format!("`{field}`: different policies apply to it")));
         }
         if model != own {
             ways.push(Way { alias, model, asked: Some(model.as_str().into()) });
@@ -175,7 +175,7 @@ fn allowed<'a>(caller: Caller<'a>, field: &str, name: &str) -> Result<&'a Arc<Al
     })
 }
 
-/// Each name must be that of some target: a slip would silently change where the request goes.
+/// Checks that each name belongs to some target: a typing error would silently change the route.
 fn check(names: &Names, ways: &[Way<'_>]) -> Result<()> {
     let is_known = |name: &String| ways.iter().any(|way| way.alias.has_target(name, way.model));
     let Some(n) = names.names.iter().position(|name| !is_known(name)) else { return Ok(()) };
@@ -196,7 +196,7 @@ fn check(names: &Names, ways: &[Way<'_>]) -> Result<()> {
         shorten(&names.names[n]),
         there.join(", ")
     ))
-    .with_log(format!("`{}[{n}]`: no target is named so", names.field)))
+    .with_log(format!("`{}[{n}]`: no target has this name", names.field)))
 }
 
 impl Terms {
@@ -208,27 +208,27 @@ impl Terms {
         Self { deadline, retry: wanted.retry, strictness: wanted.strictness }
     }
 
-    /// What becomes of what a target does not understand.
+    /// Returns the rule for the parts of a request that a target does not understand.
     pub fn strictness(&self, choice: &Choice) -> Strictness {
         self.strictness.unwrap_or(choice.alias.strictness)
     }
 
-    /// How much time there is; `None` for as much as the alias gives.
+    /// Returns the remaining time; `None` if only the alias limits it.
     pub fn left(&self) -> Option<Duration> {
         self.deadline.map(|(end, _)| end.saturating_duration_since(Instant::now()))
     }
 
-    /// The earlier of two ends.
+    /// Returns the earlier of two ends.
     pub fn end_by(&self, other: Instant) -> Instant {
         self.deadline.map_or(other, |(end, _)| end.min(other))
     }
 
-    /// The time is over.
+    /// Returns whether the time limit is reached.
     pub fn is_over(&self) -> bool {
         self.left().is_some_and(|left| left.is_zero())
     }
 
-    /// The error that says so.
+    /// Returns the error of a request that reached its time limit.
     pub fn too_late(&self) -> Error {
         let millis = self.deadline.map_or(0, |(_, timeout)| timeout.as_millis());
         let message = format!(

@@ -1,7 +1,7 @@
-//! The tool loop: answers of several upstream turns become one message, and the gateway runs the server tools between them.
+//! The tool loop: joins several upstream turns into one message and runs the server tools between them.
 //!
-//! The loop is a plain future that sends the events into a channel; the stream that the
-//! caller reads drives it. Dropping the stream drops the loop, the upstream call and the tools that run.
+//! The loop is a plain future that sends the events into a channel. The stream that the caller
+//! reads drives it. Dropping the stream drops the loop, the upstream call and the running tools.
 use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
@@ -34,11 +34,12 @@ use crate::server_tools::{declare, face, history, transcript};
 use crate::wire::message::Fold;
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, Step};
 
-/// Enough that a burst of small events does not switch back and forth for each.
+/// The size of the channel. A burst of small events fits, so that the tasks do not switch for each
+/// event.
 const BUFFERED: usize = 64;
 
-/// The end of a body comes with its last event, or right after it; waiting for it keeps the
-/// connection for the next turn.
+/// The time to wait for the end of a body after its last event. The end usually follows at once,
+/// and waiting for it keeps the connection for the next turn.
 const LINGER: Duration = Duration::from_millis(50);
 
 /// A request with server tools, ready for an upstream.
@@ -53,8 +54,8 @@ pub(super) struct Task {
     pub(super) sources: Sources,
 }
 
-/// Sends the first turn; its refusal is still a status. The reply is a stream, or, for a caller
-/// that wants none, the fold of the same stream.
+/// Sends the first turn; its errors still have a status. The reply is a stream, or the fold of the
+/// same stream if the caller wants none.
 pub(super) async fn start(exchange: &Exchange, task: Task) -> Result<Reply> {
     let Task { route, mut request, tools, sources } = task;
     let wants_stream = request.is_stream();
@@ -109,16 +110,16 @@ struct Conversation {
     route: Route,
     /// The target of the last turn.
     holder: Choice,
-    /// Something in the conversation holds for that target only.
+    /// Whether something in the conversation is valid for that target only.
     is_bound: bool,
     request: MessagesRequest,
     deadline: Instant,
-    /// The turns so far, where the caller does not see all of them.
+    /// The turns so far, if the caller does not see all of them.
     hidden: Option<Hidden>,
     caller: Sender<Result<Event>>,
 }
 
-/// The tools of a conversation, and what is left of their use.
+/// The tools of a conversation, and their remaining budget.
 struct Kit<'a> {
     tools: &'a [ServerTool],
     forms: Forms,
@@ -126,21 +127,22 @@ struct Kit<'a> {
     budget: Budget,
 }
 
-/// How it goes on behind the results of a turn.
+/// The step after the results of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// With one more turn.
+    /// One more turn.
     Turn,
-    /// With the last one, which calls nothing.
+    /// The last turn, in which the model may call no tool.
     Conclude,
-    /// When the caller comes back.
+    /// A pause until the caller continues.
     Pause,
-    /// Not at all: the last turn called something all the same.
+    /// The end: the model called a tool in the last turn in spite of the rule.
     End,
 }
 
 impl Next {
-    /// Some models call a tool although they may not; it is not run then.
+    /// Rejects calls in the last turn. Some models call a tool although they may not; the tool is
+    /// not run then.
     fn may_call(self) -> std::result::Result<(), ToolOutput> {
         match self {
             Self::Conclude => Err(ToolOutput::error("not run: this turn may call nothing")),
@@ -148,7 +150,7 @@ impl Next {
         }
     }
 
-    /// Of a message that the gateway ends.
+    /// Returns the stop reason of a message that the gateway ends.
     fn stop_reason(self) -> Option<&'static str> {
         match self {
             Self::Pause => Some("pause_turn"),
@@ -159,11 +161,11 @@ impl Next {
 }
 
 impl Conversation {
-    /// Runs the loop; its error is the last item of the stream.
+    /// Runs the loop. An error becomes the last item of the stream.
     async fn drive(self, first: EventStream, tools: Vec<ServerTool>, sources: Sources) {
         let caller = self.caller.clone();
         if let Err(error) = self.run(first, &tools, sources).await {
-            // fails only when the caller is gone
+            // fails only if the caller is gone
             let _ = caller.send(Err(error)).await;
         }
     }
@@ -216,7 +218,8 @@ impl Conversation {
         Ok(())
     }
 
-    /// Passes a turn on; `false` if the upstream ended it with an `error` event.
+    /// Sends the events of a turn to the caller. Returns `false` if the upstream ended it with an
+    /// `error` event.
     async fn relay(&self, events: &mut EventStream, splice: &mut Splice<'_>) -> Result<bool> {
         while let Some(event) = next(events, splice).await {
             let event = event?;
@@ -234,7 +237,7 @@ impl Conversation {
         }
     }
 
-    /// Runs the calls of a turn at once, as far as they may run; the results keep their order.
+    /// Runs the allowed calls of a turn concurrently; the results keep their order.
     async fn run_calls(
         &self,
         next: Next,
@@ -262,7 +265,7 @@ impl Conversation {
         Ok(join_all(running).await)
     }
 
-    /// Sends the caller the results that it sees; returns all of them as the upstream reads them.
+    /// Sends the visible results to the caller. Returns all results in the upstream's form.
     async fn report(
         &self,
         calls: &[Call],
@@ -282,9 +285,9 @@ impl Conversation {
         Ok(results)
     }
 
-    /// Decides what follows a turn with calls. A caller that continues after a pause sends back the blocks
-    /// that it received. Of hidden calls nothing would be left, and the message would end where no upstream
-    /// continues it: so the model concludes.
+    /// Decides the step after a turn with calls. After a pause, a caller continues with the blocks
+    /// that it received. It would not have any hidden calls, so its message would end at a point
+    /// from which no upstream continues. In that case the model concludes.
     fn after(&self, now: Next, turn: u32, is_shown: bool) -> Next {
         let is_out = turn >= self.gateway.tools.max_turns || Instant::now() >= self.deadline;
         match (now, is_out, is_shown) {
@@ -295,7 +298,7 @@ impl Conversation {
         }
     }
 
-    /// `said` are the blocks of the turn that makes the call.
+    /// Runs one tool. `said` are the blocks of the turn that makes the call.
     async fn run_tool(&self, tool: &ServerTool, call: &Call, said: &[Bytes]) -> ToolOutput {
         let options = match tool.wants_transcript {
             true => transcript::added(&tool.options, &self.request, said),
@@ -308,7 +311,7 @@ impl Conversation {
         })
     }
 
-    /// Notes the finished turn where its caller does not see everything.
+    /// Records the finished turn if its caller does not see everything.
     fn note(&mut self, splice: &Splice<'_>, calls: &[Call], results: &[Bytes]) -> Result<()> {
         if let Some(hidden) = &mut self.hidden {
             hidden.push(splice.noted(calls, results)?);
@@ -316,7 +319,8 @@ impl Conversation {
         Ok(())
     }
 
-    /// Ends the message. Its caller may continue, and does not know of the calls that were hidden from it.
+    /// Ends the message. Keeps the hidden calls, because the caller may continue without knowing
+    /// them.
     async fn end(mut self, splice: &mut Splice<'_>, stop_reason: Option<&str>) -> Result<()> {
         if let Some((hidden, id)) = self.hidden.take().zip(splice.seen_call()) {
             self.gateway.shared.carried.keep(&self.passage.ctx.caller.key, &id, hidden);
@@ -324,8 +328,8 @@ impl Conversation {
         self.send_all(splice.finish(stop_reason)?).await
     }
 
-    /// Makes the request longer: what was sent before stays the same bytes, so that the upstream's
-    /// prompt cache holds.
+    /// Appends a turn to the request. The earlier part stays the same bytes, so that the upstream's
+    /// prompt cache works.
     fn extend(&mut self, said: &[Bytes], results: &[Bytes]) -> Result<()> {
         let document = self.request.document_mut();
         let messages = [Step::Key("messages")];
@@ -348,14 +352,16 @@ impl Conversation {
         Ok(())
     }
 
-    /// Fails only when the caller is gone, which then does not see the error either.
+    /// Sends an event to the caller. Fails only if the caller is gone, which then does not receive
+    /// the error either.
     async fn send(&self, event: Event) -> Result<()> {
         let sent = self.caller.send(Ok(event)).await;
         sent.map_err(|_| Error::new(ErrorKind::Api, "the caller is gone"))
     }
 }
 
-/// The next event. Behind a whole message an upstream that does not close is not waited for.
+/// Returns the next event. After a complete message, an upstream that does not close is not waited
+/// for.
 async fn next(events: &mut EventStream, splice: &Splice<'_>) -> Option<Result<Event>> {
     match splice.is_turn_complete() {
         true => timeout(LINGER, events.next()).await.ok().flatten(),
@@ -363,7 +369,8 @@ async fn next(events: &mut EventStream, splice: &Splice<'_>) -> Option<Result<Ev
     }
 }
 
-/// What the caller sees of a result. Only those of an MCP server have words for images.
+/// Returns a result in the caller's form. Only results of an MCP server have placeholders for
+/// images.
 fn shown<'a>(
     tool: &ServerTool,
     output: &'a ToolOutput,
@@ -402,15 +409,15 @@ impl Stream for Turns {
         if let Poll::Ready(event) = self.events.poll_recv(cx) {
             return Poll::Ready(event);
         }
-        // it goes on only when the caller has taken everything: that is the back-pressure
+        // the loop continues only when the caller has taken every event: this is the back-pressure
         if let Some(run) = &mut self.run
             && run.as_mut().poll(cx).is_ready()
         {
-            // the sender is dropped with it: what is left in the channel ends the stream
+            // the sender is dropped with the loop: the events in the channel end the stream
             self.run = None;
         }
-        // asked once, never in a loop: a task that has used up its budget gets `Pending` here, with
-        // events in the channel, until it has yielded
+        // polled once, never in a loop: a task that has used up its budget gets `Pending` here
+        // until it has yielded, although the channel has events
         self.events.poll_recv(cx)
     }
 }

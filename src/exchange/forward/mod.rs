@@ -1,4 +1,4 @@
-//! Routes that the gateway does not know (batches, files, …) go to the `passthrough:` provider.
+//! Forwards unknown routes (batches, files, …) to the `passthrough:` provider.
 mod transit;
 
 use std::sync::Arc;
@@ -26,12 +26,13 @@ use crate::telemetry::record::Operation;
 use crate::telemetry::story::{AttemptId, Call, Story};
 use crate::wire::{Document, Kind, Step};
 
-/// A page of 1000 batches has less than 1 MiB.
+/// The maximum size of a list of batches. A page of 1000 batches has less than 1 MiB.
 const MAX_BATCHES: usize = 8 * 1024 * 1024;
 
-/// Forwards body and answer as they come; only `results_url` of batches is turned to point here.
+/// Forwards body and answer unchanged, except that `results_url` of batches is rewritten to this
+/// gateway.
 ///
-/// Fails with a 404 where no provider is named for it.
+/// Fails with a 404 if the config names no provider for unknown routes.
 pub async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Forwarded {
     let shown: String = path.chars().take(128).collect();
     let provider = gateway.passthrough.as_ref();
@@ -62,7 +63,7 @@ pub async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Fo
 pub enum Forwarded {
     /// The upstream's answer.
     Answer(Response<Body>),
-    /// The upstream gave no answer that can be passed on.
+    /// The error of a request without an answer that can be forwarded.
     Error(Answered),
 }
 
@@ -108,7 +109,7 @@ async fn answer(
     let target = headers::value(&passthrough.name);
     let id = story.attempt(Call { turn: 1, model: "", target, metrics: None });
     let answer = passthrough.provider.forward(&ctx, request).await;
-    // an upstream that seems to hang up may be a caller that stopped sending
+    // a caller that stopped sending looks like an upstream that closes the connection
     let answer = match answer.map_err(|error| fault.take().unwrap_or(error)) {
         Ok(answer) => turned(answer, path, &here).await,
         Err(error) => Err(error),
@@ -120,8 +121,8 @@ async fn answer(
     Ok((answer?, id))
 }
 
-/// Makes the request that the provider forwards. The body goes on as it is, so its type and coding go
-/// with it.
+/// Creates the request that the provider forwards. The body stays unchanged, so its type and coding
+/// are sent with it.
 fn forwarded(head: &Parts, body: Body, path: &str) -> Result<Request<Body>> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
@@ -143,7 +144,7 @@ fn stalled(cause: Option<BoxError>, patience: Duration) -> Error {
     }
 }
 
-/// The answer as the caller gets it.
+/// Returns the answer in the caller's form.
 async fn turned(answer: Response<Body>, path: &str, here: &str) -> Result<Response<Body>> {
     let (mut head, body) = answer.into_parts();
     head.headers = headers::forwarded(head.headers);
@@ -163,7 +164,8 @@ async fn turned(answer: Response<Body>, path: &str, here: &str) -> Result<Respon
     Ok(Response::from_parts(head, turned.into()))
 }
 
-/// The SDKs fetch `results_url` wherever it points, with the caller's key (messages-api.md 4.1).
+/// Rewrites `results_url` to this gateway. The SDKs fetch any such URL with the caller's key
+/// (messages-api.md 4.1).
 fn turn_results_url(body: Bytes, here: &str) -> Bytes {
     let Ok(mut document) = Document::parse(body.clone()) else { return body };
     let count = document.len(&[Step::Key("data")]).ok().flatten().unwrap_or_default();
@@ -184,12 +186,12 @@ fn turn_results_url(body: Bytes, here: &str) -> Bytes {
     document.to_bytes()
 }
 
-/// The origin under which the caller knows the gateway.
+/// Returns the origin by which the caller reaches the gateway.
 pub(super) fn here(gateway: &Gateway, request: &Parts) -> String {
     let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
     let forwarded = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
     let scheme = forwarded.unwrap_or(gateway.scheme);
-    // HTTP/2 has it in the URI instead of `host`
+    // HTTP/2 has the authority in the URI instead of `host`
     let asked = || request.uri.authority().map(Authority::as_str).or_else(|| text(HOST.as_str()));
     let host = text("x-forwarded-host").or_else(asked).unwrap_or("localhost");
     format!("{scheme}://{host}")
@@ -197,7 +199,7 @@ pub(super) fn here(gateway: &Gateway, request: &Parts) -> String {
 
 fn is_json(headers: &HeaderMap) -> bool {
     let found = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    // `application/jsonl`, the results themselves, is not
+    // `application/jsonl`, the type of the results themselves, does not count
     let kind = found.and_then(|found| found.split(';').next());
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }

@@ -1,4 +1,4 @@
-//! The body of a forwarded answer on its way: bounds it, and ends the record of its exchange.
+//! The body of a forwarded answer: limits its pauses, and ends the record of its exchange.
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +17,7 @@ use crate::telemetry::logs::one_line;
 use crate::telemetry::record::{Ending, Operation};
 use crate::telemetry::story::{AttemptId, Story};
 
-/// Ends the record when the body is over.
+/// Ends the record at the end of the body.
 pub(super) fn metered(
     answer: Response<Body>,
     meter: Meter,
@@ -46,7 +46,7 @@ fn broken(cause: Option<BoxError>, patience: Duration) -> Error {
     }
 }
 
-/// An answer on its way.
+/// The body of a forwarded answer.
 struct Passing {
     body: Paced<Body>,
     meter: Meter,
@@ -55,7 +55,7 @@ struct Passing {
 }
 
 impl Passing {
-    /// Nothing more is read after a body of known length.
+    /// Ends the record at the end of a body of known length: it is not read further.
     fn see_end(&mut self) {
         if self.body.is_end_stream() {
             self.finish(Ending::Whole);
@@ -67,7 +67,8 @@ impl Passing {
         self.meter.finish(ending);
     }
 
-    /// The status is out: the gateway can only break off, and say so in the log.
+    /// Handles a failure of the body. The status is already sent, so the gateway can only close the
+    /// connection and log the error.
     fn broke(&mut self) {
         self.finish(Ending::Broken);
         let Some(error) = self.body.fault().take() else { return };

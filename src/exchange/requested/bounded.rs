@@ -1,4 +1,4 @@
-//! A stream of events that may last no longer than its request allows.
+//! A stream of events with the time limit of its request.
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::exchange::route::Terms;
 use crate::wire::{Event, EventKind, EventStream};
 
-/// Passes events on until the time is over; then the last is an error, and the upstream is left.
+/// Passes events on until the time limit. Then the last item is an error, and the upstream stream
+/// is dropped.
 pub struct Bounded {
     events: Option<EventStream>,
     end: Pin<Box<Sleep>>,
@@ -19,7 +20,7 @@ pub struct Bounded {
 }
 
 impl Bounded {
-    /// Until `end`.
+    /// Creates a stream that ends at `end`.
     pub fn new(events: EventStream, end: Instant, terms: Terms) -> Self {
         let end = Box::pin(tokio::time::sleep_until(end));
         Self { events: Some(events), end, terms, is_complete: false }
@@ -32,10 +33,10 @@ impl Stream for Bounded {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
         let this = &mut *self;
         let Some(events) = &mut this.events else { return Poll::Ready(None) };
-        // the clock first: an upstream that always has one more event must not outrun it
+        // the clock first: an upstream that always has one more event must not escape the limit
         if this.end.as_mut().poll(cx).is_ready() {
             this.events = None;
-            // what follows the end of a message is only the end of the body
+            // after the end of a message only the end of the body follows
             return Poll::Ready((!this.is_complete).then(|| Err(this.terms.too_late())));
         }
         let polled = events.as_mut().poll_next(cx);

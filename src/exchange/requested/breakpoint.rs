@@ -1,4 +1,4 @@
-//! `cache: "auto"`: a breakpoint of the upstream's prompt cache behind what does not change.
+//! `cache: "auto"`: sets a breakpoint of the upstream's prompt cache after the static part of the prompt.
 use memchr::memmem;
 use serde_json::Value;
 
@@ -8,8 +8,8 @@ use crate::wire::{Document, Kind, Step};
 const KEY: &str = "cache_control";
 const BREAKPOINT: &str = r#"{"type":"ephemeral"}"#;
 
-/// Marks the end of `system`, or of `tools` where there is none. Who has set a breakpoint itself
-/// knows better: then nothing changes.
+/// Marks the end of `system`, or of `tools` if there is no `system`. Does nothing if the request
+/// already has a breakpoint.
 pub fn add(document: &mut Document) -> Result<()> {
     let has_own = [KEY, "system", "tools", "messages"]
         .into_iter()
@@ -24,7 +24,8 @@ pub fn add(document: &mut Document) -> Result<()> {
     }
 }
 
-/// A search first: what has no such key is not parsed.
+/// Returns whether a field has a breakpoint. It searches the text first, and parses it only if the
+/// key occurs.
 fn has_breakpoint(field: &str, text: &[u8]) -> bool {
     if field == KEY {
         return text != b"null";
@@ -32,11 +33,12 @@ fn has_breakpoint(field: &str, text: &[u8]) -> bool {
     if memmem::find(text, b"\"cache_control\"").is_none() {
         return false;
     }
-    // what cannot be read is left alone
+    // an unreadable value stays unchanged
     serde_json::from_slice(text).map_or(true, |value| is_marked(&value))
 }
 
-/// What a tool takes, or was given, may have a field of that name and is no breakpoint.
+/// Returns whether a value holds a breakpoint. A tool's schema or input may have a field of this
+/// name, which is no breakpoint.
 fn is_marked(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().any(is_marked),
@@ -49,7 +51,7 @@ fn is_marked(value: &Value) -> bool {
     }
 }
 
-/// A string becomes a block; an empty one cannot be cached.
+/// Adds a breakpoint to a string, which becomes a block. An empty string cannot be cached.
 fn add_to_text(document: &mut Document) -> Result<bool> {
     let text = document.field("system").unwrap_or_default();
     if &text[..] == b"\"\"" {
@@ -62,7 +64,8 @@ fn add_to_text(document: &mut Document) -> Result<bool> {
     Ok(true)
 }
 
-/// The last that may have one: no empty text, no tool that is only loaded when it is searched for.
+/// Adds a breakpoint to the last item that may have one. Empty texts and tools with `defer_loading`
+/// may not.
 fn add_to_last(document: &mut Document, field: &str) -> Result<bool> {
     let list = Step::Key(field);
     let count = document.len(&[list])?.unwrap_or_default() as i64;

@@ -1,4 +1,5 @@
-//! What a request asks of the gateway itself: the `gateway` object of its body, and `x-tidegate-*` headers.
+//! Reads a request's options for the gateway itself: the `gateway` object of its body, and
+//! `x-tidegate-*` headers.
 pub mod bounded;
 pub mod breakpoint;
 pub mod retry;
@@ -40,55 +41,56 @@ const MAX_TAG: usize = 256;
 const MAX_NAMES: usize = 64;
 const MAX_ATTEMPTS: u64 = 5;
 
-/// Names, and the field that they stand in, for refusals.
+/// Names, and their field for error messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    /// `gateway.order`, or `x-tidegate-order`.
+    /// The field, such as `gateway.order` or `x-tidegate-order`.
     pub field: String,
-    /// In the caller's order.
+    /// The names in the caller's order.
     pub names: Vec<String>,
 }
 
-/// The wishes of one request; what is not there is left to the config.
+/// The options of one request. Missing options are taken from the config.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requested {
-    /// Takes the place of the session under `strategy: weighted`.
+    /// The session for `strategy: weighted`, instead of the caller's.
     pub session: Option<String>,
-    /// For the record of the exchange.
+    /// The tags for the record of the exchange.
     pub tags: BTreeMap<String, String>,
-    /// Takes the place of the alias's own.
+    /// The strictness, instead of the alias's.
     pub strictness: Option<Strictness>,
-    /// These targets first.
+    /// The targets to try first.
     pub order: Option<Names>,
-    /// No other targets.
+    /// The only allowed targets.
     pub only: Option<Names>,
-    /// Not these targets.
+    /// The excluded targets.
     pub ignore: Option<Names>,
-    /// Aliases to go on with when the request's own has failed.
+    /// The fallback aliases after the request's own.
     pub models: Option<Names>,
-    /// From the head of the request to the last byte of the answer.
+    /// The time limit from the head of the request to the last byte of the answer.
     pub timeout: Option<Duration>,
-    /// Takes the place of the alias's `retry`.
+    /// The retry rules, instead of the alias's.
     pub retry: Retry,
-    /// The static part of the prompt gets a breakpoint.
+    /// Whether the static part of the prompt gets a breakpoint.
     pub caches: bool,
-    /// The answer tells how it came about.
+    /// Whether the answer has a trace of its targets and attempts.
     pub is_traced: bool,
 }
 
-/// What the caller's headers ask for: each a member of [`FIELD`], the name of the header, and what it
-/// says.
+/// The options in the caller's headers: the member of [`FIELD`], the name of the header, and its
+/// value.
 #[derive(Debug, Default)]
 pub struct Asked {
     wishes: Vec<(&'static str, String, Value)>,
-    /// They have been written into the request: what is not there any more was taken out by a stage.
+    /// Whether the options were written into the request. A member that is missing then was removed
+    /// by a stage.
     is_shown: bool,
 }
 
 impl Asked {
-    /// The headers that speak to the gateway itself, and are known.
+    /// Reads the known headers for the gateway itself.
     ///
-    /// Fails with a 400 that names the header, what was found and what would do.
+    /// Fails with a 400 that names the header, the value that was found and the expected values.
     pub fn of(headers: &HeaderMap) -> Result<Self> {
         let mut asked = Self::default();
         if headers.is_empty() {
@@ -105,8 +107,9 @@ impl Asked {
         Ok(asked)
     }
 
-    /// Writes them into the request's own `gateway` object, so that stages find all wishes in one
-    /// place; what the body says itself wins. An object that is none is left to [`take`].
+    /// Writes the options into the request's own `gateway` object, so that stages find all of them
+    /// in one place. Members of the body take precedence. [`take`] reports a `gateway` that is no
+    /// object.
     pub fn show(self, request: &mut MessagesRequest) -> Result<Self> {
         if self.wishes.is_empty() {
             return Ok(self);
@@ -126,16 +129,18 @@ impl Asked {
         Ok(Self { is_shown: true, ..self })
     }
 
-    /// What a member of the body is called in a refusal: by the header that it came from.
+    /// Returns the name of a member for an error message. A member that came from a header has the
+    /// header's name.
     fn field_of(&self, member: &str, value: &Value) -> String {
         let header = self.wishes.iter().find(|(known, _, said)| *known == member && said == value);
         header.map_or_else(|| format!("{FIELD}.{member}"), |(_, field, _)| field.clone())
     }
 }
 
-/// Takes the wishes out of a request; `None` where there are none.
+/// Takes the options out of a request; returns `None` if there are none.
 ///
-/// Fails with a 400 that names the member or the header, what was found and what would do.
+/// Fails with a 400 that names the member or the header, the value that was found and the expected
+/// values.
 pub fn take(asked: &Asked, request: &mut MessagesRequest) -> Result<Option<Box<Requested>>> {
     let has_field = request.document().has(FIELD);
     if asked.wishes.is_empty() && !has_field {
@@ -155,12 +160,12 @@ pub fn take(asked: &Asked, request: &mut MessagesRequest) -> Result<Option<Box<R
 }
 
 impl Requested {
-    /// A model is among the fallbacks.
+    /// Returns whether a model is among the fallbacks.
     pub fn names_model(&self, model: &str) -> bool {
         self.models.iter().any(|models| models.names.iter().any(|name| name == model))
     }
 
-    /// What of it is an edit.
+    /// Applies the options that edit the request.
     pub fn edit(&self, request: &mut MessagesRequest) -> Result<()> {
         match self.caches {
             true => breakpoint::add(request.document_mut()),
@@ -168,7 +173,7 @@ impl Requested {
         }
     }
 
-    /// What a member says. A refusal quotes it to the caller, and only to the caller.
+    /// Sets the option of a member. Only the caller receives an error that quotes the value.
     fn set(&mut self, member: &str, field: &str, value: Value) -> Result<()> {
         self.read(member, field, value).map_err(|error| match MEMBERS.contains(&member) {
             true => error.with_log(format!("`{FIELD}.{member}`, or its header, is wrong")),
@@ -176,7 +181,7 @@ impl Requested {
         })
     }
 
-    /// `null` is as good as absent.
+    /// Reads the option of a member. `null` counts as absent.
     fn read(&mut self, member: &str, field: &str, value: Value) -> Result<()> {
         if value.is_null() && MEMBERS.contains(&member) {
             return Ok(());
@@ -201,7 +206,7 @@ impl Requested {
     }
 }
 
-/// The members of the body's object, checked for duplicates.
+/// Returns the members of the body's object, checked for duplicates.
 fn members(request: &mut MessagesRequest) -> Result<Vec<(String, Value)>> {
     let document = request.document_mut();
     match document.kind(&[Step::Key(FIELD)])? {
@@ -227,7 +232,8 @@ fn members(request: &mut MessagesRequest) -> Result<Vec<(String, Value)>> {
     Ok(found)
 }
 
-/// What a header says, in the form that the body's member has. An empty one counts as absent.
+/// Returns the value of a header in the form of the body's member. An empty header counts as
+/// absent.
 fn from_headers(headers: &HeaderMap, member: &str) -> Option<(String, Result<Value>)> {
     let mut field = format!("x-tidegate-{}", member.replace('_', "-"));
     if member == "strictness" && !headers.contains_key(&field) {
@@ -396,7 +402,7 @@ fn unknown(object: &str, member: &str, known: &[&str]) -> Error {
     Error::invalid(format!("`{object}.{}` is no field of `{object}`{near}", shorten(member)))
 }
 
-/// `found` is shown if it is short enough to be a slip of the hand.
+/// Returns the error of a wrong value. The message quotes `found`, shortened.
 fn wrong(field: &str, found: &Value, would_do: &str) -> Error {
     let found = match found {
         Value::String(text) if text.is_empty() => "an empty string".to_owned(),
@@ -408,7 +414,7 @@ fn wrong(field: &str, found: &Value, would_do: &str) -> Error {
     Error::invalid(format!("`{field}` is {found}: it must be {would_do}"))
 }
 
-/// For messages.
+/// Shortens a text to 64 characters, for messages.
 pub fn shorten(text: &str) -> String {
     text.chars().take(64).collect()
 }

@@ -1,25 +1,25 @@
-//! Which failures another try, or another target, may mend: as the config says, or as the request does.
+//! Decides which failures lead to another attempt, by the config or by the request.
 use std::time::Duration;
 
 use crate::models::Alias;
 
-/// What a request says of its tries; what is not there is the alias's.
+/// The retry rules of a request. Missing members are taken from the alias.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retry {
-    /// Further tries of the same target.
+    /// The number of retries on the same target.
     pub attempts: Option<u32>,
-    /// How long a try may take, to its first event or, without a stream, to its end.
+    /// The time limit of an attempt, up to its first event or, without a stream, to its end.
     pub timeout: Option<Duration>,
-    /// The upstream statuses that are no end yet.
+    /// The upstream statuses that allow another attempt.
     pub on: Option<Statuses>,
 }
 
-/// A set of the statuses from 400 to 599.
+/// A set of statuses from 400 to 599.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statuses([u64; 4]);
 
 impl Statuses {
-    /// Puts one in; `false` if it is no status of an error.
+    /// Adds a status. Returns `false` if it is no error status.
     pub fn insert(&mut self, status: u64) -> bool {
         let Some(at) = place(status) else { return false };
         self.0[at / 64] |= 1 << (at % 64);
@@ -36,12 +36,12 @@ fn place(status: u64) -> Option<usize> {
 }
 
 impl Retry {
-    /// Returns how many further tries a target gets.
+    /// Returns the number of retries on one target.
     pub fn attempts(&self, alias: &Alias) -> u32 {
         self.attempts.unwrap_or(alias.retries)
     }
 
-    /// Returns whether another try may follow this status.
+    /// Returns whether another attempt may follow this status.
     pub fn is_listed(&self, alias: &Alias, status: u16) -> bool {
         match self.on {
             Some(on) => on.has(status),

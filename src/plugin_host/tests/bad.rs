@@ -90,7 +90,7 @@ async fn a_result_that_is_too_long() {
     assert_eq!(cause, Cause::Size(8 << 20));
 }
 
-/// A plugin made by hand, and the last instruction of its tool.
+/// Loads a plugin made by hand. Returns it with the outcome of its tool.
 async fn made(made: Made) -> (Plugin, Result<String, ToolError>) {
     let (_folder, path) = made.file();
     let host = host();
@@ -167,7 +167,7 @@ async fn a_manifest_that_takes_for_ever_or_too_much_memory() {
         ("unreachable", "`describe` broke: "),
     ] {
         let wasm = Made { first, ..Made::default() }.wasm();
-        // a complete section is no reason to believe it
+        // a complete section does not replace `describe`
         for wasm in [wasm.clone(), with_section(wasm, MANIFEST)] {
             let (_folder, path) = file(&wasm);
             let host = host();

@@ -141,7 +141,7 @@ fn foreign(name: &str) -> Option<PathBuf> {
     is_new.then_some(built)
 }
 
-/// Returns the settings of an operator: a Python component is an interpreter.
+/// Returns a host with default limits, like an operator's: a Python component is an interpreter.
 fn usual_host() -> Arc<PluginHost> {
     PluginHost::new(Some(compiled())).unwrap()
 }

@@ -193,6 +193,6 @@ async fn a_fallback_does_not_lead_past_the_policies_that_are_for_it() {
     let gateway = Gateway::with().config(&config).policy("p", policy).start().await;
     let asks = |model: &str| Ask::message(MESSAGE).header("x-tidegate-models", model);
     let answer = asks("claude-opus").send(gateway.address).await;
-    assert!(answer.refusal(403, "permission_error").contains("other policies are for"));
+    assert!(answer.refusal(403, "permission_error").contains("different policies apply to"));
     assert_eq!(asks("claude-haiku").send(gateway.address).await.status, 200);
 }

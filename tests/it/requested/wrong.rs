@@ -132,7 +132,7 @@ async fn the_log_names_the_field_and_never_what_the_caller_wrote() {
         (r#"{"timeout_ms":"jane@x.org"}"#, "`gateway.timeout_ms`, or its header, is wrong"),
         (r#"{"jane@x.org":1}"#, "`gateway` has a member that is not known"),
         (r#"{"tags":{"jane@x.org":1}}"#, "`gateway.tags`, or its header, is wrong"),
-        (r#"{"order":["jane@x.org"]}"#, "`gateway.order[0]`: no target is named so"),
+        (r#"{"order":["jane@x.org"]}"#, "`gateway.order[0]`: no target has this name"),
         (r#"{"models":["jane@x.org"]}"#, "`gateway.models[0]`: there is no such model"),
     ];
     for (wish, expected) in table {
