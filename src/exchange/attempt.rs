@@ -30,8 +30,8 @@ pub(super) struct Attempt<'a> {
     terms: &'a Terms,
     choice: &'a Choice,
     turn: u32,
-    /// The names that the request uses; set by the first attempt whose target does not accept every
-    /// request.
+    /// The names that the request uses; set by the first attempt for a target that does not accept
+    /// every request.
     inventory: &'a OnceLock<Inventory>,
     /// The id, set when the upstream is called: a stage may reject the request before that.
     id: OnceLock<AttemptId>,

@@ -19,7 +19,7 @@ use crate::server_tools::tool::ServerTool;
 use crate::server_tools::{declare, history, unhide};
 use crate::wire::{Endpoint, MessagesRequest, Reply};
 
-/// A request whose caller is authenticated and may use its model.
+/// A request of an authenticated caller that may use its model.
 pub(super) struct Exchange {
     pub(super) gateway: Arc<Gateway>,
     pub(super) identity: Identity,

@@ -4,7 +4,7 @@ use std::time::Instant;
 use http::request::Parts;
 use hyper::body::Incoming;
 
-/// An incoming request whose body is not read so far.
+/// An incoming request before its body is read.
 pub struct Inbound {
     /// The method, path and headers.
     pub head: Parts,

@@ -1,4 +1,4 @@
-//! Messages requests that a plugin makes on behalf of the caller whose request it serves.
+//! Messages requests that a plugin makes on behalf of the caller of its request.
 //!
 //! Such a request counts as the caller's: its key must allow the model, aliases and failover are
 //! the same, and `on_upstream_request` and the stages around server tools run. It does not pass

@@ -88,7 +88,7 @@ pub(super) fn misfit(error: &wasmtime::Error) -> String {
     }
 }
 
-/// Returns the problem of a plugin whose interface has the same version but other contents.
+/// Returns the problem of a plugin that was built for the same version with another interface.
 fn other_build(function: &str, details: &str) -> String {
     format!(
         "was built with the SDK of another build of version {}: {function} is not what it is in this \

@@ -86,7 +86,7 @@ fn called(messages: &Bytes) -> (Vec<String>, usize) {
         }
         let blocks = content::listed(content);
         let blocks: Vec<Block<'_>> = blocks.into_iter().filter_map(Block::of).collect();
-        // results continue the turn, whatever else a client adds
+        // results continue the turn, even if a client adds other blocks
         if begins && !blocks.iter().any(|block| block.is("tool_result")) {
             turn = names.len();
         }

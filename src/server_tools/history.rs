@@ -19,7 +19,7 @@ use crate::server_tools::web;
 use crate::wire::content::Block;
 use crate::wire::{self, Document, MessagesRequest, Step, scan};
 
-/// The result of a call that was incomplete, or whose result the caller has lost.
+/// The result text of an incomplete call, or of a call without a result in the caller's history.
 const UNANSWERED: &str = "not run: the answer ended before the call was complete";
 
 /// Rewrites `messages` if it holds calls that the gateway ran, results that were put back into an
@@ -314,7 +314,7 @@ enum Found {
     Call(Open, Bytes),
     /// A result of a gateway call, as an upstream accepts it.
     Result(Bytes),
-    /// A result of a gateway call that is missing.
+    /// A result without its gateway call.
     Orphan,
     /// Any other block.
     Other,

@@ -157,7 +157,7 @@ fn word(file: Option<&str>) -> String {
     json!({"type": "text", "text": text.as_deref().unwrap_or(NAMELESS)}).to_string()
 }
 
-/// Returns the names of published files whose addresses a text contains.
+/// Returns the names of published files that a text links to.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     let is_other = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
     let rests = text.split(published::PATH).skip(1);

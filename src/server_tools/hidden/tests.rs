@@ -7,7 +7,7 @@ fn shown(kind: &str) -> Block {
     Block::Shown(Shape { kind: kind.to_owned(), ..Shape::default() })
 }
 
-/// Returns a message of two turns whose results have this size.
+/// Returns a message of two turns with results of this size.
 fn hidden(earlier: usize, last: usize) -> Hidden {
     let mut hidden = Hidden::default();
     let result = |size: usize| Block::Result("x".repeat(size).into());

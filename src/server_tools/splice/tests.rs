@@ -10,7 +10,7 @@ use crate::testing::grammar;
 use crate::testing::turn::{call, message, plain_text, result, text, thinking};
 use crate::testing::turns::{events, folded, hidden, restored, shown};
 
-/// The outcome of a loop over turns whose tools answer `ran <id>`.
+/// The outcome of a loop over turns with tools that answer `ran <id>`.
 struct Run {
     /// The events that the caller receives.
     seen: Vec<Event>,
