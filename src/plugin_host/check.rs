@@ -91,8 +91,8 @@ pub(super) fn misfit(error: &wasmtime::Error) -> String {
 /// Returns the problem of a plugin that was built for the same version with another interface.
 fn other_build(function: &str, details: &str) -> String {
     format!(
-        "was built with the SDK of another build of version {}: {function} is not what it is in this \
-         gateway ({details}). Build it anew with this gateway's SDK, which `tidegate plugin new` writes",
+        "was built with the SDK of another build of version {}: {function} differs from this \
+         gateway's ({details}). Rebuild it with this gateway's SDK, which `tidegate plugin new` writes",
         bindings::OFFERS
     )
 }
@@ -190,8 +190,8 @@ pub(super) fn agree(
 ) -> Result<(), Vec<Problem>> {
     let Some(part) = in_section.differs_in(described) else { return Ok(()) };
     let message = format!(
-        "its section `{SECTION}` and its `describe` differ in `{part}`: build it anew, so that both \
-         say the same"
+        "its section `{SECTION}` and its `describe` differ in `{part}`: rebuild it, so that both \
+         agree"
     );
     Err(vec![at(path, message)])
 }

@@ -87,15 +87,15 @@ impl Cause {
             Self::Stack => "ran out of stack".to_owned(),
             Self::Size(limit) => format!("gave a result of more than {} MiB", limit >> 20),
             Self::Busy { limit, calls, of, key } => format!(
-                "got no turn within {limit:?}: {calls} calls of {of} run at once, raise `{key}`"
+                "did not start within {limit:?}: {calls} calls of {of} run at once, raise `{key}`"
             ),
             Self::Full(limit) => {
-                format!("got no turn within {limit:?}: too many plugin calls run at once")
+                format!("did not start within {limit:?}: too many plugin calls run at once")
             }
             Self::Resting { breaks, within, left } => {
                 let seconds = left.as_secs_f64().ceil();
                 format!(
-                    "broke {breaks} times within {within:?}, is tried again in {seconds}s, and was not run"
+                    "is suspended for {seconds}s after it broke {breaks} times within {within:?}, and was not called"
                 )
             }
             Self::Trap(_) | Self::Problem(_) | Self::Nonsense(_) => "broke".to_owned(),

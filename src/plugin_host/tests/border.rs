@@ -46,10 +46,10 @@ async fn refused(more: &str) -> String {
 async fn an_import_that_differs_is_named_with_what_to_do() {
     let message = refused(OLD_FETCH).await;
     let expect = "was built with the SDK of another build of version 0.1.0: `fetch` of \
-        `tidegate:plugin/host@0.1.0` is not what it is in this gateway (";
+        `tidegate:plugin/host@0.1.0` differs from this gateway's (";
     assert!(message.starts_with(expect), "{message}");
     assert!(message.contains("expected record of 7 fields, found 6 fields"), "{message}");
-    assert!(message.contains("). Build it anew with this gateway's SDK"), "{message}");
+    assert!(message.contains("). Rebuild it with this gateway's SDK"), "{message}");
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn an_export_that_differs_is_named_with_what_to_do() {
     let expect = "was built with the SDK of another build of version 0.1.0: its `on-request` is not \
         what it is in this gateway (";
     assert!(message.starts_with(expect), "{message}");
-    assert!(message.contains("). Build it anew with this gateway's SDK"), "{message}");
+    assert!(message.contains("). Rebuild it with this gateway's SDK"), "{message}");
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn calls_beyond_the_bound_of_a_plugin_wait_and_say_which_key_bounds_them()
 
 fn busy(of: &str, task: &str) -> String {
     format!(
-        "plugin `reach` got no turn within 1s: 1 calls of its {of} run at once, raise \
+        "plugin `reach` did not start within 1s: 1 calls of its {of} run at once, raise \
          `plugins.config.reach.max_concurrent_calls` in `{task}`"
     )
 }

@@ -40,7 +40,7 @@ async fn after_five_breaks_a_plugin_is_not_run_and_is_tried_once_after_ten_secon
     assert!(matches!(failure.cause, Cause::Resting { .. }));
     assert_eq!(
         message,
-        "plugin `unruly` broke 5 times within 30s, is tried again in 9s, and was not run in `call-tool echo`"
+        "plugin `unruly` is suspended for 9s after it broke 5 times within 30s, and was not called in `call-tool echo`"
     );
 
     *now.lock().unwrap() += Duration::from_secs(9);
@@ -116,7 +116,8 @@ async fn a_hook_of_a_plugin_that_rests_is_a_stage_that_broke() {
     assert_eq!(error.status().as_u16(), 500);
     assert!(matches!(failure.cause, Cause::Resting { .. }));
     assert!(
-        message.starts_with("plugin `hooks` broke 5 times within 30s, is tried again in 10s"),
+        message
+            .starts_with("plugin `hooks` is suspended for 10s after it broke 5 times within 30s"),
         "{message}"
     );
 }

@@ -73,7 +73,7 @@ async fn a_plugin_that_breaks_again_and_again_rests_and_the_metrics_tell() {
         assert!(told(&gateway, "panic {\"text\": \"secret\"}").await.0);
     }
     let (is_error, text) = told(&gateway, "echo {\"text\": \"a\"}").await;
-    assert!(is_error && text.contains("and was not run in `call-tool echo`"), "{text}");
+    assert!(is_error && text.contains("and was not called in `call-tool echo`"), "{text}");
     assert!(!told(&gateway, "datetime {\"timezones\": [\"UTC\"]}").await.0);
     for name in ["tidegate_plugin_breaker_openings_total", "tidegate_plugin_refused_calls_total"] {
         let measured = gateway.measured(name, "plugin=\"unruly\"").await;
