@@ -222,6 +222,6 @@ async fn the_log_tells_that_a_target_cools_down() {
     assert_eq!(gateway.start["scheme"], "http");
     let body = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
     assert_eq!(Ask::message(body).send(gateway.address()).await.status, 200);
-    let told: Value = serde_json::from_str(&gateway.line("cools down")).unwrap();
+    let told: Value = serde_json::from_str(&gateway.line("target failed, cooling down")).unwrap();
     assert_eq!((&told["level"], &told["upstream"]), (&"WARN".into(), &"gone/a".into()));
 }
