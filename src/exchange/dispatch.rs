@@ -56,7 +56,8 @@ impl Exchange {
         if passes || request.endpoint == Endpoint::CountTokens {
             return Ok(failover::send(&self.passage, &route, &request, Turn::FIRST).await?.reply);
         }
-        tool_loop::start(self, Task { route, request, tools, sources }).await
+        let task = Task { route, request, tools, sources };
+        tool_loop::start(&self.gateway, &self.passage, task).await
     }
 
     /// Records the tags of the request, and whether it wants a trace.

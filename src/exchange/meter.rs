@@ -8,7 +8,7 @@ use futures_util::Stream;
 use crate::error::Result;
 use crate::exchange::answered::Answered;
 use crate::gateway::Gateway;
-use crate::telemetry::record::Ending;
+use crate::telemetry::outcome::Ending;
 use crate::telemetry::story::Story;
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody};
 

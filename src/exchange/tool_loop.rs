@@ -19,7 +19,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::binding;
-use crate::exchange::dispatch::Exchange;
 use crate::exchange::failover::{self, Sent, Turn};
 use crate::exchange::route::{Choice, Route};
 use crate::gateway::Gateway;
@@ -56,19 +55,22 @@ pub(super) struct Task {
 
 /// Sends the first turn; its errors still have a status. The reply is a stream, or the fold of the
 /// same stream if the caller wants none.
-pub(super) async fn start(exchange: &Exchange, task: Task) -> Result<Reply> {
+pub(super) async fn start(
+    gateway: &Arc<Gateway>,
+    passage: &Arc<Passage>,
+    task: Task,
+) -> Result<Reply> {
     let Task { route, mut request, tools, sources } = task;
     let wants_stream = request.is_stream();
     request.set_stream(true)?;
-    let passage = &exchange.passage;
     let Sent { reply, choice } = failover::send(passage, &route, &request, Turn::FIRST).await?;
     let Reply { status, mut headers, body } = reply;
     let first = streamed(body)?;
     let (caller, events) = mpsc::channel(BUFFERED);
     let conversation = Conversation {
-        gateway: Arc::clone(&exchange.gateway),
+        gateway: Arc::clone(gateway),
         passage: Arc::clone(passage),
-        deadline: route.terms.end_by(Instant::now() + exchange.gateway.tools.timeout),
+        deadline: route.terms.end_by(Instant::now() + gateway.tools.timeout),
         is_bound: binding::is_bound(&request),
         holder: choice,
         route,

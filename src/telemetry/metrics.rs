@@ -12,9 +12,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
 pub use crate::telemetry::policies::PolicyMetrics;
-use crate::telemetry::record::{Ending, Record};
 use crate::wire::Usage;
 
 /// The content type of [`Metrics::encode`].
@@ -103,29 +103,17 @@ pub struct TargetMetrics {
     tokens: [Histogram; 4],
 }
 
-/// The outcome of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptOutcome {
-    /// A success status.
-    Success,
-    /// The upstream refused the request; another target would refuse it too.
-    Refused,
-    /// The upstream failed, was overloaded, or could not be reached.
-    Failed,
-    /// The attempt took too long.
-    TimedOut,
-}
-
-impl AttemptOutcome {
-    /// Returns the label of the metric.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-        }
-    }
+/// A finished exchange, as its target counts it.
+#[derive(Debug, Clone, Copy)]
+pub struct Finished {
+    /// The status that the client received.
+    pub status: u16,
+    /// From the head of the request to the last byte of the answer.
+    pub duration: Duration,
+    /// From the head of the request to the first event.
+    pub first_event: Option<Duration>,
+    /// How the stream ended; `None` for an answer that did not stream.
+    pub stream_ended: Option<Ending>,
 }
 
 impl fmt::Debug for TargetMetrics {
@@ -372,21 +360,21 @@ impl Reloads {
 
 impl TargetMetrics {
     /// Adds a finished exchange.
-    pub fn observe(&self, record: &Record) {
-        match record.status {
+    pub fn observe(&self, exchange: &Finished) {
+        match exchange.status {
             200 => self.successes.inc(),
             status => self.requests.get_or_create(&with_status(&self.labels, status)).inc(),
         };
-        if record.is_stream {
+        if let Some(ending) = exchange.stream_ended {
             let [whole, caller_left, broken] = &self.streams_ended;
-            match record.ending {
+            match ending {
                 Ending::Whole => whole.inc(),
                 Ending::CallerLeft => caller_left.inc(),
                 Ending::Broken => broken.inc(),
             };
         }
-        self.duration.observe(record.duration.as_secs_f64());
-        if let Some(first) = record.first_event {
+        self.duration.observe(exchange.duration.as_secs_f64());
+        if let Some(first) = exchange.first_event {
             self.first_token.observe(first.as_secs_f64());
         }
     }

@@ -1,6 +1,7 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
 pub mod logs;
 pub mod metrics;
+pub mod outcome;
 pub mod plugins;
 mod policies;
 pub mod record;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 
 use crate::telemetry::logs::one_line;
-use crate::telemetry::metrics::{AttemptOutcome, Metrics, TargetMetrics};
+use crate::telemetry::metrics::{Finished, Metrics, TargetMetrics};
+use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::wire::Usage;
 
 /// The recorded status if the client left before a response; nginx and others use the same.
@@ -160,28 +161,6 @@ pub struct ToolCall {
     pub is_error: bool,
 }
 
-/// The way in which an exchange ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The client received everything, possibly an error response.
-    Whole,
-    /// The client left before the end.
-    CallerLeft,
-    /// The upstream's stream broke off after its first event.
-    Broken,
-}
-
-impl Ending {
-    /// Returns the name in logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Whole => "whole",
-            Self::CallerLeft => "caller_left",
-            Self::Broken => "broken",
-        }
-    }
-}
-
 impl Record {
     /// Starts a record.
     pub(super) fn new(request_id: &str, started: Instant, operation: Operation) -> Self {
@@ -255,9 +234,15 @@ impl Record {
 
     /// Counts an exchange under its last target, and its tokens under the targets that used them.
     fn observe(&self, metrics: &Metrics) {
+        let finished = Finished {
+            status: self.status,
+            duration: self.duration,
+            first_event: self.first_event,
+            stream_ended: self.is_stream.then_some(self.ending),
+        };
         match self.attempts.last().and_then(|attempt| attempt.metrics.as_ref()) {
-            Some(target) => target.observe(self),
-            None => metrics.target("", "", "").observe(self),
+            Some(target) => target.observe(&finished),
+            None => metrics.target("", "", "").observe(&finished),
         }
         for (n, attempt) in self.attempts.iter().enumerate() {
             let Some(target) = &attempt.metrics else { continue };

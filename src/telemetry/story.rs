@@ -7,10 +7,9 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Origin};
-use crate::telemetry::metrics::{AttemptOutcome, Metrics, TargetMetrics};
-use crate::telemetry::record::{
-    Attempt, Ending, Operation, PassedOver, Record, StageRun, ToolCall, Why,
-};
+use crate::telemetry::metrics::{Metrics, TargetMetrics};
+use crate::telemetry::outcome::{AttemptOutcome, Ending};
+use crate::telemetry::record::{Attempt, Operation, PassedOver, Record, StageRun, ToolCall, Why};
 use crate::telemetry::trace;
 use crate::wire::Usage;
 

@@ -14,7 +14,8 @@ use crate::net::body::Body;
 use crate::net::pace::Paced;
 use crate::providers::Timeouts;
 use crate::telemetry::logs::one_line;
-use crate::telemetry::record::{Ending, Operation};
+use crate::telemetry::outcome::Ending;
+use crate::telemetry::record::Operation;
 use crate::telemetry::story::{AttemptId, Story};
 
 /// Ends the record at the end of the body.

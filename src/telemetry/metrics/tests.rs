@@ -4,8 +4,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use http::HeaderValue;
 
-use crate::telemetry::metrics::{AttemptOutcome, Metrics, TargetMetrics};
-use crate::telemetry::record::{Ending, Operation};
+use crate::telemetry::metrics::{Metrics, TargetMetrics};
+use crate::telemetry::outcome::{AttemptOutcome, Ending};
+use crate::telemetry::record::Operation;
 use crate::telemetry::story::{Call, Story};
 use crate::wire::Usage;
 

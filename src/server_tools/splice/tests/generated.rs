@@ -1,4 +1,4 @@
-//! Generated turns: whatever they hold, the caller gets one message in order.
+//! Generated turns: for any content, the caller receives one message in order.
 use super::*;
 
 /// A block of a generated turn.
@@ -25,7 +25,7 @@ fn last_part() -> impl Strategy<Value = Part> {
     prop_oneof![3 => part(), 1 => "[a-z ]{0,8}".prop_map(Part::Theirs)]
 }
 
-/// Turns that each but the last end with a call of ours; the last ends anyhow.
+/// Generates turns. Each but the last ends with a gateway call; the last ends in any way.
 fn turns() -> impl Strategy<Value = Vec<Value>> {
     let middle = prop::collection::vec(prop::collection::vec(part(), 0..5), 0..4);
     let last = prop::collection::vec(last_part(), 0..6);
@@ -99,7 +99,7 @@ proptest! {
     }
 }
 
-/// The turns call `now`: another tool has its place.
+/// Returns the turns with another tool in the place of `now`.
 fn of_tool(name: &str, turns: &[Value]) -> Vec<Value> {
     let text = json!(turns).to_string().replace("\"gateway_now\"", &format!("\"gateway_{name}\""));
     serde_json::from_str(&text).unwrap()
@@ -116,7 +116,7 @@ fn sent_back(name: &str, turns: &[Value]) -> Result<(), TestCaseError> {
     if whole["content"] != json!([]) {
         messages.push(json!({"role": "assistant", "content": whole["content"]}));
     }
-    // the caller runs its own tools, and says something
+    // the caller runs its own tools, and adds a text
     let theirs = of_kind(std::iter::once(&whole), "tool_use");
     let mut more: Vec<Value> =
         theirs.iter().map(|call| result(call["id"].as_str().unwrap(), json!("sunny"))).collect();
@@ -136,7 +136,7 @@ fn sent_back(name: &str, turns: &[Value]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The message holds results, to which the caller's own content is added.
+/// Adds the caller's own content to a message of results.
 fn expected_results(message: &Value) -> bool {
     message["content"][0]["type"] == "tool_result"
 }
