@@ -33,11 +33,11 @@ fn a_new_policy_overwrites_nothing_and_needs_a_name_that_is_one() {
     let files = [("policies/taken.rhai", POLICY), ("policies/half.cases.yaml", "[]")];
     let (folder, file) = folder(CONFIG, &files);
     for (name, expected) in [
-        ("taken", "policies/taken.rhai: is there already"),
-        ("half", "policies/half.cases.yaml: is there already"),
-        ("../up", "`../up` is no name for a policy"),
-        ("Upper", "`Upper` is no name for a policy"),
-        ("", "`` is no name for a policy"),
+        ("taken", "policies/taken.rhai: already exists"),
+        ("half", "policies/half.cases.yaml: already exists"),
+        ("../up", "`../up` is not a valid policy name"),
+        ("Upper", "`Upper` is not a valid policy name"),
+        ("", "`` is not a valid policy name"),
     ] {
         let output = tidegate(&file, &["policy", "new", name]);
         let said = String::from_utf8(output.stderr).unwrap();

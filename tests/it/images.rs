@@ -74,7 +74,7 @@ async fn an_image_is_kept_by_the_gateway_and_the_model_hears_where() {
     assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
     assert!(file.body.starts_with(&[0x89, b'P', b'N', b'G']));
     let other = Ask::get("/files/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").send(gateway.address).await;
-    assert!(other.refusal(404, "not_found_error").contains("no such file"));
+    assert!(other.refusal(404, "not_found_error").contains("does not exist or has expired"));
 
     let (head, asked) = endpoint.seen().remove(0);
     assert_eq!(head.header("authorization"), Some("Bearer painter-key"));

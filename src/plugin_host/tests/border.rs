@@ -55,8 +55,8 @@ async fn an_import_that_differs_is_named_with_what_to_do() {
 #[tokio::test]
 async fn an_export_that_differs_is_named_with_what_to_do() {
     let message = refused(OLD_ACTION).await;
-    let expect = "was built with the SDK of another build of version 0.1.0: its `on-request` is not \
-        what it is in this gateway (";
+    let expect = "was built with the SDK of another build of version 0.1.0: its `on-request` \
+        differs from this gateway's (";
     assert!(message.starts_with(expect), "{message}");
     assert!(message.contains("). Rebuild it with this gateway's SDK"), "{message}");
 }

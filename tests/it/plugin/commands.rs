@@ -75,7 +75,7 @@ fn inspect_says_when_it_had_to_run_a_plugin_for_its_manifest() {
     bytes[at] = b'T';
     fs::write(&file, bytes).unwrap();
     let shown = printed(folder.path(), &["inspect", "hooks.wasm"]);
-    assert!(shown.contains("it was run for it"), "{shown}");
+    assert!(shown.contains("the plugin was run to read it"), "{shown}");
     assert!(shown.contains("hooks    on-request, "), "{shown}");
 }
 
@@ -263,7 +263,7 @@ fn call_keeps_what_is_published_in_a_folder_and_says_where() {
     fs::write(folder.path().join("tidegate.yaml"), config).unwrap();
     let (code, _, err) = call(&["--grant", "publish=true"]);
     assert_eq!(code, Some(1));
-    assert!(err.starts_with("too_large: the file is larger than the 10 bytes"), "{err}");
+    assert!(err.starts_with("too_large: the file is larger than the limit of 10 bytes"), "{err}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn the_test_command_fails_for_what_cannot_be_run() {
     for (files, expected) in [
         (vec![("q.cases.yaml", "[]")], "q.cases.yaml: there is no policy `q.rhai`"),
         (vec![("p.rhai", "fn on_request(")], "p.rhai:1:"),
-        (vec![("p.rhai", policy), ("p.cases.yaml", "[]")], "p.cases.yaml: there are no cases"),
+        (vec![("p.rhai", policy), ("p.cases.yaml", "[]")], "p.cases.yaml: the file has no cases"),
         (vec![("p.rhai", policy), ("p.cases.yaml", "- { nam: x }")], "p.cases.yaml:1:"),
     ] {
         let (passed, out) = test_command(&files);

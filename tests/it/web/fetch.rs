@@ -162,7 +162,7 @@ async fn failures_are_results_and_the_conversation_goes_on() {
         ("busy", "429"),
         ("broken", "500"),
         ("picture", "image/png"),
-        ("bomb", "more than 200 times its size"),
+        ("bomb", "more than 200 times larger"),
         ("round", "redirects"),
         ("inside", "10.0.0.1"),
         ("port", "127.0.0.1"),

@@ -144,7 +144,7 @@ fn a_time_that_is_none_is_a_problem_with_its_line() {
 #[test]
 fn a_file_that_is_no_list_of_cases_is_a_problem() {
     for (yaml, expected) in [
-        ("[]", "policies/p.cases.yaml: there are no cases in it"),
+        ("[]", "policies/p.cases.yaml: the file has no cases"),
         ("- { name: n, request: {}, expects: {} }", "policies/p.cases.yaml:1:"),
         ("- { name: n, request: {}, expect: { denied: 1 } }", "policies/p.cases.yaml:1:"),
         (

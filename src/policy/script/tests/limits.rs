@@ -87,8 +87,8 @@ fn deeply_nested_values_neither_crash_nor_reach_the_request() {
 
 #[test]
 fn sleep_is_refused() {
-    says(&broken("sleep(10);", "{}"), &[":2:1: `sleep` is not there"]);
-    says(&broken("sleep(0.5);", "{}"), &[":2:1: `sleep` is not there"]);
+    says(&broken("sleep(10);", "{}"), &[":2:1: `sleep` is not available"]);
+    says(&broken("sleep(0.5);", "{}"), &[":2:1: `sleep` is not available"]);
 }
 
 #[test]

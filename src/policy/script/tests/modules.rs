@@ -227,5 +227,5 @@ fn a_built_in_module_that_is_not_there_is_named_with_those_that_are() {
 #[test]
 fn a_module_declares_no_parameters() {
     let said = problems(&[("m", "const WITH = #{ a: \"integer\" };\nfn f() { }")], HOOK);
-    assert!(said.contains("lib/m.rhai:1:1: a module has no parameters"), "{said}");
+    assert!(said.contains("lib/m.rhai:1:1: a module cannot declare parameters"), "{said}");
 }

@@ -93,7 +93,7 @@ fn a_declaration_that_makes_no_sense_is_a_problem_of_the_policy() {
         ),
         (
             "#{ limit: #{ type: \"integer\", default: \"x\" } }",
-            "`WITH`: `limit` has a default that is of type string",
+            "`WITH`: `limit` has a default that must be of type integer, found string",
         ),
         (
             "#{ limit: #{ type: \"integer\", required: 1 } }",
@@ -150,7 +150,7 @@ async fn a_stage_with_wrong_parameters_is_found_when_the_pipeline_is_built() {
     let order = json!([{"policy": "first"}, {"policy": "cap", "with": {"limit": "x", "to": "a"}}]);
     let problems = Stages::new(&policies).order(order).try_build().await.err().unwrap();
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["pipeline[1].with.limit: is of type string, but integer is needed"]);
+    assert_eq!(said, ["pipeline[1].with.limit: must be of type integer, found string"]);
     // without `pipeline:`, no stage can give the parameter
     let problems = Stages::new(&policies).try_build().await.err().unwrap();
     assert_eq!(problems.len(), 1);

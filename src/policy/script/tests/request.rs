@@ -237,5 +237,5 @@ fn json_in_a_text_can_be_read_and_written() {
 #[test]
 fn a_member_of_what_is_missing_is_named_with_the_way_out() {
     let error = broken("let user = request.metadata.user_id;", "{}");
-    says(&error, &["policies/probe.rhai:", "no `user_id`", "`?.user_id`"]);
+    says(&error, &["policies/probe.rhai:", "cannot read `user_id`", "`?.user_id`"]);
 }
