@@ -1,4 +1,4 @@
-"""What a Tidegate plugin in Python is made of: server tools, hooks, and what the gateway does for it.
+"""The SDK for Tidegate plugins in Python: server tools, hooks, and the functions of the gateway.
 
     from tidegate import Plugin, Problem
 
@@ -10,11 +10,11 @@
 
     WitWorld = plugin.world()
 
-Each call gets a fresh instance of the whole interpreter: nothing is kept from one call to the next. What a
-function raises never breaks more than its call: a `Problem` is for the model (of a tool) or the operator (of a
-hook) to read, and any other exception is a problem with the code `internal`, its traceback in the gateway's log.
+Each call gets a fresh instance of the whole interpreter: nothing is kept from one call to the next. An exception
+ends only its own call. The model (for a tool) or the operator (for a hook) reads a `Problem`. Any other exception is
+a problem with the code `internal`, and its traceback is in the gateway's log.
 
-Outside of WebAssembly a `MockHost` stands in for the gateway, so that `python3 -m unittest` works.
+Outside of WebAssembly a `MockHost` replaces the gateway, so that `python3 -m unittest` works.
 """
 
 import json
@@ -30,7 +30,7 @@ except ImportError:
     _border = _types = None
 
     class Err(Exception):
-        """Stands in for the border's own."""
+        """Replaces the border's own exception outside of WebAssembly."""
 
         def __init__(self, value):
             super().__init__(value)
@@ -38,7 +38,7 @@ except ImportError:
 
 
 class Problem(Exception):
-    """Why something cannot be done, in words for whoever reads them. No secret belongs into it."""
+    """The error of a plugin. Its text leaves the plugin, so it must not contain secrets."""
 
     def __init__(self, message, code="invalid_input", retryable=False):
         super().__init__(message)
@@ -47,7 +47,7 @@ class Problem(Exception):
 
 @dataclass
 class Response:
-    """What a server answered: a 404 is an answer too."""
+    """The response of a server. A 404 is a response too."""
 
     status: int
     body: bytes = b""
@@ -62,16 +62,16 @@ class Response:
         return json.loads(self.body)
 
     def header(self, name):
-        """The first header of that name, in whatever letters."""
+        """Returns the first header of that name, in upper or lower case."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def location(self):
-        """Where a redirect leads that was not followed, often relative to `url`; `None` if it is none."""
+        """Returns the destination of a redirect that was not followed, often relative to `url`; else `None`."""
         return self.header("location") if self.status in (301, 302, 303, 307, 308) else None
 
 
 class host:
-    """What the gateway does for a plugin."""
+    """The functions of the gateway that a plugin may call."""
 
     @staticmethod
     def log(message, level="info"):
@@ -80,19 +80,20 @@ class host:
 
     @staticmethod
     def clock():
-        """Nanoseconds since 1970."""
+        """Returns the nanoseconds since 1970."""
         return _border.clock()
 
     @staticmethod
     def context():
-        """The facts of the exchange: `request_id`, `key`, `tags`, `model`, `session`, `headers`, `with`."""
+        """Returns the facts of the exchange: `request_id`, `key`, `tags`, `model`, `session`, `headers`, `with`."""
         return json.loads(_border.context())
 
     @staticmethod
     def fetch(url, method="GET", headers=None, body=None, max_bytes=None, timeout_ms=None, redirects=None):
-        """Fetches through the egress guard: the plugin wants the host, and the operator allows it.
+        """Fetches through the egress guard. The plugin has to request the host, and the operator has to allow it.
 
-        `redirects` is how many are followed (5 if left out); the next one is the answer then, with its `location()`.
+        `redirects` is the number of followed redirects (5 if left out). The next redirect is returned as the
+        response, with its `location()`.
         """
         pairs = list((headers or {}).items())
         request = _border.HttpRequest(method, url, pairs, body, max_bytes, timeout_ms, redirects)
@@ -101,12 +102,12 @@ class host:
 
     @staticmethod
     def model_call(request):
-        """Asks a model through the gateway: a Messages request, and the message that answers it."""
+        """Calls a model through the gateway: takes a Messages request and returns the message that answers it."""
         return json.loads(_asked(lambda: _border.model_call(json.dumps(request))))
 
     @staticmethod
     def kv_get(key):
-        """The bytes under a key of the plugin's own store, or `None`."""
+        """Returns the bytes of a key of the plugin's own store, or `None`."""
         return _border.kv_get(key)
 
     @staticmethod
@@ -116,12 +117,12 @@ class host:
 
     @staticmethod
     def kv_remove(key):
-        """Forgets a value; false if there was none."""
+        """Removes a value. Returns false if there was none."""
         return _border.kv_remove(key)
 
     @staticmethod
     def publish(media_type, content):
-        """Keeps a file for a while under an address that nobody can guess, and tells that address."""
+        """Keeps a file for a while at an unguessable address, and returns that address."""
         return _asked(lambda: _border.publish(media_type, content))
 
 
@@ -134,7 +135,7 @@ def _asked(ask):
 
 
 class Document:
-    """A request or a message in the gateway's hands, read and written by JSON pointer (`/messages/-1/role`)."""
+    """A request or a message that the gateway holds, read and written by JSON pointer (`/messages/-1/role`)."""
 
     def __init__(self, handle):
         self._handle = handle
@@ -150,11 +151,11 @@ class Document:
             raise Problem(error.value, "cannot_set") from None
 
     def remove(self, pointer):
-        """False if nothing stood there."""
+        """Removes a value. Returns false if there was none."""
         return self._handle.remove(pointer)
 
     def bytes(self):
-        """The whole text, which then crosses the border."""
+        """Returns the whole text, which then crosses the border."""
         return self._handle.bytes()
 
 
@@ -164,22 +165,22 @@ def route(model):
 
 
 def respond(message):
-    """A hook's decision: a whole message of the Messages API in the upstream's place."""
+    """A hook's decision: a whole message of the Messages API instead of calling the upstream."""
     return ("respond", message)
 
 
 def deny(status, message):
-    """A hook's decision: a refusal with a status from 400 to 599."""
+    """A hook's decision: reject the request with a status from 400 to 599."""
     return ("deny", status, message)
 
 
 def pass_over(why):
-    """A decision before an attempt: this target is not for the request, and why; the next one is tried."""
+    """A decision before an attempt: skip this target, for a reason. The gateway tries the next one."""
     return ("pass_over", why)
 
 
 class Plugin:
-    """One a project. `wants` is what it needs of the gateway: `hosts`, `models`, `kv_bytes`, `publish`."""
+    """A plugin, one per project. `wants` are its requested capabilities: `hosts`, `models`, `kv_bytes`, `publish`."""
 
     def __init__(self, name, version, wants=None, config_schema=None):
         self.name, self.version = name, version
@@ -205,31 +206,31 @@ class Plugin:
         return register
 
     def on_request(self, function):
-        """Once a request, when the caller is known: a function of the request. `None` goes on."""
+        """Called once for each request, when the caller is known: a function of the request. `None` continues."""
         return self._hook("on-request", function)
 
     def on_upstream_request(self, function):
-        """Before each attempt: a function of the request and the target."""
+        """Called before each attempt: a function of the request and the target."""
         return self._hook("on-upstream-request", function)
 
     def on_unsupported(self, function):
-        """The same, only where the target does not understand all of the request (`target["unsupported"]`)."""
+        """The same, but only if the target does not support all of the request (`target["unsupported"]`)."""
         return self._hook("on-unsupported", function)
 
     def on_response(self, function):
-        """When the message is whole: a function of the message. Of a stream it has been sent already."""
+        """Called when the message is complete: a function of the message. A streamed one has already been sent."""
         return self._hook("on-response", function)
 
     def check(self, function):
-        """A function of the config that raises a `Problem` if it cannot work: the plugin is not loaded then."""
+        """A function of the config that raises a `Problem` if the config cannot work. The plugin is then not loaded."""
         self._check = function
         return function
 
     def hooks(self, function):
-        """A function of the config and of the stage's parameters: the hooks that these leave something to do for.
+        """A function of the config and of the stage's parameters: returns the hooks that have work with them.
 
-        It names them in a list (`["on_request"]`); the others are not called, and cost nothing. A `Problem` that it
-        raises keeps the plugin, or the stage, from going live.
+        It returns their names in a list (`["on_request"]`). The others are not called, and cost nothing. If it raises
+        a `Problem`, the plugin or the stage does not go live.
         """
         self._busy = function
         return function
@@ -240,7 +241,7 @@ class Plugin:
 
     @property
     def config(self):
-        """What the operator wrote under `plugins.config.NAME`."""
+        """The operator's settings under `plugins.config.NAME`."""
         return json.loads(_border.config())
 
     def manifest(self):
@@ -280,7 +281,7 @@ class Plugin:
         return ("next",) if hook is None else hook(*given) or ("next",)
 
     def world(self):
-        """The exports of the component: the app's module has to call it `WitWorld`."""
+        """Returns the exports of the component. The app's module has to name it `WitWorld`."""
         plugin = self
 
         class World:
@@ -306,7 +307,8 @@ class Plugin:
 
 
 def _guarded(run):
-    # the component is a picture of an interpreter that has imported everything: each would throw the same dice
+    # the component is a snapshot of an interpreter after its imports: without a new seed, each call would get the
+    # same random numbers
     if "random" in sys.modules:
         sys.modules["random"].seed()
     try:
@@ -337,7 +339,7 @@ def _action(decided):
 
 
 class MockHost:
-    """Stands in for the gateway in tests: `MockHost(clock=7).call_tool(plugin, "dice", {"sides": 6})`."""
+    """Replaces the gateway in tests: `MockHost(clock=7).call_tool(plugin, "dice", {"sides": 6})`."""
 
     class Level:
         ERROR, WARN, INFO, DEBUG, TRACE = "error", "warn", "info", "debug", "trace"
@@ -351,11 +353,11 @@ class MockHost:
         return self._run(plugin.manifest)
 
     def call_tool(self, plugin, name, input, options=None):
-        """The result's content; raises the `Problem` that the model would read."""
+        """Returns the result's content; raises the `Problem` that the model would read."""
         return self._run(lambda: plugin.call_tool(name, input, options or {}))
 
     def on_request(self, plugin, body):
-        """What the hook decides; its edits are in `body`, a dict."""
+        """Returns the hook's decision; its edits are in `body`, a dict."""
         return self._run(lambda: plugin.run_hook("on-request", Document(_Tree(body))))
 
     def on_upstream_request(self, plugin, body, target):
@@ -372,7 +374,7 @@ class MockHost:
         finally:
             _border = before
 
-    # what the border has
+    # the functions of the border
 
     HttpRequest = staticmethod(lambda *given: given)
 

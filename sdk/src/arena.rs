@@ -1,7 +1,7 @@
-//! The guest's allocator: an arena inside of the initial memory, and `memory.grow` behind it.
+//! The guest's allocator: an arena inside the initial memory, and `memory.grow` when it is full.
 //!
-//! A fresh instance that grows its memory costs the host two `mprotect` calls; most calls fit in
-//! the arena and never grow. Freed memory is used again, in a reused instance too.
+//! A fresh instance that grows its memory costs the host two `mprotect` calls. Most calls fit in
+//! the arena and never grow. Freed memory is used again, also in a reused instance.
 #![allow(unsafe_code, reason = "a global allocator hands out raw memory")]
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
@@ -12,8 +12,9 @@ use talc::cell::TalcSyncCell;
 use talc::source::Source;
 use talc::wasm::WasmBinning;
 
-/// With the stack (1 MiB) and a plugin's data this stays below the 4 MiB that the host resets
-/// without giving their pages back. After each call the host looks at every page of it.
+/// The arena's size in bytes. Together with the stack (1 MiB) and a plugin's data it stays below 4
+/// MiB. The host resets memory up to that size without giving its pages back, and checks every page
+/// of it after each call.
 const ARENA: usize = 256 << 10;
 
 static mut MEMORY: [MaybeUninit<u8>; ARENA] = [MaybeUninit::uninit(); ARENA];
@@ -27,12 +28,12 @@ struct ArenaFirst {
     is_claimed: bool,
 }
 
-// SAFETY: allocates nothing itself, and claims only memory that nobody else uses.
+// SAFETY: allocates nothing itself, and claims only memory that no other code uses.
 unsafe impl Source for ArenaFirst {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
         if !talc.source.is_claimed {
             talc.source.is_claimed = true;
-            // SAFETY: `MEMORY` is named nowhere else, so it is the allocator's alone.
+            // SAFETY: no other code names `MEMORY`, so it belongs to the allocator alone.
             let claimed = unsafe { talc.claim((&raw mut MEMORY).cast(), ARENA) };
             return claimed.map(|_| ()).ok_or(());
         }
@@ -41,9 +42,9 @@ unsafe impl Source for ArenaFirst {
 }
 
 const PAGE: usize = 64 << 10;
-/// Grown at least so much at a time: the call is past being cheap anyway.
+/// The smallest step of growth in bytes: a call that grows is expensive anyway.
 const STEP: usize = 1 << 20;
-/// What the allocator keeps for itself in a new piece of memory, rounded up.
+/// The bytes that the allocator needs for itself in a new piece of memory, rounded up.
 const OVERHEAD: usize = 1 << 10;
 
 fn grow<B: Binning>(talc: &mut Talc<ArenaFirst, B>, layout: Layout) -> Result<(), ()> {

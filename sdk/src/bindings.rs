@@ -1,4 +1,5 @@
-//! What `wit-bindgen` makes of `wit/tidegate.wit`; the one place whose code it writes.
+//! The code that `wit-bindgen` generates from `wit/tidegate.wit`. No other module has generated
+//! code.
 #![allow(
     unsafe_code,
     missing_docs,

@@ -1,4 +1,4 @@
-//! `Document`: a request or a message in the host's hands, read and written by JSON pointer.
+//! `Document`: a request or a message that the host holds, read and written by JSON pointer.
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -8,13 +8,13 @@ use crate::problem::{Problem, Result};
 
 /// The body of a request.
 pub type Request<'a> = Document<'a>;
-/// A message that answers one.
+/// The message that answers a request.
 pub type Message<'a> = Document<'a>;
 
-/// A JSON object that stays with the host: what is not read never crosses the border.
+/// A JSON object that stays with the host. Only the parts that the plugin reads cross the border.
 ///
-/// Pointers are JSON pointers (RFC 6901): `/messages/0/role`. In an array `-1` counts from the end,
-/// and `-` is the place after it.
+/// Pointers are JSON pointers (RFC 6901): `/messages/0/role`. In an array, `-1` is the last
+/// element, and `-` is the place after it.
 pub struct Document<'a> {
     source: Source<'a>,
 }
@@ -29,7 +29,8 @@ enum Source<'a> {
 }
 
 impl Document<'_> {
-    /// The value at a pointer; `None` if nothing stands there. Fails if it has another type.
+    /// Returns the value at a pointer, or `None` if there is no value. Fails if the value has
+    /// another type.
     pub fn get<T: DeserializeOwned>(&self, pointer: &str) -> Result<Option<T>> {
         let Some(json) = self.text(pointer) else { return Ok(None) };
         serde_json::from_str(&json)
@@ -37,7 +38,7 @@ impl Document<'_> {
             .map_err(|e| Problem::invalid_input(format!("`{pointer}`: {e}")))
     }
 
-    /// Puts a value at a pointer. Fails if its parent is missing.
+    /// Sets the value at a pointer. Fails if its parent is missing.
     pub fn set(&mut self, pointer: &str, value: impl Serialize) -> Result<()> {
         let json = serde_json::to_string(&value)
             .map_err(|e| Problem::new("internal", format!("`{pointer}`: {e}")))?;
@@ -55,7 +56,7 @@ impl<'a> Document<'a> {
         Self { source: Source::Message(handle) }
     }
 
-    /// The JSON text of the value at a pointer; `None` if nothing stands there.
+    /// Returns the JSON text of the value at a pointer, or `None` if there is no value.
     pub fn text(&self, pointer: &str) -> Option<String> {
         match &self.source {
             Source::Request(handle) => handle.get(pointer),
@@ -63,7 +64,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Puts a JSON text at a pointer. Fails if it is no JSON, or if its parent is missing.
+    /// Sets the JSON text at a pointer. Fails if the text is not JSON, or if its parent is missing.
     pub fn set_text(&mut self, pointer: &str, json: &str) -> Result<()> {
         let done = match &self.source {
             Source::Request(handle) => handle.set(pointer, json),
@@ -72,7 +73,7 @@ impl<'a> Document<'a> {
         done.map_err(|message| Problem::new("cannot_set", message))
     }
 
-    /// Takes out what stands at a pointer; `false` if nothing did.
+    /// Removes the value at a pointer. Returns `false` if there was no value.
     pub fn remove(&mut self, pointer: &str) -> bool {
         match &self.source {
             Source::Request(handle) => handle.remove(pointer),
@@ -80,7 +81,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The whole JSON text, edits included: it crosses the border, however large it is.
+    /// Returns the whole JSON text, edits included. All of it crosses the border, even if it is
+    /// large.
     pub fn bytes(&self) -> Vec<u8> {
         match &self.source {
             Source::Request(handle) => handle.bytes(),
@@ -91,18 +93,18 @@ impl<'a> Document<'a> {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl<'a> Document<'a> {
-    /// A document for tests.
+    /// Makes a document for tests.
     pub fn mock(value: &'a mut serde_json::Value) -> Self {
         Self { source: Source::Value(value) }
     }
 
-    /// The JSON text of the value at a pointer; `None` if nothing stands there.
+    /// Returns the JSON text of the value at a pointer, or `None` if there is no value.
     pub fn text(&self, pointer: &str) -> Option<String> {
         let Source::Value(value) = &self.source;
         pointer::get(value, pointer).map(ToString::to_string)
     }
 
-    /// Puts a JSON text at a pointer. Fails if it is no JSON, or if its parent is missing.
+    /// Sets the JSON text at a pointer. Fails if the text is not JSON, or if its parent is missing.
     pub fn set_text(&mut self, pointer: &str, json: &str) -> Result<()> {
         let Source::Value(value) = &mut self.source;
         let json = serde_json::from_str(json)
@@ -110,13 +112,14 @@ impl<'a> Document<'a> {
         pointer::set(value, pointer, json)
     }
 
-    /// Takes out what stands at a pointer; `false` if nothing did.
+    /// Removes the value at a pointer. Returns `false` if there was no value.
     pub fn remove(&mut self, pointer: &str) -> bool {
         let Source::Value(value) = &mut self.source;
         pointer::remove(value, pointer)
     }
 
-    /// The whole JSON text, edits included: it crosses the border, however large it is.
+    /// Returns the whole JSON text, edits included. All of it crosses the border, even if it is
+    /// large.
     pub fn bytes(&self) -> Vec<u8> {
         let Source::Value(value) = &self.source;
         value.to_string().into_bytes()

@@ -1,15 +1,15 @@
-//! Between the generated exports and the trait: manifest, dispatch, panic hook.
+//! The code between the generated exports and the trait: manifest, dispatch, panic hook.
 use serde_json::{Value, json};
 
 use crate::host;
 use crate::plugin::{Package, Plugin};
 use crate::problem::{Problem, Result};
 
-/// What [`describe`] is for every plugin.
+/// The type of [`describe`], the same for every plugin.
 pub type Describe = fn() -> Result<Value>;
 
-/// The manifest of a plugin, once its config has turned out to work. A plugin that is being built has
-/// none yet.
+/// Returns the manifest of a plugin after its config was checked. While the plugin is built, it has
+/// no config, and nothing is checked.
 pub fn describe<P: Plugin + Package>() -> Result<Value> {
     let hooks = match host::config::<Option<P::Config>>()? {
         Some(config) => P::new(config)?.hooks()?,
@@ -37,16 +37,16 @@ pub fn describe<P: Plugin + Package>() -> Result<Value> {
     }))
 }
 
-/// The plugin for one call.
+/// Makes the plugin for one call.
 fn made<P: Plugin>() -> Result<P> {
-    // a config that holds nothing need not cross the border each time: `describe` has seen it
+    // an empty config need not cross the border each time: `describe` has checked it
     P::new(match size_of::<P::Config>() {
         0 => serde_json::from_str("{}").or_else(|_| host::config())?,
         _ => host::config()?,
     })
 }
 
-/// Runs a tool; the result is the `content` of a `tool_result`.
+/// Runs a tool and returns the `content` of a `tool_result`.
 pub fn call_tool<P: Plugin>(name: &str, input: &str, options: &str) -> Result<Value> {
     let tools = P::tools();
     let tool = tools
@@ -140,7 +140,7 @@ mod wasm {
         }
     }
 
-    /// A trap says nothing of what a panic said: tell the host before it.
+    /// Sends the text of a panic to the host's log before the trap, because a trap carries no text.
     fn listen_to_panics() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {

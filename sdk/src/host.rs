@@ -1,4 +1,5 @@
-//! What the gateway does for a plugin. Off wasm the calls go to a [`MockHost`](crate::testing::MockHost).
+//! The functions of the gateway that a plugin may call. Outside wasm, the calls go to a
+//! [`MockHost`](crate::testing::MockHost).
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,20 +19,20 @@ pub fn log(level: Level, message: &str) {
     imp::log(level, message);
 }
 
-/// The time of day: nanoseconds since 1970-01-01T00:00:00Z.
+/// Returns the current time: nanoseconds since 1970-01-01T00:00:00Z.
 pub fn clock() -> u64 {
     imp::clock()
 }
 
-/// A fact of the exchange by its name: `request_id`, `key`, `tags`, `model`, `session`, `headers`,
-/// `with` (the stage's own parameters). `None` if it is not known.
+/// Returns a fact of the exchange by its name: `request_id`, `key`, `tags`, `model`, `session`,
+/// `headers`, `with` (the stage's own parameters). Returns `None` if the fact is not known.
 pub fn context<T: DeserializeOwned>(name: &str) -> Result<Option<T>> {
     let facts = imp::context();
     let read = serde_json::Deserializer::from_str(&facts).deserialize_map(Fact(name, PhantomData));
     read.map_err(|e| Problem::new("internal", format!("`{name}` of the context: {e}")))
 }
 
-/// Reads one member of an object: what nobody asks for is passed over, and no tree is built.
+/// Reads one member of an object. It skips the other members and builds no tree.
 struct Fact<'a, T>(&'a str, PhantomData<T>);
 
 impl<'de, T: DeserializeOwned> Visitor<'de> for Fact<'_, T> {
@@ -53,36 +54,36 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Fact<'_, T> {
     }
 }
 
-/// Asks a model through the gateway, on behalf of the caller whose request this is.
+/// Calls a model through the gateway, on behalf of the caller of the current request.
 ///
-/// `request` is a Messages request: its `model` is an alias that the manifest wants
-/// ([`Wants::models`](crate::Wants::models)) and the operator allows. It is never streamed; what comes
-/// back is the whole message. The problem's code is `not_granted`, `invalid_input` or the API's own
-/// error type (`overloaded_error`, …).
+/// `request` is a Messages request. Its `model` is an alias that the manifest requests
+/// ([`Wants::models`](crate::Wants::models)) and the operator allows. The gateway never streams it
+/// and returns the whole message. The problem's code is `not_granted`, `invalid_input` or the API's
+/// own error type (`overloaded_error`, …).
 pub fn model_call(request: &Value) -> Result<Value> {
     let message = imp::model_call(&request.to_string())?;
     serde_json::from_str(&message)
         .map_err(|e| Problem::new("internal", format!("the model's answer: {e}")))
 }
 
-/// Keeps a file for a while under an address of the gateway that nobody can guess, and tells that
-/// address. The manifest has to want it ([`Wants::publish`](crate::Wants::publish)).
+/// Keeps a file for a while at an unguessable address of the gateway, and returns that address. The
+/// manifest has to request this ([`Wants::publish`](crate::Wants::publish)).
 pub fn publish(media_type: &str, content: &[u8]) -> Result<String> {
     imp::publish(media_type, content)
 }
 
-/// The value under a key of the plugin's own store, which all its calls share.
+/// Returns the value of a key in the plugin's own store. All calls of the plugin share the store.
 pub fn kv_get(key: &str) -> Option<Vec<u8>> {
     imp::kv_get(key)
 }
 
 /// Keeps a value in the plugin's own store, for some seconds or until the gateway stops. The
-/// manifest has to want the room ([`Wants::kv_bytes`](crate::Wants::kv_bytes)).
+/// manifest has to request the space ([`Wants::kv_bytes`](crate::Wants::kv_bytes)).
 pub fn kv_set(key: &str, value: &[u8], ttl_seconds: Option<u32>) -> Result<()> {
     imp::kv_set(key, value, ttl_seconds)
 }
 
-/// Forgets a value; false if there was none.
+/// Removes a value. Returns `false` if there was none.
 pub fn kv_remove(key: &str) -> bool {
     imp::kv_remove(key)
 }

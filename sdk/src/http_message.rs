@@ -1,4 +1,4 @@
-//! `Request` and `Response`: what `http` sends, and what comes back.
+//! `Request` and `Response`: the messages of the `http` client.
 use std::borrow::Cow;
 
 use serde::Serialize;
@@ -6,76 +6,76 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::{Problem, Result};
 
-/// What is to be fetched. Made by [`get`](crate::http::get) and [`post`](crate::http::post).
+/// A request to a server. Made by [`get`](crate::http::get) and [`post`](crate::http::post).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
-    /// `GET`, `POST`, …
+    /// The method: `GET`, `POST`, …
     pub method: String,
-    /// Where from.
+    /// The address.
     pub url: String,
-    /// Names and values.
+    /// The headers: names and values.
     pub headers: Vec<(String, String)>,
-    /// What is sent.
+    /// The body.
     pub body: Option<Vec<u8>>,
-    /// How many bytes of the answer are wanted.
+    /// The largest number of bytes of the response body.
     pub max_bytes: Option<u32>,
-    /// How long it may take, in milliseconds.
+    /// The time limit in milliseconds.
     pub timeout_ms: Option<u32>,
-    /// How many redirects are followed; the next one is the answer then.
+    /// The number of redirects that are followed. The next redirect is returned as the response.
     pub redirects: Option<u8>,
 }
 
-/// What came back.
+/// The response of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Response {
-    /// Whatever the server said.
+    /// The status, as the server sent it.
     pub status: u16,
-    /// Where the answer came from, after the redirects that were followed.
+    /// The address of the response, after the followed redirects.
     pub url: String,
-    /// Names in small letters, and values.
+    /// The headers: names in lower case, and values.
     pub headers: Vec<(String, String)>,
-    /// The decoded body, at most what was wanted of it.
+    /// The decoded body, at most as long as requested.
     pub body: Vec<u8>,
-    /// There was more.
+    /// The body was longer and is cut.
     pub truncated: bool,
 }
 
 impl Request {
-    /// The same with one more header.
+    /// Adds a header.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The same with a body.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    /// The same with a value as its JSON body, and the header that says so.
+    /// Sets a value as the JSON body, and adds the `content-type` header for it.
     pub fn json(self, value: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_vec(value)
             .map_err(|e| Problem::new("internal", format!("the body is no JSON: {e}")))?;
         Ok(self.header("content-type", "application/json").body(body))
     }
 
-    /// Takes no more than so many bytes of the answer; [`Response::truncated`] tells if there was
-    /// more.
+    /// Sets the largest number of bytes of the response body. [`Response::truncated`] is true if
+    /// the body was longer.
     pub fn max_bytes(mut self, bytes: u32) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// Gives up after so many milliseconds.
+    /// Sets the time limit in milliseconds.
     pub fn timeout_ms(mut self, milliseconds: u32) -> Self {
         self.timeout_ms = Some(milliseconds);
         self
     }
 
-    /// Follows so many redirects, 5 at the most: the next one is the answer then, and
-    /// [`Response::location`] says where it leads. Without this 5 are followed, and a sixth is the problem
-    /// `too_many_redirects`.
+    /// Sets the number of redirects that are followed, 5 at most. The next redirect is returned as
+    /// the response, and [`Response::location`] is its destination. Without this setting 5 are
+    /// followed, and a sixth is the problem `too_many_redirects`.
     pub fn redirects(mut self, count: u8) -> Self {
         self.redirects = Some(count);
         self
@@ -83,41 +83,41 @@ impl Request {
 }
 
 impl Response {
-    /// An answer for tests.
+    /// Makes a response for tests.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, body: body.into(), ..Self::default() }
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The first header of that name, in whatever letters.
+    /// Returns the first header of that name, in upper or lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut named = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         named.next().map(|(_, value)| value.as_str())
     }
 
-    /// Where a redirect leads that was not followed, as the server wrote it: relative to
-    /// [`Response::url`], often. `None` if the answer is no redirect.
+    /// Returns the destination of a redirect that was not followed, as the server sent it. It is
+    /// often relative to [`Response::url`]. Returns `None` if the response is no redirect.
     pub fn location(&self) -> Option<&str> {
         let is_redirect = matches!(self.status, 301 | 302 | 303 | 307 | 308);
         is_redirect.then(|| self.header("location")).flatten()
     }
 
-    /// 200 to 299.
+    /// Returns whether the status is from 200 to 299.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The body as UTF-8; what is none becomes `U+FFFD`.
+    /// Returns the body as UTF-8. Invalid bytes become `U+FFFD`.
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
     }
 
-    /// The body, read as JSON.
+    /// Parses the body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body)
             .map_err(|e| Problem::unavailable(format!("`{}` sent no such JSON: {e}", self.url)))

@@ -1,16 +1,16 @@
-//! `Level`: how important a log line is.
+//! `Level`: the severity of a log line.
 
-/// How important a log line is.
+/// The severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Something broke.
+    /// An error.
     Error,
-    /// Something may break.
+    /// A possible error.
     Warn,
-    /// Something worth a line.
+    /// Useful information.
     Info,
-    /// For whoever looks for a fault.
+    /// Details for finding a fault.
     Debug,
-    /// Everything.
+    /// All details.
     Trace,
 }

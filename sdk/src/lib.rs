@@ -1,7 +1,7 @@
-//! Write plugins for [Tidegate](https://github.com/tidegate/tidegate): server tools and hooks, as
-//! WebAssembly components.
+//! The SDK for plugins of [Tidegate](https://github.com/tidegate/tidegate): server tools and hooks,
+//! as WebAssembly components.
 //!
-//! A plugin is a type that implements [`Plugin`] and is handed to [`export!`]:
+//! A plugin is a type that implements [`Plugin`]. Pass it to [`export!`]:
 //!
 //! ```
 //! use tidegate_sdk::prelude::*;
@@ -10,7 +10,7 @@
 //!
 //! #[derive(Deserialize, JsonSchema)]
 //! struct Throw {
-//!     /// How many sides the die has.
+//!     /// The number of sides of the die.
 //!     sides: u64,
 //! }
 //!
@@ -39,42 +39,44 @@
 //!
 //! # From nothing to a tool
 //!
-//! `tidegate plugin new NAME` makes a project with a tool and its tests, `tidegate plugin build` makes
-//! the component, `tidegate plugin call NAME.wasm TOOL 'JSON'` runs one call of it, and a gateway that
-//! finds the file in its folder of plugins offers the tool to every caller as `gateway:TOOL`. By hand: a
-//! crate with `crate-type = ["cdylib", "rlib"]`, compiled for `wasm32-unknown-unknown` and made a
-//! component with `wasm-tools component new`. It needs `serde` and `schemars` beside this crate, for the
-//! derives.
+//! `tidegate plugin new NAME` makes a project with a tool and its tests. `tidegate plugin build`
+//! makes the component. `tidegate plugin call NAME.wasm TOOL 'JSON'` runs one call of it. A gateway
+//! with this file in its plugin folder offers the tool to every caller as `gateway:TOOL`. To build
+//! by hand, write a crate with `crate-type = ["cdylib", "rlib"]`, compile it for
+//! `wasm32-unknown-unknown`, and make a component of it with `wasm-tools component new`. The crate
+//! needs `serde` and `schemars` beside this crate, for the derives.
 //!
 //! # Tools
 //!
-//! A [`Tool`] is a name, a description for the model, and a function of the plugin, the input and the
-//! options. The input is any type that is [`Deserialize`](serde::Deserialize) and
-//! [`JsonSchema`](schemars::JsonSchema): the schema that the model gets follows from it, and so do the
-//! words on its fields. The options are what the caller's declaration holds beside its `type`
-//! (`{"type": "gateway:dice", "max_sides": 6}`): bounds that the model cannot widen. [`NoInput`] and
-//! [`NoOptions`] are for tools that have none.
+//! A [`Tool`] is a name, a description for the model, and a function of the plugin, the input and
+//! the options. The input is any type that is [`Deserialize`](serde::Deserialize) and
+//! [`JsonSchema`](schemars::JsonSchema). The SDK derives the model's schema from it, including the
+//! doc comments of its fields. The options are the members of the caller's declaration beside its
+//! `type` (`{"type": "gateway:dice", "max_sides": 6}`): limits that the model cannot change. Tools
+//! without input or options use [`NoInput`] and [`NoOptions`].
 //!
-//! It returns a [`String`], [`Json`] (the model reads it as text) or [`Blocks`] of the Messages API
-//! ([`IntoContent`]); or a [`Problem`], which is an `is_error` result: the model reads its code and its
-//! message, and the conversation goes on. An input that does not fit its type is such a problem too.
+//! The function returns a [`String`], [`Json`] (the model reads it as text) or [`Blocks`] of the
+//! Messages API ([`IntoContent`]). It may also return a [`Problem`], which becomes an `is_error`
+//! result: the model reads its code and its message, and the conversation continues. An input that
+//! does not fit its type is such a problem too.
 //!
 //! # Config
 //!
-//! [`Plugin::Config`] is what the operator writes under `plugins.config.<name>`, without the keys that are
-//! the gateway's own. [`Plugin::new`] gets it before each call, and once when the plugin is loaded: what it
-//! refuses then never goes live. Its schema is part of the manifest. [`NoConfig`] is for plugins without.
+//! [`Plugin::Config`] holds the operator's settings under `plugins.config.<name>`, without the keys
+//! of the gateway itself. [`Plugin::new`] gets it before each call, and once when the plugin is
+//! loaded. A config that it rejects at loading never goes live. The schema of the config is part of
+//! the manifest. Plugins without a config use [`NoConfig`].
 //!
 //! # Hooks
 //!
-//! [`Plugin::HOOKS`] names the [`Hook`]s that the gateway calls: [`on_request`](Plugin::on_request) once,
-//! [`on_upstream_request`](Plugin::on_upstream_request) before each attempt,
-//! [`on_response`](Plugin::on_response) when the message is whole. A hook gets a [`Document`], which stays
-//! with the gateway: JSON pointers read and write it, and what is not touched never crosses the border, so
-//! that a body of a MiB costs no more than a small one. It decides by an [`Action`]; a [`Problem`] or a
-//! panic means that the stage has broken, and whether the request goes on then is the operator's decision.
-//! A hook for which a config, or a stage's parameters, leave nothing to do need not be called:
-//! [`Plugin::hooks`].
+//! [`Plugin::HOOKS`] names the [`Hook`]s that the gateway calls: [`on_request`](Plugin::on_request)
+//! once, [`on_upstream_request`](Plugin::on_upstream_request) before each attempt,
+//! [`on_response`](Plugin::on_response) when the message is complete. A hook gets a [`Document`],
+//! which stays with the gateway. The hook reads and writes it by JSON pointer, and only the parts
+//! that it touches cross the border, so a body of a MiB costs no more than a small one. The hook
+//! returns an [`Action`]. A [`Problem`] or a panic means that the stage has failed; the operator's
+//! config decides whether the request then continues. If a config or a stage's parameters leave a
+//! hook without work, [`Plugin::hooks`] can leave it out.
 //!
 //! ```
 //! use tidegate_sdk::prelude::*;
@@ -93,7 +95,7 @@
 //!         if host::context::<String>("key")?.as_deref() == Some("guest") {
 //!             return Ok(Action::Deny(403, "guests have no access today".to_owned()));
 //!         }
-//!         if request.get::<u64>("/max_tokens")?.is_some_and(|asked| asked > 1024) {
+//!         if request.get::<u64>("/max_tokens")?.is_some_and(|limit| limit > 1024) {
 //!             request.set("/max_tokens", 1024)?;
 //!         }
 //!         Ok(Action::Next)
@@ -110,13 +112,13 @@
 //! assert_eq!(body["max_tokens"], 1024);
 //! ```
 //!
-//! # What the gateway does for a plugin
+//! # Functions of the gateway
 //!
-//! [`host`] and [`http`] are all there is: the log, the clock, the facts of the exchange, an HTTP client
-//! behind the gateway's egress guard, models that are asked on behalf of the caller, a small store that
-//! outlives the call, files under addresses that nobody can guess. What reaches out has to be in
-//! [`Plugin::WANTS`] and granted by the operator; a call that is not is a [`Problem`] with the code
-//! `not_granted` that names the missing line.
+//! [`host`] and [`http`] are the whole interface: the log, the clock, the facts of the exchange, an
+//! HTTP client that passes the gateway's egress guard, model calls on behalf of the caller, a small
+//! store that outlives the call, and files at unguessable addresses. Everything that reaches
+//! outside the plugin has to be in [`Plugin::WANTS`], and the operator has to grant it. Otherwise
+//! the call returns a [`Problem`] with the code `not_granted` that names the missing line.
 //!
 //! ```
 //! use serde_json::json;
@@ -148,9 +150,9 @@
 //!             "model": "fast", "max_tokens": 100,
 //!             "messages": [{"role": "user", "content": format!("In a sentence:\n{}", page.text())}],
 //!         }))?;
-//!         let told = message["content"][0]["text"].as_str().unwrap_or_default().to_owned();
-//!         host::kv_set("news", told.as_bytes(), Some(600))?;
-//!         Ok(told)
+//!         let news = message["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+//!         host::kv_set("news", news.as_bytes(), Some(600))?;
+//!         Ok(news)
 //!     }
 //! }
 //!
@@ -160,19 +162,21 @@
 //!
 //! # Tests
 //!
-//! Off wasm, a [`testing::MockHost`] stands in for the gateway, so that `cargo test` works natively. It
-//! answers `fetch` and `model_call` by closures, and refuses what the plugin's manifest does not want, as
-//! the gateway does. `tidegate plugin call` runs a built component with the real host.
+//! Outside wasm, a [`testing::MockHost`] replaces the gateway, so that `cargo test` works natively.
+//! Closures answer `fetch` and `model_call`. Like the gateway, it rejects everything that the
+//! plugin's manifest does not request. `tidegate plugin call` runs a built component with the real
+//! host.
 //!
-//! # Limits, and what happens when it breaks
+//! # Limits and failures
 //!
-//! Each call gets a fresh instance, in some microseconds: a plugin keeps nothing between calls but what is
-//! in the store, and one bad call never spoils the next. A hook has 50 ms, a tool 30 s, a call 128 MiB of
-//! memory, unless the operator says otherwise. There are no files, sockets, environment or threads.
+//! Each call gets a fresh instance, in some microseconds. A plugin keeps nothing between calls
+//! except in the store, and a failed call never affects the next one. A hook has 50 ms, a tool
+//! 30 s, and a call 128 MiB of memory, unless the operator sets other limits. There are no files,
+//! sockets, environment or threads.
 //!
-//! A panic, a trap, too much time or memory end that call only: a tool's becomes an `is_error` result, a
-//! hook's a broken stage. The SDK brings the allocator and the panic hook: the text of a panic reaches the
-//! gateway's log as the plugin's last words, and never the caller.
+//! A panic, a trap, a timeout or too much memory ends that call only. A tool call becomes an
+//! `is_error` result; a hook becomes a failed stage. The SDK contains the allocator and the panic
+//! hook. The text of a panic goes to the gateway's log, and never to the caller.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -210,7 +214,7 @@ pub use tool::{Blocks, IntoContent, Json, NoInput, NoOptions, Tool};
 #[doc = include_str!("../../docs/plugins.md")]
 struct Page;
 
-/// What a plugin usually needs, the derives of serde and schemars among it.
+/// The usual imports of a plugin, including the derives of serde and schemars.
 pub mod prelude {
     pub use crate::{
         Action, Blocks, Document, Hook, IntoContent, Json, Message, NoConfig, NoInput, NoOptions,
@@ -221,8 +225,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 }
 
-/// Makes a type that implements [`Plugin`] the plugin of this crate, under the crate's own name and
-/// version. Once a crate.
+/// Exports a type that implements [`Plugin`] as the plugin of this crate, under the crate's own
+/// name and version. Call it once in a crate.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -231,7 +235,7 @@ macro_rules! export {
             const VERSION: &'static str = env!("CARGO_PKG_VERSION");
         }
 
-        // off wasm nothing else would use the plugin but its tests
+        // outside wasm only the tests would use the plugin
         const _: $crate::guest::Describe = $crate::guest::describe::<$plugin>;
 
         #[cfg(target_arch = "wasm32")]

@@ -1,4 +1,4 @@
-//! `MockHost`: what the gateway would know and answer, and the calls of a plugin that reach it.
+//! `MockHost`: the gateway's facts and answers in a test, and the functions that plugins call.
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ thread_local! {
     static HOST: RefCell<MockHost> = RefCell::new(MockHost::new());
 }
 
-/// What the gateway would know and answer during one call.
+/// The gateway's facts and answers during one call.
 #[derive(Clone)]
 pub struct MockHost {
     config: Value,
@@ -26,11 +26,12 @@ pub struct MockHost {
     models: Rc<Models>,
     kept: Rc<RefCell<BTreeMap<String, Kept>>>,
     published: Rc<RefCell<Vec<File>>>,
-    /// Of the plugin that runs; code that belongs to no plugin may do everything.
+    /// The requested capabilities of the running plugin. `None` for code outside a plugin, which
+    /// may do everything.
     wants: Option<Wants>,
 }
 
-/// A value of the store, and when it is forgotten by the clock.
+/// A value of the store, and the time at which it expires.
 struct Kept {
     value: Vec<u8>,
     until: Option<u64>,
@@ -54,7 +55,7 @@ impl Default for MockHost {
 }
 
 impl MockHost {
-    /// No config, no context, and the clock at its beginning.
+    /// Makes a host without config and context, and with the clock at 0.
     pub fn new() -> Self {
         Self {
             config: json!({}),
@@ -74,56 +75,57 @@ impl MockHost {
         }
     }
 
-    /// The same with a config.
+    /// Sets the config.
     pub fn config(mut self, config: Value) -> Self {
         self.config = config;
         self
     }
 
-    /// The same with facts of an exchange.
+    /// Sets the facts of an exchange.
     pub fn context(mut self, context: Value) -> Self {
         self.context = context;
         self
     }
 
-    /// The same with the time of day, in nanoseconds since 1970.
+    /// Sets the current time, in nanoseconds since 1970.
     pub fn clock(mut self, nanoseconds: u64) -> Self {
         self.clock = nanoseconds;
         self
     }
 
-    /// The same with what [`http`](crate::http) answers. Redirects are followed as far as the plugin lets the gateway
-    /// follow them: each hop is asked for here. What the gateway would refuse (an address that is not
-    /// allowed, say) is for the test to say as well, by its [`Problem`].
+    /// Sets the function that answers [`http`](crate::http) requests. Redirects are followed as far
+    /// as the plugin allows, and each hop calls this function. A test that needs a refusal of the
+    /// gateway (such as an address that is not allowed) returns its [`Problem`] here.
     pub fn on_fetch(mut self, answer: impl Fn(&Request) -> Result<Response> + 'static) -> Self {
         self.fetches = Rc::new(answer);
         self
     }
 
-    /// The same with what [`host::model_call`](crate::host::model_call) answers.
+    /// Sets the function that answers [`host::model_call`](crate::host::model_call).
     pub fn on_model_call(mut self, answer: impl Fn(&Value) -> Result<Value> + 'static) -> Self {
         self.models = Rc::new(answer);
         self
     }
 
-    /// The same with a value in the plugin's store.
+    /// Puts a value in the plugin's store.
     pub fn kept(self, key: &str, value: &[u8]) -> Self {
         let kept = Kept { value: value.to_owned(), until: None };
         self.kept.borrow_mut().insert(key.to_owned(), kept);
         self
     }
 
-    /// What was published so far: media types and contents.
+    /// Returns the files published so far: media types and contents.
     pub fn published(&self) -> Vec<(String, Vec<u8>)> {
         self.published.borrow().clone()
     }
 
-    /// The same for a plugin: what its manifest does not want is refused.
+    /// Returns a copy for a plugin. It rejects everything that the plugin's manifest does not
+    /// request.
     pub(crate) fn wanting(&self, wants: Wants) -> Self {
         Self { wants: Some(wants), ..self.clone() }
     }
 
-    /// Runs what calls the host, on this thread.
+    /// Runs code that calls the host, on this thread.
     pub fn run<T>(&self, what: impl FnOnce() -> T) -> T {
         let before = HOST.replace(self.clone());
         let result = what();
@@ -132,7 +134,7 @@ impl MockHost {
     }
 }
 
-/// What was logged since [`MockHost::run`] began, from inside of it.
+/// Returns the lines logged since [`MockHost::run`] began. Call it inside `run`.
 pub fn logs() -> Vec<(Level, String)> {
     HOST.with_borrow(|host| host.logs.clone())
 }
@@ -153,13 +155,13 @@ pub(crate) fn context() -> String {
     HOST.with_borrow(|host| host.context.to_string())
 }
 
-/// Cloned out of the cell: an answer may itself call the host.
+/// Returns a clone from the cell, because an answer may itself call the host.
 fn host() -> MockHost {
     HOST.with_borrow(MockHost::clone)
 }
 
 pub(crate) fn fetch(request: &Request) -> Result<Response> {
-    /// The gateway's own bound.
+    /// The gateway's own limit.
     const MOST: u8 = 5;
     let host = host();
     let follows = request.redirects.map_or(MOST, |own| own.min(MOST));
@@ -223,11 +225,11 @@ pub(crate) fn publish(media_type: &str, content: &[u8]) -> Result<String> {
     Ok(format!("https://gateway.test/files/{}", published.len()))
 }
 
-/// Redirects, as the host follows them.
+/// Follows redirects like the host.
 mod redirect {
     use crate::http_message::Request;
 
-    /// What is asked at the next hop.
+    /// Returns the request for the next hop.
     pub(super) fn next(mut request: Request, status: u16, url: String) -> Request {
         let is_get_now = match status {
             303 => request.method != "HEAD",
@@ -240,7 +242,7 @@ mod redirect {
         Request { url, ..request }
     }
 
-    /// The address that a `location` means at another address.
+    /// Returns the address of a `location`, relative to another address.
     pub(super) fn join(base: &str, location: &str) -> String {
         let end = |text: &str, marks: &[char]| text.find(marks).unwrap_or(text.len());
         let is_whole = location[..end(location, &['/', '?', '#'])].contains(':');
@@ -260,7 +262,7 @@ mod redirect {
         }
     }
 
-    /// `/a/./b/../c` is `/a/c`.
+    /// Resolves dots: `/a/./b/../c` is `/a/c`.
     fn without_dots(path: &str) -> String {
         let (path, query) = path.split_at(path.find(['?', '#']).unwrap_or(path.len()));
         let mut kept = Vec::new();

@@ -1,4 +1,4 @@
-//! `Plugin`: the one trait that a plugin implements.
+//! `Plugin`: the trait that every plugin implements.
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -7,70 +7,74 @@ use crate::document::{Message, Request};
 use crate::problem::Result;
 use crate::tool::Tool;
 
-/// What a plugin is. Everything but its config has a default: override what you need.
+/// A plugin. Everything except its config has a default.
 pub trait Plugin: Sized {
-    /// What the operator writes under `plugins.config.<name>`; [`NoConfig`] if nothing.
+    /// The operator's settings under `plugins.config.<name>`; [`NoConfig`] if there are none.
     type Config: DeserializeOwned + JsonSchema;
 
-    /// The hooks that the gateway calls. A hook that is not named here is never called, and costs
-    /// nothing. [`hooks`](Self::hooks) may name fewer of them.
+    /// The hooks that the gateway calls. A hook that is missing here is never called, and costs
+    /// nothing. [`hooks`](Self::hooks) may leave out more of them.
     const HOOKS: &'static [Hook] = &[];
 
-    /// What it needs of the host besides its log and its config: the operator grants each of it, or
-    /// not. What is not named here is refused at the call.
+    /// The capabilities that the plugin needs of the host, besides its log and its config. The
+    /// operator grants each of them or not. A call of a capability that is missing here is
+    /// rejected.
     const WANTS: Wants = Wants::NOTHING;
 
-    /// Makes the plugin ready for one call. It also runs when the plugin is loaded: a config that
-    /// cannot work should fail here, so that it never goes live.
+    /// Makes the plugin for one call. It also runs when the plugin is loaded. It should fail on a
+    /// config that cannot work, so that this config never goes live.
     fn new(config: Self::Config) -> Result<Self>;
 
-    /// The hooks of [`HOOKS`](Self::HOOKS) that this config leaves something to do for: the others are not
-    /// called, and cost nothing. It also runs for each stage of the pipeline that has parameters, which
-    /// are [`host::context("with")`](crate::host::context) then: what cannot work is a problem with the
-    /// code `invalid_config`, and never goes live.
+    /// Returns the hooks of [`HOOKS`](Self::HOOKS) that have work with this config. The others are
+    /// not called, and cost nothing.
+    ///
+    /// It also runs for each stage of the pipeline that has parameters, which are then in
+    /// [`host::context("with")`](crate::host::context). Parameters that cannot work are a problem
+    /// with the code `invalid_config`, and never go live.
     fn hooks(&self) -> Result<Vec<Hook>> {
         Ok(Self::HOOKS.to_vec())
     }
 
-    /// The server tools of this plugin.
+    /// Returns the server tools of this plugin.
     fn tools() -> Vec<Tool<Self>> {
         Vec::new()
     }
 
-    /// Once a request, when the caller is known.
+    /// Called once for each request, when the caller is known.
     fn on_request(&self, request: &mut Request<'_>) -> Result<Action> {
         let _ = request;
         Ok(Action::Next)
     }
 
-    /// Before each attempt, when the target is known.
+    /// Called before each attempt, when the target is known.
     fn on_upstream_request(&self, request: &mut Request<'_>, target: &Target) -> Result<Action> {
         let _ = (request, target);
         Ok(Action::Next)
     }
 
-    /// When the message is whole. Of a stream it has been sent already, and edits are lost.
+    /// Called when the message is complete. A streamed message has already been sent, and edits are
+    /// lost.
     fn on_response(&self, message: &mut Message<'_>) -> Result<Action> {
         let _ = message;
         Ok(Action::Next)
     }
 }
 
-/// A point of a request's path at which the gateway calls a plugin.
+/// A point in a request's path where the gateway calls a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
     /// [`Plugin::on_request`]
     OnRequest,
     /// [`Plugin::on_upstream_request`]
     OnUpstreamRequest,
-    /// [`Plugin::on_upstream_request`], where the target does not understand all of the request
+    /// [`Plugin::on_upstream_request`], only if the target does not support all of the request
     OnUnsupported,
     /// [`Plugin::on_response`]
     OnResponse,
 }
 
-/// What a plugin wants of the host. The operator allows it under `plugins.config.<name>`
-/// (`allow_hosts`, `allow_models`, …); what both name is what it gets.
+/// The capabilities that a plugin requests. The operator grants them under `plugins.config.<name>`
+/// (`allow_hosts`, `allow_models`, …). The plugin gets those that are in both lists.
 ///
 /// ```
 /// use tidegate_sdk::Wants;
@@ -80,36 +84,36 @@ pub enum Hook {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Wants {
-    /// Host names for [`http`](crate::http), `*` as wildcard.
+    /// The host names for [`http`](crate::http), with `*` as wildcard.
     pub hosts: &'static [&'static str],
-    /// Aliases for [`host::model_call`](crate::host::model_call), `*` as wildcard.
+    /// The aliases for [`host::model_call`](crate::host::model_call), with `*` as wildcard.
     pub models: &'static [&'static str],
-    /// How many bytes [`host::kv_set`](crate::host::kv_set) may keep in all, keys counted.
+    /// The bytes that [`host::kv_set`](crate::host::kv_set) may keep in total, keys included.
     pub kv_bytes: u32,
-    /// Whether it calls [`host::publish`](crate::host::publish).
+    /// Whether the plugin calls [`host::publish`](crate::host::publish).
     pub publish: bool,
 }
 
 impl Wants {
-    /// Nothing at all.
+    /// No capability.
     pub const NOTHING: Self = Self { hosts: &[], models: &[], kv_bytes: 0, publish: false };
 
-    /// And these hosts.
+    /// Adds hosts.
     pub const fn hosts(self, hosts: &'static [&'static str]) -> Self {
         Self { hosts, ..self }
     }
 
-    /// And these aliases.
+    /// Adds model aliases.
     pub const fn models(self, models: &'static [&'static str]) -> Self {
         Self { models, ..self }
     }
 
-    /// And a store of so many bytes.
+    /// Adds a store of `kv_bytes` bytes.
     pub const fn kv_bytes(self, kv_bytes: u32) -> Self {
         Self { kv_bytes, ..self }
     }
 
-    /// And files that it makes public.
+    /// Adds the publishing of files.
     pub const fn publish(self) -> Self {
         Self { publish: true, ..self }
     }
@@ -126,47 +130,47 @@ impl Hook {
     }
 }
 
-/// What a hook decides; its edits are in the document.
+/// The decision of a hook. Its edits are in the document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Go on.
+    /// Continue.
     Next,
-    /// Go on with another model (alias).
+    /// Continue with another model (alias).
     Route(String),
-    /// Answer in the upstream's place with a whole message of the Messages API.
+    /// Answer with a whole message of the Messages API instead of calling the upstream.
     Respond(serde_json::Value),
-    /// Refuse the request with a status (400 to 599) and a message for the caller.
+    /// Reject the request with a status (400 to 599) and a message for the caller.
     Deny(u16, String),
-    /// Before an attempt only: this target is not for the request, and why. The next one is tried;
-    /// with none left the caller reads all reasons in a 400.
+    /// Before an attempt only: skip this target, for a reason. The gateway tries the next target.
+    /// If none is left, the caller gets all reasons in a 400.
     PassOver(String),
 }
 
-/// Where an attempt goes.
+/// The target of an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Target {
     /// The provider's name in the config.
     pub provider: String,
-    /// The model that the upstream is asked for.
+    /// The model name that is sent to the upstream.
     pub model: String,
-    /// What of the request the target does not understand: `top_k`, `block:image`,
+    /// The parts of the request that the target does not support: `top_k`, `block:image`,
     /// `tool:web_search_20250305`.
     #[serde(default)]
     pub unsupported: Vec<String>,
-    /// What is to become of that: `off`, `warn` or `error`, as the caller or the alias says.
+    /// The treatment of these parts: `off`, `warn` or `error`, from the caller or the alias.
     #[serde(default)]
     pub strictness: String,
-    /// It speaks the Messages API itself.
+    /// Whether the target speaks the Messages API itself.
     #[serde(default)]
     pub native: bool,
 }
 
-/// The config of a plugin that has none: anything but `{}` is refused.
+/// The config of a plugin without settings. It rejects everything except `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
 
-/// The plugin's name and version, which [`export!`](crate::export) takes from its crate.
+/// The plugin's name and version. [`export!`](crate::export) takes them from the plugin's crate.
 pub trait Package {
     /// `package.name`
     const NAME: &'static str;

@@ -1,4 +1,4 @@
-//! JSON pointers over a tree, as the host follows them over its document.
+//! JSON pointers in a tree, with the same rules as the host's document.
 use serde_json::Value;
 
 use crate::problem::{Problem, Result};
@@ -59,7 +59,7 @@ fn parent<'a>(root: &'a mut Value, pointer: &str) -> Option<(&'a mut Value, Stri
     Some((parent, last))
 }
 
-/// At most the place after the last element.
+/// Returns the index of a token; the largest one is the place after the last element.
 fn index(token: &str, len: usize) -> Option<usize> {
     let at: i64 = token.parse().ok()?;
     let at = if at < 0 { at + len as i64 } else { at };

@@ -1,34 +1,36 @@
-//! `Problem`: why a plugin could not do what it was asked.
+//! `Problem`: the error of a plugin.
 use std::fmt;
 
-/// The result of everything in a plugin that can fail.
+/// The result of every function of a plugin that can fail.
 pub type Result<T, E = Problem> = std::result::Result<T, E>;
 
-/// What the model reads (of a tool, as an `is_error` result) or the operator (of a hook).
+/// The error of a plugin. The model reads the error of a tool as an `is_error` result; the operator
+/// reads the error of a hook.
 ///
-/// The text leaves the plugin: no secret belongs into it.
+/// The text leaves the plugin, so it must not contain secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// For programs: `invalid_input`, `unavailable`, a word of your own.
+    /// The code for programs: `invalid_input`, `unavailable`, or the plugin's own word.
     pub code: String,
-    /// What was found and what would do.
+    /// The message: the value that was found, and the expected one.
     pub message: String,
-    /// The same call may succeed later.
+    /// Whether the same call may succeed later.
     pub retryable: bool,
 }
 
 impl Problem {
-    /// A problem that will stay, under a code of your own.
+    /// Makes a problem that is not retryable, with the plugin's own code.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), retryable: false }
     }
 
-    /// What the model or the caller gave does not do.
+    /// Makes a problem for an invalid input of the model or the caller.
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new("invalid_input", message)
     }
 
-    /// Something that should not happen, such as an error of a library: its text is the message.
+    /// Makes a problem for an unexpected error, such as an error of a library. The error's text is
+    /// the message.
     ///
     /// ```
     /// use tidegate_sdk::Problem;
@@ -40,7 +42,7 @@ impl Problem {
         Self::new("internal", error.to_string())
     }
 
-    /// Something that the plugin needs is not there now; the same call may succeed later.
+    /// Makes a problem for a resource that is not available now. The same call may succeed later.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { retryable: true, ..Self::new("unavailable", message) }
     }

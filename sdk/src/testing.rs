@@ -1,4 +1,4 @@
-//! A stand-in for the gateway, so that a plugin's tests run natively.
+//! A replacement for the gateway, so that a plugin's tests run natively.
 //!
 //! ```
 //! use tidegate_sdk::testing::MockHost;
@@ -16,30 +16,31 @@ use crate::problem::Result;
 pub use crate::mock::{MockHost, logs};
 
 impl MockHost {
-    /// The same on behalf of a plugin: what its manifest does not want is refused.
+    /// Runs code on behalf of a plugin. The host rejects everything that its manifest does not
+    /// request.
     fn run_as<P: Plugin, T>(&self, what: impl FnOnce() -> T) -> T {
         self.wanting(P::WANTS).run(what)
     }
 
-    /// The manifest, as the gateway reads it when it loads the plugin.
+    /// Returns the manifest, as the gateway reads it when it loads the plugin.
     pub fn describe<P: Plugin + Package>(&self) -> Result<Value> {
         self.run_as::<P, _>(crate::guest::describe::<P>)
     }
 
-    /// Runs a tool; the result is the `content` of a `tool_result`.
+    /// Runs a tool and returns the `content` of a `tool_result`.
     pub fn call_tool<P: Plugin>(&self, name: &str, input: Value, options: Value) -> Result<Value> {
         let (input, options) = (input.to_string(), options.to_string());
         self.run_as::<P, _>(|| crate::guest::call_tool::<P>(name, &input, &options))
     }
 
-    /// Runs [`Plugin::on_request`] over a body.
+    /// Runs [`Plugin::on_request`] on a body.
     pub fn on_request<P: Plugin>(&self, body: &mut Value) -> Result<Action> {
         self.run_as::<P, _>(|| {
             P::new(crate::host::config()?)?.on_request(&mut Document::mock(body))
         })
     }
 
-    /// Runs [`Plugin::on_upstream_request`] over a body.
+    /// Runs [`Plugin::on_upstream_request`] on a body.
     pub fn on_upstream_request<P: Plugin>(
         &self,
         body: &mut Value,
@@ -50,7 +51,7 @@ impl MockHost {
         })
     }
 
-    /// Runs [`Plugin::on_response`] over a message.
+    /// Runs [`Plugin::on_response`] on a message.
     pub fn on_response<P: Plugin>(&self, message: &mut Value) -> Result<Action> {
         self.run_as::<P, _>(|| {
             P::new(crate::host::config()?)?.on_response(&mut Document::mock(message))

@@ -1,4 +1,4 @@
-//! `Tool`: a server tool as a typed function; its schema comes from the type of its input.
+//! `Tool`: a server tool as a typed function. Its schema follows from the type of its input.
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
@@ -16,15 +16,15 @@ pub struct Tool<P> {
     run: Box<Run<P>>,
 }
 
-/// From the JSON texts of input and options to the content of a result.
+/// The function from the JSON texts of input and options to the content of a result.
 type Run<P> = dyn Fn(&P, &str, &str) -> Result<Value>;
 
 impl<P> Tool<P> {
-    /// A tool that callers declare as `gateway:<name>`.
+    /// Makes a tool that callers declare as `gateway:<name>`.
     ///
-    /// `description` is for the model, as is the schema that follows from `I`: document its fields.
-    /// `O` are the options of the declaration, which bound what the model may ask for; a declaration
-    /// that does not fit their schema is refused before any model is asked.
+    /// The model reads `description` and the schema of `I`, so document the fields of `I`. `O` are
+    /// the options of the declaration; they limit the model's input. If a declaration does not fit
+    /// the schema of `O`, the gateway rejects the request before it calls any model.
     pub fn new<I, O, R>(
         name: &'static str,
         description: impl Into<String>,
@@ -54,9 +54,9 @@ impl<P> Tool<P> {
     }
 }
 
-/// What a tool may return: the `content` of a `tool_result`.
+/// A type that a tool may return: the `content` of a `tool_result`.
 pub trait IntoContent {
-    /// A JSON string, or an array of content blocks.
+    /// Returns a JSON string, or an array of content blocks.
     fn into_content(self) -> Result<Value>;
 }
 
@@ -88,12 +88,12 @@ impl IntoContent for Blocks {
     }
 }
 
-/// The input of a tool that needs none: anything but `{}` is refused.
+/// The input of a tool without input. It rejects everything except `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoInput {}
 
-/// The options of a tool that has none: anything but `{}` is refused.
+/// The options of a tool without options. They reject everything except `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoOptions {}
@@ -102,8 +102,8 @@ fn parse<T: DeserializeOwned>(code: &str, what: &str, json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(|e| Problem::new(code, format!("{what}: {e}")))
 }
 
-/// A schema as providers take it, and as the gateway checks by it: one object, no references, no words
-/// about its dialect.
+/// Returns a schema in the form that providers accept and the gateway checks: one object, without
+/// references or the name of its dialect.
 pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
@@ -111,7 +111,7 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     });
     let mut schema: Schema = settings.into_generator().into_root_schema_for::<T>();
     schema.remove("title");
-    // the words on the type are for its authors; those on its fields are for the model
+    // the doc comment of the type is for its authors; those of its fields are for the model
     schema.remove("description");
     if schema.get("type").is_none() {
         schema.insert("type".to_owned(), "object".into());

@@ -1,11 +1,12 @@
-//! What the mock host refuses, as the gateway does: whatever the manifest does not want.
+//! The checks of the mock host: like the gateway, it rejects everything that the manifest does not
+//! request.
 use crate::plugin::Wants;
 use crate::problem::{Problem, Result};
 
 impl Wants {
     pub(crate) fn check_host(&self, url: &str) -> Result<()> {
         let host = host_of(url);
-        // a manifest's entry with a port is for that port; tests seldom care which
+        // an entry with a port is for that port only, but tests rarely depend on the port
         let name = |entry: &&'static str| entry.rsplit_once(':').map_or(*entry, |(name, _)| name);
         match self.hosts.iter().any(|entry| fits(name(entry), &host)) {
             true => Ok(()),
@@ -20,7 +21,7 @@ impl Wants {
         }
     }
 
-    /// `used` are the bytes of the store with the new entry in it.
+    /// `used` is the size of the store in bytes, with the new entry.
     pub(crate) fn check_kv(&self, used: usize) -> Result<()> {
         match self.kv_bytes {
             0 => Err(unwanted("kv_set", "kv_bytes")),
@@ -50,7 +51,7 @@ fn host_of(url: &str) -> String {
     host.to_ascii_lowercase()
 }
 
-/// `*` stands for anything, a dot too.
+/// `*` matches any text, dots included.
 fn fits(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern.eq_ignore_ascii_case(text),

@@ -1,4 +1,4 @@
-//! A plugin's whole life on the mock host.
+//! Tests of a whole plugin on the mock host.
 use serde_json::{Value, json};
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::testing::{MockHost, logs};

@@ -1,4 +1,5 @@
-//! What a plugin reaches through the gateway, on the mock host: fetch, models, the store, files.
+//! Tests of the calls that reach outside a plugin, on the mock host: fetch, models, the store,
+//! files.
 use serde_json::{Value, json};
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::testing::MockHost;
@@ -47,7 +48,7 @@ impl Plugin for Reaching {
 
 tidegate_sdk::export!(Reaching);
 
-/// A plugin that wants nothing, and tries all the same.
+/// A plugin that requests no capability, but tries to use all of them.
 struct Modest;
 
 impl Plugin for Modest {
@@ -171,7 +172,7 @@ fn the_store_outlives_a_call_and_forgets_in_time() {
 fn the_store_has_the_room_that_the_manifest_wants() {
     let host = MockHost::new();
     assert_eq!(call(&host, "keep", "13 bytes long"), Ok(json!("kept")));
-    // in place of the other, so there is room
+    // it replaces the other value, so there is room
     assert_eq!(call(&host, "keep", "and once more"), Ok(json!("kept")));
     assert_eq!(code(call(&host, "keep", "14 bytes  long")), "too_large");
     let full = MockHost::new().kept("other", b"four");
@@ -198,7 +199,7 @@ fn a_plugin_that_wants_nothing_reaches_nothing() {
     }
 }
 
-/// An address that leads over two others to a page, and one that leads round and round.
+/// An address with two redirects to a page, and an address with an endless redirect.
 fn winding() -> MockHost {
     MockHost::new().on_fetch(|request| {
         let lead = |to: &str| Ok(http::Response::new(302, "moved").with_header("location", to));

@@ -1,19 +1,19 @@
 /**
- * What a Tidegate plugin in JavaScript is made of: server tools, hooks, and what the gateway does for it.
+ * The SDK for Tidegate plugins in JavaScript: server tools, hooks, and the functions of the gateway.
  *
- * A plugin is an object (`plugin.js`); `app.js` makes the exports of a component of it:
+ * A plugin is an object (`plugin.js`); `app.js` turns it into the exports of a component:
  *
  *     import * as border from "tidegate:plugin/host@0.1.0";
  *     import { component } from "./tidegate.js";
  *     import plugin from "./plugin.js";
  *     export const { describe, callTool, onRequest, onUpstreamRequest, onResponse } = component(plugin, border);
  *
- * Each call gets a fresh instance of the whole engine: nothing is kept from one call to the next. A `Problem` that a
- * function throws is for the model (of a tool) or the operator (of a hook) to read; any other error is a problem with
- * the code `internal`, its stack in the gateway's log. In tests, `MockHost` stands in for the gateway.
+ * Each call gets a fresh instance of the whole engine: nothing is kept from one call to the next. If a function throws
+ * a `Problem`, the model (for a tool) or the operator (for a hook) reads it. Any other error is a problem with the code
+ * `internal`, and its stack is in the gateway's log. In tests, `MockHost` replaces the gateway.
  */
 
-/** Why something cannot be done, in words for whoever reads them. No secret belongs into it. */
+/** The error of a plugin. Its text leaves the plugin, so it must not contain secrets. */
 export class Problem extends Error {
   constructor(message, code = "invalid_input", retryable = false) {
     super(message);
@@ -22,7 +22,7 @@ export class Problem extends Error {
   }
 }
 
-/** What the gateway does for a plugin: the last argument of every tool and hook. */
+/** The functions of the gateway: the last argument of every tool and hook. */
 export class Host {
   #border;
 
@@ -30,7 +30,7 @@ export class Host {
     this.#border = border;
   }
 
-  /** What the operator wrote under `plugins.config.NAME`; `null` while the plugin is built. */
+  /** The operator's settings under `plugins.config.NAME`; `null` while the plugin is built. */
   get config() {
     return JSON.parse(this.#border.config());
   }
@@ -45,14 +45,15 @@ export class Host {
     this.#border.log(level, message);
   }
 
-  /** Nanoseconds since 1970, a bigint. */
+  /** Returns the nanoseconds since 1970, a bigint. */
   clock() {
     return this.#border.clock();
   }
 
   /**
-   * Fetches through the egress guard: the plugin wants the host, and the operator allows it. `redirects` is how many
-   * are followed (5 if left out); the next one is the answer then, with its `location()`.
+   * Fetches through the egress guard. The plugin has to request the host, and the operator has to allow it.
+   * `redirects` is the number of followed redirects (5 if left out). The next redirect is returned as the response,
+   * with its `location()`.
    */
   fetch(url, { method = "GET", headers = {}, body, maxBytes, timeoutMs, redirects } = {}) {
     const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
@@ -65,12 +66,12 @@ export class Host {
     return { status, url: from, headers: got, body: content, truncated, text, header, location, json };
   }
 
-  /** Asks a model through the gateway: a Messages request, and the message that answers it. */
+  /** Calls a model through the gateway: takes a Messages request and returns the message that answers it. */
   modelCall(request) {
     return JSON.parse(asked(() => this.#border.modelCall(JSON.stringify(request))));
   }
 
-  /** The bytes under a key of the plugin's own store, or `undefined`. */
+  /** Returns the bytes of a key of the plugin's own store, or `undefined`. */
   kvGet(key) {
     return this.#border.kvGet(key);
   }
@@ -80,12 +81,12 @@ export class Host {
     asked(() => this.#border.kvSet(key, value, ttlSeconds));
   }
 
-  /** Forgets a value; false if there was none. */
+  /** Removes a value. Returns false if there was none. */
   kvRemove(key) {
     return this.#border.kvRemove(key);
   }
 
-  /** Keeps a file for a while under an address that nobody can guess, and tells that address. */
+  /** Keeps a file for a while at an unguessable address, and returns that address. */
   publish(mediaType, content) {
     return asked(() => this.#border.publish(mediaType, content));
   }
@@ -93,11 +94,11 @@ export class Host {
 
 const headerOf = (headers, name) => headers.find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
 
-/** Where a redirect leads, often relative to its address; `undefined` if it is none. */
+/** Returns the destination of a redirect, often relative to its address; `undefined` if there is no redirect. */
 const locationOf = (status, headers) =>
   [301, 302, 303, 307, 308].includes(status) ? headerOf(headers, "location") : undefined;
 
-/** A request or a message in the gateway's hands, read and written by JSON pointer (`/messages/-1/role`). */
+/** A request or a message that the gateway holds, read and written by JSON pointer (`/messages/-1/role`). */
 export class Document {
   #handle;
 
@@ -105,7 +106,7 @@ export class Document {
     this.#handle = handle;
   }
 
-  /** The value at a pointer, or `undefined`. */
+  /** Returns the value at a pointer, or `undefined`. */
   get(pointer) {
     const text = this.#handle.get(pointer);
     return text == null ? undefined : JSON.parse(text);
@@ -119,12 +120,12 @@ export class Document {
     }
   }
 
-  /** False if nothing stood there. */
+  /** Removes a value. Returns false if there was none. */
   remove(pointer) {
     return this.#handle.remove(pointer);
   }
 
-  /** The whole text, which then crosses the border. */
+  /** Returns the whole text, which then crosses the border. */
   bytes() {
     return this.#handle.bytes();
   }
@@ -132,15 +133,15 @@ export class Document {
 
 /** A hook's decision: another model (alias). */
 export const route = (model) => ({ tag: "route", val: model });
-/** A hook's decision: a whole message of the Messages API in the upstream's place. */
+/** A hook's decision: a whole message of the Messages API instead of calling the upstream. */
 export const respond = (message) => ({ tag: "respond", val: JSON.stringify(message) });
-/** A hook's decision: a refusal with a status from 400 to 599. */
+/** A hook's decision: reject the request with a status from 400 to 599. */
 export const deny = (status, message) => ({ tag: "deny", val: { status, message } });
-/** A decision before an attempt: this target is not for the request, and why; the next one is tried. */
+/** A decision before an attempt: skip this target, for a reason. The gateway tries the next one. */
 export const passOver = (why) => ({ tag: "pass-over", val: why });
 
 
-/** `onUnsupported` is called as `onUpstreamRequest`, only where the target does not understand all of the request. */
+/** `onUnsupported` is called like `onUpstreamRequest`, but only if the target does not support all of the request. */
 const HOOKS = {
   onRequest: "on-request",
   onUpstreamRequest: "on-upstream-request",
@@ -148,14 +149,14 @@ const HOOKS = {
   onResponse: "on-response",
 };
 
-/** What the gateway reads of a plugin when it is loaded. */
+/** Returns the manifest, which the gateway reads when it loads the plugin. */
 export function manifest(plugin, host) {
   let hooks = Object.keys(HOOKS).filter((hook) => plugin[hook]);
   // `null` while the plugin is built
   if (host.config !== null) {
     try {
       plugin.check?.(host.config);
-      // those that the config and the stage's parameters leave something to do for: the others are not called
+      // the hooks that have work with the config and the stage's parameters: the others are not called
       if (plugin.hooks) hooks = plugin.hooks(host.config, host.context.with ?? {});
     } catch (error) {
       throw error instanceof Problem ? new Problem(error.message, "invalid_config") : error;
@@ -177,7 +178,7 @@ export function manifest(plugin, host) {
   };
 }
 
-/** Runs a tool: a text, an array of content blocks, or anything else that is JSON. */
+/** Runs a tool and returns a text, an array of content blocks, or anything else that is JSON. */
 export function callTool(plugin, name, input, options, host) {
   const tool = Object.hasOwn(plugin.tools ?? {}, name) ? plugin.tools[name] : undefined;
   if (!tool) throw new Problem(`there is no tool \`${name}\``, "unknown_tool");
@@ -188,7 +189,7 @@ export function callTool(plugin, name, input, options, host) {
   return typeof result === "string" || Array.isArray(result) ? result : JSON.stringify(result);
 }
 
-/** The exports of a component. */
+/** Returns the exports of a component. */
 export function component(plugin, border) {
   const host = new Host(border);
   const guarded = (run) => {
@@ -224,7 +225,7 @@ function asked(ask) {
   }
 }
 
-/** Stands in for the gateway in tests: `new MockHost({ clock: 7n }).callTool(plugin, "dice", { sides: 6 })`. */
+/** Replaces the gateway in tests: `new MockHost({ clock: 7n }).callTool(plugin, "dice", { sides: 6 })`. */
 export class MockHost {
   logs = [];
   kept = new Map();
@@ -256,12 +257,12 @@ export class MockHost {
     return manifest(plugin, this.host);
   }
 
-  /** The result's content; throws the `Problem` that the model would read. */
+  /** Returns the result's content; throws the `Problem` that the model would read. */
   callTool(plugin, name, input, options = {}) {
     return callTool(plugin, name, input, options, this.host);
   }
 
-  /** What the hook decides; its edits are in `body`. */
+  /** Returns the hook's decision; its edits are in `body`. */
   onRequest(plugin, body) {
     return plugin.onRequest(new Document(tree(body)), this.host) ?? { tag: "next" };
   }
@@ -275,7 +276,7 @@ export class MockHost {
   }
 }
 
-/** Asks hop by hop, as the gateway follows redirects. */
+/** Sends the request hop by hop, as the gateway follows redirects. */
 function followed(request, ask) {
   const most = Math.min(request.redirects ?? 5, 5);
   let hop = request;
