@@ -1,8 +1,9 @@
-//! Domain rules: `example.com` with its subdomains, `example.com/blog` with what is below.
+//! Domain rules: `example.com` with its subdomains, `example.com/blog` with the paths below it.
 use tidegate_sdk::{Problem, Result};
 use url::{Host, Url};
 
-/// What a rule looks like. With it a caller who wrote something else is told before a model is asked.
+/// Returns the schema of a rule. With it, the gateway rejects a caller's invalid rule before it
+/// calls a model.
 pub fn rule_schema() -> serde_json::Value {
     serde_json::json!({
         "type": "string",
@@ -11,7 +12,7 @@ pub fn rule_schema() -> serde_json::Value {
     })
 }
 
-/// Which URLs the declaration of a tool lets through.
+/// The URLs that the declaration of a tool allows.
 pub struct Domains {
     pub(crate) allowed: Option<Vec<Rule>>,
     pub(crate) blocked: Vec<Rule>,
@@ -19,12 +20,12 @@ pub struct Domains {
 
 pub(crate) struct Rule {
     host: String,
-    /// Pieces between the `*`; one alone is a plain prefix.
+    /// The pieces between the `*`; a single piece is a plain prefix.
     path: Vec<String>,
 }
 
 impl Domains {
-    /// Fails if both lists are given, or one has what is no domain.
+    /// Reads the rules. Fails if both lists are given, or if one has an invalid domain.
     pub fn new(allowed: &Option<Vec<String>>, blocked: &Option<Vec<String>>) -> Result<Self> {
         if allowed.is_some() && blocked.is_some() {
             let message =
@@ -38,7 +39,7 @@ impl Domains {
         })
     }
 
-    /// Whether a URL may be shown or fetched.
+    /// Returns whether a URL may be listed or fetched.
     pub fn permits(&self, url: &Url) -> bool {
         let is_allowed =
             self.allowed.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.fits(url)));
@@ -60,7 +61,7 @@ impl Rule {
             return Err(wrong());
         }
         let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
-        // the same reading of names as that of the URLs that are compared with it
+        // names are parsed like those of the URLs that are compared with the rule
         let parsed = Url::parse(&format!("http://{}/", host.trim_start_matches("*.")));
         let host = parsed.ok().as_ref().and_then(name).ok_or_else(wrong)?;
         let path = format!("/{}", path.trim_end_matches('/'));

@@ -1,4 +1,5 @@
-//! The server tool `gateway:advisor`: another model's advice, asked through the gateway itself.
+//! The server tool `gateway:advisor`: the advice of another model, called through the gateway
+//! itself.
 mod transcript;
 
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use tidegate_sdk::prelude::*;
 
 use crate::transcript::Transcript;
 
-/// What the other model is told to be, unless the declaration says so.
+/// The system prompt of the other model, unless the declaration has its own.
 const INSTRUCTIONS: &str = "You advise another model that is at work on a task. It asks you once \
     and cannot ask back. Say what it should do and why, in plain words; name what you are not sure of.";
 
@@ -15,15 +16,16 @@ pub struct Advisor {
     config: Config,
 }
 
-/// `plugins.config.advisor`.
+/// The operator's settings under `plugins.config.advisor`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The alias that is asked where a declaration names none. If left out too: the caller's own model.
+    /// The alias of the adviser if a declaration names none. If left out too: the caller's own
+    /// model.
     pub model: Option<String>,
 }
 
-/// What the model gives.
+/// The model's input.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -31,27 +33,28 @@ pub struct Input {
     prompt: String,
 }
 
-/// The declaration's bounds.
+/// The limits in the declaration.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    /// The alias to ask.
+    /// The alias of the adviser.
     model: Option<String>,
-    /// What the adviser is told to be.
+    /// The system prompt of the adviser.
     instructions: Option<String>,
-    /// Kept to by the gateway.
+    /// The largest number of uses; the gateway enforces it.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100))]
     #[expect(dead_code, reason = "the gateway counts; the schema tells it of default and bound")]
     max_uses: u32,
-    /// Of the advice.
+    /// The largest number of tokens of the advice.
     #[serde(default = "usual_tokens")]
     #[schemars(range(min = 1, max = 32_000))]
     max_tokens: u32,
-    /// The adviser reads the conversation so far as well.
+    /// Whether the adviser also reads the conversation so far.
     #[serde(default)]
     forward_transcript: bool,
-    /// The gateway adds it where `forward_transcript` is set; no caller can.
+    /// The conversation so far. The gateway adds it if `forward_transcript` is set; a caller cannot
+    /// set it.
     #[schemars(skip)]
     transcript: Option<Transcript>,
 }
@@ -106,7 +109,8 @@ impl Advisor {
     }
 }
 
-/// The conversation stands first: what is asked comes last, where a model heeds it most.
+/// Returns the text for the adviser. The conversation is first and the question last, because a
+/// model heeds the end most.
 fn content(prompt: &str, transcript: Option<Transcript>) -> String {
     match transcript {
         None => prompt.to_owned(),
@@ -150,7 +154,7 @@ mod tests {
         ], "stop_reason": reason})
     }
 
-    /// What was asked, and what the tool says.
+    /// Returns the model request, and the result of the tool.
     fn call(host: MockHost, options: Value, answer: Result<Value>) -> (Value, Result<Value>) {
         let asked = Rc::new(RefCell::new(Value::Null));
         let seen = Rc::clone(&asked);

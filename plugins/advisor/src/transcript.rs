@@ -1,13 +1,14 @@
-//! The conversation so far as text: another model is no part of it, and has none of its tools.
+//! The conversation so far as text, because the other model is not part of it and has none of its
+//! tools.
 use serde::Deserialize;
 use serde_json::Value;
 
-/// So many characters are told, the last ones: old turns matter least.
+/// The largest number of characters of the text. It keeps the last ones: old turns matter least.
 const MOST: usize = 200_000;
-/// So many characters of one call's input or result.
+/// The largest number of characters of one call's input or result.
 const MOST_OF_ONE: usize = 4_000;
 
-/// As the gateway gives it.
+/// The transcript as the gateway passes it.
 #[derive(Debug, Default, Deserialize)]
 pub struct Transcript {
     #[serde(default)]
@@ -25,7 +26,7 @@ struct Message {
 }
 
 impl Transcript {
-    /// What the other model reads.
+    /// Returns the text for the other model.
     pub fn told(&self) -> String {
         let mut lines = Vec::new();
         if let Some(system) = texts(&self.system) {
@@ -54,7 +55,7 @@ fn line(role: &str, text: &str) -> String {
     format!("{role}: {text}")
 }
 
-/// A block in words; what a model thought by itself is nobody else's.
+/// Returns a block as text. The thinking of a model is private and left out.
 fn told(role: &str, block: &Value) -> Option<String> {
     match block["type"].as_str()? {
         "text" => Some(line(role, block["text"].as_str()?)),
@@ -71,7 +72,7 @@ fn told(role: &str, block: &Value) -> Option<String> {
     }
 }
 
-/// A text, or those of a list of blocks.
+/// Returns a text, or the texts in a list of blocks.
 fn texts(content: &Value) -> Option<String> {
     match content {
         Value::String(text) => Some(text.clone()),
@@ -83,7 +84,7 @@ fn texts(content: &Value) -> Option<String> {
     }
 }
 
-/// What a block of a result says: a source with its name, and no bytes of an image.
+/// Returns the text of a block in a result: a source with its name, and no bytes of an image.
 fn text_of(block: &Value) -> Option<String> {
     let titled = |text: &str| match block["title"].as_str() {
         Some(title) => format!("{title}: {text}"),

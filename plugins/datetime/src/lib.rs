@@ -3,13 +3,13 @@ use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use tidegate_sdk::prelude::*;
 
-/// How many zones one call may name.
+/// The largest number of zones in one call.
 const MAX_ZONES: usize = 5;
 
 /// The plugin.
 pub struct Datetime;
 
-/// What the model gives.
+/// The model's input.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -19,7 +19,7 @@ pub struct Input {
     timezones: Option<Vec<String>>,
 }
 
-/// What the declaration pins; the model cannot choose then.
+/// The settings that the declaration fixes; the model then cannot choose them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
@@ -28,7 +28,7 @@ pub struct Options {
     timezones: Option<Vec<String>>,
 }
 
-/// What the model reads.
+/// The output for the model.
 #[derive(Debug, Serialize)]
 pub struct Output {
     timezones: Vec<Entry>,

@@ -1,30 +1,31 @@
-//! What an images endpoint answers: an image, as bytes or as an address, or why there is none.
+//! The response of an images endpoint: an image, as bytes or as an address, or the reason why there
+//! is none.
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tidegate_sdk::prelude::*;
 
-/// An endpoint's own words are passed on up to here, in characters.
+/// The largest length, in characters, of an endpoint's message that is passed on.
 const MAX_WORDS: usize = 500;
 
-/// An image that was made.
+/// A generated image.
 pub struct Made {
-    /// Where it is, or what.
+    /// The image: its address or its bytes.
     pub image: Image,
-    /// What the endpoint made of the prompt.
+    /// The prompt as the endpoint revised it.
     pub revised_prompt: Option<String>,
 }
 
-/// How an endpoint hands an image over.
+/// The form in which an endpoint returns an image.
 pub enum Image {
-    /// At an address of its own.
+    /// An address of the endpoint.
     At(String),
-    /// As it is.
+    /// The bytes themselves.
     Bytes {
-        /// By its first bytes.
+        /// The media type, detected by the first bytes.
         media_type: &'static str,
-        /// The image.
+        /// The bytes of the image.
         bytes: Vec<u8>,
-        /// The same as it came.
+        /// The same in base64, as received.
         base64: String,
     },
 }
@@ -52,7 +53,8 @@ struct Told {
     message: String,
 }
 
-/// Reads an answer; a refusal is a problem in the endpoint's own words, which the model may heed.
+/// Reads a response. A rejection becomes a problem with the endpoint's own message, which the model
+/// may use.
 pub fn read(response: &http::Response) -> Result<Made> {
     if !response.is_success() {
         return Err(refused(response));
@@ -95,7 +97,7 @@ fn refused(response: &http::Response) -> Problem {
     let message = format!("the images endpoint answered {}{said}", response.status);
     match response.status {
         429 => Problem { retryable: true, ..Problem::new("too_many_requests", message) },
-        // whose key is wrong is not the model's business to mend
+        // the model cannot repair a wrong key
         401 | 403 => Problem::new("unavailable", message),
         400..500 => Problem::invalid_input(message),
         _ => Problem::unavailable(message),

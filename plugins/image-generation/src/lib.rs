@@ -1,4 +1,5 @@
-//! The server tool `gateway:image_generation`: an OpenAI-style images endpoint makes the image, the gateway keeps it.
+//! The server tool `gateway:image_generation`: an OpenAI-style images endpoint makes the image, and
+//! the gateway keeps it.
 mod answer;
 
 use serde_json::{Map, Value, json};
@@ -6,11 +7,13 @@ use tidegate_sdk::prelude::*;
 
 use crate::answer::Made;
 
-/// Longer prompts are refused before anybody is asked; what endpoints take ends there too.
+/// The largest length of a prompt in characters, as for the endpoints. The tool rejects longer
+/// prompts without a request.
 const MAX_PROMPT: usize = 32_000;
-/// An image as base64 in JSON, with room to spare: the gateway's own bound is lower.
+/// The largest response in bytes: room for an image as base64 in JSON. The gateway's own limit is
+/// lower.
 const MAX_ANSWER: u32 = 32 << 20;
-/// Images take a while.
+/// The time limit in milliseconds: images take a while.
 const TIMEOUT_MS: u32 = 120_000;
 
 /// The plugin.
@@ -19,34 +22,35 @@ pub struct ImageGeneration {
     config: Config,
 }
 
-/// What the operator writes under `plugins.config.image-generation`.
+/// The operator's settings under `plugins.config.image-generation`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The endpoint: `https://api.openai.com/v1/images/generations`. Without one the tool says that it
-    /// is unavailable.
+    /// The endpoint: `https://api.openai.com/v1/images/generations`. Without one, the tool reports
+    /// that it is unavailable.
     #[serde(default)]
     pub url: String,
-    /// Sent as `Authorization: Bearer`; left out if empty.
+    /// The key, sent as `Authorization: Bearer`; left out if empty.
     #[serde(default)]
     pub api_key: String,
-    /// The model that is asked where a declaration names none.
+    /// The model if a declaration names none.
     #[serde(default)]
     pub model: String,
-    /// The models that declarations may name besides, `*` for any.
+    /// The other models that declarations may name, `*` for any.
     #[serde(default)]
     pub models: Vec<String>,
 }
 
-/// What the model gives.
+/// The model's input.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// What the image shows: subject, setting, style, colours, and any words that it is to contain.
+    /// The content of the image: subject, setting, style, colours, and any words that it is to
+    /// contain.
     prompt: String,
 }
 
-/// What the declaration pins; the model chooses nothing but the prompt.
+/// The settings that the declaration fixes; the model chooses only the prompt.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
@@ -54,12 +58,12 @@ pub struct Options {
     size: Option<String>,
     quality: Option<String>,
     output_format: Option<Format>,
-    /// The model that asked gets to see the image as well, as an image block.
+    /// Whether the calling model also receives the image, as an image block.
     #[serde(default)]
     show_model: bool,
 }
 
-/// How the image is encoded.
+/// The encoding of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -158,7 +162,8 @@ impl ImageGeneration {
     }
 }
 
-/// What the model reads: where the image is. Its bytes are no text, whatever happens.
+/// Returns the text for the model: the address of the image. The bytes of the image never become
+/// text.
 fn told(made: Made, show_model: bool) -> Result<Blocks> {
     let (url, media_type, source) = match made.image {
         answer::Image::At(url) => {

@@ -1,4 +1,4 @@
-//! The tool on a stand-in for the gateway.
+//! The tool with a mock of the gateway.
 use tidegate_sdk::testing::MockHost;
 
 use super::*;

@@ -1,43 +1,45 @@
-//! `Edits`: what a stage changes, in the order in which it does.
+//! `Edits`: the changes of a stage, in the order in which they are applied.
 use std::collections::BTreeMap;
 
 use serde_json::{Number, Value, json};
 use tidegate_sdk::prelude::*;
 
-/// What to change. Places are JSON pointers into the request: `/metadata/user_id`. The members are
-/// done in this order: `rename`, `remove`, `set`, `default`, `cap`, `system`.
+/// The changes. Places are JSON pointers into the request: `/metadata/user_id`. The members are
+/// applied in this order: `rename`, `remove`, `set`, `default`, `cap`, `system`.
 #[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Edits {
-    /// New places by old ones. What stands at a new place already stays, and the old one goes.
+    /// New places by old ones. A value that is already at a new place stays, and the old one is
+    /// removed.
     pub rename: BTreeMap<String, String>,
-    /// Places whose value is taken out.
+    /// Places whose values are removed.
     pub remove: Vec<String>,
-    /// Values by their places, whatever stands there.
+    /// Values by their places. They replace existing values.
     pub set: BTreeMap<String, Value>,
-    /// Values by their places, where nothing (or `null`) stands.
+    /// Values by their places, used if the place is empty or `null`.
     pub default: BTreeMap<String, Value>,
-    /// The largest numbers by their places: larger ones are lowered. Where no number stands nothing happens.
+    /// The largest numbers by their places: larger numbers are lowered. A place without a number is
+    /// left alone.
     pub cap: BTreeMap<String, Number>,
     /// Text around the system prompt.
     pub system: System,
 }
 
-/// Text around the system prompt; it becomes the system prompt where there is none.
+/// Text around the system prompt. It becomes the system prompt if there is none.
 #[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct System {
-    /// Before it.
+    /// Text before the system prompt.
     pub prepend: Option<String>,
-    /// Behind it, so that an upstream's prompt cache still finds its beginning.
+    /// Text after the system prompt, so that an upstream's prompt cache still finds its beginning.
     pub append: Option<String>,
 }
 
-/// What a text of a system prompt is parted by from another.
+/// The separator between the texts of a system prompt.
 const BETWEEN: &str = "\n\n";
 
 impl Edits {
-    /// Fails with the first pointer that is none.
+    /// Fails with the first invalid pointer.
     pub fn check(&self) -> Result<()> {
         let renamed = self.rename.iter().flat_map(|(from, to)| [("rename", from), ("rename", to)]);
         let removed = self.remove.iter().map(|pointer| ("remove", pointer));
@@ -55,7 +57,7 @@ impl Edits {
         Ok(())
     }
 
-    /// Makes them; a refusal where a part of the request is in the way.
+    /// Applies the edits. Returns a rejection if a part of the request prevents them.
     pub fn apply(&self, request: &mut Request<'_>) -> Result<Option<Action>> {
         for (from, to) in &self.rename {
             let Some(value) = request.text(from) else { continue };
@@ -78,7 +80,7 @@ impl Edits {
             }
         }
         for (pointer, most) in &self.cap {
-            // what is no number is for the upstream to refuse
+            // the upstream rejects a value that is no number
             let found = request.get::<f64>(pointer).ok().flatten();
             if found.zip(most.as_f64()).is_some_and(|(found, most)| found > most) {
                 request.set(pointer, most)?;
@@ -100,7 +102,7 @@ impl System {
                     request.set("/system/-", block(text))?;
                 }
                 if let Some(text) = &self.prepend {
-                    // the border has no way to push others back
+                    // the interface cannot insert at the front of a list
                     blocks.insert(0, block(text));
                     blocks.extend(self.append.as_deref().map(block));
                     request.set("/system", blocks)?;
@@ -130,8 +132,8 @@ fn is_absent(request: &Request<'_>, pointer: &str) -> bool {
     request.text(pointer).is_none_or(|text| text == "null")
 }
 
-/// Puts a JSON text at a pointer, after the objects that are missing on the way there. `false` if
-/// something that can hold no member stands in the way.
+/// Sets a JSON text at a pointer, and creates the missing objects on the way there. Returns `false`
+/// if a value on the way can hold no member.
 fn put(request: &mut Request<'_>, pointer: &str, json: &str) -> bool {
     let ends = pointer.match_indices('/').skip(1).map(|(at, _)| at);
     for parent in ends.map(|at| &pointer[..at]) {
@@ -142,7 +144,8 @@ fn put(request: &mut Request<'_>, pointer: &str, json: &str) -> bool {
     request.set_text(pointer, json).is_ok()
 }
 
-/// The caller's request has something else where the operator expects an object.
+/// Returns the rejection for a caller's request with another value in the place of an expected
+/// object.
 fn blocked(pointer: &str) -> Action {
     let message = format!("nothing can be set at `{pointer}`: leave out what stands in its way");
     Action::Deny(400, message)

@@ -9,7 +9,7 @@ pub use edits::{Edits, System};
 
 /// The plugin.
 pub struct Rewrite {
-    /// Those of `plugins.config.rewrite`, which every stage of the plugin makes.
+    /// The edits of `plugins.config.rewrite`, which every stage of the plugin applies.
     edits: Edits,
 }
 
@@ -39,7 +39,7 @@ impl Plugin for Rewrite {
     }
 }
 
-/// Those of the stage's `with`.
+/// Returns the edits of the stage's `with`.
 fn of_stage() -> Result<Edits> {
     let own: Option<Edits> =
         host::context("with").map_err(|e| Problem::new("invalid_config", e.message))?;

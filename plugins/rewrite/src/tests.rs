@@ -1,18 +1,18 @@
-//! What the edits make of requests, without a gateway.
+//! The effect of the edits on requests, without a gateway.
 use serde_json::{Value, json};
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::testing::MockHost;
 
 use crate::Rewrite;
 
-/// What a request becomes under a config and a stage's `with`.
+/// Returns the request after the edits of a config and a stage's `with`.
 fn run(config: Value, with: Value, mut request: Value) -> (Result<Action>, Value) {
     let host = MockHost::new().config(config).context(json!({"with": with}));
     let done = host.on_request::<Rewrite>(&mut request);
     (done, request)
 }
 
-/// The same where it goes on.
+/// The same for a request that continues.
 fn edited(with: Value, request: Value) -> Value {
     let (done, request) = run(json!({}), with, request);
     assert_eq!(done, Ok(Action::Next));
@@ -146,7 +146,7 @@ fn it_wants_to_be_called_only_where_there_is_something_to_edit() {
         (edit.clone(), json!({}), hook.clone()),
         (edit.clone(), json!({"with": {}}), hook.clone()),
         (json!({}), json!({"with": edit}), hook.clone()),
-        // while it is built there is no config
+        // while the plugin is built, there is no config
         (Value::Null, json!({}), hook),
     ] {
         let host = MockHost::new().config(config.clone()).context(context);

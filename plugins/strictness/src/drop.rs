@@ -1,13 +1,13 @@
-//! Takes out of a request what its target does not understand.
+//! Removes the parts of a request that its target does not support.
 use serde_json::{Map, Value, json};
 use tidegate_sdk::prelude::*;
 
-/// How the names of content blocks begin.
+/// The prefix of content block names.
 const BLOCK: &str = "block:";
-/// How the names of tool types begin.
+/// The prefix of tool type names.
 const TOOL: &str = "tool:";
 
-/// Fields go, and so do tools by their types; where a content block stood, a line of text says so.
+/// Removes fields, and tools by their types. A line of text replaces each content block.
 pub fn unsupported(request: &mut Request<'_>, names: &[String]) -> Result<()> {
     for name in names.iter().filter(|name| !name.starts_with(BLOCK) && !name.starts_with(TOOL)) {
         request.remove(&format!("/{name}"));
@@ -35,7 +35,8 @@ fn without_blocks(request: &mut Request<'_>, kinds: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a content had such blocks; those within the results of tools count.
+/// Replaces such blocks in a content, also within the results of tools. Returns whether there were
+/// any.
 fn told_instead(content: &mut Value, kinds: &[&str]) -> bool {
     let Value::Array(blocks) = content else { return false };
     let mut is_changed = false;
@@ -64,7 +65,7 @@ fn without_tools(request: &mut Request<'_>, kinds: &[&str]) -> Result<()> {
         dropped.iter().any(|tool| tool.get("name").and_then(Value::as_str) == chosen.as_deref());
     if kept.is_empty() {
         request.remove("/tools");
-        // without tools the API takes no choice either
+        // without tools, the API accepts no tool choice either
         request.remove("/tool_choice");
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Decides what becomes of parameters that a target does not understand: passes it over, or drops them.
+//! Handles parameters that a target does not support: skips the target, or drops the parameters.
 mod drop;
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ impl Plugin for Strict {
     fn on_upstream_request(&self, request: &mut Request<'_>, target: &Target) -> Result<Action> {
         match target.strictness.as_str() {
             "error" => Ok(Action::PassOver(told(target))),
-            // a native upstream says best itself what it does not take
+            // a native upstream itself reports the parts that it does not support
             "off" if target.native => Ok(Action::Next),
             _ => {
                 drop::unsupported(request, &target.unsupported)?;
@@ -29,7 +29,7 @@ impl Plugin for Strict {
     }
 }
 
-/// `` `up/m` does not understand `top_k`, `thinking` ``
+/// Returns the message: `` `up/m` does not understand `top_k`, `thinking` ``.
 fn told(target: &Target) -> String {
     let Target { provider, model, unsupported, .. } = target;
     let names: Vec<String> = unsupported.iter().map(|name| format!("`{name}`")).collect();

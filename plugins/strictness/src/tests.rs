@@ -1,4 +1,4 @@
-//! What becomes of requests under each setting, without a gateway.
+//! The effect on requests under each setting, without a gateway.
 use serde_json::{Value, json};
 use tidegate_sdk::prelude::*;
 use tidegate_sdk::testing::MockHost;
@@ -56,7 +56,7 @@ fn what_is_not_understood_is_dropped_and_the_rest_stays() {
         "tool_choice": {"type": "auto"},
     });
     assert_eq!(after, expected);
-    // where the upstream speaks another dialect nothing could be sent as it is
+    // an upstream with another dialect could not receive the parts as they are
     let foreign = Target { native: false, ..target("off", &names) };
     assert_eq!(run(&foreign, request).1, expected);
 }

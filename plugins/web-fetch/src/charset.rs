@@ -1,10 +1,11 @@
-//! Bytes to text: by the mark at their beginning, the header, what the page says of itself, or by looking.
+//! Converts bytes to text: by the byte order mark, the header, the page's own declaration, or a
+//! guess.
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
-/// How far into a page browsers look for its own word.
+/// The number of bytes in which browsers look for a page's own declaration.
 const PRESCAN: usize = 1024;
 
-/// The text, whatever its encoding; what is wrong in it becomes `U+FFFD`.
+/// Returns the text in any encoding. Invalid bytes become `U+FFFD`.
 pub fn decode(body: &[u8], content_type: &str) -> String {
     if let Some((encoding, skipped)) = Encoding::for_bom(body) {
         return encoding.decode_without_bom_handling(&body[skipped..]).0.into_owned();
@@ -13,7 +14,7 @@ pub fn decode(body: &[u8], content_type: &str) -> String {
     let named = named.and_then(|label| Encoding::for_label(label.as_bytes()));
     let encoding = match named {
         Some(encoding) => encoding,
-        // the last character may have been cut off with what is left away
+        // the cut may have split the last character
         None if is_utf8(body) => UTF_8,
         None => WINDOWS_1252,
     };
@@ -27,7 +28,7 @@ fn is_utf8(body: &[u8]) -> bool {
     }
 }
 
-/// A parameter of a content type.
+/// Returns a parameter of a content type.
 pub fn parameter(content_type: &str, name: &str) -> Option<String> {
     let parameters = content_type.split(';').skip(1);
     let mut pairs = parameters.filter_map(|pair| pair.split_once('='));
@@ -35,7 +36,8 @@ pub fn parameter(content_type: &str, name: &str) -> Option<String> {
     Some(value.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-/// `<meta charset="…">`, `<meta http-equiv … content="…; charset=…">`, `<?xml … encoding="…"?>`.
+/// Returns the encoding that the page declares: `<meta charset="…">`, `<meta http-equiv …
+/// content="…; charset=…">`, `<?xml … encoding="…"?>`.
 fn own_word(body: &[u8]) -> Option<String> {
     let head: String = body.iter().take(PRESCAN).map(|b| b.to_ascii_lowercase() as char).collect();
     let is_xml = head.trim_start().starts_with("<?xml");
@@ -43,7 +45,7 @@ fn own_word(body: &[u8]) -> Option<String> {
     let (start, end) = if is_xml { ("<?xml", "?>") } else { ("<meta", ">") };
     let tags = head.split(start).skip(1).filter_map(|rest| rest.split(end).next());
     let label = tags.filter_map(|tag| value(tag, key)).next()?;
-    // a page that is read as ASCII so far cannot be what it says
+    // a page that can be read as ASCII so far is not UTF-16
     Some(if label.starts_with("utf-16") { "utf-8".to_owned() } else { label })
 }
 

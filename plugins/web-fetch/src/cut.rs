@@ -1,17 +1,18 @@
-//! A part of a long text: from a cursor on, at most so many characters, up to the end of a block.
+//! Cuts a part of a long text: from a cursor, at most a number of characters, to the end of a
+//! block.
 use tidegate_sdk::{Problem, Result};
 
-/// A part, and where the next one begins.
+/// A part, and the start of the next one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its text.
+    /// The text of the part.
     pub text: String,
-    /// In characters of the whole; `None` at its end.
+    /// The cursor of the next part, in characters of the whole text; `None` at the end.
     pub next: Option<usize>,
 }
 
-/// Cursors count characters. A part ends with a block (a blank line) if one ends in its second half,
-/// else with a line, else with a word, else where it must.
+/// Returns the part at a cursor; cursors count characters. A part ends with a block (a blank line)
+/// if one ends in its second half, else with a line, else with a word, else at the limit.
 pub fn part(whole: &str, cursor: usize, most: usize) -> Result<Part> {
     let mut indices = whole.char_indices().map(|(at, _)| at);
     let begin = match cursor {
@@ -31,7 +32,7 @@ pub fn part(whole: &str, cursor: usize, most: usize) -> Result<Part> {
     Ok(Part { text: taken.trim_end().to_owned(), next: Some(next) })
 }
 
-/// Behind the last one of it.
+/// Returns the end of the last occurrence.
 fn last(window: &str, what: &str) -> Option<usize> {
     window.rfind(what).map(|at| at + what.len())
 }

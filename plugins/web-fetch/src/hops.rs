@@ -1,13 +1,15 @@
-//! From an address to an answer: redirects are followed here, so that every address is judged before it is asked.
+//! Follows redirects from an address to a response. The tool follows them itself, so that it checks
+//! every address before it sends a request.
 use tidegate_sdk::{Problem, Result, http};
 use url::Url;
 
 use crate::problems::as_the_api_says;
 
-/// As many as the gateway itself would follow.
+/// The largest number of redirects, the same as the gateway's own.
 const MAX_REDIRECTS: usize = 5;
 
-/// Asks hop by hop. `check` fails where an address must not be asked; `request` makes what is sent there.
+/// Sends requests hop by hop. `check` fails for a forbidden address; `request` makes the request
+/// for an address.
 pub fn follow(
     first: Url,
     check: impl Fn(&Url) -> Result<()>,
@@ -28,7 +30,7 @@ pub fn follow(
     Err(Problem::new("url_not_accessible", message))
 }
 
-/// Where an answer leads, if it is a redirect.
+/// Returns the next address if a response is a redirect.
 fn next(url: &Url, answer: &http::Response) -> Result<Option<Url>> {
     let Some(location) = answer.location() else { return Ok(None) };
     let host = url.host_str().unwrap_or_default();
@@ -40,15 +42,15 @@ fn next(url: &Url, answer: &http::Response) -> Result<Option<Url>> {
         let message = format!("`{host}` leads from `https:` to `http:`: that is not followed");
         return Err(Problem::new("url_not_allowed", message));
     }
-    // a fragment goes along unless the new place has its own
+    // the fragment stays unless the new address has its own
     if next.fragment().is_none() {
         next.set_fragment(url.fragment());
     }
     Ok(Some(next))
 }
 
-/// Nobody asked for that address: the model has to know why it is told of it, and that its input is
-/// not at fault.
+/// Explains a problem with an address that the model did not request: the model has to know the
+/// redirect, and that its input is correct.
 fn led_to(url: &Url, problem: Problem) -> Problem {
     let host = url.host_str().unwrap_or_default();
     let code = match problem.code.as_str() {

@@ -1,4 +1,4 @@
-//! HTML to Markdown: the article alone if there is one, the whole page else.
+//! Converts HTML to Markdown: the article alone if there is one, else the whole page.
 use dom_query::Document;
 use dom_smoothie::Readability;
 use htmd::HtmlToMarkdown;
@@ -7,23 +7,24 @@ use url::Url;
 
 use crate::plain;
 
-/// Conversion calls itself at every level: deeper pages than this would use up the stack.
+/// The largest depth of a page. The conversion is recursive, and a deeper page would use up the
+/// stack.
 const MAX_DEPTH: usize = 256;
-/// And already to make the tree of these takes time in the square of their depth.
+/// The largest nesting of tags. The time to build the tree grows with the square of its depth.
 const MAX_NESTING: usize = 1000;
-/// An article that has less than this part of the page's text is none.
+/// An article must have at least one part in `MIN_SHARE` of the page's text.
 const MIN_SHARE: usize = 4;
-/// A page with less text has no parts that could be left away.
+/// A page with less text (in characters) has no parts that could be left out.
 const SMALL: usize = 600;
 
-/// What nobody reads.
+/// The elements without readable text.
 const NOISE: &str = "script, style, noscript, template, svg, iframe, object, embed, canvas, \
     link, meta, input, button, select, textarea, dialog, [hidden], [aria-hidden=\"true\"]";
-/// What leads to other pages.
+/// The elements that lead to other pages.
 const AROUND: &str = "nav, footer, aside, [role=\"navigation\"], [role=\"contentinfo\"], \
     [role=\"banner\"], [role=\"search\"]";
 
-/// Title and text.
+/// Returns title and text.
 pub fn read(html: &str, at: &Url) -> (Option<String>, String) {
     if plain::nesting(html) > MAX_NESTING {
         let document = Document::from(plain::flat(html));
@@ -66,7 +67,7 @@ fn title(document: &Document) -> Option<String> {
     })
 }
 
-/// Links lead where they led on the page; pictures that are within it are left out.
+/// Makes the addresses of links absolute, and removes embedded pictures.
 fn settle(document: &Document, at: &Url) {
     let base = document.base_uri().and_then(|base| at.join(&base).ok());
     let base = base.as_ref().unwrap_or(at);
@@ -91,14 +92,14 @@ struct Article {
 }
 
 fn article(document: &Document, at: &Url) -> Option<Article> {
-    // it takes the document apart, so it gets one of its own
+    // the reader takes the document apart, so it gets its own copy
     let mut readability = Readability::new(document.html(), Some(at.as_str()), None).ok()?;
     let article = readability.parse().ok()?;
     let length = article.text_content.chars().filter(|c| !c.is_whitespace()).count();
     Some(Article { title: article.title, content: article.content.to_string(), length })
 }
 
-/// How many characters there are to read.
+/// Returns the number of characters of readable text.
 fn size(document: &Document) -> usize {
     let body = document.body().map(|body| body.text());
     body.map_or(0, |text| text.chars().filter(|c| !c.is_whitespace()).count())
@@ -115,7 +116,7 @@ fn markdown(html: &str) -> Option<String> {
     HtmlToMarkdown::builder().options(options).build().convert(html).ok()
 }
 
-/// How many elements lie in each other at the most, without a call for each.
+/// Returns the depth of the deepest element, without recursion.
 fn depth(document: &Document) -> usize {
     let (mut deepest, mut level) = (0, 0);
     let mut node = document.root();

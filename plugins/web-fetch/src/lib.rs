@@ -1,4 +1,4 @@
-//! The server tool `gateway:web_fetch`: a page, read for the model.
+//! The server tool `gateway:web_fetch`: returns the text of a page to the model.
 mod charset;
 mod cut;
 #[path = "../../shared/domains.rs"]
@@ -18,13 +18,13 @@ use url::Url;
 use domains::Domains;
 use problems::not_permitted;
 
-/// Characters of text that one call gives, if the declaration says nothing.
+/// The number of characters of one call if the declaration has none.
 const USUAL_CHARS: usize = 12_000;
-/// And at the most.
+/// The largest number of characters of one call.
 const MAX_CHARS: usize = 100_000;
 /// The API's own limit on URLs.
 const MAX_URL: usize = 250;
-/// What is read of an answer. Conversion takes time and memory in proportion.
+/// The largest number of bytes of a response. Conversion takes time and memory in proportion.
 const MAX_BYTES: u32 = 5 << 20;
 
 const ACCEPT: &str = "text/html,application/xhtml+xml,text/markdown;q=0.9,text/plain;q=0.9,\
@@ -36,19 +36,19 @@ pub struct WebFetch {
     is_polite: bool,
 }
 
-/// What the operator may write under `plugins.config.web-fetch`.
+/// The operator's settings under `plugins.config.web-fetch`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Whether pages that a site's `robots.txt` keeps from this agent are left alone.
+    /// Whether the tool obeys a site's `robots.txt`.
     #[serde(default)]
     respect_robots: bool,
-    /// How the tool names itself to servers; its first word is the name that `robots.txt` is read for.
+    /// The tool's name for servers. The first word is its name in `robots.txt`.
     #[serde(default = "usual_agent")]
     user_agent: String,
 }
 
-/// What the model gives.
+/// The model's input.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -60,16 +60,16 @@ pub struct Input {
     cursor: Option<usize>,
 }
 
-/// What the declaration says: bounds that the model cannot widen.
+/// The settings of the declaration: limits that the model cannot change.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("not" = serde_json::json!({"required": ["allowed_domains", "blocked_domains"]})))]
 pub struct Options {
-    /// How often the tool may be used in a request; the gateway counts.
+    /// The largest number of uses in a request; the gateway enforces it.
     #[serde(rename = "max_uses")]
     #[schemars(range(min = 1, max = 100), extend("default" = 10))]
     _max_uses: Option<u32>,
-    /// How many characters of text one call gives; 12000 if left out.
+    /// The number of characters of text in one call; 12000 if left out.
     #[schemars(range(min = 1, max = 100_000), extend("default" = 12_000))]
     max_chars: Option<usize>,
     /// Only pages of these domains and their subdomains: `example.com`, `example.com/blog`.
@@ -80,7 +80,7 @@ pub struct Options {
     blocked_domains: Option<Vec<String>>,
 }
 
-/// What the model reads, as JSON.
+/// The output for the model, as JSON.
 #[derive(Debug, Serialize)]
 struct Output {
     url: String,

@@ -1,16 +1,16 @@
-//! What an answer is, and its text.
+//! The type of a response, and its text.
 use tidegate_sdk::{Problem, Result, http};
 use url::Url;
 
 use crate::{charset, html, pdf};
 
-/// What the model gets of a page.
+/// The parts of a page that the model receives.
 pub struct Page {
-    /// If it has one.
+    /// The title, if the page has one.
     pub title: Option<String>,
-    /// Without parameters.
+    /// The content type without parameters.
     pub content_type: String,
-    /// Markdown of HTML, anything else as it is.
+    /// The text: HTML as Markdown, any other text unchanged.
     pub text: String,
 }
 
@@ -20,7 +20,7 @@ enum Sort {
     Text,
 }
 
-/// Reads an answer. Fails with `unsupported_content_type` if there is no text in such a thing.
+/// Reads a response. Fails with `unsupported_content_type` if its type has no text.
 pub fn read(answer: &http::Response, at: &Url) -> Result<Page> {
     let header = answer.header("content-type").unwrap_or_default();
     let named = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -37,7 +37,7 @@ fn sort(named: &str, body: &[u8]) -> Result<(String, Sort)> {
     let sort = match named {
         "text/html" | "application/xhtml+xml" => Sort::Html,
         "application/pdf" | "application/x-pdf" => Sort::Pdf,
-        // nothing, or what servers say of all that they do not know
+        // no type, or the type that servers send for unknown files
         "" | "application/octet-stream" | "binary/octet-stream" => return sniffed(named, body),
         _ if is_text(named) => Sort::Text,
         _ => return Err(unsupported(named)),
@@ -71,7 +71,7 @@ fn is_text(named: &str) -> bool {
         Some(("application", sub)) => {
             subtypes.contains(&sub) || sub.ends_with("+json") || sub.ends_with("+xml")
         }
-        // a drawing, but a text all the same
+        // an image, but in a text format
         _ => named == "image/svg+xml" || named.starts_with("message/"),
     }
 }

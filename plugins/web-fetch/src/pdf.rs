@@ -1,4 +1,4 @@
-//! The text of PDF files: glyph by glyph as they are drawn, in lines as they lie.
+//! The text of PDF files: built from the drawn glyphs by their positions.
 use hayro_interpret::font::{Glyph, GlyphRun};
 use hayro_interpret::hayro_cmap::BfString;
 use hayro_interpret::hayro_syntax::Pdf;
@@ -9,18 +9,18 @@ use hayro_interpret::{
 };
 use tidegate_sdk::{Problem, Result};
 
-/// Pages beyond are left away.
+/// The largest number of pages; later pages are left out.
 const MAX_PAGES: usize = 500;
-/// Glyphs are told in thousandths of the font's size: from here on it is another line …
+/// Distances are in thousandths of the font's size. This distance starts another line.
 const LINE: f64 = 500.0;
-/// … another paragraph …
+/// This distance starts another paragraph.
 const PARAGRAPH: f64 = 1800.0;
-/// … another word.
+/// This distance starts another word.
 const WORD: f64 = 150.0;
 
-/// Title and text, pages apart by a blank line.
+/// Returns title and text, with a blank line between pages.
 ///
-/// Fails if the file cannot be read, or has no text in it.
+/// Fails if the file cannot be read, or has no text.
 pub fn read(body: &[u8], is_cut: bool) -> Result<(Option<String>, String)> {
     let pdf = Pdf::new(body.to_vec()).map_err(|_| {
         unsupported(match is_cut {
@@ -52,7 +52,7 @@ fn unsupported(message: &str) -> Problem {
     Problem::new("unsupported_content_type", message)
 }
 
-/// UTF-16 with its mark, or one byte a character.
+/// Decodes a title: UTF-16 with its byte order mark, or one byte per character.
 fn title(pdf: &Pdf) -> Option<String> {
     let bytes = pdf.metadata().title.as_deref()?;
     let title = match bytes {
@@ -67,7 +67,7 @@ fn title(pdf: &Pdf) -> Option<String> {
     Some(title).filter(|title| !title.is_empty())
 }
 
-/// Draws nothing: keeps what the glyphs stand for.
+/// A device that draws nothing and collects the text of the glyphs.
 #[derive(Default)]
 struct Lines {
     whole: String,
@@ -75,7 +75,7 @@ struct Lines {
     last: Option<Placed>,
 }
 
-/// Where a glyph stands, and how far it reaches.
+/// The place and the width of a glyph.
 struct Placed {
     place: Affine,
     advance: f64,
@@ -88,7 +88,7 @@ impl Lines {
             return;
         }
         if let Some(last) = &self.last {
-            // as seen from the glyph before, whichever way the text runs
+            // relative to the previous glyph, for any text direction
             let at = last.place.inverse() * (place * Point::ORIGIN);
             let gap = at.x - last.advance;
             self.separate(at.y.abs(), gap);
@@ -100,7 +100,7 @@ impl Lines {
         self.last = Some(Placed { place, advance: advance(glyph) });
     }
 
-    /// By how far the next glyph is off the line, and from the end of the last one.
+    /// Separates the next glyph by its distance from the line and from the end of the last glyph.
     fn separate(&mut self, off: f64, gap: f64) {
         if off > LINE {
             self.end_line();

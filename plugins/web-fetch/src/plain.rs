@@ -1,7 +1,7 @@
-//! The bare text of a page, for pages that nothing else can take: no call for each level.
+//! The plain text of a page, for pages that the conversion cannot handle. It is not recursive.
 use dom_query::{Document, NodeRef};
 
-/// Elements that stand on lines of their own.
+/// The elements with their own lines.
 const BLOCKS: [&str; 31] = [
     "address",
     "article",
@@ -35,18 +35,18 @@ const BLOCKS: [&str; 31] = [
     "tr",
     "ul",
 ];
-/// Elements whose text nobody reads.
+/// The elements without readable text.
 const HIDDEN: [&str; 7] = ["head", "script", "style", "noscript", "template", "svg", "iframe"];
 
-/// Elements that close each other, or none: they do not lie in each other however many there are.
+/// The elements that close each other or hold no others: they do not nest, however many there are.
 const FLAT: [&str; 30] = [
     "area", "base", "body", "br", "col", "dd", "dt", "embed", "head", "hr", "html", "img", "input",
     "li", "link", "meta", "optgroup", "option", "p", "param", "path", "source", "tbody", "td",
     "tfoot", "th", "thead", "tr", "track", "wbr",
 ];
 
-/// How deep the elements of a page seem to lie in each other, by its tags alone: a tree of a million
-/// levels takes too long to make.
+/// Returns the apparent depth of a page's elements, by its tags alone: a tree of a million levels
+/// takes too long to build.
 pub fn nesting(html: &str) -> usize {
     let (mut deepest, mut level) = (0_usize, 0_usize);
     for piece in Pieces(html) {
@@ -60,7 +60,7 @@ pub fn nesting(html: &str) -> usize {
     deepest
 }
 
-/// The same page without levels: its title, its words, and where its lines end.
+/// Returns the page without nesting: its title, its words, and its line breaks.
 pub fn flat(html: &str) -> String {
     let mut flat = String::with_capacity(html.len() / 2);
     let mut hidden: Option<&str> = None;
@@ -87,10 +87,10 @@ pub fn flat(html: &str) -> String {
     flat
 }
 
-/// Elements in which a tag is a text, which nobody reads.
+/// The elements in which a tag is text, and which have no readable text.
 const RAW: [&str; 4] = ["script", "style", "textarea", "iframe"];
 
-/// A page cut at its tags; comments are nothing.
+/// The pieces of a page, cut at its tags; comments are skipped.
 struct Pieces<'a>(&'a str);
 
 enum Piece<'a> {
@@ -134,7 +134,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// What begins with the end tag of such an element.
+/// Returns the rest of a text from the end tag of such an element.
 fn from_end_tag<'a>(text: &'a str, name: &str) -> &'a str {
     let mut ends = text.match_indices("</").map(|(at, _)| &text[at..]);
     let fits = |rest: &&str| {
@@ -144,7 +144,7 @@ fn from_end_tag<'a>(text: &'a str, name: &str) -> &'a str {
     ends.find(fits).unwrap_or("")
 }
 
-/// Words and lines.
+/// Returns words and lines.
 pub fn text(document: &Document) -> String {
     let mut lines = Lines::default();
     let mut node = Some(document.root());
@@ -163,7 +163,7 @@ pub fn text(document: &Document) -> String {
     lines.whole
 }
 
-/// The next node that is not within this one.
+/// Returns the next node outside this one.
 fn following<'a>(mut here: NodeRef<'a>, lines: &mut Lines) -> Option<NodeRef<'a>> {
     loop {
         if let Some(next) = here.next_sibling() {
@@ -181,7 +181,7 @@ fn following<'a>(mut here: NodeRef<'a>, lines: &mut Lines) -> Option<NodeRef<'a>
 struct Lines {
     whole: String,
     line: String,
-    /// The last piece ended with, or the next one begins with, a space.
+    /// Whether a space separates the last piece from the next one.
     is_apart: bool,
 }
 

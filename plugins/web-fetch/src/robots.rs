@@ -1,4 +1,4 @@
-//! `robots.txt` (RFC 9309), for operators who want it respected.
+//! `robots.txt` (RFC 9309), for operators who enable it.
 use tidegate_sdk::{Problem, Result, host, http};
 use url::{Origin, Url};
 
@@ -6,13 +6,13 @@ use crate::domains::Domains;
 use crate::hops;
 use crate::problems::not_permitted;
 
-/// As much as crawlers have to read.
+/// The largest size in bytes that crawlers have to read.
 const MAX_BYTES: u32 = 500 << 10;
-/// How long a site's word is kept.
+/// The seconds for which the rules of a site are kept.
 const KEPT_SECONDS: u32 = 3600;
 
-/// Fails with `url_not_allowed` if the site keeps this agent from the page, or if its word is kept where
-/// the tool may not go.
+/// Fails with `url_not_allowed` if the site's rules exclude this agent from the page, or if the
+/// rules are at an address that the tool may not fetch.
 pub fn check(url: &Url, agent: &str, domains: &Domains) -> Result<()> {
     let origin = url.origin();
     if !matches!(origin, Origin::Tuple(..)) || url.path() == "/robots.txt" {
@@ -26,7 +26,7 @@ pub fn check(url: &Url, agent: &str, domains: &Domains) -> Result<()> {
         Some(kept) => kept,
         None => {
             let rules = relevant(&fetch(url, agent, domains)?, &product);
-            // without a store every call asks
+            // without a store, every call fetches the rules
             let _ = host::kv_set(&key, rules.as_bytes(), Some(KEPT_SECONDS));
             rules
         }
@@ -44,7 +44,8 @@ pub fn check(url: &Url, agent: &str, domains: &Domains) -> Result<()> {
     }
 }
 
-/// A site without one has nothing against it; one that is out of order is left alone.
+/// Fetches the rules of a site. A site without rules allows everything. Fails if the site has a
+/// server error, so that the tool leaves its pages alone.
 fn fetch(page: &Url, agent: &str, domains: &Domains) -> Result<String> {
     let origin = page.origin().ascii_serialization();
     let failed = |problem: Problem| {
@@ -71,7 +72,8 @@ fn fetch(page: &Url, agent: &str, domains: &Domains) -> Result<String> {
 }
 
 impl Domains {
-    /// Whether a site may be asked for its rules, whatever parts of it the tool may read.
+    /// Returns whether the rules of a site may be fetched, even if the tool may read only some of
+    /// its parts.
     fn permits_site(&self, robots: &Url) -> bool {
         let allowed = self.allowed.as_ref();
         allowed.is_none_or(|rules| rules.iter().any(|rule| rule.fits_host(robots)))
@@ -79,7 +81,8 @@ impl Domains {
     }
 }
 
-/// The rules for this agent, else those for all: `allow: …` and `disallow: …`, a line each.
+/// Returns the rules for this agent, else those for all agents: `allow: …` and `disallow: …`, one
+/// per line.
 fn relevant(robots: &str, product: &str) -> String {
     let (mut own, mut others) = (Vec::new(), Vec::new());
     let (mut is_own, mut is_others, mut is_group_open) = (false, false, false);
@@ -113,7 +116,8 @@ fn relevant(robots: &str, product: &str) -> String {
     if has_own { own.join("\n") } else { others.join("\n") }
 }
 
-/// The longest rule that fits decides; of two as long, the one that allows.
+/// Returns whether the rules allow a path. The longest matching rule decides; of two equally long
+/// rules, the allowing one.
 fn permits(rules: &str, path: &str) -> bool {
     let fitting = rules.lines().filter_map(|rule| {
         let (key, pattern) = rule.split_once(':')?;
@@ -122,7 +126,7 @@ fn permits(rules: &str, path: &str) -> bool {
     fitting.max().is_none_or(|(_, is_allowed)| is_allowed)
 }
 
-/// `*` is anything, a `$` at the end is the end.
+/// Matches a pattern: `*` is any text, and a `$` at the end is the end.
 fn fits(pattern: &str, path: &str) -> bool {
     let (pattern, is_whole) = match pattern.strip_suffix('$') {
         Some(pattern) => (pattern, true),

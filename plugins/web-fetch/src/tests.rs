@@ -1,4 +1,4 @@
-//! The tool as the gateway calls it, over a web that the tests write.
+//! The tool as the gateway calls it, with a web made by the tests.
 mod hops;
 mod pages;
 mod robots;
@@ -20,7 +20,7 @@ fn page(content_type: &str, body: impl Into<Vec<u8>>) -> http::Response {
     http::Response { url: URL.to_owned(), ..answer }
 }
 
-/// A host on which every URL has this answer.
+/// Returns a host with the same response for every URL.
 fn always(answer: Result<http::Response>) -> MockHost {
     MockHost::new().clock(NOON).on_fetch(move |_| answer.clone())
 }

@@ -1,4 +1,4 @@
-//! Who searches: services and servers, each with its own way of being asked.
+//! The search backends: services and servers, each with its own requests.
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -8,67 +8,67 @@ use url::Url;
 use crate::found::{Found, Pointers};
 use crate::location::Location;
 
-/// Answers are lists of short texts.
+/// The largest response in bytes: responses are lists of short texts.
 const MAX_BYTES: u32 = 4 << 20;
 
-/// Who searches.
+/// The search backend.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Backend {
     /// A SearXNG server, with `json` among its `search.formats`.
     Searxng {
-        /// Of the server, such as `http://searxng.local:8080`.
+        /// The address of the server, such as `http://searxng.local:8080`.
         url: String,
     },
     /// Brave Search.
     Brave {
-        /// What the service gave you.
+        /// The key from the service.
         api_key: String,
-        /// Another address of it.
+        /// An address to use instead of the service's own.
         url: Option<String>,
     },
     /// Tavily.
     Tavily {
-        /// What the service gave you.
+        /// The key from the service.
         api_key: String,
-        /// Another address of it.
+        /// An address to use instead of the service's own.
         url: Option<String>,
     },
     /// Exa.
     Exa {
-        /// What the service gave you.
+        /// The key from the service.
         api_key: String,
-        /// Another address of it.
+        /// An address to use instead of the service's own.
         url: Option<String>,
     },
-    /// Anything that answers a `GET` with JSON.
+    /// Any server that answers a `GET` with JSON.
     Json {
-        /// With `{query}` where the query belongs, and perhaps `{max_results}`.
+        /// The address, with `{query}` in the place of the query, and optionally `{max_results}`.
         url: String,
-        /// Sent as `authorization: Bearer …`.
+        /// The key, sent as `authorization: Bearer …`.
         api_key: Option<String>,
         /// Further headers.
         #[serde(default)]
         headers: BTreeMap<String, String>,
-        /// Where the parts of its answer are.
+        /// The places of the parts in a response.
         #[serde(default)]
         fields: Fields,
     },
 }
 
-/// JSON pointers: `results` within the answer, the others within a result.
+/// JSON pointers: `results` within the response, the others within a result.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fields {
-    /// The list; `/results` if left out.
+    /// The list of results; `/results` if left out.
     results: String,
-    /// `/title` if left out.
+    /// The title; `/title` if left out.
     title: String,
-    /// `/url` if left out.
+    /// The URL; `/url` if left out.
     url: String,
-    /// `/snippet` if left out.
+    /// The snippet; `/snippet` if left out.
     snippet: String,
-    /// `/date` if left out.
+    /// The date; `/date` if left out.
     date: String,
 }
 
@@ -85,22 +85,22 @@ impl Default for Fields {
     }
 }
 
-/// What is searched, and within which bounds.
+/// The query of a search, and its limits.
 pub struct Question<'a> {
-    /// As the model gave it.
+    /// The query, as in the model's input.
     pub query: &'a str,
-    /// How many results will be shown.
+    /// The number of results to return.
     pub wanted: usize,
-    /// Rules of the declaration, read already.
+    /// The allowed domains of the declaration, already parsed.
     pub allowed: &'a [String],
-    /// The same of what is left away.
+    /// The blocked domains of the declaration, already parsed.
     pub blocked: &'a [String],
-    /// As far as it is known.
+    /// The user's location, as far as it is known.
     pub location: Location,
 }
 
 impl Backend {
-    /// Fails with what cannot work.
+    /// Fails if a setting cannot work.
     pub fn check(&self) -> Result<()> {
         let wrong = |key: &str, message: &str| {
             Err(Problem::new("invalid_config", format!("`backend.{key}`: {message}")))
@@ -134,7 +134,7 @@ impl Backend {
         }
     }
 
-    /// Asks. What comes back may hold what was not asked for.
+    /// Runs a search. The results may include some outside the limits.
     pub fn search(&self, question: &Question<'_>) -> Result<Vec<Found>> {
         let (request, results, pointers) = match self {
             Self::Searxng { url } => (searxng(url, question)?, "/results", SEARXNG),
@@ -166,7 +166,7 @@ impl Backend {
         let told: Value = read(&answer)?;
         let list = match told.pointer(results) {
             Some(Value::Array(list)) => list.as_slice(),
-            // a service that has found nothing may leave its list away
+            // a service without results may leave out its list
             None | Some(Value::Null) => &[],
             Some(_) => {
                 return Err(Problem::unavailable("the search backend sent no list of results"));
@@ -263,19 +263,19 @@ fn exa(url: &str, key: &str, question: &Question<'_>) -> Result<http::Request> {
 
 fn plain(url: &str, question: &Question<'_>) -> http::Request {
     let query: String = url::form_urlencoded::byte_serialize(question.query.as_bytes()).collect();
-    // a `+` is a space in a query only
+    // a `+` means a space only in a query
     let query = query.replace('+', "%20");
     let url = url.replace("{max_results}", &asked_for(question, 25).to_string());
     http::get(url.replace("{query}", &query))
 }
 
-/// Where some may be sifted out, more are asked for.
+/// Returns the number of results to request: more if some may be filtered out.
 fn asked_for(question: &Question<'_>, most: usize) -> usize {
     let is_sifted = !question.allowed.is_empty() || !question.blocked.is_empty();
     if is_sifted { most } else { question.wanted.min(most) }
 }
 
-/// The query with the words that engines have for domains.
+/// Returns the query with the search operators for domains.
 fn with_sites(question: &Question<'_>) -> String {
     let mut query = question.query.to_owned();
     let allowed: Vec<_> =
@@ -301,7 +301,7 @@ fn add_domains(body: &mut Value, question: &Question<'_>, names: [&str; 2]) {
     }
 }
 
-/// What is blocked below a path must not take the whole domain along.
+/// Returns the rules for whole domains: a block of one path must not block its domain.
 fn whole(rules: &[String]) -> impl Iterator<Item = &String> {
     rules.iter().filter(|rule| !rule.contains('/'))
 }
@@ -324,7 +324,7 @@ fn read(answer: &http::Response) -> Result<Value> {
             let message = "the search backend takes no more requests at the moment (429)";
             return Err(Problem { retryable: true, ..Problem::new("too_many_requests", message) });
         }
-        // of the operator's making: the model cannot help it
+        // a mistake of the operator, which the model cannot repair
         401 | 403 => {
             let message =
                 "the search backend refuses the gateway's key: the operator has to look after it";
@@ -343,7 +343,8 @@ fn read(answer: &http::Response) -> Result<Value> {
         .map_err(|_| Problem::unavailable("the search backend sent no JSON"))
 }
 
-/// The URL of a backend is the operator's: the model hears what it may do about it, which is little.
+/// Hides the URL of the backend, which belongs to the operator. The model only learns whether a
+/// retry may help.
 fn unreachable(problem: Problem) -> Problem {
     host::log(host::Level::Error, &format!("the search backend: {problem}"));
     let message = match problem.code.as_str() {

@@ -1,4 +1,4 @@
-//! One result, and which of them are shown.
+//! A search result, and the selection of the results to return.
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -10,16 +10,16 @@ use crate::domains::Domains;
 const MAX_TITLE: usize = 300;
 const MAX_SNIPPET: usize = 1_000;
 
-/// One result, in whatever words the backend has for its parts.
+/// A search result, independent of the backend's names for its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// Without markup.
+    /// The title, without markup.
     pub title: String,
-    /// Of `http:` or `https:`.
+    /// The URL, with `http:` or `https:`.
     pub url: String,
-    /// When the page was written, as the backend says it.
+    /// The date of the page, as the backend reports it.
     pub page_age: Option<String>,
-    /// Some of its text, without markup.
+    /// A part of the page's text, without markup.
     pub snippet: String,
 }
 
@@ -32,7 +32,7 @@ pub struct Pointers<'a> {
 }
 
 impl Found {
-    /// Reads what the pointers lead to; `None` without a URL.
+    /// Reads the result at the pointers. Returns `None` if it has no URL.
     pub fn read(value: &Value, pointers: &Pointers<'_>) -> Option<Self> {
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
         let date = value.pointer(pointers.page_age).and_then(|date| match date {
@@ -49,8 +49,8 @@ impl Found {
     }
 }
 
-/// Those that may be shown, each page once. Backends are asked to keep to the domains, and not
-/// trusted to.
+/// Returns the results within the domains, each page once. The backends receive the domains too,
+/// but may ignore them.
 pub fn sift(found: Vec<Found>, domains: &Domains, wanted: usize) -> Vec<Found> {
     let mut seen = BTreeSet::new();
     let shown = found.into_iter().filter(|found| {
@@ -61,7 +61,7 @@ pub fn sift(found: Vec<Found>, domains: &Domains, wanted: usize) -> Vec<Found> {
     shown.take(wanted).collect()
 }
 
-/// Without tags, entities and runs of spaces.
+/// Returns the text without tags, entities and runs of spaces.
 fn bare(text: &str, most: usize) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;

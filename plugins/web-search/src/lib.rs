@@ -1,4 +1,4 @@
-//! The server tool `gateway:web_search`: a search by the backend that the operator has chosen.
+//! The server tool `gateway:web_search`: a search with the operator's backend.
 mod backend;
 #[path = "../../shared/domains.rs"]
 mod domains;
@@ -12,11 +12,11 @@ use domains::Domains;
 use found::Found;
 use location::Location;
 
-/// Results of one search, if the declaration says nothing.
+/// The number of results if the declaration has none.
 const USUAL_RESULTS: usize = 5;
-/// And at the most.
+/// The largest number of results.
 const MAX_RESULTS: usize = 25;
-/// Backends take no longer queries.
+/// The largest length of a query in characters, as for the backends.
 const MAX_QUERY: usize = 400;
 
 /// The plugin.
@@ -24,32 +24,32 @@ pub struct WebSearch {
     backend: Option<Backend>,
 }
 
-/// What the operator may write under `plugins.config.web-search`.
+/// The operator's settings under `plugins.config.web-search`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Who searches. Without it the tool is there, and says that it is unavailable.
+    /// The search backend. Without it, the tool reports that it is unavailable.
     backend: Option<Backend>,
 }
 
-/// What the model gives.
+/// The model's input.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// What to search for, at most 400 characters.
+    /// The text to search for, at most 400 characters.
     query: String,
 }
 
-/// What the declaration says: bounds that the model cannot widen.
+/// The settings of the declaration: limits that the model cannot change.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("not" = serde_json::json!({"required": ["allowed_domains", "blocked_domains"]})))]
 pub struct Options {
-    /// How often the tool may be used in a request; the gateway counts.
+    /// The largest number of uses in a request; the gateway enforces it.
     #[serde(rename = "max_uses")]
     #[schemars(range(min = 1, max = 100), extend("default" = 10))]
     _max_uses: Option<u32>,
-    /// How many results one search gives; 5 if left out.
+    /// The number of results of one search; 5 if left out.
     #[schemars(range(min = 1, max = 25), extend("default" = 5))]
     max_results: Option<usize>,
     /// Only results of these domains and their subdomains: `example.com`, `example.com/blog`.
@@ -58,11 +58,11 @@ pub struct Options {
     /// No result of these domains or their subdomains.
     #[schemars(length(min = 1), extend("items" = domains::rule_schema()))]
     blocked_domains: Option<Vec<String>>,
-    /// Where the user is, for results that depend on it.
+    /// The location of the user, for results that depend on it.
     user_location: Option<Location>,
 }
 
-/// What the model reads, as JSON.
+/// The output for the model, as JSON.
 #[derive(Debug, Serialize)]
 struct Output {
     query: String,

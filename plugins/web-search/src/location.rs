@@ -1,21 +1,21 @@
-//! `Location`: where the user is, for results that depend on it.
+//! `Location`: the location of the user, for results that depend on it.
 use tidegate_sdk::prelude::*;
 
-/// A place, roughly.
+/// An approximate place.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Location {
     /// Always `approximate`.
     #[serde(rename = "type")]
     _kind: Option<Approximate>,
-    /// Such as `Hamburg`.
+    /// The city, such as `Hamburg`.
     pub(crate) city: Option<String>,
-    /// Such as `California`.
+    /// The region, such as `California`.
     pub(crate) region: Option<String>,
-    /// Two letters of ISO 3166, such as `DE`.
+    /// The country as two letters of ISO 3166, such as `DE`.
     #[schemars(length(min = 2, max = 2))]
     pub(crate) country: Option<String>,
-    /// Of IANA, such as `Europe/Berlin`.
+    /// The time zone of IANA, such as `Europe/Berlin`.
     pub(crate) timezone: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The tool as the gateway calls it, over backends that answer as theirs do.
+//! The tool as the gateway calls it, with mock backends.
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -45,7 +45,7 @@ fn urls(told: &Value) -> Vec<&str> {
     results.iter().map(|result| result["url"].as_str().expect("a URL")).collect()
 }
 
-/// A backend of plain JSON with so many results, on two domains in turns.
+/// Returns a plain JSON backend with a number of results, alternating between two domains.
 fn many(count: usize) -> (MockHost, Asked) {
     let results: Vec<_> = (0..count)
         .map(|n| {

@@ -1,4 +1,4 @@
-//! Redirects: followed here, and every address held against the rules before it is asked.
+//! Redirects: the tool follows them and checks every address before it sends a request.
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -8,14 +8,15 @@ use tidegate_sdk::{Problem, Result, http};
 
 use super::{call, page};
 
-/// A web in which some addresses lead to others, and what has been asked for in it.
+/// A web with redirects, and the requests that it has received.
 struct Web {
     host: MockHost,
     asked: Rc<RefCell<Vec<String>>>,
 }
 
 impl Web {
-    /// Whatever leads nowhere is a page, but for `robots.txt`, which is what `robots` says for its address.
+    /// Returns a page for every address without a redirect. For `robots.txt`, `robots` returns the
+    /// rules of its address.
     fn new(
         leads: &'static [(&'static str, &'static str)],
         robots: &'static [(&'static str, &'static str)],
@@ -130,7 +131,7 @@ fn a_robots_file_may_be_kept_elsewhere_but_not_where_the_tool_may_not_go() {
     let refused = Err("url_not_allowed".to_owned());
     assert_eq!(ask("open", json!({})), (Ok(()), 3));
     assert_eq!(ask("private", json!({})), (refused.clone(), 2));
-    // a rule for a part of a site does not keep its rules from being read
+    // a rule for a part of a site does not prevent the fetch of its rules
     assert_eq!(ask("blog/1", json!({"allowed_domains": ["a.example/blog"]})), (Ok(()), 3));
     assert_eq!(ask("open", json!({"blocked_domains": ["www.a.example"]})), (refused, 1));
 }
@@ -167,7 +168,7 @@ fn what_no_hop_may_be_ends_the_way() {
         let problem = web.call(first, json!({})).expect_err("a problem");
         assert_eq!((problem.code.as_str(), web.asked().len()), (code, 1), "{location}");
     }
-    // the gateway refuses it: the address was the site's, and no input of the model's
+    // the gateway rejects the address, which came from the site and not from the model
     let host = MockHost::new().on_fetch(|request| match request.url.starts_with("https:") {
         true => Ok(http::Response::new(301, "").with_header("location", "ftp://a.example/")),
         false => Err(Problem::new("invalid_url", "`ftp:` is not fetched")),

@@ -1,4 +1,4 @@
-//! What becomes of pages, texts, files.
+//! The results for pages, texts and files.
 use tidegate_sdk::http;
 
 use super::{fails, page, read, text};
@@ -194,7 +194,7 @@ fn an_answer_that_was_cut_says_so() {
     );
 }
 
-/// A file of one page a text, drawn line by line in Helvetica.
+/// Makes a file with one page per text, drawn line by line in Helvetica.
 fn pdf(pages: &[&[&str]], title: &str) -> Vec<u8> {
     let mut objects = vec![
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),

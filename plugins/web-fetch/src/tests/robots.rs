@@ -1,4 +1,4 @@
-//! `robots.txt`, where the operator wants it.
+//! `robots.txt`, if the operator enables it.
 use std::cell::RefCell;
 use std::rc::Rc;
 

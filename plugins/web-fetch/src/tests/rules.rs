@@ -1,4 +1,4 @@
-//! What the model may ask for, and what it may not.
+//! The allowed and the rejected inputs of the model.
 use serde_json::{Value, json};
 use tidegate_sdk::testing::MockHost;
 use tidegate_sdk::{Problem, http};
