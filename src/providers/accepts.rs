@@ -13,7 +13,8 @@ use crate::wire::MessagesRequest;
 const BLOCK: &str = "block:";
 /// The beginning of the names of tool types.
 const TOOL: &str = "tool:";
-/// No type of the API's own tools is longer. The upstream refuses longer ones, which the caller made up.
+/// The largest length of a type of the API's own tools. The upstream rejects longer ones, which are
+/// the caller's invention.
 const LONGEST: usize = 64;
 /// Every target understands these fields.
 const CORE: &[&str] = &["model", "messages", "max_tokens", "stream"];
@@ -22,27 +23,27 @@ const CORE_BLOCKS: &[&str] = &["text"];
 /// Every target understands these tools.
 const CORE_TOOLS: &[&str] = &["custom"];
 
-/// The part of the Messages API that an upstream understands, or a target of it. The default understands
-/// all names, is not native, runs no server tools and cites nothing.
+/// The part of the Messages API that an upstream, or one of its targets, understands. The default
+/// understands all names, is not native, runs no server tools and cites nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Accepts {
-    /// Everything the API has passes as it is.
+    /// Whether the whole API passes unchanged.
     pub is_native: bool,
-    /// It runs the API's own server tools itself.
+    /// Whether the upstream runs the API's own server tools itself.
     pub has_server_tools: bool,
-    /// Results of tools may be blocks that can be cited.
+    /// Whether results of tools may be citable blocks.
     pub cites: bool,
     pub(super) fields: Names,
     pub(super) blocks: Names,
     pub(super) tools: Names,
 }
 
-/// A set of names: all but some, or some of a closed list.
+/// A set of names: all except some, or some of a closed list.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     /// The only ones in the set; `None` for all.
     only: Option<Vec<Name>>,
-    /// Not in the set, whatever `only` says.
+    /// The names outside the set, even if `only` has them.
     not: Vec<Name>,
 }
 
@@ -83,14 +84,15 @@ impl Names {
         self.not.iter().any(|not| not.matches(name)) || !self.only.as_ref().is_none_or(is_known)
     }
 
-    /// Takes a name out. A provider and its target may name the same.
+    /// Removes a name. A provider and its target may both name it.
     fn take_out(&mut self, name: Name) {
         if !self.not.contains(&name) {
             self.not.push(name);
         }
     }
 
-    /// Returns the used names that are not in the set, each once: those taken out by name come first.
+    /// Returns the used names that are not in the set, each once. Those that were removed by name
+    /// come first.
     fn lacked<'a>(&'a self, used: &'a BTreeSet<Box<str>>) -> impl Iterator<Item = &'a str> {
         let named = || self.not.iter().filter_map(Name::exact);
         let others = used
@@ -102,7 +104,8 @@ impl Names {
 }
 
 impl Accepts {
-    /// Understands these names and the core of the API, and nothing else. `tools` may have wildcards.
+    /// Makes an upstream that understands only these names and the core of the API. `tools` may
+    /// have wildcards.
     pub fn only(fields: &[&str], blocks: &[&str], tools: &[&str]) -> Self {
         let exact = |name: &&str| Name::Exact((*name).into());
         let pattern = |name: &&str| Name::Pattern(WildMatch::new(name));
@@ -114,9 +117,9 @@ impl Accepts {
         }
     }
 
-    /// The same without the names of `unsupported:` in the config, which stands at `path`.
+    /// Removes the names of `unsupported:` in the config; `path` is the place of that key.
     ///
-    /// Fails if one of them is no name, or belongs to the core.
+    /// Fails if one of them is not a name, or belongs to the core.
     pub fn without(&self, path: &str, unsupported: &[String]) -> Result<Self, Problem> {
         let mut rest = self.clone();
         for (n, name) in unsupported.iter().enumerate() {
@@ -146,17 +149,17 @@ impl Accepts {
         Ok(())
     }
 
-    /// Every name is understood: no inventory is needed.
+    /// Returns whether every name is understood, so that no inventory is needed.
     pub fn is_all(&self) -> bool {
         self.fields.is_all() && self.blocks.is_all() && self.tools.is_all()
     }
 
-    /// Whether tools of a type are not understood.
+    /// Returns whether tools of a type are not understood.
     pub fn lacks_tool(&self, kind: &str) -> bool {
         self.tools.lacks(kind)
     }
 
-    /// Whether content blocks of a type are not understood.
+    /// Returns whether content blocks of a type are not understood.
     pub fn lacks_block(&self, kind: &str) -> bool {
         self.blocks.lacks(kind)
     }
@@ -171,8 +174,8 @@ impl Accepts {
     }
 }
 
-/// The names that a request uses. One pass over its content makes it, for any number of targets; it
-/// holds until an edit, which `Document::mark` tells.
+/// The names that a request uses. One pass over the content makes it for any number of targets. It
+/// is valid until the next edit, which `Document::mark` detects.
 #[derive(Debug)]
 pub struct Inventory {
     fields: BTreeSet<Box<str>>,
@@ -181,7 +184,7 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Reads a request. Content of a wrong shape is the upstream's to refuse: it has no names here.
+    /// Reads a request. Content of a wrong shape has no names here; the upstream rejects it.
     pub fn of(request: &MessagesRequest) -> Self {
         let fields = request.document().names().map(Box::from).collect();
         let mut blocks = BTreeSet::new();
@@ -196,11 +199,11 @@ impl Inventory {
 
 fn read(request: &MessagesRequest, field: &str, reader: Reader<'_>) {
     let Some(text) = request.document().field(field) else { return };
-    // fails only for content deeper than any real one; what was found before that counts
+    // fails only for content deeper than any real one; the names found before that point count
     let _ = reader.deserialize(&mut serde_json::Deserializer::from_slice(&text));
 }
 
-/// The place in a request that a value has.
+/// The place of a value in a request.
 #[derive(Debug, Clone, Copy)]
 enum Place {
     /// The list `messages`.
@@ -249,7 +252,7 @@ enum Key {
     Other,
 }
 
-/// Walks through a value and collects the types in it; nothing but a new name is allocated.
+/// Walks through a value and collects the types in it. It allocates only new names.
 struct Reader<'a> {
     found: &'a mut BTreeSet<Box<str>>,
     place: Place,
@@ -397,7 +400,7 @@ mod tests {
         let mut message = user(json!([result]));
         message["type"] = "message".into();
         let used = json!({"messages": [message, user(json!("hi"))]});
-        // a message is no block
+        // a message is not a block
         assert_eq!(unsupported(&accepts, used), ["block:image", "block:tool_result"]);
     }
 

@@ -1,4 +1,5 @@
-//! The decoder for an upstream that streams the Messages API itself: SSE frames, cut and passed on byte for byte.
+//! The decoder for an upstream that streams the Messages API itself: it cuts the SSE frames and
+//! passes them on unchanged.
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Result;
@@ -6,7 +7,7 @@ use crate::providers::timed::Decoder;
 use crate::wire::sse::Cutter;
 use crate::wire::{Event, EventKind};
 
-/// Cuts frames; a frame is an event.
+/// Cuts frames. A frame is an event.
 #[derive(Default)]
 pub(super) struct Frames(Cutter);
 
@@ -21,13 +22,13 @@ impl Decoder for Frames {
         Ok(self.0.next_frame()?.map(Event::from_frame))
     }
 
-    /// Some servers leave out the last blank line.
+    /// Returns the last event of servers that leave out the last blank line.
     fn finish(&mut self) -> Option<Event> {
         last_event(&std::mem::take(&mut self.0).finish())
     }
 }
 
-/// Returns the event of a last frame without its blank line, if its data is whole.
+/// Returns the event of a last frame without its blank line, if its data is complete.
 fn last_event(rest: &Bytes) -> Option<Event> {
     let mut frame = BytesMut::from(&rest[..]);
     frame.extend_from_slice(if rest.ends_with(b"\n") { b"\n" } else { b"\n\n" });

@@ -1,4 +1,5 @@
-//! The HTTP call that all providers share: send, tell a refusal from a success, read it whole or as a stream.
+//! The HTTP call of all providers: sends a request, separates rejections from successes, and reads
+//! the response whole or as a stream.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,11 +20,12 @@ use crate::providers::timed::{Decoder, Timed};
 use crate::providers::{Timeouts, refusal};
 use crate::wire::{EventStream, Pieces, scan};
 
-/// Answers that do not stream are held whole; real ones stay far below.
+/// The largest non-streaming response in bytes. The gateway holds it whole; real ones are far
+/// smaller.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 const MAX_ERROR: usize = 1024 * 1024;
 
-/// Checks a `base_url` as far as that needs no connection; returns its parts.
+/// Checks a `base_url` without a connection, and returns its parts.
 ///
 /// Fails with a message for the key.
 pub(super) fn check_base_url(text: &str) -> Result<Url, String> {
@@ -77,16 +79,16 @@ impl Base {
         format!("{}{route}", self.prefix)
     }
 
-    /// Sets the headers that every request to this upstream has.
+    /// Sets the headers of every request to this upstream.
     pub(super) fn address(&self, headers: &mut HeaderMap) {
         headers.insert(HOST, self.host.clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
 
-    /// Sends a request and reads the head of its answer. `head` makes the request's head, once for each
-    /// connection that is tried.
+    /// Sends a request and reads the head of its response. `head` makes the request's head, once
+    /// for each connection that is tried.
     ///
-    /// Fails with the upstream's own answer if it refuses, which it does with every status but a success.
+    /// Fails with the upstream's own response for every status except a success.
     pub(super) async fn send(
         &self,
         head: impl Fn() -> Result<request::Parts>,
@@ -106,11 +108,11 @@ impl Base {
         Ok(Answer { status: head.status, headers: head.headers, body, timeouts })
     }
 
-    /// Sends a request whose body comes while it is sent, once. The answer's body is passed on.
+    /// Sends a request once, and streams its body. The body of the response is passed on.
     pub(super) async fn pass(&self, head: request::Parts, body: Body) -> Result<Response<Body>> {
         let timeouts = Timeouts::default();
         let answer = self.upstream.pass(head, body, timeouts.connect);
-        // an upload takes its time, but not for ever
+        // an upload may be slow, but has a limit
         let answer = tokio::time::timeout(timeouts.total, answer).await.map_err(|_| {
             let seconds = timeouts.total.as_secs();
             let message = format!("the upstream did not answer within {seconds} s");
@@ -121,9 +123,9 @@ impl Base {
     }
 }
 
-/// A success: its head has been read, its body has not.
+/// A successful response: the head has been read, the body has not.
 pub(super) struct Answer {
-    /// A success.
+    /// The status, always a success.
     pub(super) status: StatusCode,
     headers: HeaderMap,
     body: PooledBody,
@@ -131,12 +133,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Returns the headers that the caller gets.
+    /// Returns the headers for the caller.
     pub(super) fn for_caller(&self) -> HeaderMap {
         headers::for_caller(&self.headers)
     }
 
-    /// Reads the whole body. Fails if it is no JSON.
+    /// Reads the whole body. Fails if it is not JSON.
     pub(super) async fn json(self) -> Result<Bytes> {
         let whole = collect(self.body, MAX_ANSWER).await?;
         scan::value(&whole).map_err(|e| {
@@ -145,16 +147,17 @@ impl Answer {
         Ok(whole)
     }
 
-    /// Reads the body as events while it comes. Fails if its type is not the one that the decoder reads.
+    /// Reads the body as events while it arrives. Fails if the decoder does not read its content
+    /// type.
     pub(super) fn events<D: Decoder + Send + 'static>(self, decoder: D) -> Result<EventStream> {
         require_type(&self.headers, D::CONTENT_TYPE)?;
         Ok(Box::pin(Timed::new(self.body, decoder, self.timeouts)))
     }
 }
 
-/// Returns the URI of a request's head: a path, and the query string that the caller sent.
+/// Returns the URI of a request's head: a path, and the caller's query string.
 ///
-/// Fails with a 400: a part of it is the caller's.
+/// Fails with a 400, because a part of the URI comes from the caller.
 pub(super) fn uri(path: &str, query: Option<&str>) -> Result<Uri> {
     let uri = match query {
         None => path.parse(),
@@ -165,14 +168,16 @@ pub(super) fn uri(path: &str, query: Option<&str>) -> Result<Uri> {
     })
 }
 
-/// Returns a secret as a header that no log shows; `None` if it has characters that no header may have.
+/// Returns a secret as a header that is hidden in logs; `None` if it has characters that are
+/// invalid in a header.
 pub(super) fn secret_value(secret: &Secret) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(secret.expose()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// Returns the upstream's refusal, its body as it is. A status that is no final answer is no refusal.
+/// Returns the upstream's rejection with its body unchanged. A status that is not final is no
+/// rejection.
 async fn refused(status: StatusCode, upstream: &HeaderMap, body: PooledBody) -> Error {
     if status.is_informational() || status.is_redirection() {
         return nonsense(&format!("the upstream answered {}", status.as_u16()));

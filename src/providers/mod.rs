@@ -1,6 +1,7 @@
-//! Upstreams as the rest of the gateway sees them: the trait, its settings, one attempt and its timeouts.
+//! The interface to upstreams for the rest of the gateway: the trait, its settings, one attempt and
+//! its timeouts.
 //!
-//! Everything that knows how an upstream speaks lives in the folders below this one; `registry` lists them.
+//! All code for the dialect of an upstream is in the folders below this one; `registry` lists them.
 pub mod accepts;
 mod anthropic;
 mod frames;
@@ -28,7 +29,7 @@ use crate::wire::{MessagesRequest, Reply};
 
 /// The settings of one provider; each type has its own.
 pub trait Settings: fmt::Debug + Send + Sync {
-    /// Makes the provider. `path` is its place in the config; problems name keys below it.
+    /// Makes the provider. `path` is its place in the config, and problems name the keys below it.
     fn build(&self, path: &str, parts: &Parts<'_>) -> Result<Arc<dyn Provider>, Vec<Problem>>;
 
     /// Returns the files to watch, relative to the folder of the config.
@@ -42,16 +43,16 @@ pub trait Settings: fmt::Debug + Send + Sync {
     }
 }
 
-/// Everything that a provider is built with.
+/// The parts for building a provider.
 #[derive(Clone, Copy)]
 pub struct Parts<'a> {
-    /// Keeps the connections; outlives generations.
+    /// The client, which keeps the connections and outlives generations.
     pub client: &'a Client,
     /// The folder of the config: paths in settings are relative to it.
     pub base_dir: &'a Path,
 }
 
-/// Whose credential an upstream gets.
+/// The credential that an upstream receives.
 #[derive(
     Debug,
     Clone,
@@ -68,20 +69,20 @@ pub enum Credentials {
     /// The provider's `api_key`.
     #[default]
     Own,
-    /// The caller's own `Authorization`, where it authenticated by `x-tidegate-key`.
+    /// The caller's own `Authorization`, if the caller authenticated by `x-tidegate-key`.
     Caller,
 }
 
-/// How long one attempt may take.
+/// The time limits of one attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// Until the connection stands, TLS included.
+    /// The time until the connection is open, TLS included.
     pub connect: Duration,
-    /// From sending the request to the first event of a stream.
+    /// The time from sending the request to the first event of a stream.
     pub first_event: Duration,
-    /// Between two events.
+    /// The time between two events.
     pub idle: Duration,
-    /// The whole attempt.
+    /// The time of the whole attempt.
     pub total: Duration,
 }
 
@@ -96,20 +97,20 @@ impl Default for Timeouts {
     }
 }
 
-/// One attempt at one target: the request with the upstream's model name already in it.
+/// One attempt at one target. The request already has the upstream's model name.
 #[derive(Debug)]
 pub struct Attempt {
-    /// What to send.
+    /// The request to send.
     pub request: MessagesRequest,
-    /// The caller's headers as stages left them, without the provider's own; `None` if they are
-    /// as they came.
+    /// The caller's headers after the stages, without the provider's own; `None` if they are
+    /// unchanged.
     pub headers: Option<HeaderMap>,
-    /// How long it may take.
+    /// The time limits.
     pub timeouts: Timeouts,
 }
 
 impl Attempt {
-    /// What is sent of the caller's headers.
+    /// Returns the caller's headers that are sent.
     pub fn headers(&self, ctx: &Context) -> HeaderMap {
         match &self.headers {
             Some(edited) => edited.clone(),
@@ -118,30 +119,32 @@ impl Attempt {
     }
 }
 
-/// An upstream. Users extend through scripts and wasm; this trait is for the dialects we ship.
+/// An upstream. This trait is for the dialects that Tidegate ships; users extend it by scripts and
+/// wasm.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// What the upstream understands.
+    /// Returns the part of the Messages API that the upstream understands.
     fn accepts(&self) -> &Accepts;
 
-    /// Whose credential the upstream gets.
+    /// Returns the kind of credential that the upstream receives.
     fn credentials(&self) -> Credentials {
         Credentials::Own
     }
 
     /// Sends one attempt. `Ok` is a success status, with a stream of events exactly if
-    /// `request.is_stream()`; an `Err` says by its kind and retry advice whether another target
-    /// may be tried, and carries the upstream's own answer where there was one.
+    /// `request.is_stream()`. The kind and the retry advice of an `Err` define whether another
+    /// target may be tried. An `Err` carries the upstream's own response if there was one.
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Reply>;
 
-    /// Forwards a request to a route that the gateway does not know, body and answer untouched.
+    /// Forwards a request to a route that the gateway does not know. Body and response pass
+    /// unchanged.
     async fn forward(&self, _ctx: &Context, request: Request<Body>) -> Result<Response<Body>> {
         let message = format!("this provider has no route `{}`", request.uri().path());
         Err(Error::new(ErrorKind::NotFound, message))
     }
 }
 
-/// An upstream's refusal: its own answer, to be passed on as it is.
+/// Makes the error for an upstream's rejection. The upstream's own response is passed on unchanged.
 pub fn refusal(answer: Response<Bytes>) -> Error {
     let status = answer.status();
     let message = format!("the upstream answered {}", status.as_u16());

@@ -1,4 +1,5 @@
-//! The provider types, one line each: `type:` of an entry in `providers:` chooses the settings that are read.
+//! The provider types, one line each. The `type:` of an entry in `providers:` chooses the settings
+//! to read.
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::providers::anthropic;
 use crate::providers::simulator;
 use crate::providers::{Parts, Provider, Settings};
 
-/// Every type. A new provider adds its line here; the rest of it lives in its own folder.
+/// All types. A new provider adds its line here; the rest of it is in its own folder.
 const TYPES: [Type; 2] =
     [Type::of::<anthropic::Config>("anthropic"), Type::of::<simulator::Config>("simulator")];
 
@@ -41,7 +42,7 @@ impl Config {
     }
 }
 
-/// One type of provider: its name, how its settings are read, and their schema.
+/// A type of provider: its name, the function that reads its settings, and their schema.
 struct Type {
     name: &'static str,
     read: fn(Value) -> Result<Config, serde_json::Error>,
@@ -65,7 +66,7 @@ impl Type {
         if let Some(Value::Object(properties)) = object.get_mut("properties") {
             *properties = [tag].into_iter().chain(std::mem::take(properties)).collect();
         }
-        // last, as in every other schema
+        // the description is last, as in every other schema
         let description = object.shift_remove_entry("description");
         if let Value::Array(required) = object.entry("required").or_insert_with(|| json!([])) {
             required.insert(0, TAG.into());

@@ -1,4 +1,5 @@
-//! The body of an upstream's answer as a stream of events: decoded, timed, and ended with an error if it broke.
+//! The body of an upstream's response as a stream of events: decoded, timed, and ended with an
+//! error if it broke.
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,12 +14,13 @@ use crate::net::deadline::Deadline;
 use crate::providers::Timeouts;
 use crate::wire::{Event, EventKind};
 
-/// The time that a body has to end after the last event. An upstream that keeps it open keeps no caller.
+/// The time for a body to end after the last event. An upstream that keeps it open does not delay
+/// the caller longer.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Turns the bytes of a body into the events of a Messages stream.
 pub(super) trait Decoder: Unpin {
-    /// The beginning of the `content-type` of bodies that it reads, in lower case.
+    /// The prefix of the `content-type` of bodies that it reads, in lower case.
     const CONTENT_TYPE: &'static str;
 
     /// Takes more bytes, once [`Decoder::next_event`] has returned all events of the earlier ones.
@@ -32,7 +34,8 @@ pub(super) trait Decoder: Unpin {
     fn finish(&mut self) -> Option<Event>;
 }
 
-/// Events out of a body. The last item is an error unless `message_stop` or an `error` event has passed.
+/// The events of a body. The last item is an error unless `message_stop` or an `error` event has
+/// passed.
 pub(super) struct Timed<B, D> {
     body: B,
     decoder: D,
@@ -43,13 +46,13 @@ pub(super) struct Timed<B, D> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// More events must come.
+    /// More events must follow.
     Open,
-    /// `message_stop` has passed. The end of the body is still read: it frees the connection.
+    /// `message_stop` has passed. The end of the body is still read, to free the connection.
     Complete,
-    /// The body has ended before `message_stop`: the decoder may have the rest.
+    /// The body has ended before `message_stop`. The decoder may have the rest.
     Finishing,
-    /// Nothing more is read.
+    /// The stream has ended.
     Ended,
 }
 
@@ -64,7 +67,7 @@ impl State {
     }
 }
 
-/// The times that the timeouts count from.
+/// The start times of the timeouts.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     timeouts: Timeouts,
@@ -78,7 +81,7 @@ impl Clock {
         Self { timeouts, started: now, last_bytes: now }
     }
 
-    /// Returns the moment at which a body without new bytes is given up.
+    /// Returns the time at which a body without new bytes times out.
     fn due(&self, state: State) -> Instant {
         let Timeouts { idle, total, .. } = self.timeouts;
         let patience = match state {
@@ -94,7 +97,7 @@ where
     B: Body<Data = Bytes, Error = BoxError> + Unpin,
     D: Decoder,
 {
-    /// Reads a body; the time of `timeouts` begins now.
+    /// Reads a body. The times of `timeouts` start now.
     pub(super) fn new(body: B, decoder: D, timeouts: Timeouts) -> Self {
         let (clock, deadline) = (Clock::start(timeouts), Deadline::default());
         Self { body, decoder, state: State::Open, clock, deadline }
@@ -105,7 +108,7 @@ where
         Poll::Ready(Some(Ok(event)))
     }
 
-    /// Reads nothing more. An error matters only before `message_stop`.
+    /// Stops reading. An error matters only before `message_stop`.
     fn stop(&mut self, error: Error) -> Result<()> {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Complete => Ok(()),

@@ -15,23 +15,23 @@ const OWN_HOST: &str = "api.anthropic.com";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Sent as `x-api-key`; none with `credentials: caller`.
+    /// The key, sent as `x-api-key`; none with `credentials: caller`.
     #[serde(default)]
     #[schemars(with = "String")]
     pub(super) api_key: Secret,
-    /// Without `/v1`.
+    /// The address, without `/v1`.
     #[serde(default = "default_base_url")]
     pub(super) base_url: String,
-    /// Whose credential the upstream gets.
+    /// The credential that the upstream receives.
     #[serde(default)]
     pub(super) credentials: Credentials,
-    /// PEM: the authorities that may sign the upstream's certificate; the system's if left out.
+    /// The authorities that may sign the upstream's certificate, as PEM; the system's if left out.
     pub(super) ca_file: Option<PathBuf>,
-    /// It takes what the gateway searched and fetched as blocks that can be cited (`search_result`,
-    /// `document`), and cites them. If left out, only the API's own host is thought to: others may
-    /// ignore such a block, and with it the result.
+    /// Whether the upstream accepts the gateway's search and fetch results as citable blocks
+    /// (`search_result`, `document`), and cites them. If left out, this is true only for the API's
+    /// own host. Others may ignore such a block, and with it the result.
     pub(super) citations: Option<bool>,
-    /// What of the Messages API it does not understand, whatever the target; targets add to it.
+    /// The parts of the Messages API that no target of the upstream understands; targets add to it.
     #[serde(default)]
     pub(super) unsupported: Vec<String>,
 }
@@ -56,7 +56,7 @@ impl Config {
         found
     }
 
-    /// Whether the upstream cites what it gets as citable blocks.
+    /// Returns whether the upstream cites the citable blocks that it receives.
     pub(super) fn cites(&self) -> bool {
         self.citations.unwrap_or_else(|| {
             let url = http::check_base_url(&self.base_url);

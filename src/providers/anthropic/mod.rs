@@ -1,4 +1,4 @@
-//! The Messages API itself, or an upstream that speaks it: bytes go through as they are.
+//! The Messages API itself, or an upstream that speaks it. The bytes pass unchanged.
 mod config;
 
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::wire::{Endpoint, Reply, ReplyBody};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-/// The version that a caller gets who names none (plain curl).
+/// The version for a caller that names none (plain curl).
 const DEFAULT_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 impl Settings for Config {
@@ -62,7 +62,7 @@ struct Anthropic {
 }
 
 impl Anthropic {
-    /// Reads URL, key and authorities; accepts everything.
+    /// Reads URL, key and authorities. The result accepts everything.
     ///
     /// Fails with the key that has a wrong value, and a message.
     fn new(config: &Config, parts: &Parts<'_>) -> Result<Self, (&'static str, String)> {

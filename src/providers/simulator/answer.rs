@@ -1,4 +1,4 @@
-//! The answer to a request, whole: its blocks, why it stops, what it costs.
+//! The whole answer to a request: its blocks, its stop reason, its usage.
 use serde_json::{Value, json};
 
 use crate::providers::simulator::ask::{Ask, ToolResult};
@@ -7,9 +7,9 @@ use crate::providers::simulator::input::Inputs;
 use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens;
 
-/// A message that is about to be sent.
+/// A message before it is sent.
 pub struct Answer {
-    /// In order.
+    /// The blocks, in order.
     pub blocks: Vec<Block>,
     /// `stop_reason`
     pub stop_reason: String,
@@ -17,11 +17,11 @@ pub struct Answer {
     pub stop_sequence: Option<String>,
     /// `stop_details`
     pub stop_details: Value,
-    /// All that was written, thinking included.
+    /// The tokens of the whole answer, thinking included.
     pub output_tokens: u64,
-    /// The part of it that was thinking.
+    /// The thinking tokens among them.
     pub thinking_tokens: u64,
-    /// Unknown things to mix in.
+    /// The unknown elements to mix in.
     pub odd: Vec<Odd>,
 }
 
@@ -29,18 +29,18 @@ pub struct Answer {
 pub enum Block {
     /// `text`
     Text(String),
-    /// `text` that has a source.
+    /// A `text` with a source.
     Cited {
-        /// What it says.
+        /// The text.
         text: String,
-        /// As the API has it.
+        /// The citation in the API's form.
         citation: Value,
     },
     /// `thinking`
     Thinking {
-        /// What it shows.
+        /// The visible thinking.
         text: String,
-        /// Belongs to exactly this text.
+        /// The signature of exactly this text.
         signature: String,
     },
     /// `redacted_thinking`
@@ -49,20 +49,20 @@ pub enum Block {
     ToolUse {
         /// `toolu_sim_…`
         id: String,
-        /// The tool.
+        /// The name of the tool.
         name: String,
-        /// JSON text, as a directive gave it.
+        /// The input as JSON text, as in the directive.
         input: String,
     },
     /// A type that no client knows.
     Unknown,
 }
 
-/// Longer texts are quoted up to here, in characters.
+/// The largest length of a quoted text, in characters.
 const MAX_QUOTE: usize = 4_000;
 
 impl Answer {
-    /// Decides on everything; what comes later only writes it down.
+    /// Decides on the whole answer. Later code only encodes it.
     pub fn to(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Self {
         let mut answer = Self {
             blocks: thoughts(ask, thinking, seed),
@@ -126,8 +126,8 @@ impl Answer {
         self.stop_sequence = Some(sequence);
     }
 
-    /// Counts the tokens, and ends where `max_tokens` does. A call that does not fit is left out
-    /// whole: half of an input is no JSON.
+    /// Counts the tokens, and cuts the answer at `max_tokens`. A call that does not fit is left out
+    /// completely, because a part of an input is not JSON.
     fn cut_at_limit(&mut self, max_tokens: u64) {
         let mut left = max_tokens;
         let mut kept = Vec::with_capacity(self.blocks.len());
@@ -159,7 +159,7 @@ impl Block {
     fn tokens(&self) -> u64 {
         let characters = match self {
             Self::Text(text) | Self::Cited { text, .. } => text.chars().count(),
-            // what was thought costs the same whether it is shown or not
+            // thinking costs the same, visible or not
             Self::Thinking { text, .. } => text.chars().count().max(80),
             Self::Redacted(_) => 80,
             Self::ToolUse { name, input, .. } => name.len() + input.chars().count() + 16,
@@ -181,7 +181,8 @@ impl Block {
     }
 }
 
-/// Thinking is asked for by a directive, or by the request where it is not left to the model.
+/// Returns the thinking blocks. A directive requests them, or the request if it does not leave
+/// thinking to the model.
 fn thoughts(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Vec<Block> {
     let is_on = thinking["type"] == "enabled";
     let asked = match ask.step.thinking.as_slice() {
@@ -201,7 +202,7 @@ fn thoughts(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Vec<Block> {
     asked.iter().map(block).collect()
 }
 
-/// A block for each source that the answer is to cite.
+/// Returns a block for each source that the answer cites.
 fn cited(ask: &Ask<'_>) -> Vec<Block> {
     let Some(cite) = ask.step.cite else { return Vec::new() };
     let is_asked = |n: &usize| cite == Cite::All || cite == Cite::Only(n + 1);

@@ -1,4 +1,4 @@
-//! What a request asks of the model, as far as the simulator understands it.
+//! The parts of a request that the simulator understands.
 use serde_json::Value;
 
 use crate::providers::simulator::directives::{Call, Script, Step};
@@ -7,37 +7,37 @@ use crate::providers::simulator::input::Inputs;
 use crate::providers::simulator::sources;
 use crate::providers::simulator::tools::{self, Tool};
 
-/// A request, understood.
+/// A parsed request.
 pub struct Ask<'a> {
     /// The upstream's model name.
     pub model: &'a str,
     /// The text of the user without directives.
     pub text: String,
-    /// The step of the script that this round of the conversation is at.
+    /// The step of the script for this round of the conversation.
     pub step: Step,
-    /// What the tools answered, if they were the last to speak.
+    /// The results of the tools, if they are the last content.
     pub results: Vec<ToolResult<'a>>,
-    /// All that the answer could cite.
+    /// All possible citations of the answer.
     pub citations: Vec<Value>,
     /// The calls to make now.
     pub calls: Vec<Wanted<'a>>,
-    /// The caller forced the calls: no text comes before them.
+    /// Whether the caller forced the calls. Then no text comes before them.
     pub is_forced: bool,
-    /// In tokens.
+    /// The limit of the answer in tokens.
     pub max_tokens: u64,
-    /// The answer ends before the first of them.
+    /// The stop sequences. The answer ends before the first of them.
     pub stop_sequences: Vec<&'a str>,
-    /// The schema that the answer must have.
+    /// The required schema of the answer.
     pub format: Option<&'a Value>,
 }
 
-/// What one tool answered.
+/// The result of one tool.
 pub struct ToolResult<'a> {
-    /// The tool.
+    /// The name of the tool.
     pub name: &'a str,
-    /// Its text; other blocks by their type.
+    /// The text; other blocks as their type.
     pub text: String,
-    /// It failed.
+    /// Whether the tool failed.
     pub is_error: bool,
 }
 
@@ -45,12 +45,12 @@ pub struct ToolResult<'a> {
 pub struct Wanted<'a> {
     /// The tool's name in the request.
     pub name: &'a str,
-    /// The input that a directive gave, else one for the schema.
+    /// The input of the directive, else one made from the schema.
     pub input: String,
 }
 
 impl<'a> Ask<'a> {
-    /// Understands a request that has passed the checks; the script comes from the same turns.
+    /// Parses a request that has passed the checks. The script comes from the same turns.
     ///
     /// Fails with a message for the user if a directive calls a tool that is not offered.
     pub fn read(body: &'a Value, turns: &[Turn<'a>], script: &Script) -> Result<Self, String> {
@@ -80,7 +80,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// A tool to call, and its input where a directive gave one.
+/// A tool to call, and its input if a directive has one.
 #[derive(Clone)]
 struct Wish<'t, 'a> {
     tool: &'t Tool<'a>,
@@ -97,13 +97,13 @@ impl<'a> Wish<'_, 'a> {
     }
 }
 
-/// The turn whose text counts: the last one in which the user wrote something.
+/// Returns the turn with the current text: the last one in which the user wrote text.
 pub fn asking_turn(turns: &[Turn<'_>]) -> Option<usize> {
     turns.iter().rposition(|turn| turn.is_user && !history::own_text(turn).is_empty())
 }
 
-/// How often the conversation has come back since the user spoke: with tool results, or to go on
-/// from what the assistant has said so far.
+/// Returns the number of rounds since the user's text. A round has tool results, or continues the
+/// assistant's last text.
 fn round(turns: &[Turn<'_>]) -> usize {
     let from = asking_turn(turns).map_or(0, |at| at + 1);
     let since = &turns[from..];
@@ -139,7 +139,7 @@ fn wish<'t, 'a>(call: &Call, tools: &'t [Tool<'a>]) -> Result<Wish<'t, 'a>, Stri
     Ok(Wish { tool, input: call.input.clone() })
 }
 
-/// What `tool_choice` leaves of the wishes, or makes of them.
+/// Returns the calls after applying `tool_choice` to the wishes.
 fn calls<'t, 'a>(
     choice: &Value,
     mut wishes: Vec<Wish<'t, 'a>>,

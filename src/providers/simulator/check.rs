@@ -1,4 +1,5 @@
-//! What the real API refuses and a gateway could get wrong: a strict mirror for its tests.
+//! The checks of the real API that a gateway could violate: a strict copy for the tests of the
+//! gateway.
 use std::collections::HashSet;
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use crate::providers::simulator::faults::Failure;
 use crate::providers::simulator::history::{self, Block, Turn};
 use crate::providers::simulator::{seed, sources};
 
-/// Block types, who may send them, and what `anthropic-beta` must contain for them.
+/// The block types, their allowed roles, and the required part of `anthropic-beta`.
 const BLOCKS: &[(&str, &str, &str)] = &[
     ("text", "user assistant system", ""),
     ("image", "user", ""),
@@ -35,7 +36,7 @@ const BLOCKS: &[(&str, &str, &str)] = &[
     ("tool_removal", "system", "mid-conversation-tool-changes-"),
 ];
 
-/// The families of tools that the API itself defines; a date follows.
+/// The families of the API's own tools; a date follows.
 const TOOL_FAMILIES: &[&str] = &[
     "advisor_",
     "bash_",
@@ -62,7 +63,7 @@ const CUSTOM_TOOL_FIELDS: &[&str] = &[
     "eager_input_streaming",
 ];
 
-/// Checks a request; the failure is the API's 400.
+/// Checks a request. The failure is the API's 400.
 pub fn check(body: &Value, betas: &str) -> Result<(), Failure> {
     if !body["thread"].is_null() {
         let message = "the simulator holds no threads: send the whole conversation".to_owned();
@@ -151,7 +152,7 @@ fn check_block(block: Block<'_>, role: &str, betas: &str) -> Result<(), String> 
     }
 }
 
-/// Calls and their results: each call is answered in the very next turn, once, at its beginning.
+/// Checks calls and their results: the next turn must answer each call once, at its beginning.
 fn check_pairs(turns: &[Turn<'_>]) -> Result<(), String> {
     let mut calls = Calls::default();
     for turn in turns {
@@ -168,9 +169,9 @@ fn check_pairs(turns: &[Turn<'_>]) -> Result<(), String> {
 #[derive(Default)]
 struct Calls<'a> {
     all: HashSet<&'a str>,
-    /// Those that the API answers itself.
+    /// The calls that the API answers itself.
     server: HashSet<&'a str>,
-    /// Those that the user's next turn must answer.
+    /// The calls that the user's next turn must answer.
     open: Vec<&'a str>,
 }
 
@@ -233,7 +234,8 @@ fn unanswered(ids: &[&str]) -> Result<(), String> {
     }
 }
 
-/// With thinking on, the turn that a tool loop continues must still begin with its thinking.
+/// Checks that, with thinking on, the turn that a tool loop continues still begins with its
+/// thinking.
 fn check_thinking(body: &Value, turns: &[Turn<'_>]) -> Result<(), String> {
     if body["thinking"]["type"] != "enabled" {
         return Ok(());

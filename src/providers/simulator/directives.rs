@@ -1,4 +1,4 @@
-//! The directives that a user writes into a message, `[sim: …]`, read into a script of steps.
+//! The directives in the user's messages, `[sim: …]`, parsed into a script of steps.
 //!
 //! `docs/simulator.md` is their reference; a test runs every line of it.
 use std::time::Duration;
@@ -8,70 +8,70 @@ use serde_json::value::RawValue;
 use crate::providers::simulator::faults::{self, Fault, split_word};
 use crate::wire::duration;
 
-/// What the directives of one message ask for.
+/// The content of one message's directives.
 #[derive(Debug, Default)]
 pub struct Script {
     /// The text without the directives.
     pub text: String,
-    /// How the frames of a stream are written.
+    /// The format of the frames of a stream.
     pub framing: Framing,
-    /// Between two events of a stream.
+    /// The time between two events of a stream.
     pub pace: Option<Duration>,
-    /// In order, for the rounds of a tool loop.
+    /// The steps in order, for the rounds of a tool loop.
     steps: Vec<Step>,
 }
 
-/// How the frames of a stream are written.
+/// The format of the frames of a stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Framing {
-    /// Blanks before the closing brace, as the real API has them.
+    /// Whether there are blanks before the closing brace, as in the real API.
     pub is_padded: bool,
-    /// Lines end with CR LF.
+    /// Whether lines end with CR LF.
     pub is_crlf: bool,
 }
 
-/// One answer.
+/// The settings of one answer.
 #[derive(Debug, Clone, Default)]
 pub struct Step {
-    /// For so many rounds; one if absent.
+    /// The number of rounds; one if absent.
     turns: Option<usize>,
-    /// Tools to call, in one turn.
+    /// The tools to call in one turn.
     pub calls: Vec<Call>,
-    /// So many calls in one turn.
+    /// The number of calls in one turn.
     pub parallel: Option<usize>,
-    /// What to say instead of an answer.
+    /// The text instead of an answer.
     pub say: Option<String>,
-    /// What to cite behind the answer.
+    /// The sources to cite after the answer.
     pub cite: Option<Cite>,
-    /// Thinking blocks in front.
+    /// The thinking blocks before the answer.
     pub thinking: Vec<Thinking>,
-    /// Instead of the natural `stop_reason`.
+    /// The replacement for the natural `stop_reason`.
     pub stop: Option<Stop>,
-    /// Things that a client must tolerate.
+    /// The unknown elements that a client must tolerate.
     pub odd: Vec<Odd>,
-    /// What goes wrong.
+    /// The fault to simulate.
     pub fault: Option<Fault>,
-    /// Before the answer begins, its status included.
+    /// The delay before the answer begins, its status included.
     pub wait: Duration,
-    /// Between the status and the first event.
+    /// The delay between the status and the first event.
     pub first_event: Duration,
 }
 
-/// A call that a directive asks for.
+/// A call requested by a directive.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// As the user wrote it.
+    /// The name, as in the user's text.
     pub name: String,
     /// The input as JSON text; made from the tool's schema if absent.
     pub input: Option<String>,
 }
 
-/// What of the sources of a request an answer cites.
+/// The sources of a request that an answer cites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cite {
-    /// Each of them.
+    /// All sources.
     All,
-    /// This one, counted from 1.
+    /// One source, counted from 1.
     Only(usize),
 }
 
@@ -84,16 +84,16 @@ pub enum Thinking {
     Redacted,
 }
 
-/// Another end than the natural one.
+/// A replacement for the natural end.
 #[derive(Debug, Clone)]
 pub enum Stop {
-    /// This `stop_reason`.
+    /// The `stop_reason`.
     Reason(String),
-    /// `refusal`, with this category.
+    /// A `refusal` with this category.
     Refusal(String),
 }
 
-/// What the API may add one day, and what it never does but must be survived.
+/// Elements that the API may add later, and elements that it never sends but clients must tolerate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Odd {
     /// An event of an unknown name.
@@ -110,9 +110,9 @@ const MAX_ROUNDS: usize = 1_000;
 const MAX_DELAY: Duration = Duration::from_secs(600);
 
 impl Script {
-    /// Takes the directives out of a text. `model` decides about those of the form `[sim@MODEL: …]`.
+    /// Removes the directives from a text. `model` selects those of the form `[sim@MODEL: …]`.
     ///
-    /// Fails with a message for the user if one cannot be read.
+    /// Fails with a message for the user if a directive is invalid.
     pub fn parse(text: &str, model: &str) -> Result<Self, String> {
         let mut script = Self { steps: vec![Step::default()], ..Self::default() };
         let mut rest = text;
@@ -131,7 +131,8 @@ impl Script {
         Ok(script)
     }
 
-    /// What to do in a round, counted from 0; behind the last step there is nothing but to answer.
+    /// Returns the step of a round, counted from 0. After the last step, there is only the plain
+    /// answer.
     pub fn step_of(&self, round: usize) -> Option<&Step> {
         let mut first_behind = 0;
         self.steps.iter().find(|step| {
@@ -153,7 +154,7 @@ impl Script {
         Ok(())
     }
 
-    /// The step that is being written.
+    /// Returns the step that is being built.
     fn step(&mut self) -> &mut Step {
         if self.steps.is_empty() {
             self.steps.push(Step::default());
@@ -193,7 +194,7 @@ impl Step {
     }
 }
 
-/// Where the next directive begins, the model that it is for, and the text behind its colon.
+/// Finds the next directive: its position, the model that it names, and the text after its colon.
 fn next_directive(text: &str) -> Option<(usize, Option<&str>, &str)> {
     let mut from = 0;
     while let Some(found) = text[from..].find("[sim") {
@@ -213,7 +214,7 @@ fn next_directive(text: &str) -> Option<(usize, Option<&str>, &str)> {
     None
 }
 
-/// The closing bracket: the JSON of a call may hold any brackets, elsewhere they come in pairs.
+/// Finds the closing bracket. The JSON of a call may have any brackets; elsewhere they are paired.
 fn end_of(body: &str) -> Option<usize> {
     let from = match body.trim_start().starts_with("call ") {
         true => json_end(body).unwrap_or(0),
@@ -254,7 +255,7 @@ fn call(rest: &str) -> Result<Call, String> {
     Ok(Call { name: name.to_owned(), input })
 }
 
-/// A whole number from 1 to a limit.
+/// Parses a whole number from 1 to a limit.
 fn count(text: &str, max: usize) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if (1..=max).contains(&n) => Ok(n),
@@ -262,7 +263,7 @@ fn count(text: &str, max: usize) -> Result<usize, String> {
     }
 }
 
-/// A duration of at most ten minutes.
+/// Parses a duration of at most ten minutes.
 fn delay(text: &str) -> Result<Duration, String> {
     match duration::parse(text)? {
         delay if delay <= MAX_DELAY => Ok(delay),
@@ -287,7 +288,7 @@ fn odd(text: &str) -> Result<Odd, String> {
     }
 }
 
-/// A text of so many words.
+/// Returns a text of `count` words.
 fn words(count: usize) -> String {
     const WORDS: [&str; 8] = ["the", "tide", "comes", "in", "and", "goes", "out", "again"];
     let mut text = String::with_capacity(count * 5);

@@ -1,4 +1,4 @@
-//! What can go wrong on request: error answers, error events, lost connections.
+//! The faults that a request can select: error responses, error events, lost connections.
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,37 +10,37 @@ use crate::providers;
 use crate::providers::simulator::seed::Seed;
 use crate::wire::duration;
 
-/// What goes wrong.
+/// The fault to simulate.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// An error status instead of an answer.
     Status(Failure),
     /// An `error` event as the event of this number, counted from 0.
     Event(Failure, usize),
-    /// The connection is lost after so many events.
+    /// A lost connection after so many events.
     Break(usize),
-    /// The upstream ends the stream after so many events as if it were whole.
+    /// An end of the stream after so many events, without an error.
     End(usize),
 }
 
-/// The error that the API would answer with.
+/// An error of the API.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// From 400 to 599.
+    /// The status, from 400 to 599.
     pub status: u16,
-    /// `error.message`; the usual one of the status if absent.
+    /// The `error.message`; the usual one of the status if absent.
     pub message: Option<String>,
     /// `error.details.error_code`
     pub code: Option<String>,
-    /// An HTML page instead of the envelope.
+    /// Whether the body is an HTML page instead of the envelope.
     is_html: bool,
     headers: Vec<(&'static str, String)>,
 }
 
 impl Failure {
-    /// An answer of this status with nothing special about it.
+    /// Makes a plain error of this status.
     fn new(status: u16) -> Self {
-        // the real API says so on rate limits
+        // the real API sends this header on rate limits
         let headers = match status {
             429 => vec![("x-should-retry", "true".to_owned())],
             _ => Vec::new(),
@@ -48,18 +48,18 @@ impl Failure {
         Self { status, message: None, code: None, is_html: false, headers }
     }
 
-    /// A request that the API refuses.
+    /// Makes the error for an invalid request.
     pub fn invalid(message: String) -> Self {
         Self { message: Some(message), ..Self::new(400) }
     }
 
-    /// The same with `error.details.error_code`.
+    /// Sets `error.details.error_code`.
     pub fn with_code(mut self, code: &str) -> Self {
         self.code = Some(code.to_owned());
         self
     }
 
-    /// The error as an answer of an upstream, which reaches the caller as it is.
+    /// Returns the error as a response of an upstream, which reaches the caller unchanged.
     pub fn answer(&self, seed: &Seed) -> Error {
         let (content_type, body) = match self.is_html {
             true => ("text/html", format!("<html><h1>{}</h1></html>", self.status)),
@@ -79,7 +79,7 @@ impl Failure {
         providers::refusal(answer)
     }
 
-    /// The body of the answer; the data of an `error` event is the same.
+    /// Returns the body of the response; the data of an `error` event is the same.
     pub fn envelope(&self, seed: &Seed) -> serde_json::Value {
         let (kind, usual) = usual(self.status);
         let message = self.message.as_deref().unwrap_or(usual);
@@ -107,34 +107,34 @@ impl Failure {
     }
 }
 
-/// A connection that is lost before the answer is whole.
+/// Returns the error for a connection that is lost before the answer is complete.
 pub fn lost() -> Error {
     Error::new(ErrorKind::BadUpstream, "the connection to the upstream was lost within its answer")
 }
 
-/// A stream that is over before its last event.
+/// Returns the error for a stream that ends before its last event.
 pub fn ended() -> Error {
     Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off")
 }
 
-/// A body that is over before its message is whole.
+/// Returns the error for a body that ends before its message is complete.
 pub fn half() -> Error {
     Error::new(ErrorKind::BadUpstream, "the upstream's answer is not JSON, or only a part of it")
 }
 
-/// An attempt that took longer than it may.
+/// Returns the error for an attempt that sent nothing within its limit.
 pub fn too_slow(limit: Duration) -> Error {
     let message = format!("the upstream sent nothing for {} ms", limit.as_millis());
     Error::new(ErrorKind::Timeout, message)
 }
 
-/// An attempt that sent something again and again, and was not over in time.
+/// Returns the error for an attempt that kept sending and exceeded its total time.
 pub fn too_long(total: Duration) -> Error {
     let message = format!("the upstream took longer than {} ms in all", total.as_millis());
     Error::new(ErrorKind::Timeout, message)
 }
 
-/// Reads a directive about faults; `None` if it is about something else.
+/// Parses a directive about faults. Returns `None` for another directive.
 pub fn parse(word: &str, rest: &str) -> Result<Option<Fault>, String> {
     Ok(Some(match word {
         "error" => Fault::Status(failure(rest)?),
@@ -148,7 +148,7 @@ pub fn parse(word: &str, rest: &str) -> Result<Option<Fault>, String> {
     }))
 }
 
-/// The first word, and what follows it.
+/// Returns the first word, and the rest.
 pub fn split_word(text: &str) -> (&str, &str) {
     match text.split_once(char::is_whitespace) {
         Some((word, rest)) => (word, rest.trim()),
@@ -195,7 +195,7 @@ fn failure(text: &str) -> Result<Failure, String> {
     Ok(failure)
 }
 
-/// `7` and `7s` are the same.
+/// Parses seconds: `7` and `7s` are the same.
 fn seconds(text: &str) -> Result<String, String> {
     match text.parse::<u32>() {
         Ok(seconds) => Ok(seconds.to_string()),
@@ -203,7 +203,7 @@ fn seconds(text: &str) -> Result<String, String> {
     }
 }
 
-/// `error.type` and the usual message of a status.
+/// Returns the `error.type` and the usual message of a status.
 fn usual(status: u16) -> (&'static str, &'static str) {
     match status {
         401 => ("authentication_error", "the credential is not valid (simulated)"),

@@ -1,4 +1,4 @@
-//! Writes an answer down as the events of a stream, in the order and shape of the real API.
+//! Encodes an answer as the events of a stream, in the order and shape of the real API.
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
@@ -11,31 +11,31 @@ use crate::wire::Event;
 use crate::wire::compose::{Composer, Delta};
 use crate::wire::required;
 
-/// How finely the deltas of a block are cut.
+/// The size of the deltas of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pieces {
-    /// A word each, as a stream shows them.
+    /// One word each, as in a real stream.
     Words,
-    /// All at once, for an answer that is folded anyway.
+    /// The whole block in one delta, for an answer that is folded anyway.
     Whole,
 }
 
-/// What the message says of itself at its start.
+/// The values of the `message_start` event.
 pub struct Head<'a> {
-    /// Where its id comes from.
+    /// The source of the message's id.
     pub seed: &'a Seed,
     /// `model`
     pub model: &'a str,
-    /// What the request cost.
+    /// The input tokens.
     pub input: Input,
-    /// The request names a beta: the answer has the members that only betas have.
+    /// Whether the request names a beta. Then the answer has the members that only betas have.
     pub is_beta: bool,
 }
 
-/// A piece of a text without blanks is cut here, in bytes.
+/// The largest piece of a text without blanks, in bytes.
 const MAX_WORD: usize = 24;
 
-/// The events of a whole message.
+/// Returns the events of a whole message.
 pub fn events(
     head: &Head<'_>,
     answer: &Answer,
@@ -54,7 +54,7 @@ pub fn events(
     writer.stream.take()
 }
 
-/// One event of any name, for the `error` event.
+/// Returns one event of any name, for the `error` event.
 pub fn event(name: &str, data: &Value, framing: Framing) -> Event {
     Frames::new(framing).frame(name, data.to_string().as_bytes())
 }
@@ -188,10 +188,10 @@ fn add_beta_usage(usage: &mut Value) {
 
 /// Makes the frames of one stream.
 struct Frames {
-    /// All frames of a stream share few buffers.
+    /// The buffer, shared by the frames of a stream.
     buffer: BytesMut,
     framing: Framing,
-    /// How many frames there were.
+    /// The number of frames so far.
     count: usize,
 }
 
@@ -211,7 +211,7 @@ impl Frames {
 
     fn frame(&mut self, name: &str, data: &[u8]) -> Event {
         let end_of_line: &[u8] = if self.framing.is_crlf { b"\r\n" } else { b"\n" };
-        // as many blanks as one cannot guess, but always the same ones
+        // a varying but repeatable number of blanks
         let padding = if self.framing.is_padded { 1 + (self.count * 7) % 11 } else { 0 };
         self.count += 1;
         let (data, brace) = data.split_at(data.len().saturating_sub(1));

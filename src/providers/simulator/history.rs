@@ -1,54 +1,54 @@
-//! The conversation of a request as the API sees it: messages of one role in a row are one turn.
+//! The conversation of a request in the API's view: consecutive messages of one role are one turn.
 use std::fmt;
 
 use serde_json::Value;
 
 /// Consecutive messages of one role.
 pub struct Turn<'a> {
-    /// The user's; else the assistant's.
+    /// Whether the turn is the user's; else it is the assistant's.
     pub is_user: bool,
-    /// Their blocks, in order.
+    /// The blocks, in order.
     pub blocks: Vec<Block<'a>>,
 }
 
-/// One content block and where it stands.
+/// A content block and its position.
 #[derive(Clone, Copy)]
 pub struct Block<'a> {
-    /// Index into `messages`.
+    /// The index in `messages`.
     message: usize,
-    /// Index into its `content`.
+    /// The index in the message's `content`.
     index: usize,
     value: &'a Value,
 }
 
 impl<'a> Block<'a> {
-    /// The block's `type`; content that is a string is a text block.
+    /// Returns the block's `type`. Content that is a string is a text block.
     pub fn kind(self) -> &'a str {
         if self.value.is_string() { "text" } else { self.str("type") }
     }
 
-    /// A string field; empty if there is none.
+    /// Returns a string field, or an empty string.
     pub fn str(self, field: &str) -> &'a str {
         self.value[field].as_str().unwrap_or_default()
     }
 
-    /// The text of a text block.
+    /// Returns the text of a text block.
     pub fn text(self) -> &'a str {
         self.value.as_str().unwrap_or_else(|| self.str("text"))
     }
 
-    /// Any field; null if there is none.
+    /// Returns any field, or null.
     pub fn field(self, field: &str) -> &'a Value {
         &self.value[field]
     }
 
-    /// `messages.3.content.0`, as the API writes it.
+    /// Returns the path in the API's form: `messages.3.content.0`.
     pub fn path(self) -> Path {
         Path { message: self.message, index: self.index }
     }
 }
 
-/// Where a block stands; written out only if there is something to say about it.
+/// The position of a block. It is formatted only for messages.
 #[derive(Clone, Copy)]
 pub struct Path {
     message: usize,
@@ -61,7 +61,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// The turns. `system` messages stand between turns and end none.
+/// Returns the turns. `system` messages are between turns and end none.
 pub fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
     let mut turns: Vec<Turn<'_>> = Vec::new();
     for (at, message) in messages.iter().enumerate() {
@@ -79,7 +79,7 @@ pub fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
     turns
 }
 
-/// The blocks of one message.
+/// Returns the blocks of one message.
 pub fn blocks(message: usize, content: &Value) -> impl Iterator<Item = Block<'_>> {
     let list = match content {
         Value::Array(list) => list.as_slice(),
@@ -88,7 +88,7 @@ pub fn blocks(message: usize, content: &Value) -> impl Iterator<Item = Block<'_>
     list.iter().enumerate().map(move |(index, value)| Block { message, index, value })
 }
 
-/// What the user wrote in this turn: notes that clients add by themselves are not the user's own.
+/// Returns the user's text in this turn, without the notes that clients add by themselves.
 pub fn own_text(turn: &Turn<'_>) -> String {
     let texts: Vec<&str> = turn
         .blocks

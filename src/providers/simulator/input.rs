@@ -1,17 +1,18 @@
-//! The input of a tool call, made from the tool's schema: always the same for the same request.
+//! Makes the input of a tool call from the tool's schema. The same request always gives the same
+//! input.
 use serde_json::{Map, Value, json};
 
-/// Deeper levels of a schema are left empty.
+/// The largest depth of a filled schema; deeper levels are left empty.
 const MAX_DEPTH: usize = 12;
 
 /// Makes inputs for one request.
 pub struct Inputs<'a> {
-    /// What the user asked: the value of fields such as `query` and `prompt`.
+    /// The user's text: the value of fields such as `query` and `prompt`.
     pub asked: &'a str,
 }
 
 impl Inputs<'_> {
-    /// A value for a schema: required fields only, the first of each choice.
+    /// Returns a value for a schema: required fields only, the first of each choice.
     pub fn of(&self, schema: &Value) -> Value {
         let mut input = self.value("", schema, schema, 0);
         self.fill_zones(schema, &mut input);
@@ -81,7 +82,8 @@ impl Inputs<'_> {
         text.into()
     }
 
-    /// A model asked for the time in `Asia/Tokyo` would pass that on.
+    /// Fills in time zones: a model would pass on the `Asia/Tokyo` of a question about the time
+    /// there.
     fn fill_zones(&self, schema: &Value, input: &mut Value) {
         let zones: Vec<&str> = self.asked.split_whitespace().filter_map(zone).collect();
         let (Some(first), Some(fields)) = (zones.first(), input.as_object_mut()) else { return };
@@ -118,7 +120,7 @@ fn kind(schema: &Value) -> &str {
     }
 }
 
-/// `Europe/Paris`, with what may stand around it in a sentence taken off.
+/// Returns a zone such as `Europe/Paris`, without the punctuation around it.
 fn zone(word: &str) -> Option<&str> {
     let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let (area, city) = word.split_once('/')?;

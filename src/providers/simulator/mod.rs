@@ -1,8 +1,8 @@
 //! The built-in simulator: an upstream without a model, for first steps, demos and tests.
 //!
-//! It answers with what it was asked, calls tools when it is asked to, is as strict about a
-//! request as the real API, and always gives the same bytes for the same request. What else it
-//! does is chosen by directives in the user's text: `docs/simulator.md`.
+//! It repeats the user's text and calls tools on request. It is as strict about a request as the
+//! real API, and always returns the same bytes for the same request. Directives in the user's text
+//! select its other functions: `docs/simulator.md`.
 mod answer;
 mod ask;
 mod check;
@@ -46,11 +46,11 @@ use crate::wire::{Endpoint, Event, EventKind, Reply, ReplyBody};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Between two events of a stream, unless the request says so itself.
+    /// The time between two events of a stream, unless the request has its own.
     #[serde(default, with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pace: Duration,
-    /// What of the Messages API it is to count as not understanding.
+    /// The parts of the Messages API that the simulator treats as not understood.
     #[serde(default)]
     unsupported: Vec<String>,
 }
@@ -63,14 +63,15 @@ impl Settings for Config {
     }
 }
 
-/// The provider. It keeps nothing between two requests.
+/// The provider. It keeps no state between requests.
 pub struct Simulator {
     pace: Duration,
     accepts: Accepts,
 }
 
 impl Simulator {
-    /// `pace` passes between two events of a stream, unless a request says otherwise.
+    /// Makes a simulator. `pace` is the time between two events of a stream, unless a request has
+    /// its own.
     pub fn new(pace: Duration) -> Self {
         Self { pace, accepts: Accepts { is_native: true, cites: true, ..Accepts::default() } }
     }
@@ -106,26 +107,26 @@ impl Provider for Simulator {
     }
 }
 
-/// What will happen, and when.
+/// The plan of an answer, with its times.
 struct Plan {
-    /// Before anything at all.
+    /// The delay before everything else.
     wait: Duration,
     tempo: Tempo,
     outcome: Outcome,
 }
 
-/// What the caller gets.
+/// The response to the caller.
 enum Outcome {
     /// A whole body.
     Json(Bytes),
-    /// An error answer.
+    /// An error response.
     Refused(Failure),
     /// A message, as its events.
     Events(Vec<Result<Event>>),
 }
 
 impl Simulator {
-    /// Everything but the waiting: no clock, no I/O.
+    /// Plans the answer without waiting: no clock, no I/O.
     fn plan(&self, attempt: &Attempt, betas: &str, seed: &Seed) -> Result<Plan, Failure> {
         let request = &attempt.request;
         let body: Value = serde_json::from_slice(&request.to_bytes())
@@ -173,7 +174,7 @@ impl Simulator {
     }
 }
 
-/// The events up to a fault. It always strikes before `message_stop`.
+/// Returns the events up to a fault. The fault always comes before `message_stop`.
 fn with_fault(
     events: Vec<Event>,
     fault: Option<&Fault>,
@@ -189,8 +190,8 @@ fn with_fault(
     events.into_iter().take(after).map(Ok).chain(end).collect()
 }
 
-/// No provider's stream ends cleanly before its last event: what reads the frames of an upstream
-/// finds the break as well.
+/// Adds the error for a stream that ends before its last event. Other providers' streams report it
+/// too, because the reader of their frames detects the break.
 fn with_end(mut items: Vec<Result<Event>>) -> Vec<Result<Event>> {
     let ends_early = items.last().is_some_and(|last| {
         last.as_ref()
@@ -202,8 +203,8 @@ fn with_end(mut items: Vec<Result<Event>>) -> Vec<Result<Event>> {
     items
 }
 
-/// The message that the events stand for. A stream that ends early is half a body here, which the
-/// readers of other providers' answers find out as well.
+/// Folds the events into the message. Fails if the stream ends early, like the readers of other
+/// providers' answers on half a body.
 fn folded(items: Vec<Result<Event>>) -> Result<Bytes> {
     let mut fold = Fold::default();
     for item in items {
@@ -225,7 +226,7 @@ async fn wait(delay: Duration, limit: Duration) -> Result<()> {
     }
 }
 
-/// All values of `anthropic-beta`, in one text.
+/// Returns all values of `anthropic-beta` in one text.
 fn betas(headers: &HeaderMap) -> String {
     let values: Vec<&str> =
         headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok()).collect();

@@ -1,4 +1,4 @@
-//! Plays the events of an answer: at a pace, up to a fault, within the timeouts of the attempt.
+//! Sends the events of an answer: at a pace, up to a fault, within the timeouts of the attempt.
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,18 +9,18 @@ use crate::providers::Timeouts;
 use crate::providers::simulator::faults;
 use crate::wire::{Event, EventStream};
 
-/// When events come.
+/// The timing of the events.
 #[derive(Debug, Clone, Copy)]
 pub struct Tempo {
-    /// Before the first one.
+    /// The delay before the first event.
     pub first_event: Duration,
-    /// Before each of the others.
+    /// The delay before each other event.
     pub pace: Duration,
-    /// What the attempt may take.
+    /// The time limits of the attempt.
     pub timeouts: Timeouts,
 }
 
-/// The stream. Dropping it stops everything, since nothing runs outside of it.
+/// Returns the stream. Dropping it stops everything, because it starts no tasks.
 pub fn play(items: Vec<Result<Event>>, tempo: Tempo) -> EventStream {
     if tempo.first_event.is_zero() && tempo.pace.is_zero() {
         return stream::iter(items).boxed();

@@ -1,14 +1,15 @@
-//! Everything that looks random in an answer, made from the request: ids and thinking signatures.
+//! The values that look random in an answer: ids and thinking signatures, derived from the request.
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 use crate::wire::MessagesRequest;
 
-/// What tells one request from another.
+/// The hash that distinguishes requests.
 pub struct Seed([u8; 32]);
 
 impl Seed {
-    /// Every field counts save `stream`, so that both ways to ask give the same message.
+    /// Hashes every field except `stream`, so that streaming and non-streaming requests give the
+    /// same message.
     pub fn of(request: &mut MessagesRequest) -> Result<Self> {
         let mut hash = Sha256::new();
         hash.update(request.endpoint.path());
@@ -21,7 +22,8 @@ impl Seed {
         Ok(Self(hash.finalize().into()))
     }
 
-    /// `msg_sim_…`, `toolu_sim_…`, `req_sim_…`; `n` tells ids of one kind apart.
+    /// Returns an id such as `msg_sim_…`, `toolu_sim_…`, `req_sim_…`; `n` distinguishes ids of one
+    /// kind.
     pub fn id(&self, kind: &str, n: usize) -> String {
         let mut id = format!("{kind}_sim_{}", hex::encode(&self.0[..10]));
         if n > 0 {
@@ -30,13 +32,13 @@ impl Seed {
         id
     }
 
-    /// Signs the text of a thinking block; another request signs the same text otherwise.
+    /// Signs the text of a thinking block. Another request has another signature for the same text.
     pub fn sign(&self, text: &str) -> String {
         signature(&hex::encode(&self.0[10..16]), text)
     }
 }
 
-/// The signature belongs to exactly this text.
+/// Returns whether the signature belongs to exactly this text.
 pub fn is_signed(text: &str, given: &str) -> bool {
     let mut parts = given.split('.');
     match (parts.next(), parts.next()) {

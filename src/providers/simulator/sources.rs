@@ -1,10 +1,11 @@
-//! What a request lets an answer cite: `search_result` and `document` blocks, counted as the API does.
+//! The possible citations of a request: `search_result` and `document` blocks, counted like the
+//! API.
 use serde_json::{Value, json};
 
-/// So much of a document is cited, in characters.
+/// The length of a cited text of a document, in characters.
 const CITED: usize = 40;
 
-/// Everything that may be cited, each as the citation that would name it.
+/// Returns all possible citations, in the form of an answer.
 pub fn citations(messages: &[Value]) -> Vec<Value> {
     let sources = Sources::of(messages);
     let results = sources.results.iter().enumerate().map(|(n, result)| of_result(n, result));
@@ -13,7 +14,7 @@ pub fn citations(messages: &[Value]) -> Vec<Value> {
     results.chain(documents).flatten().collect()
 }
 
-/// What the API refuses of sources and citations. `has_format`: the answer has a schema.
+/// Checks sources and citations like the API. `has_format`: the answer has a schema.
 pub fn check(messages: &[Value], has_format: bool) -> Result<(), String> {
     let sources = Sources::of(messages);
     for result in &sources.results {
@@ -38,7 +39,7 @@ pub fn check(messages: &[Value], has_format: bool) -> Result<(), String> {
 struct Sources<'a> {
     results: Vec<&'a Value>,
     documents: Vec<&'a Value>,
-    /// Those of the documents that the user sent.
+    /// The documents that the user sent.
     asked: Vec<&'a Value>,
 }
 

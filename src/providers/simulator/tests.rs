@@ -1,4 +1,5 @@
-//! The simulator: deterministic, in the real order of events, and as strict as the real API.
+//! Tests of the simulator: deterministic, in the real order of events, and as strict as the real
+//! API.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -91,7 +92,7 @@ fn ask_with_tools(text: &str) -> Value {
     body
 }
 
-/// The non-streaming answer.
+/// Returns the non-streaming answer.
 async fn whole(body: &Value) -> Result<Value, Error> {
     whole_with(body, "").await
 }
@@ -105,7 +106,7 @@ async fn whole_with(body: &Value, betas: &str) -> Result<Value, Error> {
     Ok(serde_json::from_slice(&bytes).unwrap())
 }
 
-/// The items of the stream.
+/// Returns the items of the stream.
 async fn items(body: &Value) -> Result<Vec<Result<Event, Error>>, Error> {
     let mut body = body.clone();
     body["stream"] = true.into();
@@ -118,7 +119,7 @@ async fn events(body: &Value) -> Vec<Event> {
     items(body).await.unwrap().into_iter().map(Result::unwrap).collect()
 }
 
-/// Both ways to ask; they must be the same message, in order.
+/// Checks that streaming and non-streaming give the same message, in order, and returns it.
 async fn both(body: &Value) -> Value {
     let message = whole(body).await.unwrap();
     let events = events(body).await;
@@ -150,7 +151,7 @@ fn blocks<'a>(message: &'a Value, kind: &str) -> Vec<&'a Value> {
     message["content"].as_array().unwrap().iter().filter(|b| b["type"] == kind).collect()
 }
 
-/// The request that goes on with the conversation: every call is answered with `result`.
+/// Returns the request that continues the conversation, with `result` for every call.
 fn next_round(body: &Value, message: &Value, result: &str) -> Value {
     let mut body = body.clone();
     let results: Vec<Value> = blocks(message, "tool_use")

@@ -1,20 +1,20 @@
-//! Token counts that are plausible and always the same: four characters are a token.
+//! Plausible token counts, the same for the same request: four characters are a token.
 use serde_json::Value;
 
-/// What a request costs before the answer begins.
+/// The input tokens of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Input {
-    /// Neither read from the cache nor written to it.
+    /// The tokens that are neither read from the cache nor written to it.
     pub fresh: u64,
-    /// Up to the last `cache_control`, in a conversation that begins; to live for 5 minutes.
+    /// The tokens up to the last `cache_control`, in a new conversation; they live for 5 minutes.
     pub cache_creation_5m: u64,
-    /// The same, to live for an hour.
+    /// The same, for a lifetime of an hour.
     pub cache_creation_1h: u64,
-    /// Up to the last `cache_control`, in a conversation that goes on.
+    /// The tokens up to the last `cache_control`, in a continued conversation.
     pub cache_read: u64,
 }
 
-/// An image or a document, whatever its size.
+/// The tokens of an image or a document of any size.
 const MEDIA_TOKENS: u64 = 1_500;
 
 impl Input {
@@ -38,18 +38,18 @@ impl Input {
         }
     }
 
-    /// What `count_tokens` answers.
+    /// Returns the result of `count_tokens`.
     pub fn total(self) -> u64 {
         self.fresh + self.cache_creation() + self.cache_read
     }
 
-    /// `cache_creation_input_tokens`
+    /// Returns `cache_creation_input_tokens`.
     pub fn cache_creation(self) -> u64 {
         self.cache_creation_5m + self.cache_creation_1h
     }
 }
 
-/// The tokens of a text of so many characters.
+/// Returns the tokens of a text of `characters` characters.
 pub fn of_characters(characters: usize) -> u64 {
     characters.div_ceil(4) as u64
 }
@@ -58,15 +58,15 @@ pub fn of_characters(characters: usize) -> u64 {
 struct Count {
     characters: usize,
     media: u64,
-    /// `characters` and `media` at the last `cache_control`.
+    /// The `characters` and `media` at the last `cache_control`.
     cached: usize,
     cached_media: u64,
-    /// Its `ttl` is `1h`.
+    /// Whether its `ttl` is `1h`.
     is_hour: bool,
 }
 
 impl Count {
-    /// A breakpoint: everything so far is cached.
+    /// Marks a breakpoint: everything so far is cached.
     fn mark(&mut self, control: &Value) {
         if !control.is_null() {
             self.cached = self.characters;

@@ -1,28 +1,29 @@
-//! Which tools a request offers, and which of them the user's text asks for.
+//! The tools that a request offers, and those that the user's text requests.
 use serde_json::{Value, json};
 
-/// A tool that the model may call and somebody outside runs.
+/// A tool that the model may call, and that runs outside the simulated API.
 pub struct Tool<'a> {
-    /// As the request names it.
+    /// The name in the request.
     pub name: &'a str,
-    /// What its input must look like.
+    /// The schema of its input.
     pub schema: Schema<'a>,
-    /// It has to be searched for first: only a directive calls it.
+    /// Whether the tool must be searched for first. Then only a directive calls it.
     pub is_deferred: bool,
 }
 
-/// Where the schema of a tool is.
+/// The source of a tool's schema.
 pub enum Schema<'a> {
-    /// In the request.
+    /// The schema in the request.
     Given(&'a Value),
-    /// Known to everybody: one input that the tool takes.
+    /// A known tool: one input that it accepts.
     Known(Value),
 }
 
-/// The prefix under which the gateway presents its own tools.
+/// The prefix of the gateway's own tools.
 const GATEWAY: &str = "gateway_";
 
-/// The tools of a request that end in a `tool_use`; those that the API runs itself are not among them.
+/// Returns the tools of a request that end in a `tool_use`. The tools that the API runs itself are
+/// not included.
 pub fn offered(tools: &Value) -> Vec<Tool<'_>> {
     tools.as_array().into_iter().flatten().filter_map(tool).collect()
 }
@@ -50,7 +51,7 @@ fn known_input(kind: &str) -> Option<Value> {
     }
 }
 
-/// The tool that a directive names: by its whole name, or without `gateway_`.
+/// Returns the tool of a directive: by its whole name, or without `gateway_`.
 pub fn find<'a, 't>(tools: &'t [Tool<'a>], name: &str) -> Option<&'t Tool<'a>> {
     tools
         .iter()
@@ -58,7 +59,7 @@ pub fn find<'a, 't>(tools: &'t [Tool<'a>], name: &str) -> Option<&'t Tool<'a>> {
         .or_else(|| tools.iter().find(|tool| tool.name.strip_prefix(GATEWAY) == Some(name)))
 }
 
-/// The tools that a text asks for, in the order of the request.
+/// Returns the tools that a text requests, in the order of the request.
 pub fn asked_for<'a, 't>(tools: &'t [Tool<'a>], text: &str) -> Vec<&'t Tool<'a>> {
     if tools.is_empty() {
         return Vec::new();
@@ -82,7 +83,8 @@ fn is_name_part(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '-'
 }
 
-/// A name that is no common word needs only to be there; `read` needs `use`, `call`, `run`, or `tool`.
+/// Returns whether a text mentions a tool. An uncommon name only has to be there; a common word
+/// such as `read` also needs `use`, `call`, `run`, or `tool`.
 fn is_named(name: &str, words: &[&str], text: &str) -> bool {
     let full = name.to_lowercase();
     let short = full.strip_prefix(GATEWAY).unwrap_or(&full);

@@ -1,4 +1,4 @@
-//! A stream of native frames out of bodies that are cut, end, break and stop in every way.
+//! Streams of native frames from bodies that are cut, end, break and stop in every way.
 use std::collections::VecDeque;
 
 use futures_util::StreamExt;
@@ -12,12 +12,12 @@ const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 const ERROR: &str = "event: error\ndata: {\"type\":\"error\"}\n\n";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What a body does next. After its steps it ends.
+/// The next action of a body. After its steps it ends.
 enum Step {
     Data(String),
-    /// It has nothing at this poll, and more at the next one.
+    /// No data at this poll, and more at the next one.
     Pause,
-    /// It never has anything more.
+    /// No more data at all.
     Hang,
     Break,
 }
@@ -131,7 +131,7 @@ async fn silence_is_an_error() {
     }
 }
 
-/// The pause sets the timer to an hour: it has to move nearer once the last event has passed.
+/// The pause sets the timer to an hour. The timer has to be shortened after the last event.
 #[tokio::test]
 async fn a_body_that_stays_open_after_the_last_event_is_given_up() {
     let steps = [data(START), Step::Pause, data(STOP), Step::Hang];

@@ -1,4 +1,4 @@
-//! What the simulator refuses, as the real API does.
+//! The requests that the simulator rejects, like the real API.
 use super::*;
 
 fn conversation(messages: Value) -> Value {

@@ -1,4 +1,4 @@
-//! What it cites, and what it refuses of citations as the real API does.
+//! The citations of the simulator, and the ones that it rejects like the real API.
 use super::*;
 
 fn result(source: &str, enabled: bool) -> Value {

@@ -1,4 +1,4 @@
-//! What directives do.
+//! The effects of directives.
 use crate::error::{ErrorKind, Retry};
 use crate::wire::EventKind;
 use proptest::prelude::*;
@@ -204,7 +204,7 @@ async fn a_stream_that_ends_too_early_is_told_from_a_whole_one() {
     let events: Vec<_> = items.into_iter().map(Result::unwrap).collect();
     assert_eq!(events.len(), 5);
     grammar::check(&crate::testing::seen(&events)).unwrap_err();
-    // half a body is no answer
+    // half a body is not an answer
     assert_eq!(
         whole(&ask("hello [sim: end after 5]")).await.unwrap_err().kind,
         ErrorKind::BadUpstream
@@ -264,8 +264,9 @@ async fn events_come_at_their_pace() {
     grammar::check(&crate::testing::seen(&events)).unwrap();
 }
 
-/// So many events come; the next one, or without a number the answer itself, is still not there when
-/// all of an answer without a pace has come.
+/// Checks that `ready` events come without delay and that the next one does not: it is still
+/// missing at a time when a whole answer without a pace has arrived. Without a number, the answer
+/// itself is delayed.
 async fn waits_after(text: &str, ready: Option<usize>) {
     let mut body = ask(text);
     body["stream"] = true.into();
@@ -319,7 +320,7 @@ async fn a_slow_answer_runs_into_the_timeouts_of_the_attempt() {
     }
 }
 
-/// How many events came before the error; none at all if it came instead of a status.
+/// Returns the number of events before the error; `None` if the error came instead of a status.
 async fn failing(attempt: Attempt) -> (Option<usize>, Error) {
     let reply = match simulator().send(&context(""), attempt).await {
         Err(error) => return (None, error),
@@ -370,7 +371,7 @@ proptest! {
     }
 }
 
-/// Pieces of directives, whole and broken, and anything else.
+/// Returns pieces of directives, whole and broken, and any other text.
 fn part() -> impl Strategy<Value = String> {
     prop_oneof![
         proptest::sample::select(vec![

@@ -1,9 +1,9 @@
-//! `docs/simulator.md` is true: every directive and every example of it is run here.
+//! Runs every directive and every example of `docs/simulator.md`, so that the page stays correct.
 use super::*;
 
 const PAGE: &str = include_str!("../../../../docs/simulator.md");
 
-/// The directives of the tables: the first cell of each row.
+/// Returns the directives of the tables: the first cell of each row.
 fn directives() -> Vec<&'static str> {
     PAGE.lines()
         .filter_map(|line| line.strip_prefix("| `[sim"))
@@ -11,13 +11,13 @@ fn directives() -> Vec<&'static str> {
         .collect()
 }
 
-/// The fenced blocks: language and text.
+/// Returns the fenced blocks: language and text.
 fn fences() -> Vec<(&'static str, &'static str)> {
     let parts: Vec<&str> = PAGE.split("```").collect();
     parts.chunks(2).filter_map(|chunk| chunk.get(1)?.split_once('\n')).collect()
 }
 
-/// The body that a curl line sends, with gateway tools as the gateway would present them.
+/// Returns the body of a curl line, with gateway tools in the gateway's form.
 fn sent(command: &str) -> Value {
     let body = command.split("-d '").nth(1).unwrap().rsplit_once('\'').unwrap().0;
     let mut body: Value = serde_json::from_str(body).unwrap();
@@ -29,7 +29,7 @@ fn sent(command: &str) -> Value {
     body
 }
 
-/// What a caller sees of a request, whatever happens: error, events or lost connection.
+/// Returns the caller's view of a request: error, events or lost connection.
 async fn seen(text: &str) -> String {
     match items(&ask_with_tools(text)).await {
         Err(error) => {
@@ -46,7 +46,7 @@ async fn seen(text: &str) -> String {
     }
 }
 
-/// The id and the usage differ with every text; nothing else may.
+/// Removes the id and the usage, which differ with every text. Nothing else may differ.
 fn comparable(seen: &str) -> Vec<&str> {
     seen.split('\n')
         .filter(|line| !line.contains(r#""type":"message_start""#))
@@ -109,7 +109,7 @@ fn json_only(body: &Value) -> Value {
     body
 }
 
-/// Everything in `expected` is in `found` as well.
+/// Returns whether `found` has everything in `expected`.
 fn holds(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Object(found), Value::Object(expected)) => expected
