@@ -35,8 +35,8 @@ enum Member {
 
 const MEMBERS: usize = Member::Other as usize;
 
-/// The texts of the members of one object. Of several members with one name, the last one counts, as in
-/// the API. Fails on anything but an object, so that a list is never read as one.
+/// The texts of the members of one object. The last of several members with one name counts, as
+/// in the API. Fails on anything but an object, so that a list is never read as one.
 #[derive(Clone, Copy, Default)]
 struct Members<'a>([Option<&'a RawValue>; MEMBERS]);
 

@@ -76,7 +76,7 @@ impl Document {
         Ok(Some(level.text_of(at)))
     }
 
-    /// Returns the kind of the value at a path. For a scalar, returns its JSON text too.
+    /// Returns the kind of the value at a path, with the JSON text of a scalar.
     ///
     /// Fails as [`Document::get`] does.
     pub fn look(&mut self, path: &[Step<'_>]) -> Result<Option<(Kind, Option<Bytes>)>> {
@@ -141,8 +141,8 @@ impl Document {
         Ok(Some(level.members.iter().map(|member| level.key_of(member).to_string()).collect()))
     }
 
-    /// Puts JSON text at a path. Replaces the existing value, or adds a member to an object. With the
-    /// index one past the end, it adds an element to an array.
+    /// Puts JSON text at a path. Replaces the existing value, or adds a member to an object. An index
+    /// one past the end adds an element to an array.
     ///
     /// `json` must be one well-formed value. Fails (`api_error`) if it is not, or if the path leads
     /// through a missing or scalar value.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-/// The shortest run of unedited text, in bytes, that is shared. For a shorter run, a copy is cheaper
+/// The shortest run of unedited text, in bytes, that is shared. A copy of a shorter run is cheaper
 /// than one more write.
 const SHARED: usize = 16 << 10;
 
