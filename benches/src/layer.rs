@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
-use tidegate::context::{Caller, Context};
-use tidegate::policy::script::api::With;
-use tidegate::policy::script::{Limits, ScriptEngine};
-use tidegate::policy::{Passage, Pipeline};
-use tidegate::telemetry::metrics::Metrics;
-use tidegate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
+use tidegate::internals::Metrics;
+use tidegate::internals::With;
+use tidegate::internals::{Caller, Context};
+use tidegate::internals::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
+use tidegate::internals::{Limits, ScriptEngine};
+use tidegate::internals::{Passage, Pipeline};
 
 use crate::requests;
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use serde_json::json;
-use tidegate::context::{Caller, Context};
 use tidegate::error::Problem;
-use tidegate::plugin_host::{Plugin, PluginHost, ToolCall, ToolError};
-use tidegate::wire::Document;
+use tidegate::internals::Document;
+use tidegate::internals::{Caller, Context};
+use tidegate::internals::{Plugin, PluginHost, ToolCall, ToolError};
 
 use crate::arguments::Arguments;
 use crate::layer::{BATCH, BATCHES};

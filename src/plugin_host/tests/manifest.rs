@@ -126,7 +126,11 @@ async fn what_is_a_component_of_another_world_is_no_plugin() {
         (core instance $i (instantiate $m))
         (func (export "describe") (canon lift (core func $i "f"))))"#;
     let (_, problems) = load_bytes(&wat::parse_str(other).unwrap()).await;
-    assert!(problems[0].message.contains("its `describe` differs from this gateway's"), "{}", problems[0]);
+    assert!(
+        problems[0].message.contains("its `describe` differs from this gateway's"),
+        "{}",
+        problems[0]
+    );
 
     let sockets = r#"(component (import "wasi:sockets/tcp@0.3.0" (instance)))"#;
     let (_, problems) = load_bytes(&wat::parse_str(sockets).unwrap()).await;
