@@ -1,11 +1,11 @@
-//! Components: makes them of core modules and writes them.
+//! Makes components of core modules, and writes them to files.
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use wit_component::ComponentEncoder;
 
-/// Makes a component of a core module that was compiled against the SDK.
+/// Makes a component of a core module that was compiled with the SDK.
 pub fn componentize(module: &Path) -> Result<Vec<u8>> {
     let wasm = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     ComponentEncoder::default()
@@ -15,7 +15,7 @@ pub fn componentize(module: &Path) -> Result<Vec<u8>> {
         .with_context(|| format!("cannot make a component of {}", module.display()))
 }
 
-/// Puts a component where a gateway may be watching: it must never see half a file.
+/// Writes a component to a place that a gateway may watch. The gateway never sees a partial file.
 pub fn write(component: &[u8], file: &Path) -> Result<()> {
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = dir.unwrap_or(Path::new("."));

@@ -1,17 +1,17 @@
-//! What a component imports, read from the file without compiling it.
+//! The imports and exports of a component, read from the file without compiling it.
 use anyhow::{Context, Result};
 use wasmparser::{ComponentExport, ComponentExternalKind, ComponentImport, Parser, Payload};
 
-/// What stands at the outermost level of a component.
+/// The outermost level of a component.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surface {
-    /// Interfaces such as `wasi:cli/stdout@0.2.3`.
+    /// The imported interfaces, such as `wasi:cli/stdout@0.2.3`.
     pub imports: Vec<String>,
-    /// Functions such as `call-tool`.
+    /// The exported functions, such as `call-tool`.
     pub exports: Vec<String>,
 }
 
-/// Fails if the file is no whole component.
+/// Reads the imports and exports. Fails if the file is not a complete component.
 pub fn surface(wasm: &[u8]) -> Result<Surface> {
     let mut found = Surface::default();
     let mut depth = 0usize;
@@ -30,7 +30,7 @@ pub fn surface(wasm: &[u8]) -> Result<Surface> {
             _ => {}
         }
     }
-    // types that the world uses by their bare names are no interfaces
+    // types that the world uses by their bare names are not interfaces
     found.imports.retain(|name| name.contains(':'));
     Ok(found)
 }
@@ -39,7 +39,7 @@ fn named_import(import: wasmparser::Result<ComponentImport<'_>>) -> wasmparser::
     Ok(import?.name.name.to_owned())
 }
 
-/// None for what is no function.
+/// Returns the name of an exported function; `None` for any other export.
 fn named_export(
     export: wasmparser::Result<ComponentExport<'_>>,
 ) -> wasmparser::Result<Option<String>> {

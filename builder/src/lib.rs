@@ -1,6 +1,8 @@
-//! From a plugin's source to a component: finds a compiler for guests, compiles core modules, makes components of them, adds the manifest.
+//! Builds a component from a plugin's source: finds a compiler for guests, compiles core modules,
+//! makes components of them, adds the manifest.
 //!
-//! Without the feature `component` it only compiles core modules, and needs few crates: `cargo xtask` uses it so.
+//! Without the feature `component`, the crate only compiles core modules and needs few crates.
+//! `cargo xtask` uses it like this.
 #[cfg(feature = "component")]
 mod component;
 #[cfg(feature = "component")]

@@ -1,4 +1,4 @@
-//! Core modules: compiles the guests of a workspace and finds the files that cargo wrote.
+//! Compiles the guests of a workspace to core modules, and finds the files that cargo wrote.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::shell::{output, run};
 use crate::toolchain::{TARGET, Toolchain};
 
-/// A crate that has been compiled to a core module.
+/// A crate after its compilation to a core module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// The package's name.
@@ -16,8 +16,8 @@ pub struct Module {
     pub file: PathBuf,
 }
 
-/// Compiles the guests among some packages of a manifest (all of its own, if none is named) in release
-/// mode. `target_dir` is where they go; beside what cargo is told by itself if there is none.
+/// Compiles the guests among some packages of a manifest (all its own packages if none is named) in
+/// release mode. `target_dir` is the folder of the output; cargo's usual folder if it is `None`.
 pub fn modules(
     toolchain: &Toolchain,
     manifest: &Path,

@@ -1,4 +1,4 @@
-//! A project of its own, in whatever language, to a component without its manifest.
+//! Builds a project in any language to a component without its manifest.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,10 +9,10 @@ use crate::module::modules;
 use crate::shell::{output_of, run};
 use crate::toolchain::{Toolchain, Way};
 
-/// The world with every export: the libraries for Python and JavaScript implement all of them.
+/// The world with every export. The libraries for Python and JavaScript implement all of them.
 const WORLD: &str = "plugin";
 
-/// Compiles the crate in `dir` by the usual cargo, or by the way that was asked for.
+/// Compiles the crate in `dir` by the usual cargo, or by the requested way.
 pub fn rust(dir: &Path, way: Option<Way>, out: &Path) -> Result<()> {
     let toolchain = Toolchain::find(way, Path::new("cargo"), dir)?;
     let modules = modules(&toolchain, &dir.join("Cargo.toml"), &[], None)?;
@@ -20,7 +20,7 @@ pub fn rust(dir: &Path, way: Option<Way>, out: &Path) -> Result<()> {
     write(&componentize(&module.file)?, out)
 }
 
-/// Makes a component of `app.py` by componentize-py; `wit` is the folder of the border.
+/// Makes a component of `app.py` by componentize-py; `wit` is the folder of the interface.
 pub fn python(dir: &Path, wit: &Path, out: &Path) -> Result<()> {
     let program = program(dir, "componentize-py", ".venv/bin").context(
         "componentize-py is not installed here; in the project's folder:\n  \
@@ -31,7 +31,7 @@ pub fn python(dir: &Path, wit: &Path, out: &Path) -> Result<()> {
     run(command.args(["componentize", "app", "-o"]).arg(out))
 }
 
-/// Makes a component of `app.js` by componentize-js; `wit` is the folder of the border.
+/// Makes a component of `app.js` by componentize-js; `wit` is the folder of the interface.
 pub fn js(dir: &Path, wit: &Path, out: &Path) -> Result<()> {
     let program = program(dir, "componentize-js", "node_modules/.bin").context(
         "componentize-js is not installed here; in the project's folder:\n  \
@@ -39,12 +39,12 @@ pub fn js(dir: &Path, wit: &Path, out: &Path) -> Result<()> {
     )?;
     let mut command = Command::new(program);
     command.current_dir(dir).arg("app.js").arg("--wit").arg(wit);
-    // the gateway's `fetch` is the only way out
+    // the gateway's `fetch` is the only access to the network
     command.args(["--world-name", WORLD, "--disable", "http", "--disable", "fetch-event"]);
     run(command.arg("--out").arg(out))
 }
 
-/// The project's own, else the one that a shell would find.
+/// Returns the project's own program, else the one on the `PATH`.
 fn program(dir: &Path, name: &str, own: &str) -> Option<PathBuf> {
     let own = dir.join(own).join(name);
     if own.is_file() {

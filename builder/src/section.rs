@@ -1,20 +1,22 @@
-//! Custom sections of a component: the manifest travels in one, and is read without running anything.
+//! Custom sections of a component. One of them holds the manifest, which is read without running
+//! the component.
 use wasm_encoder::{CustomSection, Section as _};
 use wasmparser::{Chunk, CustomSectionReader, Parser, Payload};
 
-/// The section that holds a plugin's manifest, JSON text.
+/// The section for a plugin's manifest, JSON text.
 pub const MANIFEST: &str = "tidegate:manifest";
 
-/// Magic, version and layer.
+/// The length of magic, version and layer.
 const PREAMBLE: usize = 8;
 
-/// What a custom section of that name holds; none if there is none, or no whole file.
+/// Returns the content of the custom section of that name; `None` if there is none, or if the file
+/// is incomplete.
 pub fn read<'a>(wasm: &'a [u8], name: &str) -> Option<&'a [u8]> {
     sections(wasm).find_map(|section| section.named(name))
 }
 
-/// The file without a section of that name at its very end, where [`with`] puts it: what was compiled
-/// before it was described is the same then as what is compiled afterwards.
+/// Returns the file without a section of that name at its very end, where [`with`] puts it. A file
+/// compiled before its description is then equal to a file compiled afterwards.
 pub fn before<'a>(wasm: &'a [u8], name: &str) -> &'a [u8] {
     let mut end = PREAMBLE;
     let mut last = None;
@@ -28,7 +30,7 @@ pub fn before<'a>(wasm: &'a [u8], name: &str) -> &'a [u8] {
     }
 }
 
-/// The same file with a custom section of that name at its end, in place of older ones.
+/// Returns the file with a custom section of that name at its end. Older ones are removed.
 pub fn with(wasm: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
     let mut written = wasm.get(..PREAMBLE).unwrap_or(wasm).to_vec();
     for section in sections(wasm).filter(|section| section.named(name).is_none()) {
@@ -40,7 +42,7 @@ pub fn with(wasm: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
 
 /// A section of the outermost level. Code comes in pieces.
 struct Section<'a> {
-    /// With its id and its size.
+    /// The whole section, with its id and its size.
     whole: &'a [u8],
     custom: Option<CustomSectionReader<'a>>,
 }
@@ -51,7 +53,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Those of the outermost level, as far as the file is whole.
+/// Returns the sections of the outermost level, up to the first incomplete one.
 fn sections(wasm: &[u8]) -> impl Iterator<Item = Section<'_>> {
     let mut parser = Parser::new(0);
     let mut at = 0;
@@ -65,7 +67,7 @@ fn sections(wasm: &[u8]) -> impl Iterator<Item = Section<'_>> {
                 Payload::Version { .. } => continue,
                 Payload::End(_) => return None,
                 Payload::CustomSection(custom) => Some(custom),
-                // what is inside is not looked at
+                // the content is skipped
                 Payload::ModuleSection { unchecked_range, .. }
                 | Payload::ComponentSection { unchecked_range, .. } => {
                     at = unchecked_range.end;
@@ -112,7 +114,7 @@ mod tests {
         let other = [EMPTY, &[1, 2, 0xaa, 0xbb]].concat();
         let wasm = with(&other, "one", b"first");
         assert_eq!(before(&wasm, "one"), other);
-        // another one, one that is not at the end, half a file: as they are
+        // another section, one that is not at the end, an incomplete file: all unchanged
         assert_eq!(before(&wasm, "two"), wasm);
         let more = with(&wasm, "two", b"second");
         assert_eq!(before(&more, "one"), more);

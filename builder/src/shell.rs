@@ -1,16 +1,16 @@
-//! Starting other programs, and what they say.
+//! Runs other programs, and reads their output.
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Says on standard error what is going on.
+/// Reports a step on standard error.
 pub fn say(what: &str) {
     eprintln!("==> {what}");
 }
 
-/// Runs a command to its end, its output for the person to see.
+/// Runs a command to its end, with its output on the terminal.
 pub fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     say(&shown);
@@ -21,14 +21,14 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a command prints; `None` if it cannot be started or fails.
+/// Returns the output of a command; `None` if it cannot be started or fails.
 pub fn output(command: &mut Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// What a program prints in a folder.
+/// Returns the output of a program in a folder.
 pub fn output_of(dir: &Path, program: &str, args: &[&str]) -> Option<String> {
     output(Command::new(program).args(args).current_dir(dir))
 }

@@ -6,17 +6,17 @@ use anyhow::{Result, bail};
 
 use crate::shell::{output_of, run, say};
 
-/// What guests are built for.
+/// The target of guests.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
-/// What the Debian way needs, as its packages leave it.
+/// The files that the Debian way needs, as its packages install them.
 const DEBIAN_FILES: [&str; 4] =
     ["/usr/bin/rustc", "/usr/bin/cargo", "/usr/bin/wasm-ld", "/usr/lib/rustlib/src/rust/library"];
 
-/// How to get a wasm32 std.
+/// A way to get a wasm32 std.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// The toolchain that builds the host has it.
+    /// The toolchain that builds the host also has the target.
     Own,
     /// `rustup target add`.
     Rustup,
@@ -25,7 +25,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The name that a person gives it.
+    /// Parses the name in a command.
     pub fn parse(name: &str) -> Result<Self> {
         match name {
             "own" => Ok(Self::Own),
@@ -39,15 +39,15 @@ impl Way {
 /// A compiler that can build guests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Toolchain {
-    /// The usual one, by its cargo.
+    /// The usual compiler, by its cargo.
     Own(PathBuf),
-    /// Debian's.
+    /// Debian's compiler.
     Debian,
 }
 
 impl Toolchain {
-    /// The first way that works, or the one that was asked for. `cargo` is the usual one; what is
-    /// chosen in `dir` counts.
+    /// Finds the first way that works, or the requested one. `cargo` is the usual cargo; the
+    /// toolchain selected in `dir` applies.
     pub fn find(way: Option<Way>, cargo: &Path, dir: &Path) -> Result<Self> {
         let tried = |this| way.is_none_or(|way| way == this);
         if tried(Way::Own) && has_target(dir) {
@@ -69,7 +69,7 @@ impl Toolchain {
         )
     }
 
-    /// Its cargo in a folder, without anything that the host's build left in the environment.
+    /// Returns its cargo in a folder, without the environment of the host's build.
     pub fn cargo(&self, dir: &Path) -> Command {
         let mut command = match self {
             Self::Own(cargo) => Command::new(cargo),
@@ -81,14 +81,15 @@ impl Toolchain {
         }
         if matches!(self, Self::Debian) {
             command.env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTDOC");
-            // std is built from source, which Debian's stable compiler allows only like this
+            // std is built from source, which Debian's stable compiler allows only with this
+            // variable
             command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc");
             command.env("RUSTFLAGS", "-Clinker=wasm-ld -Cpanic=abort");
         }
         command
     }
 
-    /// What its cargo needs besides.
+    /// Returns the extra arguments of its cargo.
     pub fn extra_args(&self) -> &'static [&'static str] {
         match self {
             Self::Own(_) => &[],
@@ -96,7 +97,8 @@ impl Toolchain {
         }
     }
 
-    /// Compilers do not share a build directory: each would throw the other's work away.
+    /// Returns the build directory. Compilers do not share one: each would discard the other's
+    /// output.
     pub fn build_dir(&self) -> &'static str {
         match self {
             Self::Own(_) => "guests-build",
