@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: nginx and Tidegate before the same upstream, in turns, one core for them.
+//! `cargo xtask bench`: measures nginx and Tidegate with the same upstream, alternating, on one
+//! core.
 mod measure;
 mod options;
 mod process;
@@ -17,14 +18,15 @@ use report::Report;
 use scenario::{Scenario, Sort};
 use servers::{Kind, Place};
 
-/// As `tidegate-bench` takes them for a layer by itself.
+/// The batches of `tidegate-bench` for a layer by itself.
 const LAYER_BATCHES: usize = 30;
-/// Plugins of the benchmark's own, as `cargo xtask plugins` builds them.
+/// The benchmark's own plugins, as `cargo xtask plugins` builds them.
 const GUESTS: &str = "target/guests";
-/// One with a request hook that reads a field and sets another, and one with a tool that does nothing.
+/// A plugin with a request hook that reads a field and sets another, and one with a tool that does
+/// nothing.
 const OWN_GUESTS: [&str; 2] = ["brief", "idle"];
 
-/// Builds, measures, prints; `--write` puts the tables into `benches/README.md`.
+/// Builds, measures and prints. `--write` puts the tables into `benches/README.md`.
 pub fn run(given: &[String]) -> Result<(), String> {
     let Some(options) = Options::parse(given)? else {
         println!("{}", options::USAGE);
@@ -70,7 +72,7 @@ pub fn run(given: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Builds what is measured and lays it aside, where no later build can replace it.
+/// Builds the measured programs and copies them to a place where no later build can replace them.
 fn place(options: &Options, nginx: PathBuf) -> Result<Place, String> {
     let target = target_dir()?;
     let dir = target.join("bench");
@@ -105,7 +107,7 @@ fn place(options: &Options, nginx: PathBuf) -> Result<Place, String> {
     Ok(Place { dir, tool, nginx, gateway })
 }
 
-/// A layer by itself, as a table.
+/// Measures a layer by itself and returns a table.
 fn layer(tool: &Path, title: &str, arguments: &[&str]) -> Result<String, String> {
     eprintln!("{} …", arguments[0]);
     let wrong = |error: std::io::Error| format!("{}: {error}", tool.display());
@@ -135,14 +137,14 @@ fn build(options: &Options, target: &Path, gateway: Option<&str>) -> Result<(), 
 fn lay_aside(binary: &Path, dir: &Path) -> Result<PathBuf, String> {
     let name = binary.file_name().ok_or_else(|| format!("`{}` is no file", binary.display()))?;
     let copy = dir.join(name);
-    // a running binary cannot be written to, but its name can go to another file
+    // a running binary cannot be overwritten, but its name can be given to another file
     let fresh = copy.with_extension("new");
     fs::copy(binary, &fresh).map_err(|error| format!("{}: {error}", binary.display()))?;
     fs::rename(&fresh, &copy).map_err(|error| format!("{}: {error}", copy.display()))?;
     Ok(copy)
 }
 
-/// Who takes part in a scenario; the first one is what the others are compared with.
+/// Returns the contenders of a scenario. The others are compared with the first one.
 fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<Vec<Kind>, String> {
     let none = place.dir.join("none");
     let plain = Kind::gateway("tidegate", &none, &none);
@@ -173,7 +175,7 @@ fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<V
     }
 }
 
-/// The files of a folder with this ending, without it.
+/// Returns the names of the files with this ending in a folder, without the ending.
 fn names(dir: &Path, ending: &str) -> Result<Vec<String>, String> {
     let wrong = |error: std::io::Error| format!("{}: {error}", dir.display());
     let mut found = Vec::new();
@@ -190,7 +192,7 @@ fn names(dir: &Path, ending: &str) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// Where this very program was built: `TARGET/PROFILE/xtask`.
+/// Returns the target directory of this program: `TARGET/PROFILE/xtask`.
 fn target_dir() -> Result<PathBuf, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let target = program.ancestors().nth(2).map(Path::to_path_buf);

@@ -6,12 +6,12 @@ use tidegate_builder::shell::run;
 
 use crate::shell::{cargo, target_dir};
 
-/// How the gateway is compiled.
+/// The build profile of the gateway.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// The profile that the tests use as well, so that both share what is compiled.
+    /// The profile of the tests, so that both share the compiled crates.
     Dev,
-    /// Slow to compile: link-time optimization.
+    /// A profile with link-time optimization, slow to compile.
     Release,
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask`: what a person types to build, run and test Tidegate.
+//! `cargo xtask`: the commands to build, run and test Tidegate.
 mod bench;
 mod gateway;
 mod plugins;

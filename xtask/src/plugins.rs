@@ -1,4 +1,4 @@
-//! `cargo xtask plugins`: compiles guests to core modules; the gateway makes plugins of them.
+//! `cargo xtask plugins`: compiles guests to core modules. The gateway makes plugins of them.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,20 +14,20 @@ use crate::shell::{cargo_program, root};
 /// The crates to build.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Set {
-    /// Those that Tidegate ships.
+    /// The crates that Tidegate ships.
     Bundled,
-    /// Those of the tests as well.
+    /// The crates of the tests as well.
     WithTests,
 }
 
-/// A crate that becomes a `.wasm`.
+/// A crate that is built to a `.wasm` file.
 struct Guest {
     name: String,
     source: PathBuf,
     output: PathBuf,
 }
 
-/// Builds the guests whose source is newer than their file, or all of them by one toolchain.
+/// Builds the guests with a source newer than their file, or all of them by one toolchain.
 pub fn plugins(args: &[&str]) -> Result<()> {
     let way = match args {
         [] => None,
@@ -41,8 +41,8 @@ pub fn plugins(args: &[&str]) -> Result<()> {
     }
 }
 
-/// Builds the guests of a set whose source is newer than their file; `gateway` returns the program that
-/// makes plugins of them.
+/// Builds the guests of a set with a source newer than their file. `gateway` returns the program
+/// that makes plugins of them.
 pub fn build_stale(gateway: impl FnOnce() -> Result<PathBuf>, set: Set) -> Result<()> {
     let mut stale = guests(set)?;
     let shared = ["sdk", "plugins/Cargo.toml", "plugins/shared"].map(|path| root().join(path));
@@ -71,7 +71,7 @@ fn build(gateway: &Path, guests: Vec<Guest>, way: Option<Way>) -> Result<()> {
     Ok(())
 }
 
-/// Makes a plugin of a core module: the gateway asks it for its manifest and writes both.
+/// Makes a plugin of a core module. The gateway reads the manifest from it and writes both.
 fn finish(gateway: &Path, module: &Path, guest: &Guest) -> Result<()> {
     let mut command = Command::new(gateway);
     command.args(["plugin", "build"]).arg(module).arg("--out").arg(&guest.output);
@@ -83,7 +83,8 @@ fn finish(gateway: &Path, module: &Path, guest: &Guest) -> Result<()> {
     }
 }
 
-/// Every crate in `plugins/` is bundled; those in `tests/guests/` are for tests.
+/// Returns the guests of a set. The crates in `plugins/` are bundled; those in `tests/guests/` are
+/// for tests.
 fn guests(set: Set) -> Result<Vec<Guest>> {
     let mut found = Vec::new();
     let all = [("plugins", "plugins"), ("tests/guests", "target/guests")];
@@ -117,7 +118,7 @@ fn is_stale(guest: &Guest, shared: SystemTime) -> bool {
     }
 }
 
-/// Returns when the newest file of some paths was written.
+/// Returns the time of the newest file of some paths.
 fn newest(paths: &[&Path]) -> Result<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
     for path in paths {

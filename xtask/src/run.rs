@@ -1,4 +1,4 @@
-//! `cargo xtask run`: from nothing to a gateway that answers.
+//! `cargo xtask run`: builds and starts a gateway that answers.
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command};
@@ -16,7 +16,8 @@ const LISTEN: &str = "127.0.0.1:4000";
 const CONFIG: &str = "examples/quickstart/tidegate.yaml";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Builds the gateway, starts it, prints what to type, builds the plugins, and stays until the gateway ends.
+/// Builds the gateway, starts it, prints a first command to try, builds the plugins, and waits for
+/// the gateway's end.
 pub fn run(args: &[&str]) -> Result<()> {
     let profile = match args {
         [] => Profile::Dev,

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the plugins, and every test there is.
+//! `cargo xtask test`: builds the plugins and runs all tests.
 use std::path::Path;
 use std::process::Command;
 
@@ -9,16 +9,16 @@ use crate::plugins::{self, Set};
 use crate::shell::{cargo, root};
 use tidegate_builder::shell::{output_of, run, say};
 
-/// Runs real clients against a gateway, where it is there and they are.
+/// The script that runs real clients against a gateway, if script and clients exist.
 const CLIENTS: &str = "tests/clients/run.py";
 
-/// Builds plugins in other languages, and calls them.
+/// The script that builds plugins in other languages and calls them.
 const PLUGINS: &str = "tests/clients/plugins.py";
 
-/// The suites, each of which can be run alone.
+/// The suites. Each of them can run alone.
 const SUITES: [&str; 3] = ["gateway", "plugins", "clients"];
 
-/// Stops at the first failure.
+/// Runs the suites. Stops at the first failure.
 pub fn test(args: &[&str]) -> Result<()> {
     let suites = match args {
         [] => &SUITES[..],

@@ -1,4 +1,4 @@
-//! A scenario, run by all its contenders in turns.
+//! Runs a scenario with all its contenders, alternating.
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -10,20 +10,20 @@ use super::report::{Row, median};
 use super::scenario::Scenario;
 use super::servers::{self, Kind, Place, Server};
 
-/// Before the first round each server gets so long to open its connections.
+/// The time in which each server opens its connections, before the first round.
 const WARM_UP_SECONDS: f64 = 0.5;
-/// The load gives up by itself before this.
+/// The time limit of the load; it stops by itself before this.
 const LOAD_GRACE: Duration = Duration::from_secs(40);
 
 /// One run of the load against one server.
 struct Sample {
     cpu_us: f64,
-    /// The part of the server's core that others took.
+    /// The part of the server's core that other processes used.
     disturbance: f64,
     report: Value,
 }
 
-/// Runs a scenario: all contenders up, a warm-up for each, then round by round.
+/// Runs a scenario: starts all contenders, warms each up, then measures round by round.
 pub fn measure(
     place: &Place,
     options: &Options,

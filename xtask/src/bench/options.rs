@@ -20,30 +20,30 @@ usage: cargo xtask bench [OPTIONS]
 `--only` knows: small-1 small-16 small-64 100k 1m stream-64 stream-1000 paced policies loop
 layer plugins";
 
-/// What the command line asks for.
+/// The options of the command line.
 pub struct Options {
-    /// Runs of each server in each scenario.
+    /// The runs of each server in each scenario.
     pub rounds: usize,
-    /// Length of a run.
+    /// The length of a run.
     pub seconds: f64,
-    /// Names of scenarios; empty stands for all.
+    /// The names of scenarios; empty for all.
     only: Vec<String>,
-    /// A gateway binary that exists already.
+    /// An existing gateway binary.
     pub gateway: Option<PathBuf>,
-    /// Policies of the scenario with stages.
+    /// The policies of the scenario with stages.
     pub policies: Option<PathBuf>,
-    /// Plugins of the scenario with stages.
+    /// The plugins of the scenario with stages.
     pub plugins: Option<PathBuf>,
-    /// Without a gateway.
+    /// Whether nginx runs alone, without a gateway.
     pub is_nginx_alone: bool,
-    /// Debug builds are enough.
+    /// Whether debug builds are used.
     pub is_debug: bool,
-    /// The tables go into the README.
+    /// Whether the tables are written to the README.
     pub is_written: bool,
 }
 
 impl Options {
-    /// `None` if help is asked for.
+    /// Parses the options. Returns `None` for `--help`.
     pub fn parse(given: &[String]) -> Result<Option<Self>, String> {
         let mut options = Self {
             rounds: 5,
@@ -76,12 +76,12 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// Where cargo puts what is measured, below its target directory.
+    /// Returns the folder of cargo's output, below its target directory.
     pub fn profile(&self) -> &'static str {
         if self.is_debug { "debug" } else { "release" }
     }
 
-    /// This scenario is to be run.
+    /// Returns whether this scenario is selected.
     pub fn wants(&self, scenario: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == scenario)
     }
@@ -109,7 +109,7 @@ fn value<T: FromStr>(name: &str, given: Option<&String>) -> Result<T, String> {
     given.parse().map_err(|_| format!("`{name} {given}`: this value will not do"))
 }
 
-/// The servers run in a folder of their own, so a relative path would lose its meaning.
+/// Returns an absolute path, because the servers run in a folder of their own.
 fn directory(name: &str, given: Option<&String>) -> Result<PathBuf, String> {
     let path: PathBuf = value(name, given)?;
     path.canonicalize().map_err(|error| format!("`{name} {}`: {error}", path.display()))

@@ -1,4 +1,4 @@
-//! Child processes on a core of their own, what they used, and their end.
+//! Child processes on a core of their own: start, CPU time, memory, and end.
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,24 +6,24 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// `/proc` counts in these on every Linux that Rust's tier 1 knows (`USER_HZ`).
+/// The unit of `/proc` on every Linux that Rust's tier 1 supports (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
-/// A process that is asked to stop gets so long before it is killed.
+/// The time between the request to stop and the kill.
 const PATIENCE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(5);
 
-/// A child that is stopped when this is dropped. It is also stopped by the kernel when we die.
+/// A child process. Dropping this value stops it, and the kernel stops it when this process dies.
 pub struct Process {
     child: Child,
 }
 
 impl Process {
-    /// Starts a program on this core; what it says goes to `log`.
+    /// Starts a program on this core. Its output goes to `log`.
     pub fn start(core: usize, command: &[&str], log: &Path) -> Result<Self, String> {
         let wrong = |error: std::io::Error| format!("{}: {error}", command[0]);
         let out = File::create(log).map_err(wrong)?;
         let error_out = out.try_clone().map_err(wrong)?;
-        // a Ctrl-C, or our own end, must not leave a busy server behind
+        // a Ctrl-C, or the end of this process, must not leave a busy server running
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "taskset", "-c", &core.to_string()])
             .args(command)
@@ -35,7 +35,7 @@ impl Process {
         Ok(Self { child: child.map_err(wrong)? })
     }
 
-    /// Its end, if that comes before `limit`.
+    /// Waits for its end until `limit`.
     pub fn wait(&mut self, limit: Instant) -> Result<ExitStatus, String> {
         loop {
             if let Some(status) = self.ended()? {
@@ -48,12 +48,12 @@ impl Process {
         }
     }
 
-    /// How it ended, if it did.
+    /// Returns its exit status if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, String> {
         self.child.try_wait().map_err(|error| error.to_string())
     }
 
-    /// What it and its children used up to now.
+    /// Returns the CPU time of the process and its children so far.
     pub fn cpu(&self) -> Cpu {
         let mut cpu = Cpu::default();
         for pid in self.family() {
@@ -69,7 +69,8 @@ impl Process {
         cpu
     }
 
-    /// A field of `/proc/PID/status` that is in KiB, summed over it and its children, in MiB.
+    /// Returns a field of `/proc/PID/status` in KiB, summed over the process and its children, in
+    /// MiB.
     pub fn memory(&self, field: &str) -> f64 {
         let read = |pid: u32| {
             let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -79,7 +80,7 @@ impl Process {
         self.family().into_iter().filter_map(read).sum::<f64>() / 1024.0
     }
 
-    /// It and its children and theirs.
+    /// Returns the process, its children and their children.
     fn family(&self) -> BTreeSet<u32> {
         let mut family = BTreeSet::from([self.child.id()]);
         let Ok(all) = fs::read_dir("/proc") else { return family };
@@ -110,12 +111,12 @@ impl Drop for Process {
                 signal("KILL", family);
             }
         }
-        // an error here says that it is gone already
+        // an error here means that the process has already ended
         let _ = self.child.wait();
     }
 }
 
-/// `std` knows SIGKILL only; the shell has the others.
+/// Sends a signal by the shell, because `std` supports only SIGKILL.
 fn signal(name: &str, pids: BTreeSet<u32>) {
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     let script = format!("kill -{name} {} 2>/dev/null", pids.join(" "));
@@ -124,32 +125,34 @@ fn signal(name: &str, pids: BTreeSet<u32>) {
     }
 }
 
-/// CPU time, user and system, counted in two ways.
+/// CPU time, user and system, from two sources.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Cpu {
-    /// To the nanosecond, without the threads that have ended.
+    /// The time to the nanosecond, without the threads that have ended.
     by_scheduler: Duration,
-    /// With all threads, in steps of a tick.
+    /// The time with all threads, in steps of a tick.
     by_ticks: Duration,
 }
 
 impl Cpu {
-    /// What was used since `before`.
+    /// Returns the time used since `before`.
     pub fn since(self, before: Self) -> Duration {
         let fine = self.by_scheduler.saturating_sub(before.by_scheduler);
         let coarse = self.by_ticks.saturating_sub(before.by_ticks);
-        // beyond what rounding explains, threads have ended, or the kernel has no `schedstat`
+        // a difference larger than rounding means that threads have ended, or that the kernel has
+        // no `schedstat`
         if coarse > fine + 4 * TICK { coarse } else { fine }
     }
 }
 
-/// What this core was busy with up to now, whoever it was, the hypervisor's other guests included.
+/// Returns the busy time of this core so far, for all processes, the hypervisor's other guests
+/// included.
 pub fn busy(core: usize) -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     TICK * u32::try_from(busy_ticks(&stat, core).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
-/// All but idle and waiting for disks; guest time is part of user time already.
+/// Returns all ticks except idle and waiting for disks. Guest time is already part of user time.
 fn busy_ticks(stat: &str, core: usize) -> Option<u64> {
     let line = stat.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")))?;
     let counts: Vec<u64> = line.split(' ').map_while(|count| count.parse().ok()).collect();
@@ -157,7 +160,7 @@ fn busy_ticks(stat: &str, core: usize) -> Option<u64> {
     Some(used.map(|(_, count)| count).sum())
 }
 
-/// Fields of `/proc/PID/stat` behind the name, which may hold spaces and brackets.
+/// Returns the fields of `/proc/PID/stat` after the name, which may have spaces and brackets.
 fn fields(stat: &str) -> Option<Vec<&str>> {
     Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
 }
@@ -173,7 +176,7 @@ fn parent(pid: u32) -> Option<u32> {
     fields(&stat)?.get(1)?.parse().ok()
 }
 
-/// Says what is missing for a run on this machine.
+/// Fails with the missing requirement of a run on this machine.
 pub fn require_linux() -> Result<(), String> {
     if !Path::new("/proc/self/stat").exists() {
         return Err("the benchmark needs Linux: it reads CPU time from /proc".to_owned());

@@ -1,4 +1,4 @@
-//! Medians, tables, and their place in the README.
+//! Computes medians, formats tables, and puts them into the README.
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -7,9 +7,10 @@ use super::options::Options;
 use super::scenario::Sort;
 
 const BEGIN: &str = "<!-- figures: written by `cargo xtask bench --write` -->";
-/// Beyond this part of the servers' core the figures are doubtful, and the report says so.
+/// The largest disturbance, as a part of the servers' core. Above it the figures are doubtful, and
+/// the report warns.
 const MOST_DISTURBANCE: f64 = 0.1;
-/// nginx's small request on the machine that the bounds in absolute times were set on.
+/// The time of nginx's small request on the machine for which the absolute limits were set.
 const PACE_US: f64 = 14.0;
 const END: &str = "<!-- end of figures -->";
 
@@ -18,17 +19,18 @@ pub struct Row {
     pub scenario: &'static str,
     pub sort: Sort,
     pub server: String,
-    /// The part of the server's core that other processes took.
+    /// The part of the server's core that other processes used.
     pub disturbance: f64,
     pub is_paced: bool,
     pub is_gateway: bool,
     pub cpu_us: f64,
-    /// The same, round by round: the contenders' rounds of the same number follow upon each other.
+    /// The same, round by round. The contenders' rounds of the same number run directly after each
+    /// other.
     pub cpu_rounds_us: Vec<f64>,
     pub per_second: f64,
     pub p50_us: f64,
     pub p99_us: f64,
-    /// Of streams: each round's median.
+    /// The median of each round, for streams.
     pub first_events_us: Vec<f64>,
     pub peak_mib: f64,
     pub idle_mib: f64,
@@ -36,7 +38,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// For the eyes of who waits.
+    /// Returns a progress line for the terminal.
     pub fn line(&self) -> String {
         let (cpu, p50) = (time(self.cpu_us), time(self.p50_us));
         let mut line =
@@ -50,12 +52,13 @@ impl Row {
         line
     }
 
-    /// Round by round: a machine that changes its pace from one round to the next changes it for both.
+    /// Returns the ratio, round by round: a change of the machine's speed between rounds affects
+    /// both servers.
     fn ratio_to(&self, first: &Self) -> f64 {
         paired(&self.cpu_rounds_us, &first.cpu_rounds_us, |this, first| this / first)
     }
 
-    /// In microseconds, round by round.
+    /// Returns the difference in microseconds, round by round.
     fn added_to(&self, first: &Self) -> f64 {
         paired(&self.cpu_rounds_us, &first.cpu_rounds_us, |this, first| this - first)
     }
@@ -85,14 +88,14 @@ impl Row {
     }
 }
 
-/// All rows of a run, scenario by scenario.
+/// All rows of a run, by scenario.
 #[derive(Default)]
 pub struct Report {
     pub rows: Vec<Row>,
 }
 
 impl Report {
-    /// The tables, and the figures that are not in them.
+    /// Returns the tables, and the figures outside them.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         if self.rows.iter().any(|row| row.sort == Sort::Proxy) {
@@ -127,7 +130,7 @@ impl Report {
         text
     }
 
-    /// What a turn costs beside the request that it is to the upstream.
+    /// Returns the cost of a turn, without the cost of its request to the upstream.
     fn loops(&self) -> String {
         let calls = |row: &Row| match row.sort {
             Sort::Loop { calls } => Some(calls),
@@ -155,7 +158,7 @@ impl Report {
         text
     }
 
-    /// What stages add where nginx takes as long as on the machine that their bound was set on.
+    /// Returns the cost of the stages, scaled to the machine for which their limit was set.
     fn stages_at_pace(&self) -> Option<String> {
         let rows = || self.rows.iter().filter(|row| row.sort == Sort::Stages);
         let (plain, full) = (rows().next()?, rows().rfind(|row| row.is_gateway)?);
@@ -204,19 +207,19 @@ impl Report {
     }
 }
 
-/// The median of what `compare` makes of two contenders' rounds, pair by pair.
+/// Returns the median of `compare` over two contenders' rounds, pair by pair.
 fn paired(these: &[f64], others: &[f64], compare: impl Fn(f64, f64) -> f64) -> f64 {
     median(these.iter().zip(others).map(|(this, other)| compare(*this, *other)).collect())
 }
 
-/// Where and how the figures came about.
+/// Returns the description of the machine and the options.
 pub fn machine(nginx: &Path, options: &Options) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown CPU", |(_, model)| model);
     let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    // nginx tells its version on stderr
+    // nginx prints its version on stderr
     let told = Command::new(nginx).arg("-v").output().map(|output| output.stderr);
     let told = String::from_utf8_lossy(&told.unwrap_or_default()).into_owned();
     let version = told.trim().strip_prefix("nginx version: ").unwrap_or("nginx").to_owned();
@@ -228,7 +231,7 @@ pub fn machine(nginx: &Path, options: &Options) -> String {
     )
 }
 
-/// `old` with `figures` in the marked place.
+/// Returns `old` with `figures` between the markers.
 pub fn between_markers(old: &str, figures: &str) -> Result<String, String> {
     let parts = old.split_once(BEGIN).and_then(|(before, rest)| {
         let (_, after) = rest.split_once(END)?;
@@ -238,7 +241,7 @@ pub fn between_markers(old: &str, figures: &str) -> Result<String, String> {
     Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", figures.trim()))
 }
 
-/// The middle one; NaN of nothing.
+/// Returns the median; NaN for an empty list.
 pub fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     match all.len() {
@@ -248,7 +251,7 @@ pub fn median(mut all: Vec<f64>) -> f64 {
     }
 }
 
-/// Microseconds, as people write them.
+/// Formats microseconds for readers.
 fn time(us: f64) -> String {
     match us {
         us if us < 99.95 => format!("{us:.1} µs"),

@@ -1,31 +1,32 @@
-//! The scenarios: kinds of traffic, each with its name, its size and its contenders.
+//! The scenarios: kinds of traffic, each with a name, a size and contenders.
 
 /// One kind of traffic.
 pub struct Scenario {
-    /// For `--only`.
+    /// The name for `--only`.
     pub name: &'static str,
-    /// For the tables.
+    /// The title in the tables.
     pub title: &'static str,
-    /// Who takes part.
+    /// The kind of the comparison.
     pub sort: Sort,
-    /// How many requests are under way at once.
+    /// The number of concurrent requests.
     pub connections: usize,
-    /// Of a request.
+    /// The size of a request in bytes.
     pub bytes: usize,
-    /// How the upstream answers.
+    /// The model name, which selects the upstream's answer.
     pub model: &'static str,
 }
 
-/// What a scenario compares.
+/// The comparison of a scenario.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
-    /// The gateway, with nothing to do, with nginx.
+    /// Compares the gateway without stages with nginx.
     Proxy,
-    /// The gateway with policies and plugins, with itself; nginx shows the machine's pace.
+    /// Compares the gateway with policies and plugins with the gateway alone. nginx measures the
+    /// machine's speed.
     Stages,
-    /// A request in which so many calls of a tool are run, with so many plain requests and one more.
+    /// Compares a request with tool calls with the same number of plain requests and one more.
     Loop {
-        /// In turns of their own.
+        /// The number of calls, each in its own turn.
         calls: usize,
     },
 }
@@ -39,10 +40,10 @@ const SMALL: Scenario = Scenario {
     model: "bench",
 };
 
-/// The tool is `tests/guests/idle`, which does nothing.
+/// The conversation with tool calls. The tool is `tests/guests/idle`, which does nothing.
 const LOOP: Scenario = Scenario { name: "loop", connections: 4, ..SMALL };
 
-/// In the order of the tables.
+/// All scenarios in the order of the tables.
 pub const ALL: &[Scenario] = &[
     Scenario { name: "small-1", title: "300 bytes, 1 connection", connections: 1, ..SMALL },
     SMALL,
@@ -81,7 +82,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { title: "4 calls", sort: Sort::Loop { calls: 4 }, model: "bench-tool-4", ..LOOP },
 ];
 
-/// Three small policies: one that edits, one that looks and would refuse, one that would route.
+/// Three small policies: one edits, one reads and could reject, one could route.
 pub const POLICIES: [(&str, &str); 3] = [
     (
         "cap-max-tokens.rhai",

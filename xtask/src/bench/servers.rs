@@ -1,4 +1,4 @@
-//! The servers of a run: nginx and the gateway with generated configs, and the upstream behind both.
+//! The servers of a run: nginx and the gateway with generated configs, and their upstream.
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,34 +10,34 @@ use std::time::{Duration, Instant};
 
 use super::process::Process;
 
-/// The one core of what is measured.
+/// The core of the measured server.
 pub const SERVER_CORE: usize = 0;
 /// The core of the upstream and the load.
 pub const LOAD_CORE: usize = 1;
-/// Plugins are compiled on the first start.
+/// The time limit of a start. Plugins are compiled on the first start.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// What a server holds by then is what it holds when idle.
+/// The delay before the idle memory is measured.
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// The files of a run.
 pub struct Place {
-    /// Configs, logs, copies of the binaries.
+    /// The folder for configs, logs and copies of the binaries.
     pub dir: PathBuf,
-    /// The upstream and the load.
+    /// The program for the upstream and the load.
     pub tool: PathBuf,
-    /// The nginx that is installed here.
+    /// The installed nginx.
     pub nginx: PathBuf,
     /// The gateway, unless nginx runs alone.
     pub gateway: Option<PathBuf>,
 }
 
-/// A server that can take part.
+/// A kind of server.
 pub enum Kind {
-    /// As a plain reverse proxy.
+    /// nginx as a plain reverse proxy.
     Nginx,
-    /// With the stages that these folders hold.
+    /// The gateway with the stages in these folders.
     Gateway {
-        /// How the tables call it.
+        /// The name in the tables.
         name: String,
         /// `policies.dir`
         policies: PathBuf,
@@ -47,13 +47,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// A gateway with these stages.
+    /// Makes a gateway with these stages.
     pub fn gateway(name: &str, policies: &Path, plugins: &Path) -> Self {
         let (policies, plugins) = (policies.to_path_buf(), plugins.to_path_buf());
         Self::Gateway { name: name.to_owned(), policies, plugins }
     }
 
-    /// How the tables call it.
+    /// The name in the tables.
     pub fn name(&self) -> &str {
         match self {
             Self::Nginx => "nginx",
@@ -62,19 +62,19 @@ impl Kind {
     }
 }
 
-/// A server that answers.
+/// A running server.
 pub struct Server {
-    /// Stopped with this value.
+    /// The process, which stops when this value is dropped.
     pub process: Process,
-    /// On 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub port: u16,
-    /// From the start of the process to the end of its first answer.
+    /// The time from the start of the process to the end of its first answer.
     pub first_answer: Duration,
-    /// Resident memory a moment later, in MiB.
+    /// The resident memory a moment later, in MiB.
     pub idle_mib: f64,
 }
 
-/// Starts the upstream on a port of its own choice.
+/// Starts the upstream on a port that it chooses itself.
 pub fn start_upstream(place: &Place) -> Result<Server, String> {
     let log = place.dir.join("upstream.log");
     let port = free_port()?;
@@ -82,7 +82,7 @@ pub fn start_upstream(place: &Place) -> Result<Server, String> {
     start(LOAD_CORE, &command, &log, port)
 }
 
-/// Starts a server before the upstream and waits for its first answer.
+/// Starts a server with the upstream and waits for its first answer.
 pub fn start_server(place: &Place, kind: &Kind, upstream: u16) -> Result<Server, String> {
     let port = free_port()?;
     match kind {
@@ -96,7 +96,7 @@ pub fn start_server(place: &Place, kind: &Kind, upstream: u16) -> Result<Server,
             start(SERVER_CORE, &command, &place.dir.join("nginx.log"), port)
         }
         Kind::Gateway { policies, plugins, .. } => {
-            // a folder each: a gateway reloads when its config changes, also for the next one
+            // one folder per gateway, because a gateway reloads when a config in its folder changes
             let home = place.dir.join(format!("gateway-{port}"));
             fs::create_dir_all(&home).map_err(|error| error.to_string())?;
             let config = home.join("tidegate.yaml");
@@ -131,7 +131,7 @@ fn start(core: usize, command: &[&str], log: &Path, port: u16) -> Result<Server,
     Ok(Server { process, port, first_answer, idle_mib })
 }
 
-/// One small message; the status of its answer.
+/// Sends one small message and returns the status of the answer.
 fn ask(port: u16) -> std::io::Result<u16> {
     const BODY: &str =
         r#"{"model":"bench","max_tokens":16,"messages":[{"role":"user","content":"hello"}]}"#;
@@ -150,7 +150,8 @@ fn ask(port: u16) -> std::io::Result<u16> {
     status.ok_or_else(|| std::io::Error::other("the answer has no status"))
 }
 
-/// Bodies stay in memory and nothing is buffered on the way back: the least that nginx can do.
+/// Returns the config of nginx. Bodies stay in memory and responses are not buffered: the least
+/// work for nginx.
 fn nginx_config(dir: &Path, port: u16, upstream: u16) -> String {
     let user = if is_root() { "user root;\n" } else { "" };
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -205,7 +206,7 @@ plugins: {{ dir: "{}" }}
     )
 }
 
-/// The nginx of this machine; root gets it installed.
+/// Returns the nginx of this machine. If the user is root, a missing nginx is installed.
 pub fn find_or_install_nginx() -> Result<PathBuf, String> {
     if let Some(found) = find_nginx() {
         return Ok(found);
@@ -228,7 +229,7 @@ pub fn find_or_install_nginx() -> Result<PathBuf, String> {
 }
 
 fn find_nginx() -> Option<PathBuf> {
-    // the folder for system programs is not on everybody's path
+    // not every `PATH` has the folder for system programs
     let known =
         ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx", "/usr/local/bin/nginx"];
     known.into_iter().map(PathBuf::from).find(|path| path.exists())
@@ -238,7 +239,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-/// Free at this moment; the server takes it in the next.
+/// Returns a port that is free now. The server opens it next.
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.map(|address| address.port()).map_err(|error| error.to_string())
