@@ -1,35 +1,36 @@
-//! The upstream's answers. The load makes the same ones to compare what it gets, byte by byte.
+//! The upstream's answers. The load makes the same ones and compares them with the received ones,
+//! byte by byte.
 use std::time::Duration;
 
 use serde_json::json;
 
 const WORDS: &[&str] = &["the", "tide", "comes", "in", "under", "a", "quiet", "harbour", "gate"];
 
-/// Of the tool that is called: `tests/guests/idle`.
+/// The name of the called tool: `tests/guests/idle`.
 pub const TOOL: &str = "idle";
-/// What stands before the number of a call in its id. The next request has it in the call's result.
+/// The prefix of a call's id, before its number. The next request has the id in the call's result.
 pub const CALL_ID: &str = "toolu_bench_";
-/// Events of each turn of a conversation with tools.
+/// The number of events in each turn of a conversation with tools.
 const TURN_EVENTS: usize = 7;
 
-/// What a model name stands for.
+/// The answer that a model name selects.
 #[derive(Debug, PartialEq)]
 pub enum Answer {
     /// One JSON message.
     Message(Vec<u8>),
-    /// Server-sent events, each written on its own.
+    /// Server-sent events, each in its own write.
     Events {
         /// The frames, with their final empty lines.
         frames: Vec<Vec<u8>>,
-        /// Between two frames.
+        /// The time between two frames.
         pace: Duration,
     },
-    /// The streams of a conversation in which a gateway's tool is called: in each turn but the last.
+    /// The streams of a conversation that calls a gateway's tool in each turn except the last.
     Turns(Vec<Vec<Vec<u8>>>),
 }
 
 impl Answer {
-    /// `bench`, `bench-EVENTS`, `bench-EVENTS-PACEms` or `bench-tool-CALLS`.
+    /// Returns the answer for `bench`, `bench-EVENTS`, `bench-EVENTS-PACEms` or `bench-tool-CALLS`.
     pub fn of(model: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
@@ -61,7 +62,7 @@ impl Answer {
         Ok(Self::Events { frames: frames(model, events), pace: Duration::from_millis(pace) })
     }
 
-    /// The whole body, as a caller gets it; none where the gateway makes it of several.
+    /// Returns the whole body that a caller receives; `None` if the gateway builds it from several.
     pub fn body(&self) -> Option<Vec<u8>> {
         match self {
             Self::Message(body) => Some(body.clone()),
@@ -71,7 +72,7 @@ impl Answer {
     }
 }
 
-/// `count` words, other ones for another `seed`.
+/// Returns `count` words; another `seed` gives other words.
 pub fn words(seed: usize, count: usize) -> String {
     let pick = |n: usize| WORDS[(seed * 31 + n * 7 + n * n) % WORDS.len()];
     (0..count).map(pick).collect::<Vec<_>>().join(" ")
@@ -99,7 +100,7 @@ fn start(model: &str) -> serde_json::Value {
     }})
 }
 
-/// A turn with the `n`-th call.
+/// Returns a turn with the `n`-th call.
 fn call(model: &str, n: usize) -> Vec<Vec<u8>> {
     let delta = |json: &str| {
         json!({"type": "content_block_delta", "index": 0,

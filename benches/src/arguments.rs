@@ -2,13 +2,13 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// The pairs in the order they were given; a later one wins.
+/// The pairs in their order. A later pair overrides an earlier one.
 pub struct Arguments<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Arguments<'a> {
-    /// Takes `--name value` pairs whose names are in `known`.
+    /// Parses `--name value` pairs with names in `known`.
     pub fn parse(given: &'a [String], known: &[&str]) -> Result<Self, String> {
         let mut pairs = Vec::new();
         for pair in given.chunks(2) {
@@ -21,7 +21,7 @@ impl<'a> Arguments<'a> {
         Ok(Self { pairs })
     }
 
-    /// The value of `name`, or `default` if it was not given.
+    /// Returns the value of `name`, or `default` if it is missing.
     pub fn get<T: FromStr<Err: Display>>(&self, name: &str, default: T) -> Result<T, String> {
         let given = self.pairs.iter().rev().find(|(known, _)| *known == name);
         match given {

@@ -1,24 +1,25 @@
-//! Just enough HTTP/1.1 for both ends of a run: heads, body framing, and a connection that reads them.
+//! A minimal HTTP/1.1 for both ends of a run: heads, body framing, and a connection that reads
+//! them.
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// What the two ends need to know of a request's or an answer's head.
+/// The parts of a request's or an answer's head that the two ends need.
 #[derive(Debug)]
 pub struct Head {
-    /// Bytes up to and including the empty line.
+    /// The bytes up to and including the empty line.
     len: usize,
     /// The status of an answer; 0 in a request.
     pub status: u16,
-    /// How the body is framed.
+    /// The framing of the body.
     pub body: Body,
-    /// The peer closes the connection after this message.
+    /// Whether the peer closes the connection after this message.
     pub is_last: bool,
 }
 
 impl Head {
-    /// The head at the start of `input`; `None` if it is not complete yet.
+    /// Parses the head at the start of `input`. Returns `None` if it is incomplete.
     fn parse(input: &[u8]) -> Result<Option<Self>, String> {
         let Some(end) = input.windows(4).position(|seam| seam == b"\r\n\r\n") else {
             return Ok(None);
@@ -52,20 +53,20 @@ impl Head {
     }
 }
 
-/// Where a body's decoding stands.
+/// The state of decoding a body.
 #[derive(Debug, Clone, Copy)]
 pub enum Body {
-    /// So many bytes are still to come, or none: the end.
+    /// The number of remaining bytes; 0 at the end.
     Plain(u64),
     /// In the size of a chunk.
     Size(u64),
-    /// Behind the size of a chunk, before its line's end.
+    /// After the size of a chunk, before the end of its line.
     SizeEnd(u64),
-    /// In a chunk that has so many bytes to go.
+    /// In a chunk, with the number of its remaining bytes.
     Data(u64),
-    /// Behind a chunk, before its line's end.
+    /// After a chunk, before the end of its line.
     DataEnd,
-    /// At the start of a line behind the last chunk.
+    /// At the start of a line after the last chunk.
     Trailer,
     /// Within such a line.
     TrailerLine,
@@ -74,13 +75,13 @@ pub enum Body {
 }
 
 impl Body {
-    /// Nothing more belongs to this body.
+    /// Returns whether the body is complete.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Plain(0))
     }
 
-    /// Moves `input` past what was understood, and returns the content in it: all that can be had
-    /// at once, or nothing where there was framing only.
+    /// Moves `input` past the parsed bytes and returns their content: as much as is available at
+    /// once, or an empty slice for framing only.
     fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<&'a [u8], String> {
         if let Self::Plain(left) | Self::Data(left) = *self {
             let len = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -123,7 +124,7 @@ impl Body {
     }
 }
 
-/// A connection with what was read from it and not yet used.
+/// A connection with its unused input.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -132,19 +133,19 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Small writes leave at once.
+    /// Wraps a stream. Small writes are sent immediately.
     pub fn new(stream: TcpStream) -> Result<Self, String> {
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         Ok(Self { stream, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0 })
     }
 
-    /// Opens one to this port of the loopback interface.
+    /// Opens a connection to this port of the loopback interface.
     pub async fn open(port: u16) -> Result<Self, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await;
         Self::new(stream.map_err(|error| format!("connect: {error}"))?)
     }
 
-    /// The next head; `None` if the peer closed the connection between two messages.
+    /// Returns the next head; `None` if the peer closed the connection between two messages.
     pub async fn head(&mut self) -> Result<Option<Head>, String> {
         loop {
             if let Some(head) = Head::parse(&self.buffer[self.start..self.end])? {
@@ -160,7 +161,7 @@ impl Connection {
         }
     }
 
-    /// Some more content of a body that is not done; nothing where only framing came.
+    /// Returns more content of an incomplete body; an empty slice if only framing arrived.
     pub async fn content(&mut self, body: &mut Body) -> Result<&[u8], String> {
         if self.start == self.end && self.fill().await? == 0 {
             return Err("closed within a body".to_owned());
@@ -174,7 +175,7 @@ impl Connection {
         Ok(content)
     }
 
-    /// One write, as far as the kernel takes it.
+    /// Sends bytes in one write, as far as the kernel accepts it.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.stream.write_all(bytes).await.map_err(|error| format!("write: {error}"))
     }

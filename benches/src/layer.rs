@@ -1,4 +1,4 @@
-//! The policy layer by itself: what a hook costs, without a socket anywhere.
+//! The policy layer by itself: the cost of a hook, without sockets.
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +15,10 @@ use tidegate::internals::{Passage, Pipeline};
 
 use crate::requests;
 
-/// A case is repeated in so many batches; the best one counts, since others disturb.
+/// The number of batches of a case. The best one counts, because other processes disturb the
+/// others.
 pub const BATCHES: usize = 30;
-/// How long a batch takes, about.
+/// The approximate duration of a batch.
 pub const BATCH: Duration = Duration::from_millis(20);
 
 const SIMPLE: &str = "fn on_request(request, ctx) {
@@ -41,7 +42,7 @@ pub fn run() -> Result<(), String> {
     row("a hook that reads `model` and sets `max_tokens`, 1 KiB", 1, request(SIMPLE, &small)?);
     row("the same, 1 MiB", 1, request(SIMPLE, &large)?);
     let conversation = requests::body("bench", 100 * 1024);
-    // one key to be found: most texts of most conversations hold none
+    // one key to find: most texts of most conversations have none
     let conversation = String::from_utf8_lossy(&conversation)
         .replace("a careful assistant", "sk-aaaaaaaaaaaaaaaaaaaaaaaa");
     let conversation = conversation.as_bytes();
@@ -85,7 +86,7 @@ fn passage(policy: &str) -> Result<Arc<Passage>, String> {
     Ok(Passage::new(&pipeline, &Arc::new(context)))
 }
 
-/// One run of the hook over a request that has been parsed.
+/// Runs the hook once on a parsed request.
 fn request(policy: &str, body: &[u8]) -> Result<Duration, String> {
     let passage = passage(policy)?;
     let parsed = MessagesRequest::parse(body.to_vec().into(), Endpoint::Messages);
@@ -99,7 +100,7 @@ fn request(policy: &str, body: &[u8]) -> Result<Duration, String> {
 
 const EVENTS: usize = 1000;
 
-/// One stream through the hooks.
+/// Sends one stream through the hooks.
 fn stream(policy: &str) -> Result<Duration, String> {
     let passage = passage(policy)?;
     let events = events();

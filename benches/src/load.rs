@@ -1,4 +1,5 @@
-//! A closed loop of requests: so many connections, each sends its next request when it has its answer.
+//! A closed loop of requests: each connection sends its next request when it has received its
+//! answer.
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,12 @@ use crate::arguments::Arguments;
 use crate::http1::Connection;
 use crate::requests;
 
-/// A connection that fails so often gives up.
+/// The number of errors after which a connection gives up.
 const MOST_ERRORS: u64 = 10;
-/// A run that is not over so long after its last request was sent hangs.
+/// The time limit after the last request of a run. A later run hangs.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// What all connections of a run send and expect.
+/// The request and the expected answer, the same for all connections of a run.
 struct Plan {
     port: u16,
     end: Instant,
@@ -25,18 +26,18 @@ struct Plan {
     first_event: usize,
 }
 
-/// What one connection saw.
+/// The results of one connection.
 #[derive(Default)]
 struct Seen {
     latencies: Vec<Duration>,
     first_events: Vec<Duration>,
-    /// Of the answers' bodies.
+    /// The bytes of the answers' bodies.
     bytes: u64,
     errors: u64,
     first_error: Option<String>,
 }
 
-/// Runs and prints one line of JSON.
+/// Runs the load and prints one line of JSON.
 pub async fn run(given: &[String]) -> Result<(), String> {
     let known = ["--port", "--connections", "--seconds", "--bytes", "--model"];
     let arguments = Arguments::parse(given, &known)?;
@@ -74,7 +75,7 @@ pub async fn run(given: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// What a gateway makes of a conversation with so many calls: the same each time.
+/// Returns the gateway's answer to a conversation with so many calls. It is the same each time.
 async fn first_answer(port: u16, request: &[u8], calls: usize) -> Result<Vec<u8>, String> {
     let mut connection = Connection::open(port).await?;
     connection.send(request).await?;
@@ -117,7 +118,7 @@ async fn work(plan: Rc<Plan>) -> Seen {
     seen
 }
 
-/// One request and its answer; returns the connection if it can be used again.
+/// Sends one request and reads its answer. Returns the connection if it can be used again.
 async fn exchange(
     plan: &Plan,
     idle: Option<Connection>,
@@ -167,7 +168,7 @@ impl Seen {
         }
     }
 
-    /// Times in microseconds.
+    /// Returns the report, with times in microseconds.
     fn report(mut self, elapsed: Duration) -> serde_json::Value {
         self.latencies.sort_unstable();
         self.first_events.sort_unstable();
@@ -187,7 +188,7 @@ impl Seen {
     }
 }
 
-/// In microseconds; `sorted` ascends.
+/// Returns a percentile in microseconds; `sorted` is ascending.
 fn percentile(sorted: &[Duration], percent: usize) -> Option<f64> {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).map(|latency| latency.as_secs_f64() * 1e6)

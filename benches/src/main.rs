@@ -1,4 +1,5 @@
-//! The two ends of a benchmark run: a fast upstream, and the load that goes through what is measured.
+//! The two ends of a benchmark run: a fast upstream, and the load that passes through the measured
+//! server.
 mod answers;
 mod arguments;
 mod http1;
@@ -26,7 +27,7 @@ gateway's tool `idle` and then a last one, streams of 7 events each.";
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-        // spawned tasks live on this thread: nothing is shared, nothing locks
+        // spawned tasks stay on this thread, so nothing is shared or locked
         tokio::task::LocalSet::new().block_on(&runtime, run())
     });
     match outcome {

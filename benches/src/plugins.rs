@@ -1,4 +1,4 @@
-//! Plugins by themselves: what a call costs, without a socket anywhere.
+//! Plugins by themselves: the cost of a call, without sockets.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use crate::arguments::Arguments;
 use crate::layer::{BATCH, BATCHES};
 use crate::requests;
 
-/// How instances come about; a column each.
+/// The ways to make instances, one column each.
 const INSTANCES: [&str; 2] = ["fresh", "reuse"];
 
-/// Runs the calls of one row with a plugin that is loaded in either way.
+/// The calls of one row, with a plugin loaded in each way.
 struct Row<'a> {
     what: &'a str,
     file: PathBuf,
@@ -29,7 +29,7 @@ enum Call<'a> {
     OnRequest(Vec<u8>),
 }
 
-/// Prints a table. `--guests` and `--plugins` are the folders of `idle`, `brief` and of `datetime`.
+/// Prints a table. `--guests` is the folder of `idle` and `brief`, `--plugins` that of `datetime`.
 pub async fn run(given: &[String]) -> Result<(), String> {
     let arguments = Arguments::parse(given, &["--guests", "--plugins"])?;
     let guests: PathBuf = arguments.get("--guests", PathBuf::from("target/guests"))?;
@@ -83,7 +83,7 @@ async fn load(host: &Arc<PluginHost>, file: &Path, instances: &str) -> Result<Pl
     loaded.map_err(|all| all.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))
 }
 
-/// The best of some batches, since others disturb.
+/// Returns the best of some batches, because other processes disturb the others.
 async fn best(plugin: &Plugin, call: &Call<'_>) -> Result<Duration, String> {
     let context = Arc::new(Context {
         request_id: "req_bench".to_owned(),

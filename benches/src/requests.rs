@@ -1,17 +1,17 @@
-//! Request bodies of a wanted size that look like real conversations, the same ones in each run.
+//! Request bodies of a given size that look like real conversations, the same in each run.
 use serde_json::{Value, json};
 
 use crate::answers::{TOOL, words};
 
-/// Below this a body is one question, above it a conversation with tools.
+/// The size in bytes below which a body is one question. A larger one is a conversation with tools.
 const CONVERSATION_BYTES: usize = 16 * 1024;
 
-/// A Messages request of exactly `bytes` bytes, or of the least size it can have.
+/// Returns a Messages request of exactly `bytes` bytes, or of the smallest possible size.
 pub fn body(model: &str, bytes: usize) -> Vec<u8> {
     let is_stream = model != "bench";
     let mut messages = Vec::new();
     let mut request = if model.starts_with("bench-tool-") {
-        // what is appended stands at the end then
+        // appended messages are then at the end
         let tools = json!([{"type": format!("gateway:{TOOL}")}]);
         json!({"model": model, "max_tokens": 1024, "tools": tools, "stream": true, "messages": []})
     } else if bytes < CONVERSATION_BYTES {
@@ -23,7 +23,7 @@ pub fn body(model: &str, bytes: usize) -> Vec<u8> {
         request["stream"] = json!(true);
     }
     let mut len = request.to_string().len();
-    // the longest turn is under 6 KiB; the rest is filled up by the last one
+    // the longest turn is under 6 KiB; the last turn fills the rest
     while bytes > CONVERSATION_BYTES && len + 6 * 1024 < bytes {
         let turn = turn(messages.len());
         len += turn.to_string().len() + 1;
@@ -43,7 +43,7 @@ pub fn body(model: &str, bytes: usize) -> Vec<u8> {
     request.to_string().into_bytes()
 }
 
-/// All but the messages; the order of the fields is the one of a coding agent.
+/// Returns a request without messages; the order of the fields is that of a coding agent.
 fn conversation(model: &str) -> Value {
     json!({
         "model": model,
@@ -76,7 +76,7 @@ fn tool(name: &str, fields: &[&str]) -> Value {
     })
 }
 
-/// The `n`-th message: a question or a tool's result, then an answer with a tool call.
+/// Returns the `n`-th message: a question or a tool's result, then an answer with a tool call.
 fn turn(n: usize) -> Value {
     let result_of = |n: usize| format!("toolu_01A09q90qw90lq9178{n:05}");
     match n % 4 {
@@ -93,13 +93,13 @@ fn turn(n: usize) -> Value {
     }
 }
 
-/// Paragraphs of about a kilobyte, with the line ends and quotes that JSON has to escape.
+/// Returns paragraphs of about a kilobyte, with the line ends and quotes that JSON has to escape.
 fn paragraphs(seed: usize, count: usize) -> String {
     let paragraph = |n: usize| format!("On \"{}\": {}.", words(seed + n, 2), words(seed + n, 200));
     (0..count).map(paragraph).collect::<Vec<_>>().join("\n\n")
 }
 
-/// A listing of 60 lines.
+/// Returns a listing of 60 lines.
 fn code(seed: usize) -> String {
     let line = |n: usize| format!("    let value_{n} = read(\"{}\")?;\n", words(seed + n, 3));
     (0..60).map(line).collect()

@@ -1,4 +1,4 @@
-//! A Messages upstream that costs next to nothing: it reads the whole body and sends a prepared answer.
+//! A Messages upstream of minimal cost: it reads the whole body and sends a prepared answer.
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,14 +9,15 @@ use crate::answers::{Answer, CALL_ID};
 use crate::arguments::Arguments;
 use crate::http1::{Body, Connection};
 
-/// The model's name has to be within so many bytes from the start of a body, and the id of the last
-/// call within as many from its end.
+/// The size in bytes of the searched edges of a body: the first one has to contain the model's
+/// name, and the last one the id of the last call.
 const EDGE_BYTES: usize = 512;
-/// Between two events of all streams together. Faster than any provider, and slow enough for a server
-/// to pass each event on by itself: how many it finds in one read must not depend on luck.
+/// The time between two events of all streams together. It is shorter than that of any provider,
+/// and long enough for a server to pass each event on by itself: the number of events in one read
+/// must not be random.
 const GAP: Duration = Duration::from_micros(16);
 
-/// Serves until it is killed; the first line of output is the port.
+/// Serves until it is killed. The first line of output is the port.
 pub async fn run(given: &[String]) -> Result<(), String> {
     let arguments = Arguments::parse(given, &["--port"])?;
     let port: u16 = arguments.get("--port", 0)?;
@@ -36,18 +37,18 @@ pub async fn run(given: &[String]) -> Result<(), String> {
     }
 }
 
-/// The answers to one model as they go over the wire: one, or one for each turn of a conversation.
+/// The encoded answers of one model: one, or one for each turn of a conversation.
 struct Prepared {
     model: String,
     turns: Vec<Turned>,
     pace: Duration,
 }
 
-/// An answer.
+/// An encoded answer.
 struct Turned {
-    /// Head and body of a message; the head alone of a stream.
+    /// The head and body of a message, or the head alone of a stream.
     first: Vec<u8>,
-    /// Each event in a chunk of its own.
+    /// The events, each in a chunk of its own.
     chunks: Vec<Vec<u8>>,
 }
 
@@ -77,7 +78,7 @@ async fn serve(stream: TcpStream, turn: &Turn) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads a body to its end and returns the start and the end of it.
+/// Reads a body to its end and returns its first and last bytes.
 async fn read_body(
     connection: &mut Connection,
     mut body: Body,
@@ -94,7 +95,7 @@ async fn read_body(
     Ok((start, end))
 }
 
-/// How many calls a conversation has had: the number in the id of the last result.
+/// Returns the number of calls in a conversation: the number in the id of the last result.
 fn calls(end: &[u8]) -> usize {
     let id = CALL_ID.as_bytes();
     let found = end.windows(id.len()).rposition(|window| window == id);
@@ -162,17 +163,18 @@ async fn send(
     Ok(())
 }
 
-/// When the next event may leave, on whichever connection.
+/// The time at which the next event may be sent, on any connection.
 struct Turn(Cell<Instant>);
 
 impl Turn {
-    /// Waits for its own moment. A late one does not bring the next forward: that would be a burst.
+    /// Waits for its own time. A late event does not make the next one earlier, because that would
+    /// be a burst.
     async fn wait(&self) {
         let mut now = Instant::now();
         let mine = self.0.get().max(now);
         self.0.set(mine + GAP);
         while now < mine {
-            // timers are too coarse for this; the load on the same core goes first
+            // timers are too coarse for this; the load on the same core runs first
             std::thread::yield_now();
             tokio::task::yield_now().await;
             now = Instant::now();
