@@ -1,4 +1,4 @@
-//! The smallest hook: it reads one field of the request and sets another. For the benchmark.
+//! The smallest hook, for the benchmark: it reads one field of the request and sets another.
 use tidegate_sdk::prelude::*;
 
 struct Brief;

@@ -1,4 +1,4 @@
-//! A plugin with every hook, for the tests of the host. `with` says what it does.
+//! A plugin with every hook, for the tests of the host. `with` selects its behaviour.
 use tidegate_sdk::prelude::*;
 
 struct Hooks {
@@ -11,7 +11,7 @@ struct Config {
     /// The highest `max_tokens`.
     #[serde(default = "usual")]
     limit: u32,
-    /// Whether the upstream's side is all that it is for.
+    /// Whether only the hook before an attempt has work.
     #[serde(default)]
     upstream_only: bool,
 }
@@ -24,7 +24,7 @@ fn usual() -> u32 {
 #[serde(default)]
 struct With {
     act: String,
-    /// It has nothing to do.
+    /// Whether no hook has work.
     idle: bool,
 }
 

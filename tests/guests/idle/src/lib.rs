@@ -1,4 +1,4 @@
-//! A tool whose own work is next to nothing: what a call of it costs is the call. For the benchmark.
+//! A tool that does almost nothing, for the benchmark: its time is the cost of the call.
 use tidegate_sdk::prelude::*;
 
 struct Idle;

@@ -1,4 +1,4 @@
-//! A plugin that imports WASI, as those of other languages do, for the tests of the host.
+//! A plugin that imports WASI, like plugins in other languages, for the tests of the host.
 #![cfg(target_arch = "wasm32")]
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,23 +16,23 @@ use bindings::wasi::random::random;
 use bindings::wasi::sockets::network::IpAddressFamily;
 use bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 
-/// What a fresh instance has never seen.
+/// The calls of this instance; 0 in a fresh one.
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
 struct Posix;
 
-/// What to print, and where.
+/// The lines to print, and their stream.
 #[derive(Deserialize, JsonSchema)]
 struct Print {
     out: String,
     err: String,
-    /// How often.
+    /// The number of repetitions.
     times: u32,
-    /// The call ends with `exit` instead of an answer.
+    /// Whether the call ends with `exit` instead of an answer.
     exits: bool,
 }
 
-/// How much of it.
+/// The amount to take.
 #[derive(Deserialize, JsonSchema)]
 struct Take {
     bytes: u64,

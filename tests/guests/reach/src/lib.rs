@@ -1,9 +1,9 @@
-//! A plugin that uses everything the host can grant, for the tests of the grants.
+//! A plugin that uses all capabilities of the host, for the tests of the grants.
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tidegate_sdk::prelude::*;
 
-/// What a fresh instance has never seen.
+/// The calls of this instance; 0 in a fresh one.
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
 struct Reach {
@@ -13,7 +13,7 @@ struct Reach {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    /// What `greet` says.
+    /// The text of `greet`.
     #[serde(default)]
     greeting: String,
 }
@@ -21,7 +21,7 @@ struct Config {
 /// The stage's own parameters.
 #[derive(Default, Deserialize)]
 struct With {
-    /// Is asked about every request.
+    /// The model that checks every request.
     moderator: Option<String>,
 }
 
@@ -41,10 +41,10 @@ struct Question {
     max_tokens: Option<u64>,
     #[serde(default)]
     stream: Option<bool>,
-    /// `hi` if left out.
+    /// The text to send; `hi` if left out.
     #[serde(default)]
     say: Option<String>,
-    /// A tool of the gateway's that the model may call.
+    /// A gateway tool that the model may call.
     #[serde(default)]
     tool: Option<String>,
 }
@@ -60,7 +60,7 @@ struct Entry {
 
 #[derive(Deserialize, JsonSchema)]
 struct Act {
-    /// `panic`, `spin`, `refuse`, `hoard`, or anything else to be asked and no more.
+    /// The action: `panic`, `spin`, `refuse`, `hoard`, or any other word for a plain call.
     #[serde(default)]
     act: String,
 }
@@ -115,7 +115,7 @@ impl Reach {
         host::publish("text/plain", paper.text.as_bytes())
     }
 
-    /// How often this very instance was asked, unless it is to break.
+    /// Returns the number of calls of this instance, unless the action breaks it.
     fn remember(&self, how: Act, _: NoOptions) -> Result<String> {
         let asked = ASKED.fetch_add(1, Ordering::Relaxed) + 1;
         match how.act.as_str() {

@@ -1,4 +1,4 @@
-//! A plugin that does everything a plugin must not do, for the tests of the host.
+//! A plugin that breaks every rule for plugins, for the tests of the host.
 use tidegate_sdk::prelude::*;
 
 struct Unruly;

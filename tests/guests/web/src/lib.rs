@@ -1,5 +1,5 @@
-//! A web without a network, for the tests of the tool loop: what a search finds and a page says is in
-//! the question.
+//! A web without a network, for the tests of the tool loop: the question contains the search
+//! results and the pages.
 use serde_json::json;
 use tidegate_sdk::prelude::*;
 
@@ -40,7 +40,7 @@ struct Twice {
     #[schemars(range(min = 1, max = 5))]
     #[serde(default = "two")]
     max_uses: u32,
-    /// What the loop gives for it is no option of the caller's.
+    /// Whether the loop adds the transcript, which a caller cannot set.
     #[serde(default)]
     forward_transcript: bool,
     #[schemars(skip)]
@@ -87,7 +87,8 @@ impl Plugin for Web {
     }
 }
 
-/// `fail CODE` fails so; `nothing` finds nothing; `plain` is no JSON; else two results.
+/// Searches: `fail CODE` fails with that code, `nothing` finds nothing, `plain` is not JSON; any
+/// other query has two results.
 fn search(query: &str, options: &Options) -> Result<String> {
     if let Some(code) = query.strip_prefix("fail ") {
         return Err(Problem::new(code, "the search went wrong"));
@@ -103,7 +104,8 @@ fn search(query: &str, options: &Options) -> Result<String> {
     Ok(json!({"query": query, "results": results}).to_string())
 }
 
-/// A page at `https://fail.test/CODE` fails so, one at `https://long.test/` goes on.
+/// Fetches: `https://fail.test/CODE` fails with that code, and `https://long.test/` has a next
+/// part.
 fn fetch(url: &str, options: &Options) -> Result<String> {
     if let Some(code) = url.strip_prefix("https://fail.test/") {
         return Err(Problem::new(code, "the page went wrong"));
