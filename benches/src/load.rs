@@ -12,7 +12,7 @@ use crate::requests;
 
 /// The number of errors after which a connection gives up.
 const MOST_ERRORS: u64 = 10;
-/// The time limit after the last request of a run. A later run hangs.
+/// The time limit after a run's last request. A run that takes longer hangs.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// The request and the expected answer, the same for all connections of a run.

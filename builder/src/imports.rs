@@ -16,7 +16,7 @@ pub fn surface(wasm: &[u8]) -> Result<Surface> {
     let mut found = Surface::default();
     let mut depth = 0usize;
     for payload in Parser::new(0).parse_all(wasm) {
-        match payload.context("it is no whole component")? {
+        match payload.context("it is not a complete component")? {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {

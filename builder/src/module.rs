@@ -64,7 +64,7 @@ fn metadata(toolchain: &Toolchain, manifest: &Path) -> Result<Value> {
             "cargo cannot read {manifest}: `cargo metadata --manifest-path {manifest}` says why"
         )
     })?;
-    serde_json::from_str(&text).context("what `cargo metadata` says is no JSON")
+    serde_json::from_str(&text).context("the output of `cargo metadata` is not JSON")
 }
 
 fn module(package: &Value, target_dir: &Path) -> Option<Module> {

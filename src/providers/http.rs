@@ -100,7 +100,7 @@ impl Base {
         let answer = sent.map_err(|failure| no_answer(failure, timeouts))?;
         let (head, body) = answer.into_parts();
         if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-            return Err(nonsense("the upstream compressed its answer though it was asked not to"));
+            return Err(nonsense("the upstream compressed its answer against the request"));
         }
         if !head.status.is_success() {
             return Err(refused(head.status, &head.headers, body).await);

@@ -83,7 +83,7 @@ fn decode(base64: String) -> Result<Image> {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
         _ => {
             return Err(Problem::unavailable(
-                "what the images endpoint sent is no PNG, JPEG or WebP image",
+                "the images endpoint sent no PNG, JPEG or WebP image",
             ));
         }
     };

@@ -147,6 +147,6 @@ fn put(request: &mut Request<'_>, pointer: &str, json: &str) -> bool {
 /// Returns the rejection for a caller's request with another value in the place of an expected
 /// object.
 fn blocked(pointer: &str) -> Action {
-    let message = format!("nothing can be set at `{pointer}`: leave out what stands in its way");
+    let message = format!("nothing can be set at `{pointer}`: leave out the value in its way");
     Action::Deny(400, message)
 }

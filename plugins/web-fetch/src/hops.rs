@@ -35,7 +35,7 @@ fn next(url: &Url, answer: &http::Response) -> Result<Option<Url>> {
     let Some(location) = answer.location() else { return Ok(None) };
     let host = url.host_str().unwrap_or_default();
     let Ok(mut next) = url.join(location) else {
-        let message = format!("`{host}` leads to what is no URL");
+        let message = format!("`{host}` redirects to an invalid URL");
         return Err(Problem::new("url_not_accessible", message));
     };
     if url.scheme() == "https" && next.scheme() == "http" {

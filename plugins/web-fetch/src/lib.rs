@@ -109,7 +109,7 @@ impl Plugin for WebFetch {
     fn new(config: Config) -> Result<Self> {
         let agent = config.user_agent;
         if agent.trim().is_empty() || !agent.bytes().all(|b| matches!(b, b' '..=b'~')) {
-            let message = "`user_agent` is no name that a header can hold: use letters and digits";
+            let message = "`user_agent` is not a valid header value: use letters and digits";
             return Err(Problem::new("invalid_config", message));
         }
         Ok(Self { agent, is_polite: config.respect_robots })
@@ -164,12 +164,12 @@ impl WebFetch {
 fn asked_for(text: &str) -> Result<Url> {
     let length = text.chars().count();
     if length > MAX_URL {
-        let message = format!("the URL has {length} characters, at most {MAX_URL} will do");
+        let message = format!("the URL has {length} characters, at most {MAX_URL} are allowed");
         return Err(Problem::new("url_too_long", message));
     }
     let invalid = |message: String| Problem::new("invalid_tool_input", message);
     let url = Url::parse(text.trim()).map_err(|e| {
-        invalid(format!("`url` is none ({e}): give one such as `https://example.com/page`"))
+        invalid(format!("`url` is not a URL ({e}): give one such as `https://example.com/page`"))
     })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(invalid(format!(

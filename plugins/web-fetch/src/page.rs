@@ -98,8 +98,8 @@ fn sniffed(named: &str, body: &[u8]) -> Result<(String, Sort)> {
 fn unsupported(named: &str) -> Problem {
     let shown: String = named.chars().take(80).collect();
     let message = match shown.is_empty() {
-        true => "there is no text in what the site sends".to_owned(),
-        false => format!("`{shown}` is not read: only pages, texts and PDF files are"),
+        true => "the site's response has no text".to_owned(),
+        false => format!("`{shown}` is not supported: expected a page, a text or a PDF file"),
     };
     Problem::new("unsupported_content_type", message)
 }

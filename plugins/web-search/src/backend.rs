@@ -113,7 +113,7 @@ impl Backend {
             Self::Json { url, api_key, .. } => (Some(url), api_key.as_ref()),
         };
         if key.is_some_and(|key| key.trim().is_empty()) {
-            return wrong("api_key", "it is empty: the service has to know who asks");
+            return wrong("api_key", "it is empty: expected the service's key");
         }
         let parsed = url.map(|url| Url::parse(url));
         let is_http = |url: &Url| matches!(url.scheme(), "http" | "https");

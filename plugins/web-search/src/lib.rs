@@ -116,11 +116,11 @@ fn asked_for(query: &str) -> Result<String> {
     let query = query.trim();
     let length = query.chars().count();
     if query.is_empty() {
-        let message = "`query` is empty: say what to search for";
+        let message = "`query` is empty: give the text to search for";
         return Err(Problem::new("invalid_tool_input", message));
     }
     if length > MAX_QUERY {
-        let message = format!("`query` has {length} characters, at most {MAX_QUERY} will do");
+        let message = format!("`query` has {length} characters, at most {MAX_QUERY} are allowed");
         return Err(Problem::new("query_too_long", message));
     }
     Ok(query.to_owned())

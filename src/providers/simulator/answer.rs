@@ -101,7 +101,7 @@ impl Answer {
                 self.stop_details = json!({
                     "type": "refusal",
                     "category": category,
-                    "explanation": "the simulator was told to refuse",
+                    "explanation": "a directive requested the refusal",
                 });
             }
         }
