@@ -2,6 +2,8 @@
 //!
 //! The modules stand in floor order: each may use those above it in this list, never those below
 //! (`tests/it/tidy.rs` holds it). `ARCHITECTURE.md` is the map for people.
+#![warn(unreachable_pub)]
+
 pub mod error;
 mod wire;
 mod net;
@@ -21,6 +23,7 @@ pub mod server;
 pub mod cli;
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "the files are shared with the integration tests")]
 mod testing;
 
 /// The parts that the benchmarks measure by themselves; no interface for anything else.

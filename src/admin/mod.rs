@@ -15,14 +15,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
 
-pub use crate::config::listeners::AdminConfig as Config;
+pub(crate) use crate::config::listeners::AdminConfig as Config;
 use crate::error::{Problem, Secret};
 use crate::gateway::shared::Shared;
 use crate::net::body::Body;
 use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
 
 /// The running listener.
-pub struct Admin {
+pub(crate) struct Admin {
     /// The address of the listener.
     pub address: SocketAddr,
     state: Arc<State>,
@@ -36,7 +36,7 @@ struct State {
 
 impl Admin {
     /// Makes `/readyz` report that no new work should be sent.
-    pub fn draining(&self) {
+    pub(crate) fn draining(&self) {
         self.state.is_draining.store(true, Ordering::Relaxed);
     }
 }
@@ -44,7 +44,7 @@ impl Admin {
 /// Opens the listener on the caller's runtime.
 ///
 /// Fails if the address cannot be bound.
-pub async fn start(config: &Config, shared: &Arc<Shared>) -> Result<Admin, Problem> {
+pub(crate) async fn start(config: &Config, shared: &Arc<Shared>) -> Result<Admin, Problem> {
     let unusable = |e: std::io::Error| {
         Problem::new("admin.listen", format!("cannot listen on {}: {e}", config.listen))
     };

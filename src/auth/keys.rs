@@ -26,10 +26,10 @@ pub struct Config {
 }
 
 /// The SHA-256 of a key; the gateway keeps nothing else of it.
-pub type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 /// A new key; it is printed once and stored nowhere.
-pub struct NewKey {
+pub(crate) struct NewKey {
     /// `tg_` and 64 hex digits.
     pub key: Secret,
     /// The value for the config: `sha256:` and 64 hex digits.
@@ -37,7 +37,7 @@ pub struct NewKey {
 }
 
 /// Creates a key of 32 random bytes.
-pub fn new_key() -> Result<NewKey, getrandom::Error> {
+pub(crate) fn new_key() -> Result<NewKey, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
     let key = format!("tg_{}", hex::encode(bytes));
@@ -46,7 +46,7 @@ pub fn new_key() -> Result<NewKey, getrandom::Error> {
 }
 
 /// Returns the digest for comparing a key.
-pub fn digest(key: &str) -> Digest {
+pub(crate) fn digest(key: &str) -> Digest {
     Sha256::digest(key).into()
 }
 
@@ -73,7 +73,7 @@ impl Config {
 }
 
 /// Returns the problems of the entries of `keys:`, each with its index there.
-pub fn problems(entries: &[(usize, &Config)]) -> Vec<Problem> {
+pub(crate) fn problems(entries: &[(usize, &Config)]) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut names = BTreeMap::new();
     let mut digests = BTreeMap::new();

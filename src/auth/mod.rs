@@ -1,5 +1,5 @@
 //! Authentication of clients: keys from the config, sent in one of several headers.
-pub mod keys;
+pub(crate) mod keys;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::auth::keys::Digest;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 
 /// The headers that may carry a client's credential; the gateway does not forward them by default.
-pub const CREDENTIAL_HEADERS: [HeaderName; 3] = [
+pub(crate) const CREDENTIAL_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-tidegate-key"),
     HeaderName::from_static("x-api-key"),
     header::AUTHORIZATION,

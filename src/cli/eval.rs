@@ -28,7 +28,7 @@ use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
 
 /// The policies to try, and their input.
 #[derive(clap::Args)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// The policies in order: files, or names of shipped ones. Without any, the config's pipeline runs.
     policies: Vec<PathBuf>,
     /// The body of a request; `-` reads standard input.
@@ -83,7 +83,7 @@ fn clock(text: &str) -> Result<Clock, String> {
 }
 
 /// Prints each step on standard output. Exits 1 if a policy failed or nothing could be tried.
-pub fn run(config: &Path, trial: &Trial) -> ExitCode {
+pub(crate) fn run(config: &Path, trial: &Trial) -> ExitCode {
     let logs = eval_show::capture_logs();
     let shown = Shown { paint: Paint::of_stdout(), logs };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::auth::keys;
 
 /// Prints a key and its entry for `keys:`. The key is printed only here.
-pub fn new(name: &str) -> ExitCode {
+pub(crate) fn new(name: &str) -> ExitCode {
     let made = match keys::new_key() {
         Ok(made) => made,
         Err(error) => {

@@ -10,7 +10,7 @@ use crate::error::{Problem, Result};
 
 /// The commands for plugins.
 #[derive(Subcommand)]
-pub enum PluginCommand {
+pub(crate) enum PluginCommand {
     /// Creates a project that builds, with a tool and passing tests.
     New {
         /// The name of the plugin and its folder: a letter first, then a-z, 0-9 and `-`.
@@ -33,7 +33,7 @@ pub enum PluginCommand {
 
 impl PluginCommand {
     /// Runs the command. `config` is the gateway's config file, which may be absent.
-    pub fn run(&self, config: &Path) -> ExitCode {
+    pub(crate) fn run(&self, config: &Path) -> ExitCode {
         match self {
             Self::New { name, lang } => end(plugin_new::run(name, *lang)),
             Self::Build(build) => end(build.run()),

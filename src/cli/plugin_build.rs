@@ -13,7 +13,7 @@ use crate::error::{Problem, Result};
 
 /// The project to build.
 #[derive(clap::Args)]
-pub struct Build {
+pub(crate) struct Build {
     /// The project: a folder with a `Cargo.toml`, an `app.py` or an `app.js`; or a core module (`.wasm`)
     /// that was compiled against the SDK.
     #[arg(default_value = ".", value_name = "DIR|MODULE.wasm")]

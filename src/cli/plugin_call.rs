@@ -32,7 +32,7 @@ use crate::wire::{Document, Step as Member};
 
 /// The call, and its input.
 #[derive(clap::Args)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// The component.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,

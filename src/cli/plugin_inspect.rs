@@ -12,7 +12,7 @@ use crate::cli::show::Paint;
 use crate::error::{Problem, Result};
 
 /// Prints the report. The plugin runs only if its file has no manifest.
-pub fn run(file: &Path) -> Result<(), Vec<Problem>> {
+pub(crate) fn run(file: &Path) -> Result<(), Vec<Problem>> {
     let wasm = fs::read(file).map_err(|e| at(file, format!("cannot be read: {e}")))?;
     let surface = surface_of(&wasm).map_err(|message| at(file, message))?;
     let (manifest, source) = match section::read(&wasm, section::MANIFEST) {

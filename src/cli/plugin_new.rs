@@ -10,7 +10,7 @@ use crate::error::{Problem, Result};
 
 /// The language of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Language {
+pub(crate) enum Language {
     /// Rust, with the whole SDK.
     Rust,
     /// Python, by componentize-py.
@@ -71,7 +71,7 @@ const JS: &[Text] = &[
 ];
 
 /// Creates the folder `name` here, and prints the next steps.
-pub fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
+pub(crate) fn run(name: &str, language: Language) -> Result<(), Vec<Problem>> {
     check_name(name)?;
     let dir = PathBuf::from(name);
     if dir.exists() {

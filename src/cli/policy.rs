@@ -14,7 +14,7 @@ const POLICY: &str = include_str!("policy_template.rhai");
 const CASES: &str = include_str!("policy_template.cases.yaml");
 
 /// `tidegate policy new NAME`: creates a working policy with passing cases.
-pub fn new(config: &Path, name: &str) -> ExitCode {
+pub(crate) fn new(config: &Path, name: &str) -> ExitCode {
     let made = Folder::of(config).and_then(|folder| {
         check_name(name)?;
         let cases = CASES.replace("NAME", name);
@@ -25,7 +25,7 @@ pub fn new(config: &Path, name: &str) -> ExitCode {
 }
 
 /// `tidegate policy add NAME`: copies a shipped policy; without a name, lists all of them.
-pub fn add(config: &Path, name: Option<&str>) -> ExitCode {
+pub(crate) fn add(config: &Path, name: Option<&str>) -> ExitCode {
     let Some(name) = name else { return list() };
     let made = Folder::of(config).and_then(|folder| {
         let shipped = library::find(name).ok_or_else(|| vec![unknown(name)])?;
@@ -63,7 +63,7 @@ fn list() -> ExitCode {
 }
 
 /// `tidegate policy defs`: prints the definitions for editors.
-pub fn defs() -> ExitCode {
+pub(crate) fn defs() -> ExitCode {
     match write!(io::stdout(), "{}", script::defs::definitions()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

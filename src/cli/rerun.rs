@@ -13,7 +13,7 @@ const SETTLE: Duration = Duration::from_millis(60);
 const SETTLE_AT_MOST: Duration = Duration::from_millis(600);
 
 /// Runs at once, and after each change in the folders. Ends only by a signal or if watching fails.
-pub fn on_changes(dirs: &[PathBuf], run: impl Fn() -> bool) -> ExitCode {
+pub(crate) fn on_changes(dirs: &[PathBuf], run: impl Fn() -> bool) -> ExitCode {
     let (hint, hints) = mpsc::channel();
     // watch before the first run, so that no save is missed between the two
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {

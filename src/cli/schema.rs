@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::config;
 
 /// Prints the JSON Schema of the config.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     // a reader that closes early, such as `head`, is no reason to panic
     match writeln!(io::stdout(), "{:#}", config::schema()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use crate::server::running::Running;
 use crate::telemetry::logs;
 
 /// Serves until `SIGTERM` or `SIGINT`. Exits 1 if it could not start.
-pub fn run(file: &Path) -> ExitCode {
+pub(crate) fn run(file: &Path) -> ExitCode {
     match serve(file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problems) => {

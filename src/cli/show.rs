@@ -8,7 +8,7 @@ use similar::{ChangeTag, TextDiff};
 
 /// The colours of texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Paint {
+pub(crate) enum Paint {
     /// No colours.
     #[default]
     Plain,
@@ -18,7 +18,7 @@ pub enum Paint {
 
 impl Paint {
     /// Returns the colours for standard output: on for a terminal, unless `NO_COLOR` is set.
-    pub fn of_stdout() -> Self {
+    pub(crate) fn of_stdout() -> Self {
         match AutoStream::choice(&io::stdout()) {
             ColorChoice::Never => Self::Plain,
             _ => Self::Coloured,
@@ -26,22 +26,22 @@ impl Paint {
     }
 
     /// Colours a text that is correct or new.
-    pub fn good(self, text: &str) -> String {
+    pub(crate) fn good(self, text: &str) -> String {
         self.with(Style::new().fg_color(Some(Color::Ansi(AnsiColor::Green))), text)
     }
 
     /// Colours a text that is wrong or removed.
-    pub fn bad(self, text: &str) -> String {
+    pub(crate) fn bad(self, text: &str) -> String {
         self.with(Style::new().fg_color(Some(Color::Ansi(AnsiColor::Red))), text)
     }
 
     /// Makes a text stand out.
-    pub fn strong(self, text: &str) -> String {
+    pub(crate) fn strong(self, text: &str) -> String {
         self.with(Style::new().effects(Effects::BOLD), text)
     }
 
     /// Makes a secondary text faint.
-    pub fn faint(self, text: &str) -> String {
+    pub(crate) fn faint(self, text: &str) -> String {
         self.with(Style::new().effects(Effects::DIMMED), text)
     }
 
@@ -54,7 +54,7 @@ impl Paint {
 
     /// Returns the diff of two texts: changed lines with three lines of context, `+` and `-` at the start.
     /// Empty if the texts are equal.
-    pub fn diff(self, before: &str, after: &str) -> String {
+    pub(crate) fn diff(self, before: &str, after: &str) -> String {
         const AROUND: usize = 3;
         let diff = TextDiff::from_lines(before, after);
         let mut shown = String::new();

@@ -12,7 +12,7 @@ use crate::policy::StageConfig;
 use crate::telemetry::logs;
 
 /// Returns all problems between the parts.
-pub fn problems(draft: &Draft) -> Vec<Problem> {
+pub(crate) fn problems(draft: &Draft) -> Vec<Problem> {
     let entries = draft.keys.iter().enumerate();
     let entries: Vec<_> = entries.filter_map(|(n, key)| Some((n, key.as_ref()?))).collect();
     let mut found = listeners(draft);
@@ -26,7 +26,7 @@ pub fn problems(draft: &Draft) -> Vec<Problem> {
 }
 
 /// Replaces a variable's value by the variable: the value may be a secret.
-pub fn redact(problem: Problem, expansion: &Expansion) -> Problem {
+pub(crate) fn redact(problem: Problem, expansion: &Expansion) -> Problem {
     let mut message = problem.message;
     for (place, origin) in &expansion.origins {
         if place.to_string().starts_with(&problem.path) && !origin.value.is_empty() {

@@ -12,7 +12,7 @@ use crate::config::wording::{self, Fault};
 use crate::error::Problem;
 
 /// Parses YAML to a tree. A duplicate key is an error.
-pub fn yaml(text: &str) -> Result<Map<String, Value>, Problem> {
+pub(crate) fn yaml(text: &str) -> Result<Map<String, Value>, Problem> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         // a snippet would contain the surrounding lines, which may hold secrets
@@ -51,7 +51,7 @@ fn syntax(error: &serde_saphyr::Error) -> String {
 }
 
 /// Reads the tree key by key.
-pub struct Reader {
+pub(crate) struct Reader {
     root: Map<String, Value>,
     expansion: Expansion,
     /// The keys that the config has, as far as they were read.
@@ -61,7 +61,7 @@ pub struct Reader {
 
 impl Reader {
     /// Expands the variables of the tree.
-    pub fn new(root: Map<String, Value>, base_dir: &Path, lookup: &Lookup) -> Self {
+    pub(crate) fn new(root: Map<String, Value>, base_dir: &Path, lookup: &Lookup) -> Self {
         let (tree, expansion) = expand::expand(Value::Object(root), base_dir, lookup);
         let root = match tree {
             Value::Object(root) => root,
@@ -71,13 +71,16 @@ impl Reader {
     }
 
     /// Returns the value of a key; `None` if it is absent, `null`, or wrong.
-    pub fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
         let node = self.node(key)?;
         self.part(&Place::default().key(key), node)
     }
 
     /// Returns the entries of a mapping in the order of the file; `None` for wrong ones.
-    pub fn entries<T: DeserializeOwned>(&mut self, key: &'static str) -> Vec<(String, Option<T>)> {
+    pub(crate) fn entries<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+    ) -> Vec<(String, Option<T>)> {
         let here = Place::default().key(key);
         match self.node(key) {
             None => Vec::new(),
@@ -96,7 +99,10 @@ impl Reader {
     }
 
     /// Returns the elements of a list; `None` for wrong ones, or for the whole list if absent.
-    pub fn items<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<Vec<Option<T>>> {
+    pub(crate) fn items<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+    ) -> Option<Vec<Option<T>>> {
         let here = Place::default().key(key);
         match self.node(key)? {
             Value::Array(items) => {
@@ -112,7 +118,7 @@ impl Reader {
 
     /// Ends the reading and reports every unknown key. Returns the problems and the facts about
     /// variables.
-    pub fn finish(mut self) -> (Vec<Problem>, Expansion) {
+    pub(crate) fn finish(mut self) -> (Vec<Problem>, Expansion) {
         let unknown: Vec<String> = self.root.keys().cloned().collect();
         for key in unknown {
             let text = format!("unknown key{}", wording::suggestion(&key, &self.known));

@@ -5,7 +5,7 @@ use http::request::Parts;
 use hyper::body::Incoming;
 
 /// An incoming request before its body is read.
-pub struct Inbound {
+pub(crate) struct Inbound {
     /// The method, path and headers.
     pub head: Parts,
     /// The body.

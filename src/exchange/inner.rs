@@ -28,7 +28,7 @@ use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Usage};
 
 /// Returns the gateway services for the plugins of a request; `None` if no plugin wants models or
 /// files. `here` is the origin by which the caller reaches the gateway, if some plugin publishes.
-pub fn reach(
+pub(crate) fn reach(
     gateway: &Arc<Gateway>,
     identity: &Identity,
     ctx: &Arc<Context>,
@@ -59,7 +59,7 @@ fn publish(gateway: &Arc<Gateway>, here: String) -> Publish {
 }
 
 /// Returns the gateway services for a plugin that need not be in the gateway's pipeline.
-pub fn through(gateway: &Arc<Gateway>, identity: &Identity, ctx: &Arc<Context>) -> Reach {
+pub(crate) fn through(gateway: &Arc<Gateway>, identity: &Identity, ctx: &Arc<Context>) -> Reach {
     let (gateway, identity, ctx) = (Arc::clone(gateway), identity.clone(), Arc::clone(ctx));
     let models: ModelCall = Arc::new(move |request| {
         Box::pin(call_model(Arc::clone(&gateway), identity.clone(), Arc::clone(&ctx), request))

@@ -27,7 +27,11 @@ use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, required, unfold}
 const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
 
 /// Answers `POST /v1/messages` and `…/count_tokens`.
-pub async fn messages(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) -> Answered {
+pub(crate) async fn messages(
+    gateway: &Arc<Gateway>,
+    inbound: Inbound,
+    endpoint: Endpoint,
+) -> Answered {
     let operation = match endpoint {
         Endpoint::Messages => Operation::Messages,
         Endpoint::CountTokens => Operation::CountTokens,

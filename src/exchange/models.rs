@@ -12,7 +12,7 @@ const MAX_LIMIT: usize = 1000;
 
 /// Returns a page of models by `limit`, `after_id` and `before_id`. Wildcards name no model and are
 /// not listed.
-pub fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
+pub(crate) fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     let page = Page::parse(inbound.head.uri.query().unwrap_or_default())?;
     let names: Vec<&str> =
@@ -35,7 +35,7 @@ pub fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
 
 /// Returns one model. A model that matches only a wildcard is returned too, since callers can use
 /// it.
-pub fn show(gateway: &Gateway, inbound: &Inbound, id: &str) -> Result<Value> {
+pub(crate) fn show(gateway: &Gateway, inbound: &Inbound, id: &str) -> Result<Value> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     // SDKs write a `/` in the name as `%2F`
     let id = &*percent_decode_str(id).decode_utf8_lossy();

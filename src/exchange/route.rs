@@ -209,27 +209,27 @@ impl Terms {
     }
 
     /// Returns the rule for the parts of a request that a target does not understand.
-    pub fn strictness(&self, choice: &Choice) -> Strictness {
+    pub(crate) fn strictness(&self, choice: &Choice) -> Strictness {
         self.strictness.unwrap_or(choice.alias.strictness)
     }
 
     /// Returns the remaining time; `None` if only the alias limits it.
-    pub fn left(&self) -> Option<Duration> {
+    pub(crate) fn left(&self) -> Option<Duration> {
         self.deadline.map(|(end, _)| end.saturating_duration_since(Instant::now()))
     }
 
     /// Returns the earlier of two ends.
-    pub fn end_by(&self, other: Instant) -> Instant {
+    pub(crate) fn end_by(&self, other: Instant) -> Instant {
         self.deadline.map_or(other, |(end, _)| end.min(other))
     }
 
     /// Returns whether the time limit is reached.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.left().is_some_and(|left| left.is_zero())
     }
 
     /// Returns the error of a request that reached its time limit.
-    pub fn too_late(&self) -> Error {
+    pub(crate) fn too_late(&self) -> Error {
         let millis = self.deadline.map_or(0, |(_, timeout)| timeout.as_millis());
         let message = format!(
             "no whole answer within the {millis} ms that the request's `timeout_ms` allows"

@@ -1,8 +1,8 @@
 //! Aliases: the targets of a model name, and how they are tried.
-pub mod config;
-pub mod health;
-pub mod order;
-pub mod retry;
+pub(crate) mod config;
+pub(crate) mod health;
+pub(crate) mod order;
+pub(crate) mod retry;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use http::HeaderValue;
 use wildmatch::WildMatch;
 
-pub use config::{Config, ServerTools, Strategy, Strictness, TargetConfig};
+pub(crate) use config::{Config, ServerTools, Strategy, Strictness, TargetConfig};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Health;
@@ -75,7 +75,7 @@ pub struct Target {
 }
 
 /// The health of targets by alias and target; outlives generations.
-pub type HealthBook = DashMap<String, Arc<Health>>;
+pub(crate) type HealthBook = DashMap<String, Arc<Health>>;
 
 /// The parts that aliases are built from.
 pub struct Parts<'a> {

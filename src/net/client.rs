@@ -28,7 +28,7 @@ thread_local! {
 }
 
 /// Sets the worker number of this thread; threads without a number share the first shard.
-pub fn enter_worker(number: usize) {
+pub(crate) fn enter_worker(number: usize) {
     WORKER.set(number);
 }
 

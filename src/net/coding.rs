@@ -2,7 +2,7 @@
 
 /// A coding that the gateway decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coding {
+pub(crate) enum Coding {
     /// `gzip`, `x-gzip`
     Gzip,
     /// `deflate`
@@ -15,11 +15,11 @@ pub enum Coding {
 
 /// The error for a coding that the gateway does not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unknown;
+pub(crate) struct Unknown;
 
 impl Coding {
     /// Returns the coding of a name, in upper or lower case; `None` for one that changes nothing.
-    pub fn of(name: &str) -> Result<Option<Self>, Unknown> {
+    pub(crate) fn of(name: &str) -> Result<Option<Self>, Unknown> {
         Ok(Some(match name.trim().to_ascii_lowercase().as_str() {
             "identity" | "" => return Ok(None),
             "gzip" | "x-gzip" => Self::Gzip,

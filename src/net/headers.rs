@@ -2,29 +2,29 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// `request-id`, the API's name for it.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// `x-should-retry`; the SDKs check it before the status.
-pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// `retry-after-ms`; it takes precedence over `retry-after`.
-pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// `x-tidegate-target: <provider>/<model>`.
-pub const TARGET: HeaderName = HeaderName::from_static("x-tidegate-target");
+pub(crate) const TARGET: HeaderName = HeaderName::from_static("x-tidegate-target");
 /// `x-tidegate-attempts`.
-pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
+pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 
 /// The prefix of every header addressed to the gateway.
 const OURS: &str = "x-tidegate-";
 /// `x-tidegate-dropped`: the parts of the request that were not sent, since the target does not support them.
-pub const DROPPED: HeaderName = HeaderName::from_static("x-tidegate-dropped");
+pub(crate) const DROPPED: HeaderName = HeaderName::from_static("x-tidegate-dropped");
 /// `x-aistats-strictness`, read as `x-tidegate-strictness`.
-pub const AISTATS_STRICTNESS: HeaderName = HeaderName::from_static("x-aistats-strictness");
+pub(crate) const AISTATS_STRICTNESS: HeaderName = HeaderName::from_static("x-aistats-strictness");
 /// `x-tidegate-session-id`.
-pub const SESSION_ID: HeaderName = HeaderName::from_static("x-tidegate-session-id");
+pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("x-tidegate-session-id");
 /// `x-tidegate-trace`.
-pub const TRACE: HeaderName = HeaderName::from_static("x-tidegate-trace");
+pub(crate) const TRACE: HeaderName = HeaderName::from_static("x-tidegate-trace");
 
 /// Returns the client's headers addressed to the gateway; mostly empty, and then nothing is allocated.
-pub fn for_gateway(headers: &HeaderMap) -> HeaderMap {
+pub(crate) fn for_gateway(headers: &HeaderMap) -> HeaderMap {
     let ours = headers
         .iter()
         .filter(|(name, _)| name.as_str().starts_with(OURS) || **name == AISTATS_STRICTNESS)
@@ -34,7 +34,7 @@ pub fn for_gateway(headers: &HeaderMap) -> HeaderMap {
 
 /// Returns the client's headers that any upstream may receive. It removes credentials, hop-by-hop headers
 /// and headers addressed to the gateway. `anthropic-version` and `anthropic-beta` do not change.
-pub fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
+pub(crate) fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
     remove_named_by_connection(&mut headers);
     // one pass over the present headers is cheaper than a look-up of every possible one
     let stays: Vec<HeaderName> = headers
@@ -76,7 +76,7 @@ const TRANSLATED: [&str; 10] = [
 
 /// Returns the client's headers that stages may read: those for upstreams and those that a policy may
 /// translate.
-pub fn for_stages(headers: HeaderMap) -> HeaderMap {
+pub(crate) fn for_stages(headers: HeaderMap) -> HeaderMap {
     let translated: Vec<(HeaderName, HeaderValue)> = headers
         .iter()
         .filter(|(name, _)| is_translated(name))
@@ -88,7 +88,7 @@ pub fn for_stages(headers: HeaderMap) -> HeaderMap {
 }
 
 /// Returns the headers that an attempt sends, out of the headers of the stages.
-pub fn for_attempt(headers: &HeaderMap) -> HeaderMap {
+pub(crate) fn for_attempt(headers: &HeaderMap) -> HeaderMap {
     let mut sent = headers.clone();
     // a look-up of every possible header costs more than one pass over the present ones
     for name in headers.keys().filter(|name| is_translated(name)) {
@@ -102,7 +102,7 @@ fn is_translated(name: &HeaderName) -> bool {
 }
 
 /// Returns the headers of an upstream's response that clients rely on.
-pub fn for_caller(upstream: &HeaderMap) -> HeaderMap {
+pub(crate) fn for_caller(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(upstream.len() + 4);
     for (name, value) in upstream {
         if passes_to_caller(name) {
@@ -113,7 +113,7 @@ pub fn for_caller(upstream: &HeaderMap) -> HeaderMap {
 }
 
 /// Returns the headers of a response on a forwarded route: all except hop-by-hop headers.
-pub fn forwarded(mut headers: HeaderMap) -> HeaderMap {
+pub(crate) fn forwarded(mut headers: HeaderMap) -> HeaderMap {
     remove_named_by_connection(&mut headers);
     for name in [
         header::TRANSFER_ENCODING,
@@ -130,7 +130,7 @@ pub fn forwarded(mut headers: HeaderMap) -> HeaderMap {
 }
 
 /// Returns whether a policy may set this response header. Headers that frame the response are excluded.
-pub fn may_be_set_for_caller(name: &HeaderName) -> bool {
+pub(crate) fn may_be_set_for_caller(name: &HeaderName) -> bool {
     !matches!(
         name.as_str(),
         "content-length"
@@ -147,7 +147,7 @@ pub fn may_be_set_for_caller(name: &HeaderName) -> bool {
 
 /// Returns whether a header may go to an upstream. Hop-by-hop headers and the gateway's own are excluded;
 /// `accept-encoding` is the gateway's own, since it reads the events.
-pub fn passes_upstream(name: &HeaderName) -> bool {
+pub(crate) fn passes_upstream(name: &HeaderName) -> bool {
     let is_ours = matches!(
         name.as_str(),
         "host"
@@ -206,13 +206,13 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
 }
 
 /// Returns a header value from text that is known to be printable; empty if it is not.
-pub fn value(text: &str) -> HeaderValue {
+pub(crate) fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Returns the wait that a response asks for: `retry-after-ms`, else `retry-after` in seconds or as
 /// an HTTP date.
-pub fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
     use std::time::{Duration, SystemTime};
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(millis) = text(RETRY_AFTER_MS).and_then(|text| text.trim().parse::<f64>().ok()) {

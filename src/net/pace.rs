@@ -12,7 +12,7 @@ use crate::error::{BoxError, Error};
 use crate::net::deadline::Stall;
 
 /// Wraps a forwarded body. Only a wait sets the timer; a body that is available at once has none.
-pub struct Paced<B> {
+pub(crate) struct Paced<B> {
     body: B,
     stall: Stall,
     judge: fn(Option<BoxError>, Duration) -> Error,
@@ -21,11 +21,11 @@ pub struct Paced<B> {
 
 /// The body's own error. The reader of the body may report a less precise one, or a different one.
 #[derive(Clone, Default)]
-pub struct Fault(Arc<Mutex<Option<Error>>>);
+pub(crate) struct Fault(Arc<Mutex<Option<Error>>>);
 
 impl Fault {
     /// Takes the error; returns it once.
-    pub fn take(&self) -> Option<Error> {
+    pub(crate) fn take(&self) -> Option<Error> {
         self.0.lock().take()
     }
 }
@@ -33,7 +33,7 @@ impl Fault {
 impl<B> Paced<B> {
     /// Allows no pause longer than `patience`. `judge` builds the error: with a cause if the body broke
     /// off, without one if it made no progress.
-    pub fn new(
+    pub(crate) fn new(
         body: B,
         patience: Duration,
         judge: fn(Option<BoxError>, Duration) -> Error,
@@ -42,7 +42,7 @@ impl<B> Paced<B> {
     }
 
     /// Returns the place where the body's error is kept.
-    pub fn fault(&self) -> Fault {
+    pub(crate) fn fault(&self) -> Fault {
         self.fault.clone()
     }
 

@@ -27,7 +27,7 @@ pub struct Bounds {
 ///
 /// Fails with 413 above the size, with 408 if the client pauses too long, and with 400 if the encoding
 /// is unknown or the body does not match it.
-pub async fn body<B>(body: B, headers: &HeaderMap, bounds: Bounds) -> Result<Bytes>
+pub(crate) async fn body<B>(body: B, headers: &HeaderMap, bounds: Bounds) -> Result<Bytes>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -167,7 +167,7 @@ fn too_large(size: u64) -> Error {
 }
 
 /// Returns the error for a request body without progress.
-pub fn too_slow(pause: Duration) -> Error {
+pub(crate) fn too_slow(pause: Duration) -> Error {
     let message = format!("the request body made no progress for {} s", pause.as_secs());
     Error::new(ErrorKind::RequestTimeout, message)
 }

@@ -10,14 +10,14 @@ use crate::net::deadline::Stall;
 
 /// Wraps a stream: a write without progress for `patience` fails. Only a write that waits sets the
 /// timer, so a peer that reads costs nothing.
-pub struct Guarded<S> {
+pub(crate) struct Guarded<S> {
     inner: S,
     stall: Stall,
 }
 
 impl<S> Guarded<S> {
     /// Guards a stream.
-    pub fn new(inner: S, patience: Duration) -> Self {
+    pub(crate) fn new(inner: S, patience: Duration) -> Self {
         Self { inner, stall: Stall::new(patience) }
     }
 

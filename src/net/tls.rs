@@ -60,7 +60,7 @@ impl Trust {
 /// Returns the TLS config for connections to upstreams; offers HTTP/2.
 ///
 /// Fails if there are no root certificates at all.
-pub fn client(trust: &Trust) -> Result<Arc<ClientConfig>, BoxError> {
+pub(crate) fn client(trust: &Trust) -> Result<Arc<ClientConfig>, BoxError> {
     let roots = trust.roots()?;
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
@@ -71,7 +71,7 @@ pub fn client(trust: &Trust) -> Result<Arc<ClientConfig>, BoxError> {
 }
 
 /// Explains to the operator why a handshake with an upstream failed, and how to fix it.
-pub fn explain(error: io::Error) -> BoxError {
+pub(crate) fn explain(error: io::Error) -> BoxError {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
         Some(rustls::Error::InvalidCertificate(cause)) => format!(
@@ -83,7 +83,7 @@ pub fn explain(error: io::Error) -> BoxError {
 }
 
 /// Returns the TLS config of the gateway's listener. Problems name `server.tls.cert` or `server.tls.key`.
-pub fn server(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Problem> {
+pub(crate) fn server(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Problem> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(|chain| chain.collect::<Result<Vec<_>, _>>())
         .map_err(|e| {

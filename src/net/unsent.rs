@@ -3,7 +3,7 @@ use hyper::Error;
 
 /// Returns whether an HTTP/2 upstream reports that it did not process the request: it sent GOAWAY first,
 /// or it refused the stream (RFC 9113, 8.7).
-pub fn is_unsent(error: &Error) -> bool {
+pub(crate) fn is_unsent(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(found) = cause {
         if let Some(error) = found.downcast_ref::<h2::Error>() {

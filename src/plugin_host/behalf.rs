@@ -14,7 +14,8 @@ use crate::error::Result;
 /// The argument is a Messages request in JSON: its `model` is an alias, and it never streams. The
 /// result is the whole message. The gateway counts the usage under the call's own model. Dropping
 /// the future ends the call. Fails like a request of the caller.
-pub type ModelCall = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<ModelAnswer>> + Send + Sync>;
+pub(crate) type ModelCall =
+    Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<ModelAnswer>> + Send + Sync>;
 
 /// The answer of a model to a plugin.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ pub struct ModelAnswer {
 
 /// Keeps a file at an unguessable address of the gateway and returns that address. Fails if the
 /// file has no room.
-pub type Publish = Arc<dyn Fn(File) -> Result<String> + Send + Sync>;
+pub(crate) type Publish = Arc<dyn Fn(File) -> Result<String> + Send + Sync>;
 
 /// A file that a plugin publishes.
 #[derive(Debug, Clone)]

@@ -35,8 +35,10 @@ pub(super) use tidegate::plugin::types::{Action, Denial, Problem};
 pub(super) const OFFERS: &str = "0.1.0";
 
 /// The guest's handle to the document of the call, a request.
+#[expect(unreachable_pub, reason = "the generated code exports it")]
 pub enum RequestBody {}
 /// The guest's handle to the document of the call, a message.
+#[expect(unreachable_pub, reason = "the generated code exports it")]
 pub enum MessageBody {}
 
 /// Links every function that a plugin may import.

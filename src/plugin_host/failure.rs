@@ -13,7 +13,7 @@ pub(super) const MAX_RESULT: usize = 8 << 20;
 
 /// The reason why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// The call exceeded this time limit.
     Deadline(Duration),
     /// The plugin needed more than this many bytes of memory.
@@ -118,7 +118,7 @@ fn one_line(error: &wasmtime::Error) -> String {
 
 /// A plugin's failure; the log gets it as the source of an [`Error`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The plugin's name.
     pub plugin: String,
     /// The plugin's version.

@@ -4,7 +4,7 @@ use tidegate_builder::section;
 
 /// The custom section of a component that holds its manifest: the JSON text that `describe`
 /// returns.
-pub const SECTION: &str = section::MANIFEST;
+pub(crate) const SECTION: &str = section::MANIFEST;
 
 /// The hook name for `on-upstream-request` that runs only if the target does not support the whole
 /// request.
@@ -78,6 +78,6 @@ impl Manifest {
 /// Returns the manifest of a component without running it; `None` if it has no such section.
 ///
 /// Fails if the section holds no manifest.
-pub fn manifest_of(wasm: &[u8]) -> Result<Option<Manifest>, serde_json::Error> {
+pub(crate) fn manifest_of(wasm: &[u8]) -> Result<Option<Manifest>, serde_json::Error> {
     section::read(wasm, SECTION).map(serde_json::from_slice).transpose()
 }

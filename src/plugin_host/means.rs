@@ -22,7 +22,7 @@ impl Default for Limits {
 }
 
 /// Returns the current time. Tests replace it to skip long waits.
-pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// The parts of a host.
 #[derive(Clone)]

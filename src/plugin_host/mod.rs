@@ -23,26 +23,31 @@ mod means;
 mod models;
 mod pattern;
 mod plugin;
-pub mod published;
+pub(crate) mod published;
 mod run;
 mod settings;
 mod shelf;
 mod wasi;
 mod way_out;
 
-pub use behalf::{Behalf, File, ModelAnswer, ModelCall, Publish, Reach};
-pub use decision::Decision;
-pub use engine::Allocator;
-pub use export::Export;
-pub use failure::{Cause, Failure};
+pub(crate) use behalf::{Behalf, File, ModelAnswer, ModelCall, Publish, Reach};
+pub(crate) use decision::Decision;
+#[cfg(test)]
+pub(crate) use engine::Allocator;
+pub(crate) use export::Export;
+#[cfg(test)]
+pub(crate) use failure::{Cause, Failure};
 pub use host::PluginHost;
-pub use load::Installation;
-pub use manifest::{Manifest, SECTION, ToolManifest, Wants, manifest_of};
-pub use means::{Clock, Limits, Means};
+pub(crate) use load::Installation;
+pub(crate) use manifest::ToolManifest;
+#[cfg(test)]
+pub(crate) use manifest::manifest_of;
+#[cfg(test)]
+pub(crate) use means::{Limits, Means};
 pub use plugin::{Plugin, ToolCall, ToolError};
-pub use published::FilesConfig;
-pub use settings::{Instances, PluginConfig};
-pub use way_out::WayOut;
+pub(crate) use published::FilesConfig;
+pub(crate) use settings::PluginConfig;
+pub(crate) use way_out::WayOut;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::error::Problem;
 use crate::plugin_host::behalf::File;
 
 /// The path of published files: `GET /files/<name>`.
-pub const PATH: &str = "/files/";
+pub(crate) const PATH: &str = "/files/";
 
 /// The highest number of files: small files cost memory too.
 const MOST_FILES: usize = 4096;

@@ -27,7 +27,7 @@ const LEAST_MEMORY: u64 = 1 << 20;
 /// Whether calls share instances.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Instances {
+pub(crate) enum Instances {
     /// Every call has its own instance, so no call can spoil the next.
     #[default]
     Fresh,
@@ -42,7 +42,7 @@ pub enum Instances {
     dead_code,
     reason = "the schema is made of it; `Settings::take` reads the keys one by one"
 )]
-pub struct PluginConfig {
+pub(crate) struct PluginConfig {
     /// The hosts that `fetch` may reach: `example.com`, `*.example.com` for subdomains, `*`. Ports
     /// other than 80 and 443 are named: `example.com:8080`, `*:*`.
     allow_hosts: Option<Vec<String>>,

@@ -17,7 +17,7 @@ use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig, plugin_stage};
 use crate::telemetry::metrics::Metrics;
 
 /// The parts that a pipeline is built from.
-pub struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     /// The folder of the policies.
     pub policies: &'a PoliciesConfig,
     /// The folder and the config of the plugins.
@@ -34,7 +34,7 @@ pub struct Plan<'a> {
 
 impl Plan<'_> {
     /// Compiles everything. Fails with every problem, each with its file and line.
-    pub async fn build(&self) -> Result<Pipeline, Vec<Problem>> {
+    pub(crate) async fn build(&self) -> Result<Pipeline, Vec<Problem>> {
         let mut problems = self.missing_folders();
         let scripts = self.scripts(&mut problems);
         let plugins = self.plugins(&mut problems).await;

@@ -20,7 +20,7 @@ pub struct Pipeline {
 }
 
 /// A server tool, the plugin that provides it, and the metrics of its calls.
-pub struct ServedTool {
+pub(crate) struct ServedTool {
     pub(super) plugin: Plugin,
     pub(super) manifest: ToolManifest,
     pub(super) metrics: ToolMetrics,

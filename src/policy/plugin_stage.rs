@@ -18,7 +18,7 @@ pub(super) fn hooks(plugin: &Plugin) -> Hooks {
 }
 
 /// Maps a decision of a plugin onto the request; `stage` is its name in the pipeline.
-pub fn outcome(stage: &Arc<str>, decision: Decision) -> Outcome {
+pub(crate) fn outcome(stage: &Arc<str>, decision: Decision) -> Outcome {
     let verdict = match decision {
         Decision::Next => Verdict::Continue,
         Decision::Route(model) => return Outcome { route: Some(model), ..Outcome::default() },

@@ -19,7 +19,7 @@ use crate::telemetry::story::Run;
 use crate::wire::Document;
 
 /// One stage: a policy or a plugin, and the requests that it runs for.
-pub struct Stage {
+pub(crate) struct Stage {
     name: Arc<str>,
     work: Work,
     when: When,
@@ -29,7 +29,7 @@ pub struct Stage {
 }
 
 /// The program of a stage.
-pub enum Work {
+pub(crate) enum Work {
     /// A Rhai policy.
     Script(Script, With),
     /// A WebAssembly plugin.

@@ -16,7 +16,7 @@ use crate::wire::sse::Cutter;
 /// Returns a pipeline of these policies in this order, each with the same parameters.
 ///
 /// Fails with a problem for each parameter that a policy with declared parameters rejects.
-pub fn pipeline_of(
+pub(crate) fn pipeline_of(
     scripts: Vec<Script>,
     with: &Map<String, Value>,
 ) -> Result<Pipeline, Vec<Problem>> {
@@ -37,7 +37,7 @@ pub fn pipeline_of(
 }
 
 /// Parses SSE text into events. The last frame may lack the blank line. Fails if a frame has no bounds.
-pub fn events(text: &str) -> Result<Vec<Event>, Error> {
+pub(crate) fn events(text: &str) -> Result<Vec<Event>, Error> {
     let mut cutter = Cutter::default();
     cutter.push(Bytes::from(format!("{}\n\n", text.trim_end())));
     let mut events = Vec::new();

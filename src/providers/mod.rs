@@ -2,12 +2,12 @@
 //! its timeouts.
 //!
 //! All code for the dialect of an upstream is in the folders below this one; `registry` lists them.
-pub mod accepts;
+pub(crate) mod accepts;
 mod anthropic;
 mod frames;
 mod http;
-pub mod registry;
-pub mod simulator;
+pub(crate) mod registry;
+pub(crate) mod simulator;
 mod timed;
 
 use std::fmt;
@@ -28,7 +28,7 @@ use crate::providers::accepts::Accepts;
 use crate::wire::{MessagesRequest, Reply};
 
 /// The settings of one provider; each type has its own.
-pub trait Settings: fmt::Debug + Send + Sync {
+pub(crate) trait Settings: fmt::Debug + Send + Sync {
     /// Makes the provider. `path` is its place in the config, and problems name the keys below it.
     fn build(&self, path: &str, parts: &Parts<'_>) -> Result<Arc<dyn Provider>, Vec<Problem>>;
 
@@ -145,7 +145,7 @@ pub trait Provider: Send + Sync {
 }
 
 /// Makes the error for an upstream's rejection. The upstream's own response is passed on unchanged.
-pub fn refusal(answer: Response<Bytes>) -> Error {
+pub(crate) fn refusal(answer: Response<Bytes>) -> Error {
     let status = answer.status();
     let message = format!("the upstream answered {}", status.as_u16());
     let should_retry = match answer.headers().get(SHOULD_RETRY).map(HeaderValue::as_bytes) {

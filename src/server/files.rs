@@ -16,7 +16,7 @@ use crate::net::body::Body;
 const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 
 /// Returns the file, or fails with a 404.
-pub fn show(gateway: &Gateway, name: &str) -> Result<Response<Body>> {
+pub(crate) fn show(gateway: &Gateway, name: &str) -> Result<Response<Body>> {
     let found = gateway.shared.published.find(name, Instant::now());
     let (media_type, content) = found
         .ok_or_else(|| Error::new(ErrorKind::NotFound, "the file does not exist or has expired"))?;

@@ -18,7 +18,7 @@ use crate::server::refused::Refusal;
 const MAX_REST: usize = 8 * 1024 * 1024;
 
 /// Wraps the socket below hyper.
-pub struct Watched<S> {
+pub(crate) struct Watched<S> {
     inner: Guarded<S>,
     pulse: Arc<Pulse>,
     /// The first byte received.
@@ -33,7 +33,7 @@ pub struct Watched<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
     /// Wraps a socket; counts reads in `pulse`.
-    pub fn new(inner: Guarded<S>, pulse: &Arc<Pulse>) -> Self {
+    pub(crate) fn new(inner: Guarded<S>, pulse: &Arc<Pulse>) -> Self {
         Self {
             inner,
             pulse: Arc::clone(pulse),

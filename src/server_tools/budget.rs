@@ -11,7 +11,7 @@ use crate::wire::content::{self, Block, Message};
 
 /// The remaining calls of a request.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// The remaining calls of all tools together, and their limit.
     calls: (u32, u32),
     /// The remaining calls of each of the request's tools, and its `max_uses`.
@@ -25,7 +25,7 @@ impl Budget {
     /// For the gateway's tools `max_uses` holds for the conversation. For the API's own tools it
     /// holds for each request, and so for the turn that the request continues (messages-api.md,
     /// `max_uses`). The request is in the upstream's form.
-    pub fn new(tools: &[ServerTool], request: &MessagesRequest, max_calls: u32) -> Self {
+    pub(crate) fn new(tools: &[ServerTool], request: &MessagesRequest, max_calls: u32) -> Self {
         let mut uses: Vec<Option<(u64, u64)>> =
             tools.iter().map(|tool| tool.max_uses.map(|most| (most, most))).collect();
         if uses.iter().any(Option::is_some) {
@@ -45,7 +45,7 @@ impl Budget {
     }
 
     /// Takes a call from the budget. Fails with the text for the model if the budget is used up.
-    pub fn take(&mut self, call: &Call, tool: &ServerTool) -> Result<(), ToolOutput> {
+    pub(crate) fn take(&mut self, call: &Call, tool: &ServerTool) -> Result<(), ToolOutput> {
         if let Some((0, most)) = self.uses[call.tool] {
             let name = &tool.upstream_name;
             let message =

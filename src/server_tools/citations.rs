@@ -19,7 +19,7 @@ use crate::wire::content::{self, Block, Message};
 
 /// The forms in which the upstreams of a request receive the gateway's results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Forms {
+pub(crate) struct Forms {
     /// The form of search results.
     pub searches: Form,
     /// The form of fetched pages.
@@ -32,7 +32,7 @@ impl Forms {
     /// Chooses the forms. A result is citable if the caller has a shape for citations and every
     /// target of the route understands the blocks. A request has citations everywhere or nowhere,
     /// and none together with an output format. The caller's own part of the request decides.
-    pub fn on(targets: &[&Target], request: &MessagesRequest, tools: &[ServerTool]) -> Self {
+    pub(crate) fn on(targets: &[&Target], request: &MessagesRequest, tools: &[ServerTool]) -> Self {
         let lacks = |target: &Target, block: &str| target.accepts.lacks_block(block);
         let form = |is_wanted: fn(&Face) -> bool, block: &str, tool: &str| {
             let cites = |target: &Target| target.accepts.cites;
@@ -60,7 +60,7 @@ impl Forms {
     }
 
     /// Returns whether some results of the gateway are citable.
-    pub fn cite(self) -> bool {
+    pub(crate) fn cite(self) -> bool {
         self.searches == Form::Citable || self.pages == Form::Citable
     }
 }
@@ -74,7 +74,7 @@ const MAX_NESTED: usize = 4;
 
 /// The sources in the order of the request. A source is found by number or by name without a scan.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// The forms of the gateway's results.
     pub forms: Forms,
     /// The `tool_use_id`s of results in the request that the caller does not see.
@@ -119,7 +119,7 @@ struct Named {
 
 /// The outcome of converting a citation for the other side.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Cited {
+pub(crate) enum Cited {
     /// The citation means the same to both sides.
     Same,
     /// The citation is rewritten to this text.
@@ -145,28 +145,28 @@ struct Citation<'a> {
 
 impl Sources {
     /// Creates an empty list of sources.
-    pub fn new(forms: Forms) -> Self {
+    pub(crate) fn new(forms: Forms) -> Self {
         Self { forms, ..Self::default() }
     }
 
     /// Creates an empty list for a request with hidden results, given by their `tool_use_id`.
-    pub fn hiding(forms: Forms, hidden: HashSet<String>) -> Self {
+    pub(crate) fn hiding(forms: Forms, hidden: HashSet<String>) -> Self {
         Self { forms, hidden, ..Self::default() }
     }
 
     /// Returns whether the request holds results that the caller has not seen.
-    pub fn hides(&self) -> bool {
+    pub(crate) fn hides(&self) -> bool {
         !self.hidden.is_empty()
     }
 
     /// Returns whether a message may hold a hidden result. It costs a search only if there are
     /// hidden results.
-    pub fn may_hide_in(&self, message: &[u8]) -> bool {
+    pub(crate) fn may_hide_in(&self, message: &[u8]) -> bool {
         self.hides() && memmem::find(message, b"tool_result").is_some()
     }
 
     /// Returns whether a block is a hidden result.
-    pub fn hides_result(&self, block: &[u8]) -> bool {
+    pub(crate) fn hides_result(&self, block: &[u8]) -> bool {
         self.hides()
             && Block::read(block)
                 .and_then(|block| block.tool_use_id())
@@ -174,7 +174,7 @@ impl Sources {
     }
 
     /// Reads the sources of a request origin history has no gateway calls.
-    pub fn read(self, request: &MessagesRequest) -> Self {
+    pub(crate) fn read(self, request: &MessagesRequest) -> Self {
         let mut sources = self;
         let messages = request.document().field("messages").unwrap_or_default();
         if holds_sources(&messages) {
@@ -185,7 +185,7 @@ impl Sources {
     }
 
     /// Counts the sources in a message. The upstream rejects messages of another form.
-    pub fn message(&mut self, message: &[u8]) {
+    pub(crate) fn message(&mut self, message: &[u8]) {
         let message = holds_sources(message).then(|| Message::read(message)).flatten();
         let content = message.filter(|message| message.role().is_some());
         let content = content.and_then(|message| message.content()).map(content::listed);
@@ -194,7 +194,7 @@ impl Sources {
     }
 
     /// Counts the sources in one block that is not a result of the gateway.
-    pub fn block(&mut self, block: &[u8]) {
+    pub(crate) fn block(&mut self, block: &[u8]) {
         if !holds_sources(block) {
             return;
         }
@@ -231,7 +231,7 @@ impl Sources {
 
     /// Counts the sources in a result of the gateway, by the `content` that the upstream receives.
     /// `face` is the caller's form of the tool; `None` if the call failed or has nothing to cite.
-    pub fn ours(&mut self, face: Option<Face>, content: &str) {
+    pub(crate) fn ours(&mut self, face: Option<Face>, content: &str) {
         let mut is_shown = matches!(face, Some(Face::Fetch { .. }));
         let blocks = match holds_sources(content.as_bytes()) {
             true => content::elements(content.as_bytes()),
@@ -254,12 +254,12 @@ impl Sources {
     }
 
     /// Returns whether answers can pass unchanged: both sides have the same sources, or none exist.
-    pub fn are_the_same(&self) -> bool {
+    pub(crate) fn are_the_same(&self) -> bool {
         !self.differs || (self.sent.is_empty() && self.results.is_empty())
     }
 
     /// Converts an upstream's citation for the caller.
-    pub fn for_caller(&self, citation: &[u8]) -> Cited {
+    pub(crate) fn for_caller(&self, citation: &[u8]) -> Cited {
         let Some(cited) = read::<Citation<'_>>(citation) else { return Cited::Same };
         if let Some(index) = cited.document_index {
             return counted(&self.sent, citation, index);
@@ -282,7 +282,7 @@ impl Sources {
     }
 
     /// Converts a citation that the caller sent back for the upstream.
-    pub fn for_upstream(&self, citation: &[u8]) -> Cited {
+    pub(crate) fn for_upstream(&self, citation: &[u8]) -> Cited {
         let Some(cited) = read::<Citation<'_>>(citation) else { return Cited::Same };
         if let Some(index) = cited.document_index {
             return counted(&self.shown, citation, index);
@@ -334,7 +334,7 @@ fn counted(numbers: &[Option<usize>], citation: &[u8], index: usize) -> Cited {
 }
 
 /// Converts a list of citations with `way`. Returns `None` if no citation changes.
-pub fn rewritten(list: &[u8], way: impl Fn(&[u8]) -> Cited) -> Option<String> {
+pub(crate) fn rewritten(list: &[u8], way: impl Fn(&[u8]) -> Cited) -> Option<String> {
     let list: Vec<&RawValue> = read(list)?;
     let ways: Vec<Cited> = list.iter().map(|citation| way(citation.get().as_bytes())).collect();
     if ways.iter().all(|way| *way == Cited::Same) {
@@ -434,7 +434,7 @@ fn may_cite(request: &MessagesRequest) -> bool {
 }
 
 /// Returns whether a text may hold sources. It costs only a search.
-pub fn holds_sources(text: &[u8]) -> bool {
+pub(crate) fn holds_sources(text: &[u8]) -> bool {
     let holds = |part: &str| memmem::find(text, part.as_bytes()).is_some();
     holds("\"document\"") || holds("\"search_result\"")
 }

@@ -18,7 +18,7 @@ const NATIVE: &str = "\"web_";
 /// can add one.
 ///
 /// If there is none, it costs one search through `tools`.
-pub fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
+pub(crate) fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
     let Some(count) = count(request)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for n in 0..count {
@@ -36,7 +36,7 @@ pub fn declared(request: &mut MessagesRequest) -> Result<Vec<String>> {
 /// `fulfil` decides about the API's own tools, by their type. Fails with a 400 in these cases: no
 /// plugin provides a tool, a tool is declared twice, the caller uses a tool's upstream name itself,
 /// or `tool_choice` names a gateway tool that is not declared.
-pub fn replace(
+pub(crate) fn replace(
     pipeline: &Pipeline,
     request: &mut MessagesRequest,
     declared: &[String],
@@ -93,7 +93,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// Lets the model choose freely after the first turn.
-pub fn free_choice(document: &mut Document) -> Result<()> {
+pub(crate) fn free_choice(document: &mut Document) -> Result<()> {
     let path = [Step::Key("tool_choice"), Step::Key("type")];
     let Some(kind) = string(document, &path)? else { return Ok(()) };
     if matches!(kind.as_str(), "any" | "tool") {
@@ -104,7 +104,7 @@ pub fn free_choice(document: &mut Document) -> Result<()> {
 }
 
 /// Forbids tool calls in the last turn: the model must answer with the results so far.
-pub fn forbid(document: &mut Document) -> Result<()> {
+pub(crate) fn forbid(document: &mut Document) -> Result<()> {
     document.set(&[Step::Key("tool_choice")], r#"{"type":"none"}"#)
 }
 

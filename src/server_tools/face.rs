@@ -19,7 +19,7 @@ use crate::wire::{Document, Kind, Step};
 const CITATIONS: &str = "citations";
 
 /// Converts the `tool_use` of an event into the caller's form.
-pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()> {
+pub(crate) fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()> {
     let block = Step::Key("content_block");
     data.set_value(&[block, Step::Key("type")], &tool.face.call_kind())?;
     data.set_value(&[block, Step::Key("id")], &tool.face.id(id))?;
@@ -36,7 +36,11 @@ pub fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Result<()>
 }
 
 /// Returns the block with a result for the caller.
-pub fn result_block(tool: &ServerTool, call: &Call, output: &ToolOutput) -> Result<Document> {
+pub(crate) fn result_block(
+    tool: &ServerTool,
+    call: &Call,
+    output: &ToolOutput,
+) -> Result<Document> {
     let kind = tool.face.result_kind();
     let mut head = json!({"type": kind, "tool_use_id": tool.face.id(&call.id)});
     if let Face::Search | Face::Fetch { .. } = tool.face {
@@ -91,7 +95,7 @@ fn texts(blocks: &str) -> String {
 
 /// Reverses [`texts`] as far as possible: removes the `citations` that cite nothing. Returns `None`
 /// if the content that the caller sent has none.
-pub fn texts_from_caller(content: &str) -> Option<String> {
+pub(crate) fn texts_from_caller(content: &str) -> Option<String> {
     if !content.contains(CITATIONS) {
         return None;
     }
@@ -125,7 +129,7 @@ fn written(document: &Document) -> Option<String> {
 
 /// Returns the content of a result in the upstream's form. It is the same when the caller sends it
 /// back.
-pub fn for_upstream(
+pub(crate) fn for_upstream(
     tool: &ServerTool,
     call: &Call,
     output: &ToolOutput,

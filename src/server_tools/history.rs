@@ -27,7 +27,7 @@ const UNANSWERED: &str = "not run: the answer ended before the call was complete
 ///
 /// `sources` is empty at the start. Returns `None` if `messages` can hold none of these, else the
 /// sources that can be cited.
-pub fn restore(
+pub(crate) fn restore(
     request: &mut MessagesRequest,
     sources: Sources,
     images: Images<'_>,
@@ -321,7 +321,7 @@ enum Found {
 }
 
 /// Returns a message made of complete blocks.
-pub fn message(role: &str, blocks: &[Bytes]) -> Bytes {
+pub(crate) fn message(role: &str, blocks: &[Bytes]) -> Bytes {
     let mut text = format!("{{\"role\":\"{role}\",\"content\":").into_bytes();
     text.extend_from_slice(&array(blocks));
     text.push(b'}');

@@ -29,7 +29,7 @@ const WORD: (&str, &str) = ("(image ", ")");
 const NAMELESS: &str = "(image)";
 
 /// The images of one request.
-pub struct Images<'a> {
+pub(crate) struct Images<'a> {
     kept: &'a Published,
     /// Whether the request's upstreams accept images.
     are_taken: bool,
@@ -41,13 +41,13 @@ type File = (String, Bytes);
 
 impl<'a> Images<'a> {
     /// Creates the images of a request. `are_taken` says whether its upstreams accept images.
-    pub fn new(kept: &'a Published, are_taken: bool) -> Self {
+    pub(crate) fn new(kept: &'a Published, are_taken: bool) -> Self {
         Self { kept, are_taken, left: MAX_HISTORY }
     }
 
     /// Returns the blocks of a result in the upstream's form. An image with a kept file is written
     /// in the same way as [`Images::put_back`] writes it.
-    pub fn for_upstream(&self, content: String) -> String {
+    pub(crate) fn for_upstream(&self, content: String) -> String {
         let written = self.rewritten(&content, |raw, source, file| {
             let kind = source.media_type().unwrap_or_default();
             let kind = &*kind;
@@ -64,7 +64,7 @@ impl<'a> Images<'a> {
     }
 
     /// Returns the result for the caller, with a placeholder for every image.
-    pub fn for_caller<'o>(&self, output: &'o ToolOutput) -> Cow<'o, ToolOutput> {
+    pub(crate) fn for_caller<'o>(&self, output: &'o ToolOutput) -> Cow<'o, ToolOutput> {
         match self.rewritten(&output.blocks(), |_, _, file| word(file)) {
             None => Cow::Borrowed(output),
             Some(blocks) => {
@@ -104,7 +104,7 @@ impl<'a> Images<'a> {
 
     /// Restores the images of a tool result that the caller sent back. Returns `None` if it has
     /// none.
-    pub fn put_back(&mut self, content: &str) -> Option<String> {
+    pub(crate) fn put_back(&mut self, content: &str) -> Option<String> {
         if !self.are_taken || !content.contains(WORD.0) {
             return None;
         }

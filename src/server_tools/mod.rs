@@ -1,15 +1,15 @@
 //! Server tools: declarations, their form for clients and upstreams, and the turns of a tool loop
 //! as one message.
-pub mod budget;
-pub mod citations;
-pub mod declare;
-pub mod face;
-pub mod hidden;
-pub mod history;
-pub mod images;
-pub mod native;
-pub mod splice;
-pub mod tool;
-pub mod transcript;
-pub mod unhide;
-pub mod web;
+pub(crate) mod budget;
+pub(crate) mod citations;
+pub(crate) mod declare;
+pub(crate) mod face;
+pub(crate) mod hidden;
+pub(crate) mod history;
+pub(crate) mod images;
+pub(crate) mod native;
+pub(crate) mod splice;
+pub(crate) mod tool;
+pub(crate) mod transcript;
+pub(crate) mod unhide;
+pub(crate) mod web;

@@ -11,7 +11,7 @@ const CHARS_A_TOKEN: u64 = 4;
 
 /// The API's own server tools that the gateway runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fulfil {
+pub(crate) enum Fulfil {
     /// None: the upstream runs them.
     Nothing,
     /// The tools that a plugin provides; the upstream runs the others.
@@ -23,7 +23,7 @@ pub enum Fulfil {
 impl Fulfil {
     /// Applies the setting of the alias. `auto` leaves a type of tools to the upstream if every
     /// target of the route has it.
-    pub fn on(setting: ServerTools, targets: &[&Target], kind: &str) -> Self {
+    pub(crate) fn on(setting: ServerTools, targets: &[&Target], kind: &str) -> Self {
         match setting {
             ServerTools::Native => Self::Nothing,
             ServerTools::Gateway => Self::All,
@@ -42,7 +42,7 @@ impl Fulfil {
 
 /// Returns the tool that one of the API's own types declares: `web_search` for
 /// `web_search_20250305` and any later date.
-pub fn tool_of(kind: &str) -> Option<&'static str> {
+pub(crate) fn tool_of(kind: &str) -> Option<&'static str> {
     const FIRST: [(&str, &str); 2] = [("web_search", "20250305"), ("web_fetch", "20250910")];
     FIRST.into_iter().find_map(|(name, first)| {
         let date = kind.strip_prefix(name)?.strip_prefix('_')?;
@@ -55,7 +55,7 @@ pub fn tool_of(kind: &str) -> Option<&'static str> {
 /// the plugin's options in `declared`. `path` is the place of the declaration, such as `tools[3]`.
 ///
 /// Fails with a 400 that names the field if the gateway does not support it.
-pub fn options(path: &str, name: &str, declared: &mut Map<String, Value>) -> Result<Face> {
+pub(crate) fn options(path: &str, name: &str, declared: &mut Map<String, Value>) -> Result<Face> {
     declared.retain(|_, value| !value.is_null());
     let refuse = |field: &str, why: &str| {
         Err(Error::invalid(format!(
@@ -111,7 +111,7 @@ pub fn options(path: &str, name: &str, declared: &mut Map<String, Value>) -> Res
 
 /// Returns a tool's `max_uses`: from the declaration, or else the default in the schema of its
 /// options.
-pub fn max_uses(schema: Option<&Value>, options: &Map<String, Value>) -> Option<u64> {
+pub(crate) fn max_uses(schema: Option<&Value>, options: &Map<String, Value>) -> Option<u64> {
     let rule = schema?.get("properties")?.get("max_uses")?;
     let declared = options.get("max_uses").and_then(Value::as_u64);
     declared.or_else(|| rule.get("default")?.as_u64())
@@ -119,7 +119,7 @@ pub fn max_uses(schema: Option<&Value>, options: &Map<String, Value>) -> Option<
 
 /// Limits an option to the plugin's maximum. The API's own tool has no maximum, so a larger value
 /// is no error.
-pub fn cap(schema: Option<&Value>, options: &mut Map<String, Value>, field: &str) {
+pub(crate) fn cap(schema: Option<&Value>, options: &mut Map<String, Value>, field: &str) {
     let rule = schema.and_then(|schema| schema.get("properties")?.get(field)?.get("maximum"));
     let (Some(most), Some(value)) = (rule.and_then(Value::as_u64), options.get_mut(field)) else {
         return;

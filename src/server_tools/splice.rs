@@ -21,7 +21,7 @@ use crate::wire::{Document, Event, EventKind, Kind, Step, scan, usage};
 const COUNTERS: [&str; 2] = ["web_search_requests", "web_fetch_requests"];
 
 /// Rewrites the events of one turn after another.
-pub struct Splice<'a> {
+pub(crate) struct Splice<'a> {
     tools: &'a [ServerTool],
     /// The sources that the current turn may cite.
     sources: Sources,
@@ -53,12 +53,13 @@ enum Open {
 
 impl<'a> Splice<'a> {
     /// Creates a splice for a request that may use these tools.
-    pub fn new(tools: &'a [ServerTool]) -> Self {
+    #[cfg(test)]
+    pub(crate) fn new(tools: &'a [ServerTool]) -> Self {
         Self::with_sources(tools, Sources::default())
     }
 
     /// Creates a splice for a request with sources of its own.
-    pub fn with_sources(tools: &'a [ServerTool], sources: Sources) -> Self {
+    pub(crate) fn with_sources(tools: &'a [ServerTool], sources: Sources) -> Self {
         Self {
             tools,
             sources,
@@ -75,7 +76,7 @@ impl<'a> Splice<'a> {
     /// Takes an event of the upstream and returns the event for the caller, if any.
     ///
     /// Fails with an `api_error` if an event cannot be read or is out of order.
-    pub fn push(&mut self, event: Event) -> Result<Option<Event>> {
+    pub(crate) fn push(&mut self, event: Event) -> Result<Option<Event>> {
         if event.kind != EventKind::Error {
             self.turn.push(&event)?;
         }
@@ -110,13 +111,13 @@ impl<'a> Splice<'a> {
     }
 
     /// Returns whether the turn's message is complete.
-    pub fn is_turn_complete(&self) -> bool {
+    pub(crate) fn is_turn_complete(&self) -> bool {
         self.turn.is_complete()
     }
 
     /// Returns the gateway's calls at the end of the finished turn; none if the turn ends in
     /// another way.
-    pub fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         if self.turn.stop_reason() != "tool_use" {
             return Vec::new();
         }
@@ -130,7 +131,7 @@ impl<'a> Splice<'a> {
     }
 
     /// Returns the first call of the finished turn that the caller has to answer.
-    pub fn callers_call(&self) -> Option<String> {
+    pub(crate) fn callers_call(&self) -> Option<String> {
         let mut blocks = self.turn.blocks.iter().filter(|block| block.kind() == "tool_use");
         let first = blocks.find(|block| self.find(&block.string("name")).is_none());
         first.map(|block| block.string("id"))
@@ -138,7 +139,7 @@ impl<'a> Splice<'a> {
 
     /// Returns the id, in the caller's form, of a call that the caller sees in the finished turn.
     /// Prefers the first call that the caller has to answer, then the first call of the gateway.
-    pub fn seen_call(&self) -> Option<String> {
+    pub(crate) fn seen_call(&self) -> Option<String> {
         let ours = || {
             let calls = self.calls().into_iter().map(|call| (self.tools[call.tool].face, call.id));
             calls.filter(|(face, _)| face.is_shown()).map(|(face, id)| face.id(&id)).next()
@@ -148,7 +149,7 @@ impl<'a> Splice<'a> {
 
     /// Returns the finished turn, with the results of its calls, for a caller that does not see all
     /// of it. Gateway calls that were not run are left out.
-    pub fn noted(&self, calls: &[Call], results: &[bytes::Bytes]) -> Result<Vec<Noted>> {
+    pub(crate) fn noted(&self, calls: &[Call], results: &[bytes::Bytes]) -> Result<Vec<Noted>> {
         let mut noted = Vec::with_capacity(self.turn.blocks.len() + calls.len());
         for block in &self.turn.blocks {
             let (kind, mut id) = (block.kind(), block.string("id"));
@@ -180,7 +181,7 @@ impl<'a> Splice<'a> {
     }
 
     /// Returns the assistant's blocks of the finished turn, as the next request repeats them.
-    pub fn blocks(&self) -> Result<Vec<bytes::Bytes>> {
+    pub(crate) fn blocks(&self) -> Result<Vec<bytes::Bytes>> {
         let blocks = self.turn.blocks.iter();
         // the API rejects an empty text block, even one that it made itself
         let blocks = blocks.filter(|block| !(block.kind() == "text" && block.is_empty_text()));
@@ -206,7 +207,7 @@ impl<'a> Splice<'a> {
 
     /// Counts a call that was run, for `usage`. A hidden call is counted only if the API itself has
     /// its counter.
-    pub fn count(&mut self, call: &Call) {
+    pub(crate) fn count(&mut self, call: &Call) {
         let tool = &self.tools[call.tool];
         let counter = format!("{}_requests", tool.name);
         if !tool.face.is_shown() && !COUNTERS.contains(&counter.as_str()) {
@@ -217,7 +218,7 @@ impl<'a> Splice<'a> {
     }
 
     /// Returns the events that send the result of a call to the caller; none for a hidden tool.
-    pub fn result(&mut self, call: &Call, output: &ToolOutput) -> Result<Vec<Event>> {
+    pub(crate) fn result(&mut self, call: &Call, output: &ToolOutput) -> Result<Vec<Event>> {
         let tool = &self.tools[call.tool];
         if !tool.face.is_shown() {
             return Ok(Vec::new());
@@ -228,13 +229,13 @@ impl<'a> Splice<'a> {
     }
 
     /// Notes the result that the upstream receives for a call: later turns may cite it.
-    pub fn told(&mut self, call: &Call, output: &ToolOutput, content: &str) {
+    pub(crate) fn told(&mut self, call: &Call, output: &ToolOutput, content: &str) {
         let face = (!output.is_error).then_some(self.tools[call.tool].face);
         self.sources.ours(face, content);
     }
 
     /// Ends this turn and begins the next.
-    pub fn next_turn(&mut self) {
+    pub(crate) fn next_turn(&mut self) {
         let turn = std::mem::take(&mut self.turn);
         usage::add(&mut self.total, turn.usage());
         self.turns += 1;
@@ -242,12 +243,12 @@ impl<'a> Splice<'a> {
     }
 
     /// Returns whether the turn has a container, which lives on one upstream account.
-    pub fn has_container(&self) -> bool {
+    pub(crate) fn has_container(&self) -> bool {
         self.turn.has_container()
     }
 
     /// Returns the last events. `stop_reason` replaces the upstream's if the gateway ends the turn.
-    pub fn finish(&mut self, stop_reason: Option<&str>) -> Result<Vec<Event>> {
+    pub(crate) fn finish(&mut self, stop_reason: Option<&str>) -> Result<Vec<Event>> {
         let ending = std::mem::take(&mut self.ending);
         if self.turns == 0 && self.calls.is_empty() && stop_reason.is_none() {
             return Ok(ending);

@@ -2,18 +2,18 @@
 use bytes::Bytes;
 
 /// The prefix of the `type` of a server tool in a declaration: `gateway:datetime`.
-pub const NAMESPACE: &str = "gateway:";
+pub(crate) const NAMESPACE: &str = "gateway:";
 /// The prefix of the name that the upstream receives: `gateway_datetime`.
-pub const UPSTREAM_PREFIX: &str = "gateway_";
+pub(crate) const UPSTREAM_PREFIX: &str = "gateway_";
 /// The `server_name` in `mcp_tool_use` blocks.
-pub const SERVER_NAME: &str = "gateway";
+pub(crate) const SERVER_NAME: &str = "gateway";
 
 /// The prefix that the gateway adds to the upstream's id of a native call that it ran.
-pub const OURS: &str = "srvtoolu_gateway_";
+pub(crate) const OURS: &str = "srvtoolu_gateway_";
 
 /// The caller's form of a server tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Face {
+pub(crate) enum Face {
     /// Hidden from the caller: a policy added the tool.
     Hidden,
     /// A tool of an MCP server: `mcp_tool_use`, `mcp_tool_result`.
@@ -29,7 +29,7 @@ pub enum Face {
 
 impl Face {
     /// Returns the face of a tool that the caller declared.
-    pub fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         match name {
             "web_search" => Self::Search,
             "web_fetch" => Self::Fetch { is_cited: false },
@@ -38,12 +38,12 @@ impl Face {
     }
 
     /// Returns whether the caller sees the calls.
-    pub fn is_shown(self) -> bool {
+    pub(crate) fn is_shown(self) -> bool {
         self != Self::Hidden
     }
 
     /// Returns the type of a call's block for the caller.
-    pub fn call_kind(self) -> &'static str {
+    pub(crate) fn call_kind(self) -> &'static str {
         match self {
             Self::Search | Self::Fetch { .. } => "server_tool_use",
             Self::Mcp | Self::Hidden => "mcp_tool_use",
@@ -51,7 +51,7 @@ impl Face {
     }
 
     /// Returns the type of a result's block for the caller.
-    pub fn result_kind(self) -> &'static str {
+    pub(crate) fn result_kind(self) -> &'static str {
         match self {
             Self::Search => "web_search_tool_result",
             Self::Fetch { .. } => "web_fetch_tool_result",
@@ -60,7 +60,7 @@ impl Face {
     }
 
     /// Returns the caller's id of a call.
-    pub fn id(self, upstream_id: &str) -> String {
+    pub(crate) fn id(self, upstream_id: &str) -> String {
         match self {
             Self::Search | Self::Fetch { .. } => format!("{OURS}{upstream_id}"),
             Self::Mcp | Self::Hidden => upstream_id.to_owned(),
@@ -70,7 +70,7 @@ impl Face {
 
 /// One server tool that this request may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerTool {
+pub(crate) struct ServerTool {
     /// The plugin's name of the tool: `datetime`.
     pub name: String,
     /// The upstream's name of the tool: `gateway_datetime`.
@@ -90,13 +90,13 @@ pub struct ServerTool {
 
 /// Returns the upstream's name of a server tool. Names consist of `a` to `z`, digits and `_`. The
 /// name in a plugin's manifest is also the name that callers declare (`gateway:web_fetch`).
-pub fn upstream_name(name: &str) -> String {
+pub(crate) fn upstream_name(name: &str) -> String {
     format!("{UPSTREAM_PREFIX}{name}")
 }
 
 /// A call of a server tool in a finished turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub(crate) struct Call {
     /// `toolu_…`
     pub id: String,
     /// The index of the tool among the request's server tools.

@@ -6,7 +6,7 @@ use crate::wire::MessagesRequest;
 
 /// Returns the options with a member `transcript`: `{"system", "messages"}` in the upstream's form,
 /// with the calling turn last. Only tools that request it pay this cost.
-pub fn added(options: &Bytes, request: &MessagesRequest, said: &[Bytes]) -> Bytes {
+pub(crate) fn added(options: &Bytes, request: &MessagesRequest, said: &[Bytes]) -> Bytes {
     let document = request.document();
     let system = document.field("system").unwrap_or(Bytes::from_static(b"null"));
     let messages = document.field("messages").unwrap_or(Bytes::from_static(b"[]"));

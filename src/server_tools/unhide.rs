@@ -15,7 +15,7 @@ use crate::wire::{Document, Kind, MessagesRequest, Step, scan};
 /// `tool_use_id`s of the results. `history::restore` has to run afterwards: it turns calls and
 /// results inside an assistant's message into turns. Changes nothing else. If nothing is kept for
 /// this caller, it costs one lookup.
-pub fn put_back(
+pub(crate) fn put_back(
     request: &mut MessagesRequest,
     carried: &Carried,
     caller: &str,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::wire::content::{self, Block};
 
 /// The prefix of an `encrypted_content` of the gateway. No upstream uses this prefix.
-pub const MARK: &str = "tidegate.";
+pub(crate) const MARK: &str = "tidegate.";
 /// The prefix of an `encrypted_content` that holds the content of a whole result.
 const MARK_WHOLE: &str = "tidegate.whole.";
 /// The member of a fetch result, or of a failure, for data that the API's shape has no place for.
@@ -95,7 +95,7 @@ struct SentSource {
 
 /// The form in which an upstream receives a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Form {
+pub(crate) enum Form {
     /// As text.
     #[default]
     Text,
@@ -106,7 +106,7 @@ pub enum Form {
 /// Converts a plugin's search results into the upstream's form, a JSON list of content blocks.
 /// `input` is the input of the call. `content` is the plugin's output; if it holds no search
 /// results, it is returned unchanged.
-pub fn search_for_upstream(input: &[u8], content: &str, form: Form) -> String {
+pub(crate) fn search_for_upstream(input: &[u8], content: &str, form: Form) -> String {
     let Some(text) = only_text(content) else { return content.to_owned() };
     match serde_json::from_str::<Found<'_>>(&text) {
         Ok(found) => search_content(input, &found.results, form),
@@ -115,7 +115,7 @@ pub fn search_for_upstream(input: &[u8], content: &str, form: Form) -> String {
 }
 
 /// Converts a plugin's search results into the `content` of a `web_search_tool_result`.
-pub fn search_for_caller(content: &str) -> String {
+pub(crate) fn search_for_caller(content: &str) -> String {
     let text = only_text(content).unwrap_or_default();
     match serde_json::from_str::<Found<'_>>(&text) {
         Ok(found) => found.results.into_iter().map(shown_hit).collect::<Value>().to_string(),
@@ -127,7 +127,7 @@ pub fn search_for_caller(content: &str) -> String {
 }
 
 /// Converts results that a caller sent back into the output of [`search_for_upstream`].
-pub fn search_from_caller(input: &[u8], content: &str, form: Form) -> String {
+pub(crate) fn search_from_caller(input: &[u8], content: &str, form: Form) -> String {
     let sent: Vec<Sent> = serde_json::from_str(content).unwrap_or_default();
     if let [only] = sent.as_slice()
         && let Some(whole) = only.encrypted_content.strip_prefix(MARK_WHOLE)
@@ -219,7 +219,7 @@ impl Sent {
 }
 
 /// Converts a fetched page into the upstream's form, like [`search_for_upstream`].
-pub fn page_for_upstream(content: &str, form: Form) -> String {
+pub(crate) fn page_for_upstream(content: &str, form: Form) -> String {
     match page_of(content) {
         Some(page) => page_content(page, form),
         None => content.to_owned(),
@@ -248,7 +248,7 @@ fn page_content(page: Page, form: Form) -> String {
 
 /// Converts a fetched page into the `content` of a `web_fetch_tool_result`. `input` is the input of
 /// the call.
-pub fn page_for_caller(input: &[u8], content: &str, is_cited: bool) -> String {
+pub(crate) fn page_for_caller(input: &[u8], content: &str, is_cited: bool) -> String {
     #[derive(Deserialize, Default)]
     struct Input {
         #[serde(default)]
@@ -279,7 +279,7 @@ pub fn page_for_caller(input: &[u8], content: &str, is_cited: bool) -> String {
 }
 
 /// Converts a page that a caller sent back into the output of [`page_for_upstream`].
-pub fn page_from_caller(content: &str, form: Form) -> Option<String> {
+pub(crate) fn page_from_caller(content: &str, form: Form) -> Option<String> {
     let mut sent: SentPage = serde_json::from_str(content).ok()?;
     if let Some(whole) = sent.kept.remove("content") {
         return Some(whole.to_string());
@@ -311,12 +311,12 @@ fn text_of(text: &str) -> String {
 }
 
 /// Encodes a text of the gateway as a string that callers keep and send back unread.
-pub fn sealed(text: &str) -> String {
+pub(crate) fn sealed(text: &str) -> String {
     format!("{MARK}{}", BASE64.encode(text))
 }
 
 /// Decodes a string of [`sealed`].
-pub fn unsealed(text: &str) -> Option<String> {
+pub(crate) fn unsealed(text: &str) -> Option<String> {
     text.strip_prefix(MARK).and_then(decoded)
 }
 
@@ -332,13 +332,13 @@ fn decoded(text: &str) -> Option<String> {
 
 /// Converts a failure into the `content` of a result of this type. The API has a code but no text
 /// for it, so the text that the model read is kept beside the code.
-pub fn failure_for_caller(kind: &str, code: &str, content: &str) -> String {
+pub(crate) fn failure_for_caller(kind: &str, code: &str, content: &str) -> String {
     json!({"type": format!("{kind}_error"), "error_code": code, KEPT: sealed(content)}).to_string()
 }
 
 /// Converts a failure that a caller sent back. Returns `None` if the content is no failure. If its
 /// text was not kept, the code replaces it.
-pub fn failure_from_caller(content: &str) -> Option<String> {
+pub(crate) fn failure_from_caller(content: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Failure {
         error_code: String,
@@ -351,7 +351,7 @@ pub fn failure_from_caller(content: &str) -> Option<String> {
 }
 
 /// Returns the API's code for a failed search.
-pub fn search_code(code: Option<&str>) -> &'static str {
+pub(crate) fn search_code(code: Option<&str>) -> &'static str {
     const CODES: [&str; 6] = [
         "invalid_tool_input",
         "unavailable",
@@ -364,7 +364,7 @@ pub fn search_code(code: Option<&str>) -> &'static str {
 }
 
 /// Returns the API's code for a failed fetch.
-pub fn fetch_code(code: Option<&str>) -> &'static str {
+pub(crate) fn fetch_code(code: Option<&str>) -> &'static str {
     const CODES: [&str; 10] = [
         "invalid_tool_input",
         "url_too_long",

@@ -13,7 +13,7 @@ use crate::telemetry::{LogConfig, LogFormat};
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Starts logging for the rest of the process; later calls fail.
-pub fn init(config: &LogConfig) -> Result<(), Problem> {
+pub(crate) fn init(config: &LogConfig) -> Result<(), Problem> {
     let filter = filter(config.level.as_deref().unwrap_or("info"))
         .map_err(|message| Problem::new("log.level", message))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines).with_target(true);
@@ -29,7 +29,7 @@ pub fn init(config: &LogConfig) -> Result<(), Problem> {
 }
 
 /// Returns the problem of a `log.level`, if it has one.
-pub fn level_problem(level: &str) -> Option<String> {
+pub(crate) fn level_problem(level: &str) -> Option<String> {
     filter(level).err()
 }
 
@@ -73,7 +73,7 @@ impl io::Write for Lines {
 }
 
 /// Returns an event as one line of the log: its inner line ends become `\n` and `\r`.
-pub fn on_one_line(event: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn on_one_line(event: &[u8]) -> Cow<'_, [u8]> {
     let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let text = event.strip_suffix(b"\n").unwrap_or(event);
     if !text.iter().any(is_end) {
@@ -92,7 +92,7 @@ pub fn on_one_line(event: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Returns a text for one line of the log. The author of a message cannot add lines or colours.
-pub fn one_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }

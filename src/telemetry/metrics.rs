@@ -14,11 +14,11 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
-pub use crate::telemetry::policies::PolicyMetrics;
+pub(crate) use crate::telemetry::policies::PolicyMetrics;
 use crate::wire::Usage;
 
 /// The content type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Bucket bounds in seconds: from OpenTelemetry's GenAI conventions, with more for long responses.
 const DURATION_BUCKETS: &[f64] = &[

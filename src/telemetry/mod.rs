@@ -1,11 +1,11 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
-pub mod logs;
-pub mod metrics;
-pub mod outcome;
-pub mod plugins;
+pub(crate) mod logs;
+pub(crate) mod metrics;
+pub(crate) mod outcome;
+pub(crate) mod plugins;
 mod policies;
-pub mod record;
-pub mod story;
+pub(crate) mod record;
+pub(crate) mod story;
 mod trace;
 
 use schemars::JsonSchema;

@@ -271,7 +271,7 @@ pub struct Tried {
 }
 
 /// Returns a new id: `req_` and 24 characters.
-pub fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     let mut id = String::with_capacity(28);
     id.push_str("req_");
     id.extend((0..24).map(|_| fastrand::alphanumeric()));

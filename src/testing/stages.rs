@@ -14,14 +14,14 @@ use tempfile::TempDir;
 use crate::testing::plugins::{compiled, wasm};
 
 /// Policies and plugins in their folders.
-pub struct Stages {
+pub(crate) struct Stages {
     folder: TempDir,
     order: Option<Vec<StageConfig>>,
 }
 
 impl Stages {
     /// These policies, by name and source; no plugins; the order of names.
-    pub fn new(policies: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(policies: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["policies/library", "plugins"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -33,23 +33,23 @@ impl Stages {
     }
 
     /// With a plugin.
-    pub fn plugin(self, name: &str) -> Self {
+    pub(crate) fn plugin(self, name: &str) -> Self {
         self.plugin_as(name, name)
     }
 
     /// With a plugin under another file name.
-    pub fn plugin_as(self, name: &str, file: &str) -> Self {
+    pub(crate) fn plugin_as(self, name: &str, file: &str) -> Self {
         fs::copy(wasm(name), self.folder.path().join(format!("plugins/{file}.wasm"))).unwrap();
         self
     }
 
     /// In this order.
-    pub fn order(self, order: Value) -> Self {
+    pub(crate) fn order(self, order: Value) -> Self {
         Self { order: Some(serde_json::from_value(order).unwrap()), ..self }
     }
 
     /// The pipeline, or what is wrong.
-    pub async fn try_build(&self) -> Result<Arc<Pipeline>, Vec<Problem>> {
+    pub(crate) async fn try_build(&self) -> Result<Arc<Pipeline>, Vec<Problem>> {
         let long = std::time::Duration::from_secs(60);
         let limits = Limits { tool: long, hook: long, memory: 32 << 20 };
         let plan = Plan {
@@ -67,13 +67,13 @@ impl Stages {
     }
 
     /// The pipeline.
-    pub async fn build(&self) -> Arc<Pipeline> {
+    pub(crate) async fn build(&self) -> Arc<Pipeline> {
         self.try_build().await.unwrap_or_else(|found| panic!("{found:?}"))
     }
 }
 
 /// The facts of an exchange of a caller.
-pub fn caller(key: &str, tags: &[(&str, &str)], model: &str) -> Arc<Context> {
+pub(crate) fn caller(key: &str, tags: &[(&str, &str)], model: &str) -> Arc<Context> {
     let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
     Arc::new(Context {
         caller: Arc::new(Caller { key: key.to_owned(), tags }),
@@ -84,14 +84,14 @@ pub fn caller(key: &str, tags: &[(&str, &str)], model: &str) -> Arc<Context> {
 }
 
 /// A request for a model.
-pub fn request(model: &str) -> MessagesRequest {
+pub(crate) fn request(model: &str) -> MessagesRequest {
     let body =
         json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
     MessagesRequest::parse(body.to_string().into(), Endpoint::Messages).unwrap()
 }
 
 /// What a caller's request for `m` becomes.
-pub async fn passed(pipeline: &Arc<Pipeline>, ctx: &Arc<Context>) -> Result<Value, Error> {
+pub(crate) async fn passed(pipeline: &Arc<Pipeline>, ctx: &Arc<Context>) -> Result<Value, Error> {
     let (request, verdict) = Passage::new(pipeline, ctx).on_request(request("m")).await?;
     assert!(matches!(verdict, Verdict::Continue));
     Ok(serde_json::from_slice(&request.to_bytes()).unwrap())

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::path::Shown;
-pub use crate::wire::path::{Kind, Step};
+pub(crate) use crate::wire::path::{Kind, Step};
 use crate::wire::pieces::{Pieces, Writer};
 use crate::wire::scan::{self, Entry, Span};
 

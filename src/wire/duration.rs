@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserializer, de};
 
 /// Parses a whole number with one of the units `ms`, `s`, `m`, `h`.
-pub fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration: write a whole number and ms, s, m or h");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let count: u64 = digits.parse().map_err(|_| wrong())?;
@@ -20,7 +20,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Deserializes for `#[serde(with = "crate::wire::duration")]`.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
     deserializer.deserialize_str(Text)
 }
 
@@ -39,7 +41,7 @@ impl de::Visitor<'_> for Text {
 }
 
 /// Serializes in the largest unit that holds the whole duration, as in the schema's defaults.
-pub fn serialize<S: serde::Serializer>(
+pub(crate) fn serialize<S: serde::Serializer>(
     duration: &Duration,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

@@ -7,7 +7,7 @@ use futures_util::stream::BoxStream;
 use crate::error::{Error, Result};
 
 /// The stream of events of a response; every streamed response has this type.
-pub type EventStream = BoxStream<'static, Result<Event>>;
+pub(crate) type EventStream = BoxStream<'static, Result<Event>>;
 
 /// The events of the API. `Other` is any future event; it passes unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ use crate::wire::usage;
 
 /// One content block while its events arrive.
 #[derive(Debug)]
-pub struct Block {
+pub(crate) struct Block {
     /// The block from `content_block_start`.
     start: Document,
     text: String,
@@ -23,24 +23,24 @@ pub struct Block {
 
 impl Block {
     /// Returns the block's `type`.
-    pub fn kind(&self) -> String {
+    pub(crate) fn kind(&self) -> String {
         self.string("type")
     }
 
     /// Returns a string field of the block's start; empty if there is none.
-    pub fn string(&self, field: &str) -> String {
+    pub(crate) fn string(&self, field: &str) -> String {
         let text = self.start.field(field).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// Returns whether this is a text block without text so far.
-    pub fn is_empty_text(&self) -> bool {
+    pub(crate) fn is_empty_text(&self) -> bool {
         self.text.is_empty() && self.string("text").is_empty()
     }
 
     /// Returns the input of a tool call so far, as the model wrote it; `{}` if it wrote nothing. The
     /// input is incomplete JSON if the model was cut off.
-    pub fn input(&self) -> Bytes {
+    pub(crate) fn input(&self) -> Bytes {
         match self.partial_json.as_str() {
             "" => self.start.field("input").unwrap_or_else(|| Bytes::from_static(b"{}")),
             json => Bytes::copy_from_slice(json.as_bytes()),
@@ -49,7 +49,7 @@ impl Block {
 
     /// Returns the whole block as in the API's non-streaming response. If the input is no JSON object
     /// (the model was cut off), the input of the block's start (`{}`) is used.
-    pub fn json(&self) -> Result<Bytes> {
+    pub(crate) fn json(&self) -> Result<Bytes> {
         let mut block = self.start.clone();
         for (field, value) in [("text", &self.text), ("thinking", &self.thinking)] {
             if !value.is_empty() {
@@ -84,14 +84,14 @@ impl Block {
 }
 
 /// Returns whether a text is the complete JSON of an object.
-pub fn is_object(text: &[u8]) -> bool {
+pub(crate) fn is_object(text: &[u8]) -> bool {
     Kind::of(text.trim_ascii_start()) == Kind::Object
         && serde_json::from_slice::<&RawValue>(text).is_ok()
 }
 
 /// The fold of one message. Push all of its events in order.
 #[derive(Debug, Default)]
-pub struct Fold {
+pub(crate) struct Fold {
     message: Option<Document>,
     /// The blocks in the order of their index.
     pub blocks: Vec<Block>,
@@ -130,7 +130,7 @@ impl Fold {
     /// Takes one event. Unknown events and deltas change nothing, as in the official clients.
     ///
     /// Fails (`api_error`) on unreadable JSON and on an `error` event.
-    pub fn push(&mut self, event: &Event) -> Result<()> {
+    pub(crate) fn push(&mut self, event: &Event) -> Result<()> {
         match event.kind {
             EventKind::MessageStart => self.start(event),
             EventKind::ContentBlockStart => self.block_start(event),
@@ -146,12 +146,12 @@ impl Fold {
     }
 
     /// Returns whether `message_stop` has arrived.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.is_complete
     }
 
     /// Returns `usage` so far.
-    pub fn usage(&self) -> &Map<String, Value> {
+    pub(crate) fn usage(&self) -> &Map<String, Value> {
         &self.usage
     }
 
@@ -161,17 +161,17 @@ impl Fold {
     }
 
     /// Returns `stop_reason`; empty before `message_delta`.
-    pub fn stop_reason(&self) -> String {
+    pub(crate) fn stop_reason(&self) -> String {
         serde_json::from_slice(&self.field("stop_reason").unwrap_or_default()).unwrap_or_default()
     }
 
     /// Returns whether the message names a container.
-    pub fn has_container(&self) -> bool {
+    pub(crate) fn has_container(&self) -> bool {
         self.field("container").is_some_and(|container| &container[..] != b"null")
     }
 
     /// Returns the whole message.
-    pub fn finish(mut self) -> Result<Bytes> {
+    pub(crate) fn finish(mut self) -> Result<Bytes> {
         if !self.is_complete {
             return Err(nonsense("the upstream's stream ended without `message_stop`"));
         }
@@ -272,7 +272,7 @@ impl Fold {
 }
 
 /// Returns the error of an `error` event, with the event's message.
-pub fn error_of(event: &Event) -> Error {
+pub(crate) fn error_of(event: &Event) -> Error {
     #[derive(serde::Deserialize, Default)]
     struct Inner {
         #[serde(default, rename = "type")]
@@ -308,7 +308,7 @@ pub fn error_of(event: &Event) -> Error {
 }
 
 /// Parses the JSON of an upstream's event. Fails (`api_error`) if it is no object.
-pub fn data_of(event: &Event) -> Result<Document> {
+pub(crate) fn data_of(event: &Event) -> Result<Document> {
     Document::parse(event.data_bytes()).map_err(unreadable)
 }
 

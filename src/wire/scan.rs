@@ -6,11 +6,11 @@ use crate::error::{Error, Result};
 use crate::wire::block::{self, BLOCK, LANE};
 
 /// The maximum nesting. Deeper JSON is rejected: no real request comes near it.
-pub const MAX_DEPTH: usize = 512;
+pub(crate) const MAX_DEPTH: usize = 512;
 
 /// A half-open byte range of the scanned text; bodies are far below 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
+pub(crate) struct Span {
     /// First byte.
     pub start: u32,
     /// One past the last byte.
@@ -23,14 +23,14 @@ impl Span {
     }
 
     /// Returns the bytes of the span.
-    pub fn of(self, text: &[u8]) -> &[u8] {
+    pub(crate) fn of(self, text: &[u8]) -> &[u8] {
         &text[self.start as usize..self.end as usize]
     }
 }
 
 /// One member of an object or element of an array, by its position in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The start of the white space before the key (before the value in an array).
     pub lead: u32,
     /// The key with its quotes; empty in arrays.
@@ -42,7 +42,7 @@ pub struct Entry {
 }
 
 /// Returns whether a JSON text is this string, with or without escapes. Without escapes it only compares.
-pub fn is_string(json: &[u8], text: &str) -> bool {
+pub(crate) fn is_string(json: &[u8], text: &str) -> bool {
     let inner = json.strip_prefix(b"\"").and_then(|json| json.strip_suffix(b"\""));
     inner == Some(text.as_bytes())
         || (inner.is_some_and(|inner| inner.contains(&b'\\'))
@@ -50,12 +50,12 @@ pub fn is_string(json: &[u8], text: &str) -> bool {
 }
 
 /// Checks that `text` is one well-formed JSON object and returns its members in order.
-pub fn object(text: &[u8]) -> Result<Vec<Entry>> {
+pub(crate) fn object(text: &[u8]) -> Result<Vec<Entry>> {
     whole(text, Scanner::object)
 }
 
 /// Checks that `text` is exactly one well-formed JSON value.
-pub fn value(text: &[u8]) -> Result<()> {
+pub(crate) fn value(text: &[u8]) -> Result<()> {
     whole(text, |scanner| {
         scanner.space();
         scanner.skip()

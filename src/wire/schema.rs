@@ -9,7 +9,7 @@ const SHOWN: usize = 80;
 
 /// A value that does not match the schema, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
+pub(crate) struct Misfit {
     /// The path, such as `.timezones[2]`; empty for the value itself.
     pub path: String,
     /// The value found and the values expected.
@@ -20,7 +20,7 @@ pub struct Misfit {
 
 impl Misfit {
     /// Returns a misfit of the value itself.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { path: String::new(), message: message.into(), choices: Vec::new() }
     }
 
@@ -37,7 +37,7 @@ impl Misfit {
 }
 
 /// Returns the first misfit as an error.
-pub fn check(schema: &Value, value: &Value) -> Result<(), Misfit> {
+pub(crate) fn check(schema: &Value, value: &Value) -> Result<(), Misfit> {
     check_by(schema, &pattern_of(schema), value)
 }
 

@@ -4,12 +4,12 @@ use bytes::{Bytes, BytesMut};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest frame, in bytes. Real frames stay below 20 MB; a longer one is treated as an attack.
-pub const MAX_FRAME: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_FRAME: usize = 64 * 1024 * 1024;
 
 /// Finds the blank lines between frames. A frame keeps every byte: comments, padding, CRLF, and
 /// the blank line at its end.
 #[derive(Debug)]
-pub struct Cutter {
+pub(crate) struct Cutter {
     /// Bytes that have arrived and are not cut yet.
     chunk: Bytes,
     /// The beginning of a frame, from earlier chunks.
@@ -26,7 +26,7 @@ impl Default for Cutter {
 
 impl Cutter {
     /// Adds the next bytes. The caller must have taken every whole frame before.
-    pub fn push(&mut self, chunk: Bytes) {
+    pub(crate) fn push(&mut self, chunk: Bytes) {
         debug_assert!(self.chunk.is_empty(), "frames are left");
         self.chunk = chunk;
     }
@@ -34,7 +34,7 @@ impl Cutter {
     /// Returns the next whole frame; `None` if more bytes are needed.
     ///
     /// Fails (`api_error`) if a frame grows past [`MAX_FRAME`].
-    pub fn next_frame(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>> {
         if self.chunk.is_empty() {
             return Ok(None);
         }
@@ -45,7 +45,7 @@ impl Cutter {
     }
 
     /// Returns the remaining bytes at the end of the stream: none if it ended between frames.
-    pub fn finish(self) -> Bytes {
+    pub(crate) fn finish(self) -> Bytes {
         self.partial.freeze()
     }
 

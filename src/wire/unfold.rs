@@ -13,7 +13,7 @@ use crate::wire::required;
 /// Returns the events of a message, in the API's order.
 ///
 /// Fails with a 400 if the text is no JSON object or has duplicate keys in an opened level.
-pub fn events_of(message: &Bytes) -> Result<Vec<Event>> {
+pub(crate) fn events_of(message: &Bytes) -> Result<Vec<Event>> {
     let mut message = Document::parse(message.clone())?;
     let blocks = message.len(&[Step::Key("content")])?.unwrap_or_default();
     let mut stream = Composer::new();

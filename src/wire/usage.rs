@@ -109,7 +109,7 @@ impl Usage {
 }
 
 /// Overwrites `usage` with that of a `message_delta`: its values are totals; `null` keeps the old value.
-pub fn overwrite(usage: &mut Map<String, Value>, newer: &Map<String, Value>) {
+pub(crate) fn overwrite(usage: &mut Map<String, Value>, newer: &Map<String, Value>) {
     for (key, value) in newer {
         if !value.is_null() || !usage.contains_key(key) {
             usage.insert(key.clone(), value.clone());
@@ -118,7 +118,7 @@ pub fn overwrite(usage: &mut Map<String, Value>, newer: &Map<String, Value>) {
 }
 
 /// Adds the usage of one more turn. Numbers add up, lists join, and any other value is replaced.
-pub fn add(total: &mut Map<String, Value>, turn: &Map<String, Value>) {
+pub(crate) fn add(total: &mut Map<String, Value>, turn: &Map<String, Value>) {
     for (key, value) in turn {
         match (total.get_mut(key), value) {
             (Some(Value::Number(old)), Value::Number(new)) => {

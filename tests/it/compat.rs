@@ -100,7 +100,7 @@ async fn no_upstream_sees_what_was_said_to_another_gateway() {
 }";
     let three = three_with("", "passthrough: a\n").await;
     let open = Gateway::with()
-        .config(&crate::requested::config([0, 1, 2].map(|n| three.ups[n].address)))
+        .config(crate::requested::config([0, 1, 2].map(|n| three.ups[n].address)))
         .policy("tell", policy)
         .start()
         .await;

@@ -33,7 +33,7 @@ const MAX_BATCHES: usize = 8 * 1024 * 1024;
 /// gateway.
 ///
 /// Fails with a 404 if the config names no provider for unknown routes.
-pub async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Forwarded {
+pub(crate) async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Forwarded {
     let shown: String = path.chars().take(128).collect();
     let provider = gateway.passthrough.as_ref();
     let operation = Operation::Forward {
@@ -60,7 +60,7 @@ pub async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str) -> Fo
 }
 
 /// The result of a forwarded request.
-pub enum Forwarded {
+pub(crate) enum Forwarded {
     /// The upstream's answer.
     Answer(Response<Body>),
     /// The error of a request without an answer that can be forwarded.

@@ -12,7 +12,7 @@ use crate::wire::{Event, EventKind, EventStream};
 
 /// Passes events on until the time limit. Then the last item is an error, and the upstream stream
 /// is dropped.
-pub struct Bounded {
+pub(crate) struct Bounded {
     events: Option<EventStream>,
     end: Pin<Box<Sleep>>,
     terms: Terms,
@@ -21,7 +21,7 @@ pub struct Bounded {
 
 impl Bounded {
     /// Creates a stream that ends at `end`.
-    pub fn new(events: EventStream, end: Instant, terms: Terms) -> Self {
+    pub(crate) fn new(events: EventStream, end: Instant, terms: Terms) -> Self {
         let end = Box::pin(tokio::time::sleep_until(end));
         Self { events: Some(events), end, terms, is_complete: false }
     }

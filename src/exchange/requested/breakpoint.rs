@@ -10,7 +10,7 @@ const BREAKPOINT: &str = r#"{"type":"ephemeral"}"#;
 
 /// Marks the end of `system`, or of `tools` if there is no `system`. Does nothing if the request
 /// already has a breakpoint.
-pub fn add(document: &mut Document) -> Result<()> {
+pub(crate) fn add(document: &mut Document) -> Result<()> {
     let has_own = [KEY, "system", "tools", "messages"]
         .into_iter()
         .any(|field| document.field(field).is_some_and(|text| has_breakpoint(field, &text)));

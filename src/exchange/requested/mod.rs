@@ -1,8 +1,8 @@
 //! Reads a request's options for the gateway itself: the `gateway` object of its body, and
 //! `x-tidegate-*` headers.
-pub mod bounded;
-pub mod breakpoint;
-pub mod retry;
+pub(crate) mod bounded;
+pub(crate) mod breakpoint;
+pub(crate) mod retry;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,7 +43,7 @@ const MAX_ATTEMPTS: u64 = 5;
 
 /// Names, and their field for error messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
+pub(crate) struct Names {
     /// The field, such as `gateway.order` or `x-tidegate-order`.
     pub field: String,
     /// The names in the caller's order.
@@ -52,7 +52,7 @@ pub struct Names {
 
 /// The options of one request. Missing options are taken from the config.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Requested {
+pub(crate) struct Requested {
     /// The session for `strategy: weighted`, instead of the caller's.
     pub session: Option<String>,
     /// The tags for the record of the exchange.
@@ -80,7 +80,7 @@ pub struct Requested {
 /// The options in the caller's headers: the member of [`FIELD`], the name of the header, and its
 /// value.
 #[derive(Debug, Default)]
-pub struct Asked {
+pub(crate) struct Asked {
     wishes: Vec<(&'static str, String, Value)>,
     /// Whether the options were written into the request. A member that is missing then was removed
     /// by a stage.
@@ -91,7 +91,7 @@ impl Asked {
     /// Reads the known headers for the gateway itself.
     ///
     /// Fails with a 400 that names the header, the value that was found and the expected values.
-    pub fn of(headers: &HeaderMap) -> Result<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self> {
         let mut asked = Self::default();
         if headers.is_empty() {
             return Ok(asked);
@@ -110,7 +110,7 @@ impl Asked {
     /// Writes the options into the request's own `gateway` object, so that stages find all of them
     /// in one place. Members of the body take precedence. [`take`] reports a `gateway` that is no
     /// object.
-    pub fn show(self, request: &mut MessagesRequest) -> Result<Self> {
+    pub(crate) fn show(self, request: &mut MessagesRequest) -> Result<Self> {
         if self.wishes.is_empty() {
             return Ok(self);
         }
@@ -141,7 +141,7 @@ impl Asked {
 ///
 /// Fails with a 400 that names the member or the header, the value that was found and the expected
 /// values.
-pub fn take(asked: &Asked, request: &mut MessagesRequest) -> Result<Option<Box<Requested>>> {
+pub(crate) fn take(asked: &Asked, request: &mut MessagesRequest) -> Result<Option<Box<Requested>>> {
     let has_field = request.document().has(FIELD);
     if asked.wishes.is_empty() && !has_field {
         return Ok(None);
@@ -161,12 +161,12 @@ pub fn take(asked: &Asked, request: &mut MessagesRequest) -> Result<Option<Box<R
 
 impl Requested {
     /// Returns whether a model is among the fallbacks.
-    pub fn names_model(&self, model: &str) -> bool {
+    pub(crate) fn names_model(&self, model: &str) -> bool {
         self.models.iter().any(|models| models.names.iter().any(|name| name == model))
     }
 
     /// Applies the options that edit the request.
-    pub fn edit(&self, request: &mut MessagesRequest) -> Result<()> {
+    pub(crate) fn edit(&self, request: &mut MessagesRequest) -> Result<()> {
         match self.caches {
             true => breakpoint::add(request.document_mut()),
             false => Ok(()),
@@ -415,6 +415,6 @@ fn wrong(field: &str, found: &Value, would_do: &str) -> Error {
 }
 
 /// Shortens a text to 64 characters, for messages.
-pub fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(64).collect()
 }

@@ -5,7 +5,7 @@ use crate::models::Alias;
 
 /// The retry rules of a request. Missing members are taken from the alias.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Retry {
+pub(crate) struct Retry {
     /// The number of retries on the same target.
     pub attempts: Option<u32>,
     /// The time limit of an attempt, up to its first event or, without a stream, to its end.
@@ -16,11 +16,11 @@ pub struct Retry {
 
 /// A set of statuses from 400 to 599.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Statuses([u64; 4]);
+pub(crate) struct Statuses([u64; 4]);
 
 impl Statuses {
     /// Adds a status. Returns `false` if it is no error status.
-    pub fn insert(&mut self, status: u64) -> bool {
+    pub(crate) fn insert(&mut self, status: u64) -> bool {
         let Some(at) = place(status) else { return false };
         self.0[at / 64] |= 1 << (at % 64);
         true
@@ -37,12 +37,12 @@ fn place(status: u64) -> Option<usize> {
 
 impl Retry {
     /// Returns the number of retries on one target.
-    pub fn attempts(&self, alias: &Alias) -> u32 {
+    pub(crate) fn attempts(&self, alias: &Alias) -> u32 {
         self.attempts.unwrap_or(alias.retries)
     }
 
     /// Returns whether another attempt may follow this status.
-    pub fn is_listed(&self, alias: &Alias, status: u16) -> bool {
+    pub(crate) fn is_listed(&self, alias: &Alias, status: u16) -> bool {
         match self.on {
             Some(on) => on.has(status),
             None => alias.retry_on.contains(&status),

@@ -23,7 +23,7 @@ use crate::net::egress::{Limits, Refusal};
 use crate::net::http1::Driven;
 
 /// The codings that the gateway accepts.
-pub const ENCODINGS: &str = "gzip, deflate, br, zstd";
+pub(crate) const ENCODINGS: &str = "gzip, deflate, br, zstd";
 
 /// The most codings on top of each other. Only decompression bombs have more.
 const MAX_CODINGS: usize = 2;
@@ -37,7 +37,7 @@ const MAX_GLANCE: usize = 64 * 1024;
 const GLANCE: Duration = Duration::from_millis(500);
 
 /// A body together with its connection, which ends with the body.
-pub struct Arriving {
+pub(crate) struct Arriving {
     driven: Driven,
     incoming: Incoming,
     arrived: Arc<AtomicUsize>,
@@ -46,12 +46,12 @@ pub struct Arriving {
 
 impl Arriving {
     /// Wraps a body before its first byte is read.
-    pub fn new(driven: Driven, incoming: Incoming) -> Self {
+    pub(crate) fn new(driven: Driven, incoming: Incoming) -> Self {
         Self { driven, incoming, arrived: Arc::default(), most: usize::MAX }
     }
 
     /// Reads at most `wanted` decoded bytes. Returns whether there was more.
-    pub async fn read(
+    pub(crate) async fn read(
         mut self,
         headers: &HeaderMap,
         wanted: usize,
@@ -79,7 +79,12 @@ impl Arriving {
 impl Arriving {
     /// Reads the body of a redirect, of which only the head counts. Returns the readable part that arrives
     /// soon, else an empty body.
-    pub async fn glance(self, headers: &HeaderMap, wanted: usize, limits: Limits) -> (Bytes, bool) {
+    pub(crate) async fn glance(
+        self,
+        headers: &HeaderMap,
+        wanted: usize,
+        limits: Limits,
+    ) -> (Bytes, bool) {
         let limits = Limits { encoded: limits.encoded.min(MAX_GLANCE), ..limits };
         let read = self.read(headers, wanted.min(MAX_GLANCE), limits);
         let read = tokio::time::timeout(GLANCE, read).await;

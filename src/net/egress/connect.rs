@@ -16,16 +16,16 @@ use crate::net::http1::Driven;
 use crate::net::tls::{self, Trust};
 
 /// Opens a TCP connection to an address.
-pub type Connect =
+pub(crate) type Connect =
     Box<dyn Fn(SocketAddr) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync>;
 
 /// Connects directly to the address; uses no proxy, even if the environment names one.
-pub fn connect() -> Connect {
+pub(crate) fn connect() -> Connect {
     Box::new(|address| Box::pin(TcpStream::connect(address)))
 }
 
 /// Opens connections, each for one request.
-pub struct Opener {
+pub(crate) struct Opener {
     connect: Connect,
     trust: Trust,
     tls: OnceLock<Arc<ClientConfig>>,
@@ -33,12 +33,12 @@ pub struct Opener {
 
 impl Opener {
     /// Creates an opener that accepts server certificates signed by the authorities of `trust`.
-    pub fn new(connect: Connect, trust: Trust) -> Self {
+    pub(crate) fn new(connect: Connect, trust: Trust) -> Self {
         Self { connect, trust, tls: OnceLock::new() }
     }
 
     /// Connects to the first address that accepts. Each address gets a share of `limit`.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         to: &Destination,
         addresses: &[SocketAddr],
@@ -84,7 +84,7 @@ impl Opener {
 }
 
 /// Returns the refusal for a connection that was not opened in time.
-pub fn timed_out(to: &Destination) -> Refusal {
+pub(crate) fn timed_out(to: &Destination) -> Refusal {
     Refusal::timeout(format!("`{}` did not accept a connection in time", to.host))
 }
 

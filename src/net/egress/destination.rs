@@ -11,7 +11,7 @@ use crate::net::egress::{Policy, Refusal};
 const MAX_URL: usize = 8192;
 
 /// A URL with checked text; its addresses are not checked yet.
-pub struct Destination {
+pub(crate) struct Destination {
     /// The parsed URL; its text is not parsed again.
     pub url: Url,
     /// The host in small letters, without the root's dot and without brackets.
@@ -23,7 +23,7 @@ pub struct Destination {
 
 impl Destination {
     /// Parses a URL. Its scheme, host and port must be allowed, and it must hold no credentials.
-    pub fn new(text: &str, policy: &Policy) -> Result<Self, Refusal> {
+    pub(crate) fn new(text: &str, policy: &Policy) -> Result<Self, Refusal> {
         if text.len() > MAX_URL {
             let message =
                 format!("the URL has {} bytes, at most {MAX_URL} are allowed", text.len());
@@ -37,7 +37,7 @@ impl Destination {
     }
 
     /// Checks a URL in the same way, such as the target of a redirect.
-    pub fn of(url: Url, policy: &Policy) -> Result<Self, Refusal> {
+    pub(crate) fn of(url: Url, policy: &Policy) -> Result<Self, Refusal> {
         if !matches!(url.scheme(), "http" | "https") {
             let message = format!("`{}:` is not fetched: use `https:` or `http:`", url.scheme());
             return Err(Refusal::new("invalid_url", message));
@@ -66,7 +66,7 @@ impl Destination {
 
     /// Returns the addresses to connect to, in order of preference. One forbidden address makes the whole
     /// name forbidden: a name with mixed addresses is an attempt to pass the guard.
-    pub async fn addresses(
+    pub(crate) async fn addresses(
         &self,
         policy: &Policy,
         resolve: &Resolve,
@@ -98,7 +98,7 @@ impl Destination {
     }
 
     /// Returns scheme, host and port. Credentials are valid for one origin only.
-    pub fn origin(&self) -> (&str, &str, u16) {
+    pub(crate) fn origin(&self) -> (&str, &str, u16) {
         (self.url.scheme(), &self.host, self.port)
     }
 }

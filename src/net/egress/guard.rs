@@ -64,7 +64,7 @@ const V6: &[(Ipv6Addr, u32, &str)] = &[
 ///
 /// An address that carries an IPv4 address (mapped, NAT64, ISATAP) is judged by the carried address. The
 /// older ways of carrying one (compatible, 6to4, Teredo) are refused as such.
-pub fn refuse(ip: IpAddr, allow_private: &[Cidr]) -> Option<&'static str> {
+pub(crate) fn refuse(ip: IpAddr, allow_private: &[Cidr]) -> Option<&'static str> {
     let judged = judged(ip);
     let named = |ip: IpAddr| allow_private.iter().any(|block| block.is_exactly(ip));
     let carried = carried(ip);

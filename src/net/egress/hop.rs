@@ -43,7 +43,7 @@ const OF_NO_SECRET: [HeaderName; 8] = [
 ];
 
 /// A request in progress, hop by hop.
-pub struct Hop {
+pub(crate) struct Hop {
     /// The next destination.
     pub to: Destination,
     method: Method,
@@ -53,7 +53,7 @@ pub struct Hop {
 
 impl Hop {
     /// Returns the first hop: the plugin's request.
-    pub fn first(request: Request, policy: &Policy) -> Result<Self, Refusal> {
+    pub(crate) fn first(request: Request, policy: &Policy) -> Result<Self, Refusal> {
         let to = Destination::new(&request.url, policy)?;
         let method = Method::from_bytes(request.method.as_bytes()).ok();
         let method = method.filter(|method| !matches!(*method, Method::CONNECT | Method::TRACE));
@@ -83,7 +83,7 @@ impl Hop {
     }
 
     /// Returns the request for the wire.
-    pub fn request(&self) -> Result<http::Request<Body>, Refusal> {
+    pub(crate) fn request(&self) -> Result<http::Request<Body>, Refusal> {
         let url = &self.to.url;
         let target = &url[Position::BeforePath..Position::AfterQuery];
         let mut request = http::Request::builder()
@@ -104,7 +104,11 @@ impl Hop {
     }
 
     /// Returns the next hop if the response is a redirect.
-    pub fn next(self, answer: &Response<Incoming>, policy: &Policy) -> Result<Step, Refusal> {
+    pub(crate) fn next(
+        self,
+        answer: &Response<Incoming>,
+        policy: &Policy,
+    ) -> Result<Step, Refusal> {
         let Some(url) = self.location(answer)? else { return Ok(Step::Stay(self)) };
         if self.to.url.scheme() == "https" && url.scheme() == "http" {
             let message = "the redirect leads from `https:` to `http:`: it is not followed";
@@ -153,13 +157,13 @@ impl Hop {
 }
 
 /// Returns the `location` of a redirect.
-pub fn location(status: StatusCode, headers: &HeaderMap) -> Option<&HeaderValue> {
+pub(crate) fn location(status: StatusCode, headers: &HeaderMap) -> Option<&HeaderValue> {
     let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
     is_redirect.then(|| headers.get(LOCATION)).flatten()
 }
 
 /// The step after a response.
-pub enum Step {
+pub(crate) enum Step {
     /// The response is the last one.
     Stay(Hop),
     /// Another hop follows.
@@ -167,7 +171,7 @@ pub enum Step {
 }
 
 /// Returns the headers of a response that a plugin may read.
-pub fn for_plugin(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(crate) fn for_plugin(headers: &HeaderMap) -> Vec<(String, String)> {
     let is_of_body = |name: &str| matches!(name, "content-encoding");
     headers
         .iter()

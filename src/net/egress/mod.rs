@@ -1,7 +1,7 @@
 //! The only network access of plugins: the addresses of every hop are checked.
-pub mod cidr;
-pub mod client;
-pub mod guard;
+pub(crate) mod cidr;
+pub(crate) mod client;
+pub(crate) mod guard;
 mod answer;
 mod connect;
 mod destination;
@@ -19,10 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 
-pub use cidr::Cidr;
-pub use client::Client;
-pub use connect::Connect;
-pub use resolve::Resolve;
+pub(crate) use cidr::Cidr;
+pub(crate) use client::Client;
 
 /// `egress:`, for plugins.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
@@ -82,7 +80,7 @@ impl Egress {
 
 /// Returns whether a plugin was granted a host and a port. The host is in small letters, without the
 /// root's dot; an address has no brackets. A grant without a port is for 80 and 443.
-pub type MayReach = Arc<dyn Fn(&str, u16) -> bool + Send + Sync>;
+pub(crate) type MayReach = Arc<dyn Fn(&str, u16) -> bool + Send + Sync>;
 
 /// The hosts that one plugin may reach, and the limits of its requests.
 #[derive(Clone)]
@@ -147,7 +145,7 @@ pub struct Request {
 }
 
 /// The most redirects that are followed, even if the plugin requests more.
-pub const MAX_REDIRECTS: u8 = 5;
+pub(crate) const MAX_REDIRECTS: u8 = 5;
 
 /// A response with its content encodings undone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,13 +13,13 @@ use crate::testing::upstream::{Behaviour, Upstream, answer};
 use crate::testing::within;
 
 /// The guard, with loopback open.
-pub fn way_out() -> WayOut {
+pub(crate) fn way_out() -> WayOut {
     let config = Config { allow_private: vec!["127.0.0.0/8".to_owned()] };
     WayOut { client: Arc::new(Client::new()), egress: config.build(Vec::new()).unwrap() }
 }
 
 /// Returns a plugin that may reach loopback on every port.
-pub async fn connected(host: &Arc<PluginHost>, path: &Path, more: Value) -> Plugin {
+pub(crate) async fn connected(host: &Arc<PluginHost>, path: &Path, more: Value) -> Plugin {
     let mut config = json!({"allow_hosts": ["127.0.0.1:*"]});
     config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let way_out = Some(&way_out());

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::{LONG, compiled, context, host, tool, wasm};
 
 /// Loads the plugin `reach` with this config.
-pub async fn reach(host: &Arc<PluginHost>, config: Value) -> Plugin {
+pub(crate) async fn reach(host: &Arc<PluginHost>, config: Value) -> Plugin {
     host.load(&wasm("reach"), config).await.unwrap()
 }
 
 /// Returns the code and message of its problem.
-pub async fn refused(plugin: &Plugin, name: &str, input: Value) -> (String, String) {
+pub(crate) async fn refused(plugin: &Plugin, name: &str, input: Value) -> (String, String) {
     match tool(plugin, name, input).await {
         Err(ToolError::Problem { code, message, .. }) => (code, message),
         other => panic!("not refused: {other:?}"),
@@ -182,7 +182,7 @@ async fn a_store_is_bounded_by_the_smaller_grant_and_counts_its_keys() {
 }
 
 /// Returns a host with a clock that the test sets.
-pub fn host_at(start: Instant) -> (Arc<PluginHost>, Arc<Mutex<Instant>>) {
+pub(crate) fn host_at(start: Instant) -> (Arc<PluginHost>, Arc<Mutex<Instant>>) {
     let now = Arc::new(Mutex::new(start));
     let told = Arc::clone(&now);
     let limits = crate::plugin_host::Limits { tool: LONG, hook: LONG, memory: 32 << 20 };

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// A value that differs from the expectation of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// The place, such as `request.messages[0].role`; empty if the whole case ended differently.
     pub place: String,
     /// The expected value: JSON or words.

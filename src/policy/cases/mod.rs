@@ -11,7 +11,7 @@ mod subject;
 
 use std::path::Path;
 
-pub use compare::Difference;
+pub(crate) use compare::Difference;
 
 use crate::error::Problem;
 use crate::policy::cases::case::{Case, Fault};
@@ -19,7 +19,7 @@ use crate::policy::script::Script;
 
 /// The result of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaseResult {
+pub(crate) struct CaseResult {
     /// The case's `name`.
     pub name: String,
     /// The line of the file where the case begins.
@@ -28,9 +28,10 @@ pub struct CaseResult {
     pub differences: Vec<Difference>,
 }
 
+#[cfg(test)]
 impl CaseResult {
     /// Returns the differences, one per line; `None` if the case passes.
-    pub fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<String> {
         let lines: Vec<String> = self.differences.iter().map(ToString::to_string).collect();
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
@@ -40,7 +41,11 @@ impl CaseResult {
 /// name of the file in messages.
 ///
 /// Fails if the file cannot be read as cases, or has none.
-pub fn run_cases(script: &Script, yaml: &str, path: &Path) -> Result<Vec<CaseResult>, Problem> {
+pub(crate) fn run_cases(
+    script: &Script,
+    yaml: &str,
+    path: &Path,
+) -> Result<Vec<CaseResult>, Problem> {
     let shown = path.display().to_string();
     let cases: Vec<Case> = serde_saphyr::from_str(yaml).map_err(|e| unreadable(&e, &shown))?;
     if cases.is_empty() {

@@ -25,7 +25,7 @@ pub struct Limits {
 /// The stack size of a thread that runs scripts. Closures may hold closures, and Rhai drops such a chain
 /// recursively. The stack is large enough for the longest chain within the limit of operations. Only the
 /// used part takes memory.
-pub const STACK_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {

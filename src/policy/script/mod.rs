@@ -1,11 +1,13 @@
 //! Scripts: compiled once per generation, run within limits on the thread of the request.
 pub(super) mod answer;
-pub mod api;
+pub(crate) mod api;
 mod check;
 mod clock;
 mod codec;
 mod compiled;
-pub mod defs;
+pub(crate) mod defs;
+#[cfg(test)]
+mod reference;
 mod engine;
 mod error;
 mod fields;
@@ -30,11 +32,12 @@ mod value;
 mod verbs;
 mod with;
 
-pub use clock::Clock;
-pub use compiled::{Call, Script};
+pub(crate) use clock::Clock;
+pub(crate) use compiled::{Call, Script};
 pub(super) use compiled::{Decision, Done};
 pub use engine::ScriptEngine;
-pub use limits::{Limits, STACK_BYTES};
+pub use limits::Limits;
+pub(crate) use limits::STACK_BYTES;
 
 #[cfg(test)]
 mod tests;

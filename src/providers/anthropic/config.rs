@@ -14,7 +14,7 @@ const OWN_HOST: &str = "api.anthropic.com";
 /// The Messages API itself, or an upstream that speaks it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// The key, sent as `x-api-key`; none with `credentials: caller`.
     #[serde(default)]
     #[schemars(with = "String")]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, request};
 
-pub use config::Config;
+pub(crate) use config::Config;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result};

@@ -8,7 +8,7 @@ use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens;
 
 /// A message before it is sent.
-pub struct Answer {
+pub(crate) struct Answer {
     /// The blocks, in order.
     pub blocks: Vec<Block>,
     /// `stop_reason`
@@ -26,7 +26,7 @@ pub struct Answer {
 }
 
 /// A content block.
-pub enum Block {
+pub(crate) enum Block {
     /// `text`
     Text(String),
     /// A `text` with a source.
@@ -63,7 +63,7 @@ const MAX_QUOTE: usize = 4_000;
 
 impl Answer {
     /// Decides on the whole answer. Later code only encodes it.
-    pub fn to(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Self {
+    pub(crate) fn to(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Self {
         let mut answer = Self {
             blocks: thoughts(ask, thinking, seed),
             stop_reason: if ask.calls.is_empty() { "end_turn" } else { "tool_use" }.to_owned(),

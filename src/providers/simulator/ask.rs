@@ -8,7 +8,7 @@ use crate::providers::simulator::sources;
 use crate::providers::simulator::tools::{self, Tool};
 
 /// A parsed request.
-pub struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     /// The upstream's model name.
     pub model: &'a str,
     /// The text of the user without directives.
@@ -32,7 +32,7 @@ pub struct Ask<'a> {
 }
 
 /// The result of one tool.
-pub struct ToolResult<'a> {
+pub(crate) struct ToolResult<'a> {
     /// The name of the tool.
     pub name: &'a str,
     /// The text; other blocks as their type.
@@ -42,7 +42,7 @@ pub struct ToolResult<'a> {
 }
 
 /// One call to make.
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The tool's name in the request.
     pub name: &'a str,
     /// The input of the directive, else one made from the schema.
@@ -53,7 +53,11 @@ impl<'a> Ask<'a> {
     /// Parses a request that has passed the checks. The script comes from the same turns.
     ///
     /// Fails with a message for the user if a directive calls a tool that is not offered.
-    pub fn read(body: &'a Value, turns: &[Turn<'a>], script: &Script) -> Result<Self, String> {
+    pub(crate) fn read(
+        body: &'a Value,
+        turns: &[Turn<'a>],
+        script: &Script,
+    ) -> Result<Self, String> {
         let step = script.step_of(round(turns));
         let tools = tools::offered(&body["tools"]);
         let wishes = match step {
@@ -98,7 +102,7 @@ impl<'a> Wish<'_, 'a> {
 }
 
 /// Returns the turn with the current text: the last one in which the user wrote text.
-pub fn asking_turn(turns: &[Turn<'_>]) -> Option<usize> {
+pub(crate) fn asking_turn(turns: &[Turn<'_>]) -> Option<usize> {
     turns.iter().rposition(|turn| turn.is_user && !history::own_text(turn).is_empty())
 }
 

@@ -64,7 +64,7 @@ const CUSTOM_TOOL_FIELDS: &[&str] = &[
 ];
 
 /// Checks a request. The failure is the API's 400.
-pub fn check(body: &Value, betas: &str) -> Result<(), Failure> {
+pub(crate) fn check(body: &Value, betas: &str) -> Result<(), Failure> {
     if !body["thread"].is_null() {
         let message = "the simulator holds no threads: send the whole conversation".to_owned();
         return Err(Failure::invalid(message).with_code("thread_unsupported_request"));

@@ -10,7 +10,7 @@ use crate::wire::duration;
 
 /// The content of one message's directives.
 #[derive(Debug, Default)]
-pub struct Script {
+pub(crate) struct Script {
     /// The text without the directives.
     pub text: String,
     /// The format of the frames of a stream.
@@ -23,7 +23,7 @@ pub struct Script {
 
 /// The format of the frames of a stream.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Framing {
+pub(crate) struct Framing {
     /// Whether there are blanks before the closing brace, as in the real API.
     pub is_padded: bool,
     /// Whether lines end with CR LF.
@@ -32,7 +32,7 @@ pub struct Framing {
 
 /// The settings of one answer.
 #[derive(Debug, Clone, Default)]
-pub struct Step {
+pub(crate) struct Step {
     /// The number of rounds; one if absent.
     turns: Option<usize>,
     /// The tools to call in one turn.
@@ -59,7 +59,7 @@ pub struct Step {
 
 /// A call requested by a directive.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(crate) struct Call {
     /// The name, as in the user's text.
     pub name: String,
     /// The input as JSON text; made from the tool's schema if absent.
@@ -68,7 +68,7 @@ pub struct Call {
 
 /// The sources of a request that an answer cites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cite {
+pub(crate) enum Cite {
     /// All sources.
     All,
     /// One source, counted from 1.
@@ -77,7 +77,7 @@ pub enum Cite {
 
 /// A kind of thinking block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Thinking {
+pub(crate) enum Thinking {
     /// `thinking`, with its signature.
     Open,
     /// `redacted_thinking`
@@ -86,7 +86,7 @@ pub enum Thinking {
 
 /// A replacement for the natural end.
 #[derive(Debug, Clone)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// The `stop_reason`.
     Reason(String),
     /// A `refusal` with this category.
@@ -95,7 +95,7 @@ pub enum Stop {
 
 /// Elements that the API may add later, and elements that it never sends but clients must tolerate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Odd {
+pub(crate) enum Odd {
     /// An event of an unknown name.
     Event,
     /// A delta of an unknown type.
@@ -113,7 +113,7 @@ impl Script {
     /// Removes the directives from a text. `model` selects those of the form `[sim@MODEL: …]`.
     ///
     /// Fails with a message for the user if a directive is invalid.
-    pub fn parse(text: &str, model: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, model: &str) -> Result<Self, String> {
         let mut script = Self { steps: vec![Step::default()], ..Self::default() };
         let mut rest = text;
         while let Some((at, only_for, body)) = next_directive(rest) {
@@ -133,7 +133,7 @@ impl Script {
 
     /// Returns the step of a round, counted from 0. After the last step, there is only the plain
     /// answer.
-    pub fn step_of(&self, round: usize) -> Option<&Step> {
+    pub(crate) fn step_of(&self, round: usize) -> Option<&Step> {
         let mut first_behind = 0;
         self.steps.iter().find(|step| {
             first_behind += step.turns.unwrap_or(1);

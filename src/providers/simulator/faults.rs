@@ -12,7 +12,7 @@ use crate::wire::duration;
 
 /// The fault to simulate.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// An error status instead of an answer.
     Status(Failure),
     /// An `error` event as the event of this number, counted from 0.
@@ -25,7 +25,7 @@ pub enum Fault {
 
 /// An error of the API.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The status, from 400 to 599.
     pub status: u16,
     /// The `error.message`; the usual one of the status if absent.
@@ -49,18 +49,18 @@ impl Failure {
     }
 
     /// Makes the error for an invalid request.
-    pub fn invalid(message: String) -> Self {
+    pub(crate) fn invalid(message: String) -> Self {
         Self { message: Some(message), ..Self::new(400) }
     }
 
     /// Sets `error.details.error_code`.
-    pub fn with_code(mut self, code: &str) -> Self {
+    pub(crate) fn with_code(mut self, code: &str) -> Self {
         self.code = Some(code.to_owned());
         self
     }
 
     /// Returns the error as a response of an upstream, which reaches the caller unchanged.
-    pub fn answer(&self, seed: &Seed) -> Error {
+    pub(crate) fn answer(&self, seed: &Seed) -> Error {
         let (content_type, body) = match self.is_html {
             true => ("text/html", format!("<html><h1>{}</h1></html>", self.status)),
             false => ("application/json", self.envelope(seed).to_string()),
@@ -80,7 +80,7 @@ impl Failure {
     }
 
     /// Returns the body of the response; the data of an `error` event is the same.
-    pub fn envelope(&self, seed: &Seed) -> serde_json::Value {
+    pub(crate) fn envelope(&self, seed: &Seed) -> serde_json::Value {
         let (kind, usual) = usual(self.status);
         let message = self.message.as_deref().unwrap_or(usual);
         let mut error = json!({"type": kind, "message": message});
@@ -108,34 +108,34 @@ impl Failure {
 }
 
 /// Returns the error for a connection that is lost before the answer is complete.
-pub fn lost() -> Error {
+pub(crate) fn lost() -> Error {
     Error::new(ErrorKind::BadUpstream, "the connection to the upstream was lost within its answer")
 }
 
 /// Returns the error for a stream that ends before its last event.
-pub fn ended() -> Error {
+pub(crate) fn ended() -> Error {
     Error::new(ErrorKind::BadUpstream, "the upstream's stream broke off")
 }
 
 /// Returns the error for a body that ends before its message is complete.
-pub fn half() -> Error {
+pub(crate) fn half() -> Error {
     Error::new(ErrorKind::BadUpstream, "the upstream's answer is not JSON, or only a part of it")
 }
 
 /// Returns the error for an attempt that sent nothing within its limit.
-pub fn too_slow(limit: Duration) -> Error {
+pub(crate) fn too_slow(limit: Duration) -> Error {
     let message = format!("the upstream sent nothing for {} ms", limit.as_millis());
     Error::new(ErrorKind::Timeout, message)
 }
 
 /// Returns the error for an attempt that kept sending and exceeded its total time.
-pub fn too_long(total: Duration) -> Error {
+pub(crate) fn too_long(total: Duration) -> Error {
     let message = format!("the upstream took longer than {} ms in all", total.as_millis());
     Error::new(ErrorKind::Timeout, message)
 }
 
 /// Parses a directive about faults. Returns `None` for another directive.
-pub fn parse(word: &str, rest: &str) -> Result<Option<Fault>, String> {
+pub(crate) fn parse(word: &str, rest: &str) -> Result<Option<Fault>, String> {
     Ok(Some(match word {
         "error" => Fault::Status(failure(rest)?),
         "error-event" => {
@@ -149,7 +149,7 @@ pub fn parse(word: &str, rest: &str) -> Result<Option<Fault>, String> {
 }
 
 /// Returns the first word, and the rest.
-pub fn split_word(text: &str) -> (&str, &str) {
+pub(crate) fn split_word(text: &str) -> (&str, &str) {
     match text.split_once(char::is_whitespace) {
         Some((word, rest)) => (word, rest.trim()),
         None => (text, ""),

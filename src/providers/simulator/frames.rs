@@ -13,7 +13,7 @@ use crate::wire::required;
 
 /// The size of the deltas of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pieces {
+pub(crate) enum Pieces {
     /// One word each, as in a real stream.
     Words,
     /// The whole block in one delta, for an answer that is folded anyway.
@@ -21,7 +21,7 @@ pub enum Pieces {
 }
 
 /// The values of the `message_start` event.
-pub struct Head<'a> {
+pub(crate) struct Head<'a> {
     /// The source of the message's id.
     pub seed: &'a Seed,
     /// `model`
@@ -36,7 +36,7 @@ pub struct Head<'a> {
 const MAX_WORD: usize = 24;
 
 /// Returns the events of a whole message.
-pub fn events(
+pub(crate) fn events(
     head: &Head<'_>,
     answer: &Answer,
     pieces: Pieces,
@@ -55,7 +55,7 @@ pub fn events(
 }
 
 /// Returns one event of any name, for the `error` event.
-pub fn event(name: &str, data: &Value, framing: Framing) -> Event {
+pub(crate) fn event(name: &str, data: &Value, framing: Framing) -> Event {
     Frames::new(framing).frame(name, data.to_string().as_bytes())
 }
 

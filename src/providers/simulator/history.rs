@@ -4,7 +4,7 @@ use std::fmt;
 use serde_json::Value;
 
 /// Consecutive messages of one role.
-pub struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     /// Whether the turn is the user's; else it is the assistant's.
     pub is_user: bool,
     /// The blocks, in order.
@@ -13,7 +13,7 @@ pub struct Turn<'a> {
 
 /// A content block and its position.
 #[derive(Clone, Copy)]
-pub struct Block<'a> {
+pub(crate) struct Block<'a> {
     /// The index in `messages`.
     message: usize,
     /// The index in the message's `content`.
@@ -23,34 +23,34 @@ pub struct Block<'a> {
 
 impl<'a> Block<'a> {
     /// Returns the block's `type`. Content that is a string is a text block.
-    pub fn kind(self) -> &'a str {
+    pub(crate) fn kind(self) -> &'a str {
         if self.value.is_string() { "text" } else { self.str("type") }
     }
 
     /// Returns a string field, or an empty string.
-    pub fn str(self, field: &str) -> &'a str {
+    pub(crate) fn str(self, field: &str) -> &'a str {
         self.value[field].as_str().unwrap_or_default()
     }
 
     /// Returns the text of a text block.
-    pub fn text(self) -> &'a str {
+    pub(crate) fn text(self) -> &'a str {
         self.value.as_str().unwrap_or_else(|| self.str("text"))
     }
 
     /// Returns any field, or null.
-    pub fn field(self, field: &str) -> &'a Value {
+    pub(crate) fn field(self, field: &str) -> &'a Value {
         &self.value[field]
     }
 
     /// Returns the path in the API's form: `messages.3.content.0`.
-    pub fn path(self) -> Path {
+    pub(crate) fn path(self) -> Path {
         Path { message: self.message, index: self.index }
     }
 }
 
 /// The position of a block. It is formatted only for messages.
 #[derive(Clone, Copy)]
-pub struct Path {
+pub(crate) struct Path {
     message: usize,
     index: usize,
 }
@@ -62,7 +62,7 @@ impl fmt::Display for Path {
 }
 
 /// Returns the turns. `system` messages are between turns and end none.
-pub fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
+pub(crate) fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
     let mut turns: Vec<Turn<'_>> = Vec::new();
     for (at, message) in messages.iter().enumerate() {
         let is_user = match message["role"].as_str() {
@@ -80,7 +80,7 @@ pub fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
 }
 
 /// Returns the blocks of one message.
-pub fn blocks(message: usize, content: &Value) -> impl Iterator<Item = Block<'_>> {
+pub(crate) fn blocks(message: usize, content: &Value) -> impl Iterator<Item = Block<'_>> {
     let list = match content {
         Value::Array(list) => list.as_slice(),
         other => std::slice::from_ref(other),
@@ -89,7 +89,7 @@ pub fn blocks(message: usize, content: &Value) -> impl Iterator<Item = Block<'_>
 }
 
 /// Returns the user's text in this turn, without the notes that clients add by themselves.
-pub fn own_text(turn: &Turn<'_>) -> String {
+pub(crate) fn own_text(turn: &Turn<'_>) -> String {
     let texts: Vec<&str> = turn
         .blocks
         .iter()

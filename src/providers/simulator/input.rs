@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 const MAX_DEPTH: usize = 12;
 
 /// Makes inputs for one request.
-pub struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     /// The user's text: the value of fields such as `query` and `prompt`.
     pub asked: &'a str,
 }
 
 impl Inputs<'_> {
     /// Returns a value for a schema: required fields only, the first of each choice.
-    pub fn of(&self, schema: &Value) -> Value {
+    pub(crate) fn of(&self, schema: &Value) -> Value {
         let mut input = self.value("", schema, schema, 0);
         self.fill_zones(schema, &mut input);
         input

@@ -45,7 +45,7 @@ use crate::wire::{Endpoint, Event, EventKind, Reply, ReplyBody};
 /// The built-in simulator (docs/simulator.md).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// The time between two events of a stream, unless the request has its own.
     #[serde(default, with = "crate::wire::duration")]
     #[schemars(with = "String")]
@@ -64,7 +64,7 @@ impl Settings for Config {
 }
 
 /// The provider. It keeps no state between requests.
-pub struct Simulator {
+pub(crate) struct Simulator {
     pace: Duration,
     accepts: Accepts,
 }
@@ -72,7 +72,7 @@ pub struct Simulator {
 impl Simulator {
     /// Makes a simulator. `pace` is the time between two events of a stream, unless a request has
     /// its own.
-    pub fn new(pace: Duration) -> Self {
+    pub(crate) fn new(pace: Duration) -> Self {
         Self { pace, accepts: Accepts { is_native: true, cites: true, ..Accepts::default() } }
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::{Event, EventStream};
 
 /// The timing of the events.
 #[derive(Debug, Clone, Copy)]
-pub struct Tempo {
+pub(crate) struct Tempo {
     /// The delay before the first event.
     pub first_event: Duration,
     /// The delay before each other event.
@@ -21,7 +21,7 @@ pub struct Tempo {
 }
 
 /// Returns the stream. Dropping it stops everything, because it starts no tasks.
-pub fn play(items: Vec<Result<Event>>, tempo: Tempo) -> EventStream {
+pub(crate) fn play(items: Vec<Result<Event>>, tempo: Tempo) -> EventStream {
     if tempo.first_event.is_zero() && tempo.pace.is_zero() {
         return stream::iter(items).boxed();
     }

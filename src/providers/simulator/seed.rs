@@ -5,12 +5,12 @@ use crate::error::Result;
 use crate::wire::MessagesRequest;
 
 /// The hash that distinguishes requests.
-pub struct Seed([u8; 32]);
+pub(crate) struct Seed([u8; 32]);
 
 impl Seed {
     /// Hashes every field except `stream`, so that streaming and non-streaming requests give the
     /// same message.
-    pub fn of(request: &mut MessagesRequest) -> Result<Self> {
+    pub(crate) fn of(request: &mut MessagesRequest) -> Result<Self> {
         let mut hash = Sha256::new();
         hash.update(request.endpoint.path());
         for key in request.document_mut().keys(&[])?.unwrap_or_default() {
@@ -24,7 +24,7 @@ impl Seed {
 
     /// Returns an id such as `msg_sim_…`, `toolu_sim_…`, `req_sim_…`; `n` distinguishes ids of one
     /// kind.
-    pub fn id(&self, kind: &str, n: usize) -> String {
+    pub(crate) fn id(&self, kind: &str, n: usize) -> String {
         let mut id = format!("{kind}_sim_{}", hex::encode(&self.0[..10]));
         if n > 0 {
             id.push_str(&format!("_{n}"));
@@ -33,13 +33,13 @@ impl Seed {
     }
 
     /// Signs the text of a thinking block. Another request has another signature for the same text.
-    pub fn sign(&self, text: &str) -> String {
+    pub(crate) fn sign(&self, text: &str) -> String {
         signature(&hex::encode(&self.0[10..16]), text)
     }
 }
 
 /// Returns whether the signature belongs to exactly this text.
-pub fn is_signed(text: &str, given: &str) -> bool {
+pub(crate) fn is_signed(text: &str, given: &str) -> bool {
     let mut parts = given.split('.');
     match (parts.next(), parts.next()) {
         (Some("sim1"), Some(salt)) => signature(salt, text) == given,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 const CITED: usize = 40;
 
 /// Returns all possible citations, in the form of an answer.
-pub fn citations(messages: &[Value]) -> Vec<Value> {
+pub(crate) fn citations(messages: &[Value]) -> Vec<Value> {
     let sources = Sources::of(messages);
     let results = sources.results.iter().enumerate().map(|(n, result)| of_result(n, result));
     let documents =
@@ -15,7 +15,7 @@ pub fn citations(messages: &[Value]) -> Vec<Value> {
 }
 
 /// Checks sources and citations like the API. `has_format`: the answer has a schema.
-pub fn check(messages: &[Value], has_format: bool) -> Result<(), String> {
+pub(crate) fn check(messages: &[Value], has_format: bool) -> Result<(), String> {
     let sources = Sources::of(messages);
     for result in &sources.results {
         check_result(result)?;

@@ -3,7 +3,7 @@ use serde_json::Value;
 
 /// The input tokens of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Input {
+pub(crate) struct Input {
     /// The tokens that are neither read from the cache nor written to it.
     pub fresh: u64,
     /// The tokens up to the last `cache_control`, in a new conversation; they live for 5 minutes.
@@ -19,7 +19,7 @@ const MEDIA_TOKENS: u64 = 1_500;
 
 impl Input {
     /// Counts `tools`, `system` and `messages`, the order in which the API caches them.
-    pub fn of(body: &Value) -> Self {
+    pub(crate) fn of(body: &Value) -> Self {
         let mut count = Count::default();
         for field in ["tools", "system", "messages"] {
             count.value(&body[field]);
@@ -39,18 +39,18 @@ impl Input {
     }
 
     /// Returns the result of `count_tokens`.
-    pub fn total(self) -> u64 {
+    pub(crate) fn total(self) -> u64 {
         self.fresh + self.cache_creation() + self.cache_read
     }
 
     /// Returns `cache_creation_input_tokens`.
-    pub fn cache_creation(self) -> u64 {
+    pub(crate) fn cache_creation(self) -> u64 {
         self.cache_creation_5m + self.cache_creation_1h
     }
 }
 
 /// Returns the tokens of a text of `characters` characters.
-pub fn of_characters(characters: usize) -> u64 {
+pub(crate) fn of_characters(characters: usize) -> u64 {
     characters.div_ceil(4) as u64
 }
 

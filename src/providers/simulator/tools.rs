@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 /// A tool that the model may call, and that runs outside the simulated API.
-pub struct Tool<'a> {
+pub(crate) struct Tool<'a> {
     /// The name in the request.
     pub name: &'a str,
     /// The schema of its input.
@@ -12,7 +12,7 @@ pub struct Tool<'a> {
 }
 
 /// The source of a tool's schema.
-pub enum Schema<'a> {
+pub(crate) enum Schema<'a> {
     /// The schema in the request.
     Given(&'a Value),
     /// A known tool: one input that it accepts.
@@ -24,7 +24,7 @@ const GATEWAY: &str = "gateway_";
 
 /// Returns the tools of a request that end in a `tool_use`. The tools that the API runs itself are
 /// not included.
-pub fn offered(tools: &Value) -> Vec<Tool<'_>> {
+pub(crate) fn offered(tools: &Value) -> Vec<Tool<'_>> {
     tools.as_array().into_iter().flatten().filter_map(tool).collect()
 }
 
@@ -52,7 +52,7 @@ fn known_input(kind: &str) -> Option<Value> {
 }
 
 /// Returns the tool of a directive: by its whole name, or without `gateway_`.
-pub fn find<'a, 't>(tools: &'t [Tool<'a>], name: &str) -> Option<&'t Tool<'a>> {
+pub(crate) fn find<'a, 't>(tools: &'t [Tool<'a>], name: &str) -> Option<&'t Tool<'a>> {
     tools
         .iter()
         .find(|tool| tool.name == name)
@@ -60,7 +60,7 @@ pub fn find<'a, 't>(tools: &'t [Tool<'a>], name: &str) -> Option<&'t Tool<'a>> {
 }
 
 /// Returns the tools that a text requests, in the order of the request.
-pub fn asked_for<'a, 't>(tools: &'t [Tool<'a>], text: &str) -> Vec<&'t Tool<'a>> {
+pub(crate) fn asked_for<'a, 't>(tools: &'t [Tool<'a>], text: &str) -> Vec<&'t Tool<'a>> {
     if tools.is_empty() {
         return Vec::new();
     }

@@ -10,7 +10,7 @@ async fn under(policy: &str) -> (super::Three, Gateway) {
     let three = three("").await;
     let files = [("policies/p.rhai", policy)];
     let gateway = Gateway::with()
-        .config(&config([0, 1, 2].map(|n| three.ups[n].address)))
+        .config(config([0, 1, 2].map(|n| three.ups[n].address)))
         .files(&files)
         .start()
         .await;

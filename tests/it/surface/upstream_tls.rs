@@ -19,7 +19,7 @@ fn to(upstream: SocketAddr) -> String {
 }
 
 async fn gateway(address: SocketAddr, authority: &Authority) -> Gateway {
-    Gateway::with().config(&to(address)).files(&[("ca.pem", &authority.pem)]).start().await
+    Gateway::with().config(to(address)).files(&[("ca.pem", &authority.pem)]).start().await
 }
 
 #[tokio::test]

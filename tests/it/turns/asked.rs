@@ -37,7 +37,7 @@ fn outer() -> Value {
 
 async fn led(more: &str) -> (Upstream, Gateway) {
     let upstream = Upstream::start().await;
-    let gateway = looping(upstream.address).config(&format!("{GRANTS}\n{more}")).start().await;
+    let gateway = looping(upstream.address).config(format!("{GRANTS}\n{more}")).start().await;
     (upstream, gateway)
 }
 

@@ -1,6 +1,7 @@
 //! The definition file and the reference: they are complete, and their examples run.
 use crate::policy::Hook;
-use crate::policy::script::defs::{self, Entry};
+use crate::policy::script::defs;
+use crate::policy::script::reference::{self, Entry};
 
 use super::{compile, refusal, run};
 use crate::testing::repository::{root, text};
@@ -9,18 +10,18 @@ const REQUEST: &str = r#"{"model":"claude-opus-4-6","max_tokens":1000,"messages"
 
 #[test]
 fn every_function_of_ours_is_in_the_definitions_and_on_the_page() {
-    let registered = defs::registered();
+    let registered = reference::registered();
     assert!(registered.len() > 50, "{registered:?}");
     let (definitions, page) = (defs::definitions(), text("docs/policies.md"));
     for name in registered.iter().filter(|name| *name != "sleep") {
-        let known = defs::entries().iter().any(|entry| entry.name == *name);
+        let known = reference::entries().iter().any(|entry| entry.name == *name);
         assert!(
             known && definitions.contains(&format!("{name}(")),
             "definitions.d.rhai forgets `{name}`"
         );
         assert!(page.contains(&format!("`{name}")), "docs/policies.md forgets `{name}`");
     }
-    for entry in defs::entries() {
+    for entry in reference::entries() {
         let is_known = registered.contains(&entry.name)
             || ["Hooks", "request"].contains(&entry.section.as_str());
         assert!(is_known, "there is no `{}`", entry.name);
@@ -36,7 +37,7 @@ fn the_page_has_the_reference_of_the_definitions() {
     let page = text("docs/policies.md");
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
-    let wanted = format!("{before}{BEGIN}{}{END}{after}", defs::reference());
+    let wanted = format!("{before}{BEGIN}{}{END}{after}", reference::reference());
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
         std::fs::write(root().join("docs/policies.md"), &wanted).unwrap();
         return;
@@ -46,7 +47,7 @@ fn the_page_has_the_reference_of_the_definitions() {
 
 #[test]
 fn every_example_is_true() {
-    for Entry { section, name, example, .. } in defs::entries() {
+    for Entry { section, name, example, .. } in reference::entries() {
         if section == "Hooks" {
             continue;
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 /// A JSON value with the spelling of its scalars.
 #[derive(Debug, Clone)]
-pub enum Json {
+pub(crate) enum Json {
     Scalar(String),
     Array(Vec<Json>),
     /// The keys as they are spelled, without their quotes.
@@ -15,21 +15,21 @@ pub enum Json {
 
 /// A step that owns its key.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Hop {
+pub(crate) enum Hop {
     Key(String),
     Index(usize),
 }
 
 /// A text with the positions of its values.
 #[derive(Debug, Clone)]
-pub struct Text {
+pub(crate) struct Text {
     pub text: String,
     /// Every value but the root.
     pub spots: Vec<(Vec<Hop>, Range<usize>)>,
 }
 
 /// Returns the path that borrows these steps.
-pub fn path(hops: &[Hop]) -> Vec<Step<'_>> {
+pub(crate) fn path(hops: &[Hop]) -> Vec<Step<'_>> {
     let step = |hop| match hop {
         &Hop::Index(index) => Step::Index(index as i64),
         Hop::Key(key) => Step::Key(key),
@@ -38,7 +38,7 @@ pub fn path(hops: &[Hop]) -> Vec<Step<'_>> {
 }
 
 /// Generates objects of any shape, in any spelling.
-pub fn object() -> impl Strategy<Value = Text> {
+pub(crate) fn object() -> impl Strategy<Value = Text> {
     (members(value()), any::<u64>()).prop_map(|(members, seed)| {
         let mut writer = Writer { seed, out: Text { text: String::new(), spots: Vec::new() } };
         writer.space();
@@ -49,7 +49,7 @@ pub fn object() -> impl Strategy<Value = Text> {
 }
 
 /// Generates a scalar in any spelling.
-pub fn scalar() -> impl Strategy<Value = String> {
+pub(crate) fn scalar() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),
