@@ -210,7 +210,7 @@ class Run:
         self.built(self.place / "dice", f"dice-{self.name}")
         shown = self.tidegate("inspect", "plugins/dice.wasm")
         expect(shown, "dice 0.1.0", "gateway:dice  Throws a die", "input    sides: integer", "options  max_sides?: integer")
-        if "was run for it" in shown:
+        if "was run to read it" in shown:
             raise Failed(f"there is no manifest in it:\n{shown}")
 
     def call(self):

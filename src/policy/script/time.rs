@@ -36,7 +36,7 @@ fn moment(seconds: i64) -> Answer<Timestamp> {
 
 fn zone(name: &str) -> Answer<TimeZone> {
     let unknown = || Quoting {
-        message: "unknown time zone: expected a name such as `Europe/Berlin`".to_owned(),
+        message: "unknown time zone (expected a name such as `Europe/Berlin`)".to_owned(),
         quote: name.to_owned(),
     };
     Ok(TimeZone::get(name).map_err(|_| unknown())?)

@@ -59,7 +59,7 @@ fn inspect_shows_what_a_plugin_is_without_running_it() {
     ] {
         assert!(shown.contains(line), "no `{line}` in:\n{shown}");
     }
-    assert!(!shown.contains("was run for it"), "{shown}");
+    assert!(!shown.contains("was run to read it"), "{shown}");
     assert!(!folder.path().join(".tidegate").exists(), "something was compiled");
     let hooks = printed(folder.path(), &["inspect", "hooks.wasm"]);
     assert!(hooks.contains("hooks    on-request, on-upstream-request, on-response"), "{hooks}");
