@@ -2,9 +2,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -209,7 +210,7 @@ impl Metrics {
     /// a target, are `""`.
     pub fn target(&self, alias: &str, provider: &str, model: &str) -> Arc<TargetMetrics> {
         let key = [alias, provider, model].map(str::to_owned);
-        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut targets = self.targets.lock();
         let bundle = targets.entry(key).or_insert_with_key(|key| Arc::new(self.resolve(key)));
         Arc::clone(bundle)
     }

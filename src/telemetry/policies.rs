@@ -1,7 +1,8 @@
 //! Metrics that policies define: their own counters, and tags of requests.
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
@@ -56,7 +57,7 @@ impl PolicyMetrics {
 
     fn bounded(&self, name: &str, value: &str) -> (String, String) {
         let pair = (name.to_owned(), value.to_owned());
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known.contains(&pair) {
             return pair;
         }
