@@ -1,20 +1,21 @@
 //! A stream of events with the time limit of its request.
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::error::Result;
 use crate::exchange::route::Terms;
+use crate::net::deadline::Deadline;
 use crate::wire::{Event, EventKind, EventStream};
 
 /// Passes events on until the time limit. Then the last item is an error, and the upstream stream
 /// is dropped.
 pub(crate) struct Bounded {
     events: Option<EventStream>,
-    end: Pin<Box<Sleep>>,
+    end: Instant,
+    deadline: Deadline,
     terms: Terms,
     is_complete: bool,
 }
@@ -22,8 +23,8 @@ pub(crate) struct Bounded {
 impl Bounded {
     /// Creates a stream that ends at `end`.
     pub(crate) fn new(events: EventStream, end: Instant, terms: Terms) -> Self {
-        let end = Box::pin(tokio::time::sleep_until(end));
-        Self { events: Some(events), end, terms, is_complete: false }
+        let deadline = Deadline::default();
+        Self { events: Some(events), end, deadline, terms, is_complete: false }
     }
 }
 
@@ -34,7 +35,7 @@ impl Stream for Bounded {
         let this = &mut *self;
         let Some(events) = &mut this.events else { return Poll::Ready(None) };
         // the clock first: an upstream that always has one more event must not escape the limit
-        if this.end.as_mut().poll(cx).is_ready() {
+        if this.deadline.poll(cx, this.end).is_ready() {
             this.events = None;
             // after the end of a message only the end of the body follows
             return Poll::Ready((!this.is_complete).then(|| Err(this.terms.too_late())));
