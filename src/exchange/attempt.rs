@@ -33,8 +33,16 @@ pub(super) struct Attempt<'a> {
     /// The names that the request uses; set by the first attempt for a target that does not accept
     /// every request.
     inventory: &'a OnceLock<Inventory>,
-    /// The id, set when the upstream is called: a stage may reject the request before that.
-    id: OnceLock<AttemptId>,
+}
+
+/// A request that the stages let pass to its target.
+struct Prepared {
+    request: MessagesRequest,
+    headers: Option<HeaderMap>,
+    /// The model's name that was looked up in the config.
+    name: String,
+    /// The names that the stages removed because the target does not support them.
+    dropped: Vec<String>,
 }
 
 /// The time limit of an attempt up to its first event.
@@ -54,31 +62,40 @@ impl<'a> Attempt<'a> {
         turn: u32,
         inventory: &'a OnceLock<Inventory>,
     ) -> Self {
-        Self { passage, terms, choice, turn, inventory, id: OnceLock::new() }
+        Self { passage, terms, choice, turn, inventory }
     }
 
     /// Calls the target. A stream succeeds with its first event. Until then every failure,
     /// including an `error` event, becomes an error with a status.
     pub(super) async fn run(&self, request: &MessagesRequest) -> Result<Reply> {
-        let bound = self.bound(request);
-        let left = self.terms.left().unwrap_or(Duration::MAX);
-        let call = self.call(request.clone());
-        let answered = match tokio::time::timeout(bound.time.min(left), call).await {
-            Ok(answered) => answered,
-            Err(_) if left < bound.time => Err(self.terms.too_late()),
-            Err(_) => Err(bound.over()),
-        };
+        let left = || self.terms.left().unwrap_or(Duration::MAX);
+        // the time of the stages is not the target's
+        let prepared = tokio::time::timeout(left(), self.prepare(request.clone()));
+        let prepared = prepared.await.unwrap_or_else(|_| Err(self.terms.too_late()))?;
+        let Choice { target, .. } = self.choice;
         let story = &self.passage.ctx.story;
-        match (answered, self.id.get()) {
-            (Ok(reply), Some(id)) => {
-                story.attempt_answered(*id, reply.status.as_u16());
+        let id = story.attempt(Call {
+            turn: self.turn,
+            model: &prepared.name,
+            target: target.label(&prepared.name),
+            metrics: Some(&target.metrics),
+        });
+        let (bound, left) = (self.bound(request), left());
+        let answered =
+            match tokio::time::timeout(bound.time.min(left), self.call(prepared, id)).await {
+                Ok(answered) => answered,
+                Err(_) if left < bound.time => Err(self.terms.too_late()),
+                Err(_) => Err(bound.over()),
+            };
+        match answered {
+            Ok(reply) => {
+                story.attempt_answered(id, reply.status.as_u16());
                 Ok(self.bounded(reply))
             }
-            (Err(error), Some(id)) => {
-                story.attempt_failed(*id, &error);
+            Err(error) => {
+                story.attempt_failed(id, &error);
                 Err(error)
             }
-            (answered, None) => answered,
         }
     }
 
@@ -95,8 +112,9 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn call(&self, mut request: MessagesRequest) -> Result<Reply> {
-        let Choice { alias, target, asked } = self.choice;
+    /// Runs the stages before the call. A stage may reject the request, or refuse the target.
+    async fn prepare(&self, mut request: MessagesRequest) -> Result<Prepared> {
+        let Choice { target, asked, .. } = self.choice;
         let name = asked.as_deref().unwrap_or(request.model()).to_owned();
         if let Some(model) = target.model.as_deref().or(asked.as_deref()) {
             request.set_model(model)?;
@@ -118,18 +136,17 @@ impl<'a> Attempt<'a> {
         let dropped = match (strictness, unsupported.as_slice()) {
             (Strictness::Warn, [_, ..]) if request.document().mark() != mark => {
                 let after = target.accepts.unsupported_in(&Inventory::of(&request));
-                unsupported.iter().filter(|name| !after.contains(name)).collect()
+                unsupported.into_iter().filter(|name| !after.contains(name)).collect()
             }
             _ => Vec::new(),
         };
-        let id = story.attempt(Call {
-            turn: self.turn,
-            model: &name,
-            target: target.label(&name),
-            metrics: Some(&target.metrics),
-        });
-        // an attempt runs once, so the id is not set yet
-        let _ = self.id.set(id);
+        Ok(Prepared { request, headers, name, dropped })
+    }
+
+    async fn call(&self, prepared: Prepared, id: AttemptId) -> Result<Reply> {
+        let Prepared { request, headers, dropped, .. } = prepared;
+        let Choice { alias, target, .. } = self.choice;
+        let story = &self.passage.ctx.story;
         let attempt = providers::Attempt { request, headers, timeouts: alias.timeouts };
         let reply = target.provider.send(&self.passage.ctx, attempt).await?;
         let mut reply = with_first_event(reply, story, id).await?;
@@ -223,8 +240,8 @@ fn refused_in_stream(event: &Event, upstream: &HeaderMap) -> Error {
 }
 
 /// Returns the value of `x-tidegate-dropped`.
-fn names(dropped: &[&String]) -> HeaderValue {
-    let named = dropped.iter().take(MAX_DROPPED).map(|name| name.as_str());
+fn names(dropped: &[String]) -> HeaderValue {
+    let named = dropped.iter().take(MAX_DROPPED).map(String::as_str);
     let named = named.collect::<Vec<_>>().join(", ");
     match dropped.len().saturating_sub(MAX_DROPPED) {
         0 => headers::value(&named),
@@ -241,6 +258,19 @@ struct Metered {
     id: AttemptId,
 }
 
+impl Metered {
+    fn see(&self, event: &Event) {
+        match event.kind {
+            EventKind::MessageStart | EventKind::MessageDelta => {
+                self.story.attempt_used(self.id, |usage| usage.update(&event.data()));
+            }
+            EventKind::Error => self.story.attempt_broke(self.id, &message::error_of(event)),
+            EventKind::MessageStop => self.story.attempt_ended(self.id),
+            _ => {}
+        }
+    }
+}
+
 impl Stream for Metered {
     type Item = Result<Event>;
 
@@ -252,10 +282,11 @@ impl Stream for Metered {
             Some(event) => Poll::Ready(Some(Ok(event))),
             None => self.rest.as_mut().poll_next(cx),
         };
-        if let Poll::Ready(Some(Ok(event))) = &polled
-            && matches!(event.kind, EventKind::MessageStart | EventKind::MessageDelta)
-        {
-            self.story.attempt_used(self.id, |usage| usage.update(&event.data()));
+        match &polled {
+            Poll::Ready(Some(Ok(event))) => self.see(event),
+            Poll::Ready(Some(Err(error))) => self.story.attempt_broke(self.id, error),
+            Poll::Ready(None) => self.story.attempt_ended(self.id),
+            Poll::Pending => {}
         }
         polled
     }

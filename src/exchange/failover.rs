@@ -76,6 +76,7 @@ pub(super) async fn send(
             Err(_) if choices.len() == 1 => None,
             Err(wait) => {
                 ends.soonest = ends.soonest.min(wait);
+                ends.is_holder_cooling |= turn.holder.is_some_and(|holder| holder.is(choice));
                 passage.ctx.story.passed_over(choice.label(request), Why::Cooling);
                 continue;
             }
@@ -87,8 +88,8 @@ pub(super) async fn send(
         }
     }
     match turn.holder {
-        // the conversation has begun: its target is called although it cools down
-        Some(holder) if ends.is_untried() => {
+        // the conversation has begun: its target is called although it cools down, since no other answered
+        Some(holder) if ends.is_holder_cooling => {
             let reply = search.try_target(holder, None).await.map_err(|(error, _)| error)?;
             Ok(Sent { reply, choice: holder.clone() })
         }
@@ -102,11 +103,14 @@ struct Ends {
     /// The time until the first cooling target is tried again.
     soonest: Duration,
     passed_over: Vec<String>,
+    /// The target of the turn before cools down, so it was not called.
+    is_holder_cooling: bool,
 }
 
 impl Default for Ends {
     fn default() -> Self {
-        Self { last: None, soonest: Duration::MAX, passed_over: Vec::new() }
+        let (soonest, passed_over) = (Duration::MAX, Vec::new());
+        Self { last: None, soonest, passed_over, is_holder_cooling: false }
     }
 }
 
@@ -116,11 +120,6 @@ impl Ends {
             Some(StageOrigin { scope: Scope::Target, .. }) => self.passed_over.push(error.message),
             _ => self.last = Some(error),
         }
-    }
-
-    /// Returns whether every target was cooling down.
-    fn is_untried(&self) -> bool {
-        self.last.is_none() && self.passed_over.is_empty()
     }
 
     fn error(self) -> Error {

@@ -307,8 +307,11 @@ impl Conversation {
             false => tool.options.clone(),
         };
         let call = ToolCall { tool: &tool.name, id: &call.id, input: call.input.clone(), options };
+        let started = Instant::now();
         let output = self.passage.call_tool(call);
         timeout_at(self.deadline, output).await.unwrap_or_else(|_| {
+            // the call was dropped before it could record itself
+            self.passage.ctx.story.tool_called(&tool.name, started.elapsed(), true);
             ToolOutput::error("the time limit for tool calls in this request was reached")
         })
     }

@@ -106,9 +106,18 @@ impl Filter {
         };
         let spare = stage.spare(|| ());
         let event = match stage.guard_now(Hook::Event, passage.facts(), spare, work)? {
-            Settled::Done(EventEdit::Kept(event), _) => event,
-            Settled::Done(EventEdit::Denied(error), _) => return Err(*error),
+            Settled::Done(EventEdit::Kept(kept), _) => {
+                if kept.frame() != event.frame() {
+                    stage.note_edit(Hook::Event, &passage.ctx);
+                }
+                kept
+            }
+            Settled::Done(EventEdit::Denied(error), _) => {
+                stage.note_denial(Hook::Event, &passage.ctx);
+                return Err(*error);
+            }
             Settled::Done(EventEdit::Dropped, _) => {
+                stage.note_edit(Hook::Event, &passage.ctx);
                 if event.kind == EventKind::ContentBlockStart {
                     self.dropped = index;
                     self.removed += 1;
@@ -197,8 +206,14 @@ impl Filter {
         match stage.guard_now(Hook::Text, passage.facts(), spare, work)? {
             Settled::Done((changed, decision, asked), _) => {
                 passage.keep(asked.wishes);
+                if changed.is_some() {
+                    stage.note_edit(Hook::Text, &passage.ctx);
+                }
                 match decision {
-                    Decision::Deny(error) => Err(*error),
+                    Decision::Deny(error) => {
+                        stage.note_denial(Hook::Text, &passage.ctx);
+                        Err(*error)
+                    }
                     _ => Ok(changed),
                 }
             }

@@ -8,7 +8,7 @@ use crate::policy::filter::unreadable;
 use crate::policy::script::Decision;
 use crate::policy::stage::{Settled, Stage};
 use crate::policy::{Hook, Outcome, Passage, Verdict, stream};
-use crate::wire::{Document, Reply, ReplyBody, Step};
+use crate::wire::{Document, Mark, Reply, ReplyBody, Step};
 
 impl Passage {
     /// Runs the hooks over texts, events and the message of an answer, before it is sent.
@@ -31,32 +31,46 @@ impl Passage {
         })?;
         for stage in self.stages(Hook::Text) {
             let spare = stage.spare(|| document.clone());
+            let mark = document.mark();
             let work = || self.on_texts(stage, document);
             let settled = stage.guard_now(Hook::Text, self.facts(), spare, work)?;
-            document = self.passed(settled)?;
+            document = self.passed(stage, Hook::Text, mark, settled)?;
         }
         for stage in self.stages(Hook::Response) {
             let spare = stage.spare(|| document.clone());
+            let mark = document.mark();
             let work = async {
                 let (document, outcome) = stage.on_response(self.facts(), document).await?;
                 stage.refuse_ends(Hook::Response, &outcome)?;
                 Ok((document, outcome))
             };
             let settled = stage.guard(Hook::Response, self.facts(), spare, work).await?;
-            document = self.passed(settled)?;
+            document = self.passed(stage, Hook::Response, mark, settled)?;
         }
         Ok(document.to_bytes())
     }
 
     /// Returns the message as a stage leaves it. Fails if the stage denies it.
-    fn passed(&self, settled: Settled<(Document, Outcome), Document>) -> Result<Document> {
+    fn passed(
+        &self,
+        stage: &Stage,
+        hook: Hook,
+        before: Mark,
+        settled: Settled<(Document, Outcome), Document>,
+    ) -> Result<Document> {
         let (message, outcome) = match settled {
             Settled::Done(done, _) => done,
             Settled::Skipped(message) => return Ok(message),
         };
         self.keep(outcome.wishes);
+        if message.mark() != before {
+            stage.note_edit(hook, &self.ctx);
+        }
         match outcome.verdict {
-            Verdict::Deny(error) => Err(*error),
+            Verdict::Deny(error) => {
+                stage.note_denial(hook, &self.ctx);
+                Err(*error)
+            }
             Verdict::Continue | Verdict::Respond(_) => Ok(message),
         }
     }

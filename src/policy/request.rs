@@ -110,13 +110,15 @@ impl Passage {
             if matches!(left.outcome.verdict, Verdict::Deny(_)) {
                 self.note_denial(at);
             }
+            if let Some(request) = &left.request {
+                self.note_edit(at, before.mark, request);
+            }
             request = match (left.request, left.outcome.verdict) {
                 (None, Verdict::Deny(error)) => return Err(*error),
                 (None, _) => return Err(Error::new(ErrorKind::Api, "stage left no valid request")),
                 (Some(passed), Verdict::Continue) => passed,
                 (Some(passed), verdict) => return Ok((passed, verdict)),
             };
-            self.note_edit(at, before.mark, &request);
         }
         Ok((request, Verdict::Continue))
     }
@@ -176,12 +178,12 @@ impl Passage {
 
     fn note_edit(&self, at: At<'_>, before: Mark, request: &MessagesRequest) {
         if before != request.document().mark() {
-            self.ctx.story.stage_edited(at.stage.shared_name(), at.hook.as_str());
+            at.stage.note_edit(at.hook, &self.ctx);
         }
     }
 
     fn note_denial(&self, at: At<'_>) {
-        self.ctx.story.stage_denied(at.stage.shared_name(), at.hook.as_str());
+        at.stage.note_denial(at.hook, &self.ctx);
     }
 
     fn show_request(&self, at: At<'_>, time: Duration, before: &Before, left: &Left) {

@@ -65,8 +65,14 @@ impl Stage {
         &self.name
     }
 
-    pub(super) fn shared_name(&self) -> &Arc<str> {
-        &self.name
+    /// Records that a hook edited its subject.
+    pub(super) fn note_edit(&self, hook: Hook, ctx: &Context) {
+        ctx.story.stage_edited(&self.name, hook.as_str());
+    }
+
+    /// Records that a hook denied its subject.
+    pub(super) fn note_denial(&self, hook: Hook, ctx: &Context) {
+        ctx.story.stage_denied(&self.name, hook.as_str());
     }
 
     /// Returns the plugin, if the stage is one.

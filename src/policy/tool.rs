@@ -128,6 +128,9 @@ impl Passage {
             let Settled::Done((Done { decision, asked, .. }, input), took) = settled else {
                 continue;
             };
+            if call.input != input {
+                stage.note_edit(Hook::ToolCall, &self.ctx);
+            }
             call.input = input;
             if let (Some(watch), Some(before)) = (facts.watch, before) {
                 let after = call.document()?.to_bytes();
@@ -142,6 +145,7 @@ impl Passage {
                     return Ok(Called::Answered(output));
                 }
                 Decision::Deny(error) => {
+                    stage.note_denial(Hook::ToolCall, &self.ctx);
                     return Ok(Called::Answered(ToolOutput::error(&error.message)));
                 }
             }
@@ -170,8 +174,16 @@ impl Passage {
             let settled = stage.guard_now(Hook::ToolResult, facts, spare, work)?;
             let Settled::Done((result, decision, asked), took) = settled else { continue };
             // a failure that stays a failure keeps its code
-            let code = output.code.filter(|_| result.is_error);
-            output = ToolOutput { code, ..result };
+            let code = output.code.clone().filter(|_| result.is_error);
+            let result = ToolOutput { code, ..result };
+            match decision {
+                Decision::Deny(_) => stage.note_denial(Hook::ToolResult, &self.ctx),
+                _ if result.blocks() != output.blocks() => {
+                    stage.note_edit(Hook::ToolResult, &self.ctx);
+                }
+                _ => {}
+            }
+            output = result;
             if let (Some(watch), Some(before)) = (facts.watch, before) {
                 let after = call.with_result(&output)?.to_bytes();
                 let ran = Ran::of_tool(took, (before, after), &decision, &asked.wishes);

@@ -112,7 +112,7 @@ impl Story {
     }
 
     /// Records parts of the request that are not sent to a target.
-    pub fn dropped(&self, names: &[&String]) {
+    pub fn dropped(&self, names: &[String]) {
         let mut record = self.0.lock();
         for name in names {
             if !record.dropped.iter().any(|known| **known == **name) {
@@ -165,11 +165,12 @@ impl Story {
     /// an error.
     pub fn attempt_answered(&self, id: AttemptId, status: u16) {
         let outcome = match status {
+            408 | 504 => AttemptOutcome::TimedOut,
             500.. => AttemptOutcome::Failed,
             400.. => AttemptOutcome::Refused,
             _ => AttemptOutcome::Success,
         };
-        self.attempt_over(id, outcome, |attempt, took| {
+        self.attempt_over(id, Some(outcome), |attempt, took| {
             attempt.status = Some(status);
             attempt.first_event = Some(took);
         });
@@ -187,18 +188,27 @@ impl Story {
     fn attempt_over(
         &self,
         id: AttemptId,
-        outcome: AttemptOutcome,
+        outcome: Option<AttemptOutcome>,
         note: impl FnOnce(&mut Attempt, Duration),
     ) {
         let mut record = self.0.lock();
         let now = record.started.elapsed();
         let attempt = &mut record.attempts[id.0];
-        attempt.outcome = Some(outcome);
+        attempt.outcome = outcome;
         let begun = attempt.begun;
         note(attempt, now.saturating_sub(begun));
-        if let Some(metrics) = &attempt.metrics {
+        if let (Some(metrics), Some(outcome)) = (&attempt.metrics, outcome) {
             metrics.attempted(outcome);
         }
+    }
+
+    /// Records the failure of an attempt after its first event, which counted as a success.
+    pub fn attempt_broke(&self, id: AttemptId, error: &Error) {
+        let mut record = self.0.lock();
+        let now = record.started.elapsed();
+        let attempt = &mut record.attempts[id.0];
+        attempt.error = Some(error.kind.as_str());
+        attempt.duration.get_or_insert(now.saturating_sub(attempt.begun));
     }
 
     /// Records the tokens that an upstream reports. A later report of a counter overwrites an earlier one.
@@ -236,6 +246,10 @@ impl Story {
         let mut record = self.0.lock();
         record.duration = record.started.elapsed();
         record.ending = ending;
+        let now = record.duration;
+        for attempt in &mut record.attempts {
+            attempt.duration.get_or_insert(now.saturating_sub(attempt.begun));
+        }
         record.report(metrics);
     }
 
@@ -295,15 +309,13 @@ fn row<'a>(rows: &'a mut Vec<StageRun>, stage: &Arc<str>, hook: &'static str) ->
     &mut rows[at]
 }
 
-/// Returns the outcome that a failed attempt counts as.
-fn outcome(error: &Error) -> AttemptOutcome {
-    match &error.origin {
-        Origin::Upstream(upstream) => match upstream.status {
-            Some(status) if !status.is_server_error() => AttemptOutcome::Refused,
-            None if error.kind == ErrorKind::Timeout => AttemptOutcome::TimedOut,
-            _ => AttemptOutcome::Failed,
-        },
-        _ if error.kind == ErrorKind::Timeout => AttemptOutcome::TimedOut,
-        _ => AttemptOutcome::Failed,
+/// Returns the outcome that a failed attempt counts as; `None` if the client is at fault.
+fn outcome(error: &Error) -> Option<AttemptOutcome> {
+    let status = error.upstream().and_then(|upstream| upstream.status);
+    match (error.kind, status) {
+        (ErrorKind::Timeout, _) => Some(AttemptOutcome::TimedOut),
+        _ if matches!(error.origin, Origin::Caller) => None,
+        (_, Some(status)) if !status.is_server_error() => Some(AttemptOutcome::Refused),
+        _ => Some(AttemptOutcome::Failed),
     }
 }

@@ -74,6 +74,8 @@ async fn answer(
     story: &Arc<Story>,
 ) -> Result<(Response<Body>, AttemptId)> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
+    story.name(&identity.caller.key, "");
+    story.tag(&identity.caller.tags);
     if !identity.may_use_all() {
         let message = format!(
             "the key `{}` may use some models only, and on this route the gateway does not see which is used",
@@ -104,8 +106,6 @@ async fn answer(
         model: String::new(),
         story: Arc::clone(story),
     };
-    story.name(&ctx.caller.key, "");
-    story.tag(&ctx.caller.tags);
     let target = headers::value(&passthrough.name);
     let id = story.attempt(Call { turn: 1, model: "", target, metrics: None });
     let answer = passthrough.provider.forward(&ctx, request).await;

@@ -74,13 +74,15 @@ impl Passing {
         self.finish(Ending::Broken);
         let Some(error) = self.body.fault().take() else { return };
         let source = error.source.as_deref().map(|e| one_line(&e.to_string()).into_owned());
-        self.story.read(|record| {
-            let (request_id, route) = (&*record.request_id, match &record.operation {
-                Operation::Forward { route, .. } => &**route,
-                Operation::Messages | Operation::CountTokens => "",
-            });
-            tracing::warn!(request_id, route, error = %error.message, source, "forwarded answer broke");
+        let (request_id, route) = self.story.read(|record| {
+            let route = match &record.operation {
+                Operation::Forward { route, .. } => route.clone(),
+                Operation::Messages | Operation::CountTokens => Box::default(),
+            };
+            (record.request_id.clone(), route)
         });
+        let (request_id, route) = (&*request_id, &*route);
+        tracing::warn!(request_id, route, error = %error.message, source, "forwarded answer broke");
     }
 }
 

@@ -129,7 +129,11 @@ async fn a_container_binds_the_conversation_to_its_target() {
 }
 
 fn call_of_the_clock() -> Value {
-    call("toolu_1", "gateway_datetime", json!({}))
+    call_of("gateway_datetime", json!({}))
+}
+
+fn call_of(tool: &str, input: Value) -> Value {
+    call("toolu_1", tool, input)
 }
 
 #[tokio::test]
@@ -216,4 +220,92 @@ passthrough: a
         let labels = format!("provider=\"a\",outcome=\"{outcome}\"");
         gateway.until_metric(&format!("tidegate_attempts_total{{{labels}}}"), count).await;
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_after_its_first_event_is_an_error_in_the_trace() {
+    let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+    let begun = frames(&message(json!([text("hm")]), "end_turn"));
+    let a =
+        Upstream::always(Behaviour::Answer(upstream::stream(&[begun[0].as_str(), error]))).await;
+    let b = Upstream::by(|call| fine(&call.body)).await;
+    let gateway = gateway(&pair(a.address, b.address, ""), &["datetime"], &[]).await;
+    let answer = traced(&gateway, &question(false)).await;
+    assert_eq!((answer.status, target(&answer), b.count()), (529, "a/ma", 0));
+    let trace: Value = serde_json::from_str(answer.header("x-tidegate-trace").unwrap()).unwrap();
+    assert_eq!(trace["attempts"][0]["error"], "overloaded_error");
+}
+
+#[tokio::test]
+async fn a_turn_calls_its_cooling_target_if_no_other_target_answers() {
+    let mut a = Upstream::start().await;
+    let b = Upstream::by(|call| match is_later_turn(call) {
+        true => refusal(529, ""),
+        false => fine(&call.body),
+    })
+    .await;
+    let gateway = gateway(&pair(a.address, b.address, "cooldown: 10m"), &["datetime"], &[]).await;
+    let led = async {
+        let first = a.call().await;
+        // meanwhile another request cools the target down
+        let other = async { ask(&gateway, crate::support::MESSAGE).await };
+        let refused = async {
+            a.call().await.finish(upstream::answer(529, "", "{\"type\":\"error\"}")).await;
+        };
+        let (other, ()) = tokio::join!(other, refused);
+        assert_eq!((other.status, target(&other)), (200, "b/m"));
+        let Behaviour::Answer(bytes) = first_turn(&[]) else { unreachable!() };
+        first.finish(bytes).await;
+        let second = a.call().await;
+        assert!(is_later_turn(&second));
+        let Behaviour::Answer(bytes) = fine(&second.body) else { unreachable!() };
+        second.finish(bytes).await;
+    };
+    let body = question(false);
+    let (answer, ()) = tokio::join!(traced(&gateway, &body), led);
+    assert_eq!((answer.status, target(&answer)), (200, "a/ma"));
+    assert_eq!(answer.header("x-tidegate-attempts"), Some("3"));
+}
+
+#[tokio::test]
+async fn a_model_call_of_a_plugin_is_an_attempt_that_cools_its_target_down() {
+    let a = Upstream::by(|call| match call.text().contains("Be brief.") {
+        true => refusal(529, ""),
+        false => fine(&call.body),
+    })
+    .await;
+    let b = Upstream::by(|call| match is_later_turn(call) || call.text().contains("Be brief.") {
+        true => fine(&call.body),
+        false => streamed(&message(
+            json!([call_of("gateway_advisor", json!({"prompt": "tea?"}))]),
+            "tool_use",
+        )),
+    })
+    .await;
+    let config = format!(
+        "{}  wise:
+    targets: [{{ provider: a, model: ma }}, {{ provider: b, model: wise-b }}]
+    cooldown: 10m
+  asker: {{ provider: b, model: mb }}
+plugins: {{ dir: plugins, config: {{ advisor: {{ allow_models: [\"*\"] }} }} }}
+",
+        pair(a.address, b.address, "")
+    );
+    let gateway = gateway(&config, &["advisor"], &[]).await;
+    let body = json!({
+        "model": "asker",
+        "max_tokens": 100,
+        "tools": [{"type": "gateway:advisor", "model": "wise", "instructions": "Be brief."}],
+        "messages": [{"role": "user", "content": "tea or coffee?"}],
+    })
+    .to_string();
+    for calls_of_a in [1, 1] {
+        let answer = ask(&gateway, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        // the client's own exchange has two attempts; the model call has a record of its own
+        assert_eq!(answer.header("x-tidegate-attempts"), Some("2"));
+        assert_eq!(a.count(), calls_of_a, "a target that cools down is not called");
+    }
+    let failed = "tidegate_attempts_total{provider=\"a\",outcome=\"failed\"}";
+    assert_eq!(gateway.metric(failed).await, 1.0);
 }
