@@ -1,4 +1,5 @@
 //! The pipeline: the order of the stages, and the request after a stage fails.
+use crate::context::Context;
 use crate::policy::{Passage, ToolCall, ToolOutput, Verdict};
 use serde_json::{Value, json};
 
@@ -218,4 +219,46 @@ async fn a_tool_gets_an_object_and_gives_blocks() {
         assert!(said.is_error && said.blocks().contains("not a JSON object"), "{input}: {said:?}");
     }
     assert!(call("nope", "{}").await.is_error);
+}
+
+/// Returns the hooks in the record of a request, each with the notes on it.
+fn recorded(ctx: &Context) -> Vec<(&'static str, bool, bool, bool)> {
+    ctx.story.read(|record| {
+        let runs = record.stages.iter();
+        runs.map(|run| (run.hook, run.edited, run.denied, run.failed)).collect()
+    })
+}
+
+#[tokio::test]
+async fn the_record_has_each_edit_and_denial_of_every_hook() {
+    let policy = r#"
+        fn on_request(request, ctx) { request.max_tokens = 5; respond("hello"); }
+        fn on_text(text, ctx) { if text == "hello" { "bye" } }
+        fn on_response(message, ctx) { deny("no"); }
+        fn on_tool_call(call, ctx) { call.input.n = 1; }
+        fn on_tool_result(result, ctx) { deny("no"); }
+    "#;
+    let pipeline = Stages::new(&[("p", policy)]).plugin("unruly").build().await;
+    let ctx = caller("ci", &[], "m");
+    let passage = Passage::new(&pipeline, &ctx);
+    let (_, verdict) = passage.on_request(request("m")).await.unwrap();
+    let Verdict::Respond(reply) = verdict else { panic!("not answered") };
+    assert!(passage.on_reply(*reply).await.is_err());
+    let input = r#"{"text":"a"}"#.into();
+    let call = ToolCall { tool: "echo", id: "toolu_1", input, options: "{}".into() };
+    assert!(passage.call_tool(call).await.is_error);
+    assert_eq!(
+        recorded(&ctx),
+        [
+            ("on_request", true, false, false),
+            ("on_text", true, false, false),
+            ("on_response", false, true, false),
+            ("on_tool_call", true, false, false),
+            ("on_tool_result", false, true, false),
+        ]
+    );
+    let tools: Vec<_> = ctx.story.read(|record| {
+        record.tool_calls.iter().map(|call| (call.tool.to_string(), call.is_error)).collect()
+    });
+    assert_eq!(tools, [("echo".to_owned(), true)]);
 }
