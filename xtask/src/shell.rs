@@ -26,6 +26,13 @@ pub fn cargo_program() -> PathBuf {
 /// Returns a cargo command at the root of the repository.
 pub fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(cargo_program());
+    // the outer cargo sets these; build scripts that read them would run again, and their crates with them
+    for (name, _) in std::env::vars_os() {
+        let is_of_outer = |prefix: &str| name.to_str().is_some_and(|name| name.starts_with(prefix));
+        if is_of_outer("CARGO_PKG_") || is_of_outer("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command.args(args).current_dir(root());
     command
 }
