@@ -8,6 +8,7 @@ use crate::config::tree::Place;
 use crate::config::wording;
 use crate::error::Problem;
 use crate::models;
+use crate::net::cors::Cors;
 use crate::policy::StageConfig;
 use crate::telemetry::logs;
 
@@ -16,6 +17,7 @@ pub(crate) fn problems(draft: &Draft) -> Vec<Problem> {
     let entries = draft.keys.iter().enumerate();
     let entries: Vec<_> = entries.filter_map(|(n, key)| Some((n, key.as_ref()?))).collect();
     let mut found = listeners(draft);
+    found.extend(cors(draft));
     found.extend(providers(draft));
     found.extend(models(draft));
     found.extend(keys::problems(&entries));
@@ -62,6 +64,11 @@ fn listeners(draft: &Draft) -> Vec<Problem> {
 fn clashes(a: SocketAddr, b: SocketAddr) -> bool {
     let is_same_host = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && is_same_host
+}
+
+fn cors(draft: &Draft) -> Option<Problem> {
+    let (at, message) = Cors::new(&draft.config.server.cors.origins).err()?;
+    Some(Problem::new(format!("server.cors.origins[{at}]"), message))
 }
 
 fn providers(draft: &Draft) -> Vec<Problem> {

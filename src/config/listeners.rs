@@ -45,6 +45,16 @@ pub struct ServerConfig {
     pub workers: usize,
     /// The TLS certificate; if given, the listener serves TLS.
     pub tls: Option<TlsConfig>,
+    /// The web pages that may call the gateway from a browser; none if left out.
+    pub cors: CorsConfig,
+}
+
+/// `server.cors`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CorsConfig {
+    /// The origins of the pages, such as `https://app.example.com`; `*` allows every page.
+    pub origins: Vec<String>,
 }
 
 /// `server.tls`: PEM files, relative to the config file.
@@ -67,6 +77,7 @@ impl Default for ServerConfig {
             max_connections: 16_384,
             workers: 0,
             tls: None,
+            cors: CorsConfig::default(),
         }
     }
 }

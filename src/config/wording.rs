@@ -25,7 +25,8 @@ pub fn fault(message: &str) -> Fault {
     }
     if let Some((variant, expected)) = named(message, "unknown variant `") {
         let known = quoted(expected);
-        return Fault::Other(format!("not a known value{}", suggestion(variant, &known)));
+        let found = if may_be_quoted(variant) { format!("`{variant}` is ") } else { String::new() };
+        return Fault::Other(format!("{found}not a known value{}", suggestion(variant, &known)));
     }
     if let Some(rest) = message.strip_prefix("invalid type: ") {
         let text = mismatch(rest);
@@ -58,6 +59,12 @@ pub fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
             format!("; known are {}", known.join(", "))
         }
     }
+}
+
+/// Returns whether a value is a short word. Anything else may be a secret in a wrong place.
+fn may_be_quoted(value: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | ' ');
+    !value.is_empty() && value.len() <= 24 && value.chars().all(is_word)
 }
 
 fn named<'a>(message: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {

@@ -15,6 +15,7 @@ use crate::config::{Config, ToolsConfig};
 use crate::error::Problem;
 use crate::gateway::shared::Shared;
 use crate::models::{Models, Parts};
+use crate::net::cors::Cors;
 use crate::net::egress::Egress;
 use crate::net::receive::Bounds as BodyBounds;
 use crate::net::tls;
@@ -44,6 +45,8 @@ pub struct Gateway {
     pub tls: Option<TlsAcceptor>,
     /// The limits for clients.
     pub bounds: Bounds,
+    /// The origins whose pages may call the gateway.
+    pub(crate) cors: Cors,
     /// The settings for files that plugins publish.
     pub files: FilesConfig,
     /// The limits of the tool loop.
@@ -116,6 +119,7 @@ impl Gateway {
             pipeline: Arc::new(pipeline),
             egress,
             passthrough,
+            cors: Cors::new(&config.server.cors.origins).unwrap_or_default(),
             scheme: if tls.is_some() { "https" } else { "http" },
             tls,
             bounds: Bounds {

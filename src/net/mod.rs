@@ -2,6 +2,7 @@
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod coding;
+pub(crate) mod cors;
 pub(crate) mod deadline;
 pub(crate) mod egress;
 pub(crate) mod header_edits;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::forward::Forwarded;
 use crate::exchange::{self, Inbound};
 use crate::gateway::{Gateway, Live};
-use crate::net::body::Body;
+use crate::net::body::{Body, Received};
+use crate::net::cors::Asking;
 use crate::net::headers::{self, REQUEST_ID};
 use crate::plugin_host::published;
 use crate::server::{files, respond};
@@ -19,17 +19,35 @@ use crate::telemetry::story::request_id;
 use crate::wire::Endpoint;
 
 /// Handles one request; every error becomes a response.
-pub async fn handle(live: Arc<Live>, request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(live: Arc<Live>, request: Request<Received>) -> Response<Body> {
     let started = Instant::now();
     let gateway = live.load();
     let request_id = request_id();
+    let asking = gateway.cors.asking(request.headers());
+    if gateway.cors.is_preflight(request.method(), request.headers()) {
+        return preflight(&asking, request.headers(), &request_id);
+    }
     let answered = route(&gateway, request, request_id.clone(), started).await;
-    answered.unwrap_or_else(|error| respond::error(error, &request_id))
+    let mut response = answered.unwrap_or_else(|error| respond::error(error, &request_id));
+    asking.sign(response.headers_mut());
+    response
+}
+
+/// Answers a browser that asks whether a page may send a request.
+fn preflight(asking: &Asking, request: &HeaderMap, request_id: &str) -> Response<Body> {
+    if *asking == Asking::Stranger {
+        let message = "`server.cors.origins` does not name the `origin` of this request";
+        return respond::error(Error::new(ErrorKind::Permission, message), request_id);
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    asking.answer_preflight(request, response.headers_mut());
+    response
 }
 
 async fn route(
     gateway: &Arc<Gateway>,
-    request: Request<Incoming>,
+    request: Request<Received>,
     request_id: String,
     started: Instant,
 ) -> Result<Response<Body>> {

@@ -2,6 +2,7 @@
 mod admin;
 mod auth;
 mod connections;
+mod cors;
 mod headers;
 mod passthrough;
 mod requests;
