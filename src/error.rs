@@ -180,6 +180,10 @@ pub struct UpstreamOrigin {
     pub should_retry: Option<bool>,
     /// Whether the attempt ended at a limit set by the request, so that the target is not at fault.
     pub is_callers_bound: bool,
+    /// Whether the upstream has certainly not processed the request.
+    pub is_unprocessed: bool,
+    /// Whether the body of `answer` was left out: the message says why, and the client receives the message.
+    pub lacks_body: bool,
     /// The upstream's response, forwarded as it is.
     pub answer: Option<Box<http::Response<Bytes>>>,
 }
@@ -192,6 +196,7 @@ impl fmt::Debug for UpstreamOrigin {
             .field("retry_after", &self.retry_after)
             .field("should_retry", &self.should_retry)
             .field("is_callers_bound", &self.is_callers_bound)
+            .field("is_unprocessed", &self.is_unprocessed)
             .finish_non_exhaustive()
     }
 }

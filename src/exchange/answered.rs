@@ -1,7 +1,7 @@
 //! `Answered`: the result of an exchange, with the headers of its reply or error.
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use crate::error::Result;
 use crate::net::header_edits::HeaderEdits;
@@ -19,21 +19,26 @@ pub struct Answered {
     pub story: Arc<Story>,
 }
 
+/// Returns the headers that name the last target and the number of attempts; none without an attempt.
+pub(super) fn tried(story: &Story) -> HeaderEdits {
+    let mut edits = HeaderEdits::default();
+    if let Some(tried) = story.last_tried() {
+        edits.push(headers::TARGET, Some(tried.target));
+        edits.push(headers::ATTEMPTS, Some(HeaderValue::from(tried.attempts)));
+    }
+    edits
+}
+
 impl Answered {
     /// Adds the gateway's own headers, then the edits of stages: a stage may remove a header of the
     /// gateway.
     pub(super) fn new(outcome: Result<Reply>, stages: HeaderEdits, story: Arc<Story>) -> Self {
         let mut outcome = outcome;
         let mut edits = HeaderEdits::default();
-        let mut set = |name: HeaderName, value: HeaderValue| match &mut outcome {
-            Ok(reply) => {
-                reply.headers.insert(name, value);
-            }
-            Err(_) => edits.push(name, Some(value)),
-        };
-        if let Some(tried) = story.last_tried() {
-            set(headers::TARGET, tried.target);
-            set(headers::ATTEMPTS, HeaderValue::from(tried.attempts));
+        let tried = tried(&story);
+        match &mut outcome {
+            Ok(reply) => tried.apply(&mut reply.headers),
+            Err(_) => edits.extend(tried),
         }
         match &mut outcome {
             Ok(reply) => stages.apply(&mut reply.headers),

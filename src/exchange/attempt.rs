@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Origin, Result, UpstreamOrigin};
 use crate::exchange::requested::bounded::Bounded;
 use crate::exchange::route::{Choice, Terms};
 use crate::models::Strictness;
+use crate::net::client::Connections;
 use crate::net::headers;
 use crate::policy::{self, Passage};
 use crate::providers::accepts::Inventory;
@@ -21,8 +22,9 @@ use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBo
 
 /// The maximum number of names in `x-tidegate-dropped`: a caller may declare any number of tools.
 const MAX_DROPPED: usize = 16;
-/// The maximum number of comments that are kept at the beginning of a stream.
-const MAX_COMMENTS: usize = 64;
+/// The maximum number of comments and pings that are kept at the beginning of a stream; further ones are
+/// dropped.
+const MAX_HELD: usize = 64;
 
 /// One call of one target.
 pub(super) struct Attempt<'a> {
@@ -67,7 +69,11 @@ impl<'a> Attempt<'a> {
 
     /// Calls the target. A stream succeeds with its first event. Until then every failure,
     /// including an `error` event, becomes an error with a status.
-    pub(super) async fn run(&self, request: &MessagesRequest) -> Result<Reply> {
+    pub(super) async fn run(
+        &self,
+        request: &MessagesRequest,
+        connections: Connections,
+    ) -> Result<Reply> {
         let left = || self.terms.left().unwrap_or(Duration::MAX);
         // the time of the stages is not the target's
         let prepared = tokio::time::timeout(left(), self.prepare(request.clone()));
@@ -82,7 +88,9 @@ impl<'a> Attempt<'a> {
         });
         let (bound, left) = (self.bound(request), left());
         let answered =
-            match tokio::time::timeout(bound.time.min(left), self.call(prepared, id)).await {
+            match tokio::time::timeout(bound.time.min(left), self.call(prepared, id, connections))
+                .await
+            {
                 Ok(answered) => answered,
                 Err(_) if left < bound.time => Err(self.terms.too_late()),
                 Err(_) => Err(bound.over()),
@@ -130,6 +138,7 @@ impl<'a> Attempt<'a> {
             strictness: strictness.as_str(),
             is_native: target.provider.accepts().is_native,
             number: story.attempts() + 1,
+            forwards: target.provider.forwards(),
         };
         let mark = request.document().mark();
         let (request, headers) = self.passage.on_upstream_request(request, facts).await?;
@@ -143,18 +152,67 @@ impl<'a> Attempt<'a> {
         Ok(Prepared { request, headers, name, dropped })
     }
 
-    async fn call(&self, prepared: Prepared, id: AttemptId) -> Result<Reply> {
+    async fn call(
+        &self,
+        prepared: Prepared,
+        id: AttemptId,
+        connections: Connections,
+    ) -> Result<Reply> {
         let Prepared { request, headers, dropped, .. } = prepared;
         let Choice { alias, target, .. } = self.choice;
         let story = &self.passage.ctx.story;
-        let attempt = providers::Attempt { request, headers, timeouts: alias.timeouts };
+        let timeouts = alias.timeouts;
+        let attempt = providers::Attempt { request, headers, timeouts, connections };
         let reply = target.provider.send(&self.passage.ctx, attempt).await?;
-        let mut reply = with_first_event(reply, story, id).await?;
+        let mut reply = match reply.body {
+            ReplyBody::Events(events) => {
+                let head = Reply { body: ReplyBody::Full(Bytes::new()), ..reply };
+                let body = self.begun(events, &head.headers, id).await?;
+                Reply { body, ..head }
+            }
+            ReplyBody::Full(message) => {
+                story.attempt_used(id, |usage| usage.update_whole(&message));
+                story.attempt_ended(id);
+                Reply { body: ReplyBody::Full(message), ..reply }
+            }
+        };
         if !dropped.is_empty() {
             story.dropped(&dropped);
             reply.headers.insert(headers::DROPPED, names(&dropped));
         }
         Ok(reply)
+    }
+
+    /// Waits for the event that begins the message, which makes a stream a success, and meters the answer.
+    /// Comments and pings do not count: upstreams send them long before they know whether they answer.
+    async fn begun(
+        &self,
+        mut events: EventStream,
+        upstream: &HeaderMap,
+        id: AttemptId,
+    ) -> Result<ReplyBody> {
+        let ctx = &self.passage.ctx;
+        let mut held = Vec::with_capacity(1);
+        loop {
+            let event = match events.next().await {
+                Some(event) => event?,
+                None => return Err(bad("the upstream's stream ended before `message_start`")),
+            };
+            match event.kind {
+                EventKind::Error => {
+                    return Err(refused_in_stream(&event, upstream, &ctx.request_id));
+                }
+                EventKind::MessageStart => {
+                    held.push(event);
+                    break;
+                }
+                EventKind::Ping | EventKind::Other if held.len() >= MAX_HELD => {}
+                EventKind::Ping | EventKind::Other => held.push(event),
+                _ => return Err(bad("the upstream's stream does not begin with `message_start`")),
+            }
+        }
+        let (held, story) = (held.into_iter(), Arc::clone(&ctx.story));
+        Ok(ReplyBody::Events(Box::pin(Metered { held, rest: events, story, id })))
     }
 
     /// Returns the names that the request uses and the target does not support. The model's name in
@@ -197,46 +255,20 @@ impl Bound {
     }
 }
 
-/// Waits for the first event, which makes a stream a success, and meters the answer. A comment does
-/// not count: routers send one at once, long before an upstream answers.
-async fn with_first_event(reply: Reply, story: &Arc<Story>, id: AttemptId) -> Result<Reply> {
-    let mut events = match reply.body {
-        ReplyBody::Events(events) => events,
-        ReplyBody::Full(message) => {
-            story.attempt_used(id, |usage| usage.update_whole(&message));
-            story.attempt_ended(id);
-            return Ok(Reply { body: ReplyBody::Full(message), ..reply });
-        }
-    };
-    let mut held = Vec::with_capacity(1);
-    loop {
-        let event = match events.next().await {
-            Some(event) => event?,
-            None => {
-                return Err(Error::new(ErrorKind::BadUpstream, "the upstream's stream is empty"));
-            }
-        };
-        if event.kind == EventKind::Error {
-            return Err(refused_in_stream(&event, &reply.headers));
-        }
-        let is_comment = event.kind == EventKind::Other && event.data().is_empty();
-        held.push(event);
-        if !is_comment || held.len() == MAX_COMMENTS {
-            break;
-        }
-    }
-    let (held, story) = (held.into_iter(), Arc::clone(story));
-    let body = ReplyBody::Events(Box::pin(Metered { held, rest: events, story, id }));
-    Ok(Reply { body, ..reply })
-}
-
-/// Converts an `error` event at the start of a stream into an error with a status.
-fn refused_in_stream(event: &Event, upstream: &HeaderMap) -> Error {
-    let mut answer = Response::new(Bytes::from(event.data().into_owned()));
+/// Converts an `error` event at the start of a stream into an error with a status. Its body names the
+/// request, as the body of every other error does.
+fn refused_in_stream(event: &Event, upstream: &HeaderMap, request_id: &str) -> Error {
+    let id = upstream.get(headers::REQUEST_ID).and_then(|id| id.to_str().ok());
+    let body = message::named_error(&event.data(), id.unwrap_or(request_id));
+    let mut answer = Response::new(body);
     *answer.status_mut() = message::error_of(event).status();
     *answer.headers_mut() = upstream.clone();
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     refusal(answer)
+}
+
+fn bad(message: &str) -> Error {
+    Error::new(ErrorKind::BadUpstream, message)
 }
 
 /// Returns the value of `x-tidegate-dropped`.

@@ -9,6 +9,7 @@ use crate::exchange::attempt::Attempt;
 use crate::exchange::route::{Choice, Route, Terms};
 use crate::models::Alias;
 use crate::models::health::Try;
+use crate::net::client::Connections;
 use crate::policy::Passage;
 use crate::providers::Credentials;
 use crate::providers::accepts::Inventory;
@@ -70,7 +71,7 @@ pub(super) async fn send(
         if route.terms.is_over() {
             return Err(ends.last.unwrap_or_else(|| route.terms.too_late()));
         }
-        let entered = match choice.target.health.enter(Instant::now()) {
+        let entered = match choice.target.health.at(request.endpoint).enter(Instant::now()) {
             Ok(entered) => Some(entered),
             // a single target is called even if it cools down: the attempt tests its health
             Err(_) if choices.len() == 1 => None,
@@ -83,8 +84,8 @@ pub(super) async fn send(
         };
         match search.try_target(choice, entered).await {
             Ok(reply) => return Ok(Sent { reply, choice: choice.clone() }),
-            Err((error, Next::Stop | Next::Retry(_))) => return Err(error),
             Err((error, Next::Failover)) => ends.add(error),
+            Err((error, _)) => return Err(error),
         }
     }
     match turn.holder {
@@ -150,10 +151,11 @@ impl Search<'_> {
     ) -> Result<Reply, (Error, Next)> {
         let Self { passage, route, request, turn, inventory } = self;
         let mut tries = 0;
+        let mut connections = Connections::Any;
         loop {
             tries += 1;
             let attempt = Attempt::new(passage, &route.terms, choice, turn.number, inventory);
-            let error = match attempt.run(request).await {
+            let error = match attempt.run(request, connections).await {
                 Ok(reply) => {
                     well(&passage.ctx, choice, entered);
                     return Ok(reply);
@@ -161,9 +163,17 @@ impl Search<'_> {
                 Err(error) => error,
             };
             let next = next(&error, choice, &route.terms, tries);
-            if let Next::Retry(pause) = next {
-                tokio::time::sleep(pause).await;
-                continue;
+            match next {
+                Next::Resend => {
+                    connections = Connections::New;
+                    tries -= 1;
+                    continue;
+                }
+                Next::Retry(pause) => {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+                Next::Failover | Next::Stop => {}
             }
             match error.stage() {
                 Some(StageOrigin { scope: Scope::Target, name, .. }) => {
@@ -215,6 +225,8 @@ fn well(ctx: &Context, choice: &Choice, entered: Option<Try<'_>>) {
 /// The step after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
+    /// Send the request to the same target on a new connection: no upstream has processed it.
+    Resend,
     /// Retry on the same target, after a pause.
     Retry(Duration),
     /// Fail over to the next target.
@@ -231,6 +243,9 @@ fn next(error: &Error, choice: &Choice, terms: &Terms, tries: u32) -> Next {
         Origin::Upstream(upstream) => upstream,
         Origin::Caller | Origin::Gateway | Origin::Stage(_) => return Next::Stop,
     };
+    if upstream.is_unprocessed {
+        return Next::Resend;
+    }
     if !may_mend(upstream, |status| terms.retry.is_listed(alias, status)) {
         return Next::Stop;
     }

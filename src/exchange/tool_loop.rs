@@ -31,6 +31,7 @@ use crate::server_tools::splice::Splice;
 use crate::server_tools::tool::{Call, Face, ServerTool};
 use crate::server_tools::{declare, face, history, transcript};
 use crate::wire::message::Fold;
+use crate::wire::surrogates::Joined;
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, Step};
 
 /// The size of the channel. A burst of small events fits, so that the tasks do not switch for each
@@ -89,7 +90,8 @@ pub(super) async fn start(
 
 fn streamed(body: ReplyBody) -> Result<EventStream> {
     match body {
-        ReplyBody::Events(events) => Ok(events),
+        // the splice and the tools read each delta by itself
+        ReplyBody::Events(events) => Ok(Box::pin(Joined::new(events))),
         ReplyBody::Full(_) => Err(Error::new(
             ErrorKind::BadUpstream,
             "the upstream did not stream though the request asked for a stream",
@@ -198,7 +200,8 @@ impl Conversation {
                 return self.end(&mut splice, None).await;
             }
             let said = splice.blocks()?;
-            let outputs = self.run_calls(next, &calls, &mut splice, &mut kit).await?;
+            let taken = take(next, &calls, &mut splice, &mut kit);
+            let outputs = self.run_calls(&calls, taken, tools, &said).await;
             let results = self.report(&calls, &outputs, &mut splice, &kit).await?;
             self.note(&splice, &calls, &results)?;
             if splice.callers_call().is_some() {
@@ -209,12 +212,16 @@ impl Conversation {
             if let Some(reason) = next.stop_reason() {
                 return self.end(&mut splice, Some(reason)).await;
             }
-            self.is_bound |= binding::binds(&said) || splice.has_container();
+            let container = splice.container();
+            self.is_bound |= binding::binds(&said) || container.is_some();
             self.extend(&said, &results)?;
+            if let Some(container) = container {
+                binding::reuse(self.request.document_mut(), &container)?;
+            }
             if next == Next::Conclude {
                 declare::forbid(self.request.document_mut())?;
             }
-            splice.next_turn();
+            splice.next_turn()?;
             events = self.next_turn(turn + 1).await?;
         }
         Ok(())
@@ -239,32 +246,22 @@ impl Conversation {
         }
     }
 
-    /// Runs the allowed calls of a turn concurrently; the results keep their order.
+    /// Runs the allowed calls of a turn concurrently; the results keep their order. `said` are the blocks of
+    /// the turn.
     async fn run_calls(
         &self,
-        next: Next,
         calls: &[Call],
-        splice: &mut Splice<'_>,
-        kit: &mut Kit<'_>,
-    ) -> Result<Vec<ToolOutput>> {
-        let tools = kit.tools;
-        let mut taken = Vec::with_capacity(calls.len());
-        for call in calls {
-            let may = next.may_call().and_then(|()| kit.budget.take(call, &tools[call.tool]));
-            if may.is_ok() {
-                splice.count(call);
-            }
-            taken.push(may);
-        }
-        let said = splice.blocks()?;
-        let said = &said[..];
+        taken: Vec<Result<(), ToolOutput>>,
+        tools: &[ServerTool],
+        said: &[Bytes],
+    ) -> Vec<ToolOutput> {
         let running = calls.iter().zip(taken).map(|(call, taken)| async move {
             match taken {
                 Ok(()) => self.run_tool(&tools[call.tool], call, said).await,
                 Err(refused) => refused,
             }
         });
-        Ok(join_all(running).await)
+        join_all(running).await
     }
 
     /// Sends the visible results to the caller. Returns all results in the upstream's form.
@@ -280,7 +277,7 @@ impl Conversation {
             let tool = &kit.tools[call.tool];
             let shown = shown(tool, output, &kit.images);
             self.send_all(splice.result(call, &shown)?).await?;
-            let content = face::for_upstream(tool, call, output, (kit.forms, &kit.images));
+            let content = face::for_upstream(tool, call, output, kit.forms, &kit.images);
             splice.told(call, output, &content);
             results.push(result_block(call, output, &content));
         }
@@ -363,6 +360,23 @@ impl Conversation {
         let sent = self.caller.send(Ok(event)).await;
         sent.map_err(|_| Error::new(ErrorKind::Api, "the caller is gone"))
     }
+}
+
+/// Takes each call from the budget, and counts those that may run. The others have their result already.
+fn take(
+    next: Next,
+    calls: &[Call],
+    splice: &mut Splice<'_>,
+    kit: &mut Kit<'_>,
+) -> Vec<Result<(), ToolOutput>> {
+    let taken = calls.iter().map(|call| {
+        let may = next.may_call().and_then(|()| kit.budget.take(call, &kit.tools[call.tool]));
+        if may.is_ok() {
+            splice.count(call);
+        }
+        may
+    });
+    taken.collect()
 }
 
 /// Returns the next event. After a complete message, an upstream that does not close is not waited

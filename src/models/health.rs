@@ -3,7 +3,27 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// The health of one target. It outlives generations, so that a reload does not forget an outage.
+use crate::wire::Endpoint;
+
+/// The health of one target, for each endpoint: an upstream that rejects counts may answer messages. It
+/// outlives generations, so that a reload does not forget an outage.
+#[derive(Debug, Default)]
+pub struct Healths {
+    messages: Health,
+    count_tokens: Health,
+}
+
+impl Healths {
+    /// Returns the health of the target at an endpoint.
+    pub fn at(&self, endpoint: Endpoint) -> &Health {
+        match endpoint {
+            Endpoint::Messages => &self.messages,
+            Endpoint::CountTokens => &self.count_tokens,
+        }
+    }
+}
+
+/// The health of one target at one endpoint.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<State>);
 

@@ -15,7 +15,7 @@ use wildmatch::WildMatch;
 pub(crate) use config::{Config, ServerTools, Strategy, Strictness, TargetConfig};
 
 use crate::error::{Error, ErrorKind, Problem, Result};
-use crate::models::health::Health;
+use crate::models::health::Healths;
 use crate::models::retry::Backoff;
 use crate::net::headers;
 use crate::providers::accepts::Accepts;
@@ -66,7 +66,7 @@ pub struct Target {
     /// The parts of the Messages API that the target supports.
     pub accepts: Accepts,
     /// The health; shared by generations.
-    pub health: Arc<Health>,
+    pub health: Arc<Healths>,
     /// `provider/model`, or `provider/*`.
     pub key: String,
     /// The counters of its requests.
@@ -75,7 +75,7 @@ pub struct Target {
 }
 
 /// The health of targets by alias and target; outlives generations.
-pub(crate) type HealthBook = DashMap<String, Arc<Health>>;
+pub(crate) type HealthBook = DashMap<String, Arc<Healths>>;
 
 /// The parts that aliases are built from.
 pub struct Parts<'a> {

@@ -1,9 +1,11 @@
 //! The bodies that the gateway sends: whole bytes, a stream of events, or a forwarded upstream body.
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::BoxError;
@@ -16,9 +18,56 @@ pub enum Body {
     /// The whole body in parts, with the number of parts sent.
     Parts(Pieces, usize),
     /// A received body, forwarded as it arrives.
-    Incoming(Incoming),
+    Received(Received),
     /// Any other body.
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>),
+}
+
+/// A client's request body. It notes if it is dropped before its end: the client still sends then.
+pub struct Received {
+    body: Incoming,
+    has_ended: bool,
+    unread: Option<Arc<AtomicBool>>,
+}
+
+impl Received {
+    /// Wraps a body; `unread` becomes `true` if the rest of it is dropped.
+    pub fn new(body: Incoming, unread: Option<Arc<AtomicBool>>) -> Self {
+        Self { body, has_ended: false, unread }
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some(unread) = &self.unread
+            && !self.has_ended
+            && !self.body.is_end_stream()
+        {
+            unread.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.has_ended |= frame.is_none();
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl Body {
@@ -58,7 +107,7 @@ impl http_body::Body for Body {
                 *sent += 1;
                 Poll::Ready(next.map(|part| Ok(Frame::data(part))))
             }
-            Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Received(body) => Pin::new(body).poll_frame(cx),
             Self::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -67,7 +116,7 @@ impl http_body::Body for Body {
         match self {
             Self::Full(bytes) => bytes.is_none(),
             Self::Parts(pieces, sent) => *sent >= pieces.as_slice().len(),
-            Self::Incoming(body) => body.is_end_stream(),
+            Self::Received(body) => body.is_end_stream(),
             Self::Stream(body) => body.is_end_stream(),
         }
     }
@@ -79,7 +128,7 @@ impl http_body::Body for Body {
                 let left = pieces.as_slice().iter().skip(*sent).map(Bytes::len);
                 SizeHint::with_exact(left.sum::<usize>() as u64)
             }
-            Self::Incoming(body) => body.size_hint(),
+            Self::Received(body) => body.size_hint(),
             Self::Stream(body) => body.size_hint(),
         }
     }

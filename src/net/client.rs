@@ -2,7 +2,7 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use http::{Request, Response, Uri, request};
@@ -54,18 +54,24 @@ pub struct Upstream {
     shards: Box<[Arc<Shard>]>,
 }
 
-/// The outcome of a request on a kept connection.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "taken apart at once, and nearly always the large one"
-)]
-enum Reuse {
-    /// The request has its final result.
-    Done(Result<Response<PooledBody>, Failure>),
-    /// The connection was closed; the next kept one may be open.
-    Closed,
-    /// The result is unknown: the request needs a new connection.
-    Unknown,
+/// The connections that a request may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connections {
+    /// A connection that was used before, if there is one.
+    Any,
+    /// A new connection only.
+    New,
+}
+
+/// The way in which a request is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
+    /// The awaited part of the response.
+    pub awaits: Awaits,
+    /// The time until a connection is open.
+    pub connect: Duration,
+    /// The connections that the request may use.
+    pub connections: Connections,
 }
 
 /// The reason for a missing response.
@@ -75,7 +81,11 @@ pub enum Failure {
     Connect(BoxError),
     /// No connection was opened in time; the request was not sent.
     ConnectTimeout,
-    /// The connection broke before the head of a response was read.
+    /// A connection that was used before broke at once: the upstream had closed it, and has not processed the
+    /// request.
+    Unprocessed(BoxError),
+    /// The connection broke before the head of a response was read. The upstream may have processed the
+    /// request.
     Broken(BoxError),
 }
 
@@ -118,26 +128,41 @@ impl Client {
 }
 
 impl Upstream {
-    /// Sends a request and reads the head of its response. If a kept connection turns out to be closed,
-    /// the request is built and sent again. `head` builds the head; its URI holds the path only.
-    /// The outer error is an error of `head`.
+    /// Sends a request and reads the head of its response. If a kept connection does not take the request, it
+    /// is built again for the next one. `head` builds the head; its URI
+    /// holds the path only. The outer error is an error of `head`.
     pub async fn send(
         &self,
         head: impl Fn() -> error::Result<request::Parts>,
         body: Pieces,
-        (awaits, connect): (Awaits, Duration),
+        how: Sending,
     ) -> error::Result<Result<Response<PooledBody>, Failure>> {
-        let shard = &self.shards[WORKER.get() % self.shards.len()];
-        while let Some(kept) = shard.take() {
+        let shard = self.shard();
+        while how.connections == Connections::Any
+            && let Some(mut kept) = shard.take()
+        {
             let request = Request::from_parts(head()?, body.clone().into());
-            match self.send_kept((kept, shard), request, awaits).await {
-                Reuse::Done(answered) => return Ok(answered),
-                Reuse::Closed => {}
-                Reuse::Unknown => break,
+            let started = Instant::now();
+            let error = match kept.send(request, &self.origin, how.awaits).await {
+                Ok(answer) => {
+                    return Ok(Ok(answer.map(|body| PooledBody::new(body, kept, shard))));
+                }
+                Err(error) => error,
+            };
+            match (Fate::of(&error, &kept, started.elapsed()), &kept) {
+                (Fate::NotSent, Connection::One(_)) => {}
+                // streams of a connection that ends: a new one is needed
+                (Fate::NotSent, Connection::Many(_)) => break,
+                (Fate::Unprocessed, _) => return Ok(Err(Failure::Unprocessed(error.into()))),
+                (Fate::Unknown, _) => return Ok(Err(Failure::Broken(error.into()))),
             }
         }
         let request = Request::from_parts(head()?, body.into());
-        Ok(self.send_fresh(None, request, (awaits, connect)).await)
+        let fresh = match self.fresh(how.connect).await {
+            Ok(fresh) => fresh,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        Ok(self.send_on(fresh, request, how.awaits).await)
     }
 
     /// Forwards a request and its body while the body arrives, so it can be sent only once. Uses only new
@@ -148,58 +173,45 @@ impl Upstream {
         body: Body,
         connect: Duration,
     ) -> Result<Response<PooledBody>, Failure> {
-        let shard = &self.shards[WORKER.get() % self.shards.len()];
         let request = Request::from_parts(head, body);
-        self.send_fresh(shard.take_shared(), request, (Awaits::Whole, connect)).await
-    }
-
-    async fn send_fresh(
-        &self,
-        shared: Option<Connection>,
-        request: Request<Body>,
-        (awaits, connect): (Awaits, Duration),
-    ) -> Result<Response<PooledBody>, Failure> {
-        let shard = &self.shards[WORKER.get() % self.shards.len()];
-        // boxed: a handshake is rare, and would make the future of every request kilobytes larger
-        let mut fresh = match shared {
+        let connection = match self.shard().take_shared() {
             Some(shared) => shared,
-            None => match tokio::time::timeout(connect, Box::pin(self.open(shard))).await {
-                Ok(opened) => opened.map_err(Failure::Connect)?,
-                Err(_) => return Err(Failure::ConnectTimeout),
-            },
+            None => self.fresh(connect).await?,
         };
-        let answer = fresh.send(request, &self.origin, awaits).await;
-        let answer = answer.map_err(|e| Failure::Broken(e.into()))?;
-        Ok(answer.map(|body| PooledBody::new(body, fresh, shard)))
+        self.send_on(connection, request, Awaits::Whole).await
     }
 
-    /// Sends a request on a connection that was used before.
-    async fn send_kept(
+    async fn send_on(
         &self,
-        (mut kept, shard): (Connection, &Arc<Shard>),
+        mut connection: Connection,
         request: Request<Body>,
         awaits: Awaits,
-    ) -> Reuse {
-        match kept.send(request, &self.origin, awaits).await {
-            Ok(answer) => Reuse::Done(Ok(answer.map(|body| PooledBody::new(body, kept, shard)))),
-            // the request was not sent
-            Err(e) if e.is_canceled() || e.is_closed() || unsent::is_unsent(&e) => match kept {
-                Connection::One(_) => Reuse::Closed,
-                Connection::Many(_) => Reuse::Unknown,
-            },
-            // The connection was probably closed while idle. But the request itself may crash the
-            // upstream: retry it once only, on a new connection.
-            Err(e) if e.is_incomplete_message() || is_reset(&e) => Reuse::Unknown,
-            Err(e) => Reuse::Done(Err(Failure::Broken(e.into()))),
+    ) -> Result<Response<PooledBody>, Failure> {
+        let answer = connection.send(request, &self.origin, awaits).await;
+        let answer = answer.map_err(|e| Failure::Broken(e.into()))?;
+        Ok(answer.map(|body| PooledBody::new(body, connection, self.shard())))
+    }
+
+    fn shard(&self) -> &Arc<Shard> {
+        &self.shards[WORKER.get() % self.shards.len()]
+    }
+
+    async fn fresh(&self, connect: Duration) -> Result<Connection, Failure> {
+        // boxed: a handshake is rare, and would make the future of every request kilobytes larger
+        match tokio::time::timeout(connect, Box::pin(self.open(self.shard()))).await {
+            Ok(opened) => opened.map_err(Failure::Connect),
+            Err(_) => Err(Failure::ConnectTimeout),
         }
     }
 
     async fn open(&self, shard: &Arc<Shard>) -> Result<Connection, BoxError> {
         let host = self.origin.host.trim_start_matches('[').trim_end_matches(']');
+        let started = Instant::now();
         let tcp = TcpStream::connect((host, self.origin.port)).await?;
+        let round_trip = started.elapsed();
         tcp.set_nodelay(true)?;
         let Some(config) = &self.tls else {
-            return Ok(Connection::One(Driven::handshake(tcp).await?));
+            return Ok(Connection::One(Driven::handshake(tcp, round_trip).await?));
         };
         let name = ServerName::try_from(host.to_owned())?;
         let stream = TlsConnector::from(Arc::clone(config))
@@ -207,13 +219,29 @@ impl Upstream {
             .await
             .map_err(tls::explain)?;
         match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => many(stream, shard).await,
-            _ => Ok(Connection::One(Driven::handshake(stream).await?)),
+            Some(b"h2") => many(stream, shard, round_trip).await,
+            _ => Ok(Connection::One(Driven::handshake(stream, round_trip).await?)),
         }
     }
 }
 
 impl Connection {
+    /// Returns whether a byte of the response to the last request has arrived. HTTP/2 reports it by the head
+    /// only.
+    fn has_received(&self) -> bool {
+        match self {
+            Self::One(driven) => driven.has_received(),
+            Self::Many(_) => false,
+        }
+    }
+
+    fn round_trip(&self) -> Duration {
+        match self {
+            Self::One(driven) => driven.round_trip(),
+            Self::Many(shared) => shared.round_trip(),
+        }
+    }
+
     async fn send(
         &mut self,
         request: Request<Body>,
@@ -228,6 +256,37 @@ impl Connection {
                 let request = absolute(request, origin);
                 sender.try_send_request(request).await.map_err(TrySendError::into_error)
             }
+        }
+    }
+}
+
+/// The fate of a request that a kept connection did not answer (RFC 9110, 9.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was not sent, or the upstream reports that it was not taken.
+    NotSent,
+    /// It was sent, and the upstream has not processed it.
+    Unprocessed,
+    /// The upstream may have processed it.
+    Unknown,
+}
+
+/// The time in which the reset of a connection arrives that the upstream closed while it was idle, beside
+/// two round trips: the delays of both machines.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+impl Fate {
+    fn of(error: &hyper::Error, kept: &Connection, took: Duration) -> Self {
+        // an HTTP/2 upstream that refuses a stream has done nothing for it
+        if error.is_canceled() || error.is_closed() || unsent::is_unsent(error) {
+            return Self::NotSent;
+        }
+        let is_lost = (error.is_incomplete_message() || is_reset(error))
+            && !kept.has_received()
+            && took <= AT_ONCE + 2 * kept.round_trip();
+        match is_lost {
+            true => Self::Unprocessed,
+            false => Self::Unknown,
         }
     }
 }
@@ -261,7 +320,11 @@ fn is_reset(error: &hyper::Error) -> bool {
     false
 }
 
-async fn many<S>(stream: S, shard: &Arc<Shard>) -> Result<Connection, BoxError>
+async fn many<S>(
+    stream: S,
+    shard: &Arc<Shard>,
+    round_trip: Duration,
+) -> Result<Connection, BoxError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -274,5 +337,5 @@ where
         .handshake(TokioIo::new(stream))
         .await?;
     tokio::spawn(connection);
-    Ok(shard.share(sender))
+    Ok(shard.share(sender, round_trip))
 }

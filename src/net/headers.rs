@@ -1,5 +1,6 @@
 //! The headers that cross the gateway, in either direction.
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use wildmatch::WildMatch;
 
 /// `request-id`, the API's name for it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -32,16 +33,13 @@ pub(crate) fn for_gateway(headers: &HeaderMap) -> HeaderMap {
     ours.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Returns the client's headers that any upstream may receive. It removes credentials, hop-by-hop headers
-/// and headers addressed to the gateway. `anthropic-version` and `anthropic-beta` do not change.
-pub(crate) fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
+/// Returns the client's headers without credentials, hop-by-hop headers and headers addressed to the gateway.
+/// [`for_attempt`] selects those that an upstream receives.
+pub(crate) fn without_credentials(mut headers: HeaderMap) -> HeaderMap {
     remove_named_by_connection(&mut headers);
     // one pass over the present headers is cheaper than a look-up of every possible one
-    let stays: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| !passes_upstream(name) || is_for_others(name))
-        .cloned()
-        .collect();
+    let stays: Vec<HeaderName> =
+        headers.keys().filter(|name| !may_be_forwarded(name)).cloned().collect();
     for name in stays {
         headers.remove(name);
     }
@@ -74,7 +72,7 @@ const TRANSLATED: [&str; 10] = [
     "x-phaseo-debug",
 ];
 
-/// Returns the client's headers that stages may read: those for upstreams and those that a policy may
+/// Returns the client's headers that stages may read: all but credentials, and those that a policy may
 /// translate.
 pub(crate) fn for_stages(headers: HeaderMap) -> HeaderMap {
     let translated: Vec<(HeaderName, HeaderValue)> = headers
@@ -82,19 +80,87 @@ pub(crate) fn for_stages(headers: HeaderMap) -> HeaderMap {
         .filter(|(name, _)| is_translated(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let mut headers = for_upstream(headers);
+    let mut headers = without_credentials(headers);
     headers.extend(translated);
     headers
 }
 
-/// Returns the headers that an attempt sends, out of the headers of the stages.
-pub(crate) fn for_attempt(headers: &HeaderMap) -> HeaderMap {
-    let mut sent = headers.clone();
-    // a look-up of every possible header costs more than one pass over the present ones
-    for name in headers.keys().filter(|name| is_translated(name)) {
-        sent.remove(name);
+/// The client's headers that an upstream receives beside the usual ones: names, with `*` for any text.
+#[derive(Debug, Default, Clone)]
+pub struct Forwards {
+    patterns: Vec<WildMatch>,
+    is_all: bool,
+}
+
+/// No further header.
+pub(crate) static NO_FORWARDS: Forwards = Forwards { patterns: Vec::new(), is_all: false };
+/// Every header that may be forwarded: a case of a policy knows no provider.
+pub(crate) static ALL_FORWARDS: Forwards = Forwards { patterns: Vec::new(), is_all: true };
+
+impl Forwards {
+    /// Fails with a message for the first pattern that no forwarded header can match.
+    pub(crate) fn new(patterns: &[String]) -> Result<Self, String> {
+        let patterns = patterns.iter().map(|pattern| {
+            let name = pattern.to_ascii_lowercase();
+            let plain: String = name.chars().filter(|c| *c != '*').collect();
+            let is_name = !plain.is_empty() && HeaderName::try_from(&*plain).is_ok();
+            match HeaderName::try_from(&*name) {
+                Ok(exact) if !name.contains('*') && !may_be_forwarded(&exact) => {
+                    Err(format!("`{pattern}` is never sent to an upstream"))
+                }
+                _ if is_name => Ok(WildMatch::new(&name)),
+                _ => Err(format!(
+                    "expected names of headers such as `x-team` or `x-mine-*`, found {pattern:?}"
+                )),
+            }
+        });
+        let patterns = patterns.collect::<Result<_, _>>()?;
+        Ok(Self { patterns, is_all: false })
+    }
+
+    fn has(&self, name: &HeaderName) -> bool {
+        self.is_all || self.patterns.iter().any(|pattern| pattern.matches(name.as_str()))
+    }
+}
+
+/// Returns the client's headers that an attempt sends: the usual ones and those of `forwards`. Any other
+/// header may reveal the client's network, or hold a token for another service.
+pub(crate) fn for_attempt(headers: &HeaderMap, forwards: &Forwards) -> HeaderMap {
+    let mut sent = HeaderMap::with_capacity(headers.len() + 4);
+    for (name, value) in headers {
+        if is_usual(name) || (forwards.has(name) && may_be_forwarded(name)) {
+            sent.append(name.clone(), value.clone());
+        }
     }
     sent
+}
+
+fn is_usual(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "user-agent"
+            | "accept"
+            | "accept-language"
+            | "idempotency-key"
+            | "traceparent"
+            | "tracestate"
+            | "x-app"
+    ) || ["anthropic-", "x-stainless-", "x-claude-", "content-"]
+        .iter()
+        .any(|family| name.starts_with(family))
+}
+
+fn may_be_forwarded(name: &HeaderName) -> bool {
+    passes_upstream(name) && !is_for_others(name) && !is_token(name)
+}
+
+/// Returns whether a header holds a token of a sign-on proxy.
+fn is_token(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-amzn-oidc-")
+        || name.starts_with("x-goog-iap-")
+        || (name.starts_with("x-") && (name.contains("token") || name.contains("jwt")))
 }
 
 fn is_translated(name: &HeaderName) -> bool {
@@ -173,6 +239,10 @@ pub(crate) fn passes_upstream(name: &HeaderName) -> bool {
             | "x-real-ip"
             | "true-client-ip"
             | "cdn-loop"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "x-original-forwarded-for"
+            | "fastly-client-ip"
             | "x-aistats-strictness"
     );
     let families = [OURS, "x-forwarded-", "cf-"];

@@ -45,6 +45,7 @@ struct Idle {
 pub struct Shared {
     sender: http2::SendRequest<Body>,
     streams: Arc<()>,
+    round_trip: Duration,
 }
 
 /// A connection to send a request on.
@@ -81,8 +82,8 @@ impl Shard {
     }
 
     /// Adds a new HTTP/2 connection, so that later requests share it.
-    pub fn share(&self, sender: http2::SendRequest<Body>) -> Connection {
-        let fresh = Shared { sender, streams: Arc::new(()) };
+    pub fn share(&self, sender: http2::SendRequest<Body>, round_trip: Duration) -> Connection {
+        let fresh = Shared { sender, streams: Arc::new(()), round_trip };
         self.shared.lock().push(fresh.clone());
         Connection::Many(fresh)
     }
@@ -122,6 +123,11 @@ impl Shared {
     /// other requests to end, which takes minutes.
     fn has_room(&self) -> bool {
         Arc::strong_count(&self.streams) <= MAX_STREAMS
+    }
+
+    /// Returns the time that the connection took to open: one round trip.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip
     }
 
     /// Returns the sender of requests.

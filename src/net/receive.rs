@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_compression::tokio::bufread;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::CONTENT_LENGTH;
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -36,7 +36,7 @@ where
         return Err(too_large(bounds.size));
     }
     let raw = collect(body, announced, bounds).await?;
-    match encodings(headers)?.as_slice() {
+    match Coding::all_of(headers).map_err(unsupported)?.as_slice() {
         [] => Ok(raw),
         codings => decode(raw, codings, bounds.size).await,
     }
@@ -97,19 +97,7 @@ where
     }
 }
 
-fn encodings(headers: &HeaderMap) -> Result<Vec<Coding>> {
-    let mut codings = Vec::new();
-    for value in headers.get_all(CONTENT_ENCODING) {
-        let list = value.to_str().unwrap_or("?");
-        for name in list.split(',').map(str::trim) {
-            codings.extend(Coding::of(name).map_err(|Unknown| unsupported(name))?);
-        }
-    }
-    Ok(codings)
-}
-
-fn unsupported(name: &str) -> Error {
-    let found: String = name.chars().take(32).collect();
+fn unsupported(Unknown(found): Unknown) -> Error {
     let message = format!(
         "`content-encoding: {found}` is not supported: use gzip, deflate, br or zstd, or none"
     );

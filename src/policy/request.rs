@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::headers;
+use crate::net::headers::{self, Forwards};
 use crate::policy::facts::Facts;
 use crate::policy::stage::{Settled, Stage};
 use crate::policy::watch::Ran;
@@ -28,6 +28,8 @@ pub struct Target<'a> {
     pub is_native: bool,
     /// The number of the attempt, from 1, over all targets and retries.
     pub number: u32,
+    /// The caller's headers that the provider receives beside the usual ones.
+    pub forwards: &'a Forwards,
 }
 
 impl Target<'_> {
@@ -141,7 +143,7 @@ impl Passage {
         }
         let facts = self.facts();
         let mut request = request;
-        let mut headers = headers::for_attempt(&self.ctx.headers);
+        let mut headers = headers::for_attempt(&self.ctx.headers, target.forwards);
         self.wishes().upstream_headers.apply(&mut headers);
         let target = target.facts();
         for stage in stages {

@@ -2,20 +2,21 @@
 //! the response whole or as a stream.
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use url::Url;
 
-use crate::error::{Error, ErrorKind, Result, Secret};
+use crate::error::{Error, ErrorKind, Origin, Result, Secret, UpstreamOrigin};
 use crate::net::body::Body;
-use crate::net::client::{Client, Failure, Upstream};
+use crate::net::client::{Client, Failure, Sending, Upstream};
 use crate::net::headers;
-use crate::net::http1::Awaits;
 use crate::net::pool::PooledBody;
 use crate::net::tls::Trust;
+use crate::providers::arriving::Arriving;
 use crate::providers::timed::{Decoder, Timed};
 use crate::providers::{Timeouts, refusal};
 use crate::wire::{EventStream, Pieces, scan};
@@ -23,7 +24,10 @@ use crate::wire::{EventStream, Pieces, scan};
 /// The largest non-streaming response in bytes. The gateway holds it whole; real ones are far
 /// smaller.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
+/// The largest body of a rejection in bytes.
 const MAX_ERROR: usize = 1024 * 1024;
+/// The longest wait for the body of a rejection.
+const ERROR_TIME: Duration = Duration::from_secs(5);
 
 /// Checks a `base_url` without a connection, and returns its parts.
 ///
@@ -93,18 +97,16 @@ impl Base {
         &self,
         head: impl Fn() -> Result<request::Parts>,
         body: Pieces,
-        awaits: Awaits,
+        how: Sending,
         timeouts: Timeouts,
     ) -> Result<Answer> {
-        let sent = self.upstream.send(head, body, (awaits, timeouts.connect)).await?;
+        let sent = self.upstream.send(head, body, how).await?;
         let answer = sent.map_err(|failure| no_answer(failure, timeouts))?;
         let (head, body) = answer.into_parts();
-        if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-            return Err(nonsense("the upstream compressed its answer against the request"));
-        }
         if !head.status.is_success() {
             return Err(refused(head.status, &head.headers, body).await);
         }
+        let body = Arriving::of(body, &head.headers).map_err(|message| nonsense(&message))?;
         Ok(Answer { status: head.status, headers: head.headers, body, timeouts })
     }
 
@@ -128,7 +130,7 @@ pub(super) struct Answer {
     /// The status, always a success.
     pub(super) status: StatusCode,
     headers: HeaderMap,
-    body: PooledBody,
+    body: Arriving,
     timeouts: Timeouts,
 }
 
@@ -176,23 +178,45 @@ pub(super) fn secret_value(secret: &Secret) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Returns the upstream's rejection with its body unchanged. A status that is not final is no
-/// rejection.
+/// Returns the upstream's rejection with its status and headers. The body is unchanged except for its
+/// content coding. It is left out, and the message says so, if it cannot be read or is too large or too slow.
+/// A status that is not final is no rejection.
 async fn refused(status: StatusCode, upstream: &HeaderMap, body: PooledBody) -> Error {
     if status.is_informational() || status.is_redirection() {
         return nonsense(&format!("the upstream answered {}", status.as_u16()));
     }
-    let body = match collect(body, MAX_ERROR).await {
-        Ok(body) => body,
-        Err(e) => return e,
+    let read = async {
+        let body = Arriving::of(body, upstream)?;
+        let read = Limited::new(body, MAX_ERROR).collect().await;
+        read.map(Collected::to_bytes).map_err(|e| match e.is::<LengthLimitError>() {
+            true => "its error body is larger than 1 MiB and was left out".to_owned(),
+            false => "its error body was cut off or unreadable and was left out".to_owned(),
+        })
     };
-    let mut answer = Response::new(body);
+    let read = tokio::time::timeout(ERROR_TIME, read).await.unwrap_or_else(|_| {
+        let seconds = ERROR_TIME.as_secs();
+        Err(format!("its error body was not complete within {seconds} s and was left out"))
+    });
+    let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = status;
     *answer.headers_mut() = headers::for_caller(upstream);
-    refusal(answer)
+    match read {
+        Ok(body) => {
+            *answer.body_mut() = body;
+            refusal(answer)
+        }
+        Err(why) => {
+            let mut error = refusal(answer);
+            error.message = format!("{}; {why}", error.message);
+            if let Origin::Upstream(upstream) = &mut error.origin {
+                upstream.lacks_body = true;
+            }
+            error
+        }
+    }
 }
 
-async fn collect(body: PooledBody, limit: usize) -> Result<Bytes> {
+async fn collect(body: Arriving, limit: usize) -> Result<Bytes> {
     let whole = Limited::new(body, limit)
         .collect()
         .await
@@ -222,6 +246,12 @@ fn no_answer(failure: Failure, timeouts: Timeouts) -> Error {
             let millis = timeouts.connect.as_millis();
             let message = format!("the upstream did not take a connection within {millis} ms");
             Error::new(ErrorKind::Timeout, message)
+        }
+        Failure::Unprocessed(e) => {
+            let origin = UpstreamOrigin { is_unprocessed: true, ..UpstreamOrigin::default() };
+            nonsense("the upstream had closed the connection before the request arrived")
+                .with_source(e)
+                .with_origin(Origin::Upstream(Box::new(origin)))
         }
         Failure::Broken(e) => {
             nonsense("the upstream closed the connection without an answer").with_source(e)

@@ -4,6 +4,7 @@
 //! All code for the dialect of an upstream is in the folders below this one; `registry` lists them.
 pub(crate) mod accepts;
 mod anthropic;
+mod arriving;
 mod frames;
 mod http;
 pub(crate) mod registry;
@@ -22,8 +23,9 @@ use bytes::Bytes;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Origin, Problem, Result, UpstreamOrigin};
 use crate::net::body::Body;
-use crate::net::client::Client;
-use crate::net::headers::{self, SHOULD_RETRY};
+use crate::net::client::{Client, Connections, Sending};
+use crate::net::headers::{self, Forwards, SHOULD_RETRY};
+use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
 use crate::wire::{MessagesRequest, Reply};
 
@@ -107,14 +109,22 @@ pub struct Attempt {
     pub headers: Option<HeaderMap>,
     /// The time limits.
     pub timeouts: Timeouts,
+    /// The connections that it may use.
+    pub connections: Connections,
 }
 
 impl Attempt {
+    /// Returns the way in which the attempt is sent.
+    pub fn sending(&self, awaits: Awaits) -> Sending {
+        let (connect, connections) = (self.timeouts.connect, self.connections);
+        Sending { awaits, connect, connections }
+    }
+
     /// Returns the caller's headers that are sent.
-    pub fn headers(&self, ctx: &Context) -> HeaderMap {
+    pub fn headers(&self, ctx: &Context, forwards: &Forwards) -> HeaderMap {
         match &self.headers {
             Some(edited) => edited.clone(),
-            None => headers::for_attempt(&ctx.headers),
+            None => headers::for_attempt(&ctx.headers, forwards),
         }
     }
 }
@@ -129,6 +139,11 @@ pub trait Provider: Send + Sync {
     /// Returns the kind of credential that the upstream receives.
     fn credentials(&self) -> Credentials {
         Credentials::Own
+    }
+
+    /// Returns the caller's headers that the upstream receives beside the usual ones.
+    fn forwards(&self) -> &Forwards {
+        &headers::NO_FORWARDS
     }
 
     /// Sends one attempt. `Ok` is a success status, with a stream of events exactly if
@@ -157,8 +172,8 @@ pub(crate) fn refusal(answer: Response<Bytes>) -> Error {
         status: Some(status),
         retry_after: headers::retry_after(answer.headers()),
         should_retry,
-        is_callers_bound: false,
         answer: Some(Box::new(answer)),
+        ..UpstreamOrigin::default()
     };
     let error = Error::new(ErrorKind::of_status(status), message);
     error.with_origin(Origin::Upstream(Box::new(origin)))

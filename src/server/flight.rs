@@ -1,7 +1,7 @@
 //! Requests in progress on one connection, and responses that the client stopped reading.
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::error::BoxError;
 use crate::gateway::Live;
-use crate::net::body::Body;
+use crate::net::body::{Body, Received};
 use crate::server::routes;
 
 /// The size of a response's pieces over HTTP/2. hyper takes a whole piece, and polls for the next one
@@ -31,6 +31,8 @@ pub struct Pulse {
     pub requests: AtomicU64,
     /// The number of requests without a complete response.
     pub in_flight: AtomicUsize,
+    /// Whether a request was answered before its body was read, so that the client may still send it.
+    pub unread: Arc<AtomicBool>,
     /// The HTTP/2 responses in progress.
     held: Mutex<Vec<Weak<Mutex<Held>>>>,
 }
@@ -128,6 +130,9 @@ impl Service<Request<Incoming>> for Handler {
         let live = Arc::clone(&self.live);
         let is_shared = request.version() == Version::HTTP_2;
         Box::pin(async move {
+            // only HTTP/1.1 has to close the connection if a body is not read
+            let unread = (!is_shared).then(|| Arc::clone(&flight.0.unread));
+            let request = request.map(|body| Received::new(body, unread));
             let response = routes::handle(live, request).await;
             Ok(response.map(|body| {
                 let body = match is_shared {

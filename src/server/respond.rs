@@ -78,6 +78,12 @@ fn failure(error: Error, request_id: &str, tried: Option<&Tried>) -> Response<Bo
     let upstream_id = error.answer().and_then(|answer| named(answer.headers()));
     log(&error, request_id, upstream_id, tried);
     let mut response = match error.answer() {
+        Some(answer) if error.upstream().is_some_and(|upstream| upstream.lacks_body) => {
+            let id = upstream_id.unwrap_or(request_id);
+            let mut response = answer.clone().map(|_| Body::from(envelope(&error, id)));
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            response
+        }
         Some(answer) => answer.clone().map(Body::from),
         None => {
             let mut response = Response::new(Body::from(envelope(&error, request_id)));

@@ -6,16 +6,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
+use crate::net::deadline::Deadline;
 use crate::net::socket::Guarded;
 use crate::server::flight::Pulse;
 use crate::server::refused::Refusal;
 
-/// The most bytes read of a rejected head. If a socket is closed with unread bytes, a client that is still
-/// sending loses the response.
-const MAX_REST: usize = 8 * 1024 * 1024;
+/// The most bytes read after the last response. If a socket is closed with unread bytes, a client that is
+/// still sending loses the response (RFC 9112, 9.6).
+const MAX_REST: usize = 256 * 1024 * 1024;
+/// The longest time for which they are read.
+const MAX_LINGER: Duration = Duration::from_secs(30);
 
 /// Wraps the socket below hyper.
 pub(crate) struct Watched<S> {
@@ -26,9 +31,11 @@ pub(crate) struct Watched<S> {
     /// Whether no part of a response is waiting to be sent.
     is_flushed: bool,
     refusal: Option<Refusal>,
-    /// The number of bytes of a rejected head that may still be read.
+    /// The number of bytes that may still be read and dropped.
     rest: usize,
-    is_shut: bool,
+    /// The time at which the sending side was shut down.
+    shut: Option<Instant>,
+    linger: Deadline,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
@@ -41,7 +48,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
             is_flushed: true,
             refusal: None,
             rest: 0,
-            is_shut: false,
+            shut: None,
+            linger: Deadline::default(),
         }
     }
 
@@ -65,10 +73,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
         Some(done)
     }
 
-    /// Reads and drops bytes that a rejected client still sends. The limit for slow heads also ends this
-    /// wait.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.rest > 0 {
+    /// Reads and drops bytes that a rejected client still sends.
+    fn poll_rest(&mut self, cx: &mut Context<'_>, shut: Instant) -> Poll<()> {
+        while self.rest > 0 && self.linger.poll(cx, shut + MAX_LINGER).is_pending() {
             let mut room = [MaybeUninit::uninit(); 8 * 1024];
             let mut taken = ReadBuf::uninit(&mut room);
             let read = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut taken));
@@ -138,10 +145,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_shut {
-            ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
-            self.is_shut = true;
-        }
-        self.poll_rest(cx).map(Ok)
+        let shut = match self.shut {
+            Some(shut) => shut,
+            None => {
+                ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+                if self.pulse.unread.load(Relaxed) {
+                    self.rest = MAX_REST;
+                }
+                *self.shut.insert(Instant::now())
+            }
+        };
+        self.poll_rest(cx, shut).map(Ok)
     }
 }

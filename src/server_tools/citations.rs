@@ -276,7 +276,7 @@ impl Sources {
             Some(ResultOrigin::Unseen) => Cited::Nothing,
             None => Cited::Same,
             Some(ResultOrigin::Callers(own)) => {
-                renumbered(citation, ("search_result_index", index), *own)
+                renumbered(citation, "search_result_index", index, *own)
             }
         }
     }
@@ -289,7 +289,7 @@ impl Sources {
         }
         if let Some(index) = cited.search_result_index {
             return match self.own.get(index) {
-                Some(at) => renumbered(citation, ("search_result_index", index), *at),
+                Some(at) => renumbered(citation, "search_result_index", index, *at),
                 None => Cited::Same,
             };
         }
@@ -315,7 +315,7 @@ impl Sources {
             return Cited::As(own);
         }
         match self.named.get(named).and_then(|named| named.found) {
-            Some(at) => match renumbered(own.as_bytes(), ("search_result_index", index), at) {
+            Some(at) => match renumbered(own.as_bytes(), "search_result_index", index, at) {
                 Cited::Same => Cited::As(own),
                 moved => moved,
             },
@@ -329,7 +329,7 @@ fn counted(numbers: &[Option<usize>], citation: &[u8], index: usize) -> Cited {
     match numbers.get(index) {
         None => Cited::Same,
         Some(None) => Cited::Nothing,
-        Some(Some(number)) => renumbered(citation, ("document_index", index), *number),
+        Some(Some(number)) => renumbered(citation, "document_index", index, *number),
     }
 }
 
@@ -367,7 +367,7 @@ fn search_citation(citation: &[u8], cited: &Citation<'_>, extra: Option<&str>) -
     .to_string()
 }
 
-fn renumbered(citation: &[u8], (field, from): (&str, usize), to: usize) -> Cited {
+fn renumbered(citation: &[u8], field: &str, from: usize, to: usize) -> Cited {
     if from == to {
         return Cited::Same;
     }

@@ -133,7 +133,8 @@ pub(crate) fn for_upstream(
     tool: &ServerTool,
     call: &Call,
     output: &ToolOutput,
-    (forms, images): (Forms, &Images<'_>),
+    forms: Forms,
+    images: &Images<'_>,
 ) -> String {
     match tool.face {
         Face::Search if !output.is_error => {

@@ -358,11 +358,18 @@ fn may_cite(text: &[u8]) -> bool {
     memmem::find(text, b"_location\"").is_some()
 }
 
+/// The beginning of the ids of calls that the API itself sends to MCP servers. An MCP server of the
+/// caller may have the gateway's name, but the gateway's calls have the ids of plain tool calls.
+const MCP_CALL: &str = "mcptoolu_";
+
 /// Returns whether the gateway ran a call. Calls of other servers and of a native upstream do not
 /// count.
 fn is_ours(block: &Block<'_>) -> bool {
     match &*block.kind() {
-        "mcp_tool_use" => block.server_name().is_some_and(|name| name == SERVER_NAME),
+        "mcp_tool_use" => {
+            block.server_name().is_some_and(|name| name == SERVER_NAME)
+                && block.id().is_none_or(|id| !id.starts_with(MCP_CALL))
+        }
         _ => block.id().is_some_and(|id| id.starts_with(OURS)),
     }
 }

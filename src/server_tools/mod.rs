@@ -8,6 +8,7 @@ pub(crate) mod hidden;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod native;
+mod reported;
 pub(crate) mod splice;
 pub(crate) mod tool;
 pub(crate) mod transcript;

@@ -11,6 +11,7 @@ use crate::policy::ToolOutput;
 use crate::server_tools::citations::{self, Cited, Sources};
 use crate::server_tools::face;
 use crate::server_tools::hidden::{Block as Noted, Shape};
+use crate::server_tools::reported::Reported;
 use crate::server_tools::tool::{Call, Face, ServerTool};
 use crate::wire::compose::Composer;
 use crate::wire::message::{self, Fold};
@@ -34,6 +35,8 @@ pub(crate) struct Splice<'a> {
     open: Open,
     /// The usage of the earlier turns.
     total: Map<String, Value>,
+    /// The members that earlier turns reported at their ends.
+    reported: Reported,
     /// The buffered end of this turn: its `message_delta` and all later events.
     ending: Vec<Event>,
     /// The number of runs of each server tool, by the name of its counter in `usage`.
@@ -68,6 +71,7 @@ impl<'a> Splice<'a> {
             stream: Composer::new(),
             open: Open::Same,
             total: Map::new(),
+            reported: Reported::default(),
             ending: Vec::new(),
             calls: Map::new(),
         }
@@ -235,16 +239,23 @@ impl<'a> Splice<'a> {
     }
 
     /// Ends this turn and begins the next.
-    pub(crate) fn next_turn(&mut self) {
+    pub(crate) fn next_turn(&mut self) -> Result<()> {
+        if let Some(container) = self.container() {
+            self.reported.container(container);
+        }
+        let ending = std::mem::take(&mut self.ending);
+        self.reported.add(&whole_delta(&ending)?);
         let turn = std::mem::take(&mut self.turn);
         usage::add(&mut self.total, turn.usage());
         self.turns += 1;
-        self.ending.clear();
+        Ok(())
     }
 
-    /// Returns whether the turn has a container, which lives on one upstream account.
-    pub(crate) fn has_container(&self) -> bool {
-        self.turn.has_container()
+    /// Returns the container of the turn, which lives on one upstream account.
+    pub(crate) fn container(&self) -> Option<Value> {
+        let container = self.turn.field("container")?;
+        let container = serde_json::from_slice::<Value>(&container).ok()?;
+        (!container.is_null()).then_some(container)
     }
 
     /// Returns the last events. `stop_reason` replaces the upstream's if the gateway ends the turn.
@@ -263,6 +274,7 @@ impl<'a> Splice<'a> {
         required::complete_delta(&mut total);
         data.set_value(&[Step::Key("usage")], &total)?;
         self.complete(&mut data)?;
+        std::mem::take(&mut self.reported).complete(&mut data)?;
         if let Some(reason) = stop_reason {
             data.set_value(&[Step::Key("delta"), Step::Key("stop_reason")], &reason)?;
         }

@@ -42,7 +42,7 @@ pub(crate) fn put_back(
             }
             let results = match places(&shapes, at, &hidden) {
                 Some(places) => insert(document, n, &places)?,
-                None if is_callers => insert_last_turn(document, (n, at), &hidden)?,
+                None if is_callers => insert_last_turn(document, n, at, &hidden)?,
                 None => continue,
             };
             unseen.extend(results);
@@ -131,7 +131,8 @@ fn insert(document: &mut Document, n: i64, places: &[(usize, &Block)]) -> Result
 /// which it was found, and the results before the caller's.
 fn insert_last_turn(
     document: &mut Document,
-    (n, at): (i64, usize),
+    n: i64,
+    at: usize,
     hidden: &Hidden,
 ) -> Result<Vec<String>> {
     let mut answers = Vec::new();

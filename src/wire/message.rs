@@ -165,11 +165,6 @@ impl Fold {
         serde_json::from_slice(&self.field("stop_reason").unwrap_or_default()).unwrap_or_default()
     }
 
-    /// Returns whether the message names a container.
-    pub(crate) fn has_container(&self) -> bool {
-        self.field("container").is_some_and(|container| &container[..] != b"null")
-    }
-
     /// Returns the whole message.
     pub(crate) fn finish(mut self) -> Result<Bytes> {
         if !self.is_complete {
@@ -268,6 +263,21 @@ impl Fold {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the body of an error response from the data of an `error` event: with `request_id`, if the data
+/// has none.
+pub(crate) fn named_error(data: &[u8], request_id: &str) -> Bytes {
+    let named = serde_json::from_slice::<Map<String, Value>>(data);
+    let rest = data.trim_ascii_end().strip_suffix(b"}");
+    match (named, rest) {
+        (Ok(members), Some(rest)) if !members.contains_key("request_id") => {
+            let comma = if members.is_empty() { "" } else { "," };
+            let id = Value::from(request_id);
+            [rest, format!("{comma}\"request_id\":{id}}}").as_bytes()].concat().into()
+        }
+        _ => Bytes::copy_from_slice(data),
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod required;
 pub(crate) mod scan;
 pub(crate) mod schema;
 pub(crate) mod sse;
+pub(crate) mod surrogates;
 pub(crate) mod unfold;
 pub(crate) mod usage;
 

@@ -153,15 +153,16 @@ fn model(document: &Document) -> Result<Box<str>> {
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// Checks a whole number in any of JSON's forms. The upstream judges its size.
 fn max_tokens(document: &Document) -> Result<()> {
     require(document, "max_tokens", Kind::Number)?;
     let text = document.field_text("max_tokens").unwrap_or_default();
-    match serde_json::from_slice::<u64>(&text) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Error::invalid(format!(
+    match serde_json::from_slice::<f64>(&text) {
+        Ok(number) if number < 0.0 || number.fract() != 0.0 => Err(Error::invalid(format!(
             "`max_tokens` is {}: it must be a whole number, 0 or more",
-            shorten(&text)
+            String::from_utf8_lossy(&text[..text.len().min(40)])
         ))),
+        _ => Ok(()),
     }
 }
 
@@ -194,8 +195,4 @@ fn matches(name: &str, found: Kind, kind: Kind) -> Result<()> {
             kind.as_str()
         ))),
     }
-}
-
-fn shorten(text: &[u8]) -> String {
-    String::from_utf8_lossy(&text[..text.len().min(40)]).into_owned()
 }

@@ -6,6 +6,7 @@ mod ends;
 mod generated;
 mod led;
 mod native;
+mod state;
 mod uses;
 
 use serde_json::{Value, json};

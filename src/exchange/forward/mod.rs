@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Limited};
 
 use crate::context::Context;
 use crate::error::{BoxError, Error, ErrorKind, Result};
-use crate::exchange::answered::Answered;
+use crate::exchange::answered::{self, Answered};
 use crate::exchange::inbound::Inbound;
 use crate::exchange::meter::Meter;
 use crate::gateway::Gateway;
@@ -46,10 +46,7 @@ pub(crate) async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str
     match answered {
         Ok((mut answer, id)) => {
             story.answered(answer.status().as_u16());
-            if let Some(tried) = story.last_tried() {
-                answer.headers_mut().insert(headers::TARGET, tried.target);
-                answer.headers_mut().insert(headers::ATTEMPTS, tried.attempts.into());
-            }
+            answered::tried(&story).apply(answer.headers_mut());
             Forwarded::Answer(transit::metered(answer, meter, &story, id))
         }
         Err(error) => {
@@ -101,7 +98,7 @@ async fn answer(
         session: identity.caller.key.clone(),
         caller: identity.caller,
         query: head.uri.query().map(ToOwned::to_owned),
-        headers: headers::for_upstream(head.headers),
+        headers: headers::without_credentials(head.headers),
         credential: identity.credential,
         model: String::new(),
         story: Arc::clone(story),

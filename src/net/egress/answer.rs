@@ -7,18 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_compression::tokio::bufread;
-use async_compression::zstd::DParameter;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::AsyncReadExt;
 use tokio_util::io::StreamReader;
 
-use crate::net::coding::{Coding, Unknown};
+use crate::net::coding::{Coding, Reader, Unknown};
 use crate::net::egress::{Limits, Refusal};
 use crate::net::http1::Driven;
 
@@ -70,7 +67,7 @@ impl Arriving {
         }
         let mut reader: Reader = Box::pin(StreamReader::new(self));
         for coding in codings.iter().rev() {
-            reader = decoded(*coding, reader).await.map_err(broken)?;
+            reader = coding.decode(reader).await.map_err(broken)?;
         }
         bounds.collect(reader, &arrived).await
     }
@@ -114,8 +111,6 @@ impl Stream for Arriving {
         }
     }
 }
-
-type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
 
 struct Bounds {
     wanted: usize,
@@ -183,39 +178,11 @@ fn broken(error: io::Error) -> Refusal {
     })
 }
 
-async fn decoded(coding: Coding, mut reader: Reader) -> io::Result<Reader> {
-    let decoder: Pin<Box<dyn AsyncRead + Send>> = match coding {
-        Coding::Gzip => {
-            let mut decoder = bufread::GzipDecoder::new(reader);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-        // servers disagree about `deflate`: the first byte decides
-        Coding::Deflate => match reader.fill_buf().await?.first() {
-            Some(first) if first & 0x0f == 8 => Box::pin(bufread::ZlibDecoder::new(reader)),
-            _ => Box::pin(bufread::DeflateDecoder::new(reader)),
-        },
-        Coding::Brotli => Box::pin(bufread::BrotliDecoder::new(reader)),
-        // a window larger than HTTP allows (RFC 9659) would only cost memory
-        Coding::Zstd => {
-            let window = [DParameter::window_log_max(23)];
-            Box::pin(bufread::ZstdDecoder::with_params(reader, &window))
-        }
-    };
-    Ok(Box::pin(BufReader::new(decoder)))
-}
-
 fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
-    let lists = headers.get_all(CONTENT_ENCODING).iter();
-    let names = lists.flat_map(|list| list.to_str().unwrap_or("?").split(','));
-    let mut codings = Vec::new();
-    for name in names {
-        let coding = Coding::of(name).map_err(|Unknown| {
-            let message = "the response has an unsupported `content-encoding`";
-            Refusal::new("unreachable", message)
-        })?;
-        codings.extend(coding);
-    }
+    let codings = Coding::all_of(headers).map_err(|Unknown(_)| {
+        let message = "the response has an unsupported `content-encoding`";
+        Refusal::new("unreachable", message)
+    })?;
     match codings.len() > MAX_CODINGS {
         true => Err(Refusal::new("too_large", "the response has too many content encodings")),
         false => Ok(codings),

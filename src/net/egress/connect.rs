@@ -65,9 +65,9 @@ impl Opener {
                     .map_err(|_| Refusal::new("invalid_url", "the host is not a valid TLS name"))?;
                 let connector = TlsConnector::from(self.tls()?);
                 let stream = connector.connect(name, tcp).await.map_err(|e| untrusted(to, &e))?;
-                Driven::handshake(stream).await
+                Driven::handshake(stream, Duration::ZERO).await
             }
-            _ => Driven::handshake(tcp).await,
+            _ => Driven::handshake(tcp, Duration::ZERO).await,
         };
         opened.map_err(|_| refused(to))
     }

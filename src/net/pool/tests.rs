@@ -4,11 +4,12 @@ use tokio::io::DuplexStream;
 
 use super::{Connection, Driven, MAX_KEPT, MAX_STREAMS, Shard};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Returns an HTTP/1.1 connection and its other end.
 async fn one() -> (Driven, DuplexStream) {
     let (near, far) = tokio::io::duplex(1024);
-    (Driven::handshake(near).await.unwrap(), far)
+    (Driven::handshake(near, Duration::ZERO).await.unwrap(), far)
 }
 
 /// Waits until the other end closes the connection.
@@ -57,7 +58,7 @@ async fn a_shared_connection_is_given_until_its_streams_are_used_up() {
     let (sender, connection) = builder.handshake(TokioIo::new(near)).await.unwrap();
     let driver = tokio::spawn(connection);
     let shard = Shard::default();
-    let mut held = vec![shard.share(sender)];
+    let mut held = vec![shard.share(sender, Duration::ZERO)];
     while let Some(connection) = shard.take_shared() {
         held.push(connection);
         assert!(held.len() <= MAX_STREAMS, "more than the upstream may allow");

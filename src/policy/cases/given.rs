@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::headers;
 use crate::policy::{Target, ToolCall, ToolOutput};
 
 /// The fields that a case may leave out although every request has them.
@@ -95,6 +96,7 @@ impl GivenTarget {
             strictness: &self.strictness,
             is_native: self.native,
             number: self.number,
+            forwards: &headers::ALL_FORWARDS,
         }
     }
 }

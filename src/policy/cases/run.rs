@@ -92,7 +92,8 @@ impl Trial {
         let mut response_headers = HeaderMap::new();
         wishes.response_headers.apply(&mut response_headers);
         let headers = step.headers.unwrap_or_else(|| {
-            let mut headers = headers::for_attempt(&self.passage.ctx.headers);
+            let mut headers =
+                headers::for_attempt(&self.passage.ctx.headers, &headers::ALL_FORWARDS);
             wishes.upstream_headers.apply(&mut headers);
             headers
         });

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error::Secret;
+use crate::net::headers::Forwards;
 use crate::providers::Credentials;
 use crate::providers::http;
 
@@ -31,6 +32,9 @@ pub(crate) struct Config {
     /// (`search_result`, `document`), and cites them. If left out, this is true only for the API's
     /// own host. Others may ignore such a block, and with it the result.
     pub(super) citations: Option<bool>,
+    /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
+    #[serde(default)]
+    pub(super) forward_headers: Vec<String>,
     /// The parts of the Messages API that no target of the upstream understands; targets add to it.
     #[serde(default)]
     pub(super) unsupported: Vec<String>,
@@ -53,6 +57,8 @@ impl Config {
             let message = "has no effect, since `base_url` begins with `http://`: take one of them out, or write `https://`";
             found.push(("ca_file", message.to_owned()));
         }
+        let forwards = Forwards::new(&self.forward_headers);
+        found.extend(forwards.err().map(|message| ("forward_headers", message)));
         found
     }
 

@@ -13,6 +13,7 @@ pub(crate) use config::Config;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::net::body::Body;
+use crate::net::headers::{self, Forwards};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
 use crate::providers::frames::Frames;
@@ -59,6 +60,7 @@ struct Anthropic {
     api_key: Option<HeaderValue>,
     credentials: Credentials,
     accepts: Accepts,
+    forwards: Forwards,
 }
 
 impl Anthropic {
@@ -80,8 +82,10 @@ impl Anthropic {
                 Some(secret_value(&config.api_key).ok_or_else(wrong)?)
             }
         };
+        let forwards = Forwards::new(&config.forward_headers);
+        let forwards = forwards.map_err(|message| ("forward_headers", message))?;
         let (credentials, accepts) = (config.credentials, Accepts::default());
-        Ok(Self { base, messages, count_tokens, api_key, credentials, accepts })
+        Ok(Self { base, messages, count_tokens, api_key, credentials, accepts, forwards })
     }
 
     fn head(
@@ -134,15 +138,19 @@ impl Provider for Anthropic {
         &self.accepts
     }
 
+    fn forwards(&self) -> &Forwards {
+        &self.forwards
+    }
+
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Reply> {
         let endpoint = attempt.request.endpoint;
         let awaits = match endpoint == Endpoint::Messages && attempt.request.is_stream() {
             true => Awaits::FirstEvent,
             false => Awaits::Whole,
         };
-        let head = || self.head(ctx, endpoint, attempt.headers(ctx));
+        let head = || self.head(ctx, endpoint, attempt.headers(ctx, &self.forwards));
         let body = attempt.request.to_pieces();
-        let answer = self.base.send(head, body, awaits, attempt.timeouts).await?;
+        let answer = self.base.send(head, body, attempt.sending(awaits), attempt.timeouts).await?;
         let (status, headers) = (answer.status, answer.for_caller());
         let body = match awaits {
             Awaits::FirstEvent => ReplyBody::Events(answer.events(Frames::default())?),
@@ -154,8 +162,8 @@ impl Provider for Anthropic {
     async fn forward(&self, ctx: &Context, request: Request<Body>) -> Result<Response<Body>> {
         let (mut head, body) = request.into_parts();
         head.uri = uri(&self.base.path(head.uri.path()), ctx.query.as_deref())?;
-        let described =
-            std::mem::replace(&mut head.headers, self.headers(ctx, ctx.headers.clone())?);
+        let own = self.headers(ctx, headers::for_attempt(&ctx.headers, &self.forwards))?;
+        let described = std::mem::replace(&mut head.headers, own);
         for name in [CONTENT_TYPE, CONTENT_ENCODING] {
             if let Some(value) = described.get(&name) {
                 head.headers.insert(name, value.clone());

@@ -1,6 +1,7 @@
 //! The parts of a request that the simulator understands.
 use serde_json::Value;
 
+use crate::providers::simulator::check;
 use crate::providers::simulator::directives::{Call, Script, Step};
 use crate::providers::simulator::history::{self, Turn};
 use crate::providers::simulator::input::Inputs;
@@ -77,7 +78,7 @@ impl<'a> Ask<'a> {
             citations: sources::citations(messages.unwrap_or_default()),
             calls: calls.into_iter().map(|wish| wish.made(&inputs)).collect(),
             is_forced: is_forced(choice),
-            max_tokens: body["max_tokens"].as_u64().unwrap_or(u64::MAX),
+            max_tokens: check::whole(&body["max_tokens"]).unwrap_or(u64::MAX),
             stop_sequences: strings(&body["stop_sequences"]),
             format: Some(&body["output_config"]["format"]["schema"]).filter(|s| s.is_object()),
         })

@@ -63,6 +63,19 @@ const CUSTOM_TOOL_FIELDS: &[&str] = &[
     "eager_input_streaming",
 ];
 
+/// Returns a whole number of 0 or more, in any of JSON's forms: `10`, `1.0e1`.
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..9e15).contains(number);
+    value.as_u64().or_else(|| value.as_f64().filter(is_whole).map(|number| number as u64))
+}
+
+fn check_max_tokens(value: &Value) -> Result<(), String> {
+    match value.is_null() || whole(value).is_some() {
+        true => Ok(()),
+        false => Err(format!("max_tokens: Input should be a valid integer, found {value}")),
+    }
+}
+
 /// Checks a request. The failure is the API's 400.
 pub(crate) fn check(body: &Value, betas: &str) -> Result<(), Failure> {
     if !body["thread"].is_null() {
@@ -72,7 +85,8 @@ pub(crate) fn check(body: &Value, betas: &str) -> Result<(), Failure> {
     if !body["gateway"].is_null() {
         return Err(Failure::invalid("gateway: Extra inputs are not permitted".to_owned()));
     }
-    check_messages(body, betas)
+    check_max_tokens(&body["max_tokens"])
+        .and_then(|()| check_messages(body, betas))
         .and_then(|()| check_tools(&body["tools"], betas))
         .and_then(|()| check_choice(body))
         .map_err(Failure::invalid)

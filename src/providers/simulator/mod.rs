@@ -86,7 +86,7 @@ impl Provider for Simulator {
     async fn send(&self, ctx: &Context, mut attempt: Attempt) -> Result<Reply> {
         let seed = Seed::of(&mut attempt.request)?;
         let plan = self
-            .plan(&attempt, &betas(&attempt.headers(ctx)), &seed)
+            .plan(&attempt, &betas(&attempt.headers(ctx, self.forwards())), &seed)
             .map_err(|failure| failure.answer(&seed))?;
         let Timeouts { first_event, total, .. } = attempt.timeouts;
         let limit = if attempt.request.is_stream() { first_event.min(total) } else { total };

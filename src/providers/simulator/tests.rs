@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::context::{Caller, Context};
 use crate::error::Error;
+use crate::net::client::Connections;
 use crate::providers::simulator::Simulator;
 use crate::providers::{Attempt, Provider, Timeouts};
 use crate::wire::message::Fold;
@@ -44,7 +45,7 @@ fn context(betas: &str) -> Context {
 fn attempt(body: &Value, endpoint: Endpoint) -> Attempt {
     let request = MessagesRequest::parse(Bytes::from(body.to_string()), endpoint).unwrap();
     let timeouts = Timeouts { connect: LONG, first_event: LONG, idle: LONG, total: LONG };
-    Attempt { request, headers: None, timeouts }
+    Attempt { request, headers: None, timeouts, connections: Connections::Any }
 }
 
 fn simulator() -> Simulator {

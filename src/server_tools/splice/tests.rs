@@ -53,7 +53,7 @@ fn run_events(tools: &[ServerTool], turns: Vec<Vec<Event>>, pause: Option<&str>)
         }
         run.sent.push(json!({"role": "assistant", "content": blocks(&splice)}));
         run.sent.push(json!({"role": "user", "content": results}));
-        splice.next_turn();
+        splice.next_turn().unwrap();
     }
     run
 }

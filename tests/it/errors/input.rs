@@ -19,7 +19,7 @@ async fn what_is_no_request_is_told_why() {
     let mut up = Upstream::start().await;
     let gateway = gateway(&up).await;
     let deep = format!("{{\"messages\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    let table: [(&str, &str); 22] = [
+    let table: [(&str, &str); 23] = [
         ("", "empty"),
         ("hello", "not a JSON object"),
         ("[]", "not a JSON object"),
@@ -41,6 +41,7 @@ async fn what_is_no_request_is_told_why() {
         (&MESSAGE.replace("16", "\"16\""), "`max_tokens` is a string"),
         (&MESSAGE.replace("16", "-1"), "`max_tokens` is -1"),
         (&MESSAGE.replace("16", "1.5"), "`max_tokens` is 1.5"),
+        (&MESSAGE.replace("16", "-2.0e0"), "`max_tokens` is -2.0e0"),
         (&MESSAGE.replace("messages", "message"), "`messages` is missing"),
         (&MESSAGE.replace("[{", "{\"a\":[{").replace("}]", "}]}"), "`messages` is an object"),
         (&MESSAGE.replace("16", "16,\"stream\":\"yes\""), "`stream` is a string"),

@@ -22,7 +22,7 @@ async fn each_attempt_is_edited_by_itself() {
         set_response_header("x-tried", target.provider);
     }"#;
     let gateway = Gateway::with().config(&config).policy("p", policy).start().await;
-    let answer = Ask::message(MESSAGE).header("x-mine", "1").send(gateway.address).await;
+    let answer = Ask::message(MESSAGE).header("x-claude-mine", "1").send(gateway.address).await;
     assert_eq!((answer.status, answer.header("x-tried")), (200, Some("two")));
     let seen = |up: &upstream::Auto| {
         let (head, body) = up.seen().remove(0);
@@ -36,7 +36,7 @@ async fn each_attempt_is_edited_by_itself() {
     );
     assert_eq!((one.header("x-only-one"), one.header("x-target")), (Some("yes"), Some("one")));
     assert_eq!((two.header("x-only-one"), two.header("x-target")), (None, Some("two")));
-    assert_eq!(two.header("x-mine"), Some("1"));
+    assert_eq!(two.header("x-claude-mine"), Some("1"));
 }
 
 #[tokio::test]

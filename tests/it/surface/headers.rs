@@ -111,3 +111,73 @@ async fn an_answer_without_a_request_id_gets_one() {
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert!(answer.header("request-id").unwrap().starts_with("req_"));
 }
+
+#[tokio::test]
+async fn headers_of_browsers_proxies_and_sign_on_stay_at_the_gateway() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::with().upstream(up.address).config("passthrough: up\n").start().await;
+    let staying = [
+        "origin",
+        "referer",
+        "sec-fetch-mode",
+        "sec-ch-ua",
+        "x-forwarded-for",
+        "x-original-forwarded-for",
+        "x-client-ip",
+        "x-amzn-oidc-data",
+        "x-amzn-trace-id",
+        "x-auth-request-email",
+        "x-auth-request-access-token",
+        "x-goog-iap-jwt-assertion",
+        "x-goog-authenticated-user-email",
+        "cf-access-jwt-assertion",
+        "x-ms-token-aad-access-token",
+        "x-ms-client-principal",
+        "dnt",
+        "priority",
+        "baggage",
+        "x-mine-team",
+    ];
+    let ask = |target: &str| {
+        let ask = Ask::post(target, MESSAGE).header("x-claude-code-session-id", "s");
+        staying.iter().fold(ask, |ask, name| ask.header(name, "secret-of-the-client"))
+    };
+    for target in ["/v1/messages", "/v1/messages/count_tokens", "/v1/files"] {
+        ask(target).send(gateway.address).await;
+    }
+    let seen = up.seen();
+    assert_eq!(seen.len(), 3);
+    for (head, _) in seen {
+        assert!(!format!("{head:?}").contains("secret-of-the-client"), "{head:?}");
+        assert_eq!(head.header("x-claude-code-session-id"), Some("s"));
+    }
+}
+
+#[tokio::test]
+async fn the_config_of_a_provider_lets_more_headers_through_but_no_credential() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let provider = format!(
+        "{{ type: anthropic, api_key: k, base_url: \"http://{}\", forward_headers: [\"X-Mine-*\", x-team, \"x-a*\", \"co*\"] }}",
+        up.address
+    );
+    let gateway = Gateway::with().provider("up", &provider).model("m", "{ provider: up }");
+    let gateway = gateway
+        .config("passthrough: up\n")
+        .policy("p", "fn on_upstream_request(request, target, ctx) { }");
+    let gateway = gateway.start().await;
+    for target in ["/v1/messages", "/v1/files"] {
+        let ask = Ask::post(target, MESSAGE).header("x-mine-a", "1").header("X-Team", "2");
+        let ask = ask
+            .header("x-other", "3")
+            .header("cookie", "c=1")
+            .header("x-auth-request-access-token", "t");
+        ask.header("x-api-key", "tg-x").send(gateway.address).await;
+    }
+    for (head, _) in up.seen() {
+        assert_eq!((head.header("x-mine-a"), head.header("x-team")), (Some("1"), Some("2")));
+        for name in ["x-other", "cookie", "x-auth-request-access-token"] {
+            assert_eq!(head.header(name), None, "{name}");
+        }
+        assert_eq!(head.header("x-api-key"), Some("k"));
+    }
+}

@@ -161,3 +161,15 @@ async fn a_policy_that_names_no_model_of_ours_is_not_the_callers_fault() {
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
     assert!(answer.refusal(500, "api_error").contains("`nope`"));
 }
+
+#[tokio::test]
+async fn a_whole_number_of_tokens_passes_in_each_of_its_forms() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
+    for number in ["1.0e1", "10.0", "1E2", "0", "18446744073709551616", "1e400"] {
+        let body = MESSAGE.replace("16", number);
+        let answer = Ask::message(body.clone()).send(gateway.address).await;
+        assert_eq!(answer.status, 200, "{number}: {}", answer.text());
+        assert!(String::from_utf8(up.bodies().pop().unwrap().to_vec()).unwrap().contains(number));
+    }
+}

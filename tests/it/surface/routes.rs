@@ -147,6 +147,13 @@ async fn models_are_the_aliases_that_this_caller_may_use() {
         ("k-all", "?limit=2&before_id=other", json!([["claude-b", "claude-c"], true])),
         ("k-all", "?after_id=other", json!([[], false])),
         ("k-all", "?after_id=other&before_id=claude-a", json!([[], false])),
+        ("k-all", "?lifecycle[]=active&limit=1", json!([["claude-a"], true])),
+        (
+            "k-all",
+            "?lifecycle%5B%5D=retired&lifecycle[]=active&limit=1",
+            json!([["claude-a"], true]),
+        ),
+        ("k-all", "?lifecycle[]=deprecated", json!([[], false])),
         ("k-few", "?limit=1000", json!([["claude-a", "claude-b", "claude-c"], false])),
     ];
     for (key, query, expected) in table {
@@ -157,6 +164,15 @@ async fn models_are_the_aliases_that_this_caller_may_use() {
         let message = ask.send(gateway.address).await.refusal(400, "invalid_request_error");
         assert!(message.contains("from 1 to 1000"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn an_unknown_stage_of_a_models_life_is_a_400() {
+    let gateway = Gateway::start(MODELS).await;
+    let ask = Ask::get("/v1/models?lifecycle[]=new").header("x-api-key", "k-all");
+    let message = ask.send(gateway.address).await.refusal(400, "invalid_request_error");
+    let wanted = "`lifecycle[]` is `new`: it must be one of `active`, `deprecated`, `retired`";
+    assert_eq!(message, wanted);
 }
 
 #[tokio::test]

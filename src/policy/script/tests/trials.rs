@@ -40,6 +40,7 @@ async fn live_error(policy: &str) -> String {
         strictness: "warn",
         is_native: true,
         number: 1,
+        forwards: &crate::net::headers::NO_FORWARDS,
     };
     passage.on_upstream_request(request, target).await.unwrap_err().message
 }
