@@ -209,10 +209,20 @@ pub use plugin::{Action, Hook, NoConfig, Package, Plugin, Target, Wants};
 pub use problem::{Problem, Result};
 pub use tool::{Blocks, IntoContent, Json, NoInput, NoOptions, Tool};
 
-/// The page for plugin authors: its code is compiled and run.
+/// The pages for plugin authors: their code is compiled and run.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/plugins.md")]
-struct Page;
+mod pages {
+    #[doc = include_str!("../../docs/plugins/tools.md")]
+    struct Tools;
+    #[doc = include_str!("../../docs/plugins/hooks.md")]
+    struct Hooks;
+    #[doc = include_str!("../../docs/plugins/host.md")]
+    struct HostFunctions;
+    #[doc = include_str!("../../docs/plugins/config.md")]
+    struct Config;
+    #[doc = include_str!("../../docs/plugins/testing.md")]
+    struct Testing;
+}
 
 /// The usual imports of a plugin, including the derives of serde and schemars.
 pub mod prelude {

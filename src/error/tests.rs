@@ -22,8 +22,15 @@ fn a_status_is_of_one_kind_whoever_chose_it() {
 }
 
 #[test]
-fn the_operators_page_names_the_errors_as_they_are() {
-    let page = text("docs/operators.md");
+fn the_errors_page_names_every_error_as_it_is() {
+    let page = text("docs/reference/errors.md");
+    let source = text("src/error.rs");
+    let kinds = source.split("pub fn as_str").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    let kinds: Vec<&str> = kinds.split('"').skip(1).step_by(2).collect();
+    assert!(kinds.len() >= 10, "{kinds:?}");
+    for kind in kinds {
+        assert!(page.contains(&format!("`{kind}`")), "the page has no `{kind}`");
+    }
     for kind in [
         ErrorKind::InvalidRequest,
         ErrorKind::Authentication,

@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import threading
 import time
 from datetime import datetime, timezone
+
+from install import ROOT
 
 MODEL = "claude-opus-5-5"
 # it asks for `thinking: enabled`, and sends the signatures back
@@ -229,7 +233,34 @@ def nobody_else(claude):
     same(claude.outside.asked, [])
 
 
+def page(claude):
+    """The first command of the page, with this gateway's address and key."""
+    text = (ROOT / "docs" / "start" / "claude-code.md").read_text()
+    command, shown = re.search(r"^```sh\n(.*?)\n```\n```text\n(.*?)\n```$", text, re.DOTALL | re.MULTILINE).groups()
+    words = shlex.split(command)
+    given = dict(word.split("=", 1) for word in words if word.startswith("ANTHROPIC_"))
+    same(given, {"ANTHROPIC_BASE_URL": "http://127.0.0.1:4000", "ANTHROPIC_AUTH_TOKEN": "any"})
+    program, *arguments = words[len(given) :]
+    same(program, "claude")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(claude.home),
+        "ANTHROPIC_BASE_URL": claude.gateway.url,
+        "ANTHROPIC_AUTH_TOKEN": claude.gateway.key,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "HTTP_PROXY": claude.outside.url,
+        "HTTPS_PROXY": claude.outside.url,
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    done = subprocess.run(
+        [claude.program, *arguments], cwd=claude.work, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=PATIENCE,
+    )
+    same(done.stdout.strip(), shown)
+
+
 CHECKS = [
+    ("the command on its page", page),
     ("plain answer, with its key in either header", plain),
     ("stream, piece by piece", partial_messages),
     ("long answer", long_answer),

@@ -6,8 +6,8 @@
 
 Each language: `tidegate plugin new`, its native test, `plugin build`, `inspect`, `call`; then the example of
 `examples/plugins` is built, and called by the simulator through `tidegate serve`. The examples' components stay in
-`target/foreign`, where the integration tests run them again. `page` does what `docs/plugins.md` says a stranger does, command
-by command, and runs its code in Python and JavaScript. A language whose tools are missing here is skipped, with the
+`target/foreign`, where the integration tests run them again. `page` runs `docs/plugins/first-tool.md`, command by
+command, and the code of `docs/plugins/python-and-javascript.md`. A language whose tools are missing here is skipped, with the
 reason; `--require` makes that a failure.
 
 Languages run beside each other. To build a component of Python or JavaScript takes half a minute of a core: one is taken
@@ -262,7 +262,7 @@ def serving(binary, place, admin, environment):
 
 
 class Page(Run):
-    """`docs/plugins.md`, command by command."""
+    """The pages for authors of plugins, command by command."""
 
     def __init__(self, binary, name, place, options):
         super().__init__(binary, name, place, options)
@@ -270,7 +270,9 @@ class Page(Run):
         programs.mkdir()
         (programs / "tidegate").symlink_to(binary)
         self.environment["PATH"] = os.pathsep.join([str(programs), self.environment["PATH"]])
-        self.text = (ROOT / "docs" / "plugins.md").read_text()
+        pages = ROOT / "docs" / "plugins"
+        self.text = (pages / "first-tool.md").read_text()
+        self.other = (pages / "python-and-javascript.md").read_text()
 
     def checks(self):
         yield "what a stranger does in ten minutes goes as the page says", self.walk
@@ -278,12 +280,11 @@ class Page(Run):
         yield "the page's plugin in JavaScript does what it says", self.javascript
 
     def walk(self):
-        section = self.text.split("\n## Ten minutes", 1)[1].split("\n## ", 1)[0]
         port, admin = gateways.free_ports(2)
         where, told, begun = self.place, None, time.monotonic()
         shown = 0
         with ExitStack() as stack:
-            for info, block in blocks(section):
+            for info, block in blocks(self.text):
                 block = block.replace("4000", str(port)).replace("4001", str(admin))
                 kind, _, file = info.rpartition(" ") if info.startswith("yaml") else (info, "", "")
                 if file:
@@ -306,7 +307,7 @@ class Page(Run):
         self.tell(f"all of it: {time.monotonic() - begun:.0f} s")
 
     def code(self, language):
-        code = [block for info, block in blocks(self.text) if info == language]
+        code = [block for info, block in blocks(self.other) if info == language]
         if len(code) != 1:
             raise Failed(f"{len(code)} blocks of `{language}`")
         return code[0]

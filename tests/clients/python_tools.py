@@ -4,8 +4,11 @@ The pages, services and second gateway that these need are there if `run.py` has
 """
 
 import asyncio
+import contextlib
+import io
 import json
 import os
+import re
 import urllib.request
 from datetime import datetime, timezone
 
@@ -21,6 +24,7 @@ from python_kit import (
     Log,
     MAJOR,
     MODEL,
+    URL,
     WEATHER,
     ask,
     check,
@@ -46,6 +50,10 @@ NATIVE_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 ADVISOR = {"type": "gateway:advisor"}
 IMAGES = {"type": "gateway:image_generation"}
 DONE = " [sim: then] [sim: say that is all]"
+
+
+# pages with Python code, and the text that it prints below it
+PAGES = ["start/sdks.md", "server-tools/answers.md"]
 
 
 def call(tool, **given):
@@ -643,3 +651,17 @@ def _():
         same((message.stop_reason, message.stop_sequence, text_of(message)), ("stop_sequence", "harbour", "You said: a quiet "))
     # nobody else's
     same(text_of(new_client().messages.create(**ask("a quiet harbour gate"))), "You said: a quiet harbour gate")
+
+
+@check("the code on the pages prints what the pages show")
+def _():
+    for name in PAGES:
+        with open(os.path.join(os.environ["TIDEGATE_DOCS"], name), encoding="utf-8") as file:
+            found = re.findall(r"^```python\n(.*?)^```\n```text\n(.*?)^```$", file.read(), re.DOTALL | re.MULTILINE)
+        assert found, f"{name} has no code"
+        space = {}
+        for code, shown in found:
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(code.replace("http://127.0.0.1:4000", URL).replace('"any"', json.dumps(KEY)), space)
+            same(printed.getvalue(), shown)

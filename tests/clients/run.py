@@ -41,6 +41,7 @@ class Program:
             "TIDEGATE_URL": gateway.url,
             "TIDEGATE_KEY": gateway.key,
             "TIDEGATE_MODEL": gateway.model,
+            "TIDEGATE_DOCS": str(ROOT / "docs"),
         }
         if gateway.outside:
             environment["TIDEGATE_OUTSIDE"] = gateway.outside

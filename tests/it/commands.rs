@@ -21,7 +21,9 @@ pub fn folder(config: &str, files: &[(&str, &str)]) -> (TempDir, PathBuf) {
         fs::create_dir_all(folder.path().join(name)).unwrap();
     }
     for (name, text) in files {
-        fs::write(folder.path().join(name), text).unwrap();
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
     let file = folder.path().join("tidegate.yaml");
     fs::write(&file, config).unwrap();

@@ -1,7 +1,5 @@
 //! The dialects of other gateways, by the shipped policies `compat/*`, through the whole gateway.
 use crate::requested::{Three, target, three_with, trace};
-use crate::shown::page::{self, blocks};
-use crate::shown::{Shown, root, text};
 use crate::support::MESSAGE;
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
@@ -121,16 +119,4 @@ async fn no_upstream_sees_what_was_said_to_another_gateway() {
             assert!(!seen.contains("key x") && !seen.contains("auth"), "{seen}");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_section_on_other_gateways_does_what_it_shows() {
-    let page = text("docs/operators.md");
-    let section = page.split("\n## ").find(|part| part.starts_with("Coming from another gateway"));
-    let section = section.unwrap();
-    let config = blocks(section).remove(0);
-    assert_eq!(config.info, "yaml tidegate");
-    let at = Shown::of(&config.text).await;
-    let tally = page::play(section, root(), &at).await;
-    assert_eq!((tally.requests, tally.answers), (3, 3), "{tally:?}");
 }

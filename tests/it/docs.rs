@@ -11,34 +11,12 @@ use tidegate::config::{self, Config};
 
 use crate::commands::{CONFIG, folder as folder_of};
 use crate::shown::page::{self, Block, blocks};
+use crate::shown::pages::{self, all_blocks};
 use crate::shown::{Shown, root, text};
 use crate::support::MESSAGE;
 use crate::support::client::Ask;
 
 const QUICKSTART: &str = "examples/quickstart/tidegate.yaml";
-
-/// README and every page in `docs/`, with their names.
-fn pages() -> Vec<(String, String)> {
-    let entries = fs::read_dir(root().join("docs")).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()))
-        .filter(|name| name.ends_with(".md"))
-        .collect();
-    names.push("README.md".to_owned());
-    names.into_iter().map(|name| (name.clone(), text(&name))).collect()
-}
-
-/// The blocks of all pages whose info begins with these words.
-fn all_blocks(info: &str) -> Vec<(String, Block)> {
-    let mut found = Vec::new();
-    for (name, page) in pages() {
-        let fitting = blocks(&page).into_iter().filter(|block| {
-            block.info == info || block.info.strip_prefix(info).is_some_and(|r| r.starts_with(' '))
-        });
-        found.extend(fitting.map(|block| (format!("{name}:{}", block.line), block)));
-    }
-    found
-}
 
 /// What the examples presuppose: they are parts of one file.
 fn completed(part: &str) -> String {
@@ -79,12 +57,9 @@ fn every_config_on_the_pages_loads() {
 }
 
 #[test]
-fn the_operators_page_shows_every_key_of_the_config() {
-    let shown: Vec<Value> = blocks(&text("docs/operators.md"))
-        .iter()
-        .filter(|block| block.info == "yaml tidegate")
-        .map(|block| tree(&block.text))
-        .collect();
+fn the_book_shows_every_key_of_the_config() {
+    let shown: Vec<Value> =
+        all_blocks("yaml tidegate").iter().map(|(_, block)| tree(&block.text)).collect();
     let schema = serde_json::to_value(config::schema()).unwrap();
     let mut missing = BTreeSet::new();
     let values: Vec<&Value> = shown.iter().collect();
@@ -139,23 +114,64 @@ fn find_missing(
 
 #[test]
 fn every_policy_on_the_pages_compiles() {
-    let found = all_blocks("rhai");
-    assert!(found.len() >= 3, "the examples are gone");
-    for (place, block) in found {
-        let (_folder, file) = folder_of(CONFIG, &[("policies/example.rhai", &block.text)]);
-        let mut problems = check(&file).err().unwrap_or_default();
-        // only a pipeline gives parameters
-        problems.retain(|problem| !problem.message.starts_with("needs its parameter"));
-        assert!(problems.is_empty(), "{place}: {problems:?}");
+    let mut compiled = 0;
+    for name in pages::of_the_book().into_iter().chain(["README.md".to_owned()]) {
+        let all = blocks(&text(&name));
+        // a block with a path is a file that the page's other policies may import
+        let files: Vec<(&str, &str)> = all
+            .iter()
+            .filter_map(|block| Some((block.info.strip_prefix("rhai ")?, block.text.as_str())))
+            .collect();
+        let unnamed = all.iter().filter(|block| block.info == "rhai");
+        let examples = unnamed.map(|block| vec![("policies/example.rhai", block.text.as_str())]);
+        for example in examples.chain([Vec::new()]) {
+            let (_folder, file) = folder_of(CONFIG, &[files.as_slice(), &example].concat());
+            let mut problems = check(&file).err().unwrap_or_default();
+            // only a pipeline gives parameters
+            problems.retain(|problem| !problem.message.starts_with("needs its parameter"));
+            assert!(problems.is_empty(), "{name}: {example:?}: {problems:?}");
+            compiled += example.len();
+        }
     }
+    assert!(compiled >= 10, "the examples are gone");
+}
+
+/// Whether the block sends requests to a running gateway.
+fn is_curl(block: &Block) -> bool {
+    block.info == "sh" && block.text.contains("curl ")
+}
+
+/// Pages whose examples other tests run.
+fn is_run_elsewhere(name: &str) -> bool {
+    name.starts_with("docs/reference/simulator") || name == "docs/plugins/first-tool.md"
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readme_does_what_it_shows_and_the_operators_page_names_every_metric() {
+async fn every_page_with_requests_gets_the_answers_on_it() {
+    let mut played = 0;
+    for name in pages::of_the_book().iter().filter(|name| !is_run_elsewhere(name)) {
+        let page = text(name);
+        let all = blocks(&page);
+        let requests = all.iter().filter(|block| is_curl(block)).count();
+        if requests == 0 {
+            continue;
+        }
+        let config = all.iter().find(|block| block.info == "yaml tidegate tidegate.yaml");
+        let config = config.map_or_else(|| text(QUICKSTART), |block| block.text.clone());
+        let at = Shown::of(&config).await;
+        let tally = page::play(&page, root(), &at).await;
+        assert_eq!(tally.requests, requests, "{name}: {tally:?}");
+        played += tally.answers;
+    }
+    assert!(played >= 20, "the examples are gone: {played}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_does_what_it_shows_and_the_metrics_page_names_every_metric() {
     let at = Shown::start(QUICKSTART).await;
     let tally = page::play(&text("README.md"), root(), &at).await;
-    assert_eq!((tally.requests, tally.files), (4, 1), "{tally:?}");
-    assert!(tally.answers >= 4, "{tally:?}");
+    assert_eq!((tally.requests, tally.files), (3, 1), "{tally:?}");
+    assert_eq!(tally.answers, 3, "{tally:?}");
     // a route that is only forwarded, here to nowhere
     assert_eq!(Ask::get("/v1/files").send(at.gateway.address).await.status, 404);
     let counting = "fn on_request(request, ctx) { count(\"asked\"); tag(\"team\", \"docs\"); }";
@@ -177,56 +193,42 @@ fn metric_names(metrics: &str) -> BTreeSet<String> {
 }
 
 fn documented_metrics() -> BTreeSet<String> {
-    let page = text("docs/operators.md");
+    let page = text("docs/reference/metrics.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `tidegate_"));
     rows.map(|row| format!("tidegate_{}", row.split('`').next().unwrap())).collect()
 }
 
 #[test]
-fn links_between_the_pages_lead_somewhere() {
-    let examples =
-        ["failover", "keys", "quickstart"].map(|name| format!("examples/{name}/README.md"));
-    let others = ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/README.md"];
-    let others = others.map(str::to_owned).into_iter().chain(examples);
-    let all = pages().into_iter().chain(others.map(|name| (name.clone(), text(&name))));
-    for (name, page) in all {
-        let base = Path::new(&name).parent().unwrap();
-        for target in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if target.contains("://") {
-                continue;
-            }
-            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let file = if path.is_empty() { Path::new(&name).to_owned() } else { base.join(path) };
-            assert!(root().join(&file).exists(), "{name} links to {target}");
-            if !anchor.is_empty() {
-                let linked = text(file.to_str().unwrap());
-                let mut anchors = linked.lines().filter(|line| line.starts_with('#')).map(slug);
-                assert!(anchors.any(|found| found == anchor), "{name} links to {target}");
-            }
-        }
-    }
+fn the_commands_on_the_policy_pages_print_what_is_shown() {
+    let names = pages::of_the_book().into_iter().filter(|name| name.starts_with("docs/policies/"));
+    let shown: usize = names.map(|name| run_commands(&name)).sum();
+    assert!(shown >= 5, "the examples are gone: {shown}");
 }
 
-#[test]
-fn the_commands_on_the_policies_page_say_what_is_shown() {
+/// Writes the files of a page, runs its commands, and compares what they print. Returns how many it
+/// has compared.
+fn run_commands(name: &str) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let mut said = None;
     let mut shown = 0;
-    for block in blocks(&text("docs/policies.md")) {
+    for block in blocks(&text(name)).into_iter().filter(|block| !is_curl(block)) {
         match block.info.split_once(' ') {
             None if block.info == "sh" => said = Some(run(folder.path(), &block.text)),
             None if block.info == "text" => {
                 let said = said.take().expect("a command before what it says");
-                assert_eq!(untimed(&said), untimed(&block.text), "line {}", block.line);
+                assert_eq!(untimed(&said), untimed(&block.text), "{name}:{}", block.line);
                 shown += 1;
             }
-            Some(("json" | "text", file)) => {
-                fs::write(folder.path().join(file), block.text).unwrap()
+            Some((_, path)) if path.contains('.') => {
+                let file = folder.path().join(path);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, block.text).unwrap();
             }
             _ => {}
         }
     }
-    assert!(shown >= 3 && said.is_none(), "the examples are gone");
+    assert!(said.is_none_or(|said| said.is_empty()), "{name}: a command without its output");
+    shown
 }
 
 /// What commands print, in a folder of their own.
@@ -250,10 +252,4 @@ fn untimed(text: &str) -> String {
         None => line.trim_end(),
     });
     untimed.collect::<Vec<_>>().join("\n")
-}
-
-/// The anchor of a heading.
-fn slug(heading: &str) -> String {
-    let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
-    words.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
 }

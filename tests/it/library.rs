@@ -49,13 +49,13 @@ fn after<'a>(source: &'a str, start: &str) -> &'a str {
 
 #[test]
 fn every_shipped_policy_is_short_and_says_what_it_does_with_which_parameters() {
-    let page = text("docs/policies.md");
+    let page = text("docs/policies/shipped.md");
     for path in library() {
         let (name, source) = (name(&path), fs::read_to_string(&path).unwrap());
         assert!(source.lines().count() < 40, "{name} has {} lines", source.lines().count());
         assert!(source.starts_with("// "), "{name} does not say what it is for");
         let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` | ")));
-        let row = row.unwrap_or_else(|| panic!("docs/policies.md has no row for {name}"));
+        let row = row.unwrap_or_else(|| panic!("docs/policies/shipped.md has no row for {name}"));
         let with = after(&source, "// with: ");
         let used = parameters(&source);
         assert!(!used.is_empty(), "{name}");

@@ -1,6 +1,7 @@
 //! The one integration binary: every test is a sentence about what is promised.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod authoring;
+mod book;
 mod commands;
 mod compat;
 mod complete;

@@ -1,4 +1,4 @@
-//! The reference of `docs/policies.md`, made from the definition file; a test compares it with the page.
+//! The reference of `docs/policies/reference.md`, made from the definition file; a test compares it with the page.
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -60,7 +60,7 @@ fn signed(entry: Entry, signature: &str) -> Entry {
     Entry { name: name.to_owned(), usage, gives: gives.to_owned(), ..entry }
 }
 
-/// Returns the reference of `docs/policies.md`: a table for each section.
+/// Returns the reference of `docs/policies/reference.md`: a table for each section.
 pub(crate) fn reference() -> String {
     let mut page = String::new();
     let mut section = String::new();
@@ -69,7 +69,7 @@ pub(crate) fn reference() -> String {
             section.clone_from(&entry.section);
             let _ = write!(
                 page,
-                "\n### {section}\n| use | returns | description | example |\n|---|---|---|---|\n"
+                "\n## {section}\n| use | returns | description | example |\n|---|---|---|---|\n"
             );
         }
         // a bar would end the cell, in code as well

@@ -1,6 +1,6 @@
 //! The directives in the user's messages, `[sim: …]`, parsed into a script of steps.
 //!
-//! `docs/simulator.md` is their reference; a test runs every line of it.
+//! `docs/reference/simulator-directives.md` is their reference; a test runs every line of it.
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -302,7 +302,10 @@ fn words(count: usize) -> String {
 }
 
 fn wrong(directive: &str, problem: &str) -> String {
-    format!("`[sim: {}]`: {problem} (docs/simulator.md has them all)", shorten(directive))
+    format!(
+        "`[sim: {}]`: {problem} (all directives: docs/reference/simulator-directives.md)",
+        shorten(directive)
+    )
 }
 
 fn shorten(text: &str) -> String {

@@ -2,7 +2,7 @@
 //!
 //! It repeats the user's text and calls tools on request. It is as strict about a request as the
 //! real API, and always returns the same bytes for the same request. Directives in the user's text
-//! select its other functions: `docs/simulator.md`.
+//! select its other functions: `docs/reference/simulator.md`.
 mod answer;
 mod ask;
 mod check;
@@ -42,7 +42,7 @@ use crate::providers::{Attempt, Parts, Provider, Settings, Timeouts};
 use crate::wire::message::Fold;
 use crate::wire::{Endpoint, Event, EventKind, Reply, ReplyBody};
 
-/// The built-in simulator (docs/simulator.md).
+/// The built-in simulator (docs/reference/simulator.md).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {

@@ -2,6 +2,7 @@
 //
 // The pages, services and second gateway that these need are there if `run.py` has started the gateway; else they are skipped.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 
 import Anthropic from '@anthropic-ai/sdk';
 import { betaTool } from '@anthropic-ai/sdk/helpers/beta/json-schema';
@@ -10,7 +11,9 @@ import {
   CALL_DATETIME,
   CALL_WEATHER,
   DATETIME,
+  KEY,
   MODEL,
+  URL,
   WEATHER,
   ask,
   check as register,
@@ -396,4 +399,18 @@ check('rewrite: the upstream has what the stage made of the request', async () =
   for (const message of await bothWays(messages, ask('a quiet harbour gate'))) {
     same([message.stop_reason, message.stop_sequence, textOf(message)], ['stop_sequence', 'harbour', 'You said: a quiet ']);
   }
+});
+
+check('the code on the page prints what the page shows', async () => {
+  const page = readFileSync(`${process.env.TIDEGATE_DOCS}/start/sdks.md`, 'utf8');
+  const found = [...page.matchAll(/^```ts\n(.*?)^```\n```text\n(.*?)^```$/gms)];
+  assert.ok(found.length >= 2, 'the page has no code');
+  let code = found.map(([, block]) => block).join('\n');
+  code = code.replace('http://127.0.0.1:4000', URL).replace('"any"', JSON.stringify(KEY));
+  const printed = [];
+  const console = { log: (...parts) => printed.push(`${parts.join(' ')}\n`) };
+  // a function has no imports: it is given the package
+  const Run = Object.getPrototypeOf(async () => {}).constructor;
+  await new Run('Anthropic', 'console', code.replace(/^import .*$/m, ''))(Anthropic, console);
+  same(printed.join(''), found.map(([, , shown]) => shown).join(''));
 });

@@ -1,5 +1,6 @@
 //! What the pages show, run: a gateway with the config of an example, and the blocks of a page.
 pub mod page;
+pub mod pages;
 
 use std::fs;
 

@@ -50,8 +50,8 @@ pub struct Tally {
     pub files: usize,
 }
 
-/// Runs a page from its top: sends what `curl` sends, compares the `json` and `headers` blocks below
-/// with the answer, and writes a block that names a file in the folder of the config.
+/// Runs a page from its top: sends what `curl` sends, compares the `json`, `http` and `events`
+/// blocks below with the answer, and writes a block that names a file in the folder of the config.
 pub async fn play(page: &str, folder: &Path, at: &Shown) -> Tally {
     let mut tally = Tally::default();
     let mut last: Option<Answer> = None;
@@ -74,6 +74,11 @@ pub async fn play(page: &str, folder: &Path, at: &Shown) -> Tally {
                 has_head(answer, &block.text);
                 tally.answers += 1;
             }
+            ("events", "") => {
+                let answer = last.as_ref().unwrap_or_else(|| panic!("nothing is asked {place}"));
+                assert_eq!(event_names(answer).join(" "), block.text.trim(), "{place}");
+                tally.answers += 1;
+            }
             ("rhai", path) if !path.is_empty() => {
                 let reloaded = at.write(path, &block.text).await;
                 assert!(matches!(reloaded, Reloaded::Swapped(_)), "{place}\n{reloaded:?}");
@@ -83,6 +88,18 @@ pub async fn play(page: &str, folder: &Path, at: &Shown) -> Tally {
         }
     }
     tally
+}
+
+/// The names of the events in their order: repeated ones once, and no pings.
+fn event_names(answer: &Answer) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for event in answer.events() {
+        let name = event.kind.as_str();
+        if name != "ping" && names.last().is_none_or(|last| last != name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// The status line and some of the headers.

@@ -163,7 +163,16 @@ fn a_file_that_is_no_list_of_cases_is_a_problem() {
 
 #[test]
 fn what_the_docs_show_runs() {
-    let docs = fs::read_to_string("docs/policies.md").unwrap();
+    let mut cases = 0;
+    for entry in fs::read_dir("docs/policies").unwrap() {
+        cases += run_cases_of_page(&entry.unwrap().path());
+    }
+    assert!(cases >= 15, "the examples are gone: {cases}");
+}
+
+/// Runs the cases below each policy of a page. Returns their number.
+fn run_cases_of_page(page: &Path) -> usize {
+    let docs = fs::read_to_string(page).unwrap();
     let mut script = None;
     let mut cases = 0;
     for block in docs.split("\n```").skip(1).step_by(2) {
@@ -172,18 +181,19 @@ fn what_the_docs_show_runs() {
             "rhai" => script = Some(compile(text).unwrap()),
             "yaml" => {
                 let script = script.take().expect("cases follow their policy");
-                for case in run_cases(&script, text, Path::new("docs/policies.md")).unwrap() {
-                    assert_eq!(case.failure(), None, "{}", case.name);
+                for case in run_cases(&script, text, page).unwrap() {
+                    assert_eq!(case.failure(), None, "{}: {}", page.display(), case.name);
                     cases += 1;
                 }
             }
-            // blocks with files and commands, which `docs` runs
-            "sh" | "text" => {}
+            // blocks with files, commands and requests, which `tests/it/docs.rs` runs
+            "sh" | "text" | "http" | "json" => {}
             other if other.contains(' ') => {}
-            other => panic!("a block of `{other}` is not run"),
+            other => panic!("{}: a block of `{other}` is not run", page.display()),
         }
     }
-    assert!(script.is_none() && cases >= 5, "a policy in the docs has no cases");
+    assert!(script.is_none(), "{}: a policy has no cases", page.display());
+    cases
 }
 
 const ALL: &str = r#"

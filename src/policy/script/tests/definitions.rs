@@ -12,14 +12,14 @@ const REQUEST: &str = r#"{"model":"claude-opus-4-6","max_tokens":1000,"messages"
 fn every_function_of_ours_is_in_the_definitions_and_on_the_page() {
     let registered = reference::registered();
     assert!(registered.len() > 50, "{registered:?}");
-    let (definitions, page) = (defs::definitions(), text("docs/policies.md"));
+    let (definitions, page) = (defs::definitions(), text("docs/policies/reference.md"));
     for name in registered.iter().filter(|name| *name != "sleep") {
         let known = reference::entries().iter().any(|entry| entry.name == *name);
         assert!(
             known && definitions.contains(&format!("{name}(")),
             "definitions.d.rhai forgets `{name}`"
         );
-        assert!(page.contains(&format!("`{name}")), "docs/policies.md forgets `{name}`");
+        assert!(page.contains(&format!("`{name}")), "docs/policies/reference.md forgets `{name}`");
     }
     for entry in reference::entries() {
         let is_known = registered.contains(&entry.name)
@@ -34,12 +34,12 @@ fn the_page_has_the_reference_of_the_definitions() {
     const BEGIN: &str =
         "<!-- reference: made by UPDATE_FIXTURES=1 cargo test --lib the_page_has -->\n";
     const END: &str = "<!-- end of the reference -->\n";
-    let page = text("docs/policies.md");
+    let page = text("docs/policies/reference.md");
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
     let wanted = format!("{before}{BEGIN}{}{END}{after}", reference::reference());
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
-        std::fs::write(root().join("docs/policies.md"), &wanted).unwrap();
+        std::fs::write(root().join("docs/policies/reference.md"), &wanted).unwrap();
         return;
     }
     assert!(page == wanted, "run it with UPDATE_FIXTURES=1");

@@ -1,7 +1,11 @@
-//! Runs every directive and every example of `docs/simulator.md`, so that the page stays correct.
+//! Runs every directive and every example of the simulator's pages in `docs/reference`, so that they stay correct.
 use super::*;
 
-const PAGE: &str = include_str!("../../../../docs/simulator.md");
+const PAGE: &str = concat!(
+    include_str!("../../../../docs/reference/simulator.md"),
+    include_str!("../../../../docs/reference/simulator-directives.md"),
+    include_str!("../../../../docs/reference/simulator-examples.md"),
+);
 
 /// Returns the directives of the tables: the first cell of each row.
 fn directives() -> Vec<&'static str> {
@@ -62,7 +66,7 @@ async fn every_directive_of_the_page_does_something() {
     for rest in found {
         let text = format!("hello [sim{rest}");
         let seen = seen(&text).await;
-        assert!(!seen.contains("docs/simulator.md"), "{text}: {seen}");
+        assert!(!seen.contains("simulator-directives.md"), "{text}: {seen}");
         let only_takes_time =
             ["pace", "wait", "first-event"].iter().any(|word| rest.contains(word));
         let is_plain = comparable(&seen) == comparable(&plain);
