@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands to build, run and test Tidegate.
 mod bench;
+mod docs;
 mod gateway;
 mod plugins;
 mod run;
@@ -19,6 +20,7 @@ usage: cargo xtask <command>
            [--suite gateway|plugins|clients] runs one suite
   plugins  build the bundled plugins to plugins/<name>.wasm, where a source is newer
            [--toolchain own|rustup|debian] takes that way to a wasm32 std and no other
+  docs     build the book in docs/ with mdBook, into target/book
   bench    compare with nginx in one run; `cargo xtask bench --help` lists the options
 ";
 
@@ -38,6 +40,7 @@ fn dispatch() -> Result<()> {
     match args.as_slice() {
         ["run", rest @ ..] => run::run(rest),
         ["test", rest @ ..] => test::test(rest),
+        ["docs", rest @ ..] => docs::docs(rest),
         ["plugins", rest @ ..] => plugins::plugins(rest),
         ["bench", rest @ ..] => {
             let rest: Vec<String> = rest.iter().map(|arg| (*arg).to_owned()).collect();
