@@ -21,7 +21,7 @@ from pathlib import Path
 
 import claude_code
 import gateway as gateways
-from install import HERE, Missing, node_modules, virtualenv
+from install import HERE, ROOT, Missing, node_modules, virtualenv
 from outside import outside
 
 # of one suite; a busy machine takes ten times as long as a quiet one
