@@ -42,7 +42,7 @@ use crate::providers::{Attempt, Parts, Provider, Settings, Timeouts};
 use crate::wire::message::Fold;
 use crate::wire::{Endpoint, Event, EventKind, Reply, ReplyBody};
 
-/// The built-in simulator (docs/reference/simulator.md).
+/// The built-in simulator: it answers without a model.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {

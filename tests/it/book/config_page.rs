@@ -25,9 +25,14 @@ fn the_config_page_is_made_from_the_schema() {
     let mut made = String::new();
     for (name, node) in schema["properties"].as_object().unwrap() {
         let mut section = Section { heading: format!("## `{name}`"), ..Section::default() };
-        section.text = words(node);
         let required = schema["required"].as_array().unwrap().contains(&name.as_str().into());
-        section.key(name, node, required);
+        section.below(name, node);
+        if section.rows.is_empty() && section.variants.is_empty() {
+            section.key(name, node, required);
+        } else {
+            let end = if required { " This key is required." } else { "" };
+            section.text = [words(node).as_str(), end].concat();
+        }
         section.write(&mut made);
     }
     check_generated("docs/reference/config.md", BEGIN, &made);
@@ -76,9 +81,12 @@ impl Section {
     }
 
     fn write(&self, page: &mut String) {
-        let _ = write!(page, "\n{}\n\n{}\n\n", self.heading, self.text);
+        let _ = write!(page, "\n{}\n", self.heading);
+        if !self.text.is_empty() {
+            let _ = write!(page, "\n{}\n", self.text);
+        }
         if !self.rows.is_empty() {
-            page.push_str("| key | type | default | description |\n|---|---|---|---|\n");
+            page.push_str("\n| key | type | default | description |\n|---|---|---|---|\n");
             page.extend(self.rows.iter().map(String::as_str));
         }
         self.variants.iter().for_each(|variant| variant.write(page));
