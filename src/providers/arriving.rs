@@ -32,7 +32,7 @@ impl Arriving {
         })?;
         match codings.len() {
             0 => Ok(Self::Plain(body)),
-            ..=MAX_CODINGS => Ok(Self::Decoded(Box::pin(decoded(body, codings)))),
+            1..=MAX_CODINGS => Ok(Self::Decoded(Box::pin(decoded(body, codings)))),
             _ => Err(format!("the upstream's answer has more than {MAX_CODINGS} content codings")),
         }
     }

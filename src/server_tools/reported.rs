@@ -72,11 +72,9 @@ fn join(earlier: &mut Map<String, Value>, later: Map<String, Value>) {
             }
             (Some(_), Value::Null) => {}
             (Some(Value::Array(items)), Value::Array(more)) => {
-                for item in more {
-                    if !items.contains(&item) {
-                        items.push(item);
-                    }
-                }
+                let fresh = |item: &Value| !items.contains(item);
+                let more: Vec<Value> = more.into_iter().filter(fresh).collect();
+                items.extend(more);
             }
             // a container is one value: its members belong together
             (Some(Value::Object(members)), Value::Object(more)) if name != "container" => {
@@ -114,7 +112,7 @@ mod tests {
             json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "container": null, "new": null},
                 "usage": {"output_tokens": 2}, "context_management": {"applied_edits": []}}),
         ] {
-            let whole = last(&[first.clone()], &later);
+            let whole = last(std::slice::from_ref(&first), &later);
             assert_eq!(
                 whole["delta"],
                 json!({"stop_reason": "end_turn", "container": {"id": "c1"}, "new": 1})
