@@ -1,5 +1,6 @@
 //! The only reader of messages and content blocks. It borrows from their text, and decodes a member
 //! only when its caller needs it.
+pub(crate) mod places;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,8 @@
 //! There is no tree of the whole text, and no number is re-encoded. Unedited bytes are not moved.
 //! Every level that a stage opens is checked for duplicate keys. So a policy and the upstream cannot
 //! read different values for one key.
+pub(crate) mod texts;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -13,6 +15,7 @@ use crate::wire::path::Shown;
 pub(crate) use crate::wire::path::{Kind, Step};
 use crate::wire::pieces::{Pieces, Writer};
 use crate::wire::scan::{self, Entry, Span};
+use crate::wire::skim;
 
 /// A JSON object, lazily indexed. Cloning shares the bytes.
 #[derive(Debug, Clone)]
@@ -231,6 +234,11 @@ impl Document {
         self.root.descend_to_edit(way)
     }
 
+    /// Returns the number of bytes that the document was parsed from.
+    pub(crate) fn size(&self) -> usize {
+        self.root.text.len()
+    }
+
     /// Returns whether the document was edited.
     pub fn is_edited(&self) -> bool {
         self.root.is_edited
@@ -277,7 +285,7 @@ impl Level {
             Kind::Array => false,
             _ => return Ok(None),
         };
-        let entries = scan::level(&text)?;
+        let entries = skim::level(&text)?;
         Self::new(text, is_object, entries).map(Some)
     }
 

@@ -79,13 +79,6 @@ fn whole<'a, T>(text: &'a [u8], read: impl FnOnce(&mut Scanner<'a>) -> Result<T>
     found
 }
 
-/// Returns the members or elements of the object or array `text`. The text must be validated before.
-pub(super) fn level(text: &[u8]) -> Result<Vec<Entry>> {
-    let mut scanner = Scanner { text, at: 0, is_ascii: true };
-    scanner.space();
-    scanner.level()
-}
-
 fn utf8(text: &[u8]) -> Result<()> {
     simdutf8::compat::from_utf8(text).map(drop).map_err(|e| {
         Error::invalid(format!("the JSON is not UTF-8: invalid byte at offset {}", e.valid_up_to()))
