@@ -13,6 +13,7 @@ use crate::policy::library::{self, Shipped};
 use crate::policy::pipeline::{Pipeline, ServedTool};
 use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::stage::{Stage, Work};
+use crate::policy::time;
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig, plugin_stage};
 use crate::telemetry::metrics::Metrics;
 
@@ -36,6 +37,7 @@ impl Plan<'_> {
     /// Compiles everything. Fails with every problem, each with its file and line.
     pub(crate) async fn build(&self) -> Result<Pipeline, Vec<Problem>> {
         let mut problems = self.missing_folders();
+        problems.extend(time::problems(self.policies, self.order.unwrap_or_default()));
         let scripts = self.scripts(&mut problems);
         let plugins = self.plugins(&mut problems).await;
         let stages = match self.order {
@@ -74,7 +76,10 @@ impl Plan<'_> {
         if files.is_empty() && built_in.is_empty() {
             return scripts;
         }
-        let engine = match ScriptEngine::with_modules(Limits::default(), &self.policies.dir) {
+        let PoliciesConfig { dir, time_limit: time, time_limit_per_mib: time_per_mib } =
+            self.policies;
+        let limits = Limits { time: *time, time_per_mib: *time_per_mib, ..Limits::default() };
+        let engine = match ScriptEngine::with_modules(limits, dir) {
             Ok(engine) => engine,
             Err(found) => {
                 problems.extend(found);
@@ -187,7 +192,7 @@ impl Plan<'_> {
             let found = match (&config.policy, &config.plugin) {
                 (Some(name), _) => scripts
                     .get(name)
-                    .map(|script| (name, with_parameters(n, script, config)))
+                    .map(|script| (name, with_parameters(n, script, config, self.policies)))
                     .ok_or_else(|| missing(n, "policy", name, &self.policies.dir, "rhai")),
                 (None, Some(name)) => match plugins.get(name) {
                     Some(plugin) => Ok((name, plugin_with(n, name, plugin, config).await)),
@@ -245,7 +250,12 @@ fn compile(engine: &ScriptEngine, path: &Path) -> Result<Script, Vec<Problem>> {
 }
 
 /// Combines a policy with the parameters of its stage.
-fn with_parameters(n: usize, script: &Script, config: &StageConfig) -> Result<Work, Vec<Problem>> {
+fn with_parameters(
+    n: usize,
+    script: &Script,
+    config: &StageConfig,
+    policies: &PoliciesConfig,
+) -> Result<Work, Vec<Problem>> {
     let with = script.with(&config.with).map_err(|found| {
         let placed = |problem: Problem| Problem {
             // the path is `.limit` until here
@@ -254,7 +264,9 @@ fn with_parameters(n: usize, script: &Script, config: &StageConfig) -> Result<Wo
         };
         found.into_iter().map(placed).collect::<Vec<_>>()
     })?;
-    Ok(Work::Script(script.clone(), with))
+    let time = config.time_limit.unwrap_or(policies.time_limit);
+    let time_per_mib = config.time_limit_per_mib.unwrap_or(policies.time_limit_per_mib);
+    Ok(Work::Script(script.within(time, time_per_mib), with))
 }
 
 /// Combines a plugin with the parameters of its stage, after the plugin has accepted them. If its file does

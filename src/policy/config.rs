@@ -1,5 +1,8 @@
 //! The config of `policies:`, `plugins:` and the entries of `pipeline:`.
+use std::time::Duration;
+
 use crate::plugin_host::{FilesConfig, PluginConfig};
+use crate::policy::script::Limits;
 
 /// The reaction to a failing stage (error, trap or deadline). The host decides, never the stage.
 #[derive(
@@ -28,6 +31,14 @@ pub enum OnError {
 pub struct PoliciesConfig {
     /// The folder of the policies: every `*.rhai` directly in it. Relative to the config file.
     pub dir: std::path::PathBuf,
+    /// The time of one call of a hook. It is wall-clock time: a busy machine needs reserves.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub time_limit: Duration,
+    /// The time that is added to `time_limit` for each MiB of the request, message or text.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub time_limit_per_mib: Duration,
 }
 
 /// `plugins:`.
@@ -54,6 +65,14 @@ pub struct StageConfig {
     /// The stage's own parameters: `ctx.with`.
     #[serde(default)]
     pub with: serde_json::Map<String, serde_json::Value>,
+    /// The time of one call of a hook of this policy, instead of `policies.time_limit`.
+    #[serde(default, with = "crate::wire::duration::optional")]
+    #[schemars(with = "Option<String>")]
+    pub time_limit: Option<Duration>,
+    /// The time that is added for each MiB, instead of `policies.time_limit_per_mib`.
+    #[serde(default, with = "crate::wire::duration::optional")]
+    #[schemars(with = "Option<String>")]
+    pub time_limit_per_mib: Option<Duration>,
     /// The requests that the stage runs for; all if absent.
     #[serde(default)]
     pub when: WhenConfig,
@@ -83,7 +102,8 @@ pub(super) struct StageRules {
 
 impl Default for PoliciesConfig {
     fn default() -> Self {
-        Self { dir: "policies".into() }
+        let Limits { time, time_per_mib, .. } = Limits::default();
+        Self { dir: "policies".into(), time_limit: time, time_limit_per_mib: time_per_mib }
     }
 }
 

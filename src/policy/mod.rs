@@ -17,6 +17,7 @@ mod rewording;
 pub(crate) mod script;
 mod stage;
 mod stream;
+mod time;
 mod tool;
 pub(crate) mod trial;
 pub(crate) mod watch;

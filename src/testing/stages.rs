@@ -53,7 +53,10 @@ impl Stages {
         let long = std::time::Duration::from_secs(60);
         let limits = Limits { tool: long, hook: long, memory: 32 << 20 };
         let plan = Plan {
-            policies: &PoliciesConfig { dir: self.folder.path().join("policies") },
+            policies: &PoliciesConfig {
+                dir: self.folder.path().join("policies"),
+                ..PoliciesConfig::default()
+            },
             plugins: &PluginsConfig {
                 dir: self.folder.path().join("plugins"),
                 ..PluginsConfig::default()

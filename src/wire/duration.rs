@@ -55,3 +55,30 @@ pub(crate) fn serialize<S: serde::Serializer>(
     };
     serializer.collect_str(&format_args!("{count}{unit}"))
 }
+
+/// The same for a duration that may be absent: `#[serde(with = "crate::wire::duration::optional")]`.
+pub(crate) mod optional {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize, Serialize)]
+    #[serde(transparent)]
+    struct Span(#[serde(with = "super")] Duration);
+
+    /// Deserializes a duration or `null`.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Span>::deserialize(deserializer)?.map(|Span(duration)| duration))
+    }
+
+    /// Serializes a duration or `null`.
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    pub(crate) fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration.map(Span).serialize(serializer)
+    }
+}

@@ -1,6 +1,6 @@
 //! `Script`: one compiled policy, and the calls of its hooks.
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, FuncArgs, Scope};
@@ -67,6 +67,12 @@ pub(in crate::policy) enum Decision {
     Drop,
 }
 
+/// The data that a hook is for.
+enum Subject<'a> {
+    Document(&'a Shared),
+    Text(&'a str),
+}
+
 /// The arguments of a hook. They are Rhai values already, so Rhai does not have to examine their types.
 struct Arguments<const N: usize>([Dynamic; N]);
 
@@ -93,6 +99,11 @@ impl Script {
         }
     }
 
+    /// Returns the same policy with other limits of time.
+    pub(in crate::policy) fn within(&self, time: Duration, time_per_mib: Duration) -> Self {
+        Self { limits: Limits { time, time_per_mib, ..self.limits }, ..self.clone() }
+    }
+
     /// Returns the hooks that the policy defines.
     pub fn hooks(&self) -> Hooks {
         self.hooks
@@ -117,7 +128,7 @@ impl Script {
         let target = json::dynamic(target);
         let shared = Shared::new(document);
         let request = Dynamic::from(Object::root(&shared));
-        let subject = Some(shared.clone());
+        let subject = Subject::Document(&shared);
         let arguments = Arguments([request, target, self.ctx(call)]);
         let (result, asked) = self.enter(Hook::UpstreamRequest, call, subject, arguments);
         let decision = self.decision(result)?;
@@ -138,7 +149,7 @@ impl Script {
     ) -> Result<Done> {
         let shared = Shared::new(document);
         let arguments = Arguments([Dynamic::from(Object::root(&shared)), self.ctx(call)]);
-        let (result, asked) = self.enter(hook, call, Some(shared.clone()), arguments);
+        let (result, asked) = self.enter(hook, call, Subject::Document(&shared), arguments);
         let decision = self.decision(result)?;
         Ok(Done { document: shared.into_document(), decision, asked })
     }
@@ -150,7 +161,7 @@ impl Script {
         text: &str,
     ) -> Result<(Option<String>, Decision, Asked)> {
         let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
-        let (result, asked) = self.enter(Hook::Text, call, None, arguments);
+        let (result, asked) = self.enter(Hook::Text, call, Subject::Text(text), arguments);
         let returned = match result {
             Ok(returned) => returned,
             Err(error) => return Ok((None, self.decision(Err(error))?, asked)),
@@ -179,16 +190,20 @@ impl Script {
         &self,
         hook: Hook,
         call: &Call<'_>,
-        document: Option<Shared>,
+        subject: Subject<'_>,
         arguments: impl FuncArgs,
     ) -> (Result<Dynamic, Box<EvalAltResult>>, Asked) {
+        let (document, bytes) = match subject {
+            Subject::Document(document) => (Some(document.clone()), document.lock().size()),
+            Subject::Text(text) => (None, text.len()),
+        };
         let run = Run {
             policy: self.source.shared_name(),
             hook,
             context: Arc::clone(call.context),
             document,
             clock: call.clock,
-            deadline: Instant::now() + self.limits.time,
+            deadline: Instant::now() + self.limits.time_for(bytes),
             asked: Asked::default(),
         };
         // outside its functions, the syntax tree has only imports

@@ -196,7 +196,10 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
         EvalAltResult::ErrorTerminated(token, _)
             if matches!(token.clone().try_cast(), Some(Stop::Time)) =>
         {
-            format!("it ran longer than {} ms", limits.time.as_millis())
+            let (time, more) = (limits.time.as_millis(), limits.time_per_mib.as_millis());
+            format!(
+                "it ran longer than {time} ms and {more} ms for each MiB (`time_limit`, `time_limit_per_mib`)"
+            )
         }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             format!("there is no function `{signature}`")

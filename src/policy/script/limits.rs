@@ -8,6 +8,8 @@ pub struct Limits {
     pub operations: u64,
     /// The time of one call of a hook.
     pub time: Duration,
+    /// The time that is added for each MiB of the document or text that the hook gets.
+    pub time_per_mib: Duration,
     /// The depth of nested function calls.
     pub call_depth: usize,
     /// The depth of nested expressions and blocks.
@@ -32,6 +34,8 @@ impl Default for Limits {
         Self {
             operations: 1_000_000,
             time: Duration::from_millis(50),
+            // ten times as much as the shipped guards take
+            time_per_mib: Duration::from_millis(50),
             call_depth: 32,
             expression_depth: 32,
             // any string of a body fits: a script may read it, but can hardly double it
@@ -41,5 +45,13 @@ impl Default for Limits {
             map_entries: 1_000,
             variables: 256,
         }
+    }
+}
+
+impl Limits {
+    /// Returns the time of one call of a hook over a document or text of this size.
+    pub(super) fn time_for(&self, bytes: usize) -> Duration {
+        const MIB: f64 = 1024.0 * 1024.0;
+        self.time.saturating_add(self.time_per_mib.mul_f64(bytes as f64 / MIB))
     }
 }
