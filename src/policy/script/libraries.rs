@@ -4,6 +4,7 @@ use rhai::Engine;
 use crate::policy::script::codec;
 use crate::policy::script::error::Quoting;
 use crate::policy::script::lists;
+use crate::policy::script::mask;
 use crate::policy::script::names;
 use crate::policy::script::regex;
 use crate::policy::script::strings;
@@ -18,6 +19,7 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("to_debug", |error: &mut Quoting| error.message.clone());
     text::register(engine);
     regex::register(engine);
+    mask::register(engine);
     names::register(engine);
     codec::register(engine);
     time::register(engine);

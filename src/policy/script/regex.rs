@@ -39,7 +39,7 @@ thread_local! {
 }
 
 /// Returns the program of a pattern. It is shared: a clone would have to warm up again.
-fn compiled(pattern: &str) -> Answer<Rc<Regex>> {
+pub(super) fn compiled(pattern: &str) -> Answer<Rc<Regex>> {
     Run::check_time()?;
     if let Some(kept) = KEPT.with_borrow(|kept| kept.get(pattern).cloned()) {
         return Ok(kept);

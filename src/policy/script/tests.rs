@@ -5,6 +5,7 @@ mod library;
 mod library_bounds;
 mod limits;
 mod lint;
+mod mask;
 mod modules;
 mod parameters;
 mod request;

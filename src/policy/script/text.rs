@@ -2,8 +2,12 @@
 use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
 
 use crate::policy::script::error::{Answer, Told};
-use crate::policy::script::place::{List, Object};
+use crate::policy::script::place::Part::{self as Step, Index, Key};
+use crate::policy::script::place::{List, Object, Place};
 use crate::policy::script::run::Run;
+use crate::policy::script::walk;
+use crate::wire::content::places::Part;
+use crate::wire::document::texts::Name;
 
 /// Registers the functions with an engine.
 pub(super) fn register(engine: &mut Engine) {
@@ -102,15 +106,8 @@ fn last_user_text(request: &mut Object) -> Answer<String> {
 }
 
 fn each_text(ctx: NativeCallContext<'_>, place: &mut Object, change: FnPtr) -> Answer<i64> {
-    let mut visit = Visit { ctx: &ctx, change, part: Part::All, changed: 0 };
-    if place.contains("messages".into())? {
-        visit.content(place, "system")?;
-        visit.messages(place)?;
-    } else if place.contains("content".into())? {
-        visit.content(place, "content")?;
-    } else {
-        visit.block(place)?;
-    }
+    let mut visit = Visit { ctx: &ctx, change, changed: 0 };
+    visit.all(&place.0, &[Part::System, Part::Messages, Part::ToolResults])?;
     Ok(visit.changed)
 }
 
@@ -125,96 +122,77 @@ fn each_text_of(
         "messages" => Part::Messages,
         "tool_results" => Part::ToolResults,
         "tool_inputs" => Part::ToolInputs,
+        "tools" => Part::Tools,
         _ => {
-            let known = "`each_text` takes the parts `system`, `messages`, `tool_results` and `tool_inputs`";
+            let known = "`each_text` takes the parts `system`, `messages`, `tool_results`, `tool_inputs` and `tools`";
             return Err(Told(known.to_owned()).into());
         }
     };
-    let mut visit = Visit { ctx: &ctx, change, part, changed: 0 };
-    match part {
-        Part::System => visit.content(request, "system")?,
-        _ => visit.messages(request)?,
-    }
+    let mut visit = Visit { ctx: &ctx, change, changed: 0 };
+    visit.all(&request.0, &[part])?;
     Ok(visit.changed)
 }
 
-/// The texts of a request that a walk visits.
-#[derive(Clone, Copy, PartialEq)]
-enum Part {
-    All,
-    System,
-    /// The texts of messages, without tool results.
-    Messages,
-    ToolResults,
-    /// The inputs of tool calls in earlier turns.
-    ToolInputs,
-}
-
-/// A walk over texts. Thinking, signatures and citations are not visited: the upstream would reject a
-/// request with changes there. Tool inputs are no prose, and are visited only if they are named.
+/// A walk over texts.
 struct Visit<'a> {
     ctx: &'a NativeCallContext<'a>,
     change: FnPtr,
-    part: Part,
     changed: i64,
 }
 
+/// A text, or a value that holds texts, and its place in the document.
+struct Reached {
+    place: Place,
+    name: Name,
+    is_values: bool,
+}
+
 impl Visit<'_> {
-    fn messages(&mut self, request: &mut Object) -> Answer<()> {
-        let Some(messages) = request.get("messages".into())?.try_cast::<List>() else {
-            return Ok(());
-        };
-        for message in messages {
-            if let Some(mut message) = message?.try_cast::<Object>() {
-                self.content(&mut message, "content")?;
+    /// Visits the system prompt and tools of a request, then one message after the other, so that a long
+    /// conversation takes little memory; of any other value, everything at once.
+    fn all(&mut self, place: &Place, parts: &[Part]) -> Answer<()> {
+        let messages = place.child(Key("messages".into()));
+        let count = messages.with(None, |document, path| document.len(path))?;
+        let Some(count) = count else { return self.below(place, parts) };
+        let beside: Vec<Part> =
+            parts.iter().copied().filter(|part| part.is_beside_messages()).collect();
+        if !beside.is_empty() {
+            self.below(place, &beside)?;
+        }
+        let within: Vec<Part> =
+            parts.iter().copied().filter(|part| !part.is_beside_messages()).collect();
+        for index in 0..count as i64 {
+            if within.is_empty() {
+                break;
             }
+            self.below(&messages.child(Index(index)), &within)?;
         }
         Ok(())
     }
 
-    /// Visits a content: a text, or blocks.
-    fn content(&mut self, object: &mut Object, key: &'static str) -> Answer<()> {
-        let content = object.get(key.into())?;
-        if content.is_string() {
-            return match self.part {
-                Part::ToolResults | Part::ToolInputs => Ok(()),
-                _ => self.text(object, key, content),
-            };
-        }
-        let Some(blocks) = content.try_cast::<List>() else { return Ok(()) };
-        for block in blocks {
-            if let Some(mut block) = block?.try_cast::<Object>() {
-                self.block(&mut block)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn block(&mut self, block: &mut Object) -> Answer<()> {
+    /// Visits the texts below a place. The document is free again before any function of the script runs.
+    fn below(&mut self, start: &Place, parts: &[Part]) -> Answer<()> {
         Run::check_time()?;
-        let Ok(kind) = block.get("type".into())?.into_immutable_string() else { return Ok(()) };
-        match (kind.as_str(), self.part) {
-            ("text", Part::ToolResults | Part::ToolInputs) => Ok(()),
-            ("tool_use" | "mcp_tool_use", Part::ToolInputs) => self.values(block, "input"),
-            ("text", _) => {
-                let text = block.get("text".into())?;
-                self.text(block, "text", text)
+        let mut reached = Vec::new();
+        walk::texts(start, parts, |found, is_values| {
+            if let Some((name, way)) = found.path.split_last() {
+                let place = way.iter().fold(start.clone(), |place, name| place.child(step(name)));
+                reached.push(Reached { place, name: name.clone(), is_values });
             }
-            ("tool_result" | "mcp_tool_result", Part::All | Part::ToolResults) => {
-                self.within(Part::All, block, "content")
+            Ok(())
+        })?;
+        for Reached { place, name, is_values } in reached {
+            match (is_values, name) {
+                (_, Name::Index(index)) => self.element(&mut List(place), index as i64)?,
+                (true, Name::Key(key)) => self.values(&mut Object(place), &key)?,
+                (false, Name::Key(key)) => {
+                    let mut object = Object(place);
+                    let text = object.get(key.as_ref().into())?;
+                    self.text(&mut object, &key, text)?;
+                }
             }
-            ("search_result", Part::All | Part::Messages) => self.content(block, "content"),
-            ("document", Part::All | Part::Messages) => self.document(block),
-            _ => Ok(()),
         }
-    }
-
-    /// Visits the content of a block as texts of `part`, then restores the part of the walk.
-    fn within(&mut self, part: Part, block: &mut Object, key: &'static str) -> Answer<()> {
-        let outer = std::mem::replace(&mut self.part, part);
-        let done = self.content(block, key);
-        self.part = outer;
-        done
+        Ok(())
     }
 
     /// Visits every text in a value, at any depth, but not the names of members.
@@ -252,22 +230,6 @@ impl Visit<'_> {
         }
     }
 
-    /// Visits a document with its text inline; files are not visited.
-    fn document(&mut self, block: &mut Object) -> Answer<()> {
-        let Some(mut source) = block.get("source".into())?.try_cast::<Object>() else {
-            return Ok(());
-        };
-        let Ok(kind) = source.get("type".into())?.into_immutable_string() else { return Ok(()) };
-        match kind.as_str() {
-            "text" => {
-                let text = source.get("data".into())?;
-                self.text(&mut source, "data", text)
-            }
-            "content" => self.content(&mut source, "content"),
-            _ => Ok(()),
-        }
-    }
-
     fn text(&mut self, object: &mut Object, key: &str, text: Dynamic) -> Answer<()> {
         match self.changed(text)? {
             Some(after) => object.set(key.into(), after),
@@ -291,5 +253,13 @@ impl Visit<'_> {
         let is_new = after != before;
         self.changed += i64::from(is_new);
         Ok(is_new.then(|| after.into()))
+    }
+}
+
+/// Returns the step of a place to a name.
+fn step(name: &Name) -> Step {
+    match name {
+        Name::Key(key) => Key(key.as_ref().into()),
+        Name::Index(index) => Index(*index as i64),
     }
 }

@@ -17,7 +17,9 @@ const CONVERSATION: &str = r#"{"system":[{"type":"text","text":"sys 1","cache_co
 fn each_text_reaches_what_people_and_tools_wrote_and_nothing_else() {
     let changed = edited("each_text(request, |t| regex_replace(t, `\\d+`, `#`));", CONVERSATION);
     let mut expected = CONVERSATION.to_owned();
-    for text in ["sys 1", "plain 2", "said 5", "got 8", "got 10", "page 12", "hit 15"] {
+    for text in
+        ["sys 1", "plain 2", "said 5", "got 8", "got 10", "t 11", "page 12", "t 14", "hit 15"]
+    {
         let word = text.split(' ').next().unwrap();
         expected = expected.replace(&format!("\"{text}\""), &format!("\"{word} #\""));
     }
@@ -28,7 +30,7 @@ fn each_text_reaches_what_people_and_tools_wrote_and_nothing_else() {
 fn a_part_of_a_request_can_be_meant_alone() {
     for (part, texts) in [
         ("system", "sys 1"),
-        ("messages", "plain 2,said 5,page 12,hit 15"),
+        ("messages", "plain 2,said 5,t 11,page 12,t 14,hit 15"),
         ("tool_results", "got 8,got 10"),
     ] {
         let body = format!(
