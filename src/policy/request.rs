@@ -90,6 +90,7 @@ impl Passage {
             let spare = stage.spare(|| request.clone());
             let before = Before::of(&request, facts);
             let (read, document) = request.into_parts();
+            stage.begin(facts);
             // scripts run at once: they never wait
             let done = match stage.script(facts) {
                 Some((script, call)) => script.on_request(&call, document),

@@ -176,6 +176,13 @@ impl Stage {
         (self.on_error == OnError::Skip).then(make)
     }
 
+    /// Begins a run of a hook: if it fails, its writes to `ctx.state` are undone. Plugins have no state.
+    pub(super) fn begin(&self, facts: Facts<'_>) {
+        if let Work::Script(..) = self.work {
+            facts.state.begin();
+        }
+    }
+
     /// Times a hook and handles its failure: the spare value, if there is one, replaces the result.
     ///
     /// Fails with a 500 that names the stage if it fails closed, and with a 400 if the caller's own body is
@@ -187,6 +194,7 @@ impl Stage {
         spare: Option<S>,
         work: impl Future<Output = Result<T>>,
     ) -> Result<Settled<T, S>> {
+        self.begin(facts);
         let started = Instant::now();
         let done = work.await;
         self.settle((hook, started.elapsed()), facts, spare, done)
@@ -200,12 +208,13 @@ impl Stage {
         spare: Option<S>,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<Settled<T, S>> {
+        self.begin(facts);
         let started = Instant::now();
         let done = work();
         self.settle((hook, started.elapsed()), facts, spare, done)
     }
 
-    /// Does the same as [`Stage::guard`] for a hook that has run and took `took`.
+    /// Does the same as [`Stage::guard`] for a hook that began with [`Stage::begin`], has run and took `took`.
     pub(super) fn settle<T, S>(
         &self,
         (hook, took): (Hook, Duration),
@@ -225,6 +234,9 @@ impl Stage {
             }
             Err(error) => error,
         };
+        if let Work::Script(..) = self.work {
+            facts.state.undo();
+        }
         let is_of_request = matches!(hook, Hook::Request | Hook::UpstreamRequest);
         if error.kind == ErrorKind::InvalidRequest && is_of_request {
             // an unreadable request is the caller's fault

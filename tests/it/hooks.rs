@@ -4,6 +4,7 @@ mod attempts;
 mod events;
 mod texts;
 mod tools;
+mod undone;
 
 use serde_json::json;
 

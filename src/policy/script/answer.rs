@@ -3,7 +3,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 /// The argument of `respond`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(in crate::policy) enum Content {
     /// The text of the only block.
     Text(String),

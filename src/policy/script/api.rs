@@ -1,15 +1,16 @@
 //! The objects that scripts use, `request` and `ctx`, and the registration of all functions.
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext, Variant};
 
 use crate::context::Context;
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::Answer;
 use crate::policy::script::fields;
 use crate::policy::script::json;
 use crate::policy::script::libraries;
 use crate::policy::script::place::{List, Object};
+use crate::policy::script::state;
+pub(crate) use crate::policy::script::state::State;
 use crate::policy::script::value::{remove_at, set_at};
 use crate::policy::script::verbs::verbs;
 use crate::telemetry::record::Record;
@@ -24,10 +25,6 @@ impl With {
         Self(Arc::new(json::map(parameters)))
     }
 }
-
-/// `ctx.state`: data that the scripts of one request share. Cloning shares it.
-#[derive(Debug, Clone, Default)]
-pub struct State(Arc<Mutex<Map>>);
 
 /// `ctx`.
 #[derive(Clone)]
@@ -45,9 +42,6 @@ struct Headers(Arc<Context>);
 #[derive(Clone)]
 struct Tags(Arc<Context>);
 
-/// The most entries that `state` may hold at once.
-const MAX_STATE: usize = 64;
-
 /// Registers everything with an engine.
 pub(super) fn register(engine: &mut Engine) {
     objects(engine);
@@ -56,7 +50,7 @@ pub(super) fn register(engine: &mut Engine) {
     shows(engine);
     comparisons(engine);
     ctx(engine);
-    state(engine);
+    state::register(engine);
     verbs(engine);
     libraries::register(engine);
 }
@@ -268,35 +262,4 @@ fn header(headers: &mut Headers, name: &str) -> Dynamic {
     let lines = headers.0.headers.get_all(name).iter();
     let lines: Vec<_> = lines.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     if lines.is_empty() { Dynamic::UNIT } else { lines.join(",").into() }
-}
-
-fn state(engine: &mut Engine) {
-    engine
-        .register_type_with_name::<State>("state")
-        .register_indexer_get(|state: &mut State, name: &str| state.get(name))
-        .register_indexer_set(|state: &mut State, name: &str, value| state.set(name, value))
-        .register_get("tag", |state: &mut State| state.get("tag"))
-        .register_set("tag", |state: &mut State, value: Dynamic| state.set("tag", value))
-        .register_fn("contains", |state: &mut State, name: &str| !state.get(name).is_unit());
-}
-
-impl State {
-    fn get(&self, name: &str) -> Dynamic {
-        let entries = self.0.lock();
-        entries.get(name).cloned().unwrap_or_default()
-    }
-
-    fn set(&self, name: &str, value: Dynamic) -> Answer<()> {
-        let value = json::detach(value)?;
-        let mut entries = self.0.lock();
-        if value.is_unit() {
-            entries.remove(name);
-            return Ok(());
-        }
-        if entries.len() >= MAX_STATE && !entries.contains_key(name) {
-            return Err(Told(format!("`ctx.state` holds no more than {MAX_STATE} entries")).into());
-        }
-        entries.insert(name.into(), value);
-        Ok(())
-    }
 }

@@ -213,10 +213,11 @@ impl Script {
             let name = hook.as_str();
             self.engine.call_fn_with_options(options, &mut scope, &self.ast, name, arguments)
         });
-        match asked.stop.take() {
-            Some(stop) => (Err(stop.into()), asked),
-            None => (result, asked),
-        }
+        let result = match (asked.stop.take(), result) {
+            (None, result) => result,
+            (Some(stopped), _) => Err(stopped.into()),
+        };
+        (result, asked)
     }
 
     /// Returns the decision of a script that has ended, or the error if it failed.
@@ -234,7 +235,9 @@ impl Script {
             Some(Stop::Respond(content)) => Ok(Decision::Respond(content)),
             Some(Stop::Drop) => Ok(Decision::Drop),
             Some(Stop::Invalid(message)) => Err(Error::invalid(message)),
-            Some(Stop::Time) | None => Err(errors::broken(&error, &self.source, &self.limits)),
+            Some(Stop::Time | Stop::Misuse(_) | Stop::Full(_)) | None => {
+                Err(errors::broken(&error, &self.source, &self.limits))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use rhai::{Engine, Token};
 use crate::error::Problem;
 use crate::policy::script::api;
 use crate::policy::script::check;
+use crate::policy::script::closures;
 use crate::policy::script::compiled::Script;
 use crate::policy::script::error::{Modules, Source};
 use crate::policy::script::imports::{self, MAX_IMPORTS};
@@ -100,6 +101,7 @@ fn engine(limits: &Limits) -> Engine {
     rhai::packages::BasicArrayPackage::new().register_into_engine(&mut engine);
     rhai::packages::BasicMapPackage::new().register_into_engine(&mut engine);
     rhai::packages::MoreStringPackage::new().register_into_engine(&mut engine);
+    closures::register(&mut engine);
     api::register(&mut engine);
     engine.on_progress(Run::progress);
     engine

@@ -6,7 +6,7 @@ use rhai::{EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
 use crate::error::{Error, ErrorKind, Problem};
 use crate::policy::script::limits::Limits;
-use crate::policy::script::run::Stop;
+use crate::policy::script::run::{Full, Stop};
 
 /// The longest message in characters; the rest is cut. A script may throw any text.
 const MAX_MESSAGE: usize = 300;
@@ -193,14 +193,17 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
             limits.array_items,
             limits.map_entries
         ),
-        EvalAltResult::ErrorTerminated(token, _)
-            if matches!(token.clone().try_cast(), Some(Stop::Time)) =>
-        {
-            let (time, more) = (limits.time.as_millis(), limits.time_per_mib.as_millis());
-            format!(
-                "it ran longer than {time} ms and {more} ms for each MiB (`time_limit`, `time_limit_per_mib`)"
-            )
-        }
+        EvalAltResult::ErrorTerminated(token, _) => match token.clone().try_cast() {
+            Some(Stop::Time) => {
+                let (time, more) = (limits.time.as_millis(), limits.time_per_mib.as_millis());
+                format!(
+                    "it ran longer than {time} ms and {more} ms for each MiB (`time_limit`, `time_limit_per_mib`)"
+                )
+            }
+            Some(Stop::Misuse(message)) => message,
+            Some(Stop::Full(full)) => no_room(&full, source),
+            _ => "it was stopped".to_owned(),
+        },
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             format!("there is no function `{signature}`")
         }
@@ -218,6 +221,19 @@ fn reason(error: &EvalAltResult, source: &Source, limits: &Limits) -> String {
         }
         other => lower(without_place(&other.to_string())),
     }
+}
+
+/// Returns the error of a value that does not fit into `ctx.state`. A name that the script computes may be
+/// part of a request, so the message leaves it out.
+fn no_room(full: &Full, source: &Source) -> String {
+    let Full { name, bytes, others, limit } = full;
+    let entry = match source.says(name) {
+        true => format!("`ctx.state.{name}`"),
+        false => "the entry of `ctx.state`".to_owned(),
+    };
+    format!(
+        "{entry} takes {bytes} bytes and the other entries take {others}: `ctx.state` holds at most {limit} bytes"
+    )
 }
 
 /// Returns the thrown message, if it contains nothing of a request: a message of Tidegate, or text that

@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 use crate::error::{Error, Result};
 use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::parse;
-use crate::policy::script::place::place_of;
+use crate::policy::script::place::{fault, place_of};
 use crate::policy::script::run::Run;
+use crate::policy::script::strict;
 use crate::wire::Kind;
 
 /// The deepest value that can be written; no real request comes near it.
@@ -41,8 +42,36 @@ pub(super) fn text(value: &Dynamic) -> Answer<Vec<u8>> {
 }
 
 /// Returns a value as an independent tree.
+///
+/// A text that a script wrote is always readable. So an unreadable one is a part of the document, which is
+/// refused as it is wherever a script reads it.
 pub(super) fn tree(value: &Dynamic) -> Answer<Value> {
-    serde_json::from_slice(&text(value)?).map_err(|e| Told(e.to_string()).into())
+    strict::tree(&text(value)?).map_err(fault)
+}
+
+/// Returns the size of a value in `ctx.state`: the bytes of its JSON text.
+pub(super) fn size(value: &Dynamic) -> Answer<usize> {
+    if value.is_int() || value.is_float() || value.is_bool() || value.is_unit() {
+        return Ok(value.to_string().len());
+    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, &Json { value, depth: 0 })
+        .map_err(|e| Told(e.to_string()))?;
+    Ok(counter.0)
+}
+
+/// Counts the bytes that are written to it.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Returns a tree as a Rhai value that is independent of any document.
@@ -76,8 +105,9 @@ pub(super) fn map(members: &serde_json::Map<String, Value>) -> Map {
     members.iter().map(|(key, value)| (key.as_str().into(), dynamic(value))).collect()
 }
 
-/// Returns a value that no later edit of the document changes.
+/// Returns a value that no later edit changes, neither of the document nor of a variable of the script.
 pub(super) fn detach(value: Dynamic) -> Answer {
+    let value = value.flatten();
     let holds_places = value.is_array() || value.is_map() || place_of(&value).is_some();
     if holds_places { Ok(dynamic(&tree(&value)?)) } else { Ok(value) }
 }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script::error::{Answer, Told};
-use crate::policy::script::run::Stop;
+use crate::policy::script::run::{Run, Stop};
 use crate::policy::script::shared::Shared;
 use crate::wire::{Document, Kind, Step};
 
@@ -112,7 +112,7 @@ pub(super) fn place_kind(value: &Dynamic) -> Option<Kind> {
 /// own errors.
 pub(super) fn fault(error: Error) -> Box<EvalAltResult> {
     match error.kind {
-        ErrorKind::InvalidRequest => Stop::Invalid(error.message).into(),
+        ErrorKind::InvalidRequest => Run::end(Stop::Invalid(error.message)),
         _ => Told(error.message).into(),
     }
 }

@@ -3,7 +3,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rhai::{Dynamic, EvalAltResult, Position};
+use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 use crate::context::Context;
 use crate::policy::script::answer::Content;
@@ -12,7 +12,7 @@ use crate::policy::script::shared::Shared;
 use crate::policy::{Hook, Wishes};
 
 /// The reason why a script was stopped early. A `try` of the script cannot catch it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Stop {
     /// The script ran out of time.
     Time,
@@ -26,6 +26,21 @@ pub(super) enum Stop {
     Drop,
     /// The caller's own body is invalid; the message has the reason.
     Invalid(String),
+    /// The script used a deciding verb in a wrong way; the message has the mistake.
+    Misuse(String),
+    /// `ctx.state` has no room for a value.
+    Full(Full),
+}
+
+/// A value of `ctx.state` that exceeds the limit.
+#[derive(Clone, PartialEq)]
+pub(super) struct Full {
+    pub(super) name: String,
+    /// The bytes of the value, with its name.
+    pub(super) bytes: usize,
+    /// The bytes of all other values.
+    pub(super) others: usize,
+    pub(super) limit: usize,
 }
 
 impl From<Stop> for Box<EvalAltResult> {
@@ -41,6 +56,29 @@ impl Stop {
             EvalAltResult::ErrorTerminated(token, _) => token.clone().try_cast(),
             EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => Self::of(inner),
             _ => None,
+        }
+    }
+}
+
+/// A stop, and its place in a file.
+pub(super) struct Stopped {
+    pub(super) stop: Stop,
+    at: Position,
+    /// The path of the file, if it is known.
+    file: Option<String>,
+}
+
+impl From<Stopped> for Box<EvalAltResult> {
+    fn from(stopped: Stopped) -> Self {
+        let Stopped { stop, at, file } = stopped;
+        let error = EvalAltResult::ErrorTerminated(Dynamic::from(stop), at);
+        match file {
+            // only the error of a call has a file
+            Some(file) => {
+                let (name, at) = (String::new(), Position::NONE);
+                EvalAltResult::ErrorInFunctionCall(name, file, error.into(), at).into()
+            }
+            None => error.into(),
         }
     }
 }
@@ -72,8 +110,8 @@ pub(in crate::policy) struct Asked {
     pub(in crate::policy) wishes: Wishes,
     /// The fields that the script removed from its document.
     pub(super) removed: Vec<(String, Position)>,
-    /// The script's own decision to end. A script can catch the error of a closure, but the decision stays.
-    pub(super) stop: Option<Stop>,
+    /// The first stop of the script. It holds whatever the script does afterwards.
+    pub(super) stop: Option<Stopped>,
 }
 
 thread_local! {
@@ -100,12 +138,23 @@ impl Run {
         matches!(self.hook, Hook::Request | Hook::UpstreamRequest)
     }
 
-    /// Ends the script by its own decision.
+    /// Ends the script, and records the stop: no later act of the script undoes it.
     pub(super) fn end(stop: Stop) -> Box<EvalAltResult> {
-        Self::current(|run| {
-            run.asked.stop.get_or_insert_with(|| stop.clone());
-        });
+        Self::record(Stopped { stop: stop.clone(), at: Position::NONE, file: None });
         stop.into()
+    }
+
+    /// Ends the script at the call of a function, and records the stop with its place.
+    pub(super) fn end_at(call: &NativeCallContext<'_>, stop: Stop) -> Box<EvalAltResult> {
+        let file = call.call_source().map(ToOwned::to_owned);
+        Self::record(Stopped { stop: stop.clone(), at: call.call_position(), file });
+        stop.into()
+    }
+
+    fn record(stopped: Stopped) {
+        Self::current(|run| {
+            run.asked.stop.get_or_insert(stopped);
+        });
     }
 
     /// Runs at every operation of a script, and reads the clock at each 64th.
@@ -113,16 +162,24 @@ impl Run {
         if !operations.is_multiple_of(64) {
             return None;
         }
-        Self::is_late().then(|| Dynamic::from(Stop::Time))
+        Self::stopped().map(Dynamic::from)
     }
 
-    /// Checks the deadline within functions of Tidegate that may take long: `progress` does not run there.
+    /// Fails if the script was stopped, or if its time is over. Functions of Tidegate that may take long call
+    /// it: `progress` does not run there.
     pub(super) fn check_time() -> Result<(), Box<EvalAltResult>> {
-        if Self::is_late() { Err(Stop::Time.into()) } else { Ok(()) }
+        Self::stopped().map_or(Ok(()), |stop| Err(stop.into()))
     }
 
-    fn is_late() -> bool {
-        RUN.with_borrow(|run| run.as_ref().is_some_and(|run| run.deadline < Instant::now()))
+    /// Returns the stop of the script. The end of its time is a stop, too.
+    fn stopped() -> Option<Stop> {
+        let recorded = |run: &mut Self| match &run.asked.stop {
+            Some(stopped) => Some(stopped.stop.clone()),
+            None => (run.deadline < Instant::now()).then_some(Stop::Time),
+        };
+        let stop = Self::current(recorded).flatten()?;
+        Self::record(Stopped { stop: stop.clone(), at: Position::NONE, file: None });
+        Some(stop)
     }
 }
 

@@ -9,6 +9,8 @@ mod mask;
 mod modules;
 mod parameters;
 mod request;
+mod state;
+mod swallowed;
 mod trials;
 mod verbs;
 

@@ -1,6 +1,6 @@
 //! The verbs of scripts: decisions of a policy, and the side effects that it requests.
 use http::{HeaderName, HeaderValue};
-use rhai::{Dynamic, Engine, Map, Variant};
+use rhai::{Dynamic, Engine, Map, NativeCallContext, Variant};
 
 use crate::net::headers;
 use crate::policy::script::answer::Content;
@@ -17,11 +17,16 @@ const MAX_NAME: usize = 64;
 /// The longest value of a tag; it is a label in metrics.
 const MAX_TAG: usize = 128;
 
+type Call<'a> = NativeCallContext<'a>;
+
 /// Registers all verbs with an engine.
 pub(super) fn verbs(engine: &mut Engine) {
+    mistyped(engine);
     engine
-        .register_fn("deny", |message: &str| deny(400, message))
-        .register_fn("deny", deny)
+        .register_fn("deny", |call: Call<'_>, message: &str| deny(&call, 400, message))
+        .register_fn("deny", |call: Call<'_>, status: i64, message: &str| {
+            deny(&call, status, message)
+        })
         .register_fn("pass_over", pass_over)
         .register_fn("respond", respond_text)
         .register_fn("respond", respond::<Map>)
@@ -60,42 +65,74 @@ fn within(verb: &str) -> Answer<()> {
     }
 }
 
-fn pass_over(why: &str) -> Answer<()> {
-    within("pass_over")?;
-    Err(Stop::PassOver(why.to_owned()).into())
+/// Registers the verbs that decide for values of any other type. Rhai's own error for these could be caught.
+fn mistyped(engine: &mut Engine) {
+    for verb in ["deny", "pass_over", "respond", "route"] {
+        engine.register_fn(verb, |call: Call<'_>, value: Dynamic| mismatch(&call, &[value]));
+    }
+    engine.register_fn("deny", |call: Call<'_>, status: Dynamic, message: Dynamic| {
+        mismatch(&call, &[status, message])
+    });
 }
 
-fn deny(status: i64, message: &str) -> Answer<()> {
-    within("deny")?;
-    match u16::try_from(status) {
-        Ok(status @ 400..=599) => Err(Run::end(Stop::Deny { status, message: message.to_owned() })),
-        _ => Err(Told(format!("`deny` takes a status from 400 to 599, not {status}")).into()),
+fn mismatch(call: &Call<'_>, given: &[Dynamic]) -> Answer<()> {
+    let types = given.iter().map(|value| call.engine().map_type_name(value.type_name()));
+    let (verb, types) = (call.fn_name(), types.collect::<Vec<_>>().join(", "));
+    wrong(call, &format!("there is no function `{verb} ({types})`"))
+}
+
+/// Fails if a verb that decides has no effect in the current hook.
+fn decides(call: &Call<'_>, verb: &str) -> Answer<()> {
+    match Run::current(|run| run.hook.misuse(verb)).flatten() {
+        Some(message) => wrong(call, &message),
+        None => Ok(()),
     }
 }
 
-fn respond_text(text: &str) -> Answer<()> {
-    within("respond")?;
+/// Ends the script because it uses a verb that decides in a wrong way. No `try` catches it: the script wanted
+/// to decide, and must not go on as if it did not.
+fn wrong(call: &Call<'_>, message: &str) -> Answer<()> {
+    Err(Run::end_at(call, Stop::Misuse(message.to_owned())))
+}
+
+fn pass_over(call: Call<'_>, why: &str) -> Answer<()> {
+    decides(&call, "pass_over")?;
+    Err(Run::end(Stop::PassOver(why.to_owned())))
+}
+
+fn deny(call: &Call<'_>, status: i64, message: &str) -> Answer<()> {
+    decides(call, "deny")?;
+    match u16::try_from(status) {
+        Ok(status @ 400..=599) => Err(Run::end(Stop::Deny { status, message: message.to_owned() })),
+        _ => wrong(call, &format!("`deny` takes a status from 400 to 599, not {status}")),
+    }
+}
+
+fn respond_text(call: Call<'_>, text: &str) -> Answer<()> {
+    decides(&call, "respond")?;
     Err(Run::end(Stop::Respond(Content::Text(text.to_owned()))))
 }
 
-fn respond<T: Variant + Clone>(message: T) -> Answer<()> {
-    within("respond")?;
+fn respond<T: Variant + Clone>(call: Call<'_>, message: T) -> Answer<()> {
+    decides(&call, "respond")?;
     let message = json::tree(&Dynamic::from(message))?;
-    let content = Content::message(message).map_err(Told)?;
-    Err(Run::end(Stop::Respond(content)))
+    match Content::message(message) {
+        Ok(content) => Err(Run::end(Stop::Respond(content))),
+        Err(message) => wrong(&call, &message),
+    }
 }
 
-fn route(alias: &str) -> Answer<()> {
-    within("route")?;
+fn route(call: Call<'_>, alias: &str) -> Answer<()> {
+    decides(&call, "route")?;
     if alias.is_empty() {
-        return Err(Told("`route` takes the name of a model, not an empty text".to_owned()).into());
+        return wrong(&call, "`route` takes the name of a model, not an empty text");
     }
     Run::current(|run| run.asked.route = Some(alias.to_owned()));
     Ok(())
 }
 
-fn drop_event() -> Answer<()> {
-    within("drop_event")?;
+fn drop_event(call: Call<'_>) -> Answer<()> {
+    decides(&call, "drop_event")?;
     Err(Run::end(Stop::Drop))
 }
 
