@@ -39,7 +39,8 @@ impl<I: Iterator<Item = Change>> Walk<I> {
         while let Some(change) = self.changes.peek() {
             let start = self.after + (change.before.start - self.before);
             if start + change.after > at {
-                return if start < at { change.before.start } else { self.plain(at) };
+                // a position within the change moves to its start
+                return self.plain(at.min(start));
             }
             self.pass();
         }
@@ -79,10 +80,10 @@ mod tests {
 
     /// Returns where a range of `after` lies before these changes.
     fn moved(range: Range<usize>, changes: &[(Range<usize>, usize)]) -> Range<usize> {
-        let mut ranges = [range];
+        let mut range = range;
         let changes = changes.iter().cloned();
-        move_back(&mut ranges, changes.map(|(before, after)| Change { before, after }));
-        let [range] = ranges;
+        let changes = changes.map(|(before, after)| Change { before, after });
+        move_back(std::slice::from_mut(&mut range), changes);
         range
     }
 

@@ -154,11 +154,10 @@ impl<'a> Masking<'a> {
 
     fn is_in_values(&self, json: &[u8]) -> Result<bool> {
         for token in tokens::of(json) {
-            if let Token::String { range, .. } = token {
-                walk::in_time()?;
-                if self.is_in(&json[range]) {
-                    return Ok(true);
-                }
+            let Token::String { range, .. } = token else { continue };
+            walk::in_time()?;
+            if self.is_in(&json[range]) {
+                return Ok(true);
             }
         }
         Ok(false)

@@ -151,10 +151,14 @@ mod tests {
     fn found<'a>(text: &'a str, part: &str) -> &'a str {
         let normal = Normal::of(text);
         let at = normal.text().find(part).unwrap();
-        let mut ranges = [at..at + part.len()];
-        normal.to_original(&mut ranges);
-        let [range] = ranges;
+        let mut range = at..at + part.len();
+        normal.to_original(std::slice::from_mut(&mut range));
         &text[range]
+    }
+
+    #[test]
+    fn the_patterns_of_the_form_compile() {
+        assert!(FOLDED.is_some() && BOUNDARY.is_some());
     }
 
     #[test]

@@ -50,11 +50,14 @@ impl Iterator for Tokens<'_> {
                     self.open.push(false);
                     self.is_key = false;
                 }
-                b'}' | b']' => {
+                b'}' => {
                     self.is_key = false;
-                    if self.open.pop() == Some(true) {
-                        return Some(Token::End);
-                    }
+                    self.open.pop();
+                    return Some(Token::End);
+                }
+                b']' => {
+                    self.is_key = false;
+                    self.open.pop();
                 }
                 b':' => self.is_key = false,
                 b',' => self.is_key = self.open.last() == Some(&true),

@@ -248,25 +248,28 @@ impl<V: FnMut(Seen<'_>) -> Result<()>> Walk<'_, V> {
         for at in 0..level.members.len() {
             let name = level.key_of(&level.members[at]);
             let value = Value::of(level, at)?;
-            match (name, &value) {
-                (name, Value::Scalar(json)) if SCHEMA_WORDS.contains(&name) => {
-                    self.below(name, |walk| walk.string(json, Part::Tools))?;
-                }
-                (_, Value::Scalar(_)) => {}
-                ("examples", _) => {
-                    let json = level.text_of(at);
-                    self.below(name, |walk| {
-                        (walk.visit)(Seen::Values(Found { path: &walk.path, json }))
-                    })?;
-                }
-                (name, _) if SCHEMA_VALUES.contains(&name) => {}
-                (name, _) if SCHEMA_NAMES.contains(&name) => {
-                    self.below(name, |walk| walk.schemas(&value))?;
-                }
-                (name, _) => self.below(name, |walk| walk.schema(&value))?,
-            }
+            self.below(name, |walk| walk.keyword(name, &value, || level.text_of(at)))?;
         }
         Ok(())
+    }
+
+    /// Visits a member of a schema.
+    fn keyword(
+        &mut self,
+        name: &str,
+        value: &Value<'_>,
+        json: impl FnOnce() -> Bytes,
+    ) -> Result<()> {
+        match value {
+            Value::Scalar(json) if SCHEMA_WORDS.contains(&name) => self.string(json, Part::Tools),
+            Value::Scalar(_) => Ok(()),
+            _ if name == "examples" => {
+                (self.visit)(Seen::Values(Found { path: &self.path, json: json() }))
+            }
+            _ if SCHEMA_VALUES.contains(&name) => Ok(()),
+            _ if SCHEMA_NAMES.contains(&name) => self.schemas(value),
+            _ => self.schema(value),
+        }
     }
 
     /// Visits an object whose members are all schemas, whatever their names are.
