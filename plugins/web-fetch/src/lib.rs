@@ -5,9 +5,9 @@ mod cut;
 mod domains;
 mod hops;
 mod html;
+mod media;
 mod page;
 mod pdf;
-mod plain;
 mod problems;
 mod robots;
 
@@ -15,7 +15,10 @@ use jiff::Timestamp;
 use tidegate_sdk::prelude::*;
 use url::Url;
 
+use cut::Window;
 use domains::Domains;
+use hops::Way;
+use page::Page;
 use problems::not_permitted;
 
 /// The number of characters of one call if the declaration has none.
@@ -134,23 +137,19 @@ impl WebFetch {
             }
             if self.is_polite { robots::check(url, &self.agent, &domains) } else { Ok(()) }
         };
-        let (at, answer) = hops::follow(url, may_ask, |url| self.page(url))?;
-        check_status(&answer)?;
-        let page = page::read(&answer, &at)?;
         let most = options.max_chars.unwrap_or(USUAL_CHARS).clamp(1, MAX_CHARS);
-        let part = cut::part(&page.text, input.cursor.unwrap_or(0), most)?;
-        let output = Output {
-            url: at.into(),
-            title: page.title,
-            content_type: page.content_type,
-            truncated: part.next.is_some() || answer.truncated,
-            next_cursor: part.next,
-            text: part.text,
-            retrieved_at: now(),
-        };
-        let text = serde_json::to_string(&output)
-            .map_err(|e| Problem::new("unavailable", format!("the result is no JSON: {e}")))?;
-        Ok(Blocks(vec![serde_json::json!({"type": "text", "text": text})]))
+        let window = Window::new(input.cursor.unwrap_or(0), most);
+        let mut way = Way::new(url, may_ask, |url| self.page(url));
+        loop {
+            let answer = way.follow()?;
+            check_status(&answer)?;
+            let mut page = page::read(answer, &way.url, window.clone())?;
+            match page.refresh.take() {
+                // a page that loads itself again is a page
+                Some(refresh) if !way.has_passed(&refresh.to) => way.go(refresh.to)?,
+                _ => return result(page, way.url),
+            }
+        }
     }
 
     fn page(&self, url: &Url) -> http::Request {
@@ -159,6 +158,43 @@ impl WebFetch {
             .header("user-agent", &self.agent)
             .max_bytes(MAX_BYTES)
     }
+}
+
+/// Returns the part of a page in the window. A page without words, and the beginning of one that
+/// is too large, is a problem with the text that there is.
+fn result(page: Page, at: Url) -> Result<Blocks> {
+    let Page { title, content_type, window, wordless, is_beginning, .. } = page;
+    let part = match window.part() {
+        Err(_) if wordless.is_some() => cut::Part { text: String::new(), next: None },
+        part => part?,
+    };
+    let url = String::from(at);
+    let has_text = !part.text.is_empty();
+    let output = Output {
+        url: url.clone(),
+        title,
+        content_type,
+        truncated: part.next.is_some() || is_beginning,
+        next_cursor: part.next,
+        text: part.text,
+        retrieved_at: now(),
+    };
+    let json = serde_json::to_string(&output)
+        .map_err(|e| Problem::new("unavailable", format!("the result is no JSON: {e}")))?;
+    let mut notes = Vec::new();
+    if is_beginning {
+        let text = if has_text { ": its beginning follows" } else { "" };
+        notes.push(format!("the page is larger than {} MiB{text}.", MAX_BYTES >> 20));
+    }
+    if let Some(wordless) = wordless {
+        notes.push(format!("`{url}` has no text to read: {}", wordless.message));
+    }
+    if notes.is_empty() {
+        return Ok(Blocks(vec![serde_json::json!({"type": "text", "text": json})]));
+    }
+    let code = if is_beginning { "content_too_large" } else { "unsupported_content_type" };
+    let text = if has_text { format!("\n{json}") } else { String::new() };
+    Err(Problem::new(code, format!("{}{text}", notes.join(" "))))
 }
 
 fn asked_for(text: &str) -> Result<Url> {

@@ -1,8 +1,17 @@
-//! The type of a response, and its text.
+//! The text of a response, by its type.
+use std::borrow::Cow;
+
 use tidegate_sdk::{Problem, Result, http};
 use url::Url;
 
-use crate::{charset, html, pdf};
+use crate::charset::{self, End, decode};
+use crate::cut::Window;
+use crate::html::{self, Patience, Refresh, Syntax, Wordless, parse_refresh};
+use crate::media::{Look, Media, is_html, look};
+use crate::pdf;
+
+/// The longest reference to a character, in bytes.
+const MAX_REFERENCE: usize = 40;
 
 /// The parts of a page that the model receives.
 pub struct Page {
@@ -11,34 +20,100 @@ pub struct Page {
     /// The content type without parameters.
     pub content_type: String,
     /// The text: HTML as Markdown, any other text unchanged.
-    pub text: String,
+    pub window: Window,
+    /// The address to which the page sends its readers.
+    pub refresh: Option<Refresh>,
+    /// The reason why the page has no words.
+    pub wordless: Option<Wordless>,
+    /// The page is too large, and this is its beginning.
+    pub is_beginning: bool,
 }
 
 enum Sort {
-    Html,
+    Html(Syntax),
+    /// XML that is HTML if its root says so.
+    Xml,
     Pdf,
     Text,
 }
 
-/// Reads a response. Fails with `unsupported_content_type` if its type has no text.
-pub fn read(answer: &http::Response, at: &Url) -> Result<Page> {
-    let header = answer.header("content-type").unwrap_or_default();
-    let named = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let (content_type, sort) = sort(&named, &answer.body)?;
-    let (title, text) = match sort {
-        Sort::Html => html::read(&charset::decode(&answer.body, header), at),
-        Sort::Pdf => pdf::read(&answer.body, answer.truncated)?,
-        Sort::Text => (None, charset::decode(&answer.body, header)),
-    };
-    Ok(Page { title, content_type, text })
+/// Reads a response as far as a window needs it. Fails with `unsupported_content_type` if its type
+/// has no text.
+pub fn read(answer: http::Response, at: &Url, window: Window) -> Result<Page> {
+    let media = Media::of(&answer);
+    let (content_type, sort) = sort(&media.essence, &answer.body)?;
+    let end = if answer.truncated { End::Cut } else { End::Whole };
+    let is_beginning = answer.truncated;
+    let mut page =
+        Page { title: None, content_type, window, refresh: None, wordless: None, is_beginning };
+    let label = media.charset.as_deref();
+    match sort {
+        Sort::Html(syntax) => {
+            let sort = match syntax {
+                Syntax::Html => charset::Sort::Html,
+                Syntax::Xml => charset::Sort::Xml,
+            };
+            page.read_html(decode(&answer.body, label, sort, end), at, syntax);
+            let header = answer.header("refresh");
+            let header = header.and_then(|content| parse_refresh(content, at, Patience::Short));
+            page.refresh = header.or(page.refresh);
+        }
+        Sort::Xml => {
+            let text = decode(&answer.body, label, charset::Sort::Xml, end);
+            match is_html(&text) {
+                true => page.read_html(text, at, Syntax::Xml),
+                false => page.window.push(&text),
+            }
+        }
+        Sort::Text => page.window.push(&decode(&answer.body, label, charset::Sort::Plain, end)),
+        Sort::Pdf => {
+            let read = pdf::read(answer.body, end)?;
+            page.window.push(&read.text);
+            (page.title, page.is_beginning) = (read.title, read.is_beginning);
+        }
+    }
+    Ok(page)
+}
+
+impl Page {
+    fn read_html(&mut self, text: Cow<'_, str>, at: &Url, syntax: Syntax) {
+        let whole = match self.is_beginning {
+            true => without_part_of_reference(&text),
+            false => &text,
+        };
+        let window = self.window.clone();
+        let read = html::read(whole, at, syntax, window);
+        (self.title, self.window) = (read.title, read.window);
+        (self.refresh, self.wordless) = (read.refresh, read.wordless);
+    }
+}
+
+/// Returns a cut text without a reference such as `&eacu` at its end.
+fn without_part_of_reference(text: &str) -> &str {
+    let from = text.len().saturating_sub(MAX_REFERENCE);
+    match text.as_bytes()[from..].iter().rposition(|byte| *byte == b'&') {
+        Some(at) if !text[from + at..].contains([';', ' ', '<', '\n']) => &text[..from + at],
+        _ => text,
+    }
 }
 
 fn sort(named: &str, body: &[u8]) -> Result<(String, Sort)> {
     let sort = match named {
-        "text/html" | "application/xhtml+xml" => Sort::Html,
+        "text/html" => Sort::Html(Syntax::Html),
+        "application/xhtml+xml" => Sort::Html(Syntax::Xml),
         "application/pdf" | "application/x-pdf" => Sort::Pdf,
         // no type, or the type that servers send for unknown files
-        "" | "application/octet-stream" | "binary/octet-stream" => return sniffed(named, body),
+        "" | "application/octet-stream" | "binary/octet-stream" => {
+            let (name, sort) = match look(body) {
+                Look::Html => ("text/html", Sort::Html(Syntax::Html)),
+                Look::Pdf => ("application/pdf", Sort::Pdf),
+                Look::Text => ("text/plain", Sort::Text),
+                Look::Other => return Err(unsupported(named)),
+            };
+            return Ok((name.to_owned(), sort));
+        }
+        "text/xml" | "application/xml" => Sort::Xml,
+        _ if named.ends_with("+xml") && is_text(named) => Sort::Xml,
         _ if is_text(named) => Sort::Text,
         _ => return Err(unsupported(named)),
     };
@@ -73,25 +148,6 @@ fn is_text(named: &str) -> bool {
         }
         // an image, but in a text format
         _ => named == "image/svg+xml" || named.starts_with("message/"),
-    }
-}
-
-fn sniffed(named: &str, body: &[u8]) -> Result<(String, Sort)> {
-    let start = body[..body.len().min(512)].trim_ascii_start();
-    let begins = |what: &str| {
-        start.len() >= what.len() && start[..what.len()].eq_ignore_ascii_case(what.as_bytes())
-    };
-    let found = |content_type: &str, sort| Ok((content_type.to_owned(), sort));
-    if begins("%PDF-") {
-        found("application/pdf", Sort::Pdf)
-    } else if begins("<!doctype html") || begins("<html") {
-        found("text/html", Sort::Html)
-    } else if std::str::from_utf8(body).map_or_else(|e| e.error_len().is_none(), |_| true)
-        && !body.contains(&0)
-    {
-        found("text/plain", Sort::Text)
-    } else {
-        Err(unsupported(named))
     }
 }
 

@@ -7,10 +7,14 @@ use hayro_interpret::{
     BlendMode, ClipPath, Context, Device, DrawMode, DrawProps, Image, ImageDrawProps,
     InterpreterCache, InterpreterSettings, RectExt, SoftMask, interpret_page,
 };
-use tidegate_sdk::{Problem, Result};
+use tidegate_sdk::{Problem, Result, host};
+
+use crate::charset::End;
 
 /// The largest number of pages; later pages are left out.
 const MAX_PAGES: usize = 500;
+/// The nanoseconds after which no further page is read.
+const MAX_TIME: u64 = 8_000_000_000;
 /// Distances are in thousandths of the font's size. This distance starts another line.
 const LINE: f64 = 500.0;
 /// This distance starts another paragraph.
@@ -18,19 +22,32 @@ const PARAGRAPH: f64 = 1800.0;
 /// This distance starts another word.
 const WORD: f64 = 150.0;
 
-/// Returns title and text, with a blank line between pages.
+/// The text of a file.
+pub struct Read {
+    pub title: Option<String>,
+    /// The text, with a blank line between pages.
+    pub text: String,
+    /// Pages at the end of the file are missing.
+    pub is_beginning: bool,
+}
+
+/// Reads a file.
 ///
 /// Fails if the file cannot be read, or has no text.
-pub fn read(body: &[u8], is_cut: bool) -> Result<(Option<String>, String)> {
-    let pdf = Pdf::new(body.to_vec()).map_err(|_| {
-        unsupported(match is_cut {
-            true => "the PDF file is too large to be read",
-            false => "the PDF file is locked or damaged: it cannot be read",
-        })
+pub fn read(body: Vec<u8>, end: End) -> Result<Read> {
+    let is_cut = end == End::Cut;
+    let pdf = Pdf::new(body).map_err(|_| match is_cut {
+        true => Problem::new(
+            "content_too_large",
+            "the PDF file is larger than 5 MiB, and its beginning cannot be read without its end",
+        ),
+        false => unsupported("the PDF file is locked or damaged: it cannot be read"),
     })?;
     let cache = InterpreterCache::new();
+    let started = host::clock();
     let mut whole = String::new();
-    for page in pdf.pages().iter().take(MAX_PAGES) {
+    let mut pages = pdf.pages().iter();
+    for page in pages.by_ref().take(MAX_PAGES) {
         let bounds = page.intersected_crop_box().to_kurbo();
         let settings = InterpreterSettings::default();
         let mut context = Context::new(Affine::IDENTITY, bounds, &cache, pdf.xref(), settings);
@@ -41,11 +58,19 @@ pub fn read(body: &[u8], is_cut: bool) -> Result<(Option<String>, String)> {
             whole.push_str("\n\n");
         }
         whole.push_str(&text);
+        if host::clock().saturating_sub(started) > MAX_TIME {
+            break;
+        }
     }
-    if whole.is_empty() {
-        return Err(unsupported("the PDF file has no text in it, only pictures"));
+    let is_beginning = is_cut || pages.next().is_some();
+    match (whole.is_empty(), is_beginning) {
+        (false, _) => Ok(Read { title: title(&pdf), text: whole, is_beginning }),
+        (true, true) => Err(Problem::new(
+            "content_too_large",
+            "the PDF file is too large, and its first pages have no text",
+        )),
+        (true, false) => Err(unsupported("the PDF file has no text in it, only pictures")),
     }
-    Ok((title(&pdf), whole))
 }
 
 fn unsupported(message: &str) -> Problem {

@@ -3,7 +3,7 @@ use tidegate_sdk::{Problem, Result, host, http};
 use url::{Origin, Url};
 
 use crate::domains::Domains;
-use crate::hops;
+use crate::hops::Way;
 use crate::problems::not_permitted;
 
 /// The largest size in bytes that crawlers have to read.
@@ -60,7 +60,7 @@ fn fetch(page: &Url, agent: &str, domains: &Domains) -> Result<String> {
     };
     let request =
         |url: &Url| http::get(url.as_str()).header("user-agent", agent).max_bytes(MAX_BYTES);
-    let (_, answer) = hops::follow(first, may_ask, request).map_err(failed)?;
+    let answer = Way::new(first, may_ask, request).follow().map_err(failed)?;
     match answer.status {
         _ if answer.is_success() => Ok(answer.text().into_owned()),
         429 | 500.. => Err(Problem {

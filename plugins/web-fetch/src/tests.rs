@@ -1,8 +1,12 @@
 //! The tool as the gateway calls it, with a web made by the tests.
+mod charsets;
 mod hops;
+mod odd;
 mod pages;
 mod robots;
 mod rules;
+mod structure;
+mod wordless;
 
 use serde_json::{Value, json};
 use tidegate_sdk::testing::MockHost;

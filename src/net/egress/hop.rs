@@ -142,9 +142,7 @@ impl Hop {
 
     fn location(&self, answer: &Response<Incoming>) -> Result<Option<Url>, Refusal> {
         let Some(location) = location(answer.status(), answer.headers()) else { return Ok(None) };
-        let text = std::str::from_utf8(location.as_bytes()).ok();
-        let url = text.and_then(|text| self.to.url.join(text).ok());
-        let Some(mut url) = url else {
+        let Ok(mut url) = self.to.url.join(&ascii(location)) else {
             let message = format!("`{}` redirects to an invalid URL", self.to.host);
             return Err(Refusal::new("unreachable", message));
         };
@@ -156,10 +154,31 @@ impl Hop {
     }
 }
 
-/// Returns the `location` of a redirect.
+/// Returns the `location` of a redirect. A header without an address is none, as in browsers.
 pub(crate) fn location(status: StatusCode, headers: &HeaderMap) -> Option<&HeaderValue> {
     let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-    is_redirect.then(|| headers.get(LOCATION)).flatten()
+    let mut locations = headers.get_all(LOCATION).iter();
+    locations.find(|value| is_redirect && !value.as_bytes().trim_ascii().is_empty())
+}
+
+/// Returns an address as ASCII. Browsers send the bytes of any other character back as they are,
+/// in whichever encoding the server has written them.
+fn ascii(location: &HeaderValue) -> String {
+    let mut text = String::with_capacity(location.len());
+    for byte in location.as_bytes() {
+        match byte {
+            0..0x80 => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+/// Returns the text of a header: UTF-8, or one byte for each character.
+fn text(value: &HeaderValue) -> String {
+    let bytes = value.as_bytes();
+    let latin = || bytes.iter().map(|byte| char::from(*byte)).collect();
+    std::str::from_utf8(bytes).map_or_else(|_| latin(), str::to_owned)
 }
 
 /// The step after a response.
@@ -177,7 +196,7 @@ pub(crate) fn for_plugin(headers: &HeaderMap) -> Vec<(String, String)> {
         .iter()
         .filter(|(name, _)| !OF_CONNECTION.contains(&name.as_str()) && !is_of_body(name.as_str()))
         .map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let value = if name == LOCATION { ascii(value) } else { text(value) };
             (name.as_str().to_owned(), value)
         })
         .collect()

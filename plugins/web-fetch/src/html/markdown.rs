@@ -1,0 +1,262 @@
+//! Writes a tape as Markdown, block by block.
+use crate::html::line::{Breaks, Line, Links, Picture, longest_run};
+use crate::html::names::Kind;
+use crate::html::out::{Gap, Out};
+use crate::html::pick::Part;
+use crate::html::table::{self, Budget};
+use crate::html::tape::{HIDDEN, LAYOUT, Record, Records, STREAMED, Start, Tape};
+
+/// A list that is open.
+struct List {
+    is_ordered: bool,
+    next: i32,
+    has_items: bool,
+    /// The list is in another one, but in none of its items.
+    is_bare: bool,
+}
+
+/// A writer of the parts of a tape.
+pub(super) struct Writer<'t> {
+    tape: &'t Tape,
+    links: Links<'t>,
+    out: Out,
+    line: Line,
+    open: Vec<Kind>,
+    lists: Vec<List>,
+    budget: Budget,
+    /// Nothing was written since the last picture.
+    is_at_picture: bool,
+}
+
+impl<'t> Writer<'t> {
+    pub(super) fn new(tape: &'t Tape, links: Links<'t>, out: Out) -> Self {
+        Self {
+            tape,
+            links,
+            out,
+            line: Line::default(),
+            open: Vec::new(),
+            lists: Vec::new(),
+            budget: Budget::default(),
+            is_at_picture: false,
+        }
+    }
+
+    pub(super) fn finish(self) -> Out {
+        self.out
+    }
+
+    /// Writes a part, without the elements that have one of some flags, until the output is full.
+    pub(super) fn write(&mut self, part: Part, left_out: u8) {
+        let mut records = self.tape.read(part.from, part.to);
+        while let Some(record) = records.next() {
+            if self.out.is_full() {
+                return;
+            }
+            match record {
+                // the part itself is not left out
+                Record::Open { start, end }
+                    if start.flags & left_out != 0 && !(end == part.to && self.open.is_empty()) =>
+                {
+                    records.go_to(end);
+                }
+                Record::Open { start, end } => self.start(start, end, &mut records),
+                Record::Close => self.end(),
+                Record::Text { marks, link, text } => {
+                    self.is_at_picture &= text.trim().is_empty();
+                    self.line.push(&mut self.links, marks, link, text);
+                }
+                Record::Break => self.line.line_break(),
+                Record::Split => self.flush(),
+                Record::Rule => {
+                    self.flush();
+                    self.out.block("---");
+                }
+                Record::Image { link, source, words } => {
+                    self.picture(link, source, words);
+                }
+                Record::Check { is_on } => {
+                    self.line.raw(&mut self.links, if is_on { "[x] " } else { "[ ] " });
+                }
+                Record::Language(_) => {}
+            }
+        }
+        while !self.open.is_empty() {
+            self.end();
+        }
+        self.flush();
+    }
+
+    fn start(&mut self, start: Start, end: u32, records: &mut Records<'_>) {
+        let kind = start.kind;
+        if !kind.is_inline() && kind != Kind::Noscript {
+            self.flush();
+        }
+        match kind {
+            Kind::Noscript => {
+                self.plain_picture(self.tape.read(records.here(), end));
+                return records.go_to(end);
+            }
+            Kind::Pre => {
+                self.code(self.tape.read(records.here(), end));
+                return records.go_to(end);
+            }
+            Kind::Table if start.flags & LAYOUT == 0 => {
+                let rows = self.tape.read(records.here(), end);
+                let table = table::read(rows, &mut self.links, &mut self.budget);
+                table.into_iter().for_each(|block| self.out.block(&block));
+                return records.go_to(end);
+            }
+            Kind::List | Kind::Ordered => self.start_list(start),
+            Kind::Item => self.start_item(start),
+            Kind::Quote => self.out.indent(Some("> ".to_owned()), "> "),
+            Kind::Definition => {
+                self.out.set_gap(Gap::Line);
+                self.out.indent(Some(": ".to_owned()), "  ");
+            }
+            _ if kind.level().is_some() => self.line.set_breaks(Breaks::Spaces),
+            _ => {}
+        }
+        self.open.push(kind);
+    }
+
+    fn end(&mut self) {
+        let Some(kind) = self.open.pop() else { return };
+        if let Some(level) = kind.level() {
+            let heading = self.line.finish(&mut self.links);
+            if !heading.is_empty() {
+                self.out.block(&format!("{} {heading}", "#".repeat(level)));
+            }
+            return;
+        }
+        if !kind.is_inline() {
+            self.flush();
+        }
+        match kind {
+            Kind::Item | Kind::Quote | Kind::Definition => self.out.unindent(),
+            Kind::List | Kind::Ordered => {
+                if self.lists.pop().is_some_and(|list| list.is_bare) {
+                    self.out.unindent();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the paragraph that is being written.
+    fn flush(&mut self) {
+        let text = self.line.finish(&mut self.links);
+        if !text.is_empty() {
+            self.out.block(&text);
+        }
+    }
+
+    fn start_list(&mut self, start: Start) {
+        let is_ordered = start.kind == Kind::Ordered;
+        let outer = self.open.last();
+        let is_bare = matches!(outer, Some(Kind::List | Kind::Ordered));
+        if !self.lists.is_empty() && (is_bare || outer == Some(&Kind::Item)) {
+            self.out.set_gap(Gap::Line);
+        }
+        if is_bare {
+            self.out.indent(None, "  ");
+        }
+        let next = start.first.cast_signed();
+        self.lists.push(List { is_ordered, next, has_items: false, is_bare });
+    }
+
+    fn start_item(&mut self, start: Start) {
+        let mut marker = "- ".to_owned();
+        if let Some(list) = self.lists.last_mut() {
+            if list.has_items {
+                self.out.set_gap(Gap::Line);
+            }
+            list.has_items = true;
+            if list.is_ordered {
+                if start.second != 0 {
+                    list.next = start.first.cast_signed();
+                }
+                marker = format!("{}. ", list.next);
+                list.next = list.next.saturating_add(1);
+            }
+        }
+        let rest = " ".repeat(marker.len());
+        self.out.indent(Some(marker), &rest);
+    }
+
+    fn picture(&mut self, link: u32, source: u32, words: u32) {
+        let Some(url) = self.links.picture(source) else { return };
+        let words = self.links.string(words);
+        self.line.picture(&mut self.links, link, Picture { url, words });
+        self.is_at_picture = true;
+    }
+
+    /// Writes the picture that a page has for readers without scripts, if a script would show it.
+    fn plain_picture(&mut self, mut records: Records<'_>) {
+        let picture = records.find_map(|record| match record {
+            Record::Image { link, source, words } => Some((link, source, words)),
+            _ => None,
+        });
+        if let (Some((link, source, words)), false) = (picture, self.is_at_picture) {
+            self.picture(link, source, words);
+        }
+    }
+
+    /// Writes code as it is, between fences.
+    fn code(&mut self, records: Records<'_>) {
+        let Code { text, language } = Code::read(records);
+        let text = text.trim_end();
+        if text.is_empty() {
+            return;
+        }
+        let fence = "`".repeat(longest_run(text).max(2) + 1);
+        let language = self.tape.string(language);
+        self.out.block(&format!("{fence}{language}\n{text}\n{fence}"));
+        self.is_at_picture = false;
+    }
+}
+
+/// Code, and the number of its language's name.
+#[derive(Default)]
+pub(super) struct Code {
+    pub(super) text: String,
+    pub(super) language: u32,
+}
+
+impl Code {
+    /// Reads the text of a `pre`.
+    pub(super) fn read(mut records: Records<'_>) -> Self {
+        let mut code = Self::default();
+        let mut depth = 1_usize;
+        // a line in an element of its own ends with it
+        let mut is_line_over = false;
+        while let Some(record) = records.next() {
+            match record {
+                Record::Open { start, end } if start.flags & (HIDDEN | STREAMED) != 0 => {
+                    records.go_to(end);
+                }
+                Record::Open { start, .. } => {
+                    depth += 1;
+                    is_line_over |= !start.kind.is_inline() && !code.text.is_empty();
+                }
+                Record::Close => {
+                    depth -= 1;
+                    if depth == 0 {
+                        break;
+                    }
+                    is_line_over = true;
+                }
+                Record::Text { text, .. } => {
+                    if std::mem::take(&mut is_line_over) && !code.text.ends_with('\n') {
+                        code.text.push('\n');
+                    }
+                    code.text.push_str(text);
+                }
+                Record::Break => code.text.push('\n'),
+                Record::Language(language) => code.language = language,
+                _ => {}
+            }
+        }
+        code
+    }
+}
