@@ -2,6 +2,7 @@
 mod fetch;
 mod hops;
 mod search;
+mod sizes;
 
 use std::net::SocketAddr;
 

@@ -240,7 +240,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     }
 }
 
-/// The attributes of a tag. After the last one, the rest begins behind the tag.
+/// The attributes of a tag. After the last one, the rest begins after the tag.
 struct Attributes<'b> {
     rest: &'b [u8],
 }

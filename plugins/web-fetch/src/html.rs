@@ -1,5 +1,6 @@
 //! Converts HTML to Markdown: the article alone if there is one, else the whole page.
 mod builder;
+mod code;
 mod facts;
 mod line;
 mod markdown;

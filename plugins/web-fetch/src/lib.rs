@@ -5,6 +5,7 @@ mod cut;
 mod domains;
 mod hops;
 mod html;
+mod inflated;
 mod media;
 mod page;
 mod pdf;
@@ -184,7 +185,8 @@ fn result(page: Page, at: Url) -> Result<Blocks> {
     let mut notes = Vec::new();
     if is_beginning {
         let text = if has_text { ": its beginning follows" } else { "" };
-        notes.push(format!("the page is larger than {} MiB{text}.", MAX_BYTES >> 20));
+        let limit = MAX_BYTES >> 20;
+        notes.push(format!("the page is larger than {limit} MiB, or has too many parts{text}."));
     }
     if let Some(wordless) = wordless {
         notes.push(format!("`{url}` has no text to read: {}", wordless.message));

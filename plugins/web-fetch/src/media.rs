@@ -97,7 +97,7 @@ fn unquoted(value: &str) -> String {
     text.trim().to_owned()
 }
 
-/// The look of a body whose type is unknown.
+/// The look of a body of an unknown type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     Html,
@@ -122,7 +122,7 @@ pub fn look(body: &[u8]) -> Look {
     if is_page { Look::Html } else { Look::Text }
 }
 
-/// Returns whether the root of a page, behind comments and declarations, is `html`.
+/// Returns whether the root of a page, after comments and declarations, is `html`.
 pub fn is_html(text: &str) -> bool {
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     loop {

@@ -10,9 +10,12 @@ use hayro_interpret::{
 use tidegate_sdk::{Problem, Result, host};
 
 use crate::charset::End;
+use crate::inflated;
 
 /// The largest number of pages; later pages are left out.
 const MAX_PAGES: usize = 500;
+/// The most bytes of the drawing commands of all pages, which stay in memory.
+const MAX_COMMANDS: usize = 24 << 20;
 /// The nanoseconds after which no further page is read.
 const MAX_TIME: u64 = 8_000_000_000;
 /// Distances are in thousandths of the font's size. This distance starts another line.
@@ -36,6 +39,10 @@ pub struct Read {
 /// Fails if the file cannot be read, or has no text.
 pub fn read(body: Vec<u8>, end: End) -> Result<Read> {
     let is_cut = end == End::Cut;
+    if inflated::is_too_large(&body) {
+        let message = "the PDF file has streams that are too large to be read";
+        return Err(Problem::new("content_too_large", message));
+    }
     let pdf = Pdf::new(body).map_err(|_| match is_cut {
         true => Problem::new(
             "content_too_large",
@@ -45,6 +52,7 @@ pub fn read(body: Vec<u8>, end: End) -> Result<Read> {
     })?;
     let cache = InterpreterCache::new();
     let started = host::clock();
+    let mut commands = 0;
     let mut whole = String::new();
     let mut pages = pdf.pages().iter();
     for page in pages.by_ref().take(MAX_PAGES) {
@@ -58,7 +66,8 @@ pub fn read(body: Vec<u8>, end: End) -> Result<Read> {
             whole.push_str("\n\n");
         }
         whole.push_str(&text);
-        if host::clock().saturating_sub(started) > MAX_TIME {
+        commands += page.page_stream().map_or(0, <[u8]>::len);
+        if commands > MAX_COMMANDS || host::clock().saturating_sub(started) > MAX_TIME {
             break;
         }
     }

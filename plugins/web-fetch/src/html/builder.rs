@@ -80,6 +80,8 @@ pub(super) struct Builder {
     pub(super) facts: Facts,
     pub(super) is_xml: bool,
     pub(super) stack: Vec<Open>,
+    /// The number of open paragraphs.
+    pub(super) paragraphs: usize,
     formats: Vec<Format>,
     /// The marks of the formats in effect.
     format_marks: u8,
@@ -118,7 +120,7 @@ impl Builder {
 
     pub(super) fn push_text(&mut self, text: &[u8]) {
         self.text.extend_from_slice(text);
-        if self.text.len() > tape::MAX_TEXT && self.ground() != Kind::Pre {
+        if self.text.len() > tape::MAX_TEXT {
             self.flush();
         }
     }
@@ -174,6 +176,7 @@ impl Builder {
             _ => kind,
         };
         let marks = marks | outer_marks;
+        self.paragraphs += usize::from(kind == Kind::Paragraph);
         self.stack.push(Open { number, kind, ground, marks, within, seen: 0, at });
         if kind.is_cell() || kind == Kind::Caption {
             self.formats.push(Format::Cell);
@@ -220,6 +223,7 @@ impl Builder {
     pub(super) fn pop(&mut self) {
         self.flush();
         let Some(open) = self.stack.pop() else { return };
+        self.paragraphs -= usize::from(open.kind == Kind::Paragraph);
         self.hint = self.hint.filter(|(depth, _)| *depth < self.stack.len());
         if open.kind.is_cell() || open.kind == Kind::Caption {
             let cell = self.formats.iter().rposition(|format| matches!(format, Format::Cell));

@@ -17,7 +17,7 @@ pub(super) struct Links<'t> {
     base: Url,
     /// The last link, and its whole address.
     last: (u32, Option<String>),
-    /// The link that a block before has shown.
+    /// The link of an earlier block.
     spent: u32,
     /// The link of the last pictures, and their number.
     pictures: (u32, usize),
@@ -31,8 +31,8 @@ impl<'t> Links<'t> {
         Self { tape, base, last, spent: 0, pictures, last_picture: None }
     }
 
-    /// Returns the link if it leads to a page, and has not been shown yet.
-    fn shown(&mut self, link: u32) -> u32 {
+    /// Returns the link if it leads to a page, and no earlier block has it.
+    fn current(&mut self, link: u32) -> u32 {
         if link == 0 || link == self.spent {
             return 0;
         }
@@ -116,7 +116,7 @@ impl Line {
 
     /// Adds text. White space becomes one space.
     pub(super) fn push(&mut self, links: &mut Links<'_>, marks: u8, link: u32, text: &str) {
-        let link = links.shown(link);
+        let link = links.current(link);
         // a note is a link, and not a power
         let marks = if link == 0 { marks } else { marks & !(SUP | SUB) };
         let is_space = |c: char| c.is_whitespace();
@@ -240,7 +240,7 @@ impl Line {
     pub(super) fn picture(&mut self, links: &mut Links<'_>, link: u32, picture: Picture<'_>) {
         let is_same_link = links.pictures.0 == link;
         links.pictures = (link, if is_same_link { links.pictures.1 + 1 } else { 1 });
-        let link = if links.pictures.1 > 2 { 0 } else { links.shown(link) };
+        let link = if links.pictures.1 > 2 { 0 } else { links.current(link) };
         self.switch(links, 0, link);
         let _ = write!(self.text, "![{}]({})", picture.words, picture.url);
         links.last_picture = Some(picture.url);
@@ -249,7 +249,7 @@ impl Line {
     /// Ends the line and returns its text.
     pub(super) fn finish(&mut self, links: &mut Links<'_>) -> String {
         (self.has_gap, self.has_break) = (false, false);
-        // a link around a picture alone is shown again with its words
+        // a link around a picture alone stands again at its words
         let is_picture = self.link != 0 && self.text.ends_with(')') && self.text.starts_with("[!");
         let spent = links.spent;
         self.switch(links, 0, 0);

@@ -1,10 +1,11 @@
 //! Writes a tape as Markdown, block by block.
+use crate::html::code::Code;
 use crate::html::line::{Breaks, Line, Links, Picture, longest_run};
 use crate::html::names::Kind;
 use crate::html::out::{Gap, Out};
 use crate::html::pick::Part;
 use crate::html::table::{self, Budget};
-use crate::html::tape::{HIDDEN, LAYOUT, Record, Records, STREAMED, Start, Tape};
+use crate::html::tape::{LAYOUT, Record, Records, Start, Tape};
 
 /// A list that is open.
 struct List {
@@ -49,15 +50,12 @@ impl<'t> Writer<'t> {
     /// Writes a part, without the elements that have one of some flags, until the output is full.
     pub(super) fn write(&mut self, part: Part, left_out: u8) {
         let mut records = self.tape.read(part.from, part.to);
-        while let Some(record) = records.next() {
-            if self.out.is_full() {
-                return;
-            }
+        loop {
+            let at = records.here();
+            let Some(record) = records.next().filter(|_| !self.out.is_full()) else { break };
             match record {
                 // the part itself is not left out
-                Record::Open { start, end }
-                    if start.flags & left_out != 0 && !(end == part.to && self.open.is_empty()) =>
-                {
+                Record::Open { start, end } if start.flags & left_out != 0 && !part.is(at, end) => {
                     records.go_to(end);
                 }
                 Record::Open { start, end } => self.start(start, end, &mut records),
@@ -213,50 +211,5 @@ impl<'t> Writer<'t> {
         let language = self.tape.string(language);
         self.out.block(&format!("{fence}{language}\n{text}\n{fence}"));
         self.is_at_picture = false;
-    }
-}
-
-/// Code, and the number of its language's name.
-#[derive(Default)]
-pub(super) struct Code {
-    pub(super) text: String,
-    pub(super) language: u32,
-}
-
-impl Code {
-    /// Reads the text of a `pre`.
-    pub(super) fn read(mut records: Records<'_>) -> Self {
-        let mut code = Self::default();
-        let mut depth = 1_usize;
-        // a line in an element of its own ends with it
-        let mut is_line_over = false;
-        while let Some(record) = records.next() {
-            match record {
-                Record::Open { start, end } if start.flags & (HIDDEN | STREAMED) != 0 => {
-                    records.go_to(end);
-                }
-                Record::Open { start, .. } => {
-                    depth += 1;
-                    is_line_over |= !start.kind.is_inline() && !code.text.is_empty();
-                }
-                Record::Close => {
-                    depth -= 1;
-                    if depth == 0 {
-                        break;
-                    }
-                    is_line_over = true;
-                }
-                Record::Text { text, .. } => {
-                    if std::mem::take(&mut is_line_over) && !code.text.ends_with('\n') {
-                        code.text.push('\n');
-                    }
-                    code.text.push_str(text);
-                }
-                Record::Break => code.text.push('\n'),
-                Record::Language(language) => code.language = language,
-                _ => {}
-            }
-        }
-        code
     }
 }

@@ -50,9 +50,9 @@ pub(super) enum Kind {
     Base,
     LinkTo,
     Title,
-    /// An element with bare text that nobody reads, such as `script`.
+    /// An element with bare text for programs, such as `script`.
     Raw,
-    /// An element with bare text that is shown as it is.
+    /// An element with bare text for readers.
     RawPre,
     /// An element of another language: `svg`.
     Foreign,

@@ -1,7 +1,7 @@
 //! The written page: blocks with the signs of lists and quotes, of which one window is kept.
 use crate::cut::Window;
 
-/// The most lists and quotes in each other that are shown. Their signs begin every line.
+/// The most levels of lists and quotes with signs of their own. The signs begin every line.
 const MAX_SIGNS: usize = 12;
 
 /// The space before a block.
@@ -23,7 +23,7 @@ struct Sign {
 pub(super) struct Out {
     window: Window,
     signs: Vec<Sign>,
-    /// The number of open items and quotes beyond the most that are shown.
+    /// The number of open items and quotes beyond `MAX_SIGNS`.
     beyond: usize,
     /// The fewest signs since the last block.
     low: usize,

@@ -19,6 +19,13 @@ pub(super) struct Part {
     chars: usize,
 }
 
+impl Part {
+    /// Returns whether the part is the element between two places.
+    pub(super) fn is(self, from: u32, to: u32) -> bool {
+        (self.from, self.to) == (from, to)
+    }
+}
+
 /// The parts of a page.
 #[derive(Default)]
 pub(super) struct Parts {
@@ -116,8 +123,11 @@ pub(super) fn pick(tape: &mut Tape) -> Parts {
 fn size(tape: &Tape, part: Part) -> (usize, usize) {
     let mut records = tape.read(part.from, part.to);
     let (mut all, mut core, mut core_from) = (0, 0, 0);
-    while let Some(record) = records.next() {
+    loop {
+        let at = records.here();
+        let Some(record) = records.next() else { break };
         match record {
+            Record::Open { end, .. } if part.is(at, end) => {}
             Record::Open { start, end } if is_no_text(start.kind, start.flags) => {
                 records.go_to(end);
             }

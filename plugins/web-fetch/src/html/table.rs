@@ -2,8 +2,8 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use crate::html::code::Code;
 use crate::html::line::{Breaks, Line, Links, Picture, push_code};
-use crate::html::markdown::Code;
 use crate::html::names::Kind;
 use crate::html::tape::{HIDDEN, Record, Records, STREAMED};
 

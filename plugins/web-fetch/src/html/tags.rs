@@ -283,6 +283,9 @@ impl Builder {
     }
 
     fn close_paragraph(&mut self) {
+        if self.paragraphs == 0 {
+            return;
+        }
         if let Some(at) = self.find(|open| open.kind == Kind::Paragraph) {
             self.pop_to(at);
         }

@@ -33,7 +33,7 @@ const WAITING: [&str; 16] = [
 ];
 
 /// The texts that ask for scripts.
-const NOTICES: [&str; 14] = [
+const NOTICES: [&str; 26] = [
     "enable javascript",
     "enable java script",
     "javascript is required",
@@ -48,6 +48,18 @@ const NOTICES: [&str; 14] = [
     "activate javascript",
     "javascript to run",
     "without javascript",
+    "javascript aktivieren",
+    "aktivieren sie javascript",
+    "aktiviere javascript",
+    "activer javascript",
+    "activez javascript",
+    "activar javascript",
+    "habilitar javascript",
+    "habilite javascript",
+    "attivare javascript",
+    "включите javascript",
+    "javascriptを有効",
+    "启用javascript",
 ];
 
 /// The reason why a page has no words.
@@ -69,7 +81,9 @@ pub(super) fn reason(
     let is_dot = |c: char| matches!(c, '.' | '…' | '·' | '•' | '|' | '-' | '–' | '—' | '\u{200b}');
     let has_words = !shown.trim_matches(is_dot).trim().is_empty();
     let is_scripted = facts.has_scripts || !parts.streamed.is_empty();
-    let is_waiting = is_scripted && parts.chars < MAX_WAITING && is_waiting(shown);
+    let goes_on = shown.ends_with('…') || shown.ends_with("...");
+    let may_wait = (is_scripted || goes_on) && parts.chars < MAX_WAITING;
+    let is_waiting = may_wait && is_waiting(shown);
     let is_notice = is_scripted && parts.chars < MAX_NOTICE && is_notice(shown);
     if (has_words && !is_waiting && !is_notice) || (!has_words && parts.pictures > 0) {
         return None;
@@ -103,7 +117,8 @@ fn cause(tape: &Tape, facts: &Facts, parts: &Parts, base: &Url) -> String {
         return format!("the page has no words of its own, only frames: fetch one of {frames}.");
     }
     if hidden > 0 && (facts.has_scripts || facts.is_streamed) {
-        return "the page's text is in hidden parts, which only its scripts show.".to_owned();
+        return "the page's text is in hidden parts, which only its scripts show: it follows."
+            .to_owned();
     }
     if facts.has_scripts {
         return "the page shows its text by scripts (JavaScript), which this tool does not run: \
@@ -112,7 +127,10 @@ fn cause(tape: &Tape, facts: &Facts, parts: &Parts, base: &Url) -> String {
             .to_owned();
     }
     match hidden > 0 {
-        true => "the page hides its text.".to_owned(),
+        true => "the page hides its text, which follows.".to_owned(),
+        false if parts.chars > 0 => {
+            "the page has no text yet, only one that stands in for it.".to_owned()
+        }
         false => "the page is empty: it has no words, no pictures and no frames.".to_owned(),
     }
 }

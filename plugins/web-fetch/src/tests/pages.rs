@@ -1,4 +1,6 @@
 //! The results for pages, texts and files.
+use std::io::Write as _;
+
 use tidegate_sdk::http;
 
 use super::{fails, page, read, text};
@@ -244,4 +246,23 @@ fn a_pdf_file_without_text_is_refused() {
         assert_eq!(problem.code, "unsupported_content_type");
         assert!(problem.message.contains(expect), "{problem}");
     }
+}
+
+#[test]
+fn a_pdf_file_with_streams_that_no_memory_holds_is_too_large() {
+    let zeros = vec![b' '; 64 << 20];
+    let packed = deflated(&zeros);
+    for packed in [packed.clone(), deflated(&packed)] {
+        let mut file = b"%PDF-1.4\n4 0 obj\n<< /Filter /FlateDecode >>\nstream\n".to_vec();
+        file.extend_from_slice(&packed);
+        file.extend_from_slice(b"\nendstream\nendobj\n");
+        let problem = fails(Ok(page("application/pdf", file)));
+        assert_eq!(problem.code, "content_too_large", "{problem}");
+    }
+}
+
+fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).expect("room");
+    encoder.finish().expect("room")
 }
