@@ -149,6 +149,7 @@ async fn failures_are_results_and_the_conversation_goes_on() {
             gzip(&[0; 4 << 20]),
         ),
         "/round" => answer(302, "location: /round\r\n", ""),
+        "/scripts" => html("<div id=root>Loading…</div><script src=/app.js></script>"),
         "/inside" => answer(302, "location: http://10.0.0.1/\r\n", ""),
         "/port" => answer(302, "location: http://127.0.0.1:9/\r\n", ""),
         _ => Vec::new(),
@@ -163,6 +164,7 @@ async fn failures_are_results_and_the_conversation_goes_on() {
         ("broken", "500"),
         ("picture", "image/png"),
         ("bomb", "more than 200 times larger"),
+        ("scripts", "shows its text by scripts"),
         ("round", "redirects"),
         ("inside", "10.0.0.1"),
         ("port", "127.0.0.1"),
@@ -242,6 +244,8 @@ async fn the_apis_own_fetch_is_fulfilled_with_the_page_or_the_apis_own_code() {
     let site = site(|target| match target {
         "/gone" => answer(404, "", ""),
         "/picture" => answer(200, "content-type: image/png\r\n", b"\x89PNG\r\n"),
+        "/scripts" => html("<div id=root>Loading…</div><script src=/app.js></script>"),
+        "/large" => html(&"<p>a line".repeat(700_000)),
         _ => html(ARTICLE),
     })
     .await;
@@ -265,6 +269,8 @@ async fn the_apis_own_fetch_is_fulfilled_with_the_page_or_the_apis_own_code() {
         for (url, code) in [
             (url("gone"), "url_not_accessible"),
             (url("picture"), "unsupported_content_type"),
+            (url("scripts"), "unsupported_content_type"),
+            (url("large"), "content_too_large"),
             (url(&"x".repeat(250)), "url_too_long"),
             ("http://10.0.0.1/".to_owned(), "url_not_allowed"),
             ("http://elsewhere.test/".to_owned(), "url_not_allowed"),

@@ -101,3 +101,52 @@ async fn a_hop_that_is_not_granted_is_never_asked_and_says_what_would_grant_it()
     assert!(told.contains("plugins.config.web-fetch.allow_hosts"), "{told}");
     assert_eq!(other.count(), 0);
 }
+
+#[tokio::test]
+async fn a_location_in_raw_bytes_leads_where_browsers_go() {
+    for (location, target) in
+        [(&b"/caf\xe9"[..], "/caf%E9"), ("/café".as_bytes(), "/caf%C3%A9"), (b" /a b ", "/a%20b")]
+    {
+        let site = site(move |target| match target {
+            "/start" => {
+                let head = b"HTTP/1.1 302 Found\r\nlocation: ";
+                [head, location, b"\r\ncontent-length: 0\r\n\r\n"].concat()
+            }
+            _ => answer(200, "content-type: text/plain\r\n", "a page"),
+        })
+        .await;
+        let web = Web::with("web-fetch", granted(site.address)).await;
+        let input = json!({"url": format!("http://{}/start", site.address)});
+        let page = page_of(&web.call(&tool(&json!({})), &input).await);
+        assert_eq!(page["url"], format!("http://{}{target}", site.address));
+        assert_eq!(asked(&site)[..2], ["/start", target]);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_is_followed_like_a_redirect_and_checked_like_one() {
+    let site = site(|target| match target {
+        "/start" => answer(
+            200,
+            "content-type: text/html\r\n",
+            "<meta http-equiv=refresh content=\"0; url=private/between\">",
+        ),
+        "/private/between" => answer(
+            200,
+            "content-type: text/html\r\nrefresh: 0;url=/end\r\n",
+            "<p>You are being sent on.",
+        ),
+        _ => answer(200, "content-type: text/html\r\n", "<p>a page"),
+    })
+    .await;
+    let web = Web::with("web-fetch", granted(site.address)).await;
+    let input = json!({"url": format!("http://{}/start", site.address)});
+    let page = page_of(&web.call(&tool(&json!({})), &input).await);
+    let end = format!("http://{}/end", site.address);
+    assert_eq!((&page["url"], &page["text"]), (&json!(end), &json!("a page")));
+    let blocked = json!({"blocked_domains": ["127.0.0.1/private"]});
+    let told = failure_of(&web.call(&tool(&blocked), &input).await);
+    assert!(told.contains("url_not_allowed"), "{told}");
+    let once = ["/start", "/private/between", "/end"];
+    assert_eq!(asked(&site), [&once[..], &once[..], &["/start", "/start"]].concat());
+}

@@ -225,6 +225,11 @@ impl Line {
         self.text.push_str(text);
     }
 
+    /// Adds a box of a task list.
+    pub(super) fn check(&mut self, links: &mut Links<'_>, is_on: bool) {
+        self.raw(links, if is_on { "[x] " } else { "[ ] " });
+    }
+
     /// Adds an end tag, without the break before it.
     pub(super) fn raw_end(&mut self, links: &mut Links<'_>, tag: &str) {
         (self.has_gap, self.has_break) = (false, false);

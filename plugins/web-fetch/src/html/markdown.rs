@@ -16,6 +16,19 @@ struct List {
     is_bare: bool,
 }
 
+impl List {
+    /// Returns the sign of the next item, which may have a number of its own.
+    fn marker(&mut self, number: Option<i32>) -> String {
+        self.has_items = true;
+        if !self.is_ordered {
+            return "- ".to_owned();
+        }
+        let number = number.unwrap_or(self.next);
+        self.next = number.saturating_add(1);
+        format!("{number}. ")
+    }
+}
+
 /// A writer of the parts of a tape.
 pub(super) struct Writer<'t> {
     tape: &'t Tape,
@@ -73,9 +86,7 @@ impl<'t> Writer<'t> {
                 Record::Image { link, source, words } => {
                     self.picture(link, source, words);
                 }
-                Record::Check { is_on } => {
-                    self.line.raw(&mut self.links, if is_on { "[x] " } else { "[ ] " });
-                }
+                Record::Check { is_on } => self.line.check(&mut self.links, is_on),
                 Record::Language(_) => {}
             }
         }
@@ -132,11 +143,7 @@ impl<'t> Writer<'t> {
         }
         match kind {
             Kind::Item | Kind::Quote | Kind::Definition => self.out.unindent(),
-            Kind::List | Kind::Ordered => {
-                if self.lists.pop().is_some_and(|list| list.is_bare) {
-                    self.out.unindent();
-                }
-            }
+            Kind::List | Kind::Ordered => self.end_list(),
             _ => {}
         }
     }
@@ -163,21 +170,19 @@ impl<'t> Writer<'t> {
         self.lists.push(List { is_ordered, next, has_items: false, is_bare });
     }
 
-    fn start_item(&mut self, start: Start) {
-        let mut marker = "- ".to_owned();
-        if let Some(list) = self.lists.last_mut() {
-            if list.has_items {
-                self.out.set_gap(Gap::Line);
-            }
-            list.has_items = true;
-            if list.is_ordered {
-                if start.second != 0 {
-                    list.next = start.first.cast_signed();
-                }
-                marker = format!("{}. ", list.next);
-                list.next = list.next.saturating_add(1);
-            }
+    fn end_list(&mut self) {
+        if self.lists.pop().is_some_and(|list| list.is_bare) {
+            self.out.unindent();
         }
+    }
+
+    fn start_item(&mut self, start: Start) {
+        let list = self.lists.last_mut();
+        if list.as_ref().is_some_and(|list| list.has_items) {
+            self.out.set_gap(Gap::Line);
+        }
+        let number = (start.second != 0).then_some(start.first.cast_signed());
+        let marker = list.map_or("- ".to_owned(), |list| list.marker(number));
         let rest = " ".repeat(marker.len());
         self.out.indent(Some(marker), &rest);
     }
@@ -202,7 +207,7 @@ impl<'t> Writer<'t> {
 
     /// Writes code as it is, between fences.
     fn code(&mut self, records: Records<'_>) {
-        let Code { text, language } = Code::read(records);
+        let Code { text, language, .. } = Code::read(records);
         let text = text.trim_end();
         if text.is_empty() {
             return;

@@ -156,14 +156,13 @@ impl Picker<'_> {
             let Some(record) = self.records.next() else { break };
             match record {
                 Record::Open { start, end } if is_no_text(start.kind, start.flags) => {
-                    let from = if start.kind == Kind::Noscript { self.records.here() } else { at };
-                    let part = Part { from, to: end, chars: 0 };
-                    let list = match start.kind {
-                        Kind::Noscript => &mut self.parts.plain,
-                        _ if start.flags & STREAMED != 0 => &mut self.parts.streamed,
-                        _ => &mut self.parts.hidden,
+                    let within = self.records.here();
+                    let (list, from) = match start.kind {
+                        Kind::Noscript => (&mut self.parts.plain, within),
+                        _ if start.flags & STREAMED != 0 => (&mut self.parts.streamed, at),
+                        _ => (&mut self.parts.hidden, at),
                     };
-                    list.push(part);
+                    list.push(Part { from, to: end, chars: 0 });
                     self.records.go_to(end);
                 }
                 Record::Open { start, end } => {
@@ -187,16 +186,7 @@ impl Picker<'_> {
 
     fn text(&mut self, link: u32, text: &str) {
         let chars = count(text);
-        let sample = &mut self.parts.sample;
-        if chars > 0 && sample.len() < MAX_SAMPLE {
-            let room = MAX_SAMPLE - sample.len();
-            for word in text[..text.floor_char_boundary(room)].split_whitespace() {
-                if !sample.is_empty() {
-                    sample.push(' ');
-                }
-                sample.push_str(word);
-            }
-        }
+        add_words(&mut self.parts.sample, text);
         let is_core = self.around == 0;
         let Some(frame) = self.open.last_mut() else { return };
         frame.chars += chars;
@@ -205,12 +195,7 @@ impl Picker<'_> {
         frame.linked += if link == 0 { 0 } else { chars };
         frame.commas += text.bytes().filter(|byte| *byte == b',').count();
         if frame.kind == Some(Kind::Heading1) && chars > 0 {
-            let heading = self.parts.heading.get_or_insert_default();
-            if heading.len() < MAX_SAMPLE {
-                let words: Vec<_> = text.split_whitespace().take(40).collect();
-                let gap = if heading.is_empty() { "" } else { " " };
-                *heading = format!("{heading}{gap}{}", words.join(" "));
-            }
+            add_words(self.parts.heading.get_or_insert_default(), text);
         }
     }
 
@@ -262,6 +247,17 @@ impl Picker<'_> {
                 (self.best, self.best_score) = (part, score);
             }
         }
+    }
+}
+
+/// Adds words to a sample.
+fn add_words(sample: &mut String, text: &str) {
+    let room = MAX_SAMPLE.saturating_sub(sample.len());
+    for word in text[..text.floor_char_boundary(room)].split_whitespace() {
+        if !sample.is_empty() {
+            sample.push(' ');
+        }
+        sample.push_str(word);
     }
 }
 

@@ -5,26 +5,39 @@ use std::rc::Rc;
 use crate::html::code::Code;
 use crate::html::line::{Breaks, Line, Links, Picture, push_code};
 use crate::html::names::Kind;
-use crate::html::tape::{HIDDEN, Record, Records, STREAMED};
+use crate::html::tape::{HIDDEN, Record, Records, STREAMED, Start};
 
 /// The largest number of columns.
 const MAX_COLUMNS: usize = 1000;
 
-/// The bytes that repeated cells may take in a page.
-pub(super) struct Budget(usize);
+/// The room for repeated cells in a page.
+pub(super) struct Budget {
+    bytes: usize,
+    /// The cells that stay empty, but keep the others under their heads.
+    blanks: usize,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(1 << 20)
+        Self { bytes: 1 << 20, blanks: 500_000 }
     }
 }
 
 impl Budget {
-    /// Takes the bytes of a repeated cell. Returns false if there are too few left.
-    fn take(&mut self, text: &str) -> bool {
-        let left = self.0.checked_sub(text.len() + 8);
-        self.0 = left.unwrap_or(0);
-        left.is_some()
+    /// Takes the bytes of cells with the same text. Returns the number of cells that there is room
+    /// for.
+    fn take(&mut self, text: &str, cells: usize) -> usize {
+        let each = text.len() + 8;
+        let cells = cells.min(self.bytes / each);
+        self.bytes -= cells * each;
+        cells
+    }
+
+    /// Takes empty cells. Returns their number.
+    fn take_blanks(&mut self, cells: usize) -> usize {
+        let cells = cells.min(self.blanks);
+        self.blanks -= cells;
+        cells
     }
 }
 
@@ -41,20 +54,53 @@ struct Table {
     /// Text in the table outside of its cells.
     before: Vec<String>,
     caption: String,
-    head: Option<Vec<Rc<str>>>,
+    /// The row of heads, and the number of its columns.
+    head: Option<(String, usize)>,
     rows: String,
-    has_rows: bool,
     columns: usize,
     hanging: Vec<Option<Hanging>>,
     is_head: bool,
 }
 
-/// A cell of the row that is being read.
+/// The row that is being read.
+#[derive(Default)]
+struct Row {
+    text: String,
+    cells: Vec<Cell>,
+}
+
+/// A cell of a row. Its text ends at `end`, and begins at the end of the cell before.
 struct Cell {
-    text: Rc<str>,
-    columns: u32,
-    rows: u32,
+    end: u32,
+    columns: u16,
+    rows: u16,
     is_head: bool,
+}
+
+impl Row {
+    fn push(&mut self, text: &str, start: Start) {
+        self.text.push_str(text);
+        self.cells.push(Cell {
+            end: u32::try_from(self.text.len()).unwrap_or(u32::MAX),
+            columns: u16::try_from(start.first).unwrap_or(u16::MAX),
+            rows: u16::try_from(start.second).unwrap_or(u16::MAX),
+            is_head: start.kind == Kind::HeadCell,
+        });
+    }
+
+    /// Returns the cells with their texts.
+    fn cells(&self) -> impl Iterator<Item = (&Cell, &str)> {
+        let mut start = 0;
+        self.cells.iter().map(move |cell| {
+            let end = cell.end as usize;
+            (cell, &self.text[std::mem::replace(&mut start, end)..end])
+        })
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.cells.clear();
+    }
 }
 
 /// Reads a table. Returns its blocks.
@@ -64,42 +110,32 @@ pub(super) fn read(
     budget: &mut Budget,
 ) -> Vec<String> {
     let mut table = Table::default();
-    let mut row: Vec<Cell> = Vec::new();
+    let mut row = Row::default();
     let mut open = vec![Kind::Table];
     while let Some(record) = records.next() {
         match record {
             Record::Open { start, end } if start.flags & (HIDDEN | STREAMED) != 0 => {
                 records.go_to(end);
             }
-            Record::Open { start, end } => match start.kind {
-                Kind::Head | Kind::Section | Kind::Row => {
-                    if start.kind != Kind::Row {
-                        table.hanging.clear();
-                        table.is_head = start.kind == Kind::Head;
-                    }
-                    open.push(start.kind);
+            Record::Open { start, .. } if start.kind.is_of_table() => {
+                table.start(start.kind);
+                open.push(start.kind);
+            }
+            Record::Open { start, end } => {
+                let text = cell_text(records.clone(), end, links);
+                records.go_to(end);
+                match start.kind {
+                    Kind::Cell | Kind::HeadCell => row.push(&text, start),
+                    Kind::Caption => table.caption = text,
+                    _ => table.before.push(text),
                 }
-                kind => {
-                    let text = cell_text(records.clone(), end, links);
-                    records.go_to(end);
-                    match kind {
-                        Kind::Cell | Kind::HeadCell => row.push(Cell {
-                            text: text.into(),
-                            columns: start.first,
-                            rows: start.second,
-                            is_head: kind == Kind::HeadCell,
-                        }),
-                        Kind::Caption => table.caption = text,
-                        _ => table.before.push(text),
-                    }
-                }
-            },
+            }
             Record::Close => match open.pop() {
-                Some(Kind::Row) => table.row(std::mem::take(&mut row), budget),
-                Some(Kind::Head | Kind::Section) => {
-                    table.hanging.clear();
-                    table.is_head = false;
+                Some(Kind::Row) => {
+                    table.row(&row, budget);
+                    row.clear();
                 }
+                Some(kind @ (Kind::Head | Kind::Section)) => table.end(kind),
                 _ => break,
             },
             _ => {}
@@ -109,83 +145,108 @@ pub(super) fn read(
 }
 
 impl Table {
-    fn row(&mut self, cells: Vec<Cell>, budget: &mut Budget) {
-        let full = || cells.iter().filter(|cell| !cell.text.is_empty());
-        let is_head = self.is_head || (full().next().is_some() && full().all(|cell| cell.is_head));
-        let row = self.placed(cells, budget);
-        if row.iter().all(|cell| cell.is_empty()) {
-            return;
+    fn start(&mut self, kind: Kind) {
+        if kind != Kind::Row {
+            self.hanging.clear();
+            self.is_head = kind == Kind::Head;
         }
-        self.columns = self.columns.max(row.len());
-        let is_first = !self.has_rows && self.head.is_none();
-        if is_first && is_head {
-            self.head = Some(row);
-            return;
-        }
-        self.has_rows = true;
-        write_row(&mut self.rows, &row, row.len());
     }
 
-    /// Puts the cells of a row into their columns, between cells of the rows above.
-    fn placed(&mut self, cells: Vec<Cell>, budget: &mut Budget) -> Vec<Rc<str>> {
-        let mut row = Vec::with_capacity(cells.len());
-        for cell in cells {
-            self.continue_hanging(&mut row, budget);
-            for n in 0..cell.columns {
-                let is_repeated = n > 0;
-                if row.len() >= MAX_COLUMNS || (is_repeated && !budget.take(&cell.text)) {
-                    break;
-                }
-                if cell.rows != 1 {
-                    self.hanging.resize(self.hanging.len().max(row.len() + 1), None);
-                    // 0 means all rows of the section
-                    let rows = cell.rows.checked_sub(1).unwrap_or(u32::MAX);
-                    self.hanging[row.len()] = Some(Hanging { text: Rc::clone(&cell.text), rows });
-                }
-                row.push(Rc::clone(&cell.text));
+    fn end(&mut self, kind: Kind) {
+        self.hanging.clear();
+        self.is_head &= kind != Kind::Head;
+    }
+
+    fn row(&mut self, row: &Row, budget: &mut Budget) {
+        let mut full = row.cells().filter(|(_, text)| !text.is_empty()).peekable();
+        let is_head = self.is_head || (full.peek().is_some() && full.all(|(cell, _)| cell.is_head));
+        let is_first = self.rows.is_empty() && self.head.is_none();
+        let start = self.rows.len();
+        let columns = self.write(row, budget);
+        let is_blank = self.rows[start..].bytes().all(|byte| matches!(byte, b' ' | b'|'));
+        if is_blank {
+            return self.rows.truncate(start);
+        }
+        self.columns = self.columns.max(columns);
+        match is_first && is_head {
+            true => self.head = Some((self.rows.split_off(start), columns)),
+            false => self.rows.push('\n'),
+        }
+    }
+
+    /// Writes the cells of a row into their columns, between cells of the rows above. Returns the
+    /// number of columns.
+    fn write(&mut self, row: &Row, budget: &mut Budget) -> usize {
+        let mut columns = 0;
+        self.rows.push('|');
+        for (cell, text) in row.cells() {
+            self.continue_hanging(&mut columns, budget);
+            let hanging = (cell.rows != 1).then(|| {
+                // 0 means all rows of the section
+                let rows = cell.rows.checked_sub(1).map_or(u32::MAX, u32::from);
+                Hanging { text: text.into(), rows }
+            });
+            let more = usize::from(cell.columns).min(MAX_COLUMNS.saturating_sub(columns));
+            let more = more.saturating_sub(1);
+            let repeated = budget.take(text, more);
+            let blanks = budget.take_blanks(more - repeated);
+            for n in 0..=repeated + blanks {
+                self.hang(columns, hanging.as_ref());
+                self.cell(if n <= repeated { text } else { "" });
+                columns += 1;
             }
         }
-        self.continue_hanging(&mut row, budget);
-        row
+        self.continue_hanging(&mut columns, budget);
+        columns
     }
 
-    fn continue_hanging(&mut self, row: &mut Vec<Rc<str>>, budget: &mut Budget) {
-        while let Some(place @ Some(_)) = self.hanging.get_mut(row.len()) {
-            let Some(hanging) = place else { return };
-            if !budget.take(&hanging.text) {
+    fn cell(&mut self, text: &str) {
+        let _ = write!(self.rows, " {text} |");
+    }
+
+    /// Lets a cell go on in a column of the next rows.
+    fn hang(&mut self, column: usize, hanging: Option<&Hanging>) {
+        if let Some(hanging) = hanging {
+            self.hanging.resize(self.hanging.len().max(column + 1), None);
+            self.hanging[column] = Some(hanging.clone());
+        }
+    }
+
+    /// Writes the cells of the rows above that go on at a column.
+    fn continue_hanging(&mut self, column: &mut usize, budget: &mut Budget) {
+        while let Some(place @ Some(_)) = self.hanging.get_mut(*column) {
+            let Some(mut hanging) = place.take() else { return };
+            if budget.take(&hanging.text, 1) == 0 {
+                hanging.text = "".into();
+            }
+            if hanging.text.is_empty() && budget.take_blanks(1) == 0 {
                 return self.hanging.clear();
             }
-            row.push(Rc::clone(&hanging.text));
             hanging.rows -= 1;
-            if hanging.rows == 0 {
-                *place = None;
-            }
+            let text = Rc::clone(&hanging.text);
+            *place = (hanging.rows > 0).then_some(hanging);
+            self.cell(&text);
+            *column += 1;
         }
     }
 
     fn blocks(self) -> Vec<String> {
         let mut blocks = self.before;
         blocks.push(self.caption);
-        if self.has_rows || self.head.is_some() {
-            let mut text = String::with_capacity(self.rows.len() + 256);
-            write_row(&mut text, self.head.as_deref().unwrap_or_default(), self.columns);
-            text.push('|');
+        if !self.rows.is_empty() || self.head.is_some() {
+            let (mut text, columns) = self.head.unwrap_or(("|".to_owned(), 0));
+            text.reserve_exact(self.rows.len() + 10 * self.columns);
+            text.push_str(&"  |".repeat(self.columns - columns));
+            text.push_str("\n|");
             text.push_str(&" --- |".repeat(self.columns));
             text.push('\n');
-            text.push_str(&self.rows);
-            blocks.push(text.trim_end().to_owned());
+            text.push_str(self.rows.trim_end());
+            text.truncate(text.trim_end().len());
+            blocks.push(text);
         }
         blocks.retain(|block| !block.is_empty());
         blocks
     }
-}
-
-fn write_row(text: &mut String, row: &[Rc<str>], columns: usize) {
-    text.push('|');
-    for n in 0..columns {
-        let _ = write!(text, " {} |", row.get(n).map_or("", |cell| &**cell));
-    }
-    text.push('\n');
 }
 
 /// Returns the content of a cell in one line. A table in a cell stays HTML.
@@ -224,7 +285,7 @@ fn cell_text(mut records: Records<'_>, end: u32, links: &mut Links<'_>) -> Strin
                     line.picture(links, link, Picture { url, words });
                 }
             }
-            Record::Check { is_on } => line.raw(links, if is_on { "[x] " } else { "[ ] " }),
+            Record::Check { is_on } => line.check(links, is_on),
             Record::Break | Record::Split | Record::Rule => line.line_break(),
             Record::Language(_) => {}
         }

@@ -245,11 +245,7 @@ impl Builder {
             Kind::Term | Kind::Definition => {
                 self.close_sibling(|other| matches!(other, Kind::Term | Kind::Definition));
             }
-            _ if kind.level().is_some() => {
-                if self.top().is_some_and(|top| top.kind.level().is_some()) {
-                    self.pop();
-                }
-            }
+            _ if kind.level().is_some() => self.close_heading(),
             Kind::Table if self.ground().is_of_table() => {
                 if let Some(at) = self.find_kind(Kind::Table) {
                     self.pop_to(at);
@@ -282,6 +278,12 @@ impl Builder {
         true
     }
 
+    fn close_heading(&mut self) {
+        if self.top().is_some_and(|top| top.kind.level().is_some()) {
+            self.pop();
+        }
+    }
+
     fn close_paragraph(&mut self) {
         if self.paragraphs == 0 {
             return;
@@ -302,17 +304,19 @@ impl Builder {
         }
     }
 
+    /// Ends an element beyond the largest depth.
+    fn end_beyond(&mut self, kind: Kind) {
+        self.beyond -= usize::from(kind != Kind::Ignored);
+        if kind != Kind::Ignored && !kind.is_inline() {
+            self.flush();
+            self.tape.split();
+        }
+    }
+
     fn end(&mut self, number: u8, element: Element) {
         let kind = element.kind;
         if self.beyond > 0 && !element.is_void() && !is_implied(kind) && !element.lasts() {
-            if kind != Kind::Ignored {
-                self.beyond -= 1;
-                if !kind.is_inline() {
-                    self.flush();
-                    self.tape.split();
-                }
-            }
-            return;
+            return self.end_beyond(kind);
         }
         let found = match kind {
             Kind::Ignored => None,

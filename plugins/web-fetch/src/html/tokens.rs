@@ -74,8 +74,8 @@ impl Tag {
 
     /// Returns the first of some attributes that has a value.
     pub(super) fn first(&self, names: &[&str]) -> Option<Cow<'_, str>> {
-        let values = names.iter().filter_map(|name| self.get(name));
-        values.filter(|value| !value.trim().is_empty()).next()
+        let mut values = names.iter().filter_map(|name| self.get(name));
+        values.find(|value| !value.trim().is_empty())
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

@@ -263,3 +263,32 @@ async fn what_was_sent_is_not_sent_to_another_host() {
     assert_eq!(refusal.code, "url_not_allowed");
     assert_eq!(server.count(), 1);
 }
+
+#[tokio::test]
+async fn a_location_in_raw_bytes_leads_where_browsers_go() {
+    for (location, target) in [
+        (&b"/caf\xe9?q=\xfc"[..], "/caf%E9?q=%FC"),
+        ("/café".as_bytes(), "/caf%C3%A9"),
+        (b"/a b", "/a%20b"),
+        ("http://bücher.example/ü".as_bytes(), "/%C3%BC"),
+    ] {
+        let head =
+            [b"HTTP/1.1 302 Found\r\nlocation: ", location, b"\r\ncontent-length: 0\r\n\r\n"];
+        let moved = Behaviour::Answer(head.concat());
+        let server = Upstream::script(vec![moved.clone(), done()]).await;
+        let told = Net::leading_to(server.address).get("http://a.example/x/y").await.unwrap();
+        assert!(told.url.ends_with(target), "{target}: {}", told.url);
+        let server = Upstream::script(vec![moved]).await;
+        let request = Request { redirects: Some(0), ..get("http://a.example/x/y") };
+        let told = Net::leading_to(server.address).fetch(&anything(), request).await.unwrap();
+        let (_, shown) = told.headers.iter().find(|(name, _)| name == "location").unwrap();
+        assert!(shown.is_ascii(), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_location_is_no_redirect() {
+    let server = Upstream::always(redirect(302, "")).await;
+    let told = Net::leading_to(server.address).get("http://a.example/").await.unwrap();
+    assert_eq!((told.status, server.count()), (302, 1));
+}
