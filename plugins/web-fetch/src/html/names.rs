@@ -199,10 +199,11 @@ const fn is(name: &'static str, kind: Kind, traits: u8) -> Element {
 }
 
 /// All elements, in the order of their names.
-static ELEMENTS: [Element; 136] = [
+static ELEMENTS: [Element; 137] = [
     is("a", Kind::Link, LASTS),
     is("abbr", Kind::Inline, 0),
     is("address", Kind::Block, ENDS_P),
+    is("amp-img", Kind::Image, VOID),
     is("annotation", Kind::Inline, NOISE),
     is("annotation-xml", Kind::Inline, NOISE),
     is("area", Kind::Ignored, VOID),

@@ -18,17 +18,22 @@ const LATE: [&str; 12] = [
 ];
 /// The attributes with several sizes of a picture.
 pub(super) const LISTS: [&str; 3] = ["data-srcset", "data-lazy-srcset", "srcset"];
-/// The names of pictures that only keep a place.
-const PLACEHOLDERS: [&str; 9] = [
+/// The names of pictures that only keep a place, without their endings.
+const PLACEHOLDERS: [&str; 14] = [
+    "1x1",
+    "blank",
+    "clear",
+    "empty",
+    "gray",
+    "grey",
+    "lazy",
+    "lazyload",
+    "loader",
+    "loading",
+    "pixel",
     "placeholder",
     "spacer",
-    "blank.",
-    "1x1",
-    "pixel.",
-    "transparent.",
-    "lazyload",
-    "loading.",
-    "empty.",
+    "transparent",
 ];
 
 /// Returns the address of a picture, as the page writes it. `list` has the sizes of the `picture`
@@ -38,21 +43,21 @@ pub(super) fn source(tag: &Tag, list: Option<&str>) -> Option<String> {
     if is_tiny("width") && is_tiny("height") {
         return None;
     }
-    let late = LATE.iter().filter_map(|name| {
+    let late = LATE.iter().find_map(|name| {
         let value = tag.get(name)?;
         if name.ends_with("srcset") { largest(&value) } else { real(&value) }
     });
-    let own = || tag.get("src").and_then(|value| real(&value));
-    let sized = || LISTS.iter().filter_map(|name| largest(&tag.get(name)?)).next();
+    let own = || tag.get("src").and_then(|value| real(&value)).filter(|url| !is_placeholder(url));
+    let sized = || LISTS.iter().find_map(|name| largest(&tag.get(name)?));
     let around = || list.and_then(largest);
-    let found = late.take(1).next();
-    let is_placeholder = |url: &String| {
-        let url = url.to_ascii_lowercase();
-        let name = url.rsplit('/').next().unwrap_or_default();
-        PLACEHOLDERS.iter().any(|word| name.contains(word))
-    };
-    let shown = own().filter(|url| !is_placeholder(url));
-    found.or(shown).or_else(sized).or_else(around).or_else(own)
+    late.or_else(own).or_else(sized).or_else(around)
+}
+
+fn is_placeholder(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let stem = name.rsplit_once('.').map_or(&name[..], |(stem, _)| stem);
+    PLACEHOLDERS.contains(&stem) || stem.starts_with("placeholder")
 }
 
 /// Returns an address that is not embedded.

@@ -37,6 +37,53 @@ const UNLIKELY: [&str; 30] = [
     "sponsored",
     "subscribe",
 ];
+/// The languages whose bare name is a class of code.
+const LANGUAGES: [&str; 44] = [
+    "bash",
+    "c",
+    "clojure",
+    "console",
+    "cpp",
+    "cs",
+    "csharp",
+    "css",
+    "dart",
+    "diff",
+    "dockerfile",
+    "elixir",
+    "erlang",
+    "go",
+    "graphql",
+    "haskell",
+    "html",
+    "ini",
+    "java",
+    "javascript",
+    "js",
+    "json",
+    "julia",
+    "kotlin",
+    "lua",
+    "makefile",
+    "matlab",
+    "perl",
+    "php",
+    "powershell",
+    "python",
+    "r",
+    "ruby",
+    "rust",
+    "scala",
+    "sh",
+    "shell",
+    "sql",
+    "swift",
+    "toml",
+    "ts",
+    "typescript",
+    "xml",
+    "yaml",
+];
 /// The classes of the column of line numbers beside code.
 const GUTTERS: [&str; 10] = [
     "gutter",
@@ -134,8 +181,10 @@ pub(super) fn language(tag: &Tag) -> Option<String> {
             other => others.push(other),
         }
     }
+    let is_code = matches!(&tag.name[..], b"pre" | b"code");
     match others.as_slice() {
         [only] if is_of_code => clean(only),
+        [first, ..] if is_code && LANGUAGES.contains(first) => clean(first),
         _ if &tag.name[..] == b"pre" => tag.get("lang").and_then(|named| clean(&named)),
         _ => None,
     }

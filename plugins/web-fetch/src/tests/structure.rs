@@ -110,6 +110,8 @@ fn code_is_fenced_with_its_language_however_the_page_names_it() {
             "<div class=\"sourceCode\"><pre class=\"sourceCode haskell\"><code>x</code></pre></div>",
             "```haskell\nx\n```",
         ),
+        ("<pre class=\"rust rust-example-rendered\">x</pre>", "```rust\nx\n```"),
+        ("<pre class=note>x</pre>", "```\nx\n```"),
         ("<pre>a<br>b</pre>", "```\na\nb\n```"),
         ("<pre><div class=line>a</div><div class=line>b</div></pre>", "```\na\nb\n```"),
         (
@@ -245,6 +247,9 @@ fn pictures_that_load_late_have_their_own_addresses() {
         ),
         ("<img class=lazy src=\"data:,\"><noscript><img alt=P src=/a.jpg></noscript>", "a.jpg"),
         ("<noscript><img alt=P src=/a.jpg></noscript>", "a.jpg"),
+        ("<img src=/i/placeholder-wide.svg><noscript><img alt=P src=/a.jpg></noscript>", "a.jpg"),
+        ("<amp-img alt=P src=/a.jpg></amp-img>", "a.jpg"),
+        ("<img alt=P src=/new-pixel.jpg>", "new-pixel.jpg"),
         ("<img alt=P data-src=/a.jpg><noscript><img alt=P src=/a.jpg></noscript>", "a.jpg"),
     ] {
         assert_eq!(
