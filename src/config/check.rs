@@ -203,6 +203,7 @@ fn bounds(draft: &Draft) -> Vec<Problem> {
         ("server.max_body_bytes", config.server.max_body_bytes == 0),
         ("server.max_connections", config.server.max_connections == 0),
         ("tools.max_turns", config.tools.max_turns == 0),
+        ("policies.text_timeout", config.policies.text_timeout.is_zero()),
         ("tools.timeout", config.tools.timeout.is_zero()),
         ("server.header_timeout", config.server.header_timeout.is_zero()),
         ("server.body_timeout", config.server.body_timeout.is_zero()),

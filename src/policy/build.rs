@@ -48,7 +48,8 @@ impl Plan<'_> {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Pipeline::new(stages, tools, self.metrics))
+        let pipeline = Pipeline::new(stages, tools, self.metrics);
+        Ok(pipeline.with_text_timeout(self.policies.text_timeout))
     }
 
     /// Reports a configured folder that does not exist. Otherwise all its policies would be lost
@@ -76,7 +77,7 @@ impl Plan<'_> {
         if files.is_empty() && built_in.is_empty() {
             return scripts;
         }
-        let PoliciesConfig { dir, time_limit: time, time_limit_per_mib: time_per_mib } =
+        let PoliciesConfig { dir, time_limit: time, time_limit_per_mib: time_per_mib, .. } =
             self.policies;
         let limits = Limits { time: *time, time_per_mib: *time_per_mib, ..Limits::default() };
         let engine = match ScriptEngine::with_modules(limits, dir) {

@@ -39,6 +39,11 @@ pub struct PoliciesConfig {
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
     pub time_limit_per_mib: Duration,
+    /// The silence of a streamed answer after which buffered text passes through `on_text` and is sent,
+    /// although its window has not ended.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub text_timeout: Duration,
 }
 
 /// `plugins:`.
@@ -103,7 +108,12 @@ pub(super) struct StageRules {
 impl Default for PoliciesConfig {
     fn default() -> Self {
         let Limits { time, time_per_mib, .. } = Limits::default();
-        Self { dir: "policies".into(), time_limit: time, time_limit_per_mib: time_per_mib }
+        Self {
+            dir: "policies".into(),
+            time_limit: time,
+            time_limit_per_mib: time_per_mib,
+            text_timeout: Duration::from_secs(10),
+        }
     }
 }
 

@@ -1,19 +1,11 @@
-//! `Filter`: one stage over the events of one stream. It edits or drops events and buffers text.
-use std::time::Duration;
-
-use tokio::time::Instant;
-
+//! `Filter`: one stage over the events of one stream. It edits or drops events, and passes on their text.
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::script::{Decision, Done};
 use crate::policy::stage::{Settled, Stage};
-use crate::policy::window::Windows;
+use crate::policy::texts::Texts;
 use crate::policy::{Hook, Passage};
+use crate::wire::message;
 use crate::wire::{Document, Event, EventKind, Step};
-use crate::wire::{compose, message};
-
-/// The longest time that text is buffered before whole words are released. The last word is released
-/// after the same time again.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One stage over the events of one stream.
 pub(super) struct Filter {
@@ -22,19 +14,12 @@ pub(super) struct Filter {
     has_event: bool,
     /// `on_event` failed and is skipped for the rest of the stream. Events that it dropped stay dropped.
     is_broken: bool,
-    text: Option<Text>,
+    /// The text for `on_text`, if the stage has that hook.
+    texts: Option<Texts>,
     /// The index of the content block that the stage dropped, until the block ends.
     dropped: Option<u64>,
     /// The number of blocks that the stage dropped. Later blocks get lower indexes.
     removed: u64,
-}
-
-/// The text that is buffered for `on_text`.
-#[derive(Default)]
-struct Text {
-    windows: Windows,
-    index: u64,
-    since: Option<Instant>,
 }
 
 /// The result of `on_event` for one event.
@@ -48,20 +33,20 @@ impl Filter {
     /// Returns the filter of stage `n` if the stage has `on_event` or `on_text`.
     pub(super) fn new(n: usize, stage: &Stage, passage: &Passage) -> Option<Self> {
         let has_event = stage.is_for(Hook::Event, &passage.ctx);
-        let text = stage.is_for(Hook::Text, &passage.ctx).then(Text::default);
-        (has_event || text.is_some()).then_some(Self {
+        let texts = stage.is_for(Hook::Text, &passage.ctx).then(|| Texts::new(n, stage));
+        (has_event || texts.is_some()).then_some(Self {
             stage: n,
             has_event,
             is_broken: false,
-            text,
+            texts,
             dropped: None,
             removed: 0,
         })
     }
 
-    /// Returns the time at which buffered text must be released.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.text.as_ref()?.since.map(|since| since + PATIENCE)
+    /// Returns whether text is buffered.
+    pub(super) fn is_holding(&self) -> bool {
+        self.texts.as_ref().is_some_and(Texts::is_holding)
     }
 
     /// Returns the events that the stage makes of one event.
@@ -70,11 +55,18 @@ impl Filter {
             true => self.on_event(passage, event)?,
             false => Some(event),
         };
-        let Some(event) = event else { return Ok(Vec::new()) };
-        if self.text.is_none() {
-            return Ok(vec![event]);
+        match (event, &mut self.texts) {
+            (Some(event), Some(texts)) => texts.push(passage, event),
+            (event, _) => Ok(event.into_iter().collect()),
         }
-        self.texts(passage, event)
+    }
+
+    /// Releases all buffered text.
+    pub(super) fn flush(&mut self, passage: &Passage) -> Result<Vec<Event>> {
+        match &mut self.texts {
+            Some(texts) => texts.flush(passage),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn on_event(&mut self, passage: &Passage, event: Event) -> Result<Option<Event>> {
@@ -138,95 +130,6 @@ impl Filter {
         let mut data = message::data_of(&event)?;
         data.set_value(&[Step::Key("index")], &index.saturating_sub(self.removed))?;
         Ok(remade(event.kind, &data))
-    }
-
-    fn texts(&mut self, passage: &Passage, event: Event) -> Result<Vec<Event>> {
-        let Some((index, piece)) = text_delta(&event) else {
-            if event.kind == EventKind::ContentBlockDelta
-                && delta_type(&event).is_none_or(|kind| kind == "text_delta")
-            {
-                let stage = &passage.pipeline.stages[self.stage];
-                let broken = || Err::<(), _>(unreadable());
-                stage.guard_now(Hook::Text, passage.facts(), stage.spare(|| ()), broken)?;
-            }
-            // an event that belongs to no block may overtake the text
-            if matches!(event.kind, EventKind::Ping | EventKind::Other) {
-                return Ok(vec![event]);
-            }
-            let mut events = self.flush(passage)?;
-            events.push(event);
-            return Ok(events);
-        };
-        let Some(text) = &mut self.text else { return Ok(vec![event]) };
-        text.index = index;
-        let window = text.windows.push(&piece);
-        text.since = match (&window, text.since) {
-            _ if !text.windows.is_holding() => None,
-            (None, Some(since)) => Some(since),
-            _ => Some(Instant::now()),
-        };
-        let Some(window) = window else { return Ok(Vec::new()) };
-        match self.changed(passage, &window)? {
-            // nothing was buffered or changed: send the original bytes
-            None if window == piece => Ok(vec![event]),
-            changed => Ok(self.say(&changed.unwrap_or(window))),
-        }
-    }
-
-    /// Releases the text that has waited long enough.
-    pub(super) fn late(&mut self, passage: &Passage) -> Result<Vec<Event>> {
-        let Some(text) = &mut self.text else { return Ok(Vec::new()) };
-        let window = text.windows.late();
-        text.since = text.windows.is_holding().then(Instant::now);
-        self.hand_on(passage, window)
-    }
-
-    /// Releases all buffered text.
-    pub(super) fn flush(&mut self, passage: &Passage) -> Result<Vec<Event>> {
-        let Some(text) = &mut self.text else { return Ok(Vec::new()) };
-        let window = text.windows.rest();
-        text.since = None;
-        self.hand_on(passage, window)
-    }
-
-    fn hand_on(&mut self, passage: &Passage, window: Option<String>) -> Result<Vec<Event>> {
-        let Some(window) = window else { return Ok(Vec::new()) };
-        let changed = self.changed(passage, &window)?;
-        Ok(self.say(&changed.unwrap_or(window)))
-    }
-
-    /// Returns the replacement that `on_text` gives for the text.
-    fn changed(&mut self, passage: &Passage, window: &str) -> Result<Option<String>> {
-        let stage = &passage.pipeline.stages[self.stage];
-        let Some((script, call)) = stage.script(passage.facts()) else {
-            return Ok(None);
-        };
-        let spare = stage.spare(|| ());
-        let work = || script.on_text(&call, window);
-        match stage.guard_now(Hook::Text, passage.facts(), spare, work)? {
-            Settled::Done((changed, decision, asked), _) => {
-                passage.keep(asked.wishes);
-                if changed.is_some() {
-                    stage.note_edit(Hook::Text, &passage.ctx);
-                }
-                match decision {
-                    Decision::Deny(error) => {
-                        stage.note_denial(Hook::Text, &passage.ctx);
-                        Err(*error)
-                    }
-                    _ => Ok(changed),
-                }
-            }
-            Settled::Skipped(()) => Ok(None),
-        }
-    }
-
-    fn say(&self, text: &str) -> Vec<Event> {
-        if text.is_empty() {
-            return Vec::new();
-        }
-        let index = self.text.as_ref().map_or(0, |text| text.index);
-        vec![compose::text_delta(index, text)]
     }
 }
 
@@ -293,33 +196,6 @@ fn delta_type(event: &Event) -> Option<String> {
     let mut data = message::data_of(event).ok()?;
     let kind = data.get(&[Step::Key("delta"), Step::Key("type")]).ok()??;
     serde_json::from_slice(&kind).ok()
-}
-
-/// Returns the block index and the text of a `text_delta`.
-fn text_delta(event: &Event) -> Option<(u64, String)> {
-    #[derive(serde::Deserialize)]
-    struct Delta {
-        #[serde(rename = "type")]
-        kind: String,
-        text: Option<String>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Data {
-        index: u64,
-        delta: Delta,
-    }
-    if event.kind != EventKind::ContentBlockDelta {
-        return None;
-    }
-    let data: Data = serde_json::from_slice(&event.data()).ok()?;
-    (data.delta.kind == "text_delta").then_some((data.index, data.delta.text?))
-}
-
-/// Returns the error for text that a script cannot be given: such text must not pass unchecked.
-pub(super) fn unreadable() -> Error {
-    let message =
-        "a text of the answer has an invalid escape (no character), so `on_text` cannot read it";
-    Error::new(ErrorKind::Api, message)
 }
 
 fn number(document: &Document, field: &str) -> Option<u64> {

@@ -1,4 +1,6 @@
 //! The pipeline: the stages (policies and plugins) that a request runs through, in order.
+mod ahead;
+mod blocks;
 mod build;
 pub(crate) mod cases;
 mod config;
@@ -15,8 +17,10 @@ mod reply;
 mod request;
 mod rewording;
 pub(crate) mod script;
+mod sentence;
 mod stage;
 mod stream;
+mod texts;
 mod time;
 mod tool;
 pub(crate) mod trial;

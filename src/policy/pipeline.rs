@@ -1,10 +1,11 @@
 //! `Pipeline`: the stages and server tools of a generation.
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::context::Context;
 use crate::plugin_host::{Plugin, ToolManifest};
 use crate::policy::Hooks;
-use crate::policy::config::StageRules;
+use crate::policy::config::{PoliciesConfig, StageRules};
 use crate::policy::script::Script;
 use crate::policy::script::api::With;
 use crate::policy::stage::{Stage, Work};
@@ -17,6 +18,8 @@ pub struct Pipeline {
     /// The server tools by name, without the prefix `gateway:`.
     pub(super) tools: BTreeMap<String, ServedTool>,
     pub(super) metrics: PolicyMetrics,
+    /// The silence of a stream after which buffered text is released.
+    pub(super) text_timeout: Duration,
 }
 
 /// A server tool, the plugin that provides it, and the metrics of its calls.
@@ -33,7 +36,13 @@ impl Pipeline {
         metrics: &Metrics,
     ) -> Self {
         let hooks = stages.iter().map(Stage::hooks).fold(Hooks::default(), Hooks::or);
-        Self { stages, hooks, tools, metrics: metrics.policies() }
+        let text_timeout = PoliciesConfig::default().text_timeout;
+        Self { stages, hooks, tools, metrics: metrics.policies(), text_timeout }
+    }
+
+    /// Sets the silence of a stream after which buffered text is released.
+    pub(super) fn with_text_timeout(self, text_timeout: Duration) -> Self {
+        Self { text_timeout, ..self }
     }
 
     /// Returns a pipeline of one policy only, for the policy's cases.

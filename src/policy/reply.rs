@@ -4,11 +4,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::filter::unreadable;
-use crate::policy::script::Decision;
+use crate::policy::blocks;
 use crate::policy::stage::{Settled, Stage};
 use crate::policy::{Hook, Outcome, Passage, Verdict, stream};
-use crate::wire::{Document, Mark, Reply, ReplyBody, Step};
+use crate::wire::{Document, Mark, Reply, ReplyBody};
 
 impl Passage {
     /// Runs the hooks over texts, events and the message of an answer, before it is sent.
@@ -32,7 +31,10 @@ impl Passage {
         for stage in self.stages(Hook::Text) {
             let spare = stage.spare(|| document.clone());
             let mark = document.mark();
-            let work = || self.on_texts(stage, document);
+            let work = || match stage.script(self.facts()) {
+                Some((script, call)) => blocks::edit(script, &call, document, &[]),
+                None => Ok((document, Outcome::default())),
+            };
             let settled = stage.guard_now(Hook::Text, self.facts(), spare, work)?;
             document = self.passed(stage, Hook::Text, mark, settled)?;
         }
@@ -73,32 +75,5 @@ impl Passage {
             }
             Verdict::Continue | Verdict::Respond(_) => Ok(message),
         }
-    }
-
-    /// Runs `on_text` over each text block of a message.
-    fn on_texts(&self, stage: &Stage, message: Document) -> Result<(Document, Outcome)> {
-        let mut message = message;
-        let mut outcome = Outcome::default();
-        let Some((script, call)) = stage.script(self.facts()) else {
-            return Ok((message, outcome));
-        };
-        let blocks = message.len(&[Step::Key("content")])?.unwrap_or_default();
-        for n in 0..blocks as i64 {
-            let [content, block] = [Step::Key("content"), Step::Index(n)];
-            let kind = message.get(&[content, block, Step::Key("type")])?;
-            let text = message.get(&[content, block, Step::Key("text")])?;
-            let (Some(b"\"text\""), Some(text)) = (kind.as_deref(), text) else { continue };
-            let text: String = serde_json::from_slice(&text).map_err(|_| unreadable())?;
-            let (changed, decision, asked) = script.on_text(&call, &text)?;
-            outcome.wishes.extend(asked.wishes);
-            if let Decision::Deny(error) = decision {
-                outcome.verdict = Verdict::Deny(error);
-                break;
-            }
-            if let Some(changed) = changed {
-                message.set_value(&[content, block, Step::Key("text")], &changed)?;
-            }
-        }
-        Ok((message, outcome))
     }
 }

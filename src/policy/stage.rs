@@ -13,6 +13,7 @@ use crate::policy::config::StageRules;
 use crate::policy::facts::Facts;
 use crate::policy::script::api::With;
 use crate::policy::script::{Call, Script};
+use crate::policy::window::WindowRules;
 use crate::policy::{Hook, Hooks, OnError, Outcome, Verdict, WhenConfig, plugin_stage};
 use crate::telemetry::metrics::{Metrics, StageMetrics};
 use crate::telemetry::story::Run;
@@ -85,6 +86,14 @@ impl Stage {
 
     pub(super) fn hooks(&self) -> Hooks {
         self.hooks
+    }
+
+    /// Returns the windows that its `on_text` needs.
+    pub(super) fn windows(&self) -> WindowRules {
+        match &self.work {
+            Work::Script(script, _) => script.windows(),
+            Work::Plugin(..) => WindowRules::default(),
+        }
     }
 
     /// Returns whether the stage defines the hook and runs for this request.

@@ -27,6 +27,8 @@ pub(super) fn through(passage: &Arc<Passage>, events: EventStream) -> EventStrea
         fold,
         ready: VecDeque::new(),
         last: None,
+        quiet_since: Instant::now(),
+        has_run_late: false,
     };
     let events = futures_util::stream::unfold(Box::new(way), async |mut way| {
         let event = way.next().await?;
@@ -47,6 +49,10 @@ struct Way {
     ready: VecDeque<Event>,
     /// The error that is sent after the ready events.
     last: Option<Error>,
+    /// The arrival of the last event that belongs to the message.
+    quiet_since: Instant,
+    /// Text was released because of silence, and this is in the log.
+    has_run_late: bool,
 }
 
 impl Way {
@@ -58,7 +64,7 @@ impl Way {
             if let Some(error) = self.last.take() {
                 return Some(Err(self.passage.on_error(error)));
             }
-            let deadline = self.filters.iter().filter_map(Filter::deadline).min();
+            let deadline = self.deadline();
             let events = self.events.as_mut()?;
             let arrived = match deadline {
                 None => Some(events.next().await),
@@ -66,7 +72,10 @@ impl Way {
             };
             let made = match arrived {
                 None => self.late(),
-                Some(Some(Ok(event))) => self.pass(0, Made::of(vec![event])),
+                Some(Some(Ok(event))) => {
+                    self.note_arrival(event.kind);
+                    self.pass(0, Made::of(vec![event]))
+                }
                 Some(ended) => {
                     self.events = None;
                     self.last = ended.and_then(Result::err);
@@ -107,16 +116,34 @@ impl Way {
         made
     }
 
-    /// Flushes overdue text through the later stages.
-    fn late(&mut self) -> Made {
-        let now = Instant::now();
-        self.each(|filter, passage| match filter.deadline() {
-            Some(deadline) if deadline <= now => filter.late(passage),
-            _ => Ok(Vec::new()),
-        })
+    /// Notes that the silence ended. Upstreams send pings in silence, too.
+    fn note_arrival(&mut self, kind: EventKind) {
+        if !matches!(kind, EventKind::Ping | EventKind::Other) {
+            self.quiet_since = Instant::now();
+        }
     }
 
-    /// Flushes all text at the end of the stream.
+    /// Returns the time at which buffered text is released, although its window has not ended.
+    fn deadline(&self) -> Option<Instant> {
+        let is_holding = self.filters.iter().any(Filter::is_holding);
+        is_holding.then(|| self.quiet_since + self.passage.pipeline.text_timeout)
+    }
+
+    /// Flushes all text after a long silence, and logs the first time.
+    fn late(&mut self) -> Made {
+        if !std::mem::replace(&mut self.has_run_late, true) {
+            let silence = self.passage.pipeline.text_timeout;
+            let request_id = &*self.passage.ctx.request_id;
+            tracing::warn!(
+                request_id,
+                ?silence,
+                "no new text within `policies.text_timeout`: `on_text` runs over unfinished text, and may miss a match"
+            );
+        }
+        self.rest()
+    }
+
+    /// Flushes all text.
     fn rest(&mut self) -> Made {
         self.each(Filter::flush)
     }

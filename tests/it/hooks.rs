@@ -2,9 +2,11 @@
 mod answers;
 mod attempts;
 mod events;
+mod seen;
 mod texts;
 mod tools;
 mod undone;
+mod windows;
 
 use serde_json::json;
 

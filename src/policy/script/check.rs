@@ -7,6 +7,7 @@ use crate::error::Problem;
 use crate::policy::script::error::{self as errors, Source};
 use crate::policy::script::imports::{self, Import};
 use crate::policy::script::json;
+use crate::policy::script::windows;
 use crate::policy::script::with;
 use crate::policy::{Hook, Hooks};
 
@@ -17,6 +18,8 @@ pub(super) struct Outside {
     pub(super) imports: Vec<Import>,
     /// The value of `const WITH`, and its position.
     pub(super) parameters: Option<(Value, Position)>,
+    /// The value of `const TEXT`, and its position.
+    pub(super) windows: Option<(Value, Position)>,
 }
 
 /// Returns the constants and imports outside the functions. Nothing else may stand there, because nothing
@@ -24,7 +27,8 @@ pub(super) struct Outside {
 pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<Problem>> {
     let ast =
         parser.compile(source.text()).map_err(|error| vec![errors::unparsable(&error, source)])?;
-    let mut outside = Outside { constants: Scope::new(), imports: Vec::new(), parameters: None };
+    let mut outside =
+        Outside { constants: Scope::new(), imports: Vec::new(), parameters: None, windows: None };
     let mut problems = Vec::new();
     for statement in ast.statements() {
         match beside(statement) {
@@ -34,6 +38,13 @@ pub(super) fn outside(parser: &Engine, source: &Source) -> Result<Outside, Vec<P
             Beside::Import(import) => outside.imports.push(import),
             Beside::Parameters(declared) => {
                 outside.parameters = Some((declared, statement.position()));
+            }
+            Beside::Windows(value) => {
+                let declared = json::tree(&value).unwrap_or_default();
+                outside.windows = Some((declared, statement.position()));
+                if json::is_scalar(&value) {
+                    outside.constants.push_constant_dynamic(windows::NAME, value);
+                }
             }
             Beside::Nothing => {}
             Beside::Wrong(message) => problems.push(source.problem(statement.position(), message)),
@@ -70,6 +81,7 @@ enum Beside {
     Constant(String, rhai::Dynamic),
     Import(Import),
     Parameters(Value),
+    Windows(rhai::Dynamic),
     /// An item that is not allowed there, with the reason.
     Wrong(&'static str),
     /// A statement that the parser has emptied.
@@ -87,6 +99,7 @@ fn beside(statement: &Stmt) -> Beside {
                 return declared.map_or(Beside::Wrong(with::LITERAL), Beside::Parameters);
             }
             match value {
+                Some(value) if name.name == windows::NAME => Beside::Windows(value),
                 Some(value) if json::is_scalar(&value) => {
                     Beside::Constant(name.name.to_string(), value)
                 }

@@ -55,14 +55,14 @@ impl<'a> Item<'a> {
 
 /// Returns the innermost error if no `try` may catch it.
 fn uncaught(error: Box<EvalAltResult>) -> Box<EvalAltResult> {
-    if error.unwrap_inner().is_catchable() { error } else { innermost(error) }
+    if error.unwrap_inner().is_catchable() { error } else { innermost(*error).into() }
 }
 
-fn innermost(error: Box<EvalAltResult>) -> Box<EvalAltResult> {
-    match *error {
+fn innermost(error: EvalAltResult) -> EvalAltResult {
+    match error {
         EvalAltResult::ErrorInFunctionCall(_, _, inner, _)
-        | EvalAltResult::ErrorInModule(_, inner, _) => innermost(inner),
-        other => other.into(),
+        | EvalAltResult::ErrorInModule(_, inner, _) => innermost(*inner),
+        other => other,
     }
 }
 

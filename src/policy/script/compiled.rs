@@ -18,6 +18,7 @@ use crate::policy::script::place::Object;
 use crate::policy::script::run::{Asked, Run, Stop};
 use crate::policy::script::shared::Shared;
 use crate::policy::script::with::Parameters;
+use crate::policy::window::WindowRules;
 use crate::policy::{Hook, Hooks, Outcome, Verdict};
 use crate::wire::{Document, Reply, Step};
 
@@ -32,6 +33,7 @@ pub struct Script {
     pub(super) limits: Limits,
     pub(super) source: Arc<Source>,
     pub(super) hooks: Hooks,
+    pub(super) windows: WindowRules,
     pub(super) parameters: Arc<Option<Parameters>>,
 }
 
@@ -109,6 +111,11 @@ impl Script {
         self.hooks
     }
 
+    /// Returns the windows that `on_text` needs.
+    pub(in crate::policy) fn windows(&self) -> WindowRules {
+        self.windows
+    }
+
     /// Runs `on_request` over a request's document. The call blocks, and the limits bound it.
     ///
     /// Fails with `api_error` if the script fails. Fails with a 400 if the caller's own body is invalid (a
@@ -161,7 +168,26 @@ impl Script {
         text: &str,
     ) -> Result<(Option<String>, Decision, Asked)> {
         let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
-        let (result, asked) = self.enter(Hook::Text, call, Subject::Text(text), arguments);
+        self.text_of(self.enter(Hook::Text, call, Subject::Text(text), arguments), text)
+    }
+
+    /// Does the same as [`Script::on_text`] for a result that is not sent: the script logs nothing.
+    pub(in crate::policy) fn on_text_ahead(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+    ) -> Result<(Option<String>, Decision, Asked)> {
+        let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
+        let run = Run { is_muted: true, ..self.run_of(Hook::Text, call, Subject::Text(text)) };
+        self.text_of(self.enter_as(run, arguments), text)
+    }
+
+    /// Returns the result of `on_text` for this text.
+    fn text_of(
+        &self,
+        (result, asked): (Result<Dynamic, Box<EvalAltResult>>, Asked),
+        text: &str,
+    ) -> Result<(Option<String>, Decision, Asked)> {
         let returned = match result {
             Ok(returned) => returned,
             Err(error) => return Ok((None, self.decision(Err(error))?, asked)),
@@ -193,19 +219,32 @@ impl Script {
         subject: Subject<'_>,
         arguments: impl FuncArgs,
     ) -> (Result<Dynamic, Box<EvalAltResult>>, Asked) {
+        self.enter_as(self.run_of(hook, call, subject), arguments)
+    }
+
+    fn run_of(&self, hook: Hook, call: &Call<'_>, subject: Subject<'_>) -> Run {
         let (document, bytes) = match subject {
             Subject::Document(document) => (Some(document.clone()), document.lock().size()),
             Subject::Text(text) => (None, text.len()),
         };
-        let run = Run {
+        Run {
             policy: self.source.shared_name(),
             hook,
             context: Arc::clone(call.context),
             document,
             clock: call.clock,
             deadline: Instant::now() + self.limits.time_for(bytes),
+            is_muted: false,
             asked: Asked::default(),
-        };
+        }
+    }
+
+    fn enter_as(
+        &self,
+        run: Run,
+        arguments: impl FuncArgs,
+    ) -> (Result<Dynamic, Box<EvalAltResult>>, Asked) {
+        let hook = run.hook;
         // outside its functions, the syntax tree has only imports
         let options = CallFnOptions::new().eval_ast(!self.ast.statements().is_empty());
         let (result, mut asked) = run.call(|| {

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rhai::packages::Package as _;
-use rhai::{Engine, Token};
+use rhai::{Engine, Position, Token};
 
 use crate::error::Problem;
 use crate::policy::script::api;
@@ -16,6 +16,7 @@ use crate::policy::script::limits::Limits;
 use crate::policy::script::lint::{self, Known};
 use crate::policy::script::modules::{self, Library};
 use crate::policy::script::run::Run;
+use crate::policy::script::windows;
 use crate::policy::script::with::Parameters;
 
 /// Compiles scripts: one Rhai engine for all scripts of a generation. Creating it takes about 200 µs, so
@@ -73,12 +74,18 @@ impl ScriptEngine {
             Ok(_) => return Err(found),
             Err(problems) => return Err(problems.into_iter().chain(found).collect()),
         };
+        let declared = outside.windows.as_ref();
+        let windows = windows::rules(declared.map(|(value, _)| value), hooks).map_err(|why| {
+            let at = declared.map_or(Position::NONE, |(_, at)| *at);
+            vec![source.problem(at, &why)]
+        })?;
         Ok(Script {
             engine: Arc::clone(&self.engine),
             ast: Arc::new(ast),
             limits: self.limits,
             source: Arc::new(source),
             hooks,
+            windows,
             parameters: Arc::new(parameters),
         })
     }

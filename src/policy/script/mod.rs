@@ -39,6 +39,7 @@ mod tokens;
 mod value;
 mod verbs;
 mod walk;
+mod windows;
 mod with;
 
 pub(crate) use clock::Clock;

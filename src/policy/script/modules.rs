@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rhai::module_resolvers::StaticModuleResolver;
 use rhai::{AST, Engine, Module, Scope, Stmt};
+use serde_json::Value;
 
 use crate::error::Problem;
 use crate::policy::files::sources;
@@ -126,6 +127,12 @@ impl Compiler<'_> {
             problems.push(
                 source.problem(at, "a module cannot declare parameters: declare them in the policy, which can pass them on"),
             );
+        }
+        if let Some((Value::Object(_), at)) = outside.windows {
+            problems.push(source.problem(
+                at,
+                "a module cannot declare the windows of `on_text`: declare `TEXT` in the policy",
+            ));
         }
         if !problems.is_empty() {
             return Err(problems);

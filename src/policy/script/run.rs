@@ -97,6 +97,8 @@ pub(super) struct Run {
     pub(super) clock: Clock,
     /// The time at which the call must end.
     pub(super) deadline: Instant,
+    /// The result of the call is only compared: the script logs nothing.
+    pub(super) is_muted: bool,
     /// The side effects that the script has requested.
     pub(super) asked: Asked,
 }

@@ -13,6 +13,7 @@ mod state;
 mod swallowed;
 mod trials;
 mod verbs;
+mod windows;
 
 use std::path::Path;
 use std::sync::Arc;

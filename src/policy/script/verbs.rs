@@ -239,6 +239,9 @@ fn log(level: &str, text: &str) -> Answer<()> {
 }
 
 fn emit(run: &Run, level: &str, text: &str) {
+    if run.is_muted {
+        return;
+    }
     const TARGET: &str = "tidegate::policy";
     let end = text.char_indices().nth(MAX_LOG).map_or(text.len(), |(at, _)| at);
     let text = one_line(&text[..end]);

@@ -175,7 +175,7 @@ fn listed<T: AsRef<str>>(names: &[T]) -> String {
 }
 
 /// Returns a suggestion for a misspelled name.
-fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
+pub(super) fn suggestion<T: AsRef<str>>(word: &str, known: &[T]) -> String {
     let names = known.iter().map(|name| (levenshtein(word, name.as_ref()), name.as_ref()));
     match names.filter(|(far, name)| *far <= name.len().max(word.len()) / 3 + 1).min() {
         Some((_, nearest)) => format!("; the nearest is `{nearest}`"),
