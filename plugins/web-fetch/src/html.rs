@@ -20,10 +20,12 @@ use url::Url;
 
 use crate::cut::Window;
 use builder::Builder;
+use facts::Facts;
 use line::Links;
 use markdown::Writer;
 use out::Out;
 use pick::Parts;
+use tape::Tape;
 
 pub(crate) use refresh::{Patience, Refresh, parse as parse_refresh};
 pub(crate) use wordless::Wordless;
@@ -36,6 +38,12 @@ pub(crate) enum Syntax {
     Xml,
 }
 
+/// A page as a tape, with its facts. Its text is not needed any longer.
+pub(crate) struct Parsed {
+    tape: Tape,
+    facts: Facts,
+}
+
 /// A page that has been read.
 pub(crate) struct Read {
     pub(crate) title: Option<String>,
@@ -46,13 +54,19 @@ pub(crate) struct Read {
     pub(crate) wordless: Option<Wordless>,
 }
 
-/// Reads a page at its address, in a time and memory that grow with its size alone.
-pub(crate) fn read(html: &str, at: &Url, syntax: Syntax, window: Window) -> Read {
+/// Parses a page, in a time and memory that grow with its size alone.
+pub(crate) fn parse(html: &str, syntax: Syntax) -> Parsed {
     let mut page = Builder::default();
     page.is_xml = syntax == Syntax::Xml;
     tokens::read(html, &mut page);
     page.finish();
-    let Builder { mut tape, facts, .. } = page;
+    let Builder { tape, facts, .. } = page;
+    Parsed { tape, facts }
+}
+
+/// Reads the part of a page that is in a window. The page is at an address.
+pub(crate) fn read(page: Parsed, at: &Url, window: Window) -> Read {
+    let Parsed { mut tape, facts } = page;
     let mut parts = pick::pick(&mut tape);
     let base = facts.base.as_deref().and_then(|base| at.join(base).ok());
     let base = base.filter(|base| matches!(base.scheme(), "http" | "https"));

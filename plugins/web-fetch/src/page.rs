@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::charset::{self, End, decode};
 use crate::cut::Window;
-use crate::html::{self, Patience, Refresh, Syntax, Wordless, parse_refresh};
+use crate::html::{self, Parsed, Patience, Refresh, Syntax, Wordless, parse_refresh};
 use crate::media::{Look, Media, is_html, look};
 use crate::pdf;
 
@@ -39,7 +39,7 @@ enum Sort {
 
 /// Reads a response as far as a window needs it. Fails with `unsupported_content_type` if its type
 /// has no text.
-pub fn read(answer: http::Response, at: &Url, window: Window) -> Result<Page> {
+pub fn read(mut answer: http::Response, at: &Url, window: Window) -> Result<Page> {
     let media = Media::of(&answer);
     let (content_type, sort) = sort(&media.essence, &answer.body)?;
     let end = if answer.truncated { End::Cut } else { End::Whole };
@@ -53,7 +53,8 @@ pub fn read(answer: http::Response, at: &Url, window: Window) -> Result<Page> {
                 Syntax::Html => charset::Sort::Html,
                 Syntax::Xml => charset::Sort::Xml,
             };
-            page.read_html(decode(&answer.body, label, sort, end), at, syntax);
+            let parsed = parse(std::mem::take(&mut answer.body), label, sort, end);
+            page.take(html::read(parsed, at, page.window.clone()));
             let header = answer.header("refresh");
             let header = header.and_then(|content| parse_refresh(content, at, Patience::Short));
             page.refresh = header.or(page.refresh);
@@ -61,7 +62,10 @@ pub fn read(answer: http::Response, at: &Url, window: Window) -> Result<Page> {
         Sort::Xml => {
             let text = decode(&answer.body, label, charset::Sort::Xml, end);
             match is_html(&text) {
-                true => page.read_html(text, at, Syntax::Xml),
+                true => {
+                    let parsed = html::parse(&text, Syntax::Xml);
+                    page.take(html::read(parsed, at, page.window.clone()));
+                }
                 false => page.window.push(&text),
             }
         }
@@ -76,20 +80,31 @@ pub fn read(answer: http::Response, at: &Url, window: Window) -> Result<Page> {
 }
 
 impl Page {
-    fn read_html(&mut self, text: Cow<'_, str>, at: &Url, syntax: Syntax) {
-        let whole = match self.is_beginning {
-            true => without_part_of_reference(&text),
-            false => &text,
-        };
-        let window = self.window.clone();
-        let read = html::read(whole, at, syntax, window);
+    fn take(&mut self, read: html::Read) {
         (self.title, self.window) = (read.title, read.window);
         (self.refresh, self.wordless) = (read.refresh, read.wordless);
     }
 }
 
+/// Parses the bytes of a page. Each form of the page is dropped as soon as the next one is there.
+fn parse(body: Vec<u8>, label: Option<&str>, sort: charset::Sort, end: End) -> Parsed {
+    let syntax = match sort {
+        charset::Sort::Xml => Syntax::Xml,
+        _ => Syntax::Html,
+    };
+    let text = match decode(&body, label, sort, end) {
+        Cow::Borrowed(text) => return html::parse(whole_references(text, end), syntax),
+        Cow::Owned(text) => text,
+    };
+    drop(body);
+    html::parse(whole_references(&text, end), syntax)
+}
+
 /// Returns a cut text without a reference such as `&eacu` at its end.
-fn without_part_of_reference(text: &str) -> &str {
+fn whole_references(text: &str, end: End) -> &str {
+    if end == End::Whole {
+        return text;
+    }
     let from = text.len().saturating_sub(MAX_REFERENCE);
     match text.as_bytes()[from..].iter().rposition(|byte| *byte == b'&') {
         Some(at) if !text[from + at..].contains([';', ' ', '<', '\n']) => &text[..from + at],

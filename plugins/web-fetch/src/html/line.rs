@@ -1,4 +1,5 @@
 //! A line of text with emphasis, code, links and pictures, as Markdown.
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::mem;
 
@@ -6,6 +7,10 @@ use url::Url;
 
 use crate::html::tape::{BOLD, CODE, ITALIC, STRIKE, SUB, SUP, Tape};
 
+/// The size in bytes of a line that is not kept any longer.
+const MAX_LINE: usize = 64 << 10;
+/// The bytes by which whole addresses may be longer than those of the page.
+const MAX_GROWTH: usize = 4 << 20;
 /// The longest address that is written.
 const MAX_URL: usize = 2000;
 /// The order in which marks hold each other.
@@ -21,14 +26,14 @@ pub(super) struct Links<'t> {
     spent: u32,
     /// The link of the last pictures, and their number.
     pictures: (u32, usize),
-    /// The last picture that was written.
-    pub(super) last_picture: Option<String>,
+    /// The bytes by which whole addresses may still be longer than those of the page.
+    room: Cell<usize>,
 }
 
 impl<'t> Links<'t> {
     pub(super) fn new(tape: &'t Tape, base: Url) -> Self {
         let (last, pictures) = ((0, None), (0, 0));
-        Self { tape, base, last, spent: 0, pictures, last_picture: None }
+        Self { tape, base, last, spent: 0, pictures, room: Cell::new(MAX_GROWTH) }
     }
 
     /// Returns the link if it leads to a page, and no earlier block has it.
@@ -37,15 +42,28 @@ impl<'t> Links<'t> {
             return 0;
         }
         if self.last.0 != link {
-            self.last = (link, whole(&self.base, self.tape.string(link)));
+            self.last = (link, self.whole(self.tape.string(link)));
         }
         if self.last.1.is_some() { link } else { 0 }
     }
 
     /// Returns the whole address of a picture.
     pub(super) fn picture(&self, source: u32) -> Option<String> {
-        let url = whole(&self.base, self.tape.string(source))?;
-        url.starts_with("http").then_some(url)
+        let is_embedded = |url: &String| url.starts_with("mailto:") || url.starts_with("tel:");
+        self.whole(self.tape.string(source)).filter(|url| !is_embedded(url))
+    }
+
+    /// Returns the whole address; the page's own one after so many that they would fill the memory.
+    fn whole(&self, address: &str) -> Option<String> {
+        let url = whole(&self.base, address)?;
+        let growth = url.len().saturating_sub(address.len());
+        match self.room.get().checked_sub(growth) {
+            Some(room) => {
+                self.room.set(room);
+                Some(url)
+            }
+            None => Some(address.to_owned()),
+        }
     }
 
     pub(super) fn string(&self, number: u32) -> &'t str {
@@ -99,6 +117,8 @@ pub(super) struct Line {
     url: String,
     /// The code that is being written.
     code: String,
+    /// The beginning of the line was taken away.
+    has_begun: bool,
     /// A space stands before the next word.
     has_gap: bool,
     /// Line breaks stand before the next word.
@@ -111,7 +131,27 @@ impl Line {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.code.is_empty()
+        self.text.is_empty() && self.code.is_empty() && !self.has_begun
+    }
+
+    /// Returns whether the line is too long to be kept.
+    pub(super) fn is_long(&self) -> bool {
+        self.text.len() + self.code.len() > MAX_LINE
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Takes the beginning of the line away. Code that is too long is written as several ones.
+    pub(super) fn take(&mut self) -> String {
+        if !self.code.is_empty() {
+            let code = mem::take(&mut self.code);
+            push_code(&mut self.text, &code);
+            self.text.push('\n');
+        }
+        self.has_begun = true;
+        mem::take(&mut self.text)
     }
 
     /// Adds text. White space becomes one space.
@@ -135,7 +175,7 @@ impl Line {
             return;
         }
         self.switch(links, marks, link);
-        let is_first = self.text.is_empty() && self.code.is_empty();
+        let is_first = self.is_empty();
         let target = if marks & CODE != 0 { &mut self.code } else { &mut self.text };
         if is_first && marks == 0 && link == 0 && is_sign(word) {
             target.push('\\');
@@ -248,7 +288,6 @@ impl Line {
         let link = if links.pictures.1 > 2 { 0 } else { links.current(link) };
         self.switch(links, 0, link);
         let _ = write!(self.text, "![{}]({})", picture.words, picture.url);
-        links.last_picture = Some(picture.url);
     }
 
     /// Ends the line and returns its text.
@@ -261,7 +300,7 @@ impl Line {
         if is_picture {
             links.spent = spent;
         }
-        self.breaks = Breaks::Lines;
+        (self.breaks, self.has_begun) = (Breaks::Lines, false);
         mem::take(&mut self.text)
     }
 
@@ -308,7 +347,7 @@ pub(super) fn push_code(text: &mut String, code: &str) {
 }
 
 /// Returns the length of the longest run of backticks.
-pub(super) fn longest_run(code: &str) -> usize {
+fn longest_run(code: &str) -> usize {
     let runs = code.split(|c| c != '`').map(str::len);
     runs.max().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! Writes a tape as Markdown, block by block.
-use crate::html::code::Code;
-use crate::html::line::{Breaks, Line, Links, Picture, longest_run};
+use crate::html::code::{self, Code};
+use crate::html::line::{Breaks, Line, Links, Picture};
 use crate::html::names::Kind;
 use crate::html::out::{Gap, Out};
 use crate::html::pick::Part;
@@ -76,6 +76,7 @@ impl<'t> Writer<'t> {
                 Record::Text { marks, link, text } => {
                     self.is_at_picture &= text.trim().is_empty();
                     self.line.push(&mut self.links, marks, link, text);
+                    self.relieve();
                 }
                 Record::Break => self.line.line_break(),
                 Record::Split => self.flush(),
@@ -132,11 +133,10 @@ impl<'t> Writer<'t> {
     fn end(&mut self) {
         let Some(kind) = self.open.pop() else { return };
         if let Some(level) = kind.level() {
+            let has_begun = self.line.has_begun();
             let heading = self.line.finish(&mut self.links);
-            if !heading.is_empty() {
-                self.out.block(&format!("{} {heading}", "#".repeat(level)));
-            }
-            return;
+            let sign = if has_begun || heading.is_empty() { "" } else { &heading_sign(level) };
+            return self.out.block(&format!("{sign}{heading}"));
         }
         if !kind.is_inline() {
             self.flush();
@@ -151,9 +151,22 @@ impl<'t> Writer<'t> {
     /// Ends the paragraph that is being written.
     fn flush(&mut self) {
         let text = self.line.finish(&mut self.links);
-        if !text.is_empty() {
-            self.out.block(&text);
+        self.out.block(&text);
+    }
+
+    /// Writes the beginning of a line that becomes too long to be kept.
+    fn relieve(&mut self) {
+        if self.line.is_long() {
+            if let (Some(level), false) = (self.level(), self.line.has_begun()) {
+                self.out.piece(&heading_sign(level));
+            }
+            self.out.piece(&self.line.take());
         }
+    }
+
+    /// Returns the level of the heading that is being written.
+    fn level(&self) -> Option<usize> {
+        self.open.last().and_then(|kind| kind.level())
     }
 
     fn start_list(&mut self, start: Start) {
@@ -207,14 +220,19 @@ impl<'t> Writer<'t> {
 
     /// Writes code as it is, between fences.
     fn code(&mut self, records: Records<'_>) {
-        let Code { text, language, .. } = Code::read(records);
-        let text = text.trim_end();
-        if text.is_empty() {
+        let Code { language, run, is_blank } = Code::of(records.clone());
+        if is_blank {
             return;
         }
-        let fence = "`".repeat(longest_run(text).max(2) + 1);
-        let language = self.tape.string(language);
-        self.out.block(&format!("{fence}{language}\n{text}\n{fence}"));
+        let fence = "`".repeat(run.max(2) + 1);
+        self.out.piece(&format!("{fence}{}\n", self.tape.string(language)));
+        code::each(records, |piece| self.out.piece(piece));
+        self.out.trim();
+        self.out.block(&format!("\n{fence}"));
         self.is_at_picture = false;
     }
+}
+
+fn heading_sign(level: usize) -> String {
+    format!("{} ", "#".repeat(level))
 }

@@ -29,11 +29,24 @@ pub(super) struct Out {
     low: usize,
     gap: Gap,
     is_empty: bool,
+    /// A block has begun and goes on.
+    is_open: bool,
+    /// The line ends of the block that no text has followed yet.
+    newlines: usize,
 }
 
 impl Out {
     pub(super) fn new(window: Window) -> Self {
-        Self { window, signs: Vec::new(), beyond: 0, low: 0, gap: Gap::Blank, is_empty: true }
+        Self {
+            window,
+            signs: Vec::new(),
+            beyond: 0,
+            low: 0,
+            gap: Gap::Blank,
+            is_empty: true,
+            is_open: false,
+            newlines: 0,
+        }
     }
 
     /// Returns whether the window has all of its text.
@@ -67,11 +80,37 @@ impl Out {
         self.gap = gap;
     }
 
-    /// Writes a block.
+    /// Writes a block, or the end of one.
     pub(super) fn block(&mut self, block: &str) {
-        if block.trim().is_empty() {
+        if !self.is_open && block.trim().is_empty() {
             return;
         }
+        self.piece(block);
+        (self.is_open, self.newlines) = (false, 0);
+        (self.gap, self.low) = (Gap::Blank, self.signs.len());
+    }
+
+    /// Writes a piece of a block. The next piece continues its line.
+    pub(super) fn piece(&mut self, piece: &str) {
+        if !self.is_open {
+            self.begin();
+        }
+        for (n, line) in piece.split('\n').enumerate() {
+            self.newlines += usize::from(n > 0);
+            if !line.is_empty() {
+                self.end_lines();
+                self.window.push(line);
+            }
+        }
+    }
+
+    /// Drops the line ends after the last text of the block.
+    pub(super) fn trim(&mut self) {
+        self.newlines = 0;
+    }
+
+    /// Writes the space before a block, and the signs of its first line.
+    fn begin(&mut self) {
         if !self.is_empty {
             self.window.push("\n");
             if self.gap == Gap::Blank {
@@ -80,17 +119,22 @@ impl Out {
                 self.window.push("\n");
             }
         }
-        for (n, line) in block.split('\n').enumerate() {
-            if n > 0 {
-                self.window.push("\n");
-            }
-            self.start_line(line.is_empty());
-            self.window.push(line);
-        }
-        (self.is_empty, self.gap, self.low) = (false, Gap::Blank, self.signs.len());
+        self.start_line(Gap::Line);
+        (self.is_empty, self.is_open) = (false, true);
     }
 
-    fn start_line(&mut self, is_blank: bool) {
+    /// Writes the line ends before the next text.
+    fn end_lines(&mut self) {
+        for left in (0..std::mem::take(&mut self.newlines)).rev() {
+            self.window.push("\n");
+            self.start_line(if left > 0 { Gap::Blank } else { Gap::Line });
+        }
+    }
+
+    fn start_line(&mut self, gap: Gap) {
+        if self.signs.is_empty() {
+            return;
+        }
         let mut start = String::new();
         for sign in &mut self.signs {
             match sign.first.take() {
@@ -98,6 +142,6 @@ impl Out {
                 None => start.push_str(&sign.rest),
             }
         }
-        self.window.push(if is_blank { start.trim_end() } else { &start });
+        self.window.push(if gap == Gap::Blank { start.trim_end() } else { &start });
     }
 }

@@ -1,6 +1,7 @@
 //! Signs in the attributes of an element: hidden, beside the page's own text, the language of code.
 use std::borrow::Cow;
 
+use crate::html::names::Kind;
 use crate::html::tape;
 use crate::html::tokens::Tag;
 
@@ -101,8 +102,21 @@ const GUTTERS: [&str; 10] = [
 const ANCHORS: [&str; 6] =
     ["headerlink", "anchorjs-link", "anchor-link", "header-anchor", "heading-anchor", "hash-link"];
 
+/// Returns all flags that the attributes of an element say.
+pub(super) fn all(tag: &Tag, kind: Kind) -> u8 {
+    if tag.is_bare() {
+        return 0;
+    }
+    let around = if is_around(tag) { tape::AROUND } else { 0 };
+    let unlikely = if kind != Kind::Inline && is_unlikely(tag) { tape::UNLIKELY } else { 0 };
+    flags(tag) | around | unlikely
+}
+
 /// Returns how the page hides an element.
 pub(super) fn flags(tag: &Tag) -> u8 {
+    if tag.is_bare() {
+        return 0;
+    }
     let hidden = tag.get("hidden").is_some_and(|value| !value.eq_ignore_ascii_case("until-found"));
     if hidden && tag.get("id").is_some_and(|id| id.starts_with("S:")) {
         return tape::STREAMED;
@@ -128,7 +142,7 @@ fn classes(tag: &Tag) -> Cow<'_, str> {
 }
 
 /// Returns whether the role of an element leads to other pages.
-pub(super) fn is_around(tag: &Tag) -> bool {
+fn is_around(tag: &Tag) -> bool {
     let role = tag.get("role").unwrap_or_default();
     ["navigation", "contentinfo", "banner", "search", "complementary"]
         .iter()
@@ -142,7 +156,7 @@ pub(super) fn arranges(tag: &Tag) -> bool {
 }
 
 /// Returns whether a class or the id says that an element is beside the page's own text.
-pub(super) fn is_unlikely(tag: &Tag) -> bool {
+fn is_unlikely(tag: &Tag) -> bool {
     ["class", "id"].iter().filter_map(|name| tag.get(name)).any(|names| {
         let words = names.split(|c: char| !c.is_ascii_alphanumeric());
         words
@@ -158,6 +172,9 @@ pub(super) fn is_gutter(tag: &Tag) -> bool {
 
 /// Returns the language that an element names for code.
 pub(super) fn language(tag: &Tag) -> Option<String> {
+    if tag.is_bare() {
+        return None;
+    }
     if let Some(named) = tag.first(&["data-lang", "data-language"]) {
         return clean(&named);
     }

@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use crate::html::code::Code;
+use crate::html::code;
 use crate::html::line::{Breaks, Line, Links, Picture, push_code};
 use crate::html::names::Kind;
 use crate::html::tape::{HIDDEN, Record, Records, STREAMED, Start};
@@ -190,9 +190,10 @@ impl Table {
             let more = more.saturating_sub(1);
             let repeated = budget.take(text, more);
             let blanks = budget.take_blanks(more - repeated);
-            for n in 0..=repeated + blanks {
+            let texts = std::iter::repeat_n(text, 1 + repeated);
+            for text in texts.chain(std::iter::repeat_n("", blanks)) {
                 self.hang(columns, hanging.as_ref());
-                self.cell(if n <= repeated { text } else { "" });
+                self.cell(text);
                 columns += 1;
             }
         }
@@ -261,7 +262,7 @@ fn cell_text(mut records: Records<'_>, end: u32, links: &mut Links<'_>) -> Strin
             }
             Record::Open { start, end } => match start.kind {
                 Kind::Pre => {
-                    code(Code::read(records.clone()), &mut line, links);
+                    code_lines(records.clone(), &mut line, links);
                     records.go_to(end);
                 }
                 kind => {
@@ -290,7 +291,8 @@ fn cell_text(mut records: Records<'_>, end: u32, links: &mut Links<'_>) -> Strin
             Record::Language(_) => {}
         }
     }
-    line.finish(links).replace('|', "\\|")
+    let text = line.finish(links);
+    if text.contains('|') { text.replace('|', "\\|") } else { text }
 }
 
 fn is_hidden(kind: Kind, flags: u8) -> bool {
@@ -334,8 +336,10 @@ fn finish(kind: Kind, line: &mut Line, links: &mut Links<'_>) {
 }
 
 /// Writes each line of code as code of its own.
-fn code(code: Code, line: &mut Line, links: &mut Links<'_>) {
-    for text in code.text.trim_end().split('\n') {
+fn code_lines(records: Records<'_>, line: &mut Line, links: &mut Links<'_>) {
+    let mut code = String::new();
+    code::each(records, |piece| code.push_str(piece));
+    for text in code.trim_end().split('\n') {
         line.line_break();
         let mut span = String::new();
         if !text.trim().is_empty() {

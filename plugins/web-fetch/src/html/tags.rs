@@ -169,12 +169,9 @@ impl Builder {
         }
         let mut opening = Opening::new(number, kind);
         opening.marks = mark(kind);
-        opening.start.flags = signs::flags(tag);
-        if element.is_around() || signs::is_around(tag) {
+        opening.start.flags = signs::all(tag, kind);
+        if element.is_around() {
             opening.start.flags |= tape::AROUND;
-        }
-        if kind != Kind::Inline && signs::is_unlikely(tag) {
-            opening.start.flags |= tape::UNLIKELY;
         }
         if element.is_noise() || signs::is_gutter(tag) {
             // the words around it stay apart

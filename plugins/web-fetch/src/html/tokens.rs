@@ -78,6 +78,11 @@ impl Tag {
         values.find(|value| !value.trim().is_empty())
     }
 
+    /// Returns whether the tag has none of the attributes that are kept.
+    pub(super) fn is_bare(&self) -> bool {
+        self.attributes.is_empty()
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.attributes.iter().any(|(known, _)| *known == name)
     }
