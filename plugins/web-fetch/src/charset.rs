@@ -6,8 +6,8 @@ use encoding_rs::{CoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252
 
 /// The number of bytes in which a declaration counts, even after the head.
 const PRESCAN: usize = 1024;
-/// The smallest growth of a decoded text, in bytes.
-const STEP: usize = 1 << 20;
+/// The size of the pieces in which a text is decoded, in bytes.
+const PIECE: usize = 32 << 10;
 /// The elements that a head may have.
 const OF_HEAD: [&[u8]; 11] = [
     b"html",
@@ -66,15 +66,30 @@ fn text<'b>(encoding: &'static Encoding, body: &'b [u8], end: End) -> Cow<'b, st
             return Cow::Borrowed(text);
         }
     }
+    // a text that grows while it is decoded would need its memory several times
+    let mut size = 0;
+    decode_by_pieces(encoding, body, end, |piece| size += piece.len());
+    let mut text = String::with_capacity(size);
+    decode_by_pieces(encoding, body, end, |piece| text.push_str(piece));
+    Cow::Owned(text)
+}
+
+fn decode_by_pieces(
+    encoding: &'static Encoding,
+    body: &[u8],
+    end: End,
+    mut each: impl FnMut(&str),
+) {
     let mut decoder = encoding.new_decoder_without_bom_handling();
-    let mut text = String::with_capacity(body.len() + STEP);
+    let mut piece = String::with_capacity(PIECE);
     let mut rest = body;
     loop {
-        let (result, read, _) = decoder.decode_to_string(rest, &mut text, end == End::Whole);
+        let (result, read, _) = decoder.decode_to_string(rest, &mut piece, end == End::Whole);
+        each(&piece);
+        piece.clear();
         rest = &rest[read..];
-        match result {
-            CoderResult::InputEmpty => return Cow::Owned(text),
-            CoderResult::OutputFull => text.reserve_exact(STEP),
+        if result == CoderResult::InputEmpty {
+            return;
         }
     }
 }

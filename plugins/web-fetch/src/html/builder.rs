@@ -119,9 +119,11 @@ impl Builder {
     }
 
     pub(super) fn push_text(&mut self, text: &[u8]) {
-        self.text.extend_from_slice(text);
-        if self.text.len() > tape::MAX_TEXT {
-            self.flush();
+        for piece in text.chunks(tape::MAX_TEXT) {
+            self.text.extend_from_slice(piece);
+            if self.text.len() > tape::MAX_TEXT {
+                self.flush();
+            }
         }
     }
 
