@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 
 import anthropic
 
+import places
 from python_kit import (
     CALL_DATETIME,
     CALL_WEATHER,
@@ -67,6 +68,11 @@ def _():
     else:
         same((log.headers.get("x-api-key"), log.headers.get("authorization")), (KEY, None))
         same(log.headers["anthropic-version"], "2023-06-01")
+
+
+@check("has no block and no field that the gateway's list of texts lacks")
+def _():
+    same(places.missing(), [])
 
 
 @check("sends the key in the other header as well")

@@ -13,6 +13,7 @@ mod failover;
 mod hooks;
 mod images;
 mod library;
+mod limits;
 mod plugin;
 mod reload;
 mod requested;
