@@ -5,6 +5,7 @@
 #![warn(unreachable_pub)]
 
 pub mod error;
+mod disk;
 mod wire;
 mod net;
 mod telemetry;

@@ -16,6 +16,7 @@ use crate::cli::eval_show::{self as eval_show, Shown};
 use crate::cli::show::Paint;
 use crate::config::Config;
 use crate::context::{Caller, Context};
+use crate::disk;
 use crate::error::{Error, Problem, Result};
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
@@ -272,17 +273,14 @@ fn read(path: &Path) -> Result<Bytes, Vec<Problem>> {
 
 /// Compiles a policy with the modules of its folder. A file takes precedence over a shipped policy.
 fn compiled(path: &Path) -> Result<Script, Vec<Problem>> {
-    let shipped = path.to_str().filter(|_| !path.exists()).and_then(library::find);
+    let at_path = |unread: disk::Unread| vec![unread.at(path)];
+    let is_file = disk::exists(path).map_err(at_path)?;
+    let shipped = path.to_str().filter(|_| !is_file).and_then(library::find);
     if let Some(shipped) = shipped {
         let engine = ScriptEngine::with_modules(Limits::default(), Path::new(""))?;
         return engine.compile(&path.with_extension("rhai"), shipped.source);
     }
-    let source = text(path)?;
+    let source = disk::text(path).map_err(at_path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     ScriptEngine::with_modules(Limits::default(), folder)?.compile(path, &source)
-}
-
-fn text(path: &Path) -> Result<String, Vec<Problem>> {
-    fs::read_to_string(path)
-        .map_err(|e| vec![Problem::new(path.display().to_string(), format!("cannot be read: {e}"))])
 }

@@ -1,7 +1,7 @@
 //! The output of `tidegate eval`: steps with their edits, decisions, logs, and errors with their lines.
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::cli::show::Paint;
+use crate::disk;
 use crate::error::{Error, ErrorKind, Problem};
 use crate::policy::watch::{Decided, End, Ran, Watch};
 use crate::policy::{Hook, Wishes};
@@ -227,7 +228,7 @@ pub(super) fn problem(problem: &Problem) -> String {
     let (Ok(column), Ok(line)) = (column.parse::<usize>(), line.parse::<usize>()) else {
         return plain;
     };
-    let source = fs::read_to_string(file).unwrap_or_default();
+    let source = disk::text(Path::new(file)).unwrap_or_default();
     let Some(line) = line.checked_sub(1).and_then(|n| source.lines().nth(n)) else { return plain };
     let blank: String = line
         .chars()

@@ -17,6 +17,7 @@ use crate::cli::plugin_host::{at, block_on, cache, failed};
 use crate::cli::show::Paint;
 use crate::config::Config;
 use crate::context::{Caller, Context};
+use crate::disk;
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::exchange::inner;
 use crate::gateway::Gateway;
@@ -119,10 +120,11 @@ impl Trial {
     /// Loads the plugin with all that a gateway would give it, from the config and the arguments. No gateway
     /// has to run.
     async fn tried(&self, file: &Path) -> Result<Tried, Vec<Problem>> {
-        if !self.file.is_file() {
+        let is_there = |path: &Path| disk::exists(path).map_err(|unread| vec![unread.at(path)]);
+        if !is_there(&self.file)? {
             return Err(at(&self.file, "file not found"));
         }
-        let config = file.is_file().then(|| Config::load(file)).transpose()?;
+        let config = is_there(file)?.then(|| Config::load(file)).transpose()?;
         let name = self.file.file_stem().unwrap_or_default().to_string_lossy();
         let own = config.as_ref().and_then(|config| config.plugins.config.get(&*name).cloned());
         let mut own = own.filter(|own| !own.is_null()).unwrap_or_else(|| json!({}));

@@ -1,6 +1,5 @@
 //! `tidegate plugin inspect`: prints a plugin's manifest and the capabilities that it requests.
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -9,11 +8,12 @@ use tidegate_builder::{Surface, section, surface};
 
 use crate::cli::plugin_host::{at, block_on, host};
 use crate::cli::show::Paint;
+use crate::disk;
 use crate::error::{Problem, Result};
 
 /// Prints the report. The plugin runs only if its file has no manifest.
 pub(crate) fn run(file: &Path) -> Result<(), Vec<Problem>> {
-    let wasm = fs::read(file).map_err(|e| at(file, format!("cannot be read: {e}")))?;
+    let wasm = disk::bytes(file).map_err(|unread| vec![unread.at(file)])?;
     let surface = surface_of(&wasm).map_err(|message| at(file, message))?;
     let (manifest, source) = match section::read(&wasm, section::MANIFEST) {
         Some(text) => (String::from_utf8_lossy(text).into_owned(), Source::Section),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::Config;
+use crate::disk;
 use crate::error::{Problem, Result};
 use crate::policy::PoliciesConfig;
 use crate::policy::library::{self, Shipped};
@@ -102,7 +103,7 @@ struct Folder {
 impl Folder {
     /// Returns the config's folder, or `policies` here if there is no config.
     fn of(config: &Path) -> Result<Self, Vec<Problem>> {
-        if !config.exists() {
+        if !disk::exists(config).map_err(|unread| vec![unread.at(config)])? {
             return Ok(Self { dir: PoliciesConfig::default().dir, has_order: false });
         }
         let config = Config::load(config)?;
@@ -118,7 +119,7 @@ impl Folder {
     ) -> Result<Vec<PathBuf>, Vec<Problem>> {
         let policy = self.dir.join(format!("{name}.rhai"));
         let texts = [(policy.clone(), Some(source)), (policy.with_extension("cases.yaml"), cases)];
-        if let Some((path, _)) = texts.iter().find(|(path, _)| path.exists()) {
+        if let Some((path, _)) = texts.iter().find(|(path, _)| disk::exists(path) != Ok(false)) {
             let message = "already exists: move it away or choose another name";
             return Err(vec![Problem::new(path.display().to_string(), message)]);
         }

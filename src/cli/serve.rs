@@ -30,14 +30,17 @@ fn serve(file: &Path) -> Result<(), Vec<Problem>> {
         .enable_all()
         .build()
         .map_err(|e| vec![Problem::new("", format!("cannot start: {e}"))])?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let running = Running::start(file, &config).await?;
         let scheme = if config.server.tls.is_some() { "https" } else { "http" };
         tracing::info!(listen = %running.address, scheme, admin = running.admin_address.map(tracing::field::display), "tidegate serves");
         let stopped = until_stopped().await;
         let drained = running.stop().await;
         stopped.and(drained).map_err(|e| vec![Problem::new("", e.to_string())])
-    })
+    });
+    // a reload may still wait for a disk that hangs
+    runtime.shutdown_background();
+    ended
 }
 
 async fn until_stopped() -> Result<(), BoxError> {

@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::cli::rerun;
 use crate::cli::show::Paint;
 use crate::config::Config;
+use crate::disk;
+use crate::error::{Problem, Result};
 use crate::policy::PoliciesConfig;
 use crate::policy::cases::{self, CaseResult, Difference};
 use crate::policy::script::{Limits, Script, ScriptEngine};
@@ -28,20 +30,17 @@ pub enum When {
 /// Runs the cases in `dirs`, or in the config's folder of policies and its `library`.
 pub fn command(config: &Path, dirs: &[PathBuf], when: When) -> ExitCode {
     let dirs = match dirs {
-        // a user without a config has policies here, where `policy new` puts them
-        [] if !config.exists() && PoliciesConfig::default().dir.is_dir() => {
-            own_folders(&PoliciesConfig::default().dir)
-        }
-        [] => match Config::load(config) {
-            Ok(config) => own_folders(&config.policies.dir),
-            Err(problems) => {
-                for problem in problems {
-                    eprintln!("{problem}");
-                }
-                return ExitCode::FAILURE;
+        [] => folders(config),
+        dirs => Ok(dirs.to_vec()),
+    };
+    let dirs = match dirs {
+        Ok(dirs) => dirs,
+        Err(problems) => {
+            for problem in problems {
+                eprintln!("{problem}");
             }
-        },
-        dirs => dirs.to_vec(),
+            return ExitCode::FAILURE;
+        }
     };
     let paint = Paint::of_stdout();
     let run = || run_all(&dirs, paint, &mut io::stdout());
@@ -52,9 +51,20 @@ pub fn command(config: &Path, dirs: &[PathBuf], when: When) -> ExitCode {
     }
 }
 
-fn own_folders(dir: &Path) -> Vec<PathBuf> {
-    let library = Some(dir.join("library")).filter(|library| library.is_dir());
-    std::iter::once(dir.to_owned()).chain(library).collect()
+/// Returns the folder of the config's policies, and its `library` if there is one.
+fn folders(config: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
+    let is_there = |path: &Path| disk::exists(path).map_err(|unread| vec![unread.at(path)]);
+    let usual = PoliciesConfig::default().dir;
+    // a user without a config has policies here, where `policy new` puts them
+    let dir = match !is_there(config)? && is_there(&usual)? {
+        true => usual,
+        false => Config::load(config)?.policies.dir,
+    };
+    let library = dir.join("library");
+    Ok(match is_there(&library)? {
+        true => vec![dir, library],
+        false => vec![dir],
+    })
 }
 
 /// Runs every `*.cases.yaml` in `dir` and prints each case on `out`. Compiles policies without cases.
@@ -85,9 +95,9 @@ impl Tally {
     fn run(&mut self, dir: &Path, out: &mut dyn Write) -> io::Result<()> {
         let (policies, cases) = match files(dir) {
             Ok(found) => found,
-            Err(error) => {
+            Err(problem) => {
                 self.failed += 1;
-                return writeln!(out, "{}: cannot be read: {error}", dir.display());
+                return writeln!(out, "{problem}");
             }
         };
         // cases must not fail because a machine is busy: operations bound them as they bound requests
@@ -118,11 +128,11 @@ impl Tally {
         path: &Path,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let source = match std::fs::read_to_string(path) {
+        let source = match disk::text(path) {
             Ok(source) => source,
-            Err(error) => {
+            Err(unread) => {
                 self.failed += 1;
-                return writeln!(out, "{}: cannot be read: {error}", path.display());
+                return writeln!(out, "{}", unread.at(path));
             }
         };
         match engine.compile(path, &source) {
@@ -135,14 +145,14 @@ impl Tally {
     }
 
     fn cases(&mut self, script: &Script, path: &Path, out: &mut dyn Write) -> io::Result<()> {
-        let yaml = match std::fs::read_to_string(path) {
+        if disk::exists(path) == Ok(false) {
+            return writeln!(out, "{}: no cases", script.name());
+        }
+        let yaml = match disk::text(path) {
             Ok(yaml) => yaml,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return writeln!(out, "{}: no cases", script.name());
-            }
-            Err(error) => {
+            Err(unread) => {
                 self.failed += 1;
-                return writeln!(out, "{}: cannot be read: {error}", path.display());
+                return writeln!(out, "{}", unread.at(path));
             }
         };
         let results = match cases::run_cases(script, &yaml, path) {
@@ -204,11 +214,13 @@ fn lines(json: &str) -> Option<String> {
 }
 
 /// Returns the policies and the files of cases in a folder, each in name order.
-fn files(dir: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+fn files(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Problem> {
     let mut policies = Vec::new();
     let mut cases = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
+    let entries = disk::entries(dir).map_err(|unread| unread.at(dir))?;
+    let missing =
+        || Problem::new(dir.display().to_string(), "cannot be read: there is no such folder");
+    for path in entries.ok_or_else(missing)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // hidden files belong to editors
         if name.starts_with('.') {
@@ -220,8 +232,6 @@ fn files(dir: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
             cases.push(path);
         }
     }
-    policies.sort();
-    cases.sort();
     Ok((policies, cases))
 }
 

@@ -22,7 +22,8 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        let config = Config {
+        let named = ["policies", "plugins"].map(|section| reader.has(section, "dir"));
+        let mut config = Config {
             listen: reader.take("listen").unwrap_or_else(default_listen),
             admin: reader.take("admin"),
             server: reader.take("server").unwrap_or_default(),
@@ -40,6 +41,7 @@ impl Draft {
             base_dir: PathBuf::new(),
             files: Vec::new(),
         };
+        [config.policies.is_dir_named, config.plugins.is_dir_named] = named;
         Self {
             config,
             providers: reader.entries("providers"),

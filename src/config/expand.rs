@@ -2,12 +2,12 @@
 //!
 //! Only this module reads the environment.
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::config::tree::Place;
+use crate::disk;
 use crate::error::Problem;
 
 /// The source of variables: the environment, or a table in a test.
@@ -153,13 +153,14 @@ impl Run<'_> {
         }
     }
 
-    /// Returns the text of a file without its final line ends; editors and `kubectl` add them.
+    /// Returns the text of a file without its byte-order mark and its final line ends, which editors and
+    /// `kubectl` add.
     fn file(&mut self, path: &str) -> Result<String, String> {
         let full = self.base_dir.join(path);
-        let text = fs::read_to_string(&full);
+        let text = disk::text(&full);
         // watched even if it does not exist yet
         self.found.files.push(full);
-        let text = text.map_err(|error| format!("the file `{path}` cannot be read: {error}"))?;
+        let text = text.map_err(|unread| format!("the file `{path}` {unread}"))?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 }

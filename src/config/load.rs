@@ -1,11 +1,11 @@
 //! Reads the text of a config into `Config`, and reports every problem.
-use std::fs;
 use std::path::Path;
 
 use crate::config::draft::Draft;
 use crate::config::expand::{self, Lookup};
 use crate::config::read::{self, Reader};
 use crate::config::{Config, check};
+use crate::disk;
 use crate::error::Problem;
 
 impl Config {
@@ -18,9 +18,9 @@ impl Config {
     ///
     /// Fails only if there is no file, or if it is no mapping.
     pub fn load_partly(path: &Path) -> Result<Partly, Vec<Problem>> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            let message = format!("cannot be read: {error}; name another with `--config`");
-            vec![Problem::new(path.display().to_string(), message)]
+        let text = disk::text(path).map_err(|unread| {
+            let Problem { path, message } = unread.at(path);
+            vec![Problem::new(path, format!("{message}; name another with `--config`"))]
         })?;
         let base_dir = path.parent().unwrap_or(Path::new(""));
         let mut partly = Self::parse_partly(&text, base_dir, &expand::environment)?;

@@ -70,6 +70,11 @@ impl Reader {
         Self { root, expansion, known: Vec::new(), problems: Vec::new() }
     }
 
+    /// Returns whether a mapping that was not taken yet has a value at a key.
+    pub(crate) fn has(&self, key: &str, inner: &str) -> bool {
+        self.root.get(key).and_then(|node| node.get(inner)).is_some_and(|node| !node.is_null())
+    }
+
     /// Returns the value of a key; `None` if it is absent, `null`, or wrong.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
         let node = self.node(key)?;

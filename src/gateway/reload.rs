@@ -1,12 +1,15 @@
 //! Builds the next generation beside the current one; keeps the last good one if the build fails.
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use crate::config::Config;
+use crate::disk;
 use crate::error::Problem;
 use crate::gateway::shared::Shared;
 use crate::gateway::{Gateway, Live};
@@ -42,6 +45,20 @@ struct State {
     present: Vec<PathBuf>,
 }
 
+/// The state of the disk before a first generation is built.
+pub struct Start {
+    watched: Watched,
+    tried: [u8; 32],
+}
+
+impl Start {
+    /// Reads the files and folders of a config. A later change is found by the first check for changes.
+    pub fn of(config: &Config) -> Self {
+        let watched = Watched::of(config);
+        Self { tried: watched.digest(), watched }
+    }
+}
+
 /// The files and folders that are watched for changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
@@ -54,54 +71,75 @@ pub struct Watched {
 impl Watched {
     fn of(config: &Config) -> Self {
         let policies = &config.policies.dir;
-        let dirs = vec![
-            policies.clone(),
-            policies.join("library"),
-            policies.join("lib"),
-            config.plugins.dir.clone(),
-        ];
-        Self { files: config.files.clone(), dirs }
+        let library = policies.join("library");
+        let stages = config.pipeline.iter().flatten().filter_map(|stage| stage.policy.as_ref());
+        // the own copy of `compat/portkey` lies in a folder of its own
+        let inner: BTreeSet<PathBuf> = stages
+            .filter_map(|name| Path::new(name).parent())
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .map(|parent| library.join(parent))
+            .collect();
+        let dirs = [policies.clone(), library, policies.join("lib"), config.plugins.dir.clone()];
+        Self { files: config.files.clone(), dirs: dirs.into_iter().chain(inner).collect() }
     }
 
-    /// Returns the existing folders of policies and plugins. `library/` and `lib/` may come and go; a policy
-    /// missing from them is a problem of its own.
+    /// Returns the existing folders of policies and plugins.
     fn present(&self) -> Vec<PathBuf> {
-        let may_go = |dir: &Path| dir.ends_with("library") || dir.ends_with("lib");
-        let dirs = self.dirs.iter().filter(|dir| !may_go(dir) && dir.is_dir());
+        let dirs = self.dirs.iter().filter(|dir| disk::exists(dir) == Ok(true));
         dirs.cloned().collect()
     }
 
-    /// Returns a digest of names and contents, so that a touched file without changes is no change.
+    /// Returns a digest of names and contents, so that a touched file without changes is no change. A file or
+    /// folder that becomes unreadable is a change.
     fn digest(&self) -> [u8; 32] {
         let mut all: Vec<PathBuf> = self.files.clone();
+        let mut hasher = Sha256::new();
         for dir in &self.dirs {
-            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-            all.extend(entries.map(|entry| entry.path()).filter(|path| is_source(path)));
+            match disk::entries(dir) {
+                Ok(entries) => {
+                    let entries = entries.unwrap_or_default().into_iter();
+                    all.extend(entries.filter(|path| is_source(path)));
+                }
+                Err(unread) => {
+                    hasher.update(dir.as_os_str().as_encoded_bytes());
+                    hasher.update(unread.to_string());
+                }
+            }
         }
         all.sort();
-        let mut hasher = Sha256::new();
         for path in all {
             hasher.update(path.as_os_str().as_encoded_bytes());
-            match std::fs::read(&path) {
+            match disk::bytes(&path) {
                 Ok(content) => {
                     hasher.update((content.len() as u64).to_le_bytes());
                     hasher.update(&content);
                 }
-                Err(e) => hasher.update(e.kind().to_string()),
+                Err(unread) => hasher.update(unread.to_string()),
             }
         }
         hasher.finalize().into()
     }
+
+    /// Returns a problem for each missing folder of `present`, which the current generation was built from. A
+    /// missing folder is treated as an accident: a reload would silently drop every policy in it.
+    fn gone(&self, present: &[PathBuf]) -> Vec<Problem> {
+        let gone =
+            present.iter().filter(|dir| self.dirs.contains(dir) && disk::exists(dir) == Ok(false));
+        let message = "the folder is gone: put it back (even empty), or name another in the config";
+        gone.map(|dir| Problem::new(dir.display().to_string(), message)).collect()
+    }
+}
+
+/// Runs `work` on a blocking thread: disks may be slow, and the control thread serves the admin listener.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Problem::new("", format!("the reload ended early: {e}")))
 }
 
 impl State {
-    /// Returns a problem for each missing folder that the current generation was built from. A missing folder
-    /// is treated as an accident: a reload would silently drop every policy.
-    fn gone(&self) -> Vec<Problem> {
-        let gone =
-            self.present.iter().filter(|dir| self.watched.dirs.contains(dir) && !dir.is_dir());
-        let message = "the folder is gone: put it back, or name another in the config";
-        gone.map(|dir| Problem::new(dir.display().to_string(), message)).collect()
+    async fn digest(&self) -> Result<[u8; 32], Problem> {
+        let watched = self.watched.clone();
+        apart(move || watched.digest()).await
     }
 }
 
@@ -112,11 +150,17 @@ fn is_source(path: &Path) -> bool {
 }
 
 impl Reloader {
-    /// Creates a reloader for the generation in `live`, which was built from `config`.
-    pub fn new(file: &Path, config: &Config, shared: &Arc<Shared>, live: &Arc<Live>) -> Self {
-        let watched = Watched::of(config);
+    /// Creates a reloader for the generation in `live`, which was built from `config` after `start` was made.
+    pub fn new(
+        file: &Path,
+        config: &Config,
+        start: Start,
+        shared: &Arc<Shared>,
+        live: &Arc<Live>,
+    ) -> Self {
+        let Start { watched, tried } = start;
         let state = State {
-            tried: watched.digest(),
+            tried,
             number: live.load().number,
             fixed: fixed(config),
             present: watched.present(),
@@ -138,9 +182,10 @@ impl Reloader {
     /// Reloads if the disk has changed since the last attempt.
     pub async fn reload_if_changed(&self) -> Reloaded {
         let mut state = self.state.lock().await;
-        match state.watched.digest() == state.tried {
-            true => Reloaded::Unchanged,
-            false => self.reload_locked(&mut state).await,
+        match state.digest().await {
+            Ok(now) if now == state.tried => Reloaded::Unchanged,
+            Ok(_) => self.reload_locked(&mut state).await,
+            Err(problem) => self.refused(&state, vec![problem]),
         }
     }
 
@@ -152,41 +197,51 @@ impl Reloader {
 
     async fn reload_locked(&self, state: &mut State) -> Reloaded {
         // before reading: a later change is found by the next check
-        state.tried = state.watched.digest();
-        let built = match Config::load(&self.file) {
-            Err(problems) => Err(problems),
-            Ok(config) => {
-                let watched = Watched::of(&config);
-                // newly watched files may have changed since they were read: `tried` covers the old set, so
-                // that the next check reads once more
-                state.watched = watched;
-                warn_of_restart(state, &config);
-                match state.gone() {
-                    gone if gone.is_empty() => {
-                        Gateway::build(&config, state.number + 1, &self.shared).await
-                    }
-                    gone => Err(gone),
-                }
-            }
-        };
-        match built {
-            Ok(gateway) => {
-                state.number = gateway.number;
-                state.present = state.watched.present();
-                self.live.swap(gateway);
-                self.shared.metrics.reloaded(SystemTime::now());
-                tracing::info!(generation = state.number, "new generation in use");
-                Reloaded::Swapped(state.number)
-            }
-            Err(problems) => {
-                self.shared.metrics.reload_failed();
-                for problem in &problems {
-                    tracing::warn!(problem = %problem, "reload failed");
-                }
-                tracing::warn!(generation = state.number, "the last good generation stays in use");
-                Reloaded::Refused(problems)
-            }
+        match state.digest().await {
+            Ok(now) => state.tried = now,
+            Err(problem) => return self.refused(state, vec![problem]),
         }
+        let (gateway, present) = match self.built(state).await {
+            Ok(built) => built,
+            Err(problems) => return self.refused(state, problems),
+        };
+        state.number = gateway.number;
+        state.present = present;
+        self.live.swap(gateway);
+        self.shared.metrics.reloaded(SystemTime::now());
+        tracing::info!(generation = state.number, "new generation in use");
+        Reloaded::Swapped(state.number)
+    }
+
+    /// Builds the next generation. Also returns the folders that it was built from.
+    async fn built(&self, state: &mut State) -> Result<(Gateway, Vec<PathBuf>), Vec<Problem>> {
+        let file = self.file.clone();
+        let config =
+            apart(move || Config::load(&file)).await.map_err(|problem| vec![problem])??;
+        // newly watched files may have changed since they were read: `tried` covers the old set, so that the
+        // next check reads once more
+        state.watched = Watched::of(&config);
+        warn_of_restart(state, &config);
+        let (watched, present) = (state.watched.clone(), state.present.clone());
+        let (number, shared) = (state.number + 1, Arc::clone(&self.shared));
+        let build = move || {
+            let gone = watched.gone(&present);
+            if !gone.is_empty() {
+                return Err(gone);
+            }
+            let gateway = Handle::current().block_on(Gateway::build(&config, number, &shared))?;
+            Ok((gateway, watched.present()))
+        };
+        apart(build).await.map_err(|problem| vec![problem])?
+    }
+
+    fn refused(&self, state: &State, problems: Vec<Problem>) -> Reloaded {
+        self.shared.metrics.reload_failed();
+        for problem in &problems {
+            tracing::warn!(problem = %problem, "reload failed");
+        }
+        tracing::warn!(generation = state.number, "the last good generation stays in use");
+        Reloaded::Refused(problems)
     }
 }
 

@@ -7,6 +7,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::disk;
 use crate::error::{BoxError, Problem};
 
 /// The certificate authorities trusted for an upstream.
@@ -24,8 +25,9 @@ impl Trust {
     /// Fails with a message if the file is unreadable or holds no usable certificate.
     pub fn read(file: &Path) -> Result<Self, String> {
         let shown = file.display();
-        let found = CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        let pem = disk::pem(file).map_err(|unread| format!("`{shown}` {unread}"))?;
+        let found = CertificateDer::pem_slice_iter(&pem)
+            .collect::<Result<Vec<_>, _>>()
             .map_err(|e| format!("`{shown}` cannot be read: {e}"))?;
         if found.is_empty() {
             return Err(format!("`{shown}` has no certificate: expected PEM"));
@@ -84,21 +86,20 @@ pub(crate) fn explain(error: io::Error) -> BoxError {
 
 /// Returns the TLS config of the gateway's listener. Problems name `server.tls.cert` or `server.tls.key`.
 pub(crate) fn server(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Problem> {
-    let chain = CertificateDer::pem_file_iter(cert)
-        .and_then(|chain| chain.collect::<Result<Vec<_>, _>>())
-        .map_err(|e| {
-            Problem::new("server.tls.cert", format!("`{}` cannot be read: {e}", cert.display()))
-        })?;
+    let of_cert =
+        |why: String| Problem::new("server.tls.cert", format!("`{}` {why}", cert.display()));
+    let of_key = |why: String| Problem::new("server.tls.key", format!("`{}` {why}", key.display()));
+    let chain = disk::pem(cert).map_err(|unread| of_cert(unread.to_string()))?;
+    let chain = CertificateDer::pem_slice_iter(&chain)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| of_cert(format!("cannot be read: {e}")))?;
     if chain.is_empty() {
-        let message = format!("`{}` has no certificate: expected PEM", cert.display());
-        return Err(Problem::new("server.tls.cert", message));
+        return Err(of_cert("has no certificate: expected PEM".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|e| {
-        let why = match e {
-            pem::Error::NoItemsFound => "has no private key: expected PEM".to_owned(),
-            other => format!("cannot be read: {other}"),
-        };
-        Problem::new("server.tls.key", format!("`{}` {why}", key.display()))
+    let key = disk::pem(key).map_err(|unread| of_key(unread.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| match e {
+        pem::Error::NoItemsFound => of_key("has no private key: expected PEM".to_owned()),
+        other => of_key(format!("cannot be read: {other}")),
     })?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

@@ -1,5 +1,4 @@
 //! Compiles a `.wasm` file and reads the manifest in its section, without running it.
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use tidegate_builder::section;
 use wasmtime::component::Component;
 
+use crate::disk;
 use crate::error::Problem;
 use crate::plugin_host::check::{self, at};
 use crate::plugin_host::code::Code;
@@ -34,7 +34,7 @@ pub(super) async fn read_apart(host: &Arc<PluginHost>, path: &Path) -> Result<Re
 }
 
 fn read(host: &PluginHost, path: &Path) -> Result<Read, Problem> {
-    let wasm = fs::read(path).map_err(|e| at(path, format!("cannot read it: {e}")))?;
+    let wasm = disk::bytes(path).map_err(|unread| unread.at(path))?;
     let hash = Sha256::digest(&wasm).into();
     let code = compile(host, &wasm, hash, path)?;
     let in_section =

@@ -283,7 +283,7 @@ async fn what_is_no_component_is_refused_by_its_path() {
 
     let missing = Path::new("nowhere/x.wasm");
     let problems = host().load(missing, Value::Null).await.unwrap_err();
-    assert!(problems[0].to_string().starts_with("nowhere/x.wasm: cannot read it"));
+    assert!(problems[0].to_string().starts_with("nowhere/x.wasm: cannot be read: "));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::disk;
 use crate::error::Problem;
 use crate::plugin_host::{Installation, Plugin, PluginHost, WayOut};
 use crate::policy::config::StageRules;
@@ -52,15 +53,16 @@ impl Plan<'_> {
         Ok(pipeline.with_text_timeout(self.policies.text_timeout))
     }
 
-    /// Reports a configured folder that does not exist. Otherwise all its policies would be lost
-    /// without notice.
+    /// Reports a folder that the config names and that does not exist. Otherwise all its policies would be
+    /// lost without notice. A folder that cannot be read is reported by those who read it.
     fn missing_folders(&self) -> Vec<Problem> {
-        let named = [
-            ("policies", &self.policies.dir, PoliciesConfig::default().dir),
-            ("plugins", &self.plugins.dir, PluginsConfig::default().dir),
+        let folders = [
+            ("policies", &self.policies.dir, self.policies.is_dir_named),
+            ("plugins", &self.plugins.dir, self.plugins.is_dir_named),
         ];
-        let missing =
-            named.into_iter().filter(|(_, dir, usual)| !dir.is_dir() && !dir.ends_with(usual));
+        let missing = folders
+            .into_iter()
+            .filter(|(_, dir, is_named)| *is_named && disk::exists(dir) == Ok(false));
         missing
             .map(|(part, dir, _)| {
                 let message =
@@ -72,7 +74,13 @@ impl Plan<'_> {
 
     fn scripts(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Script> {
         let mut scripts = BTreeMap::new();
-        let files = self.script_files();
+        let files = match self.script_files() {
+            Ok(files) => files,
+            Err(found) => {
+                problems.extend(found);
+                return scripts;
+            }
+        };
         let built_in = self.built_in(&files);
         if files.is_empty() && built_in.is_empty() {
             return scripts;
@@ -114,22 +122,39 @@ impl Plan<'_> {
     }
 
     /// Returns every policy directly in the folder, and those in `library/` that `pipeline:` names.
-    fn script_files(&self) -> BTreeMap<String, PathBuf> {
+    ///
+    /// Fails if it is unknown whether one of them exists: the shipped policy must not replace an own copy
+    /// that cannot be read.
+    fn script_files(&self) -> Result<BTreeMap<String, PathBuf>, Vec<Problem>> {
         let dir = &self.policies.dir;
-        let mut files = sources(dir, "rhai");
+        let mut files = sources(dir, "rhai")?;
+        let mut problems = Vec::new();
         for name in self.order.unwrap_or_default().iter().filter_map(|stage| stage.policy.as_ref())
         {
-            let shipped = dir.join("library").join(format!("{name}.rhai"));
-            if !files.contains_key(name) && shipped.is_file() {
-                files.insert(name.clone(), shipped);
+            if files.contains_key(name) {
+                continue;
+            }
+            let copy = dir.join("library").join(format!("{name}.rhai"));
+            match disk::exists(&copy) {
+                Ok(true) => {
+                    files.insert(name.clone(), copy);
+                }
+                Ok(false) => {}
+                Err(unread) => problems.push(unread.at(&copy)),
             }
         }
-        files
+        if problems.is_empty() { Ok(files) } else { Err(problems) }
     }
 
     async fn plugins(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, Plugin> {
         let mut plugins = BTreeMap::new();
-        let files = sources(&self.plugins.dir, "wasm");
+        let files = match sources(&self.plugins.dir, "wasm") {
+            Ok(files) => files,
+            Err(found) => {
+                problems.extend(found);
+                return plugins;
+            }
+        };
         self.host.make_room(files.keys().map(|name| self.plugins.config.get(name)));
         for (name, path) in files {
             let config = self.plugins.config.get(&name).cloned().unwrap_or(Value::Null);
@@ -244,9 +269,7 @@ impl Plan<'_> {
 }
 
 fn compile(engine: &ScriptEngine, path: &Path) -> Result<Script, Vec<Problem>> {
-    let source = std::fs::read_to_string(path).map_err(|e| {
-        vec![Problem::new(path.display().to_string(), format!("cannot be read: {e}"))]
-    })?;
+    let source = disk::text(path).map_err(|unread| vec![unread.at(path)])?;
     engine.compile(path, &source)
 }
 
@@ -307,8 +330,9 @@ fn without_hooks(n: usize, name: &str) -> Problem {
 }
 
 fn missing(n: usize, kind: &str, name: &str, dir: &Path, extension: &str) -> Problem {
-    let known: Vec<String> =
-        sources(dir, extension).into_keys().map(|name| format!("`{name}`")).collect();
+    // the folder was listed before, or the problem would not be reported
+    let known = sources(dir, extension).unwrap_or_default();
+    let known: Vec<String> = known.into_keys().map(|name| format!("`{name}`")).collect();
     let known = match known.is_empty() {
         true => format!("`{}` has none", dir.display()),
         false => format!("there are {}", known.join(", ")),

@@ -31,6 +31,9 @@ pub enum OnError {
 pub struct PoliciesConfig {
     /// The folder of the policies: every `*.rhai` directly in it. Relative to the config file.
     pub dir: std::path::PathBuf,
+    /// Whether the config names the folder. The default folder may be absent, a named one may not.
+    #[serde(skip)]
+    pub is_dir_named: bool,
     /// The time of one call of a hook. It is wall-clock time: a busy machine needs reserves.
     #[serde(with = "crate::wire::duration")]
     #[schemars(with = "String")]
@@ -52,6 +55,9 @@ pub struct PoliciesConfig {
 pub struct PluginsConfig {
     /// The folder of the plugins: every `*.wasm` directly in it. Relative to the config file.
     pub dir: std::path::PathBuf,
+    /// Whether the config names the folder. The default folder may be absent, a named one may not.
+    #[serde(skip)]
+    pub is_dir_named: bool,
     /// Per plugin name: its permissions, how it runs, and its own config.
     #[schemars(with = "std::collections::BTreeMap<String, PluginConfig>")]
     pub config: std::collections::BTreeMap<String, serde_json::Value>,
@@ -110,6 +116,7 @@ impl Default for PoliciesConfig {
         let Limits { time, time_per_mib, .. } = Limits::default();
         Self {
             dir: "policies".into(),
+            is_dir_named: false,
             time_limit: time,
             time_limit_per_mib: time_per_mib,
             text_timeout: Duration::from_secs(10),
@@ -121,6 +128,7 @@ impl Default for PluginsConfig {
     fn default() -> Self {
         Self {
             dir: "plugins".into(),
+            is_dir_named: false,
             config: std::collections::BTreeMap::new(),
             files: FilesConfig::default(),
         }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::error::{BoxError, Problem};
-use crate::gateway::reload::Reloader;
+use crate::gateway::reload::{Reloader, Start};
 use crate::gateway::shared::Shared;
 use crate::gateway::{Gateway, Live};
 use crate::server::{Server, watching, worker_count};
@@ -35,6 +35,7 @@ impl Running {
     /// Fails with every problem of the generation, or with the listener that cannot be opened.
     pub async fn start(file: &Path, config: &Config) -> Result<Self, Vec<Problem>> {
         let shared = Arc::new(Shared::new(worker_count(&config.server), cache_dir(config))?);
+        let disk = Start::of(config);
         let gateway = Gateway::build(config, 1, &shared).await?;
         shared.metrics.reloaded(SystemTime::now());
         let live = Arc::new(Live::new(gateway));
@@ -43,7 +44,7 @@ impl Running {
             Some(admin) => Some(admin::start(admin, &shared).await.map_err(|p| vec![p])?),
         };
         let server = Server::start(config.listen, &config.server, &live).map_err(|p| vec![p])?;
-        let reloader = Arc::new(Reloader::new(file, config, &shared, &live));
+        let reloader = Arc::new(Reloader::new(file, config, disk, &shared, &live));
         Ok(Self {
             address: server.address,
             admin_address: admin.as_ref().map(|admin| admin.address),

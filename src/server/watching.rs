@@ -2,11 +2,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc as thread_mpsc;
+use std::thread;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::gateway::reload::{Reloader, Watched};
@@ -17,15 +19,17 @@ const SETTLE: Duration = Duration::from_millis(40);
 const SETTLE_AT_MOST: Duration = Duration::from_millis(400);
 /// The polling interval for changes that notify misses: network file systems, re-created folders.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest wait for the system to watch all folders.
+const WATCH_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs until aborted. Events are only hints: a reload needs changed contents.
 pub async fn watch(reloader: Arc<Reloader>) {
     let (hint, mut hints) = mpsc::channel(1);
-    let mut folders = FolderWatch::new(hint);
+    let folders = FolderThread::start(hint);
     let mut hangup = hangups();
     loop {
         // a change before a folder was watched causes no event
-        while folders.update(&reloader.watched().await) {
+        while folders.update(reloader.watched().await, Known::Keep).await {
             reloader.reload_if_changed().await;
         }
         let asked = async {
@@ -43,8 +47,7 @@ pub async fn watch(reloader: Arc<Reloader>) {
                 reloader.reload_if_changed().await;
             }
             () = tokio::time::sleep(POLL_INTERVAL) => {
-                folders.forget();
-                folders.update(&reloader.watched().await);
+                folders.update(reloader.watched().await, Known::Forget).await;
                 reloader.reload_if_changed().await;
             }
         }
@@ -65,6 +68,58 @@ async fn settle(hints: &mut mpsc::Receiver<()>) {
             Ok(Some(())) if Instant::now() < end => {}
             _ => return,
         }
+    }
+}
+
+/// The treatment of folders that are watched already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Their watches stay.
+    Keep,
+    /// They are watched anew: a re-created folder has a new inode.
+    Forget,
+}
+
+/// One update of the watched folders.
+struct Update {
+    watched: Watched,
+    known: Known,
+    /// Receives whether a folder is new.
+    is_wider: oneshot::Sender<bool>,
+}
+
+/// The thread that watches folders. A folder on a hanging mount stops this thread only: changes are then found
+/// by polling.
+struct FolderThread(thread_mpsc::SyncSender<Update>);
+
+impl FolderThread {
+    /// Starts the thread. It ends when the returned value is dropped.
+    fn start(hint: mpsc::Sender<()>) -> Self {
+        let (updates, received) = thread_mpsc::sync_channel::<Update>(1);
+        let work = move || {
+            let mut folders = FolderWatch::new(hint);
+            for Update { watched, known, is_wider } in received {
+                if known == Known::Forget {
+                    folders.forget();
+                }
+                // fails if the wait is over
+                let _ = is_wider.send(folders.update(&watched));
+            }
+        };
+        let started = thread::Builder::new().name("watch".to_owned()).spawn(work);
+        if let Err(e) = started {
+            tracing::warn!(error = %e, "file watching unavailable, polling every 5 s");
+        }
+        Self(updates)
+    }
+
+    /// Watches these files and folders. Returns `true` if one of them is new.
+    async fn update(&self, watched: Watched, known: Known) -> bool {
+        let (is_wider, answer) = oneshot::channel();
+        // fails if the thread still works at earlier updates
+        let sent = self.0.try_send(Update { watched, known, is_wider });
+        let answer = async { answer.await.unwrap_or(false) };
+        sent.is_ok() && tokio::time::timeout(WATCH_LIMIT, answer).await.unwrap_or(false)
     }
 }
 

@@ -7,6 +7,7 @@ mod compat;
 mod complete;
 mod config;
 mod docs;
+mod encodings;
 mod errors;
 mod examples;
 mod failover;

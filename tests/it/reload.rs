@@ -1,4 +1,6 @@
 //! Reload: a whole new generation or the last good one, and never a lost request.
+mod unread;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;

@@ -15,6 +15,7 @@ use pages::Names;
 /// A module may use those before it, never those after it.
 const FLOORS: &[&str] = &[
     "error",
+    "disk",
     "wire",
     "net",
     "telemetry",

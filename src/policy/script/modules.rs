@@ -8,6 +8,7 @@ use rhai::module_resolvers::StaticModuleResolver;
 use rhai::{AST, Engine, Module, Scope, Stmt};
 use serde_json::Value;
 
+use crate::disk;
 use crate::error::Problem;
 use crate::policy::files::sources;
 use crate::policy::library::MODULES;
@@ -20,19 +21,16 @@ use crate::policy::script::lint::{self, Known};
 pub(super) struct Library(BTreeMap<String, Source>);
 
 impl Library {
-    /// Reads `lib/*.rhai` in the policies folder. Fails with a problem for each unreadable file.
+    /// Reads `lib/*.rhai` in the policies folder. Fails with a problem for each file that cannot be read.
     pub(super) fn read(policies: &Path) -> Result<Self, Vec<Problem>> {
         let mut library = Self::built_in();
         let mut problems = Vec::new();
-        for (name, path) in sources(&policies.join(FOLDER), "rhai") {
-            match std::fs::read_to_string(&path) {
+        for (name, path) in sources(&policies.join(FOLDER), "rhai")? {
+            match disk::text(&path) {
                 Ok(text) => {
                     library.0.insert(format!("{FOLDER}/{name}"), Source::new(&path, &text));
                 }
-                Err(e) => {
-                    let message = format!("cannot be read: {e}");
-                    problems.push(Problem::new(path.display().to_string(), message));
-                }
+                Err(unread) => problems.push(unread.at(&path)),
             }
         }
         if problems.is_empty() { Ok(library) } else { Err(problems) }

@@ -171,6 +171,11 @@ impl Gateway {
         within("a reload", self.running.reloader.reload()).await
     }
 
+    /// Reloads at once, whatever has changed.
+    pub async fn reload_now(&self) -> Reloaded {
+        within("a reload", self.running.reloader.reload()).await
+    }
+
     /// Removes every policy and every plugin, and reloads.
     pub async fn reload_bare(&self) {
         for name in ["policies", "plugins"] {
