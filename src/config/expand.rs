@@ -2,6 +2,8 @@
 //!
 //! Only this module reads the environment.
 use std::collections::BTreeMap;
+use std::env::VarError;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -11,7 +13,7 @@ use crate::disk;
 use crate::error::Problem;
 
 /// The source of variables: the environment, or a table in a test.
-pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+pub type Lookup<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
 /// The result of expanding the variables.
 #[derive(Default)]
@@ -46,8 +48,12 @@ impl Origin {
 
 /// Returns a variable of this process's environment.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+pub fn environment(name: &str) -> Option<OsString> {
+    match std::env::var(name) {
+        Ok(value) => Some(value.into()),
+        Err(VarError::NotUnicode(value)) => Some(value),
+        Err(VarError::NotPresent) => None,
+    }
 }
 
 /// Expands every string scalar of `tree`; keys do not change. The paths of `${file:…}` are relative to
@@ -138,7 +144,11 @@ impl Run<'_> {
                 "`${{{body}}}` is no variable: write `${{NAME}}`, `${{NAME:-default}}`, `${{NAME:+text:-default}}` or `${{file:path}}`"
             ));
         }
-        let found = (self.lookup)(name);
+        let found = (self.lookup)(name).map(OsString::into_string).transpose();
+        // a value that cannot be read is no reason to take the default
+        let found = found.map_err(|_| {
+            format!("the environment variable `{name}` is no UTF-8 text: expected UTF-8")
+        })?;
         if let Some(instead) = instead {
             let is_set = found.is_some_and(|value| !value.is_empty());
             return Ok(if is_set { instead } else { default.unwrap_or_default() }.to_owned());

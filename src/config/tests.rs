@@ -1,4 +1,5 @@
 //! Tests of the config: reading, the messages of problems, and the schema.
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::providers;
 const SECRET: &str = "sk-not-to-be-seen";
 const FOLDER: &str = "tests/fixtures/config";
 
-fn variable(name: &str) -> Option<String> {
+fn variable(name: &str) -> Option<OsString> {
     let value = match name {
         "SECRET" => SECRET,
         "OTHER" => "another-secret",
@@ -22,7 +23,7 @@ fn variable(name: &str) -> Option<String> {
         "NAME" => "123",
         _ => return None,
     };
-    Some(value.to_owned())
+    Some(value.into())
 }
 
 fn parse(text: &str) -> Result<Config, Vec<Problem>> {
@@ -135,9 +136,20 @@ fn keys_of_a_mapping_are_never_expanded() {
 #[test]
 fn the_value_of_a_variable_is_never_read_as_yaml() {
     let text = "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim, model: \"${X}\" } }\n";
-    let lookup = |_: &str| Some("a\", provider: \"evil: {".to_owned());
+    let lookup = |_: &str| Some("a\", provider: \"evil: {".into());
     let config = Config::parse_with(text, Path::new(""), &lookup).unwrap();
     assert_eq!(config.models[0].1.model.as_deref(), Some("a\", provider: \"evil: {"));
+}
+
+#[test]
+fn a_variable_that_is_no_utf8_is_a_problem_and_never_takes_the_default() {
+    use std::os::unix::ffi::OsStringExt;
+    let text = "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim, model: \"${X:-usual}\" } }\n";
+    let lookup = |_: &str| Some(OsString::from_vec(b"caf\xe9".to_vec()));
+    let problems = Config::parse_with(text, Path::new(""), &lookup).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].path, "models.*.model");
+    assert!(problems[0].message.contains("`X` is no UTF-8 text"), "{problems:?}");
 }
 
 #[test]

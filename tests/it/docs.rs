@@ -47,7 +47,8 @@ fn tree(yaml: &str) -> Value {
 #[test]
 fn every_config_on_the_pages_loads() {
     let folder = folder();
-    let lookup = |name: &str| (name != "TIDEGATE_ADMIN_TOKEN").then(|| format!("{name} is set"));
+    let lookup =
+        |name: &str| (name != "TIDEGATE_ADMIN_TOKEN").then(|| format!("{name} is set").into());
     let found = all_blocks("yaml tidegate");
     assert!(found.len() >= 9, "the examples are gone");
     for (place, block) in found {
