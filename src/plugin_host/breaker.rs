@@ -52,7 +52,6 @@ impl Breaker {
             None => Ok(Pass::Usual),
             Some(trial) if now < trial => Err(trial - now),
             Some(_) => {
-                // if the caller of a trial leaves, the trial never ends: another may follow then
                 state.trial = Some(now + REST);
                 Ok(Pass::Trial)
             }
@@ -65,6 +64,15 @@ impl Breaker {
             let mut state = self.state();
             *state = State::default();
             self.is_open.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Records a call whose end says nothing about the plugin: its caller has left, or its input was wrong. If
+    /// it was the trial, the next call is one.
+    pub(super) fn undecided(&self, pass: Pass, now: Instant) {
+        let mut state = self.state();
+        if pass == Pass::Trial && state.trial.is_some() {
+            state.trial = Some(now);
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Call {
     pub(super) document: Option<Document>,
     /// An error of the request itself, not of the plugin.
     pub(super) refused: Option<Error>,
+    /// The bytes of input that others chose: parts of the document, a tool's input, responses.
+    pub(super) input: usize,
     /// The last line that the plugin logged as an error.
     pub(super) last_words: Option<String>,
     /// The memory limit, and whether the plugin exceeded it.
@@ -58,12 +60,23 @@ pub(super) struct Call {
     pub(super) until: Instant,
 }
 
+/// The size of the input that others chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// The input cannot be the reason for a failure.
+    Usual,
+    /// The input may be the reason why the plugin runs out of memory or time.
+    Large,
+}
+
 /// The request that a plugin serves.
 pub(super) struct Facts {
     /// The exchange, and the gateway services that the plugin may use in it.
     pub(super) behalf: Behalf,
     /// The stage's own parameters.
     pub(super) with: Arc<Map<String, Value>>,
+    /// The bytes of a tool's input and options.
+    pub(super) input: usize,
 }
 
 /// The limit on all linear memory and tables of one instance.
@@ -95,6 +108,9 @@ impl Terms {
     }
 }
 
+/// The longest time that remains for the plugin after a host function, to report its failure.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
 /// The time limit of `describe`. It includes the start of the plugin, so it is long.
 const DESCRIBE: Duration = Duration::from_secs(5);
 
@@ -111,12 +127,14 @@ impl Call {
         document: Option<Document>,
         limit: Duration,
     ) -> Self {
+        let input = facts.as_ref().map_or(0, |facts| facts.input);
         Self {
             terms: Arc::clone(terms),
             facts,
             stage: None,
             document,
             refused: None,
+            input,
             last_words: None,
             memory: Memory { limit: terms.memory, used: 0, is_exceeded: false },
             wasi: None,
@@ -139,6 +157,18 @@ impl Call {
     pub(super) fn finish(&mut self) {
         let printed = self.wasi.as_ref().and_then(|wasi| wasi.finish());
         self.last_words = self.last_words.take().or(printed);
+    }
+
+    /// Returns the size of the input. A parsed value may take a hundred times the bytes of its JSON text, so
+    /// an input is large long before it fills the memory.
+    pub(super) fn size(&self) -> Size {
+        if self.input < self.memory.limit / 128 { Size::Usual } else { Size::Large }
+    }
+
+    /// Returns the time that a host function may take. The rest is left to the plugin, to report a failure.
+    pub(super) fn time_left(&self) -> Duration {
+        let left = self.until.saturating_duration_since(Instant::now());
+        left.saturating_sub(LAST_WORD.min(left / 10))
     }
 
     /// Returns the key of the request's caller; empty while the plugin is loaded.

@@ -1,6 +1,7 @@
 //! Compiles a `.wasm` file and reads the manifest in its section, without running it.
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tidegate_builder::section;
@@ -23,13 +24,17 @@ pub(super) struct Read {
     pub(super) in_section: Option<Manifest>,
 }
 
+/// The longest time to compile a file. Only a cache on a disk that hangs takes as long.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// Reads and compiles a file on a blocking thread, because compiling takes seconds.
 pub(super) async fn read_apart(host: &Arc<PluginHost>, path: &Path) -> Result<Read, Vec<Problem>> {
     let (blocking, file) = (Arc::clone(host), path.to_owned());
-    let read = tokio::task::spawn_blocking(move || read(&blocking, &file)).await;
-    match read {
-        Ok(read) => read.map_err(|problem| vec![problem]),
-        Err(_) => Err(vec![at(path, "the compiler panicked")]),
+    let read = tokio::task::spawn_blocking(move || read(&blocking, &file));
+    match tokio::time::timeout(LONGEST, read).await {
+        Ok(Ok(read)) => read.map_err(|problem| vec![problem]),
+        Ok(Err(_)) => Err(vec![at(path, "the compiler panicked")]),
+        Err(_) => Err(vec![at(path, format!("was not compiled within {LONGEST:?}"))]),
     }
 }
 

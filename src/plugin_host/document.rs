@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, Result};
 use crate::plugin_host::bindings::tidegate::plugin::host::{HostMessage, HostRequest};
 use crate::plugin_host::bindings::{MessageBody, RequestBody};
 use crate::plugin_host::call::Call;
-use crate::wire::{Document, Kind, Step};
+use crate::wire::{Document, Kind, Step, readable};
 
 impl HostRequest for Call {
     fn get(
@@ -74,12 +74,19 @@ impl HostMessage for Call {
 impl Call {
     fn get(&mut self, pointer: &str) -> wasmtime::Result<Option<String>> {
         let found = self.with_document(|document| {
-            with_path(document, pointer, |document, path| document.get(path))
+            let found = with_path(document, pointer, |document, path| document.get(path))?;
+            found.as_deref().map_or(Ok(()), readable).map(|()| found)
         })?;
-        found.map(|json| Ok(String::from_utf8(json.into())?)).transpose()
+        let Some(json) = found else { return Ok(None) };
+        self.input = self.input.saturating_add(json.len());
+        Ok(Some(String::from_utf8(json.into())?))
     }
 
     fn set(&mut self, pointer: &str, json: String) -> wasmtime::Result<Result<(), String>> {
+        // a later reader would lay it to the caller
+        if let Err(error) = readable(json.as_bytes()) {
+            return Ok(Err(error.message));
+        }
         self.with_document(|document| {
             match with_path(document, pointer, |document, path| document.set(path, json)) {
                 // the plugin made this mistake and can handle it
@@ -96,11 +103,16 @@ impl Call {
     }
 
     fn bytes(&mut self) -> wasmtime::Result<Vec<u8>> {
-        self.with_document(|document| Ok(document.to_bytes().into()))
+        let json = self.with_document(|document| {
+            let json = document.to_bytes();
+            readable(&json).map(|()| json)
+        })?;
+        self.input = self.input.saturating_add(json.len());
+        Ok(json.into())
     }
 
-    /// Runs `access` on the document. An error of the document (a duplicate key) ends the request,
-    /// even if the plugin ignores it.
+    /// Runs `access` on the document. An error of the document (a duplicate key, an escape that is no
+    /// character, too many levels) ends the request, even if the plugin ignores it.
     fn with_document<T>(
         &mut self,
         access: impl FnOnce(&mut Document) -> Result<T>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::Trap;
 
 use crate::error::{Error, ErrorKind};
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::{Call, Size};
 use crate::plugin_host::export::Export;
 
 /// The maximum size of a plugin's result, in bytes. No model reads a longer one.
@@ -16,8 +16,14 @@ pub(super) const MAX_RESULT: usize = 8 << 20;
 pub(crate) enum Cause {
     /// The call exceeded this time limit.
     Deadline(Duration),
+    /// The call exceeded this time limit, which began long before the plugin: it waited for a seat.
+    Late(Duration),
+    /// The call exceeded this time limit with a large input.
+    Slow(Duration),
     /// The plugin needed more than this many bytes of memory.
     Memory(usize),
+    /// The plugin needed more than this many bytes of memory for a large input.
+    Input(usize),
     /// The plugin ran out of stack.
     Stack,
     /// The plugin trapped, mostly by a panic.
@@ -55,7 +61,11 @@ pub(crate) enum Cause {
 impl Cause {
     pub(super) fn of(error: &wasmtime::Error, call: &Call) -> Self {
         if call.memory.is_exceeded {
-            return Self::Memory(call.memory.limit);
+            let limit = call.memory.limit;
+            return match call.size() {
+                Size::Usual => Self::Memory(limit),
+                Size::Large => Self::Input(limit),
+            };
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => Self::Stack,
@@ -69,21 +79,44 @@ impl Cause {
         }
     }
 
+    /// Returns the cause for a call that exceeded its limit. `waited` is the time before the plugin began.
+    pub(super) fn timed_out(limit: Duration, waited: Duration, size: Size) -> Self {
+        match size {
+            _ if waited > limit / 2 => Self::Late(limit),
+            Size::Large => Self::Slow(limit),
+            Size::Usual => Self::Deadline(limit),
+        }
+    }
+
     /// Returns whether the plugin itself failed and may fail again. A reported problem is not such
-    /// a failure.
+    /// a failure, and neither is one whose cause is the input or the load: any caller could have the plugin
+    /// suspended for all others.
     pub(super) fn is_break(&self) -> bool {
         match self {
             Self::Deadline(_) | Self::Memory(_) | Self::Stack | Self::Trap(_) => true,
             Self::Problem(_) | Self::Nonsense(_) | Self::Size(_) => false,
             Self::Busy { .. } | Self::Full(_) | Self::Resting { .. } => false,
+            Self::Late(_) | Self::Slow(_) | Self::Input(_) => false,
         }
+    }
+
+    /// Returns whether the input or the load caused the failure, so that it says nothing about the plugin.
+    pub(super) fn is_of_input(&self) -> bool {
+        matches!(self, Self::Late(_) | Self::Slow(_) | Self::Input(_))
     }
 
     /// Returns the text for the caller, without details of the plugin's internals.
     fn to_caller(&self) -> String {
         match self {
             Self::Deadline(limit) => format!("did not finish within {limit:?}"),
+            Self::Late(limit) => {
+                format!("did not finish within {limit:?}, most of which it waited for its turn")
+            }
+            Self::Slow(limit) => format!("did not finish within {limit:?} with such a large input"),
             Self::Memory(limit) => format!("needs more than its {} MiB of memory", limit >> 20),
+            Self::Input(limit) => {
+                format!("needs more than its {} MiB of memory for such a large input", limit >> 20)
+            }
             Self::Stack => "ran out of stack".to_owned(),
             Self::Size(limit) => format!("gave a result of more than {} MiB", limit >> 20),
             Self::Busy { limit, calls, of, key } => format!(
@@ -146,7 +179,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "plugin `{}` {} in `{}`: ", self.plugin, self.version, self.task)?;
         write!(f, "{}", self.cause)?;
-        if matches!(self.cause, Cause::Deadline(_)) {
+        if matches!(self.cause, Cause::Deadline(_) | Cause::Late(_) | Cause::Slow(_)) {
             let is_tool = self.task.starts_with(Export::CallTool.as_str());
             let key = if is_tool { "deadline" } else { "hook_deadline" };
             write!(f, " (its `{key}`)")?;

@@ -2,7 +2,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use url::{Host, Url};
 
 use crate::net::egress::{self, Refusal};
@@ -10,9 +9,6 @@ use crate::plugin_host::bindings::tidegate::plugin::host::{HttpRequest, HttpResp
 use crate::plugin_host::bindings::{Problem, not_granted};
 use crate::plugin_host::call::Call;
 use crate::plugin_host::way_out::OwnWayOut;
-
-/// The longest time that remains for the plugin after a fetch, to report its failure.
-const LAST_WORD: Duration = Duration::from_millis(500);
 
 impl Call {
     /// Sends a request and returns the server's response.
@@ -23,8 +19,7 @@ impl Call {
         let Some(OwnWayOut { client, policy }) = &self.terms.way_out else {
             return Err(not_granted("the network cannot be reached here".to_owned()));
         };
-        let left = self.until.saturating_duration_since(Instant::now());
-        let left = left.saturating_sub(LAST_WORD.min(left / 10));
+        let left = self.time_left();
         let own = request.timeout_ms.map(|millis| Duration::from_millis(millis.into()));
         let request = egress::Request {
             method: request.method,
@@ -36,13 +31,16 @@ impl Call {
             redirects: request.redirects,
         };
         match client.fetch(policy, request).await {
-            Ok(response) => Ok(HttpResponse {
-                status: response.status,
-                url: response.url,
-                headers: response.headers,
-                body: response.body.into(),
-                truncated: response.truncated,
-            }),
+            Ok(response) => {
+                self.input = self.input.saturating_add(response.body.len());
+                Ok(HttpResponse {
+                    status: response.status,
+                    url: response.url,
+                    headers: response.headers,
+                    body: response.body.into(),
+                    truncated: response.truncated,
+                })
+            }
             Err(refusal) => Err(self.fetch_problem(refusal)),
         }
     }

@@ -29,6 +29,44 @@ pub(super) struct Gate {
     hook_deadline: Duration,
 }
 
+/// The admission of one call. If it is dropped, the call's end says nothing about the plugin.
+pub(super) struct Admission<'a> {
+    gate: &'a Gate,
+    clock: &'a Clock,
+    /// The way in which the call was admitted; `None` once its end is recorded.
+    pass: Option<Pass>,
+}
+
+impl Admission<'_> {
+    /// Records the result of the call in the breaker.
+    pub(super) fn end<T>(mut self, result: &Result<T, Cause>) {
+        // the call has not run
+        if let Err(Cause::Busy { .. } | Cause::Full(_)) = result {
+            return;
+        }
+        let Some(pass) = self.pass.take() else { return };
+        let Gate { breaker, metrics, file: plugin, .. } = self.gate;
+        match result {
+            Err(cause) if cause.is_break() => {
+                let Some(rest) = breaker.broke(pass, (self.clock)()) else { return };
+                metrics.opened.inc();
+                let rest = format!("{rest:?}");
+                tracing::error!(plugin, rest, %cause, "plugin failed repeatedly, calls suspended");
+            }
+            Err(cause) if cause.is_of_input() => breaker.undecided(pass, (self.clock)()),
+            _ => breaker.worked(pass),
+        }
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass {
+            self.gate.breaker.undecided(pass, (self.clock)());
+        }
+    }
+}
+
 /// The kind of seat that a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seat {
@@ -74,11 +112,14 @@ impl Gate {
     }
 
     /// Admits a call, or rejects it while the plugin is suspended.
-    pub(super) fn enter(&self, clock: &Clock) -> Result<Pass, Cause> {
-        self.breaker.enter(&**clock).map_err(|left| {
-            self.metrics.refused.inc();
-            Cause::Resting { breaks: BREAKS, within: WITHIN, left }
-        })
+    pub(super) fn enter<'a>(&'a self, clock: &'a Clock) -> Result<Admission<'a>, Cause> {
+        match self.breaker.enter(&**clock) {
+            Ok(pass) => Ok(Admission { gate: self, clock, pass: Some(pass) }),
+            Err(left) => {
+                self.metrics.refused.inc();
+                Err(Cause::Resting { breaks: BREAKS, within: WITHIN, left })
+            }
+        }
     }
 
     /// Waits for one of the plugin's own seats.
@@ -94,21 +135,6 @@ impl Gate {
             of: seat.owner(),
             key: format!("{}.max_concurrent_calls", place(&self.file)),
         })
-    }
-
-    /// Updates the breaker with the result of a call.
-    pub(super) fn leave<T>(&self, pass: Pass, clock: &Clock, result: &Result<T, Cause>) {
-        match result {
-            Err(cause) if cause.is_break() => {
-                let Some(rest) = self.breaker.broke(pass, clock()) else { return };
-                self.metrics.opened.inc();
-                let (plugin, rest) = (&self.file, format!("{rest:?}"));
-                tracing::error!(plugin, rest, %cause, "plugin failed repeatedly, calls suspended");
-            }
-            // the call has not run
-            Err(Cause::Busy { .. } | Cause::Full(_)) => {}
-            _ => self.breaker.worked(pass),
-        }
     }
 }
 

@@ -1,4 +1,6 @@
 //! `model-call`: a plugin calls a model through the gateway, within the token budget of one request.
+use tokio::time::timeout;
+
 use crate::error::{Error, Retry};
 use crate::plugin_host::behalf::ModelAnswer;
 use crate::plugin_host::bindings::{Problem, not_granted, problem};
@@ -30,9 +32,16 @@ impl Call {
         if held < max_tokens {
             document.set_value(&MAX_TOKENS, &held).map_err(invalid)?;
         }
-        match models(document.to_bytes()).await {
+        let left = self.time_left();
+        let Ok(answered) = timeout(left, models(document.to_bytes())).await else {
+            // the tokens stay reserved: the upstream may have used them
+            let message = format!("the model did not answer within {left:.1?}");
+            return Err(Problem { retryable: true, ..problem("timeout_error", message) });
+        };
+        match answered {
             Ok(ModelAnswer { message, input_tokens, output_tokens }) => {
                 reach.settle(&self.terms.name, held, input_tokens.saturating_add(output_tokens));
+                self.input = self.input.saturating_add(message.len());
                 String::from_utf8(message.into())
                     .map_err(|_| problem("api_error", "the answer is no text".to_owned()))
             }

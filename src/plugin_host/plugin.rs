@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plugin_host::behalf::Behalf;
 use crate::plugin_host::bindings::{Action, MessageBody, Problem, RequestBody};
 use crate::plugin_host::call::{Call, Facts, Terms};
@@ -132,7 +132,8 @@ impl Plugin {
         behalf: impl Into<Behalf>,
         call: ToolCall<'_>,
     ) -> Result<Bytes, ToolError> {
-        let facts = Facts { behalf: behalf.into(), with: Arc::default() };
+        let input = call.input.len().saturating_add(call.options.len());
+        let facts = Facts { behalf: behalf.into(), with: Arc::default(), input };
         let params = (call.name, call.input, call.options);
         let (host, result) = self.call::<_, String>(Export::CallTool, params, facts, None).await;
         let failed = |cause| {
@@ -166,7 +167,7 @@ impl Plugin {
         with: &Arc<Map<String, Value>>,
         request: Document,
     ) -> Result<(Document, Decision)> {
-        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
+        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with), input: 0 };
         let params = (Resource::<RequestBody>::new_borrow(0),);
         self.hook(Export::OnRequest, params, facts, request).await
     }
@@ -180,7 +181,7 @@ impl Plugin {
         request: Document,
         target: &Value,
     ) -> Result<(Document, Decision)> {
-        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
+        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with), input: 0 };
         let target = target.to_string();
         let params = (Resource::<RequestBody>::new_borrow(0), target.as_str());
         self.hook(Export::OnUpstreamRequest, params, facts, request).await
@@ -193,7 +194,7 @@ impl Plugin {
         with: &Arc<Map<String, Value>>,
         message: Document,
     ) -> Result<(Document, Decision)> {
-        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with) };
+        let facts = Facts { behalf: behalf.into(), with: Arc::clone(with), input: 0 };
         let params = (Resource::<MessageBody>::new_borrow(0),);
         self.hook(Export::OnResponse, params, facts, message).await
     }
@@ -211,6 +212,9 @@ impl Plugin {
         let (call, result) = self.call::<_, Action>(export, params, facts, Some(document)).await;
         let decided = match (call.refused, result) {
             (Some(refused), _) => return Err(refused),
+            (None, Err(Cause::Input(limit))) if export != Export::OnResponse => {
+                return Err(self.too_large(limit));
+            }
             (None, Ok(Ok(action))) => Decision::of(export, action),
             (None, Ok(Err(problem))) => {
                 Err(Cause::Problem(format!("{}: {}", problem.code, problem.message)))
@@ -245,6 +249,16 @@ impl Plugin {
             Ok(function.call_async(store, params).await?.0)
         };
         Runner::gated(code, gate, seat).run(call, body).await
+    }
+
+    /// Returns the error of a request that does not fit into the plugin's memory. The caller chose its size.
+    fn too_large(&self, limit: usize) -> Error {
+        let (name, limit) = (&self.inner.manifest.name, limit >> 20);
+        let message = format!(
+            "the request is too large for the plugin `{name}`, which needs more than its {limit} MiB of memory for it"
+        );
+        let log = format!("{message}: raise its `memory` in `plugins.config`");
+        Error::new(ErrorKind::RequestTooLarge, message).with_log(log)
     }
 
     fn failure(&self, task: String, cause: Cause, last_words: Option<String>) -> Error {

@@ -50,15 +50,18 @@ impl<'a> Runner<'a> {
     ) -> (Call, Result<T, Cause>) {
         let Some(gate) = self.gate else { return self.run_seated(call, body).await };
         let clock = Arc::clone(&call.terms.clock);
-        let pass = match gate.enter(&clock) {
-            Ok(pass) => pass,
+        let admission = match gate.enter(&clock) {
+            Ok(admission) => admission,
             Err(cause) => return (call, Err(cause)),
         };
         let (call, result) = match gate.take(self.seat, call.until, call.limit).await {
             Ok(_seat) => self.run_seated(call, body).await,
             Err(cause) => (call, Err(cause)),
         };
-        gate.leave(pass, &clock, &result);
+        // a read that was refused says nothing about the plugin
+        if call.refused.is_none() {
+            admission.end(&result);
+        }
         (call, result)
     }
 
@@ -82,6 +85,7 @@ impl<'a> Runner<'a> {
             }
             None => (store(self.code, call), None, 0),
         };
+        let waited = limit.saturating_sub(until.saturating_duration_since(Instant::now()));
         store.set_epoch_deadline(1);
         let run = async {
             let instance = match instance {
@@ -98,7 +102,10 @@ impl<'a> Runner<'a> {
                 let cause = Cause::of(&error, store.data());
                 return (store.into_data(), Err(cause));
             }
-            Err(_) => return (store.into_data(), Err(Cause::Deadline(limit))),
+            Err(_) => {
+                let cause = Cause::timed_out(limit, waited, store.data().size());
+                return (store.into_data(), Err(cause));
+            }
         };
         let Some(shelf) = shelf.filter(|_| store.data().refused.is_none()) else {
             return (store.into_data(), Ok(value));

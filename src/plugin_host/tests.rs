@@ -1,5 +1,6 @@
 //! Plugins: their abilities, and that nothing they do affects other calls.
 mod bad;
+mod blame;
 mod border;
 mod bounds;
 mod breaker;

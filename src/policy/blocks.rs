@@ -70,5 +70,5 @@ fn below<'a>(place: &[Step<'a>], steps: &[Step<'a>]) -> Vec<Step<'a>> {
 pub(super) fn unreadable() -> Error {
     let message =
         "a text of the answer has an invalid escape (no character), so `on_text` cannot read it";
-    Error::new(ErrorKind::Api, message)
+    Error::invalid(message)
 }

@@ -194,8 +194,8 @@ impl Stage {
 
     /// Times a hook and handles its failure: the spare value, if there is one, replaces the result.
     ///
-    /// Fails with a 500 that names the stage if it fails closed, and with a 400 if the caller's own body is
-    /// invalid.
+    /// Fails with a 500 that names the stage if it fails closed. If the hook's subject is invalid, it fails
+    /// for every `on_error`: with a 400 for a request, with a 502 for an answer.
     pub(super) async fn guard<T, S>(
         &self,
         hook: Hook,
@@ -246,12 +246,10 @@ impl Stage {
         if let Work::Script(..) = self.work {
             facts.state.undo();
         }
-        let is_of_request = matches!(hook, Hook::Request | Hook::UpstreamRequest);
-        if error.kind == ErrorKind::InvalidRequest && is_of_request {
-            // an unreadable request is the caller's fault
+        if matches!(error.kind, ErrorKind::InvalidRequest | ErrorKind::RequestTooLarge) {
             story.stage_ran(&self.name, hook.as_str(), took, Run::Done);
             facts.show_failure(&self.name, hook, took, &error);
-            return Err(error);
+            return Err(unreadable(hook, error));
         }
         story.stage_ran(&self.name, hook.as_str(), took, Run::Failed);
         if let Some(metrics) = metrics {
@@ -280,6 +278,20 @@ impl Stage {
         let message =
             format!("stage `{name}` {wrong} in `{hook}`: that works in `on_request` only");
         Err(Error::new(ErrorKind::Api, message))
+    }
+}
+
+/// Returns the error of a subject that a hook cannot read, as its author's fault.
+fn unreadable(hook: Hook, error: Error) -> Error {
+    let why = &error.message;
+    match hook {
+        Hook::Request | Hook::UpstreamRequest => error,
+        Hook::ToolCall => Error::invalid(format!("the input of the tool cannot be read: {why}")),
+        Hook::ToolResult => Error::invalid(format!("the tool's result cannot be read: {why}")),
+        Hook::Response | Hook::Event | Hook::Text | Hook::Error => {
+            let message = format!("the upstream's answer cannot be read: {why}");
+            Error::new(ErrorKind::BadUpstream, message)
+        }
     }
 }
 

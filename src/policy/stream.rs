@@ -196,8 +196,12 @@ impl Way {
                 passage.keep(outcome.wishes);
                 Ok(())
             };
-            // the failure is counted and logged there; sent events cannot be taken back
-            let _ = stage.guard(Hook::Response, passage.facts(), Some(()), work).await;
+            // a failure is counted and logged there; sent events cannot be taken back
+            let seen = stage.guard(Hook::Response, passage.facts(), Some(()), work).await;
+            if let Err(error) = seen {
+                let (request_id, stage) = (&passage.ctx.request_id, stage.name());
+                tracing::warn!(request_id, stage, error = %error.message, "stage did not see the streamed answer");
+            }
         }
     }
 

@@ -98,6 +98,10 @@ impl Passage {
     /// Returns the result after a failure of a stage that fails closed: the tool does not run, or its result
     /// is withheld.
     fn closed(&self, error: &Error) -> ToolOutput {
+        // the model wrote it, and can write another one
+        if error.kind == ErrorKind::InvalidRequest {
+            return ToolOutput::error(&error.message);
+        }
         let source = error.source.as_deref().map(tracing::field::display);
         tracing::warn!(request_id = self.ctx.request_id, error = %error.message, source, "stage failed around a server tool");
         ToolOutput::error(&error.message)

@@ -1,4 +1,5 @@
 //! Plugins of a running gateway, and the commands about plugins.
+mod blame;
 mod bounds;
 mod commands;
 mod idle;

@@ -87,7 +87,7 @@ async fn a_text_that_cannot_be_read_does_not_pass_unseen() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, &answer))).await;
     let gateway = gateway(&up, REDACT).await;
     let answer = Ask::message(MESSAGE).send(gateway.address).await;
-    assert!(answer.refusal(500, "api_error").contains("an invalid escape"));
+    assert!(answer.refusal(502, "api_error").contains("an invalid escape"));
     let broken = super::delta(0, "secret-key X").replace('X', "\\ud83d");
     let frames = [FRAMES[0], FRAMES[1], &broken, FRAMES[3], FRAMES[4], FRAMES[5]];
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;

@@ -24,6 +24,8 @@ fn usual() -> u32 {
 #[serde(default)]
 struct With {
     act: String,
+    /// The part of the request that `read` and `hold` read first.
+    pointer: String,
     /// Whether no hook has work.
     idle: bool,
 }
@@ -64,6 +66,19 @@ impl Plugin for Hooks {
                 std::mem::forget(std::hint::black_box(vec![1u8; 1 << 20]));
             },
             "recurse" => return Ok(Action::Route(recurse(1).to_string())),
+            "read" => {
+                request.get::<serde_json::Value>(&with.pointer)?;
+            }
+            "hold" => {
+                std::hint::black_box(request.text(&with.pointer));
+                loop {
+                    std::hint::black_box(&with.act);
+                }
+            }
+            "twice" => {
+                request.set_text("/metadata", r#"{"a":1,"a":2}"#)?;
+                return Ok(Action::Next);
+            }
             "open" => {
                 request.text("/metadata/a");
                 return Ok(Action::Next);
