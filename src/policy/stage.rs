@@ -247,6 +247,7 @@ impl Stage {
             facts.state.undo();
         }
         if matches!(error.kind, ErrorKind::InvalidRequest | ErrorKind::RequestTooLarge) {
+            // a subject that no stage could read is no failure of this one: it must not pass unseen either
             story.stage_ran(&self.name, hook.as_str(), took, Run::Done);
             facts.show_failure(&self.name, hook, took, &error);
             return Err(unreadable(hook, error));

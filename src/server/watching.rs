@@ -32,14 +32,8 @@ pub async fn watch(reloader: Arc<Reloader>) {
         while folders.update(reloader.watched().await, Known::Keep).await {
             reloader.reload_if_changed().await;
         }
-        let asked = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            _ = asked => {
+            () = raised(&mut hangup) => {
                 reloader.reload().await;
             }
             Some(()) = hints.recv() => {
@@ -58,6 +52,14 @@ fn hangups() -> Option<Signal> {
     signal(SignalKind::hangup())
         .inspect_err(|e| tracing::warn!(error = %e, "cannot listen for `SIGHUP`: it will not reload the config"))
         .ok()
+}
+
+/// Waits for the signal; forever if the gateway cannot listen for it.
+async fn raised(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => hangup.recv().await.unwrap_or_default(),
+        None => std::future::pending().await,
+    }
 }
 
 async fn settle(hints: &mut mpsc::Receiver<()>) {
@@ -98,13 +100,7 @@ impl FolderThread {
         let (updates, received) = thread_mpsc::sync_channel::<Update>(1);
         let work = move || {
             let mut folders = FolderWatch::new(hint);
-            for Update { watched, known, is_wider } in received {
-                if known == Known::Forget {
-                    folders.forget();
-                }
-                // fails if the wait is over
-                let _ = is_wider.send(folders.update(&watched));
-            }
+            received.into_iter().for_each(|update| folders.carry_out(update));
         };
         let started = thread::Builder::new().name("watch".to_owned()).spawn(work);
         if let Err(e) = started {
@@ -145,6 +141,14 @@ impl FolderWatch {
                 Self { watcher: None, folders: BTreeSet::new() }
             }
         }
+    }
+
+    fn carry_out(&mut self, Update { watched, known, is_wider }: Update) {
+        if known == Known::Forget {
+            self.forget();
+        }
+        // fails if the wait is over
+        let _ = is_wider.send(self.update(&watched));
     }
 
     /// Watches these files and folders. Returns `true` if one of them is new.

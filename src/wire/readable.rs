@@ -25,12 +25,13 @@ pub(crate) fn readable(json: &[u8]) -> Result<()> {
                 message.rsplit_once(" at line ").map_or(&*message, |(said, _)| said).to_owned()
             }
             () if has("surrogate") || has("hex escape") => {
-                "a string has an escape that is no character (a lone surrogate)".to_owned()
+                "a string has an invalid escape (a lone surrogate)".to_owned()
             }
             () if has("recursion limit") => {
-                "the JSON is nested deeper than 127 levels, more than a reader supports".to_owned()
+                "a value of the JSON is nested too deep to be read (more than 127 levels)"
+                    .to_owned()
             }
-            () if has("out of range") => "a number is too large for a reader".to_owned(),
+            () if has("out of range") => "a number of the JSON is too large to be read".to_owned(),
             () => format!("a part of the JSON cannot be read: {message}"),
         })
     })
@@ -184,13 +185,13 @@ mod tests {
     #[test]
     fn what_parsers_refuse_or_replace_is_refused() {
         let deep = [vec!["["; 128], vec!["]"; 128]].concat().concat();
-        let lone = "a string has an escape that is no character (a lone surrogate)";
+        let lone = "a string has an invalid escape (a lone surrogate)";
         for (json, says) in [
             (r#"["\ud800"]"#, lone),
             (r#"{"\udc00":1}"#, lone),
             (r#""\ud83d\ud83d""#, lone),
-            ("[1e999]", "a number is too large for a reader"),
-            (&deep, "the JSON is nested deeper than 127 levels, more than a reader supports"),
+            ("[1e999]", "a number of the JSON is too large to be read"),
+            (&deep, "a value of the JSON is nested too deep to be read (more than 127 levels)"),
         ] {
             assert_eq!(refused(json), says);
         }
