@@ -1,5 +1,5 @@
 //! `on_text` over the text blocks of a message that has them whole.
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::policy::script::{Call, Decision, Script};
 use crate::policy::{Outcome, Verdict};
 use crate::wire::{Document, Kind, Step};
