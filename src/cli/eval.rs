@@ -24,7 +24,7 @@ use crate::net::headers;
 use crate::policy::library;
 use crate::policy::script::{Clock, Limits, Script, ScriptEngine};
 use crate::policy::trial;
-use crate::policy::{Passage, Pipeline, Verdict};
+use crate::policy::{Passage, Pipeline, Target, Verdict};
 use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
 
 /// The policies to try, and their input.
@@ -47,6 +47,9 @@ pub(crate) struct Trial {
     /// The parameters of the policies named here: `ctx.with`.
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = parameters)]
     with: Parameters,
+    /// The target of an attempt, `provider/model`: also runs the hooks before the attempt.
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    target: Option<String>,
     /// A message as the answer: also runs the hooks over answers.
     #[arg(long, value_name = "FILE", conflicts_with = "stream")]
     response: Option<PathBuf>,
@@ -128,7 +131,10 @@ impl Trial {
             shown.say("no policies to run: name one, or a config that has some");
         }
         let answer = match passage.on_request(request).await {
-            Ok((_, Verdict::Continue)) => answer,
+            Ok((request, Verdict::Continue)) => match self.attempt(&passage, request).await {
+                Ok(()) => answer,
+                Err(error) => refused(&passage, error, shown),
+            },
             Ok((_, Verdict::Respond(reply))) => Some(Answer::of(*reply)),
             Ok((_, Verdict::Deny(error))) => refused(&passage, *error, shown),
             Err(error) => refused(&passage, error, shown),
@@ -139,6 +145,24 @@ impl Trial {
         };
         shown.logged();
         Ok(if is_broken.load(Ordering::Relaxed) { Ended::Failed } else { ended })
+    }
+
+    /// Runs the hooks before an attempt, if there is a target.
+    async fn attempt(&self, passage: &Passage, mut request: MessagesRequest) -> Result<()> {
+        let Some(target) = &self.target else { return Ok(()) };
+        let (provider, model) = target.split_once('/').unwrap_or((target, request.model()));
+        let (provider, model) = (provider.to_owned(), model.to_owned());
+        request.set_model(&model)?;
+        let target = Target {
+            provider: &provider,
+            model: &model,
+            unsupported: &[],
+            strictness: "off",
+            is_native: true,
+            number: 1,
+            forwards: &headers::ALL_FORWARDS,
+        };
+        passage.on_upstream_request(request, target).await.map(drop)
     }
 
     fn answer(&self) -> Result<Option<Answer>, Vec<Problem>> {

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::policy::filter::Filter;
 use crate::policy::{Hook, Passage};
 use crate::wire::message::{self, Fold};
+use crate::wire::surrogates::Joined;
 use crate::wire::{Document, Event, EventKind, EventStream, Step};
 
 /// Returns the stream after all stages of this request; the same stream if no stage has a hook for it.
@@ -22,7 +23,8 @@ pub(super) fn through(passage: &Arc<Passage>, events: EventStream) -> EventStrea
     let fold = passage.stages(Hook::Response).next().map(|_| Fold::default());
     let way = Way {
         passage: Arc::clone(passage),
-        events: Some(events),
+        // scripts read each delta by itself
+        events: Some(Box::pin(Joined::new(events))),
         filters,
         fold,
         ready: VecDeque::new(),

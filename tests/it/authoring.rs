@@ -214,6 +214,23 @@ fn eval_shows_what_a_stage_asked_for_and_runs_the_stages_of_the_config() {
 }
 
 #[test]
+fn eval_runs_the_hooks_before_an_attempt_if_it_has_a_target() {
+    let source = "fn on_upstream_request(request, target, ctx) {
+        if target.provider == \"b\" { pass_over(\"not b\"); }
+        request.model = target.model + \"-2\";
+    }";
+    let (code, text) = eval(source, &[]);
+    assert_eq!(code, Some(0));
+    assert!(!text.contains("claude-2"), "{text}");
+    let (code, text) = eval(source, &["--target", "a/claude"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("claude-2"), "{text}");
+    let (code, text) = eval(source, &["--target", "b/claude"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("not b"), "{text}");
+}
+
+#[test]
 fn eval_sends_an_answer_back_through_the_stages() {
     let source = "fn on_text(text, ctx) { text.replace(\"secret\", \"***\"); text }";
     for answer in [["--response", "answer.json"], ["--stream", "stream.sse"]] {
