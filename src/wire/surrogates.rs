@@ -15,8 +15,6 @@ use crate::wire::{Event, EventKind, EventStream};
 
 /// The length of an escape such as `\ud83d`.
 const ESCAPE: usize = 6;
-/// The replacement of a half without its other half.
-const REPLACEMENT: &[u8] = br"\ufffd";
 
 /// Joins the halves of characters. Events without such a half pass unchanged.
 pub(crate) struct Joined {
@@ -103,8 +101,8 @@ impl Joiner {
             | EventKind::MessageDelta
             | EventKind::MessageStop
             | EventKind::Error => {
-                let replaced = self.held.drain(..).map(|held| held.replaced());
-                replaced.chain([event]).collect()
+                let alone = self.held.drain(..).map(|held| held.alone());
+                alone.chain([event]).collect()
             }
             _ => [event].into(),
         }
@@ -118,8 +116,9 @@ impl Joiner {
         let before = self.held.iter().position(waits).map(|at| self.held.remove(at));
         let mut text = before.iter().flat_map(|held| held.half).collect::<Vec<u8>>();
         text.extend_from_slice(inner);
-        let (text, half) = mended(&text);
-        if let Some(half) = half {
+        let at = text.len() - last_half(&text);
+        let half = text.split_off(at);
+        if let Ok(half) = half.try_into() {
             self.held.push(Held { index, member, half });
         }
         if text == inner {
@@ -135,16 +134,17 @@ impl Joiner {
 }
 
 impl Held {
-    /// Returns a delta with the replacement character: the other half never came.
-    fn replaced(self) -> Event {
-        let Self { index, member, .. } = self;
+    /// Returns a delta with the half: the other one never came.
+    fn alone(self) -> Event {
+        let Self { index, member, half } = self;
+        let half = String::from_utf8_lossy(&half);
         let kind = match member {
             "partial_json" => "input_json_delta",
             "thinking" => "thinking_delta",
             _ => "text_delta",
         };
         let data = format!(
-            r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{kind}","{member}":"\ufffd"}}}}"#
+            r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{kind}","{member}":"{half}"}}}}"#
         );
         Event::new(EventKind::ContentBlockDelta, data.as_bytes())
     }
@@ -154,31 +154,21 @@ fn may_have_half(data: &[u8]) -> bool {
     memmem::find(data, br"\ud").is_some() || memmem::find(data, br"\uD").is_some()
 }
 
-/// Returns the inside of a JSON string with replacements for halves without their other half, and the first
-/// half at its end.
-fn mended(inner: &[u8]) -> (Vec<u8>, Option<[u8; ESCAPE]>) {
-    let mut text = Vec::with_capacity(inner.len());
+/// Returns the length of the first half of a character at the end of a JSON string's inside; 0 if the text
+/// ends otherwise.
+fn last_half(inner: &[u8]) -> usize {
     let mut rest = inner;
     while let Some(at) = memchr::memchr(b'\\', rest) {
-        text.extend_from_slice(&rest[..at]);
         rest = &rest[at..];
         let length = match (half(rest), rest.get(ESCAPE..).and_then(half)) {
+            (Some(Half::First), None) if rest.len() == ESCAPE => return ESCAPE,
             (Some(Half::First), Some(Half::Second)) => 2 * ESCAPE,
-            (Some(Half::First), None) if rest.len() == ESCAPE => {
-                return (text, rest.first_chunk().copied());
-            }
-            (Some(_), _) => {
-                text.extend_from_slice(REPLACEMENT);
-                rest = &rest[ESCAPE..];
-                continue;
-            }
+            (Some(_), _) => ESCAPE,
             (None, _) => 2.min(rest.len()),
         };
-        text.extend_from_slice(&rest[..length]);
         rest = &rest[length..];
     }
-    text.extend_from_slice(rest);
-    (text, None)
+    0
 }
 
 enum Half {
@@ -211,39 +201,40 @@ mod tests {
         Event::new(EventKind::ContentBlockStop, br#"{"type":"content_block_stop","index":0}"#)
     }
 
+    /// Returns the insides of the texts that a reader of the deltas gets.
     fn texts(events: &[Event]) -> Vec<String> {
         let mut joiner = Joiner::default();
         let out = events.iter().cloned().flat_map(|event| joiner.push(event));
-        let read = out.map(|event| {
-            let data: serde_json::Value = serde_json::from_slice(&event.data()).unwrap();
-            let delta = &data["delta"];
-            let text = delta["text"].as_str().or(delta["partial_json"].as_str());
-            text.unwrap_or("stop").to_owned()
-        });
-        read.collect()
+        let inner = |event: Event| {
+            let data = String::from_utf8(event.data().into_owned()).unwrap();
+            let inner = data.strip_suffix("\"}}").and_then(|data| data.rsplit_once('"'));
+            inner.map_or("stop".to_owned(), |(_, inner)| inner.to_owned())
+        };
+        out.map(inner).collect()
     }
 
     #[test]
     fn the_halves_of_a_character_are_joined_in_the_second_delta() {
         for member in ["text", "partial_json"] {
             let events = [delta(member, r"a\ud83d"), delta(member, r"\uDE00b"), stop()];
-            assert_eq!(texts(&events), ["a", "😀b", "stop"], "{member}");
+            assert_eq!(texts(&events), ["a", r"\ud83d\uDE00b", "stop"], "{member}");
         }
     }
 
     #[test]
     fn a_delta_of_one_half_only_waits_for_the_other_half() {
         let events = [delta("text", r"\ud83d"), delta("text", r"\ude00"), stop()];
-        assert_eq!(texts(&events), ["😀", "stop"]);
+        assert_eq!(texts(&events), [r"\ud83d\ude00", "stop"]);
     }
 
     #[test]
-    fn a_half_without_its_other_half_becomes_the_replacement_character() {
-        assert_eq!(texts(&[delta("text", r"a\ud83d"), stop()]), ["a", "\u{fffd}", "stop"]);
-        assert_eq!(
-            texts(&[delta("text", r"\ude00 \ud83dx"), stop()]),
-            ["\u{fffd} \u{fffd}x", "stop"]
-        );
+    fn a_half_without_its_other_half_stays_as_it_is() {
+        let alone = [delta("text", r"a\ud83d"), stop()];
+        assert_eq!(texts(&alone), ["a", r"\ud83d", "stop"]);
+        let apart = [delta("text", r"\ude00 \ud83dx"), stop()];
+        assert_eq!(texts(&apart), [r"\ude00 \ud83dx", "stop"]);
+        let followed = [delta("text", r"a\ud83d"), delta("text", "x"), stop()];
+        assert_eq!(texts(&followed), ["a", r"\ud83dx", "stop"]);
     }
 
     #[test]

@@ -219,13 +219,13 @@ fn eval_runs_the_hooks_before_an_attempt_if_it_has_a_target() {
         if target.provider == \"b\" { pass_over(\"not b\"); }
         request.model = target.model + \"-2\";
     }";
-    let (code, text) = eval(source, &[]);
+    let (code, text) = eval(source, &["policies/p.rhai"]);
     assert_eq!(code, Some(0));
     assert!(!text.contains("claude-2"), "{text}");
-    let (code, text) = eval(source, &["--target", "a/claude"]);
+    let (code, text) = eval(source, &["policies/p.rhai", "--target", "a/claude"]);
     assert_eq!(code, Some(0));
     assert!(text.contains("claude-2"), "{text}");
-    let (code, text) = eval(source, &["--target", "b/claude"]);
+    let (code, text) = eval(source, &["policies/p.rhai", "--target", "b/claude"]);
     assert_eq!(code, Some(0));
     assert!(text.contains("not b"), "{text}");
 }

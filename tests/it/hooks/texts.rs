@@ -131,11 +131,11 @@ async fn halves_of_a_character_in_two_events_reach_on_text_as_one_character() {
     };
     let mut frames: Vec<String> = FRAMES.iter().map(|frame| (*frame).to_owned()).collect();
     let at = frames.iter().position(|frame| frame.contains("text_delta")).unwrap();
-    frames.splice(at..=at, [half(r"good \ud83d"), half(r"\ude00 day"), half(r" \ud83d")]);
+    frames.splice(at..=at, [half(r"good \ud83d"), half(r"\ude00 day")]);
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;
     let policy = r#"fn on_text(text, ctx) { text.replace("😀", "smile"); text }"#;
     let gateway = gateway(&up, policy).await;
     let events = Ask::message(STREAM).send(gateway.address).await.events();
     grammar::check(&events).unwrap();
-    assert_eq!(texts(&events), "good smile day \u{fffd}");
+    assert_eq!(texts(&events), "good smile day");
 }
