@@ -5,6 +5,7 @@ mod odd;
 mod pages;
 mod robots;
 mod rules;
+mod soup;
 mod structure;
 mod wordless;
 

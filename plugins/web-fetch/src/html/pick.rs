@@ -2,10 +2,12 @@
 use crate::html::names::Kind;
 use crate::html::tape::{AROUND, HIDDEN, Record, Records, STREAMED, Tape, UNLIKELY};
 
-/// An article must have at least one part in `MIN_SHARE` of the page's text.
+/// The main part must have at least one part in `MIN_SHARE` of the page's text.
 const MIN_SHARE: usize = 4;
 /// An element beside the page's own text has fewer characters, unless it is full of links.
 const MIN_OWN: usize = 300;
+/// A page with fewer characters has no parts that could be left out.
+const SMALL: usize = 600;
 /// A shorter text is no sign of an article.
 const MIN_TEXT: usize = 25;
 /// The most characters of the sample.
@@ -72,6 +74,7 @@ struct Picker<'t> {
     around: usize,
     main: Part,
     article: Part,
+    articles: usize,
     best: Part,
     best_score: f64,
     /// The large elements with an unlikely class.
@@ -88,6 +91,7 @@ pub(super) fn pick(tape: &mut Tape) -> Parts {
         around: 0,
         main: Part::default(),
         article: Part::default(),
+        articles: 0,
         best: Part::default(),
         best_score: 0.0,
         doubtful: Vec::new(),
@@ -95,14 +99,16 @@ pub(super) fn pick(tape: &mut Tape) -> Parts {
     };
     picker.run();
     let whole = picker.open.pop().unwrap_or_default();
-    let Picker { main, article, best, doubtful, mut parts, .. } = picker;
+    let Picker { main, article, articles, best, doubtful, mut parts, .. } = picker;
     parts.chars = whole.chars;
     let body = Part { from: 0, to: end, chars: whole.chars };
-    let is_large = |part: Part, share: usize| part.chars > 0 && part.chars * share >= whole.chars;
+    // without a word of the page about it, only a part with nearly all of the text is the article
+    let is_nearly_all = |part: Part| whole.chars >= SMALL && part.chars * 5 >= whole.core * 4;
+    let is_only = articles == 1 && article.chars * 2 >= whole.chars;
     parts.own = match () {
-        () if is_large(main, MIN_SHARE) => main,
-        () if is_large(article, 2) => article,
-        () if is_large(best, 2) => best,
+        () if main.chars > 0 && main.chars * MIN_SHARE >= whole.chars => main,
+        () if article.chars > 0 && (is_only || is_nearly_all(article)) => article,
+        () if is_nearly_all(best) => best,
         () => body,
     };
     for part in doubtful {
@@ -214,6 +220,7 @@ impl Picker<'_> {
             let chars = if is_linked { frame.chars } else { usize::MAX / MIN_SHARE };
             self.doubtful.push(Part { chars, ..part });
         }
+        self.articles += usize::from(frame.kind == Some(Kind::Article));
         match frame.kind {
             Some(Kind::Main) if part.chars > self.main.chars => self.main = part,
             Some(Kind::Article) if part.chars > self.article.chars => self.article = part,
