@@ -149,6 +149,11 @@ fn is_around(tag: &Tag) -> bool {
         .any(|around| role.eq_ignore_ascii_case(around))
 }
 
+/// Returns whether the role of an element says that it is the page's own text.
+pub(super) fn is_main(tag: &Tag) -> bool {
+    tag.get("role").is_some_and(|role| role.eq_ignore_ascii_case("main"))
+}
+
 /// Returns whether a table says that it arranges blocks.
 pub(super) fn arranges(tag: &Tag) -> bool {
     let role = tag.get("role").unwrap_or_default();

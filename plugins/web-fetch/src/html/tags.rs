@@ -163,7 +163,10 @@ impl Builder {
     }
 
     fn start_element(&mut self, tag: &Tag, number: u8, element: Element) {
-        let kind = element.kind;
+        let kind = match element.kind {
+            Kind::Block if signs::is_main(tag) => Kind::Main,
+            kind => kind,
+        };
         if !self.make_way(kind) {
             return;
         }

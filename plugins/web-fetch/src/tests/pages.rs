@@ -266,3 +266,22 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).expect("room");
     encoder.finish().expect("room")
 }
+
+#[test]
+fn the_main_part_of_a_page_is_read_and_not_the_parts_beside_it() {
+    let words = "The harbour has two tides a day, and they come late in the year. ".repeat(12);
+    let beside = "<div class=sidebar><a href=/a>Most read</a> <a href=/b>Least read</a></div>";
+    for page_of in [
+        format!("<header>Site</header><main><p>{words}</main>{beside}<footer>Imprint</footer>"),
+        format!("<div>Site</div><div role=main><p>{words}</div><div>Imprint</div>"),
+        format!("<div>Site</div><article><p>{words}</article><div>Imprint</div>"),
+        format!("<nav>Site</nav><div id=x><p>{words}</div>{beside}<footer>Imprint</footer>"),
+    ] {
+        let text = text(page("text/html", page_of.as_str()));
+        assert_eq!(text, words.trim(), "{page_of}");
+    }
+    // two articles are a page of both
+    let other = "Another one about boats, which is shorter. ".repeat(9);
+    let both = format!("<article><p>{words}</article><article><p>{other}</article>");
+    assert_eq!(text(page("text/html", both)), format!("{}\n\n{}", words.trim(), other.trim()));
+}
