@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::policy::ahead::{self, Shown};
 use crate::policy::blocks::{self, unreadable};
 use crate::policy::script::Decision;
@@ -75,10 +75,7 @@ impl Texts {
     fn delta(&mut self, passage: &Passage, event: Event) -> Result<Vec<Event>> {
         let (index, text) = match Delta::of(&event) {
             Delta::Text(index, text) => (index, text),
-            Delta::Unreadable => {
-                self.refuse(passage)?;
-                return self.after_flush(passage, event);
-            }
+            Delta::Unreadable => return Err(self.refusal(passage)),
             Delta::Other(index) if self.is_holding() && index == Some(self.index) => {
                 self.others.push_back((self.windows.held().len(), event));
                 return Ok(Vec::new());
@@ -102,10 +99,8 @@ impl Texts {
             let text = blocks::text_at(&mut data, vec![Step::Key("content_block")])?;
             Ok((data, index.unwrap_or_default(), text))
         });
-        if started.is_err() {
-            self.refuse(passage)?;
-        }
-        let Ok((mut data, index, Some((place, text)))) = started else {
+        let (mut data, index, text) = started.map_err(|_| self.refusal(passage))?;
+        let Some((place, text)) = text else {
             events.push(event);
             return Ok(events);
         };
@@ -222,11 +217,13 @@ impl Texts {
         events
     }
 
-    /// Fails the stage because of a text that it cannot be given, unless it is skipped.
-    fn refuse(&self, passage: &Passage) -> Result<()> {
+    /// Returns the error of a text that the stage cannot be given: the upstream's fault, so that even a stage
+    /// that may be skipped does not let it pass.
+    fn refusal(&self, passage: &Passage) -> Error {
         let stage = self.stage(passage);
         let broken = || Err::<(), _>(unreadable());
-        stage.guard_now(Hook::Text, passage.facts(), stage.spare(|| ()), broken).map(drop)
+        let refused = stage.guard_now(Hook::Text, passage.facts(), stage.spare(|| ()), broken);
+        refused.err().unwrap_or_else(unreadable)
     }
 
     fn stage<'a>(&self, passage: &'a Passage) -> &'a Stage {

@@ -189,12 +189,12 @@ async fn a_start_that_cannot_be_read_does_not_pass_unseen() {
         let gateway = gateway(&up, LOOK).await;
         let text = Ask::message(STREAM).send(gateway.address).await.text();
         assert!(text.contains("event: error") && !text.contains("secret-key"), "{text}");
-        // a stage that may be skipped is skipped
+        // the upstream is at fault, so a stage that may be skipped is not
         let config = to(up.address) + "pipeline:\n  - { policy: p, on_error: skip }\n";
         let files = [("policies/p.rhai", "fn on_text(text, ctx) { text }")];
         let gateway = Gateway::with().config(&config).files(&files).start().await;
         let text = Ask::message(STREAM).send(gateway.address).await.text();
-        assert_eq!(text, frames.concat());
+        assert!(text.contains("event: error") && !text.contains("secret-key"), "{text}");
     }
 }
 
