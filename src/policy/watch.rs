@@ -53,8 +53,7 @@ impl<'a> Ran<'a> {
     /// Returns the run over a tool call or its result.
     pub(super) fn of_tool(
         time: Duration,
-        before: Bytes,
-        after: Bytes,
+        (before, after): (Bytes, Bytes),
         decision: &'a Decision,
         wishes: &'a Wishes,
     ) -> Self {

@@ -168,8 +168,7 @@ impl Script {
         text: &str,
     ) -> Result<(Option<String>, Decision, Asked)> {
         let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
-        let (result, asked) = self.enter(Hook::Text, call, Subject::Text(text), arguments);
-        self.text_of(result, asked, text)
+        self.text_of(self.enter(Hook::Text, call, Subject::Text(text), arguments), text)
     }
 
     /// Does the same as [`Script::on_text`] for a result that is not sent: the script logs nothing.
@@ -180,15 +179,13 @@ impl Script {
     ) -> Result<(Option<String>, Decision, Asked)> {
         let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
         let run = Run { is_muted: true, ..self.run_of(Hook::Text, call, Subject::Text(text)) };
-        let (result, asked) = self.enter_as(run, arguments);
-        self.text_of(result, asked, text)
+        self.text_of(self.enter_as(run, arguments), text)
     }
 
     /// Returns the result of `on_text` for this text.
     fn text_of(
         &self,
-        result: Result<Dynamic, Box<EvalAltResult>>,
-        asked: Asked,
+        (result, asked): (Result<Dynamic, Box<EvalAltResult>>, Asked),
         text: &str,
     ) -> Result<(Option<String>, Decision, Asked)> {
         let returned = match result {

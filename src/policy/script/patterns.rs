@@ -1,17 +1,18 @@
 //! `Patterns`: the patterns of one `mask`, compiled once per thread and searched in one pass.
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
 use regex::Regex;
 use regex_automata::meta;
+use regex_automata::util::syntax;
 use rhai::{Array, Dynamic, ImmutableString, Map};
 
 use crate::policy::script::checks::Check;
 use crate::policy::script::error::{Answer, Told};
 use crate::policy::script::place::List;
-use crate::policy::script::regex::compiled;
+use crate::policy::script::regex::{MAX_NESTING, MAX_PATTERN, compiled, prepared};
 use crate::policy::script::run::Run;
 
 /// The most patterns of one set.
@@ -29,12 +30,12 @@ const GROUP: &str = "mask";
 pub(super) struct Patterns {
     /// Finds the first match of any pattern; absent if the set is too big for one program.
     all: Option<meta::Regex>,
-    each: Vec<Pattern>,
+    written: Vec<Written>,
+    /// The patterns one by one. Most texts have no match, and never need them.
+    each: OnceCell<Vec<Pattern>>,
 }
 
 struct Pattern {
-    /// The name in the map of patterns; absent in a list.
-    name: Option<ImmutableString>,
     regex: Rc<Regex>,
     /// The number of the group named `mask`.
     group: Option<usize>,
@@ -74,7 +75,7 @@ impl Patterns {
         if written.len() > MAX_PATTERNS {
             return Err(Told(format!("`mask` takes at most {MAX_PATTERNS} patterns")).into());
         }
-        let patterns = Rc::new(Self::compile(&written)?);
+        let patterns = Rc::new(Self::compile(written.clone())?);
         KEPT.with_borrow_mut(|kept| {
             if kept.len() >= MAX_KEPT {
                 kept.clear();
@@ -84,31 +85,44 @@ impl Patterns {
         Ok(patterns)
     }
 
-    fn compile(written: &[Written]) -> Answer<Self> {
-        let mut each = Vec::with_capacity(written.len());
-        for one in written {
-            let regex = compiled(&one.pattern)?;
-            let group = regex.capture_names().position(|name| name == Some(GROUP));
-            each.push(Pattern { name: one.name.clone(), regex, group, check: one.check });
-        }
+    fn compile(written: Vec<Written>) -> Answer<Self> {
         let config = meta::Config::new()
             .nfa_size_limit(Some(MAX_PROGRAM))
             .hybrid_cache_capacity(MAX_PROGRAM);
         let texts: Vec<&str> = written.iter().map(|one| one.pattern.as_str()).collect();
-        let all = meta::Regex::builder().configure(config).build_many(&texts).ok();
-        Ok(Self { all, each })
+        let is_short = texts.iter().all(|text| text.len() <= MAX_PATTERN);
+        let nested = syntax::Config::new().nest_limit(MAX_NESTING);
+        let mut builder = meta::Regex::builder();
+        builder.configure(config).syntax(nested);
+        let all = if is_short { prepared(|| builder.build_many(&texts)).ok() } else { None };
+        let patterns = Self { all, written, each: OnceCell::new() };
+        if patterns.all.is_none() {
+            // each pattern may be fine by itself; if not, its own error says why
+            patterns.each()?;
+        }
+        Ok(patterns)
+    }
+
+    fn each(&self) -> Answer<&[Pattern]> {
+        if self.each.get().is_none() {
+            let compiled: Answer<Vec<Pattern>> =
+                self.written.iter().map(Pattern::compile).collect();
+            let _ = self.each.set(compiled?);
+        }
+        Ok(self.each.get().map_or(&[], Vec::as_slice))
     }
 
     /// Returns the names of the patterns.
     pub(super) fn names(&self) -> impl Iterator<Item = Option<&ImmutableString>> {
-        self.each.iter().map(|pattern| pattern.name.as_ref())
+        self.written.iter().map(|pattern| pattern.name.as_ref())
     }
 
     /// Returns whether any pattern matches, without the checks of the matches.
     pub(super) fn is_match(&self, text: &str) -> bool {
         match &self.all {
             Some(all) => all.is_match(text),
-            None => self.each.iter().any(|pattern| pattern.regex.is_match(text)),
+            // they are compiled: the set was built from them
+            None => self.each.get().into_iter().flatten().any(|each| each.regex.is_match(text)),
         }
     }
 
@@ -124,7 +138,7 @@ impl Patterns {
             None => 0,
         };
         let mut found = Vec::new();
-        for (n, pattern) in self.each.iter().enumerate() {
+        for (n, pattern) in self.each()?.iter().enumerate() {
             pattern.find(text, start, |range| found.push(Match { range, pattern: n }))?;
         }
         found.sort_unstable_by_key(|found| (found.range.start, found.pattern));
@@ -140,6 +154,12 @@ impl Patterns {
 }
 
 impl Pattern {
+    fn compile(written: &Written) -> Answer<Self> {
+        let regex = compiled(&written.pattern)?;
+        let group = regex.capture_names().position(|name| name == Some(GROUP));
+        Ok(Self { regex, group, check: written.check })
+    }
+
     fn find(&self, text: &str, start: usize, mut act: impl FnMut(Range<usize>)) -> Answer<()> {
         let mut at = start;
         for n in 0_usize.. {

@@ -1,5 +1,5 @@
 //! Regular expressions in linear time, compiled once per thread.
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -11,13 +11,15 @@ use crate::policy::script::run::Run;
 use crate::policy::script::strings::{check_length, too_many};
 
 /// The longest pattern in bytes; a longer one is rejected before it is parsed.
-const MAX_PATTERN: usize = 16 * 1024;
+pub(super) const MAX_PATTERN: usize = 16 * 1024;
 /// The most bytes of a compiled pattern, and again of its working memory.
 const MAX_PROGRAM: usize = 1024 * 1024;
 /// The depth of nested groups.
-const MAX_NESTING: u32 = 64;
+pub(super) const MAX_NESTING: u32 = 64;
 /// The most compiled patterns that a thread keeps. A script that computes many patterns replaces them all.
 const MAX_KEPT: usize = 256;
+/// The compilations on one thread that take none of the scripts' time.
+const MAX_FREE: usize = 1000;
 /// The matches between two checks of the deadline.
 const STRIDE: usize = 64;
 
@@ -48,11 +50,9 @@ pub(super) fn compiled(pattern: &str) -> Answer<Rc<Regex>> {
         let message = format!("a regular expression is longer than {MAX_PATTERN} bytes");
         return Err(Told(message).into());
     }
-    let built = RegexBuilder::new(pattern)
-        .size_limit(MAX_PROGRAM)
-        .dfa_size_limit(MAX_PROGRAM)
-        .nest_limit(MAX_NESTING)
-        .build();
+    let mut builder = RegexBuilder::new(pattern);
+    builder.size_limit(MAX_PROGRAM).dfa_size_limit(MAX_PROGRAM).nest_limit(MAX_NESTING);
+    let built = prepared(|| builder.build());
     let regex = Rc::new(built.map_err(|error| wrong(&error, pattern))?);
     KEPT.with_borrow_mut(|kept| {
         if kept.len() >= MAX_KEPT {
@@ -61,6 +61,19 @@ pub(super) fn compiled(pattern: &str) -> Answer<Rc<Regex>> {
         kept.insert(pattern.into(), Rc::clone(&regex));
     });
     Ok(regex)
+}
+
+/// Compiles outside of the script's time. After many compilations on this thread, the script seems to compute
+/// its patterns, and pays for them.
+pub(super) fn prepared<T>(compile: impl FnOnce() -> T) -> T {
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+    COUNT.set(COUNT.get().saturating_add(1));
+    match COUNT.get() {
+        0..MAX_FREE => Run::untimed(compile),
+        _ => compile(),
+    }
 }
 
 /// Returns the error of a pattern. The crate's own message quotes the pattern, which may come from a body.

@@ -159,6 +159,14 @@ impl Run {
         });
     }
 
+    /// Runs `work` outside of the script's time: the next calls need not do it again.
+    pub(super) fn untimed<T>(work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let done = work();
+        Self::current(|run| run.deadline += started.elapsed());
+        done
+    }
+
     /// Runs at every operation of a script, and reads the clock at each 64th.
     pub(super) fn progress(operations: u64) -> Option<Dynamic> {
         if !operations.is_multiple_of(64) {
