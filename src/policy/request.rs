@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::headers::{self, Forwards};
 use crate::policy::facts::Facts;
-use crate::policy::stage::{Settled, Stage};
+use crate::policy::stage::{HookRun, Settled, Stage};
 use crate::policy::watch::Ran;
 use crate::policy::{Hook, Outcome, Passage, Verdict};
 use crate::wire::{Document, Mark, MessagesRequest, Read};
@@ -96,12 +96,13 @@ impl Passage {
                 Some((script, call)) => script.on_request(&call, document),
                 None => stage.on_request(facts, document).await,
             };
-            let done =
-                done.and_then(|edited| Left::of(stage, edited, read, facts)).and_then(Left::routed);
+            let done = done
+                .and_then(|(document, outcome)| Left::of(stage, document, outcome, read, facts))
+                .and_then(Left::routed);
             let ended = Instant::now();
             let took = ended.duration_since(started);
             started = ended;
-            let left = match stage.settle((at.hook, took), facts, spare, done)? {
+            let left = match stage.settle(HookRun { hook: at.hook, took, done }, facts, spare)? {
                 Settled::Done(left, _) => left,
                 Settled::Skipped(spare) => {
                     request = spare;
@@ -153,9 +154,10 @@ impl Passage {
             let before = Before::of(&request, facts);
             let (read, document) = request.into_parts();
             let work = async {
-                let edited = stage.on_upstream_request(facts, document, &target).await?;
-                stage.refuse_ends(at.hook, &edited.1)?;
-                Left::of(stage, edited, read, facts)
+                let (document, outcome) =
+                    stage.on_upstream_request(facts, document, &target).await?;
+                stage.refuse_ends(at.hook, &outcome)?;
+                Left::of(stage, document, outcome, read, facts)
             };
             let (mut left, took) = match stage.guard(at.hook, facts, spare, work).await? {
                 Settled::Done(left, took) => (left, took),
@@ -220,7 +222,8 @@ impl Left {
     /// Checks that the stage left a valid request, unless the stage denies it.
     fn of(
         stage: &Stage,
-        (document, outcome): (Document, Outcome),
+        document: Document,
+        outcome: Outcome,
         read: Read,
         facts: Facts<'_>,
     ) -> Result<Self> {

@@ -1,14 +1,13 @@
 //! `on_error`: stages reword an error before the caller reads it.
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
 
 use crate::error::Error;
 use crate::policy::script::Done;
-use crate::policy::stage::{Settled, Stage};
+use crate::policy::stage::Settled;
 use crate::policy::watch::{Decided, Ran};
-use crate::policy::{Hook, Passage, Wishes};
+use crate::policy::{Hook, Passage};
 use crate::wire::{Document, Step};
 
 impl Passage {
@@ -35,24 +34,16 @@ impl Passage {
             {
                 reword(&mut error, message);
             }
-            self.show_rewording(stage, took, (before, &error), &wishes);
+            if let Some(watch) = facts.watch {
+                let after = document_of(&error);
+                let (left, decision) = (after.clone(), Decided::GoOn);
+                let ran =
+                    Ran { time: took, before, left, after, decision, route: None, wishes: &wishes };
+                watch.show_run(stage.name(), Hook::Error, ran);
+            }
             self.keep(wishes);
         }
         error
-    }
-
-    fn show_rewording(
-        &self,
-        stage: &Stage,
-        time: Duration,
-        (before, error): (Bytes, &Error),
-        wishes: &Wishes,
-    ) {
-        let Some(watch) = self.facts().watch else { return };
-        let after = document_of(error);
-        let (left, decision) = (after.clone(), Decided::GoOn);
-        let ran = Ran { time, before, left, after, decision, route: None, wishes };
-        watch.show_run(stage.name(), Hook::Error, ran);
     }
 }
 

@@ -37,6 +37,16 @@ pub(crate) enum Work {
     Plugin(Plugin, Arc<Map<String, Value>>),
 }
 
+/// A run of a hook that has ended.
+pub(super) struct HookRun<T> {
+    /// The hook.
+    pub(super) hook: Hook,
+    /// The time that it took.
+    pub(super) took: Duration,
+    /// Its result.
+    pub(super) done: Result<T>,
+}
+
 /// The end of a hook.
 pub(super) enum Settled<T, S> {
     /// The hook returned this value and took this long.
@@ -206,7 +216,7 @@ impl Stage {
         self.begin(facts);
         let started = Instant::now();
         let done = work.await;
-        self.settle((hook, started.elapsed()), facts, spare, done)
+        self.settle(HookRun { hook, took: started.elapsed(), done }, facts, spare)
     }
 
     /// Does the same as [`Stage::guard`] for a hook that never waits.
@@ -220,17 +230,17 @@ impl Stage {
         self.begin(facts);
         let started = Instant::now();
         let done = work();
-        self.settle((hook, started.elapsed()), facts, spare, done)
+        self.settle(HookRun { hook, took: started.elapsed(), done }, facts, spare)
     }
 
     /// Does the same as [`Stage::guard`] for a hook that began with [`Stage::begin`], has run and took `took`.
     pub(super) fn settle<T, S>(
         &self,
-        (hook, took): (Hook, Duration),
+        run: HookRun<T>,
         facts: Facts<'_>,
         spare: Option<S>,
-        done: Result<T>,
     ) -> Result<Settled<T, S>> {
+        let HookRun { hook, took, done } = run;
         let story = &facts.ctx.story;
         let metrics = self.metrics.iter().find(|(of, _)| *of == hook).map(|(_, metrics)| metrics);
         if let Some(metrics) = metrics {

@@ -138,7 +138,7 @@ impl Passage {
             call.input = input;
             if let (Some(watch), Some(before)) = (facts.watch, before) {
                 let after = call.document()?.to_bytes();
-                let ran = Ran::of_tool(took, (before, after), &decision, &asked.wishes);
+                let ran = Ran::of_tool(took, before, after, &decision, &asked.wishes);
                 watch.show_run(stage.name(), Hook::ToolCall, ran);
             }
             self.keep(asked.wishes);
@@ -190,7 +190,7 @@ impl Passage {
             output = result;
             if let (Some(watch), Some(before)) = (facts.watch, before) {
                 let after = call.with_result(&output)?.to_bytes();
-                let ran = Ran::of_tool(took, (before, after), &decision, &asked.wishes);
+                let ran = Ran::of_tool(took, before, after, &decision, &asked.wishes);
                 watch.show_run(stage.name(), Hook::ToolResult, ran);
             }
             self.keep(asked.wishes);

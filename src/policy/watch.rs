@@ -53,7 +53,8 @@ impl<'a> Ran<'a> {
     /// Returns the run over a tool call or its result.
     pub(super) fn of_tool(
         time: Duration,
-        (before, after): (Bytes, Bytes),
+        before: Bytes,
+        after: Bytes,
         decision: &'a Decision,
         wishes: &'a Wishes,
     ) -> Self {

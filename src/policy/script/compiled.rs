@@ -168,7 +168,8 @@ impl Script {
         text: &str,
     ) -> Result<(Option<String>, Decision, Asked)> {
         let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
-        self.text_of(self.enter(Hook::Text, call, Subject::Text(text), arguments), text)
+        let (result, asked) = self.enter(Hook::Text, call, Subject::Text(text), arguments);
+        self.text_of(result, asked, text)
     }
 
     /// Does the same as [`Script::on_text`] for a result that is not sent: the script logs nothing.
@@ -179,13 +180,15 @@ impl Script {
     ) -> Result<(Option<String>, Decision, Asked)> {
         let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
         let run = Run { is_muted: true, ..self.run_of(Hook::Text, call, Subject::Text(text)) };
-        self.text_of(self.enter_as(run, arguments), text)
+        let (result, asked) = self.enter_as(run, arguments);
+        self.text_of(result, asked, text)
     }
 
     /// Returns the result of `on_text` for this text.
     fn text_of(
         &self,
-        (result, asked): (Result<Dynamic, Box<EvalAltResult>>, Asked),
+        result: Result<Dynamic, Box<EvalAltResult>>,
+        asked: Asked,
         text: &str,
     ) -> Result<(Option<String>, Decision, Asked)> {
         let returned = match result {

@@ -242,14 +242,13 @@ impl Own {
                     Some(counts) => {
                         format!("`{alias}::{name}` takes {}, not {given}", parameters(counts))
                     }
-                    None => missing_in(exports.functions.keys(), "function", (alias, name)),
+                    None => missing_in(exports.functions.keys(), "function", alias, name),
                 };
                 Some((*at, message))
             }
             ASTNode::Expr(Expr::Variable(variable, _, at)) => {
                 let (alias, exports) = self.module(&variable.2, known)?;
-                let message =
-                    missing_in(exports.constants.iter(), "constant", (alias, &variable.1));
+                let message = missing_in(exports.constants.iter(), "constant", alias, &variable.1);
                 (!exports.constants.contains(&*variable.1)).then_some((*at, message))
             }
             _ => None,
@@ -337,7 +336,8 @@ impl Own {
 fn missing_in<'a>(
     there: impl Iterator<Item = &'a String>,
     what: &str,
-    (alias, name): (&str, &str),
+    alias: &str,
+    name: &str,
 ) -> String {
     let there: Vec<String> = there.map(|name| format!("`{alias}::{name}`")).collect();
     let there = match there.is_empty() {
