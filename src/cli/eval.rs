@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::cli::eval_show::{self as eval_show, Shown};
+use crate::cli::eval_show::{self as eval_show, Printer};
 use crate::cli::show::Paint;
 use crate::config::Config;
 use crate::context::{Caller, Context};
@@ -89,7 +89,7 @@ fn clock(text: &str) -> Result<Clock, String> {
 /// Prints each step on standard output. Exits 1 if a policy failed or nothing could be tried.
 pub(crate) fn run(config: &Path, trial: &Trial) -> ExitCode {
     let logs = eval_show::capture_logs();
-    let shown = Shown { paint: Paint::of_stdout(), logs };
+    let shown = Printer { paint: Paint::of_stdout(), logs };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(trial.run(config, &shown)),
@@ -117,7 +117,7 @@ enum Ended {
 }
 
 impl Trial {
-    async fn run(&self, config: &Path, shown: &Shown) -> Result<Ended, Vec<Problem>> {
+    async fn run(&self, config: &Path, shown: &Printer) -> Result<Ended, Vec<Problem>> {
         let body = read(&self.request)?;
         let request = MessagesRequest::parse(body, Endpoint::Messages)
             .map_err(|e| vec![Problem::new(self.request.display().to_string(), e.message)])?;
@@ -135,7 +135,7 @@ impl Trial {
                 Ok(()) => answer,
                 Err(error) => refused(&passage, error, shown),
             },
-            Ok((_, Verdict::Respond(reply))) => Some(Answer::of(*reply)),
+            Ok((_, Verdict::Respond(reply))) => Some(GivenAnswer::of(*reply)),
             Ok((_, Verdict::Deny(error))) => refused(&passage, *error, shown),
             Err(error) => refused(&passage, error, shown),
         };
@@ -165,10 +165,10 @@ impl Trial {
         passage.on_upstream_request(request, target).await.map(drop)
     }
 
-    fn answer(&self) -> Result<Option<Answer>, Vec<Problem>> {
+    fn answer(&self) -> Result<Option<GivenAnswer>, Vec<Problem>> {
         Ok(match (&self.response, &self.stream) {
-            (Some(path), _) => Some(Answer::Message(read(path)?)),
-            (None, Some(path)) => Some(Answer::Stream(events(path)?)),
+            (Some(path), _) => Some(GivenAnswer::Message(read(path)?)),
+            (None, Some(path)) => Some(GivenAnswer::Stream(events(path)?)),
             (None, None) => None,
         })
     }
@@ -212,12 +212,12 @@ impl Trial {
 }
 
 /// The answer that runs through the stages: of an upstream, or of a policy.
-enum Answer {
+enum GivenAnswer {
     Message(Bytes),
     Stream(Vec<Event>),
 }
 
-impl Answer {
+impl GivenAnswer {
     /// Returns the answer of a policy, which is a whole message.
     fn of(reply: Reply) -> Self {
         match reply.body {
@@ -228,7 +228,7 @@ impl Answer {
 }
 
 /// Prints the message of `on_error` for a denial or a failure. No answer follows.
-fn refused(passage: &Passage, error: Error, shown: &Shown) -> Option<Answer> {
+fn refused(passage: &Passage, error: Error, shown: &Printer) -> Option<GivenAnswer> {
     let message = error.message.clone();
     let reworded = passage.on_error(error).message;
     if reworded != message {
@@ -238,11 +238,11 @@ fn refused(passage: &Passage, error: Error, shown: &Shown) -> Option<Answer> {
 }
 
 /// Sends an answer through the stages, and prints the result.
-async fn follow(passage: &Arc<Passage>, answer: Answer, shown: &Shown) -> Ended {
+async fn follow(passage: &Arc<Passage>, answer: GivenAnswer, shown: &Printer) -> Ended {
     let started = Instant::now();
     let (before, body) = match answer {
-        Answer::Message(message) => (eval_show::pretty(&message), ReplyBody::Full(message)),
-        Answer::Stream(events) => {
+        GivenAnswer::Message(message) => (eval_show::pretty(&message), ReplyBody::Full(message)),
+        GivenAnswer::Stream(events) => {
             let before = eval_show::lines(&events);
             let events = futures_util::stream::iter(events.into_iter().map(Ok));
             (before, ReplyBody::Events(events.boxed()))

@@ -18,7 +18,7 @@ use crate::wire::Event;
 
 /// The output of a trial.
 #[derive(Clone)]
-pub(super) struct Shown {
+pub(super) struct Printer {
     pub(super) paint: Paint,
     pub(super) logs: Logs,
 }
@@ -65,7 +65,7 @@ pub(super) fn capture_logs() -> Logs {
     logs
 }
 
-impl Shown {
+impl Printer {
     /// Prints a line.
     pub(super) fn say(&self, line: &str) {
         // a reader that closes early, such as `head`, is no reason to panic

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use crate::auth::Auth;
-use crate::cli::eval_show::{self, Shown};
+use crate::cli::eval_show::{self, Printer};
 use crate::cli::plugin_files;
 use crate::cli::plugin_host::{at, block_on, cache, failed};
 use crate::cli::show::Paint;
@@ -102,7 +102,7 @@ impl Trial {
     /// Prints the result on standard output. Exits 1 if there is none.
     pub(super) fn run(&self, config: &Path) -> ExitCode {
         let logs = eval_show::capture_logs();
-        let shown = Shown { paint: Paint::of_stdout(), logs };
+        let shown = Printer { paint: Paint::of_stdout(), logs };
         let ended = block_on(async {
             let tried = self.tried(config).await?;
             match &self.hook {
@@ -158,7 +158,7 @@ impl Trial {
         })
     }
 
-    async fn tool(&self, tried: &Tried, shown: &Shown) -> Result<Ended, Vec<Problem>> {
+    async fn tool(&self, tried: &Tried, shown: &Printer) -> Result<Ended, Vec<Problem>> {
         let plugin = &tried.plugin;
         let tool = self.tool.as_deref().unwrap_or_default();
         let name = tool.strip_prefix("gateway:").unwrap_or(tool);
@@ -196,7 +196,12 @@ impl Trial {
         })
     }
 
-    async fn hook(&self, tried: &Tried, hook: &str, shown: &Shown) -> Result<Ended, Vec<Problem>> {
+    async fn hook(
+        &self,
+        tried: &Tried,
+        hook: &str,
+        shown: &Printer,
+    ) -> Result<Ended, Vec<Problem>> {
         let plugin = &tried.plugin;
         let hooks = &plugin.manifest().hooks;
         if !hooks.iter().any(|name| name == hook) {

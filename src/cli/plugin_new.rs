@@ -20,12 +20,12 @@ pub(crate) enum Language {
 }
 
 /// The path and the text of a file of the project.
-type Text = (&'static str, &'static str);
+type TemplateText = (&'static str, &'static str);
 
 /// The interface (WIT), for toolchains that read it themselves.
 pub(super) const WIT: &str = include_str!("../../sdk/wit/tidegate.wit");
 
-const RUST: &[Text] = &[
+const RUST: &[TemplateText] = &[
     ("Cargo.toml", include_str!("plugin_templates/rust/manifest.toml")),
     ("README.md", include_str!("plugin_templates/rust/README.md")),
     ("src/lib.rs", include_str!("plugin_templates/rust/lib.rs")),
@@ -50,7 +50,7 @@ const RUST: &[Text] = &[
     (".sdk/src/tool.rs", include_str!("../../sdk/src/tool.rs")),
     (".sdk/src/wanted.rs", include_str!("../../sdk/src/wanted.rs")),
 ];
-const PYTHON: &[Text] = &[
+const PYTHON: &[TemplateText] = &[
     ("README.md", include_str!("plugin_templates/python/README.md")),
     ("app.py", include_str!("plugin_templates/python/app.py")),
     ("test_app.py", include_str!("plugin_templates/python/test_app.py")),
@@ -59,7 +59,7 @@ const PYTHON: &[Text] = &[
     ("wit/tidegate.wit", WIT),
     (".gitignore", ".venv\n__pycache__\n/.tidegate\n*.wasm\n"),
 ];
-const JS: &[Text] = &[
+const JS: &[TemplateText] = &[
     ("README.md", include_str!("plugin_templates/js/README.md")),
     ("package.json", include_str!("plugin_templates/js/package.json")),
     ("plugin.js", include_str!("plugin_templates/js/plugin.js")),

@@ -17,7 +17,7 @@ use crate::net::headers;
 use crate::policy::{self, Passage};
 use crate::providers::accepts::Inventory;
 use crate::providers::{self, refusal};
-use crate::telemetry::story::{AttemptId, Call, Story};
+use crate::telemetry::story::{AttemptId, AttemptStart, Story};
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
 
 /// The maximum number of names in `x-tidegate-dropped`: a caller may declare any number of tools.
@@ -80,7 +80,7 @@ impl<'a> Attempt<'a> {
         let prepared = prepared.await.unwrap_or_else(|_| Err(self.terms.too_late()))?;
         let Choice { target, .. } = self.choice;
         let story = &self.passage.ctx.story;
-        let id = story.attempt(Call {
+        let id = story.attempt(AttemptStart {
             turn: self.turn,
             model: &prepared.name,
             target: target.label(&prepared.name),
@@ -122,9 +122,9 @@ impl<'a> Attempt<'a> {
 
     /// Runs the stages before the call. A stage may reject the request, or refuse the target.
     async fn prepare(&self, mut request: MessagesRequest) -> Result<Prepared> {
-        let Choice { target, asked, .. } = self.choice;
-        let name = asked.as_deref().unwrap_or(request.model()).to_owned();
-        if let Some(model) = target.model.as_deref().or(asked.as_deref()) {
+        let Choice { target, requested, .. } = self.choice;
+        let name = requested.as_deref().unwrap_or(request.model()).to_owned();
+        if let Some(model) = target.model.as_deref().or(requested.as_deref()) {
             request.set_model(model)?;
         }
         let story = &self.passage.ctx.story;

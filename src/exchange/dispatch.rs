@@ -6,7 +6,7 @@ use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::failover::{self, Turn};
-use crate::exchange::requested::{self, Asked, Requested};
+use crate::exchange::requested::{self, HeaderWishes, Requested};
 use crate::exchange::route::{Caller, Route};
 use crate::exchange::tool_loop::{self, Task};
 use crate::gateway::Gateway;
@@ -25,7 +25,7 @@ pub(super) struct Exchange {
     pub(super) identity: Identity,
     pub(super) passage: Arc<Passage>,
     /// The options in the caller's headers; they are in the request as well.
-    pub(super) asked: Asked,
+    pub(super) requested: HeaderWishes,
     /// The types of the server tools that the caller itself declared.
     pub(super) declared: Vec<String>,
 }
@@ -35,7 +35,7 @@ impl Exchange {
     pub(super) async fn dispatch(&self, request: MessagesRequest) -> Result<Reply> {
         let mut request = request;
         let ctx = &self.passage.ctx;
-        let requested = requested::take(&self.asked, &mut request)?;
+        let requested = requested::take(&self.requested, &mut request)?;
         let requested = requested.as_deref();
         let resolved = self.gateway.models.resolve(request.model());
         let alias = resolved.map_err(|e| misrouted(e, ctx, &request, requested))?;

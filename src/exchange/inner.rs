@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::answered::Answered;
 use crate::exchange::dispatch::Exchange;
 use crate::exchange::meter::Meter;
-use crate::exchange::requested::Asked;
+use crate::exchange::requested::HeaderWishes;
 use crate::gateway::Gateway;
 use crate::net::header_edits::HeaderEdits;
 use crate::plugin_host::{ModelAnswer, ModelCall, Publish, Reach, published};
@@ -84,14 +84,14 @@ async fn call_model(
     story.name(&ctx.caller.key, &ctx.model);
     story.tag(&ctx.caller.tags);
     let meter = Meter::start(&gateway, &story);
-    let asked = Asked::default();
-    let exchange = Exchange { gateway, identity, passage, asked, declared };
+    let requested = HeaderWishes::default();
+    let exchange = Exchange { gateway, identity, passage, requested, declared };
     let answered = exchange.dispatch(request).await;
     let answered = Answered::new(answered, HeaderEdits::default(), story);
     match meter.settle(answered).outcome?.body {
         ReplyBody::Full(message) => Ok(answer(message)),
         ReplyBody::Events(_) => {
-            let message = "the upstream streamed though the request asked for a whole message";
+            let message = "the upstream streamed though the request requested for a whole message";
             Err(Error::new(ErrorKind::BadUpstream, message))
         }
     }

@@ -14,7 +14,7 @@ use crate::exchange::forward;
 use crate::exchange::inbound::Inbound;
 use crate::exchange::inner;
 use crate::exchange::meter::Meter;
-use crate::exchange::requested::Asked;
+use crate::exchange::requested::HeaderWishes;
 use crate::gateway::Gateway;
 use crate::net::header_edits::HeaderEdits;
 use crate::net::{headers, receive};
@@ -60,7 +60,7 @@ impl Entry<'_> {
     /// of an unreadable body.
     async fn answer(self, inbound: Inbound, endpoint: Endpoint) -> Answered {
         let headers = &inbound.head.headers;
-        let asked = Asked::of(&headers::for_gateway(headers));
+        let requested = HeaderWishes::of(&headers::for_gateway(headers));
         let raw = receive::body(inbound.body, headers, self.gateway.bounds.body).await;
         let request = raw.and_then(|raw| MessagesRequest::parse(raw, endpoint));
         let publishes = self.gateway.pipeline.wants_to_publish();
@@ -72,7 +72,7 @@ impl Entry<'_> {
         let passage = Passage::reaching(&self.gateway.pipeline, &ctx, reach);
         let story = Arc::clone(self.story);
         let answered = match request {
-            Ok(request) => self.serve(&passage, request, asked).await,
+            Ok(request) => self.serve(&passage, request, requested).await,
             Err(error) => Err(error),
         };
         let answered = match (answered, endpoint) {
@@ -87,16 +87,16 @@ impl Entry<'_> {
         self,
         passage: &Arc<Passage>,
         request: MessagesRequest,
-        asked: Result<Asked>,
+        requested: Result<HeaderWishes>,
     ) -> Result<Reply> {
         let mut request = request;
         let endpoint = request.endpoint;
         self.identity.check_model(request.model())?;
-        let asked = asked?;
+        let requested = requested?;
         let declared = declare::declared(&mut request)?;
-        let asked = match passage.hooks().has(Hook::Request) {
-            true => asked.show(&mut request)?,
-            false => asked,
+        let requested = match passage.hooks().has(Hook::Request) {
+            true => requested.show(&mut request)?,
+            false => requested,
         };
         let (request, verdict) = passage.on_request(request).await?;
         match verdict {
@@ -109,7 +109,7 @@ impl Entry<'_> {
             Verdict::Deny(error) => return Err(*error),
         }
         let (gateway, passage) = (Arc::clone(self.gateway), Arc::clone(passage));
-        let exchange = Exchange { gateway, identity: self.identity, passage, asked, declared };
+        let exchange = Exchange { gateway, identity: self.identity, passage, requested, declared };
         exchange.dispatch(request).await
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Choice {
     pub(super) target: Arc<Target>,
     /// The name of a fallback; `None` for the request's own model. It is the upstream's model if
     /// the target has none of its own.
-    pub(super) asked: Option<Arc<str>>,
+    pub(super) requested: Option<Arc<str>>,
 }
 
 /// The limits that the request itself sets.
@@ -51,12 +51,12 @@ pub(super) struct Terms {
 impl Choice {
     /// Returns the value of `x-tidegate-target`.
     pub(super) fn label(&self, request: &MessagesRequest) -> HeaderValue {
-        self.target.label(self.asked.as_deref().unwrap_or(request.model()))
+        self.target.label(self.requested.as_deref().unwrap_or(request.model()))
     }
 
     /// Returns whether two choices are the same.
     pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.target, &other.target) && self.asked == other.asked
+        Arc::ptr_eq(&self.target, &other.target) && self.requested == other.requested
     }
 }
 
@@ -84,11 +84,11 @@ impl Route {
             let choices = targets.map(|target| Choice {
                 alias: Arc::clone(alias),
                 target: Arc::clone(target),
-                asked: None,
+                requested: None,
             });
             return Ok(Self { choices: choices.collect(), terms: Terms::default() });
         };
-        let mut ways = vec![Way { alias, model, asked: None }];
+        let mut ways = vec![Way { alias, model, requested: None }];
         ways.extend(fallbacks(caller, model, wanted)?);
         for names in [&wanted.order, &wanted.only, &wanted.ignore].into_iter().flatten() {
             check(names, &ways)?;
@@ -100,12 +100,12 @@ impl Route {
             not: wanted.ignore.as_ref().map_or(&[], |ignore| &ignore.names),
         };
         let mut choices = Vec::new();
-        for Way { alias, model, asked } in ways {
+        for Way { alias, model, requested } in ways {
             let targets = alias.order_by(session, model, &preference).into_iter();
             choices.extend(targets.map(|target| Choice {
                 alias: Arc::clone(alias),
                 target: Arc::clone(target),
-                asked: asked.clone(),
+                requested: requested.clone(),
             }));
         }
         if let (Some(ignore), []) = (&wanted.ignore, choices.as_slice()) {
@@ -122,7 +122,7 @@ impl Route {
         }
         let inventory = Inventory::of(request);
         let mut choices = self.choices;
-        for targets in choices.chunk_by_mut(|one, other| one.asked == other.asked) {
+        for targets in choices.chunk_by_mut(|one, other| one.requested == other.requested) {
             targets.sort_by_cached_key(|choice| match self.terms.strictness(choice) {
                 Strictness::Warn => choice.target.accepts.unsupported_in(&inventory).len(),
                 Strictness::Off | Strictness::Error => 0,
@@ -136,7 +136,7 @@ impl Route {
 struct Way<'a> {
     alias: &'a Arc<Alias>,
     model: &'a str,
-    asked: Option<Arc<str>>,
+    requested: Option<Arc<str>>,
 }
 
 /// Returns the fallbacks of a request, without its own model.
@@ -156,7 +156,7 @@ fn fallbacks<'a>(caller: Caller<'a>, own: &str, wanted: &'a Requested) -> Result
                 .with_log(format!("`{field}`: different policies apply to it")));
         }
         if model != own {
-            ways.push(Way { alias, model, asked: Some(model.as_str().into()) });
+            ways.push(Way { alias, model, requested: Some(model.as_str().into()) });
         }
     }
     Ok(ways)

@@ -28,7 +28,7 @@ use crate::server_tools::citations::{Forms, Sources};
 use crate::server_tools::hidden::Hidden;
 use crate::server_tools::images::Images;
 use crate::server_tools::splice::Splice;
-use crate::server_tools::tool::{Call, Face, ServerTool};
+use crate::server_tools::tool::{Face, ServerTool, ServerToolCall};
 use crate::server_tools::{declare, face, history, transcript};
 use crate::wire::message::Fold;
 use crate::wire::surrogates::Joined;
@@ -94,7 +94,7 @@ fn streamed(body: ReplyBody) -> Result<EventStream> {
         ReplyBody::Events(events) => Ok(Box::pin(Joined::new(events))),
         ReplyBody::Full(_) => Err(Error::new(
             ErrorKind::BadUpstream,
-            "the upstream did not stream though the request asked for a stream",
+            "the upstream did not stream though the request requested for a stream",
         )),
     }
 }
@@ -250,7 +250,7 @@ impl Conversation {
     /// the turn.
     async fn run_calls(
         &self,
-        calls: &[Call],
+        calls: &[ServerToolCall],
         taken: Vec<Result<(), ToolOutput>>,
         tools: &[ServerTool],
         said: &[Bytes],
@@ -267,7 +267,7 @@ impl Conversation {
     /// Sends the visible results to the caller. Returns all results in the upstream's form.
     async fn report(
         &self,
-        calls: &[Call],
+        calls: &[ServerToolCall],
         outputs: &[ToolOutput],
         splice: &mut Splice<'_>,
         kit: &Kit<'_>,
@@ -278,7 +278,7 @@ impl Conversation {
             let shown = shown(tool, output, &kit.images);
             self.send_all(splice.result(call, &shown)?).await?;
             let content = face::for_upstream(tool, call, output, kit.forms, &kit.images);
-            splice.told(call, output, &content);
+            splice.note_result(call, output, &content);
             results.push(result_block(call, output, &content));
         }
         Ok(results)
@@ -298,7 +298,12 @@ impl Conversation {
     }
 
     /// Runs one tool. `said` are the blocks of the turn that makes the call.
-    async fn run_tool(&self, tool: &ServerTool, call: &Call, said: &[Bytes]) -> ToolOutput {
+    async fn run_tool(
+        &self,
+        tool: &ServerTool,
+        call: &ServerToolCall,
+        said: &[Bytes],
+    ) -> ToolOutput {
         let options = match tool.wants_transcript {
             true => transcript::added(&tool.options, &self.request, said),
             false => tool.options.clone(),
@@ -314,7 +319,12 @@ impl Conversation {
     }
 
     /// Records the finished turn if its caller does not see everything.
-    fn note(&mut self, splice: &Splice<'_>, calls: &[Call], results: &[Bytes]) -> Result<()> {
+    fn note(
+        &mut self,
+        splice: &Splice<'_>,
+        calls: &[ServerToolCall],
+        results: &[Bytes],
+    ) -> Result<()> {
         if let Some(hidden) = &mut self.hidden {
             hidden.push(splice.noted(calls, results)?);
         }
@@ -365,7 +375,7 @@ impl Conversation {
 /// Takes each call from the budget, and counts those that may run. The others have their result already.
 fn take(
     next: Next,
-    calls: &[Call],
+    calls: &[ServerToolCall],
     splice: &mut Splice<'_>,
     kit: &mut Kit<'_>,
 ) -> Vec<Result<(), ToolOutput>> {
@@ -401,7 +411,7 @@ fn shown<'a>(
     }
 }
 
-fn result_block(call: &Call, output: &ToolOutput, content: &str) -> Bytes {
+fn result_block(call: &ServerToolCall, output: &ToolOutput, content: &str) -> Bytes {
     let mut head = json!({"type": "tool_result", "tool_use_id": call.id});
     if output.is_error {
         head["is_error"] = true.into();

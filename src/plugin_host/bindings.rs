@@ -6,7 +6,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::error::ErrorKind;
 use crate::plugin_host::behalf::File;
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::PluginCall;
 use crate::plugin_host::kv::{Full, Put};
 use crate::plugin_host::wasi::LONGEST_LINE;
 
@@ -42,14 +42,14 @@ pub enum RequestBody {}
 pub enum MessageBody {}
 
 /// Links every function that a plugin may import.
-pub(super) fn link(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<PluginCall>) -> wasmtime::Result<()> {
     tidegate::plugin::types::add_to_linker::<_, HasSelf<_>>(linker, |call| call)?;
     tidegate::plugin::host::add_to_linker::<_, HasSelf<_>>(linker, |call| call)
 }
 
-impl tidegate::plugin::types::Host for Call {}
+impl tidegate::plugin::types::Host for PluginCall {}
 
-impl Host for Call {
+impl Host for PluginCall {
     fn log(&mut self, level: Level, mut message: String) -> wasmtime::Result<()> {
         if message.len() > LONGEST_LINE {
             let end = (0..=LONGEST_LINE).rev().find(|end| message.is_char_boundary(*end));

@@ -1,4 +1,4 @@
-//! `Call`: the host's state of one plugin call, and the terms of all calls of a plugin.
+//! `PluginCall`: the host's state of one plugin call, and the terms of all calls of a plugin.
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(super) struct Terms {
 }
 
 /// The host's state of one call.
-pub(super) struct Call {
+pub(super) struct PluginCall {
     pub(super) terms: Arc<Terms>,
     /// The exchange; `None` while the plugin is loaded.
     pub(super) facts: Option<Facts>,
@@ -114,7 +114,7 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 /// The time limit of `describe`. It includes the start of the plugin, so it is long.
 const DESCRIBE: Duration = Duration::from_secs(5);
 
-impl Call {
+impl PluginCall {
     /// Creates a call that reads a plugin's manifest.
     pub(super) fn loading(terms: &Arc<Terms>) -> Self {
         Self::new(terms, None, None, DESCRIBE)
@@ -216,7 +216,7 @@ impl wasmtime::ResourceLimiter for Memory {
     }
 }
 
-impl WasiView for Call {
+impl WasiView for PluginCall {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi.get_or_insert_with(|| {
             let request_id =

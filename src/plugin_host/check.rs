@@ -7,8 +7,8 @@ use wasmtime::{Engine, Store};
 
 use crate::error::Problem;
 use crate::plugin_host::bindings::{self, Action, MessageBody, RequestBody};
-use crate::plugin_host::call::Call;
-use crate::plugin_host::code::{Answer, Code};
+use crate::plugin_host::call::PluginCall;
+use crate::plugin_host::code::{Code, HostResult};
 use crate::plugin_host::export::Export;
 use crate::plugin_host::manifest::{Manifest, ON_UNSUPPORTED, SECTION};
 use crate::plugin_host::settings::{RESERVED, place};
@@ -106,10 +106,10 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 /// Checks the types of all exports when the plugin is loaded. Returns `describe`, or the name of
 /// the function that differs.
 pub(super) fn types(
-    store: &mut Store<Call>,
+    store: &mut Store<PluginCall>,
     instance: &Instance,
     code: &Code,
-) -> Result<TypedFunc<(), Answer<String>>, String> {
+) -> Result<TypedFunc<(), HostResult<String>>, String> {
     let differs = |name: &str, error: &wasmtime::Error| {
         other_build(&format!("its `{name}`"), &format!("{error:#}"))
     };
@@ -117,16 +117,19 @@ pub(super) fn types(
         let Some(index) = code.export(export) else { continue };
         let checked = match export {
             Export::CallTool => instance
-                .get_typed_func::<(&str, &str, &str), Answer<String>>(&mut *store, index)
+                .get_typed_func::<(&str, &str, &str), HostResult<String>>(&mut *store, index)
                 .map(drop),
             Export::OnRequest => instance
-                .get_typed_func::<(Resource<RequestBody>,), Answer<Action>>(&mut *store, index)
+                .get_typed_func::<(Resource<RequestBody>,), HostResult<Action>>(&mut *store, index)
                 .map(drop),
             Export::OnUpstreamRequest => instance
-                .get_typed_func::<(Resource<RequestBody>, &str), Answer<Action>>(&mut *store, index)
+                .get_typed_func::<(Resource<RequestBody>, &str), HostResult<Action>>(
+                    &mut *store,
+                    index,
+                )
                 .map(drop),
             Export::OnResponse => instance
-                .get_typed_func::<(Resource<MessageBody>,), Answer<Action>>(&mut *store, index)
+                .get_typed_func::<(Resource<MessageBody>,), HostResult<Action>>(&mut *store, index)
                 .map(drop),
         };
         checked.map_err(|error| differs(export.as_str(), &error))?;

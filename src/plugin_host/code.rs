@@ -5,14 +5,14 @@ use wasmtime::component::{ComponentExportIndex, Instance, InstancePre};
 use wasmtime::{Engine, Store};
 
 use crate::plugin_host::bindings::Problem;
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::PluginCall;
 use crate::plugin_host::engine::Runtime;
 use crate::plugin_host::export::Export;
 
 /// A compiled component, ready for instances; shared by every plugin made of the same bytes.
 pub(super) struct Code {
     pub(super) runtime: Arc<Runtime>,
-    pub(super) pre: InstancePre<Call>,
+    pub(super) pre: InstancePre<PluginCall>,
     pub(super) describe: ComponentExportIndex,
     pub(super) call_tool: Option<ComponentExportIndex>,
     pub(super) on_request: Option<ComponentExportIndex>,
@@ -21,7 +21,7 @@ pub(super) struct Code {
 }
 
 /// The return type of the exports.
-pub(super) type Answer<T> = (Result<T, Problem>,);
+pub(super) type HostResult<T> = (Result<T, Problem>,);
 
 impl Code {
     pub(super) fn engine(&self) -> &Engine {
@@ -38,7 +38,10 @@ impl Code {
         Arc::ptr_eq(&self.runtime, runtime)
     }
 
-    pub(super) async fn instantiate(&self, store: &mut Store<Call>) -> wasmtime::Result<Instance> {
+    pub(super) async fn instantiate(
+        &self,
+        store: &mut Store<PluginCall>,
+    ) -> wasmtime::Result<Instance> {
         self.pre.instantiate_async(store).await
     }
 

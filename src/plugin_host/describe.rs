@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use crate::plugin_host::call::{Call, Terms};
+use crate::plugin_host::call::{PluginCall, Terms};
 use crate::plugin_host::check;
 use crate::plugin_host::code::Code;
 use crate::plugin_host::manifest::Manifest;
@@ -19,7 +19,7 @@ pub(super) async fn hooks_of_stage(
     terms: &Terms,
     with: &Arc<Map<String, Value>>,
 ) -> Result<Vec<String>, String> {
-    let mut call = Call::loading(&Arc::new(terms.bare()));
+    let mut call = PluginCall::loading(&Arc::new(terms.bare()));
     call.stage = Some(Arc::clone(with));
     let said = describe(code, call).await?;
     let hooks = parse(&said)?.hooks;
@@ -33,8 +33,8 @@ pub(super) fn parse(manifest: &str) -> Result<Manifest, String> {
     serde_json::from_str(manifest).map_err(|e| format!("its manifest: {e}"))
 }
 
-pub(super) async fn describe(code: &Code, call: Call) -> Result<String, String> {
-    let ask = async |store: &mut Store<Call>, instance: Instance| match check::types(
+pub(super) async fn describe(code: &Code, call: PluginCall) -> Result<String, String> {
+    let ask = async |store: &mut Store<PluginCall>, instance: Instance| match check::types(
         store, &instance, code,
     ) {
         Ok(describe) => Ok(Ok(describe.call_async(store, ()).await?.0)),

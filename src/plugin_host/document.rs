@@ -6,10 +6,10 @@ use wasmtime::component::Resource;
 use crate::error::{ErrorKind, Result};
 use crate::plugin_host::bindings::tidegate::plugin::host::{HostMessage, HostRequest};
 use crate::plugin_host::bindings::{MessageBody, RequestBody};
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::PluginCall;
 use crate::wire::{Document, Kind, Step, readable};
 
-impl HostRequest for Call {
+impl HostRequest for PluginCall {
     fn get(
         &mut self,
         _: Resource<RequestBody>,
@@ -40,7 +40,7 @@ impl HostRequest for Call {
     }
 }
 
-impl HostMessage for Call {
+impl HostMessage for PluginCall {
     fn get(
         &mut self,
         _: Resource<MessageBody>,
@@ -71,7 +71,7 @@ impl HostMessage for Call {
     }
 }
 
-impl Call {
+impl PluginCall {
     fn get(&mut self, pointer: &str) -> wasmtime::Result<Option<String>> {
         let found = self.with_document(|document| {
             let found = with_path(document, pointer, |document, path| document.get(path))?;

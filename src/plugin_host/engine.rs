@@ -13,7 +13,7 @@ use wasmtime::{
 };
 
 use crate::error::Problem;
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::PluginCall;
 use crate::plugin_host::gate::Seats;
 use crate::plugin_host::settings::MAX_MEMORY;
 use crate::plugin_host::shelf::SPACES;
@@ -49,7 +49,7 @@ pub enum Allocator {
 /// An engine and its capacity.
 pub(super) struct Runtime {
     pub(super) engine: Engine,
-    pub(super) linker: Linker<Call>,
+    pub(super) linker: Linker<PluginCall>,
     pub(super) allocator: Allocator,
     /// The highest number of concurrent tool calls, and of concurrent hook calls.
     pub(super) calls: u32,

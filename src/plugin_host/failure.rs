@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::Trap;
 
 use crate::error::{Error, ErrorKind};
-use crate::plugin_host::call::{Call, Size};
+use crate::plugin_host::call::{PluginCall, Size};
 use crate::plugin_host::export::Export;
 
 /// The maximum size of a plugin's result, in bytes. No model reads a longer one.
@@ -59,7 +59,7 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    pub(super) fn of(error: &wasmtime::Error, call: &Call) -> Self {
+    pub(super) fn of(error: &wasmtime::Error, call: &PluginCall) -> Self {
         if call.memory.is_exceeded {
             let limit = call.memory.limit;
             return match call.size() {

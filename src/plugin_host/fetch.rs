@@ -7,10 +7,10 @@ use url::{Host, Url};
 use crate::net::egress::{self, Refusal};
 use crate::plugin_host::bindings::tidegate::plugin::host::{HttpRequest, HttpResponse};
 use crate::plugin_host::bindings::{Problem, not_granted};
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::PluginCall;
 use crate::plugin_host::way_out::OwnWayOut;
 
-impl Call {
+impl PluginCall {
     /// Sends a request and returns the server's response.
     pub(super) async fn fetched(&mut self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         if let Some((host, port)) = destination(&request.url) {

@@ -30,12 +30,12 @@ pub struct PluginHost {
     /// Compiled code by the hash of the file: a reload compiles only changed files.
     compiled: Mutex<HashMap<[u8; 32], Weak<Code>>>,
     /// The state that outlives generations, by the plugin's file name.
-    kept: Mutex<HashMap<String, Kept>>,
+    kept: Mutex<HashMap<String, HeldPlugin>>,
 }
 
 /// The state of a plugin that outlives its generations.
 #[derive(Clone)]
-pub(super) struct Kept {
+pub(super) struct HeldPlugin {
     /// The hash of the file that the breaker belongs to. A changed file gets a new breaker.
     hash: [u8; 32],
     pub(super) breaker: Arc<Breaker>,
@@ -117,9 +117,10 @@ impl PluginHost {
     }
 
     /// Returns the kept state of the plugin with this file name.
-    pub(super) fn kept(&self, file: &str, hash: [u8; 32]) -> Kept {
+    pub(super) fn kept(&self, file: &str, hash: [u8; 32]) -> HeldPlugin {
         let mut kept = self.kept.lock();
-        let new = || Kept { hash, breaker: Arc::default(), kv: Arc::default(), reported: None };
+        let new =
+            || HeldPlugin { hash, breaker: Arc::default(), kv: Arc::default(), reported: None };
         let kept = kept.entry(file.to_owned()).or_insert_with(new);
         if kept.hash != hash {
             (kept.hash, kept.breaker, kept.reported) = (hash, Arc::default(), None);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
-use crate::plugin_host::call::{Call, Terms};
+use crate::plugin_host::call::{PluginCall, Terms};
 use crate::plugin_host::check::{self, at};
 use crate::plugin_host::compile::read_apart;
 use crate::plugin_host::describe::{describe, parse};
@@ -72,7 +72,7 @@ impl PluginHost {
         };
         let alone = Arc::new(terms(&file, Arc::default(), None));
         let placed = |message| vec![at(path, message)];
-        let said = describe(&read.code, Call::loading(&alone)).await.map_err(placed)?;
+        let said = describe(&read.code, PluginCall::loading(&alone)).await.map_err(placed)?;
         let mut manifest = parse(&said).map_err(placed)?;
         let hooks = manifest.hooks.clone();
         if let Some(in_section) = read.in_section {
@@ -107,7 +107,7 @@ impl PluginHost {
             memory: self.limits.memory,
         });
         let placed = |message| vec![at(path, message)];
-        let said = describe(&read.code, Call::loading(&terms)).await.map_err(placed)?;
+        let said = describe(&read.code, PluginCall::loading(&terms)).await.map_err(placed)?;
         check::manifest(&parse(&said).map_err(placed)?, &read.code, path)?;
         Ok(said)
     }

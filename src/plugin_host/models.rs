@@ -4,14 +4,14 @@ use tokio::time::timeout;
 use crate::error::{Error, Retry};
 use crate::plugin_host::behalf::ModelAnswer;
 use crate::plugin_host::bindings::{Problem, not_granted, problem};
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::PluginCall;
 use crate::wire::{Document, Step};
 
 const MODEL: [Step<'_>; 1] = [Step::Key("model")];
 const STREAM: [Step<'_>; 1] = [Step::Key("stream")];
 const MAX_TOKENS: [Step<'_>; 1] = [Step::Key("max_tokens")];
 
-impl Call {
+impl PluginCall {
     /// Calls a model and returns its message.
     pub(super) async fn asked(&mut self, request: String) -> Result<String, Problem> {
         let ModelRequest { mut document, model, max_tokens } = ModelRequest::read(request)?;

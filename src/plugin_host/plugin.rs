@@ -10,8 +10,8 @@ use wasmtime::component::{ComponentNamedList, Instance, Lower, Resource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plugin_host::behalf::Behalf;
 use crate::plugin_host::bindings::{Action, MessageBody, Problem, RequestBody};
-use crate::plugin_host::call::{Call, Facts, Terms};
-use crate::plugin_host::code::{Answer, Code};
+use crate::plugin_host::call::{Facts, PluginCall, Terms};
+use crate::plugin_host::code::{Code, HostResult};
 use crate::plugin_host::decision::Decision;
 use crate::plugin_host::describe::hooks_of_stage;
 use crate::plugin_host::export::Export;
@@ -233,19 +233,19 @@ impl Plugin {
         params: P,
         facts: Facts,
         document: Option<Document>,
-    ) -> (Call, Result<Result<R, Problem>, Cause>)
+    ) -> (PluginCall, Result<Result<R, Problem>, Cause>)
     where
         P: ComponentNamedList + Lower + Send + Sync,
         R: wasmtime::component::Lift + Send + Sync + 'static,
     {
         let Loaded { code, gate, terms, .. } = &*self.inner;
         let seat = Seat::of(export);
-        let call = Call::new(terms, Some(facts), document, gate.limit(seat));
+        let call = PluginCall::new(terms, Some(facts), document, gate.limit(seat));
         let Some(index) = code.export(export) else {
             return (call, Err(Cause::Nonsense(format!("it has no `{}`", export.as_str()))));
         };
-        let body = async |store: &mut Store<Call>, instance: Instance| {
-            let function = instance.get_typed_func::<P, Answer<R>>(&mut *store, index)?;
+        let body = async |store: &mut Store<PluginCall>, instance: Instance| {
+            let function = instance.get_typed_func::<P, HostResult<R>>(&mut *store, index)?;
             Ok(function.call_async(store, params).await?.0)
         };
         Runner::gated(code, gate, seat).run(call, body).await

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use wasmtime::component::Instance;
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::PluginCall;
 use crate::plugin_host::code::Code;
 use crate::plugin_host::failure::Cause;
 use crate::plugin_host::gate::{Gate, Seat};
@@ -45,9 +45,9 @@ impl<'a> Runner<'a> {
     /// every case, with the document and the last words in it.
     pub(super) async fn run<T>(
         &self,
-        call: Call,
-        body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
-    ) -> (Call, Result<T, Cause>) {
+        call: PluginCall,
+        body: impl AsyncFnOnce(&mut Store<PluginCall>, Instance) -> wasmtime::Result<T>,
+    ) -> (PluginCall, Result<T, Cause>) {
         let Some(gate) = self.gate else { return self.run_seated(call, body).await };
         let clock = Arc::clone(&call.terms.clock);
         let admission = match gate.enter(&clock) {
@@ -67,9 +67,9 @@ impl<'a> Runner<'a> {
 
     async fn run_seated<T>(
         &self,
-        call: Call,
-        body: impl AsyncFnOnce(&mut Store<Call>, Instance) -> wasmtime::Result<T>,
-    ) -> (Call, Result<T, Cause>) {
+        call: PluginCall,
+        body: impl AsyncFnOnce(&mut Store<PluginCall>, Instance) -> wasmtime::Result<T>,
+    ) -> (PluginCall, Result<T, Cause>) {
         let (until, limit) = (call.until, call.limit);
         let Some(_place) = self.code.runtime().room.take(self.seat, until).await else {
             return (call, Err(Cause::Full(limit)));
@@ -110,7 +110,7 @@ impl<'a> Runner<'a> {
         let Some(shelf) = shelf.filter(|_| store.data().refused.is_none()) else {
             return (store.into_data(), Ok(value));
         };
-        let nothing = Call::new(&store.data().terms, None, None, Duration::ZERO);
+        let nothing = PluginCall::new(&store.data().terms, None, None, Duration::ZERO);
         let mut call = std::mem::replace(store.data_mut(), nothing);
         store.data_mut().resume(&mut call);
         shelf.put(&key, Used { store, instance, calls: calls + 1 });
@@ -127,7 +127,7 @@ async fn by<T>(until: Instant, run: impl Future<Output = T>) -> Result<T, Elapse
     }
 }
 
-fn store(code: &Code, call: Call) -> Store<Call> {
+fn store(code: &Code, call: PluginCall) -> Store<PluginCall> {
     let mut store = Store::new(code.engine(), call);
     store.limiter(|call| &mut call.memory);
     store.set_hostcall_fuel(MAX_PASSED);

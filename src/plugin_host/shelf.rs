@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use crate::plugin_host::call::Call;
+use crate::plugin_host::call::PluginCall;
 
 /// The highest number of idle instances of all plugins: pool slots in addition to those of running
 /// calls.
@@ -30,7 +30,7 @@ pub(super) struct Shelf {
 
 /// An instance, and the number of calls that it has served.
 pub(super) struct Used {
-    pub(super) store: Store<Call>,
+    pub(super) store: Store<PluginCall>,
     pub(super) instance: Instance,
     pub(super) calls: u32,
 }

@@ -4,11 +4,11 @@
 //! both together, then no match reaches from one into the other, and the window may be released.
 use crate::error::Result;
 use crate::policy::Wishes;
-use crate::policy::script::{Call, Decision, Script};
+use crate::policy::script::{Decision, Script, ScriptCall};
 use crate::policy::window::Window;
 
 /// The result of `on_text` for a window.
-pub(super) enum Shown {
+pub(super) enum Checked {
     /// A match may reach beyond the window: nothing is released.
     Held,
     /// The first `bytes` of the text are released.
@@ -22,7 +22,12 @@ pub(super) enum Shown {
 }
 
 /// Runs `on_text` over the window of a text. Of all runs, only the one whose result is sent has side effects.
-pub(super) fn show(script: &Script, call: &Call<'_>, text: &str, window: Window) -> Result<Shown> {
+pub(super) fn show(
+    script: &Script,
+    call: &ScriptCall<'_>,
+    text: &str,
+    window: Window,
+) -> Result<Checked> {
     let Window { release, seen, is_full } = window;
     let runs = Runs { script, call };
     if release == seen {
@@ -42,7 +47,7 @@ pub(super) fn show(script: &Script, call: &Call<'_>, text: &str, window: Window)
     call.state.undo_part();
     match is_full {
         true => runs.released(&text[..seen]),
-        false => Ok(Shown::Held),
+        false => Ok(Checked::Held),
     }
 }
 
@@ -56,13 +61,13 @@ struct Seam<'a> {
 /// The runs of one script for one request.
 struct Runs<'a> {
     script: &'a Script,
-    call: &'a Call<'a>,
+    call: &'a ScriptCall<'a>,
 }
 
 impl Runs<'_> {
     /// Returns whether the script makes the same of both parts as of the whole.
-    fn is_seamless(&self, shown: &Shown, seam: &Seam<'_>) -> Result<bool> {
-        let Shown::Released { changed, decision, .. } = shown else { return Ok(false) };
+    fn is_seamless(&self, shown: &Checked, seam: &Seam<'_>) -> Result<bool> {
+        let Checked::Released { changed, decision, .. } = shown else { return Ok(false) };
         if !matches!(decision, Decision::Continue) {
             return Ok(true);
         }
@@ -84,9 +89,9 @@ impl Runs<'_> {
         Ok(is_passed.then(|| changed.unwrap_or_else(|| text.to_owned())))
     }
 
-    fn released(&self, text: &str) -> Result<Shown> {
-        let (changed, decision, asked) = self.script.on_text(self.call, text)?;
-        let (bytes, wishes) = (text.len(), asked.wishes);
-        Ok(Shown::Released { bytes, changed, decision, wishes })
+    fn released(&self, text: &str) -> Result<Checked> {
+        let (changed, decision, effects) = self.script.on_text(self.call, text)?;
+        let (bytes, wishes) = (text.len(), effects.wishes);
+        Ok(Checked::Released { bytes, changed, decision, wishes })
     }
 }

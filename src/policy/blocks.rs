@@ -1,6 +1,6 @@
 //! `on_text` over the text blocks of a message that has them whole.
 use crate::error::{Error, Result};
-use crate::policy::script::{Call, Decision, Script};
+use crate::policy::script::{Decision, Script, ScriptCall};
 use crate::policy::{Outcome, Verdict};
 use crate::wire::{Document, Kind, Step};
 
@@ -8,7 +8,7 @@ use crate::wire::{Document, Kind, Step};
 /// A `content` that is a string is one text.
 pub(super) fn edit(
     script: &Script,
-    call: &Call<'_>,
+    call: &ScriptCall<'_>,
     document: Document,
     place: &[Step<'_>],
 ) -> Result<(Document, Outcome)> {
@@ -25,8 +25,8 @@ pub(super) fn edit(
     };
     for place in texts {
         let Some((place, text)) = text_at(&mut document, place)? else { continue };
-        let (changed, decision, asked) = script.on_text(call, &text)?;
-        outcome.wishes.extend(asked.wishes);
+        let (changed, decision, effects) = script.on_text(call, &text)?;
+        outcome.wishes.extend(effects.wishes);
         if let Decision::Deny(error) = decision {
             outcome.verdict = Verdict::Deny(error);
             break;

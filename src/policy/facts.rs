@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::plugin_host::{Behalf, Reach};
 use crate::policy::script::api::{State, With};
-use crate::policy::script::{Call, Clock};
+use crate::policy::script::{Clock, ScriptCall};
 use crate::policy::watch::{End, Step, Watch};
 use crate::policy::{Hook, Hooks};
 
@@ -27,8 +27,8 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Returns a call of a script with its stage's parameters.
-    pub(super) fn call(self, with: &'a With) -> Call<'a> {
-        Call { context: self.ctx, with, state: self.state, clock: self.clock }
+    pub(super) fn call(self, with: &'a With) -> ScriptCall<'a> {
+        ScriptCall { context: self.ctx, with, state: self.state, clock: self.clock }
     }
 
     /// Returns the request that a plugin is called for.

@@ -89,7 +89,7 @@ impl Filter {
         let before = event.clone();
         let work = || {
             let done = script.run(Hook::Event, &call, document)?;
-            let wishes = done.asked.wishes.clone();
+            let wishes = done.effects.wishes.clone();
             let edit = checked_edit(before, done).map_err(|message| {
                 Error::new(ErrorKind::Api, format!("stage `{}` {message}", stage.name()))
             })?;

@@ -24,8 +24,8 @@ impl Passage {
             let before = document_of(&error);
             let work = || {
                 let document = Document::parse(before.clone())?;
-                let Done { document, asked, .. } = script.run(Hook::Error, &call, document)?;
-                Ok((document.field("message").unwrap_or_default(), asked.wishes))
+                let Done { document, effects, .. } = script.run(Hook::Error, &call, document)?;
+                Ok((document.field("message").unwrap_or_default(), effects.wishes))
             };
             let settled = stage.guard_now(Hook::Error, facts, Some(()), work);
             let Ok(Settled::Done((text, wishes), took)) = settled else { continue };

@@ -12,7 +12,7 @@ use crate::plugin_host::{Decision, Plugin};
 use crate::policy::config::StageRules;
 use crate::policy::facts::Facts;
 use crate::policy::script::api::With;
-use crate::policy::script::{Call, Script};
+use crate::policy::script::{Script, ScriptCall};
 use crate::policy::window::WindowRules;
 use crate::policy::{Hook, Hooks, OnError, Outcome, Verdict, WhenConfig, plugin_stage};
 use crate::telemetry::metrics::{Metrics, StageMetrics};
@@ -122,7 +122,7 @@ impl Stage {
     }
 
     /// Returns the script and a call of it, for the hooks that only scripts have.
-    pub(super) fn script<'a>(&'a self, facts: Facts<'a>) -> Option<(&'a Script, Call<'a>)> {
+    pub(super) fn script<'a>(&'a self, facts: Facts<'a>) -> Option<(&'a Script, ScriptCall<'a>)> {
         match &self.work {
             Work::Script(script, with) => Some((script, facts.call(with))),
             Work::Plugin(..) => None,

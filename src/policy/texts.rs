@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
-use crate::policy::ahead::{self, Shown};
+use crate::policy::ahead::{self, Checked};
 use crate::policy::blocks::{self, unreadable};
 use crate::policy::script::Decision;
 use crate::policy::stage::{Settled, Stage};
@@ -176,11 +176,11 @@ impl Texts {
         let spare = stage.spare(|| ());
         let (bytes, changed, decision) =
             match stage.guard_now(Hook::Text, passage.facts(), spare, work)? {
-                Settled::Done(Shown::Held, _) => {
+                Settled::Done(Checked::Held, _) => {
                     self.windows.hold(window);
                     return Ok(None);
                 }
-                Settled::Done(Shown::Released { bytes, changed, decision, wishes }, _) => {
+                Settled::Done(Checked::Released { bytes, changed, decision, wishes }, _) => {
                     passage.keep(wishes);
                     (bytes, changed, decision)
                 }

@@ -83,7 +83,7 @@ impl Passage {
 
     async fn answer_tool(&self, call: ToolCall<'_>) -> ToolOutput {
         let hooks = self.pipeline.hooks();
-        let asked = call.clone();
+        let effects = call.clone();
         let output = match self.on_tool_call(call) {
             Ok(Called::Run(call)) => self.run_tool(&call).await,
             Ok(Called::Answered(output)) => output,
@@ -92,7 +92,7 @@ impl Passage {
         if !hooks.has(Hook::ToolResult) {
             return output;
         }
-        self.on_tool_result(&asked, output).unwrap_or_else(|error| self.closed(&error))
+        self.on_tool_result(&effects, output).unwrap_or_else(|error| self.closed(&error))
     }
 
     /// Returns the result after a failure of a stage that fails closed: the tool does not run, or its result
@@ -129,7 +129,7 @@ impl Passage {
             };
             let spare = stage.spare(|| ());
             let settled = stage.guard_now(Hook::ToolCall, facts, spare, work)?;
-            let Settled::Done((Done { decision, asked, .. }, input), took) = settled else {
+            let Settled::Done((Done { decision, effects, .. }, input), took) = settled else {
                 continue;
             };
             if call.input != input {
@@ -138,10 +138,10 @@ impl Passage {
             call.input = input;
             if let (Some(watch), Some(before)) = (facts.watch, before) {
                 let after = call.document()?.to_bytes();
-                let ran = Ran::of_tool(took, before, after, &decision, &asked.wishes);
+                let ran = Ran::of_tool(took, before, after, &decision, &effects.wishes);
                 watch.show_run(stage.name(), Hook::ToolCall, ran);
             }
-            self.keep(asked.wishes);
+            self.keep(effects.wishes);
             match decision {
                 Decision::Continue | Decision::Drop => {}
                 Decision::Respond(content) => {
@@ -170,13 +170,13 @@ impl Passage {
             let document = call.with_result(&output)?;
             let before = facts.watch.map(|_| document.to_bytes());
             let work = || {
-                let Done { document, decision, asked } =
+                let Done { document, decision, effects } =
                     script.run(Hook::ToolResult, &of_script, document)?;
-                Ok((result_of(stage.name(), &decision, document)?, decision, asked))
+                Ok((result_of(stage.name(), &decision, document)?, decision, effects))
             };
             let spare = stage.spare(|| ());
             let settled = stage.guard_now(Hook::ToolResult, facts, spare, work)?;
-            let Settled::Done((result, decision, asked), took) = settled else { continue };
+            let Settled::Done((result, decision, effects), took) = settled else { continue };
             // a failure that stays a failure keeps its code
             let code = output.code.clone().filter(|_| result.is_error);
             let result = ToolOutput { code, ..result };
@@ -190,10 +190,10 @@ impl Passage {
             output = result;
             if let (Some(watch), Some(before)) = (facts.watch, before) {
                 let after = call.with_result(&output)?.to_bytes();
-                let ran = Ran::of_tool(took, before, after, &decision, &asked.wishes);
+                let ran = Ran::of_tool(took, before, after, &decision, &effects.wishes);
                 watch.show_run(stage.name(), Hook::ToolResult, ran);
             }
-            self.keep(asked.wishes);
+            self.keep(effects.wishes);
         }
         Ok(output)
     }

@@ -99,7 +99,7 @@ impl Base {
         body: Pieces,
         how: Sending,
         timeouts: Timeouts,
-    ) -> Result<Answer> {
+    ) -> Result<UpstreamAnswer> {
         let sent = self.upstream.send(head, body, how).await?;
         let answer = sent.map_err(|failure| no_answer(failure, timeouts))?;
         let (head, body) = answer.into_parts();
@@ -107,7 +107,7 @@ impl Base {
             return Err(refused(head.status, &head.headers, body).await);
         }
         let body = Arriving::of(body, &head.headers).map_err(|message| nonsense(&message))?;
-        Ok(Answer { status: head.status, headers: head.headers, body, timeouts })
+        Ok(UpstreamAnswer { status: head.status, headers: head.headers, body, timeouts })
     }
 
     /// Sends a request once, and streams its body. The body of the response is passed on.
@@ -126,7 +126,7 @@ impl Base {
 }
 
 /// A successful response: the head has been read, the body has not.
-pub(super) struct Answer {
+pub(super) struct UpstreamAnswer {
     /// The status, always a success.
     pub(super) status: StatusCode,
     headers: HeaderMap,
@@ -134,7 +134,7 @@ pub(super) struct Answer {
     timeouts: Timeouts,
 }
 
-impl Answer {
+impl UpstreamAnswer {
     /// Returns the headers for the caller.
     pub(super) fn for_caller(&self) -> HeaderMap {
         headers::for_caller(&self.headers)

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use crate::policy::ToolOutput;
-use crate::server_tools::tool::{Call, ServerTool, UPSTREAM_PREFIX};
+use crate::server_tools::tool::{ServerTool, ServerToolCall, UPSTREAM_PREFIX};
 use crate::wire::MessagesRequest;
 use crate::wire::content::{self, Block, Message};
 
@@ -45,7 +45,11 @@ impl Budget {
     }
 
     /// Takes a call from the budget. Fails with the text for the model if the budget is used up.
-    pub(crate) fn take(&mut self, call: &Call, tool: &ServerTool) -> Result<(), ToolOutput> {
+    pub(crate) fn take(
+        &mut self,
+        call: &ServerToolCall,
+        tool: &ServerTool,
+    ) -> Result<(), ToolOutput> {
         if let Some((0, most)) = self.uses[call.tool] {
             let name = &tool.upstream_name;
             let message =

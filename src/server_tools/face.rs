@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::policy::ToolOutput;
 use crate::server_tools::citations::{self, Forms};
 use crate::server_tools::images::Images;
-use crate::server_tools::tool::{Call, Face, SERVER_NAME, ServerTool};
+use crate::server_tools::tool::{Face, SERVER_NAME, ServerTool, ServerToolCall};
 use crate::server_tools::web;
 use crate::wire::content::Block;
 use crate::wire::required;
@@ -38,7 +38,7 @@ pub(crate) fn show_call(tool: &ServerTool, data: &mut Document, id: &str) -> Res
 /// Returns the block with a result for the caller.
 pub(crate) fn result_block(
     tool: &ServerTool,
-    call: &Call,
+    call: &ServerToolCall,
     output: &ToolOutput,
 ) -> Result<Document> {
     let kind = tool.face.result_kind();
@@ -131,7 +131,7 @@ fn written(document: &Document) -> Option<String> {
 /// back.
 pub(crate) fn for_upstream(
     tool: &ServerTool,
-    call: &Call,
+    call: &ServerToolCall,
     output: &ToolOutput,
     forms: Forms,
     images: &Images<'_>,

@@ -34,7 +34,7 @@ impl Shape {
 
 /// A block of a message, in the upstream's order.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum HiddenBlock {
     /// A block that the caller holds.
     Shown(Shape),
     /// A `tool_use` that the caller does not hold.
@@ -43,7 +43,7 @@ pub enum Block {
     Result(Bytes),
 }
 
-impl Block {
+impl HiddenBlock {
     fn size(&self) -> usize {
         let held = match self {
             Self::Shown(shape) => shape.kind.len() + shape.id.len(),
@@ -57,25 +57,25 @@ impl Block {
 #[derive(Debug, PartialEq, Eq, Default)]
 pub struct Hidden {
     /// The blocks of all turns in order. The results of a turn stand at its end.
-    blocks: Vec<Block>,
+    blocks: Vec<HiddenBlock>,
     /// The index at which the last turn begins.
     last: usize,
 }
 
 impl Hidden {
     /// Appends a turn.
-    pub fn push(&mut self, turn: Vec<Block>) {
+    pub fn push(&mut self, turn: Vec<HiddenBlock>) {
         self.last = self.blocks.len();
         self.blocks.extend(turn);
     }
 
     /// Returns the blocks of all turns.
-    pub fn blocks(&self) -> &[Block] {
+    pub fn blocks(&self) -> &[HiddenBlock] {
         &self.blocks
     }
 
     /// Returns the blocks of the last turn.
-    pub fn last_turn(&self) -> &[Block] {
+    pub fn last_turn(&self) -> &[HiddenBlock] {
         &self.blocks[self.last..]
     }
 
@@ -85,11 +85,11 @@ impl Hidden {
     }
 
     fn hides(&self) -> bool {
-        self.blocks.iter().any(|block| !matches!(block, Block::Shown(_)))
+        self.blocks.iter().any(|block| !matches!(block, HiddenBlock::Shown(_)))
     }
 
     fn size(&self) -> usize {
-        self.blocks.iter().map(Block::size).sum()
+        self.blocks.iter().map(HiddenBlock::size).sum()
     }
 }
 

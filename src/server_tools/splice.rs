@@ -10,9 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::policy::ToolOutput;
 use crate::server_tools::citations::{self, Cited, Sources};
 use crate::server_tools::face;
-use crate::server_tools::hidden::{Block as Noted, Shape};
+use crate::server_tools::hidden::{HiddenBlock, Shape};
 use crate::server_tools::reported::Reported;
-use crate::server_tools::tool::{Call, Face, ServerTool};
+use crate::server_tools::tool::{Face, ServerTool, ServerToolCall};
 use crate::wire::compose::Composer;
 use crate::wire::message::{self, Fold};
 use crate::wire::required;
@@ -121,7 +121,7 @@ impl<'a> Splice<'a> {
 
     /// Returns the gateway's calls at the end of the finished turn; none if the turn ends in
     /// another way.
-    pub(crate) fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<ServerToolCall> {
         if self.turn.stop_reason() != "tool_use" {
             return Vec::new();
         }
@@ -129,7 +129,7 @@ impl<'a> Splice<'a> {
         blocks
             .filter_map(|block| {
                 let tool = self.find(&block.string("name"))?;
-                Some(Call { id: block.string("id"), tool, input: block.input() })
+                Some(ServerToolCall { id: block.string("id"), tool, input: block.input() })
             })
             .collect()
     }
@@ -153,7 +153,11 @@ impl<'a> Splice<'a> {
 
     /// Returns the finished turn, with the results of its calls, for a caller that does not see all
     /// of it. Gateway calls that were not run are left out.
-    pub(crate) fn noted(&self, calls: &[Call], results: &[bytes::Bytes]) -> Result<Vec<Noted>> {
+    pub(crate) fn noted(
+        &self,
+        calls: &[ServerToolCall],
+        results: &[bytes::Bytes],
+    ) -> Result<Vec<HiddenBlock>> {
         let mut noted = Vec::with_capacity(self.turn.blocks.len() + calls.len());
         for block in &self.turn.blocks {
             let (kind, mut id) = (block.kind(), block.string("id"));
@@ -161,7 +165,7 @@ impl<'a> Splice<'a> {
             let kind = match tool.map(|tool| self.tools[tool].face) {
                 Some(Face::Hidden) if calls.is_empty() => continue,
                 Some(Face::Hidden) => {
-                    noted.push(Noted::Call(self.sent(block)?));
+                    noted.push(HiddenBlock::Call(self.sent(block)?));
                     continue;
                 }
                 Some(face) => {
@@ -171,14 +175,15 @@ impl<'a> Splice<'a> {
                 None => kind,
             };
             let is_empty = kind == "text" && block.is_empty_text();
-            noted.push(Noted::Shown(Shape { kind, id, is_empty }));
+            noted.push(HiddenBlock::Shown(Shape { kind, id, is_empty }));
         }
         let results =
             calls.iter().zip(results).map(|(call, result)| match self.tools[call.tool].face {
-                Face::Hidden => Noted::Result(result.clone()),
-                face => {
-                    Noted::Shown(Shape { kind: face.result_kind().to_owned(), ..Shape::default() })
-                }
+                Face::Hidden => HiddenBlock::Result(result.clone()),
+                face => HiddenBlock::Shown(Shape {
+                    kind: face.result_kind().to_owned(),
+                    ..Shape::default()
+                }),
             });
         noted.extend(results);
         Ok(noted)
@@ -195,7 +200,7 @@ impl<'a> Splice<'a> {
     /// Returns a block as the next request repeats it. A gateway call loses its `caller`, which
     /// only says that the model made the call. The caller's block of the call has no place for that
     /// member, and the same history must give the same bytes for an upstream's prompt cache.
-    fn sent(&self, block: &message::Block) -> Result<bytes::Bytes> {
+    fn sent(&self, block: &message::FoldedBlock) -> Result<bytes::Bytes> {
         let json = block.json()?;
         if block.kind() != "tool_use" || self.find(&block.string("name")).is_none() {
             return Ok(json);
@@ -211,7 +216,7 @@ impl<'a> Splice<'a> {
 
     /// Counts a call that was run, for `usage`. A hidden call is counted only if the API itself has
     /// its counter.
-    pub(crate) fn count(&mut self, call: &Call) {
+    pub(crate) fn count(&mut self, call: &ServerToolCall) {
         let tool = &self.tools[call.tool];
         let counter = format!("{}_requests", tool.name);
         if !tool.face.is_shown() && !COUNTERS.contains(&counter.as_str()) {
@@ -222,7 +227,11 @@ impl<'a> Splice<'a> {
     }
 
     /// Returns the events that send the result of a call to the caller; none for a hidden tool.
-    pub(crate) fn result(&mut self, call: &Call, output: &ToolOutput) -> Result<Vec<Event>> {
+    pub(crate) fn result(
+        &mut self,
+        call: &ServerToolCall,
+        output: &ToolOutput,
+    ) -> Result<Vec<Event>> {
         let tool = &self.tools[call.tool];
         if !tool.face.is_shown() {
             return Ok(Vec::new());
@@ -233,7 +242,12 @@ impl<'a> Splice<'a> {
     }
 
     /// Notes the result that the upstream receives for a call: later turns may cite it.
-    pub(crate) fn told(&mut self, call: &Call, output: &ToolOutput, content: &str) {
+    pub(crate) fn note_result(
+        &mut self,
+        call: &ServerToolCall,
+        output: &ToolOutput,
+        content: &str,
+    ) {
         let face = (!output.is_error).then_some(self.tools[call.tool].face);
         self.sources.ours(face, content);
     }

@@ -96,7 +96,7 @@ pub(crate) fn upstream_name(name: &str) -> String {
 
 /// A call of a server tool in a finished turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
+pub(crate) struct ServerToolCall {
     /// `toolu_…`
     pub id: String,
     /// The index of the tool among the request's server tools.

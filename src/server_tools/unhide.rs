@@ -7,7 +7,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use crate::error::Result;
-use crate::server_tools::hidden::{Block, Carried, Hidden, Shape};
+use crate::server_tools::hidden::{Carried, Hidden, HiddenBlock, Shape};
 use crate::wire::content;
 use crate::wire::{Document, Kind, MessagesRequest, Step, scan};
 
@@ -83,16 +83,20 @@ fn shape(block: &[u8]) -> Shape {
 /// Returns the hidden blocks in order, each with the index of the caller's block before which it
 /// belongs. `at` is the call by which the message was found. Returns `None` if the caller has
 /// changed the message.
-fn places<'a>(shapes: &[Shape], at: usize, hidden: &'a Hidden) -> Option<Vec<(usize, &'a Block)>> {
+fn places<'a>(
+    shapes: &[Shape],
+    at: usize,
+    hidden: &'a Hidden,
+) -> Option<Vec<(usize, &'a HiddenBlock)>> {
     let blocks = hidden.blocks();
     let found = blocks.iter().position(|block| is_shown(block, &shapes[at]))?;
     let mut places = Vec::new();
     let mut here = at;
     for block in blocks[..found].iter().rev() {
         match block {
-            Block::Shown(shape) if here > 0 && shapes[here - 1] == *shape => here -= 1,
-            Block::Shown(shape) if shape.may_be_missing() => {}
-            Block::Shown(_) => return None,
+            HiddenBlock::Shown(shape) if here > 0 && shapes[here - 1] == *shape => here -= 1,
+            HiddenBlock::Shown(shape) if shape.may_be_missing() => {}
+            HiddenBlock::Shown(_) => return None,
             block => places.push((here, block)),
         }
     }
@@ -100,9 +104,9 @@ fn places<'a>(shapes: &[Shape], at: usize, hidden: &'a Hidden) -> Option<Vec<(us
     here = at + 1;
     for block in &blocks[found + 1..] {
         match block {
-            Block::Shown(shape) if shapes.get(here) == Some(shape) => here += 1,
-            Block::Shown(shape) if shape.may_be_missing() => {}
-            Block::Shown(_) => return None,
+            HiddenBlock::Shown(shape) if shapes.get(here) == Some(shape) => here += 1,
+            HiddenBlock::Shown(shape) if shape.may_be_missing() => {}
+            HiddenBlock::Shown(_) => return None,
             block => places.push((here, block)),
         }
     }
@@ -110,16 +114,20 @@ fn places<'a>(shapes: &[Shape], at: usize, hidden: &'a Hidden) -> Option<Vec<(us
     (shapes[at].kind != "tool_use" || here == shapes.len()).then_some(places)
 }
 
-fn is_shown(block: &Block, shape: &Shape) -> bool {
-    matches!(block, Block::Shown(shown) if shown == shape)
+fn is_shown(block: &HiddenBlock, shape: &Shape) -> bool {
+    matches!(block, HiddenBlock::Shown(shown) if shown == shape)
 }
 
 /// Inserts hidden blocks at their places. Returns the ids of the calls that the inserted results
 /// answer.
-fn insert(document: &mut Document, n: i64, places: &[(usize, &Block)]) -> Result<Vec<String>> {
+fn insert(
+    document: &mut Document,
+    n: i64,
+    places: &[(usize, &HiddenBlock)],
+) -> Result<Vec<String>> {
     let mut answers = Vec::new();
     for (at, hidden) in places.iter().rev() {
-        if let Block::Call(text) | Block::Result(text) = hidden {
+        if let HiddenBlock::Call(text) | HiddenBlock::Result(text) = hidden {
             document.insert(&block(n, *at), text.clone())?;
             answers.extend(answered(text));
         }
@@ -138,9 +146,9 @@ fn insert_last_turn(
     let mut answers = Vec::new();
     for hidden in hidden.last_turn().iter().rev() {
         match hidden {
-            Block::Shown(_) => {}
-            Block::Call(call) => document.insert(&block(n, at), call.clone())?,
-            Block::Result(result) => {
+            HiddenBlock::Shown(_) => {}
+            HiddenBlock::Call(call) => document.insert(&block(n, at), call.clone())?,
+            HiddenBlock::Result(result) => {
                 document.insert(&block(n + 1, 0), result.clone())?;
                 answers.extend(answered(result));
             }

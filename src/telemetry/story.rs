@@ -142,7 +142,7 @@ impl Story {
     }
 
     /// Starts an attempt.
-    pub fn attempt(&self, to: Call<'_>) -> AttemptId {
+    pub fn attempt(&self, to: AttemptStart<'_>) -> AttemptId {
         let mut record = self.0.lock();
         let begun = record.started.elapsed();
         record.attempts.push(Attempt {
@@ -262,7 +262,7 @@ impl Story {
 
 /// The target of an attempt.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct AttemptStart<'a> {
     /// The turn of the tool loop, counted from 1.
     pub turn: u32,
     /// The model's name that was looked up in the config.

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::path::Shown;
+use crate::wire::path::PathText;
 pub(crate) use crate::wire::path::{Kind, Step};
 use crate::wire::pieces::{Pieces, Writer};
 use crate::wire::scan::{self, Entry, Span};
@@ -153,14 +153,14 @@ impl Document {
         let json = json.into();
         let json = json.slice_ref(json.trim_ascii());
         scan::value(&json)
-            .map_err(|e| misuse(format!("cannot set {}: {}", Shown(path), e.message)))?;
+            .map_err(|e| misuse(format!("cannot set {}: {}", PathText(path), e.message)))?;
         self.put(path, json)
     }
 
     /// Serializes a value and puts it at a path.
     pub fn set_value(&mut self, path: &[Step<'_>], value: &impl serde::Serialize) -> Result<()> {
         let json = serde_json::to_vec(value)
-            .map_err(|e| misuse(format!("cannot set {}: {e}", Shown(path))))?;
+            .map_err(|e| misuse(format!("cannot set {}: {e}", PathText(path))))?;
         self.put(path, json.into())
     }
 
@@ -182,7 +182,7 @@ impl Document {
             (None, Step::Index(at)) if !level.is_object && at == level.members.len() as i64 => {
                 level.members.push(Member { entry: None, key: None, node: Node::New(json) });
             }
-            (None, _) => return Err(misuse(format!("nothing can be set at {}", Shown(path)))),
+            (None, _) => return Err(misuse(format!("nothing can be set at {}", PathText(path)))),
         }
         Ok(())
     }
@@ -191,16 +191,16 @@ impl Document {
     pub fn insert(&mut self, path: &[Step<'_>], json: impl Into<Bytes>) -> Result<()> {
         let json = json.into();
         scan::value(&json)
-            .map_err(|e| misuse(format!("cannot insert at {}: {}", Shown(path), e.message)))?;
+            .map_err(|e| misuse(format!("cannot insert at {}: {}", PathText(path), e.message)))?;
         let Some((Step::Index(index), way)) = path.split_last() else {
-            return Err(misuse(format!("{} does not name an element", Shown(path))));
+            return Err(misuse(format!("{} does not name an element", PathText(path))));
         };
         self.check(way, path)?;
         let level = self.edit(way)?;
         let count = level.members.len() as i64;
         let at = if *index < 0 { index + count } else { *index };
         if level.is_object || !(0..=count).contains(&at) {
-            return Err(misuse(format!("nothing can be inserted at {}", Shown(path))));
+            return Err(misuse(format!("nothing can be inserted at {}", PathText(path))));
         }
         level.members.insert(at as usize, Member { entry: None, key: None, node: Node::New(json) });
         Ok(())
@@ -260,7 +260,7 @@ impl Document {
             Some(_) => Ok(()),
             None => Err(misuse(format!(
                 "nothing can be set at {}: its parent is missing or no object or array",
-                Shown(path)
+                PathText(path)
             ))),
         }
     }

@@ -23,12 +23,12 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
-    deserializer.deserialize_str(Text)
+    deserializer.deserialize_str(DurationText)
 }
 
-struct Text;
+struct DurationText;
 
-impl de::Visitor<'_> for Text {
+impl de::Visitor<'_> for DurationText {
     type Value = Duration;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

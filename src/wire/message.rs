@@ -11,7 +11,7 @@ use crate::wire::usage;
 
 /// One content block while its events arrive.
 #[derive(Debug)]
-pub(crate) struct Block {
+pub(crate) struct FoldedBlock {
     /// The block from `content_block_start`.
     start: Document,
     text: String,
@@ -21,7 +21,7 @@ pub(crate) struct Block {
     citations: Vec<Box<RawValue>>,
 }
 
-impl Block {
+impl FoldedBlock {
     /// Returns the block's `type`.
     pub(crate) fn kind(&self) -> String {
         self.string("type")
@@ -94,7 +94,7 @@ pub(crate) fn is_object(text: &[u8]) -> bool {
 pub(crate) struct Fold {
     message: Option<Document>,
     /// The blocks in the order of their index.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<FoldedBlock>,
     usage: Map<String, Value>,
     is_complete: bool,
 }
@@ -203,7 +203,7 @@ impl Fold {
             .get(&[Step::Key("content_block")])?
             .ok_or_else(|| nonsense("`content_block_start` has no `content_block`"))?;
         let start = Document::parse(block).map_err(unreadable)?;
-        self.blocks.push(Block {
+        self.blocks.push(FoldedBlock {
             start,
             text: String::new(),
             thinking: String::new(),

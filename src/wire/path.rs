@@ -53,9 +53,9 @@ impl Kind {
 }
 
 /// Displays a path as in messages: `messages[0].content`.
-pub(super) struct Shown<'a>(pub(super) &'a [Step<'a>]);
+pub(super) struct PathText<'a>(pub(super) &'a [Step<'a>]);
 
-impl std::fmt::Display for Shown<'_> {
+impl std::fmt::Display for PathText<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("`")?;
         for (n, step) in self.0.iter().enumerate() {

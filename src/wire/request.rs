@@ -140,7 +140,7 @@ impl MessagesRequest {
 fn model(document: &Document) -> Result<Box<str>> {
     require(document, "model", Kind::String)?;
     let text = document.field_text("model").unwrap_or_default();
-    let model: Cow<'_, str> = serde_json::from_slice::<Text<'_>>(&text)
+    let model: Cow<'_, str> = serde_json::from_slice::<BorrowedText<'_>>(&text)
         .map_err(|_| Error::invalid("`model` has an escape that is no character"))?
         .0;
     match model.is_empty() {
@@ -151,7 +151,7 @@ fn model(document: &Document) -> Result<Box<str>> {
 
 /// A string, borrowed if it has no escapes.
 #[derive(serde::Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Checks a whole number in any of JSON's forms. The upstream judges its size.
 fn max_tokens(document: &Document) -> Result<()> {

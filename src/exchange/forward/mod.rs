@@ -23,7 +23,7 @@ use crate::net::pace::Paced;
 use crate::net::{headers, receive};
 use crate::telemetry::logs::one_line;
 use crate::telemetry::record::Operation;
-use crate::telemetry::story::{AttemptId, Call, Story};
+use crate::telemetry::story::{AttemptId, AttemptStart, Story};
 use crate::wire::{Document, Kind, Step};
 
 /// The maximum size of a list of batches. A page of 1000 batches has less than 1 MiB.
@@ -104,7 +104,7 @@ async fn answer(
         story: Arc::clone(story),
     };
     let target = headers::value(&passthrough.name);
-    let id = story.attempt(Call { turn: 1, model: "", target, metrics: None });
+    let id = story.attempt(AttemptStart { turn: 1, model: "", target, metrics: None });
     let answer = passthrough.provider.forward(&ctx, request).await;
     // a caller that stopped sending looks like an upstream that closes the connection
     let answer = match answer.map_err(|error| fault.take().unwrap_or(error)) {
@@ -189,8 +189,9 @@ pub(super) fn here(gateway: &Gateway, request: &Parts) -> String {
     let forwarded = text("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
     let scheme = forwarded.unwrap_or(gateway.scheme);
     // HTTP/2 has the authority in the URI instead of `host`
-    let asked = || request.uri.authority().map(Authority::as_str).or_else(|| text(HOST.as_str()));
-    let host = text("x-forwarded-host").or_else(asked).unwrap_or("localhost");
+    let requested =
+        || request.uri.authority().map(Authority::as_str).or_else(|| text(HOST.as_str()));
+    let host = text("x-forwarded-host").or_else(requested).unwrap_or("localhost");
     format!("{scheme}://{host}")
 }
 

@@ -80,31 +80,31 @@ pub(crate) struct Requested {
 /// The options in the caller's headers: the member of [`FIELD`], the name of the header, and its
 /// value.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct HeaderWishes {
     wishes: Vec<(&'static str, String, Value)>,
     /// Whether the options were written into the request. A member that is missing then was removed
     /// by a stage.
     is_shown: bool,
 }
 
-impl Asked {
+impl HeaderWishes {
     /// Reads the known headers for the gateway itself.
     ///
     /// Fails with a 400 that names the header, the value that was found and the expected values.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self> {
-        let mut asked = Self::default();
+        let mut from_headers = Self::default();
         if headers.is_empty() {
-            return Ok(asked);
+            return Ok(from_headers);
         }
         let mut requested = Requested::default();
         for member in MEMBERS {
             if let Some((field, value)) = from_headers(headers, member) {
                 let value = value.map_err(|error| error.with_log(format!("`{field}` is wrong")))?;
                 requested.set(member, &field, value.clone())?;
-                asked.wishes.push((member, field, value));
+                from_headers.wishes.push((member, field, value));
             }
         }
-        Ok(asked)
+        Ok(from_headers)
     }
 
     /// Writes the options into the request's own `gateway` object, so that stages find all of them
@@ -141,18 +141,21 @@ impl Asked {
 ///
 /// Fails with a 400 that names the member or the header, the value that was found and the expected
 /// values.
-pub(crate) fn take(asked: &Asked, request: &mut MessagesRequest) -> Result<Option<Box<Requested>>> {
+pub(crate) fn take(
+    from_headers: &HeaderWishes,
+    request: &mut MessagesRequest,
+) -> Result<Option<Box<Requested>>> {
     let has_field = request.document().has(FIELD);
-    if asked.wishes.is_empty() && !has_field {
+    if from_headers.wishes.is_empty() && !has_field {
         return Ok(None);
     }
     let mut requested = Box::<Requested>::default();
-    for (member, field, value) in asked.wishes.iter().filter(|_| !asked.is_shown) {
+    for (member, field, value) in from_headers.wishes.iter().filter(|_| !from_headers.is_shown) {
         requested.set(member, field, value.clone())?;
     }
     if has_field {
         for (member, value) in members(request)? {
-            requested.set(&member, &asked.field_of(&member, &value), value)?;
+            requested.set(&member, &from_headers.field_of(&member, &value), value)?;
         }
         request.document_mut().remove(&[Step::Key(FIELD)])?;
     }

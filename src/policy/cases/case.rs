@@ -142,8 +142,8 @@ impl CaseContext {
             let name = HeaderName::try_from(name).map_err(|_| wrong())?;
             headers.append(name, HeaderValue::try_from(value).map_err(|_| wrong())?);
         }
-        let asked = document.field("model").unwrap_or_default();
-        let asked = serde_json::from_slice(&asked).unwrap_or_default();
+        let effects = document.field("model").unwrap_or_default();
+        let effects = serde_json::from_slice(&effects).unwrap_or_default();
         Ok(Context {
             request_id: "req_case".to_owned(),
             started: Instant::now(),
@@ -152,7 +152,7 @@ impl CaseContext {
             query: None,
             credential: None,
             session: self.session.clone(),
-            model: self.model.clone().unwrap_or(asked),
+            model: self.model.clone().unwrap_or(effects),
             story: Arc::default(),
         })
     }

@@ -10,16 +10,16 @@ use crate::policy::watch::{Decided, End as StepEnd, Ran, Watch};
 
 /// The steps of a case so far.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<Vec<Shown>>);
+pub(super) struct Seen(Mutex<Vec<SeenStep>>);
 
 /// A step of the case's stage.
-enum Shown {
-    Ran(Hook, Kept),
+enum SeenStep {
+    Ran(Hook, SeenRun),
     Broke(String),
 }
 
 /// A run of a hook.
-struct Kept {
+struct SeenRun {
     left: Bytes,
     decision: Decision,
     route: Option<String>,
@@ -39,8 +39,8 @@ impl Seen {
         let seen = Arc::clone(self);
         Watch::new(move |step| {
             let shown = match &step.end {
-                StepEnd::Done(ran) => Shown::Ran(step.hook, Kept::of(ran)),
-                StepEnd::Broke(_, error) => Shown::Broke(error.message.clone()),
+                StepEnd::Done(ran) => SeenStep::Ran(step.hook, SeenRun::of(ran)),
+                StepEnd::Broke(_, error) => SeenStep::Broke(error.message.clone()),
                 StepEnd::NoHook | StepEnd::NotFor => return,
             };
             seen.0.lock().push(shown);
@@ -50,8 +50,8 @@ impl Seen {
     /// Returns the message of the first failure at any hook.
     pub(super) fn failure(&self) -> Option<String> {
         self.0.lock().iter().find_map(|shown| match shown {
-            Shown::Broke(message) => Some(message.clone()),
-            Shown::Ran(..) => None,
+            SeenStep::Broke(message) => Some(message.clone()),
+            SeenStep::Ran(..) => None,
         })
     }
 
@@ -76,17 +76,17 @@ impl Seen {
         }
     }
 
-    fn read<T>(&self, hook: Hook, read: impl FnOnce(&Kept) -> T) -> Option<T> {
+    fn read<T>(&self, hook: Hook, read: impl FnOnce(&SeenRun) -> T) -> Option<T> {
         let shown = self.0.lock();
         let mut of_hook = shown.iter().filter_map(|shown| match shown {
-            Shown::Ran(of, kept) if *of == hook => Some(kept),
+            SeenStep::Ran(of, kept) if *of == hook => Some(kept),
             _ => None,
         });
         of_hook.next_back().map(read)
     }
 }
 
-impl Kept {
+impl SeenRun {
     fn of(ran: &Ran<'_>) -> Self {
         let decision = match &ran.decision {
             Decided::GoOn => Decision::GoOn,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext, Variant};
 
 use crate::context::Context;
-use crate::policy::script::error::Answer;
+use crate::policy::script::error::ScriptResult;
 use crate::policy::script::fields;
 use crate::policy::script::json;
 use crate::policy::script::libraries;
@@ -139,7 +139,7 @@ fn shows(engine: &mut Engine) {
     }
 }
 
-fn shown<T: Variant + Clone>(value: T) -> Answer<String> {
+fn shown<T: Variant + Clone>(value: T) -> ScriptResult<String> {
     let text = json::text(&Dynamic::from(value))?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
@@ -165,7 +165,7 @@ fn comparisons(engine: &mut Engine) {
         .register_fn("!=", differ::<rhai::Array, List>);
 }
 
-fn same<A, B>(one: A, other: B) -> Answer<bool>
+fn same<A, B>(one: A, other: B) -> ScriptResult<bool>
 where
     A: Variant + Clone,
     B: Variant + Clone,
@@ -173,7 +173,7 @@ where
     json::is_same(&Dynamic::from(one), &Dynamic::from(other))
 }
 
-fn differ<A, B>(one: A, other: B) -> Answer<bool>
+fn differ<A, B>(one: A, other: B) -> ScriptResult<bool>
 where
     A: Variant + Clone,
     B: Variant + Clone,

@@ -8,7 +8,7 @@ use rhai::{
     Array, Dynamic, Engine, EvalAltResult, FnPtr, FuncRegistration, Map, NativeCallContext,
 };
 
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 
 type Ctx<'a> = NativeCallContext<'a>;
 
@@ -30,7 +30,7 @@ fn call<const N: usize, const E: usize>(
     item: Item<'_>,
     args: [Dynamic; N],
     extras: [Dynamic; E],
-) -> Answer {
+) -> ScriptResult {
     let Item { value, at } = item;
     act.call_raw_with_extra_args(ctx.fn_name(), ctx, Some(value), args, extras, at)
         .map_err(uncaught)
@@ -75,34 +75,40 @@ fn number(index: usize) -> Dynamic {
 }
 
 /// Calls a function for one element and its index.
-fn visit(ctx: &Ctx<'_>, act: &FnPtr, index: usize, item: &mut Dynamic) -> Answer {
+fn visit(ctx: &Ctx<'_>, act: &FnPtr, index: usize, item: &mut Dynamic) -> ScriptResult {
     call(ctx, act, Item::first(item), [], [number(index)])
 }
 
 fn visits(engine: &mut Engine) {
     engine
-        .register_fn("for_each", |ctx: Ctx<'_>, array: &mut Array, act: FnPtr| -> Answer<()> {
-            for (n, value) in array.iter_mut().enumerate() {
-                drop(call(&ctx, &act, Item { value, at: None }, [], [number(n)])?);
-            }
-            Ok(())
-        })
-        .register_fn("map", |ctx: Ctx<'_>, array: &mut Array, act: FnPtr| -> Answer<Array> {
+        .register_fn(
+            "for_each",
+            |ctx: Ctx<'_>, array: &mut Array, act: FnPtr| -> ScriptResult<()> {
+                for (n, value) in array.iter_mut().enumerate() {
+                    drop(call(&ctx, &act, Item { value, at: None }, [], [number(n)])?);
+                }
+                Ok(())
+            },
+        )
+        .register_fn("map", |ctx: Ctx<'_>, array: &mut Array, act: FnPtr| -> ScriptResult<Array> {
             let items = array.iter_mut().enumerate();
             items.map(|(n, item)| visit(&ctx, &act, n, item)).collect()
         })
-        .register_fn("filter", |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> Answer<Array> {
-            let mut kept = Array::new();
-            for (n, item) in array.iter_mut().enumerate() {
-                if is_true(&visit(&ctx, &test, n, item)?) {
-                    kept.push(item.clone());
+        .register_fn(
+            "filter",
+            |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> ScriptResult<Array> {
+                let mut kept = Array::new();
+                for (n, item) in array.iter_mut().enumerate() {
+                    if is_true(&visit(&ctx, &test, n, item)?) {
+                        kept.push(item.clone());
+                    }
                 }
-            }
-            Ok(kept)
-        })
+                Ok(kept)
+            },
+        )
         .register_fn(
             "zip",
-            |ctx: Ctx<'_>, one: &mut Array, other: Array, act: FnPtr| -> Answer<Array> {
+            |ctx: Ctx<'_>, one: &mut Array, other: Array, act: FnPtr| -> ScriptResult<Array> {
                 let pairs = one.iter().cloned().zip(other).enumerate();
                 let join = |(n, (a, b)): (usize, (Dynamic, Dynamic))| {
                     let name = ctx.fn_name();
@@ -116,10 +122,10 @@ fn visits(engine: &mut Engine) {
 
 fn searches(engine: &mut Engine) {
     engine
-        .register_fn("some", |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> Answer<bool> {
+        .register_fn("some", |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> ScriptResult<bool> {
             Ok(position(&ctx, array, &test, 0)?.is_some())
         })
-        .register_fn("all", |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> Answer<bool> {
+        .register_fn("all", |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> ScriptResult<bool> {
             for (n, item) in array.iter_mut().enumerate() {
                 if !is_true(&visit(&ctx, &test, n, item)?) {
                     return Ok(false);
@@ -153,7 +159,12 @@ fn before(array: &Array, start: i64) -> usize {
     usize::try_from(start).unwrap_or_default()
 }
 
-fn position(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr, start: i64) -> Answer<Option<usize>> {
+fn position(
+    ctx: &Ctx<'_>,
+    array: &mut Array,
+    test: &FnPtr,
+    start: i64,
+) -> ScriptResult<Option<usize>> {
     let start = before(array, start);
     for (n, item) in array.iter_mut().enumerate().skip(start) {
         if is_true(&visit(ctx, test, n, item)?) {
@@ -163,16 +174,16 @@ fn position(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr, start: i64) -> Answe
     Ok(None)
 }
 
-fn index_of(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr, start: i64) -> Answer<i64> {
+fn index_of(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr, start: i64) -> ScriptResult<i64> {
     Ok(position(ctx, array, test, start)?.map_or(-1, |n| n as i64))
 }
 
-fn find(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr, start: i64) -> Answer {
+fn find(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr, start: i64) -> ScriptResult {
     let found = position(ctx, array, test, start)?;
     Ok(found.and_then(|n| array.get(n).cloned()).unwrap_or_default())
 }
 
-fn find_map(ctx: &Ctx<'_>, array: &mut Array, act: &FnPtr, start: i64) -> Answer {
+fn find_map(ctx: &Ctx<'_>, array: &mut Array, act: &FnPtr, start: i64) -> ScriptResult {
     let start = before(array, start);
     for (n, item) in array.iter_mut().enumerate().skip(start) {
         let value = visit(ctx, act, n, item)?;
@@ -207,7 +218,7 @@ fn reduce<'a>(
     step: &FnPtr,
     first: Dynamic,
     mut items: impl Iterator<Item = (usize, &'a mut Dynamic)>,
-) -> Answer {
+) -> ScriptResult {
     items.try_fold(first, |sum, (n, item)| call(ctx, step, Item::second(item), [sum], [number(n)]))
 }
 
@@ -215,7 +226,7 @@ fn orders(engine: &mut Engine) {
     for name in ["sort", "sort_by"] {
         changing(name).register_into_engine(
             engine,
-            |ctx: Ctx<'_>, array: &mut Array, compare: FnPtr| -> Answer<()> {
+            |ctx: Ctx<'_>, array: &mut Array, compare: FnPtr| -> ScriptResult<()> {
                 *array = sorted(&ctx, array.clone(), &compare)?;
                 Ok(())
             },
@@ -228,7 +239,7 @@ fn orders(engine: &mut Engine) {
     }
     changing("dedup").register_into_engine(
         engine,
-        |ctx: Ctx<'_>, array: &mut Array, is_same: FnPtr| -> Answer<()> {
+        |ctx: Ctx<'_>, array: &mut Array, is_same: FnPtr| -> ScriptResult<()> {
             dedup(array, |one, other| {
                 let both = [one.clone(), other.clone()];
                 Ok(is_true(&is_same.call_raw(&ctx, None, both).map_err(uncaught)?))
@@ -237,7 +248,7 @@ fn orders(engine: &mut Engine) {
     );
     changing("dedup").register_into_engine(
         engine,
-        |ctx: Ctx<'_>, array: &mut Array| -> Answer<()> {
+        |ctx: Ctx<'_>, array: &mut Array| -> ScriptResult<()> {
             dedup(array, |one, other| equal(&ctx, one, other))
         },
     );
@@ -250,7 +261,7 @@ fn changing(name: &str) -> FuncRegistration {
 
 /// Sorts by a function of the script: by halves, so that the first error ends it, and any answers of the
 /// function give some order.
-fn sorted(ctx: &Ctx<'_>, mut items: Array, compare: &FnPtr) -> Answer<Array> {
+fn sorted(ctx: &Ctx<'_>, mut items: Array, compare: &FnPtr) -> ScriptResult<Array> {
     if items.len() < 2 {
         return Ok(items);
     }
@@ -272,7 +283,12 @@ fn sorted(ctx: &Ctx<'_>, mut items: Array, compare: &FnPtr) -> Answer<Array> {
 }
 
 /// Returns the order that a function of the script gives: a number, or whether the first comes first.
-fn compared(ctx: &Ctx<'_>, compare: &FnPtr, one: &Dynamic, other: &Dynamic) -> Answer<Ordering> {
+fn compared(
+    ctx: &Ctx<'_>,
+    compare: &FnPtr,
+    one: &Dynamic,
+    other: &Dynamic,
+) -> ScriptResult<Ordering> {
     let both = [one.clone(), other.clone()];
     let order = compare.call_raw(ctx, None, both).map_err(uncaught)?;
     if let Ok(number) = order.as_int() {
@@ -281,7 +297,7 @@ fn compared(ctx: &Ctx<'_>, compare: &FnPtr, one: &Dynamic, other: &Dynamic) -> A
     match order.as_bool() {
         Ok(true) => Ok(Ordering::Less),
         Ok(false) => Ok(Ordering::Greater),
-        Err(kind) => Err(Told(format!(
+        Err(kind) => Err(AuthorError(format!(
             "the function given to `{}` must return a number or a boolean, not a value of type `{kind}`",
             ctx.fn_name()
         ))
@@ -290,7 +306,7 @@ fn compared(ctx: &Ctx<'_>, compare: &FnPtr, one: &Dynamic, other: &Dynamic) -> A
 }
 
 /// Compares two elements as `==` does: values of different types without such a comparison differ.
-fn equal(ctx: &Ctx<'_>, one: &Dynamic, other: &Dynamic) -> Answer<bool> {
+fn equal(ctx: &Ctx<'_>, one: &Dynamic, other: &Dynamic) -> ScriptResult<bool> {
     let same_type = one.type_id() == other.type_id();
     let (mut one, mut other) = (one.clone(), other.clone());
     match ctx.call_native_fn_raw("==", true, &mut [&mut one, &mut other]) {
@@ -305,8 +321,8 @@ fn equal(ctx: &Ctx<'_>, one: &Dynamic, other: &Dynamic) -> Answer<bool> {
 /// Removes each element that is the same as the one before it.
 fn dedup(
     array: &mut Array,
-    mut is_same: impl FnMut(&Dynamic, &Dynamic) -> Answer<bool>,
-) -> Answer<()> {
+    mut is_same: impl FnMut(&Dynamic, &Dynamic) -> ScriptResult<bool>,
+) -> ScriptResult<()> {
     let mut kept = Array::with_capacity(array.len());
     for item in array.iter() {
         let is_again = match kept.last() {
@@ -324,7 +340,7 @@ fn dedup(
 fn removals(engine: &mut Engine) {
     changing("drain").register_into_engine(
         engine,
-        |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> Answer<Array> {
+        |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> ScriptResult<Array> {
             let (taken, left) = parted(&ctx, array, &test)?;
             *array = left;
             Ok(taken)
@@ -332,7 +348,7 @@ fn removals(engine: &mut Engine) {
     );
     changing("retain").register_into_engine(
         engine,
-        |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> Answer<Array> {
+        |ctx: Ctx<'_>, array: &mut Array, test: FnPtr| -> ScriptResult<Array> {
             let (kept, removed) = parted(&ctx, array, &test)?;
             *array = kept;
             Ok(removed)
@@ -341,7 +357,7 @@ fn removals(engine: &mut Engine) {
 }
 
 /// Returns the elements for which `test` is true, and the others.
-fn parted(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr) -> Answer<(Array, Array)> {
+fn parted(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr) -> ScriptResult<(Array, Array)> {
     let (mut fit, mut others) = (Array::new(), Array::new());
     for (n, item) in array.iter_mut().enumerate() {
         match is_true(&visit(ctx, test, n, item)?) {
@@ -354,7 +370,7 @@ fn parted(ctx: &Ctx<'_>, array: &mut Array, test: &FnPtr) -> Answer<(Array, Arra
 
 fn over_maps(engine: &mut Engine) {
     engine
-        .register_fn("map", |ctx: Ctx<'_>, map: &mut Map, act: FnPtr| -> Answer<Map> {
+        .register_fn("map", |ctx: Ctx<'_>, map: &mut Map, act: FnPtr| -> ScriptResult<Map> {
             let members = map.iter_mut();
             let changed = members.map(|(key, value)| {
                 let new = call(&ctx, &act, Item::second(value), [key.into()], [])?;
@@ -362,12 +378,12 @@ fn over_maps(engine: &mut Engine) {
             });
             changed.collect()
         })
-        .register_fn("filter", |ctx: Ctx<'_>, map: &mut Map, test: FnPtr| -> Answer<Map> {
+        .register_fn("filter", |ctx: Ctx<'_>, map: &mut Map, test: FnPtr| -> ScriptResult<Map> {
             Ok(members(&ctx, map, &test)?.0)
         });
     changing("drain").register_into_engine(
         engine,
-        |ctx: Ctx<'_>, map: &mut Map, test: FnPtr| -> Answer<Map> {
+        |ctx: Ctx<'_>, map: &mut Map, test: FnPtr| -> ScriptResult<Map> {
             let (taken, left) = members(&ctx, map, &test)?;
             *map = left;
             Ok(taken)
@@ -375,7 +391,7 @@ fn over_maps(engine: &mut Engine) {
     );
     changing("retain").register_into_engine(
         engine,
-        |ctx: Ctx<'_>, map: &mut Map, test: FnPtr| -> Answer<Map> {
+        |ctx: Ctx<'_>, map: &mut Map, test: FnPtr| -> ScriptResult<Map> {
             let (kept, removed) = members(&ctx, map, &test)?;
             *map = kept;
             Ok(removed)
@@ -384,7 +400,7 @@ fn over_maps(engine: &mut Engine) {
 }
 
 /// Returns the members for which `test` is true, and the others.
-fn members(ctx: &Ctx<'_>, map: &mut Map, test: &FnPtr) -> Answer<(Map, Map)> {
+fn members(ctx: &Ctx<'_>, map: &mut Map, test: &FnPtr) -> ScriptResult<(Map, Map)> {
     let (mut fit, mut others) = (Map::new(), Map::new());
     for (key, value) in map.iter_mut() {
         let is_fit = is_true(&call(ctx, test, Item::second(value), [key.into()], [])?);

@@ -10,7 +10,7 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use ring::hmac;
 use sha2::{Digest, Sha256};
 
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::json;
 use crate::policy::script::place::{List, Object, place_of};
 use crate::policy::script::run::Run;
@@ -30,27 +30,27 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("pick", |key: &str, mut choices: List| pick(key, choices.elements()?))
         .register_fn("base64_encode", |ctx: NativeCallContext<'_>, text: &str| {
             check_length(&ctx, text.len() / 3 * 4 + 4)?;
-            Answer::Ok(STANDARD.encode(text))
+            ScriptResult::Ok(STANDARD.encode(text))
         })
         .register_fn("base64_decode", base64_decode)
         .register_fn("hex_encode", |ctx: NativeCallContext<'_>, text: &str| {
             check_length(&ctx, text.len() * 2)?;
-            Answer::Ok(hex::encode(text))
+            ScriptResult::Ok(hex::encode(text))
         })
-        .register_fn("to_json", |value: Dynamic| -> Answer<String> {
+        .register_fn("to_json", |value: Dynamic| -> ScriptResult<String> {
             Ok(String::from_utf8_lossy(&json::text(&value)?).into_owned())
         })
-        .register_fn("size_of", |value: Dynamic| -> Answer<i64> {
+        .register_fn("size_of", |value: Dynamic| -> ScriptResult<i64> {
             with_json(&value, |text| text.len() as i64)
         })
         .register_fn("estimate_tokens", estimate_tokens);
 }
 
-fn sha256(text: &str) -> Answer<String> {
+fn sha256(text: &str) -> ScriptResult<String> {
     Ok(hex::encode(digest(text)?))
 }
 
-fn digest(text: &str) -> Answer<[u8; 32]> {
+fn digest(text: &str) -> ScriptResult<[u8; 32]> {
     let mut hasher = Sha256::new();
     for chunk in text.as_bytes().chunks(CHUNK) {
         Run::check_time()?;
@@ -59,7 +59,7 @@ fn digest(text: &str) -> Answer<[u8; 32]> {
     Ok(hasher.finalize().into())
 }
 
-fn hmac_sha256(key: &str, text: &str) -> Answer<String> {
+fn hmac_sha256(key: &str, text: &str) -> ScriptResult<String> {
     let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()));
     for chunk in text.as_bytes().chunks(CHUNK) {
         Run::check_time()?;
@@ -73,11 +73,11 @@ const SHARES: i64 = 1_000_000;
 
 /// Returns one of several choices, always the same for a key. A choice's probability follows its `weight`,
 /// 1 by default.
-fn pick(key: &str, choices: Array) -> Answer {
-    let weights = choices.iter().map(weight).collect::<Answer<Vec<f64>>>()?;
+fn pick(key: &str, choices: Array) -> ScriptResult {
+    let weights = choices.iter().map(weight).collect::<ScriptResult<Vec<f64>>>()?;
     let total: f64 = weights.iter().sum();
     if total <= 0.0 {
-        return Err(Told("`pick` takes a list with a weight above 0".to_owned()).into());
+        return Err(AuthorError("`pick` takes a list with a weight above 0".to_owned()).into());
     }
     let mut point = bucket(key, SHARES)? as f64 * total / SHARES as f64;
     let last = weights.iter().rposition(|weight| *weight > 0.0).unwrap_or_default();
@@ -88,7 +88,7 @@ fn pick(key: &str, choices: Array) -> Answer {
     Ok(choices.into_iter().nth(chosen.unwrap_or(last)).unwrap_or_default())
 }
 
-fn weight(choice: &Dynamic) -> Answer<f64> {
+fn weight(choice: &Dynamic) -> ScriptResult<f64> {
     let weight = match (choice.read_lock::<Map>(), choice.read_lock::<Object>()) {
         (Some(map), _) => map.get("weight").cloned().unwrap_or_default(),
         (None, Some(object)) => object.clone().get("weight".into())?,
@@ -99,12 +99,12 @@ fn weight(choice: &Dynamic) -> Answer<f64> {
         false => weight.as_float().ok().or_else(|| weight.as_int().ok().map(|whole| whole as f64)),
     };
     number.filter(|number| number.is_finite() && *number >= 0.0).ok_or_else(|| {
-        Told("a `weight` given to `pick` must be a number, 0 or more".to_owned()).into()
+        AuthorError("a `weight` given to `pick` must be a number, 0 or more".to_owned()).into()
     })
 }
 
 /// Returns the 64-bit FNV-1a hash: short, widely known, and stable.
-fn hash(text: &str) -> Answer<i64> {
+fn hash(text: &str) -> ScriptResult<i64> {
     let mut hasher = FnvHasher::default();
     for chunk in text.as_bytes().chunks(CHUNK) {
         Run::check_time()?;
@@ -114,9 +114,9 @@ fn hash(text: &str) -> Answer<i64> {
 }
 
 /// Uses SHA-256: FNV spreads keys badly if they differ in the last letter only.
-fn bucket(key: &str, n: i64) -> Answer<i64> {
+fn bucket(key: &str, n: i64) -> ScriptResult<i64> {
     let n = u64::try_from(n).ok().filter(|n| *n > 0);
-    let n = n.ok_or_else(|| Told("`bucket` needs at least 1 bucket".to_owned()))?;
+    let n = n.ok_or_else(|| AuthorError("`bucket` needs at least 1 bucket".to_owned()))?;
     let [a, b, c, d, e, f, g, h, ..] = digest(key)?;
     Ok((u64::from_be_bytes([a, b, c, d, e, f, g, h]) % n).cast_signed())
 }
@@ -125,24 +125,24 @@ fn bucket(key: &str, n: i64) -> Answer<i64> {
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-fn base64_decode(text: &str) -> Answer<String> {
+fn base64_decode(text: &str) -> ScriptResult<String> {
     let is_for_urls = text.bytes().any(|byte| byte == b'-' || byte == b'_');
     let alphabet = if is_for_urls { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
     let bytes = GeneralPurpose::new(alphabet, LENIENT).decode(text);
-    let bytes = bytes.map_err(|_| Told("the text is not valid Base64".to_owned()))?;
+    let bytes = bytes.map_err(|_| AuthorError("the text is not valid Base64".to_owned()))?;
     String::from_utf8(bytes)
-        .map_err(|_| Told("the decoded Base64 is not UTF-8 text".to_owned()).into())
+        .map_err(|_| AuthorError("the decoded Base64 is not UTF-8 text".to_owned()).into())
 }
 
 /// Calls `act` with the JSON text of a value. The text of a place is not parsed.
-fn with_json<T>(value: &Dynamic, act: impl FnOnce(&[u8]) -> T) -> Answer<T> {
+fn with_json<T>(value: &Dynamic, act: impl FnOnce(&[u8]) -> T) -> ScriptResult<T> {
     match place_of(value) {
         Some(place) => Ok(act(&place.text()?)),
         None => Ok(act(&json::text(value)?)),
     }
 }
 
-fn estimate_tokens(value: Dynamic) -> Answer<i64> {
+fn estimate_tokens(value: Dynamic) -> ScriptResult<i64> {
     if let Ok(text) = value.as_immutable_string_ref() {
         return Ok(tokens(text.as_bytes()));
     }

@@ -15,7 +15,7 @@ use crate::policy::script::error::{self as errors, Source};
 use crate::policy::script::json;
 use crate::policy::script::limits::Limits;
 use crate::policy::script::place::Object;
-use crate::policy::script::run::{Asked, Run, Stop};
+use crate::policy::script::run::{Effects, Run, Stop};
 use crate::policy::script::shared::Shared;
 use crate::policy::script::with::Parameters;
 use crate::policy::window::WindowRules;
@@ -39,7 +39,7 @@ pub struct Script {
 
 /// The input of a call of a hook. All of it is shared: creating one costs nothing.
 #[derive(Clone)]
-pub struct Call<'a> {
+pub struct ScriptCall<'a> {
     /// The request's context.
     pub context: &'a Arc<Context>,
     /// The stage's parameters.
@@ -54,7 +54,7 @@ pub struct Call<'a> {
 pub(in crate::policy) struct Done {
     pub(in crate::policy) document: Document,
     pub(in crate::policy) decision: Decision,
-    pub(in crate::policy) asked: Asked,
+    pub(in crate::policy) effects: Effects,
 }
 
 /// The end of a script.
@@ -120,7 +120,11 @@ impl Script {
     ///
     /// Fails with `api_error` if the script fails. Fails with a 400 if the caller's own body is invalid (a
     /// duplicate key in an object that the script opened).
-    pub fn on_request(&self, call: &Call<'_>, document: Document) -> Result<(Document, Outcome)> {
+    pub fn on_request(
+        &self,
+        call: &ScriptCall<'_>,
+        document: Document,
+    ) -> Result<(Document, Outcome)> {
         self.outcome(self.run(Hook::Request, call, document)?)
     }
 
@@ -128,7 +132,7 @@ impl Script {
     /// `unsupported`, `strictness`, `native` and `number`. Otherwise the same as [`Script::on_request`].
     pub fn on_upstream_request(
         &self,
-        call: &Call<'_>,
+        call: &ScriptCall<'_>,
         document: Document,
         target: &Value,
     ) -> Result<(Document, Outcome)> {
@@ -137,13 +141,17 @@ impl Script {
         let request = Dynamic::from(Object::root(&shared));
         let subject = Subject::Document(&shared);
         let arguments = Arguments([request, target, self.ctx(call)]);
-        let (result, asked) = self.enter(Hook::UpstreamRequest, call, subject, arguments);
+        let (result, effects) = self.enter(Hook::UpstreamRequest, call, subject, arguments);
         let decision = self.decision(result)?;
-        self.outcome(Done { document: shared.into_document(), decision, asked })
+        self.outcome(Done { document: shared.into_document(), decision, effects })
     }
 
     /// Runs `on_response` over a whole message. Otherwise the same as [`Script::on_request`].
-    pub fn on_response(&self, call: &Call<'_>, message: Document) -> Result<(Document, Outcome)> {
+    pub fn on_response(
+        &self,
+        call: &ScriptCall<'_>,
+        message: Document,
+    ) -> Result<(Document, Outcome)> {
         self.outcome(self.run(Hook::Response, call, message)?)
     }
 
@@ -151,52 +159,52 @@ impl Script {
     pub(in crate::policy) fn run(
         &self,
         hook: Hook,
-        call: &Call<'_>,
+        call: &ScriptCall<'_>,
         document: Document,
     ) -> Result<Done> {
         let shared = Shared::new(document);
         let arguments = Arguments([Dynamic::from(Object::root(&shared)), self.ctx(call)]);
-        let (result, asked) = self.enter(hook, call, Subject::Document(&shared), arguments);
+        let (result, effects) = self.enter(hook, call, Subject::Document(&shared), arguments);
         let decision = self.decision(result)?;
-        Ok(Done { document: shared.into_document(), decision, asked })
+        Ok(Done { document: shared.into_document(), decision, effects })
     }
 
     /// Runs `on_text`. Returns the replacement of the text, if it changes.
     pub(in crate::policy) fn on_text(
         &self,
-        call: &Call<'_>,
+        call: &ScriptCall<'_>,
         text: &str,
-    ) -> Result<(Option<String>, Decision, Asked)> {
+    ) -> Result<(Option<String>, Decision, Effects)> {
         let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
-        let (result, asked) = self.enter(Hook::Text, call, Subject::Text(text), arguments);
-        self.text_of(result, asked, text)
+        let (result, effects) = self.enter(Hook::Text, call, Subject::Text(text), arguments);
+        self.text_of(result, effects, text)
     }
 
     /// Does the same as [`Script::on_text`] for a result that is not sent: the script logs nothing.
     pub(in crate::policy) fn on_text_ahead(
         &self,
-        call: &Call<'_>,
+        call: &ScriptCall<'_>,
         text: &str,
-    ) -> Result<(Option<String>, Decision, Asked)> {
+    ) -> Result<(Option<String>, Decision, Effects)> {
         let arguments = Arguments([Dynamic::from(text.to_owned()), self.ctx(call)]);
         let run = Run { is_muted: true, ..self.run_of(Hook::Text, call, Subject::Text(text)) };
-        let (result, asked) = self.enter_as(run, arguments);
-        self.text_of(result, asked, text)
+        let (result, effects) = self.enter_as(run, arguments);
+        self.text_of(result, effects, text)
     }
 
     /// Returns the result of `on_text` for this text.
     fn text_of(
         &self,
         result: Result<Dynamic, Box<EvalAltResult>>,
-        asked: Asked,
+        effects: Effects,
         text: &str,
-    ) -> Result<(Option<String>, Decision, Asked)> {
+    ) -> Result<(Option<String>, Decision, Effects)> {
         let returned = match result {
             Ok(returned) => returned,
-            Err(error) => return Ok((None, self.decision(Err(error))?, asked)),
+            Err(error) => return Ok((None, self.decision(Err(error))?, effects)),
         };
         if returned.is_unit() {
-            return Ok((None, Decision::Continue, asked));
+            return Ok((None, Decision::Continue, effects));
         }
         let changed = returned.into_immutable_string().map_err(|found| {
             let name = self.name();
@@ -204,10 +212,10 @@ impl Script {
             Error::new(ErrorKind::Api, message)
         })?;
         let changed = (changed != text).then(|| changed.to_string());
-        Ok((changed, Decision::Continue, asked))
+        Ok((changed, Decision::Continue, effects))
     }
 
-    fn ctx(&self, call: &Call<'_>) -> Dynamic {
+    fn ctx(&self, call: &ScriptCall<'_>) -> Dynamic {
         Dynamic::from(Ctx {
             context: Arc::clone(call.context),
             with: call.with.clone(),
@@ -218,14 +226,14 @@ impl Script {
     fn enter(
         &self,
         hook: Hook,
-        call: &Call<'_>,
+        call: &ScriptCall<'_>,
         subject: Subject<'_>,
         arguments: impl FuncArgs,
-    ) -> (Result<Dynamic, Box<EvalAltResult>>, Asked) {
+    ) -> (Result<Dynamic, Box<EvalAltResult>>, Effects) {
         self.enter_as(self.run_of(hook, call, subject), arguments)
     }
 
-    fn run_of(&self, hook: Hook, call: &Call<'_>, subject: Subject<'_>) -> Run {
+    fn run_of(&self, hook: Hook, call: &ScriptCall<'_>, subject: Subject<'_>) -> Run {
         let (document, bytes) = match subject {
             Subject::Document(document) => (Some(document.clone()), document.lock().size()),
             Subject::Text(text) => (None, text.len()),
@@ -238,7 +246,7 @@ impl Script {
             clock: call.clock,
             deadline: Instant::now() + self.limits.time_for(bytes),
             is_muted: false,
-            asked: Asked::default(),
+            effects: Effects::default(),
         }
     }
 
@@ -246,20 +254,20 @@ impl Script {
         &self,
         run: Run,
         arguments: impl FuncArgs,
-    ) -> (Result<Dynamic, Box<EvalAltResult>>, Asked) {
+    ) -> (Result<Dynamic, Box<EvalAltResult>>, Effects) {
         let hook = run.hook;
         // outside its functions, the syntax tree has only imports
         let options = CallFnOptions::new().eval_ast(!self.ast.statements().is_empty());
-        let (result, mut asked) = run.call(|| {
+        let (result, mut effects) = run.call(|| {
             let mut scope = Scope::with_capacity(USUAL_VARIABLES);
             let name = hook.as_str();
             self.engine.call_fn_with_options(options, &mut scope, &self.ast, name, arguments)
         });
-        let result = match (asked.stop.take(), result) {
+        let result = match (effects.stop.take(), result) {
             (None, result) => result,
             (Some(stopped), _) => Err(stopped.into()),
         };
-        (result, asked)
+        (result, effects)
     }
 
     /// Returns the decision of a script that has ended, or the error if it failed.
@@ -285,7 +293,7 @@ impl Script {
 
     /// Returns the document and the outcome of a hook over a request or a message.
     fn outcome(&self, done: Done) -> Result<(Document, Outcome)> {
-        let Done { mut document, decision, asked: Asked { route, wishes, removed, .. } } = done;
+        let Done { mut document, decision, effects: Effects { route, wishes, removed, .. } } = done;
         let place = |(field, at): (String, _)| (field, self.source.place(at));
         let removed = removed.into_iter().map(place).collect();
         let verdict = match decision {

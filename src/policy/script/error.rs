@@ -239,7 +239,7 @@ fn no_room(full: &Full, source: &Source) -> String {
 /// Returns the thrown message, if it contains nothing of a request: a message of Tidegate, or text that
 /// stands in the script itself. Any other text may be part of a body, and no log may hold that.
 fn thrown_message(thrown: &rhai::Dynamic, source: &Source) -> String {
-    if let Some(Told(message)) = thrown.clone().try_cast() {
+    if let Some(AuthorError(message)) = thrown.clone().try_cast() {
         return message;
     }
     if let Some(Quoting { message, quote }) = thrown.clone().try_cast() {
@@ -253,19 +253,19 @@ fn thrown_message(thrown: &rhai::Dynamic, source: &Source) -> String {
 }
 
 /// The result of every function that a script calls.
-pub(super) type Answer<T = rhai::Dynamic> = Result<T, Box<EvalAltResult>>;
+pub(super) type ScriptResult<T = rhai::Dynamic> = Result<T, Box<EvalAltResult>>;
 
 /// The error of a Tidegate function after wrong use. It names fields and types, never values.
 #[derive(Debug, Clone)]
-pub(super) struct Told(pub(super) String);
+pub(super) struct AuthorError(pub(super) String);
 
-impl From<Told> for Box<EvalAltResult> {
-    fn from(error: Told) -> Self {
+impl From<AuthorError> for Box<EvalAltResult> {
+    fn from(error: AuthorError) -> Self {
         EvalAltResult::ErrorRuntime(rhai::Dynamic::from(error), Position::NONE).into()
     }
 }
 
-/// A [`Told`] with a text that is quoted only if it stands in the script: it may be part of a request.
+/// A [`AuthorError`] with a text that is quoted only if it stands in the script: it may be part of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Quoting {
     pub(super) message: String,

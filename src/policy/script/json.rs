@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::parse;
 use crate::policy::script::place::{fault, place_of};
 use crate::policy::script::run::Run;
@@ -37,26 +37,26 @@ pub(super) fn scalar(kind: Kind, text: &[u8]) -> Result<Dynamic> {
 }
 
 /// Returns the JSON text of a value; for a place, the text at that place.
-pub(super) fn text(value: &Dynamic) -> Answer<Vec<u8>> {
-    serde_json::to_vec(&Json { value, depth: 0 }).map_err(|e| Told(e.to_string()).into())
+pub(super) fn text(value: &Dynamic) -> ScriptResult<Vec<u8>> {
+    serde_json::to_vec(&Json { value, depth: 0 }).map_err(|e| AuthorError(e.to_string()).into())
 }
 
 /// Returns a value as an independent tree.
 ///
 /// A text that a script wrote is always readable. So an unreadable one is a part of the document, which is
 /// refused as it is wherever a script reads it.
-pub(super) fn tree(value: &Dynamic) -> Answer<Value> {
+pub(super) fn tree(value: &Dynamic) -> ScriptResult<Value> {
     strict::tree(&text(value)?).map_err(fault)
 }
 
 /// Returns the size of a value in `ctx.state`: the bytes of its JSON text.
-pub(super) fn size(value: &Dynamic) -> Answer<usize> {
+pub(super) fn size(value: &Dynamic) -> ScriptResult<usize> {
     if value.is_int() || value.is_float() || value.is_bool() || value.is_unit() {
         return Ok(value.to_string().len());
     }
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, &Json { value, depth: 0 })
-        .map_err(|e| Told(e.to_string()))?;
+        .map_err(|e| AuthorError(e.to_string()))?;
     Ok(counter.0)
 }
 
@@ -91,12 +91,12 @@ pub(super) fn dynamic(value: &Value) -> Dynamic {
 
 /// Implements `parse_json`: parses a text, which may come from a caller. Rhai's own function takes twenty
 /// times as long.
-pub(super) fn parse(ctx: NativeCallContext<'_>, text: &str) -> Answer {
+pub(super) fn parse(ctx: NativeCallContext<'_>, text: &str) -> ScriptResult {
     let most = ctx.engine().max_array_size() + ctx.engine().max_map_size();
     parse::parse(text, most).map_err(|error| match Run::check_time() {
         Err(late) => late,
         // the error names a position in the text, never its content
-        Ok(()) => Told(format!("the text is not valid JSON for a script: {error}")).into(),
+        Ok(()) => AuthorError(format!("the text is not valid JSON for a script: {error}")).into(),
     })
 }
 
@@ -106,7 +106,7 @@ pub(super) fn map(members: &serde_json::Map<String, Value>) -> Map {
 }
 
 /// Returns a value that no later edit changes, neither of the document nor of a variable of the script.
-pub(super) fn detach(value: Dynamic) -> Answer {
+pub(super) fn detach(value: Dynamic) -> ScriptResult {
     let value = value.flatten();
     let holds_places = value.is_array() || value.is_map() || place_of(&value).is_some();
     if holds_places { Ok(dynamic(&tree(&value)?)) } else { Ok(value) }
@@ -129,7 +129,7 @@ pub(super) fn is_same_scalar(one: &Dynamic, other: &Dynamic) -> bool {
 }
 
 /// Returns whether both are the same JSON value; the order of keys is ignored.
-pub(super) fn is_same(one: &Dynamic, other: &Dynamic) -> Answer<bool> {
+pub(super) fn is_same(one: &Dynamic, other: &Dynamic) -> ScriptResult<bool> {
     match (is_scalar(one), is_scalar(other)) {
         (true, true) => Ok(is_same_scalar(one, other)),
         (false, false) => Ok(tree(one)? == tree(other)?),

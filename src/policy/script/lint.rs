@@ -107,7 +107,7 @@ pub(super) fn problems(
     let own = Own::of(ast);
     let mut found = Vec::new();
     ast.walk(&mut |path| {
-        if let Some(call) = path.last().and_then(Call::of)
+        if let Some(call) = path.last().and_then(CallSite::of)
             && let Some(message) = own.wrong_with(&call, known)
         {
             found.push((call.at, message));
@@ -140,14 +140,14 @@ pub(super) fn problems(
 }
 
 /// A call of a function by its name.
-struct Call<'a> {
+struct CallSite<'a> {
     function: &'a FnCallExpr,
     at: Position,
     /// Whether the call stands after a dot.
     is_method: bool,
 }
 
-impl<'a> Call<'a> {
+impl<'a> CallSite<'a> {
     fn of(node: &'a ASTNode<'a>) -> Option<Self> {
         let (function, at, is_method) = match node {
             ASTNode::Stmt(Stmt::FnCall(function, at))
@@ -273,7 +273,7 @@ impl Own {
         format!("there is no function `{name}`{nearest}")
     }
 
-    fn wrong_with(&self, call: &Call<'_>, known: &Known) -> Option<String> {
+    fn wrong_with(&self, call: &CallSite<'_>, known: &Known) -> Option<String> {
         let name = call.name();
         if OWN.contains(&name) || (call.is_method && self.properties.contains(name)) {
             return None;
@@ -319,7 +319,7 @@ impl Own {
     fn misused(&self, body: &AST, hook: Hook) -> Vec<(Position, String)> {
         let mut found = Vec::new();
         body.walk(&mut |path| {
-            if let Some(call) = path.last().and_then(Call::of)
+            if let Some(call) = path.last().and_then(CallSite::of)
                 && !call.is_method
                 && !self.functions.contains_key(call.name())
                 && let Some(message) = hook.misuse(call.name())

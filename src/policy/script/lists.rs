@@ -2,7 +2,7 @@
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 use serde_json::Value;
 
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::json;
 use crate::policy::script::place::{List, Object};
 use crate::policy::script::run::Run;
@@ -36,34 +36,36 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 /// Calls Rhai's own function of the same name over the elements.
-fn over_elements(ctx: &NativeCallContext<'_>, mut list: List, rest: Vec<Dynamic>) -> Answer {
+fn over_elements(ctx: &NativeCallContext<'_>, mut list: List, rest: Vec<Dynamic>) -> ScriptResult {
     let mut arguments = vec![Dynamic::from_array(list.elements()?)];
     arguments.extend(rest);
     let mut arguments: Vec<&mut Dynamic> = arguments.iter_mut().collect();
     ctx.call_native_fn_raw(ctx.fn_name(), true, &mut arguments)
 }
 
-fn joined(mut one: Array, other: Array) -> Answer<Array> {
+fn joined(mut one: Array, other: Array) -> ScriptResult<Array> {
     one.extend(other);
     Ok(one)
 }
 
 /// Returns a new map in which the names of all members, at any depth, are in snake case.
-fn snake_case(value: &Dynamic) -> Answer {
+fn snake_case(value: &Dynamic) -> ScriptResult {
     Ok(json::dynamic(&renamed(json::tree(value)?)?))
 }
 
-fn renamed(value: Value) -> Answer<Value> {
+fn renamed(value: Value) -> ScriptResult<Value> {
     Run::check_time()?;
     Ok(match value {
-        Value::Array(items) => Value::Array(items.into_iter().map(renamed).collect::<Answer<_>>()?),
+        Value::Array(items) => {
+            Value::Array(items.into_iter().map(renamed).collect::<ScriptResult<_>>()?)
+        }
         Value::Object(members) => {
             let mut all = serde_json::Map::new();
             for (name, value) in members {
                 let snake = snake(&name);
                 if all.insert(snake.clone(), renamed(value)?).is_some() {
                     let message = "two members of a map have the same name in snake case";
-                    return Err(Told(message.to_owned()).into());
+                    return Err(AuthorError(message.to_owned()).into());
                 }
             }
             Value::Object(all)

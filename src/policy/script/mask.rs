@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
 
 use crate::error::Result;
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::normal::Normal;
 use crate::policy::script::patterns::{Match, Patterns};
 use crate::policy::script::place::{List, Object, Place};
@@ -60,7 +60,7 @@ pub(super) fn register(engine: &mut Engine) {
                 Ok::<_, Box<rhai::EvalAltResult>>(masked.map_or(text, ImmutableString::from))
             },
         )
-        .register_fn("normalized", |ctx: Ctx<'_>, text: &str| -> Answer<String> {
+        .register_fn("normalized", |ctx: Ctx<'_>, text: &str| -> ScriptResult<String> {
             Run::check_time()?;
             let normal = Normal::of(text).into_text();
             check_length(&ctx, normal.len())?;
@@ -105,14 +105,18 @@ struct Edits {
 }
 
 impl<'a> Masking<'a> {
-    fn new(ctx: &'a NativeCallContext<'a>, patterns: &Dynamic, with: Dynamic) -> Answer<Self> {
+    fn new(
+        ctx: &'a NativeCallContext<'a>,
+        patterns: &Dynamic,
+        with: Dynamic,
+    ) -> ScriptResult<Self> {
         let patterns = Patterns::of(patterns)?;
         let with = Replacement::of(with, &patterns)?;
         Ok(Self { ctx, patterns, with, count: 0, written: 0 })
     }
 
     /// Masks the texts below a place. Texts without a match keep their bytes.
-    fn place(mut self, place: &Place) -> Answer<i64> {
+    fn place(mut self, place: &Place) -> ScriptResult<i64> {
         for hit in self.hits(place)? {
             Run::check_time()?;
             let changed = match hit.is_values {
@@ -132,7 +136,7 @@ impl<'a> Masking<'a> {
     }
 
     /// Returns the texts with a match. The document is free again before any function of the script runs.
-    fn hits(&self, place: &Place) -> Answer<Vec<Hit>> {
+    fn hits(&self, place: &Place) -> ScriptResult<Vec<Hit>> {
         let mut hits = Vec::new();
         walk::texts(place, PARTS, |found, is_values| {
             let is_hit = match is_values {
@@ -164,7 +168,7 @@ impl<'a> Masking<'a> {
     }
 
     /// Returns a text with its matches replaced, if there are any.
-    fn text(&mut self, text: &str) -> Answer<Option<String>> {
+    fn text(&mut self, text: &str) -> ScriptResult<Option<String>> {
         let edits = self.edits(text)?;
         if edits.ranges.is_empty() {
             return Ok(None);
@@ -176,7 +180,7 @@ impl<'a> Masking<'a> {
     }
 
     /// Returns the JSON of a string with its matches replaced, if there are any. The rest keeps its escapes.
-    fn string(&mut self, json: &[u8]) -> Answer<Option<Vec<u8>>> {
+    fn string(&mut self, json: &[u8]) -> ScriptResult<Option<Vec<u8>>> {
         let inner = inner(json);
         let text = unescaped(inner);
         let mut edits = self.edits(&text)?;
@@ -196,7 +200,7 @@ impl<'a> Masking<'a> {
     }
 
     /// Returns JSON with the matches in all its strings replaced, names of members too.
-    fn values(&mut self, json: &[u8]) -> Answer<Option<Vec<u8>>> {
+    fn values(&mut self, json: &[u8]) -> ScriptResult<Option<Vec<u8>>> {
         let mut strings = tokens::Rewriting::of(json);
         for token in tokens::of(json) {
             let new = match &token {
@@ -209,7 +213,7 @@ impl<'a> Masking<'a> {
     }
 
     /// Returns the parts of a text to replace. The patterns read its normal form.
-    fn edits(&mut self, text: &str) -> Answer<Edits> {
+    fn edits(&mut self, text: &str) -> ScriptResult<Edits> {
         let normal = Normal::of(text);
         let mut edits = Edits::default();
         for found in self.patterns.matches(normal.text())? {
@@ -227,7 +231,7 @@ impl<'a> Masking<'a> {
 }
 
 impl Replacement {
-    fn of(value: Dynamic, patterns: &Patterns) -> Answer<Self> {
+    fn of(value: Dynamic, patterns: &Patterns) -> ScriptResult<Self> {
         if let Ok(text) = value.as_immutable_string_ref() {
             return Ok(Self::Text(text.clone()));
         }
@@ -236,20 +240,20 @@ impl Replacement {
         }
         let kind = value.type_name();
         value.try_cast::<FnPtr>().map(Self::Function).ok_or_else(|| {
-            Told(format!(
+            AuthorError(format!(
                 "`mask` takes a text, a map of texts or a function as the replacement, not a value of type `{kind}`"
             ))
             .into()
         })
     }
 
-    fn named(map: &Map, patterns: &Patterns) -> Answer<Self> {
+    fn named(map: &Map, patterns: &Patterns) -> ScriptResult<Self> {
         let mut texts = Vec::new();
         for name in patterns.names() {
             let text = name.and_then(|name| map.get(name.as_str()));
             let text = text.and_then(|text| text.clone().into_immutable_string().ok());
             let text = text.ok_or_else(|| {
-                Told(
+                AuthorError(
                     "a map of replacements needs a map of patterns, and a text for each name in it"
                         .to_owned(),
                 )
@@ -265,7 +269,7 @@ impl Replacement {
         ctx: &NativeCallContext<'_>,
         found: &Match,
         text: &str,
-    ) -> Answer<Option<ImmutableString>> {
+    ) -> ScriptResult<Option<ImmutableString>> {
         match self {
             Self::Text(text) => Ok(Some(text.clone())),
             Self::Named(texts) => Ok(texts.get(found.pattern).cloned()),
@@ -277,7 +281,7 @@ impl Replacement {
                     return Ok(None);
                 }
                 let new = new.into_immutable_string().map_err(|kind| {
-                    Told(format!(
+                    AuthorError(format!(
                         "the function given to `mask` must return the new text or nothing, not a value of type `{kind}`"
                     ))
                 })?;

@@ -43,8 +43,8 @@ mod windows;
 mod with;
 
 pub(crate) use clock::Clock;
-pub(crate) use compiled::{Call, Script};
 pub(super) use compiled::{Decision, Done};
+pub(crate) use compiled::{Script, ScriptCall};
 pub use engine::ScriptEngine;
 pub use limits::Limits;
 pub(crate) use limits::STACK_BYTES;

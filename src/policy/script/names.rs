@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use rhai::{Array, Dynamic, Engine};
 use wildmatch::WildMatch;
 
-use crate::policy::script::error::{Answer, Quoting, Told};
+use crate::policy::script::error::{AuthorError, Quoting, ScriptResult};
 use crate::policy::script::place::List;
 
 /// Registers the functions with an engine.
@@ -32,20 +32,20 @@ const MAX_PATTERN: usize = 256;
 const MAX_NAME: usize = 64 * 1024;
 
 /// Matches a text with a pattern of the same form as under `when:`.
-fn glob(pattern: &str, text: &str) -> Answer<bool> {
+fn glob(pattern: &str, text: &str) -> ScriptResult<bool> {
     if pattern.len() > MAX_PATTERN || text.len() > MAX_NAME {
         let message = format!(
             "`glob` takes a pattern of at most {MAX_PATTERN} bytes and a text of at most {MAX_NAME}: use `regex_match` for longer ones"
         );
-        return Err(Told(message).into());
+        return Err(AuthorError(message).into());
     }
     Ok(WildMatch::new(pattern).matches(text))
 }
 
-fn glob_any(patterns: impl Iterator<Item = Answer>, text: &str) -> Answer<bool> {
+fn glob_any(patterns: impl Iterator<Item = ScriptResult>, text: &str) -> ScriptResult<bool> {
     for pattern in patterns {
         let pattern = pattern?.into_immutable_string().map_err(|kind| {
-            Told(format!("`glob` takes texts as patterns, not a value of type `{kind}`"))
+            AuthorError(format!("`glob` takes texts as patterns, not a value of type `{kind}`"))
         })?;
         if glob(&pattern, text)? {
             return Ok(true);
@@ -110,7 +110,7 @@ fn dotted(version: &[u64]) -> String {
     version.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
 }
 
-fn at_least(name: &str, version: &str) -> Answer<bool> {
+fn at_least(name: &str, version: &str) -> ScriptResult<bool> {
     let wrong = || Quoting {
         message: "`model_at_least` takes a version as \"4.5\"".to_owned(),
         quote: version.to_owned(),

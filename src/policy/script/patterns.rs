@@ -10,7 +10,7 @@ use regex_automata::util::syntax;
 use rhai::{Array, Dynamic, ImmutableString, Map};
 
 use crate::policy::script::checks::Check;
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::place::List;
 use crate::policy::script::regex::{MAX_NESTING, MAX_PATTERN, compiled, prepared};
 use crate::policy::script::run::Run;
@@ -66,14 +66,14 @@ thread_local! {
 impl Patterns {
     /// Reads and compiles a set: a pattern, a list of patterns, or a map of them. Each is a text, or a map with
     /// `pattern` and `check`.
-    pub(super) fn of(value: &Dynamic) -> Answer<Rc<Self>> {
+    pub(super) fn of(value: &Dynamic) -> ScriptResult<Rc<Self>> {
         Run::check_time()?;
         let written = written(value)?;
         if let Some(kept) = KEPT.with_borrow(|kept| kept.get(&written).cloned()) {
             return Ok(kept);
         }
         if written.len() > MAX_PATTERNS {
-            return Err(Told(format!("`mask` takes at most {MAX_PATTERNS} patterns")).into());
+            return Err(AuthorError(format!("`mask` takes at most {MAX_PATTERNS} patterns")).into());
         }
         let patterns = Rc::new(Self::compile(written.clone())?);
         KEPT.with_borrow_mut(|kept| {
@@ -85,7 +85,7 @@ impl Patterns {
         Ok(patterns)
     }
 
-    fn compile(written: Vec<Written>) -> Answer<Self> {
+    fn compile(written: Vec<Written>) -> ScriptResult<Self> {
         let config = meta::Config::new()
             .nfa_size_limit(Some(MAX_PROGRAM))
             .hybrid_cache_capacity(MAX_PROGRAM);
@@ -103,9 +103,9 @@ impl Patterns {
         Ok(patterns)
     }
 
-    fn each(&self) -> Answer<&[Pattern]> {
+    fn each(&self) -> ScriptResult<&[Pattern]> {
         if self.each.get().is_none() {
-            let compiled: Answer<Vec<Pattern>> =
+            let compiled: ScriptResult<Vec<Pattern>> =
                 self.written.iter().map(Pattern::compile).collect();
             let _ = self.each.set(compiled?);
         }
@@ -128,7 +128,7 @@ impl Patterns {
 
     /// Returns the parts of a text that the patterns match, in order. Where matches overlap, they are one: no
     /// pattern hides the rest of another one's match.
-    pub(super) fn matches(&self, text: &str) -> Answer<Vec<Match>> {
+    pub(super) fn matches(&self, text: &str) -> ScriptResult<Vec<Match>> {
         Run::check_time()?;
         let start = match &self.all {
             Some(all) => match all.find(text) {
@@ -154,13 +154,18 @@ impl Patterns {
 }
 
 impl Pattern {
-    fn compile(written: &Written) -> Answer<Self> {
+    fn compile(written: &Written) -> ScriptResult<Self> {
         let regex = compiled(&written.pattern)?;
         let group = regex.capture_names().position(|name| name == Some(GROUP));
         Ok(Self { regex, group, check: written.check })
     }
 
-    fn find(&self, text: &str, start: usize, mut act: impl FnMut(Range<usize>)) -> Answer<()> {
+    fn find(
+        &self,
+        text: &str,
+        start: usize,
+        mut act: impl FnMut(Range<usize>),
+    ) -> ScriptResult<()> {
         let mut at = start;
         for n in 0_usize.. {
             if n.is_multiple_of(STRIDE) {
@@ -197,7 +202,7 @@ fn after(text: &str, at: usize) -> usize {
     at + text[at..].chars().next().map_or(1, char::len_utf8)
 }
 
-fn written(value: &Dynamic) -> Answer<Vec<Written>> {
+fn written(value: &Dynamic) -> ScriptResult<Vec<Written>> {
     if let Some(map) = value.read_lock::<Map>()
         && !is_one(&map)
     {
@@ -221,9 +226,12 @@ fn is_one(map: &Map) -> bool {
         && map.keys().all(|key| ["pattern", "check"].contains(&key.as_str()))
 }
 
-fn one(value: &Dynamic, name: Option<ImmutableString>) -> Answer<Written> {
-    let wrong =
-        || Told("`mask` takes patterns as texts, or as maps with `pattern` and `check`".to_owned());
+fn one(value: &Dynamic, name: Option<ImmutableString>) -> ScriptResult<Written> {
+    let wrong = || {
+        AuthorError(
+            "`mask` takes patterns as texts, or as maps with `pattern` and `check`".to_owned(),
+        )
+    };
     if let Ok(pattern) = value.as_immutable_string_ref() {
         return Ok(Written { name, pattern: pattern.clone(), check: None });
     }
@@ -236,7 +244,7 @@ fn one(value: &Dynamic, name: Option<ImmutableString>) -> Answer<Written> {
         Some(check) => {
             let word = check.clone().into_immutable_string().unwrap_or_default();
             let check = Check::of(&word).ok_or_else(|| {
-                Told(format!("`check` of a pattern must be one of {}", Check::words()))
+                AuthorError(format!("`check` of a pattern must be one of {}", Check::words()))
             })?;
             Some(check)
         }

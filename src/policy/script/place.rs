@@ -3,7 +3,7 @@ use rhai::{Dynamic, EvalAltResult, ImmutableString};
 use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::run::{Run, Stop};
 use crate::policy::script::shared::Shared;
 use crate::wire::{Document, Kind, Step};
@@ -55,7 +55,7 @@ impl Place {
         &self,
         part: Option<&Part>,
         act: impl FnOnce(&mut Document, &[Step<'_>]) -> Result<T>,
-    ) -> Answer<T> {
+    ) -> ScriptResult<T> {
         let path: SmallVec<[Step<'_>; 6]> = self.path.iter().chain(part).map(Part::step).collect();
         act(&mut self.document.lock(), &path).map_err(fault)
     }
@@ -72,23 +72,23 @@ impl Place {
     }
 
     /// Returns the JSON text at this place.
-    pub(super) fn text(&self) -> Answer<bytes::Bytes> {
+    pub(super) fn text(&self) -> ScriptResult<bytes::Bytes> {
         let text = self.with(None, |document, path| document.get(path))?;
         text.ok_or_else(|| self.gone())
     }
 
-    pub(super) fn len(&self) -> Answer<i64> {
+    pub(super) fn len(&self) -> ScriptResult<i64> {
         let len = self.with(None, |document, path| document.len(path))?;
         len.map(|len| len as i64).ok_or_else(|| self.gone())
     }
 
-    pub(super) fn has(&self, part: &Part) -> Answer<bool> {
+    pub(super) fn has(&self, part: &Part) -> ScriptResult<bool> {
         self.with(Some(part), |document, path| Ok(document.kind(path)?.is_some()))
     }
 
     pub(super) fn gone(&self) -> Box<EvalAltResult> {
         let message = "the value at this place was removed or replaced by a value of another type";
-        Told(message.to_owned()).into()
+        AuthorError(message.to_owned()).into()
     }
 }
 
@@ -113,6 +113,6 @@ pub(super) fn place_kind(value: &Dynamic) -> Option<Kind> {
 pub(super) fn fault(error: Error) -> Box<EvalAltResult> {
     match error.kind {
         ErrorKind::InvalidRequest => Run::end(Stop::Invalid(error.message)),
-        _ => Told(error.message).into(),
+        _ => AuthorError(error.message).into(),
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use regex::{Captures, Regex, RegexBuilder};
 use rhai::{Array, Dynamic, Engine, FnPtr, NativeCallContext};
 
-use crate::policy::script::error::{Answer, Quoting, Told};
+use crate::policy::script::error::{AuthorError, Quoting, ScriptResult};
 use crate::policy::script::run::Run;
 use crate::policy::script::strings::{check_length, too_many};
 
@@ -26,7 +26,7 @@ const STRIDE: usize = 64;
 /// Registers the functions with an engine.
 pub(super) fn register(engine: &mut Engine) {
     engine
-        .register_fn("regex_match", |text: &str, pattern: &str| -> Answer<bool> {
+        .register_fn("regex_match", |text: &str, pattern: &str| -> ScriptResult<bool> {
             Ok(compiled(pattern)?.is_match(text))
         })
         .register_fn("regex_find", find)
@@ -41,14 +41,14 @@ thread_local! {
 }
 
 /// Returns the program of a pattern. It is shared: a clone would have to warm up again.
-pub(super) fn compiled(pattern: &str) -> Answer<Rc<Regex>> {
+pub(super) fn compiled(pattern: &str) -> ScriptResult<Rc<Regex>> {
     Run::check_time()?;
     if let Some(kept) = KEPT.with_borrow(|kept| kept.get(pattern).cloned()) {
         return Ok(kept);
     }
     if pattern.len() > MAX_PATTERN {
         let message = format!("a regular expression is longer than {MAX_PATTERN} bytes");
-        return Err(Told(message).into());
+        return Err(AuthorError(message).into());
     }
     let mut builder = RegexBuilder::new(pattern);
     builder.size_limit(MAX_PROGRAM).dfa_size_limit(MAX_PROGRAM).nest_limit(MAX_NESTING);
@@ -92,12 +92,12 @@ fn wrong(error: &regex::Error, pattern: &str) -> Quoting {
     }
 }
 
-fn find(text: &str, pattern: &str) -> Answer {
+fn find(text: &str, pattern: &str) -> ScriptResult {
     let found = compiled(pattern)?.find(text).map(|found| found.as_str().into());
     Ok(found.unwrap_or_default())
 }
 
-fn find_all(ctx: NativeCallContext<'_>, text: &str, pattern: &str) -> Answer<Array> {
+fn find_all(ctx: NativeCallContext<'_>, text: &str, pattern: &str) -> ScriptResult<Array> {
     let regex = compiled(pattern)?;
     let most = ctx.engine().max_array_size();
     let mut all = Array::new();
@@ -113,7 +113,7 @@ fn find_all(ctx: NativeCallContext<'_>, text: &str, pattern: &str) -> Answer<Arr
     Ok(all)
 }
 
-fn captures(text: &str, pattern: &str) -> Answer {
+fn captures(text: &str, pattern: &str) -> ScriptResult {
     let regex = compiled(pattern)?;
     let Some(groups) = regex.captures(text) else { return Ok(Dynamic::UNIT) };
     let groups = groups.iter();
@@ -127,7 +127,7 @@ fn replace(
     text: &str,
     pattern: &str,
     replacement: &str,
-) -> Answer<String> {
+) -> ScriptResult<String> {
     let regex = compiled(pattern)?;
     let dollars = replacement.matches('$').count();
     if dollars == 0 {
@@ -153,7 +153,7 @@ fn replace_with(
     text: &str,
     pattern: &str,
     change: FnPtr,
-) -> Answer<String> {
+) -> ScriptResult<String> {
     let regex = compiled(pattern)?;
     let matches = regex.find_iter(text).map(|found| (found.range(), found.as_str()));
     rewritten(&ctx, text, matches, |found, out| {
@@ -164,7 +164,7 @@ fn replace_with(
             return Ok(());
         }
         let new = new.into_immutable_string().map_err(|kind| {
-            Told(format!(
+            AuthorError(format!(
                 "the function given to `regex_replace` must return the new text or nothing, not a value of type `{kind}`"
             ))
         })?;
@@ -183,8 +183,8 @@ fn rewritten<M>(
     ctx: &NativeCallContext<'_>,
     text: &str,
     matches: impl Iterator<Item = (std::ops::Range<usize>, M)>,
-    mut write: impl FnMut(M, &mut String) -> Answer<()>,
-) -> Answer<String> {
+    mut write: impl FnMut(M, &mut String) -> ScriptResult<()>,
+) -> ScriptResult<String> {
     let mut out = String::new();
     let mut done = 0;
     for (n, (place, found)) in matches.enumerate() {

@@ -100,12 +100,12 @@ pub(super) struct Run {
     /// The result of the call is only compared: the script logs nothing.
     pub(super) is_muted: bool,
     /// The side effects that the script has requested.
-    pub(super) asked: Asked,
+    pub(super) effects: Effects,
 }
 
 /// The side effects that a script has requested beside its edits.
 #[derive(Default)]
-pub(in crate::policy) struct Asked {
+pub(in crate::policy) struct Effects {
     /// The model that `route` set.
     pub(super) route: Option<String>,
     /// Headers, tags and counter increments.
@@ -122,12 +122,12 @@ thread_local! {
 
 impl Run {
     /// Runs `act` as this call. Also returns the requested side effects.
-    pub(super) fn call<T>(self, act: impl FnOnce() -> T) -> (T, Asked) {
+    pub(super) fn call<T>(self, act: impl FnOnce() -> T) -> (T, Effects) {
         let _restore = Restore(RUN.replace(Some(Box::new(self))));
         let result = act();
-        let asked =
-            RUN.with_borrow_mut(|run| run.as_mut().map(|run| std::mem::take(&mut run.asked)));
-        (result, asked.unwrap_or_default())
+        let effects =
+            RUN.with_borrow_mut(|run| run.as_mut().map(|run| std::mem::take(&mut run.effects)));
+        (result, effects.unwrap_or_default())
     }
 
     /// Calls `act` with the current call of this thread; returns `None` outside of a call.
@@ -155,7 +155,7 @@ impl Run {
 
     fn record(stopped: Stopped) {
         Self::current(|run| {
-            run.asked.stop.get_or_insert(stopped);
+            run.effects.stop.get_or_insert(stopped);
         });
     }
 
@@ -183,7 +183,7 @@ impl Run {
 
     /// Returns the stop of the script. The end of its time is a stop, too.
     fn stopped() -> Option<Stop> {
-        let recorded = |run: &mut Self| match &run.asked.stop {
+        let recorded = |run: &mut Self| match &run.effects.stop {
             Some(stopped) => Some(stopped.stop.clone()),
             None => (run.deadline < Instant::now()).then_some(Stop::Time),
         };

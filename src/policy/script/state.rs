@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rhai::{Dynamic, Engine, NativeCallContext};
 
-use crate::policy::script::error::Answer;
+use crate::policy::script::error::ScriptResult;
 use crate::policy::script::json;
 use crate::policy::script::run::{Full, Run, Stop};
 
@@ -90,7 +90,7 @@ impl State {
     }
 
     /// Writes an entry; `()` removes it. No script can catch the error of a value without room.
-    fn set(&self, call: &NativeCallContext<'_>, name: &str, value: Dynamic) -> Answer<()> {
+    fn set(&self, call: &NativeCallContext<'_>, name: &str, value: Dynamic) -> ScriptResult<()> {
         let value = json::detach(value)?;
         let entry = match value.is_unit() {
             true => None,

@@ -1,7 +1,7 @@
 //! Texts: functions of Rhai that are bounded before they build large values, and functions that Rhai lacks.
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, Position};
 
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::place::List;
 use crate::policy::script::run::Run;
 
@@ -37,7 +37,7 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 /// Fails if a text of that many bytes would exceed the limit.
-pub(super) fn check_length(ctx: &NativeCallContext<'_>, bytes: usize) -> Answer<()> {
+pub(super) fn check_length(ctx: &NativeCallContext<'_>, bytes: usize) -> ScriptResult<()> {
     if bytes <= ctx.engine().max_string_size() {
         return Ok(());
     }
@@ -50,22 +50,22 @@ pub(super) fn too_many() -> Box<EvalAltResult> {
 }
 
 fn replaces(engine: &mut Engine) {
-    type Text<'a> = &'a mut ImmutableString;
+    type TextArgument<'a> = &'a mut ImmutableString;
     type Ctx<'a> = NativeCallContext<'a>;
     engine
         .register_fn("replaced", |ctx: Ctx<'_>, text: &str, find: &str, with: &str| {
             replaced(&ctx, text, find, with)
         })
-        .register_fn("replace", |ctx: Ctx<'_>, text: Text<'_>, find: &str, with: &str| {
+        .register_fn("replace", |ctx: Ctx<'_>, text: TextArgument<'_>, find: &str, with: &str| {
             replace(&ctx, text, find, with)
         })
-        .register_fn("replace", |ctx: Ctx<'_>, text: Text<'_>, find: &str, with: char| {
+        .register_fn("replace", |ctx: Ctx<'_>, text: TextArgument<'_>, find: &str, with: char| {
             replace(&ctx, text, find, with.encode_utf8(&mut [0; 4]))
         })
-        .register_fn("replace", |ctx: Ctx<'_>, text: Text<'_>, find: char, with: &str| {
+        .register_fn("replace", |ctx: Ctx<'_>, text: TextArgument<'_>, find: char, with: &str| {
             replace(&ctx, text, find.encode_utf8(&mut [0; 4]), with)
         })
-        .register_fn("replace", |ctx: Ctx<'_>, text: Text<'_>, find: char, with: char| {
+        .register_fn("replace", |ctx: Ctx<'_>, text: TextArgument<'_>, find: char, with: char| {
             replace(&ctx, text, find.encode_utf8(&mut [0; 4]), with.encode_utf8(&mut [0; 4]))
         });
 }
@@ -75,13 +75,18 @@ fn replace(
     text: &mut ImmutableString,
     find: &str,
     with: &str,
-) -> Answer<()> {
+) -> ScriptResult<()> {
     *text = replaced(ctx, text, find, with)?.into();
     Ok(())
 }
 
 /// Replaces text. Rhai's own function builds the whole result before it checks the limit.
-fn replaced(ctx: &NativeCallContext<'_>, text: &str, find: &str, with: &str) -> Answer<String> {
+fn replaced(
+    ctx: &NativeCallContext<'_>,
+    text: &str,
+    find: &str,
+    with: &str,
+) -> ScriptResult<String> {
     let mut out = String::new();
     let mut done = 0;
     for (n, (at, found)) in text.match_indices(find).enumerate() {
@@ -131,25 +136,38 @@ fn at_least_one(most: i64) -> usize {
     usize::try_from(most).unwrap_or_default().max(1)
 }
 
-fn pieces<'a>(ctx: &NativeCallContext<'_>, pieces: impl Iterator<Item = &'a str>) -> Answer<Array> {
+fn pieces<'a>(
+    ctx: &NativeCallContext<'_>,
+    pieces: impl Iterator<Item = &'a str>,
+) -> ScriptResult<Array> {
     limited(ctx, pieces.map(Into::into))
 }
 
-fn limited(ctx: &NativeCallContext<'_>, items: impl Iterator<Item = Dynamic>) -> Answer<Array> {
+fn limited(
+    ctx: &NativeCallContext<'_>,
+    items: impl Iterator<Item = Dynamic>,
+) -> ScriptResult<Array> {
     let most = ctx.engine().max_array_size();
     let all: Array = items.take(most + 1).collect();
     if all.len() > most { Err(too_many()) } else { Ok(all) }
 }
 
 /// Pads a text. Rhai's own function never ends if the padding is empty.
-fn pad(ctx: NativeCallContext<'_>, text: &mut ImmutableString, len: i64, with: &str) -> Answer<()> {
+fn pad(
+    ctx: NativeCallContext<'_>,
+    text: &mut ImmutableString,
+    len: i64,
+    with: &str,
+) -> ScriptResult<()> {
     let missing = usize::try_from(len).unwrap_or_default().saturating_sub(text.chars().count());
     if missing == 0 {
         return Ok(());
     }
     let unit = with.chars().count();
     if unit == 0 {
-        return Err(Told("`pad` needs a text to pad with, not an empty one".to_owned()).into());
+        return Err(
+            AuthorError("`pad` needs a text to pad with, not an empty one".to_owned()).into()
+        );
     }
     let rest = with.char_indices().nth(missing % unit).map_or(0, |(end, _)| end);
     let whole = (missing / unit).saturating_mul(with.len());
@@ -172,9 +190,9 @@ fn shortened(text: ImmutableString, characters: i64) -> ImmutableString {
 
 fn join(
     ctx: &NativeCallContext<'_>,
-    items: impl Iterator<Item = Answer>,
+    items: impl Iterator<Item = ScriptResult>,
     between: &str,
-) -> Answer<String> {
+) -> ScriptResult<String> {
     let mut all = String::new();
     for (n, item) in items.enumerate() {
         Run::check_time()?;
@@ -188,7 +206,7 @@ fn join(
                 let message = format!(
                     "`join` takes texts, numbers and booleans, not a value of type `{kind}`"
                 );
-                return Err(Told(message).into());
+                return Err(AuthorError(message).into());
             }
         };
         check_length(ctx, all.len() + between.len() + text.len())?;

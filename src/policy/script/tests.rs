@@ -23,7 +23,7 @@ use crate::context::{Caller, Context};
 use crate::error::{Error, ErrorKind, Problem};
 use crate::policy::Outcome;
 use crate::policy::script::api::{State, With};
-use crate::policy::script::{Call, Clock, Limits, Script, ScriptEngine};
+use crate::policy::script::{Clock, Limits, Script, ScriptCall, ScriptEngine};
 use crate::wire::Document;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -54,7 +54,7 @@ fn context() -> Arc<Context> {
         query: None,
         credential: None,
         session: "session-1".to_owned(),
-        model: "claude-asked".to_owned(),
+        model: "claude-effects".to_owned(),
         story: Arc::default(),
     })
 }
@@ -65,8 +65,12 @@ fn run_with(
     body: impl Into<Bytes>,
 ) -> Result<(Document, Outcome), Error> {
     let with = With::new(with.as_object().unwrap());
-    let call =
-        Call { context: &context(), with: &with, state: &State::default(), clock: Clock::System };
+    let call = ScriptCall {
+        context: &context(),
+        with: &with,
+        state: &State::default(),
+        clock: Clock::System,
+    };
     script.on_request(&call, Document::parse(body.into()).unwrap())
 }
 

@@ -1,7 +1,7 @@
 //! Conversations as texts: `text_of`, `last_user_text`, `each_text`.
 use rhai::{Dynamic, Engine, FnPtr, ImmutableString, Map, NativeCallContext};
 
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::place::Part::{self as Step, Index, Key};
 use crate::policy::script::place::{List, Object, Place};
 use crate::policy::script::run::Run;
@@ -21,14 +21,14 @@ pub(super) fn register(engine: &mut Engine) {
 /// The separator between the texts of blocks.
 const BETWEEN: &str = "\n";
 
-fn text_of(content: &Dynamic) -> Answer<String> {
+fn text_of(content: &Dynamic) -> ScriptResult<String> {
     let mut texts = Vec::new();
     collect(content, &mut |text| texts.push(text))?;
     Ok(texts.join(BETWEEN))
 }
 
 /// Passes on the texts of a content: a text, blocks, one block, or any value with a `content`.
-fn collect(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer<()> {
+fn collect(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> ScriptResult<()> {
     Run::check_time()?;
     if content.is_unit() {
         return Ok(());
@@ -48,7 +48,7 @@ fn collect(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer
         Some(_) => collect_block(content, found),
         None => {
             let kind = content.type_name();
-            Err(Told(format!(
+            Err(AuthorError(format!(
                 "`text_of` takes a text, blocks or a message, not a value of type `{kind}`"
             ))
             .into())
@@ -58,14 +58,14 @@ fn collect(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer
 
 /// Passes on the texts of a content within a message: a text or blocks only, so that a loop of values cannot
 /// keep the walk going.
-fn collect_inner(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer<()> {
+fn collect_inner(content: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> ScriptResult<()> {
     match member(content, "content")? {
         Some(_) => Ok(()),
         None => collect(content, found),
     }
 }
 
-fn collect_block(block: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> Answer<()> {
+fn collect_block(block: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> ScriptResult<()> {
     Run::check_time()?;
     let kind = member(block, "type")?.unwrap_or_default();
     if kind.into_immutable_string().is_ok_and(|kind| kind == "text")
@@ -78,7 +78,7 @@ fn collect_block(block: &Dynamic, found: &mut impl FnMut(ImmutableString)) -> An
 }
 
 /// Returns a member of an object or map; `()` if it has no such member, `None` if the value is neither.
-fn member(value: &Dynamic, key: &str) -> Answer<Option<Dynamic>> {
+fn member(value: &Dynamic, key: &str) -> ScriptResult<Option<Dynamic>> {
     let object = value.read_lock::<Object>().map(|object| object.clone());
     if let Some(mut object) = object {
         return object.get(key.into()).map(Some);
@@ -87,7 +87,7 @@ fn member(value: &Dynamic, key: &str) -> Answer<Option<Dynamic>> {
     Ok(map.map(|map| map.get(key).cloned().unwrap_or_default()))
 }
 
-fn last_user_text(request: &mut Object) -> Answer<String> {
+fn last_user_text(request: &mut Object) -> ScriptResult<String> {
     let Some(mut messages) = request.get("messages".into())?.try_cast::<List>() else {
         return Ok(String::new());
     };
@@ -105,7 +105,7 @@ fn last_user_text(request: &mut Object) -> Answer<String> {
     Ok(String::new())
 }
 
-fn each_text(ctx: NativeCallContext<'_>, place: &mut Object, change: FnPtr) -> Answer<i64> {
+fn each_text(ctx: NativeCallContext<'_>, place: &mut Object, change: FnPtr) -> ScriptResult<i64> {
     let mut visit = Visit { ctx: &ctx, change, changed: 0 };
     visit.all(&place.0, &[Part::System, Part::Messages, Part::ToolResults])?;
     Ok(visit.changed)
@@ -116,7 +116,7 @@ fn each_text_of(
     request: &mut Object,
     part: &str,
     change: FnPtr,
-) -> Answer<i64> {
+) -> ScriptResult<i64> {
     let part = match part {
         "system" => Part::System,
         "messages" => Part::Messages,
@@ -125,7 +125,7 @@ fn each_text_of(
         "tools" => Part::Tools,
         _ => {
             let known = "`each_text` takes the parts `system`, `messages`, `tool_results`, `tool_inputs` and `tools`";
-            return Err(Told(known.to_owned()).into());
+            return Err(AuthorError(known.to_owned()).into());
         }
     };
     let mut visit = Visit { ctx: &ctx, change, changed: 0 };
@@ -150,7 +150,7 @@ struct Reached {
 impl Visit<'_> {
     /// Visits the system prompt and tools of a request, then one message after the other, so that a long
     /// conversation takes little memory; of any other value, everything at once.
-    fn all(&mut self, place: &Place, parts: &[Part]) -> Answer<()> {
+    fn all(&mut self, place: &Place, parts: &[Part]) -> ScriptResult<()> {
         let messages = place.child(Key("messages".into()));
         let count = messages.with(None, |document, path| document.len(path))?;
         let Some(count) = count else { return self.below(place, parts) };
@@ -171,7 +171,7 @@ impl Visit<'_> {
     }
 
     /// Visits the texts below a place. The document is free again before any function of the script runs.
-    fn below(&mut self, start: &Place, parts: &[Part]) -> Answer<()> {
+    fn below(&mut self, start: &Place, parts: &[Part]) -> ScriptResult<()> {
         Run::check_time()?;
         let mut reached = Vec::new();
         walk::texts(start, parts, |found, is_values| {
@@ -196,7 +196,7 @@ impl Visit<'_> {
     }
 
     /// Visits every text in a value, at any depth, but not the names of members.
-    fn values(&mut self, object: &mut Object, key: &str) -> Answer<()> {
+    fn values(&mut self, object: &mut Object, key: &str) -> ScriptResult<()> {
         let value = object.get(key.into())?;
         if value.is_string() {
             return self.text(object, key, value);
@@ -213,7 +213,7 @@ impl Visit<'_> {
         Ok(())
     }
 
-    fn element(&mut self, list: &mut List, index: i64) -> Answer<()> {
+    fn element(&mut self, list: &mut List, index: i64) -> ScriptResult<()> {
         let value = list.get(index)?;
         if let Some(mut object) = value.read_lock::<Object>().map(|object| object.clone()) {
             for key in object.keys()? {
@@ -230,7 +230,7 @@ impl Visit<'_> {
         }
     }
 
-    fn text(&mut self, object: &mut Object, key: &str, text: Dynamic) -> Answer<()> {
+    fn text(&mut self, object: &mut Object, key: &str, text: Dynamic) -> ScriptResult<()> {
         match self.changed(text)? {
             Some(after) => object.set(key.into(), after),
             None => Ok(()),
@@ -238,7 +238,7 @@ impl Visit<'_> {
     }
 
     /// Returns the replacement of a text, if it changes.
-    fn changed(&mut self, text: Dynamic) -> Answer<Option<Dynamic>> {
+    fn changed(&mut self, text: Dynamic) -> ScriptResult<Option<Dynamic>> {
         let Ok(before) = text.into_immutable_string() else { return Ok(None) };
         Run::check_time()?;
         let after: Dynamic = self.change.call_within_context(self.ctx, (before.clone(),))?;
@@ -246,7 +246,7 @@ impl Visit<'_> {
             return Ok(None);
         }
         let after = after.into_immutable_string().map_err(|kind| {
-            Told(format!(
+            AuthorError(format!(
                 "the function given to `each_text` must return the new text or nothing, not a value of type `{kind}`"
             ))
         })?;

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use rhai::{Dynamic, Engine, Map};
 
 use crate::policy::script::clock::Clock;
-use crate::policy::script::error::{Answer, Quoting, Told};
+use crate::policy::script::error::{AuthorError, Quoting, ScriptResult};
 use crate::policy::script::run::Run;
 
 /// Registers the functions with an engine.
@@ -13,13 +13,13 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("now", || clock().now().as_second())
         .register_fn("now_ms", || clock().now().as_millisecond())
         .register_fn("utc", || parts(clock().now(), TimeZone::UTC))
-        .register_fn("utc", |seconds: i64| -> Answer<Map> {
+        .register_fn("utc", |seconds: i64| -> ScriptResult<Map> {
             Ok(parts(moment(seconds)?, TimeZone::UTC))
         })
-        .register_fn("time_in", |name: &str| -> Answer<Map> {
+        .register_fn("time_in", |name: &str| -> ScriptResult<Map> {
             Ok(parts(clock().now(), zone(name)?))
         })
-        .register_fn("time_in", |name: &str, seconds: i64| -> Answer<Map> {
+        .register_fn("time_in", |name: &str, seconds: i64| -> ScriptResult<Map> {
             Ok(parts(moment(seconds)?, zone(name)?))
         });
 }
@@ -29,12 +29,12 @@ fn clock() -> Clock {
     Run::current(|run| run.clock).unwrap_or_default()
 }
 
-fn moment(seconds: i64) -> Answer<Timestamp> {
-    let too_far = || Told(format!("{seconds} seconds are too far from 1970"));
+fn moment(seconds: i64) -> ScriptResult<Timestamp> {
+    let too_far = || AuthorError(format!("{seconds} seconds are too far from 1970"));
     Ok(Timestamp::from_second(seconds).map_err(|_| too_far())?)
 }
 
-fn zone(name: &str) -> Answer<TimeZone> {
+fn zone(name: &str) -> ScriptResult<TimeZone> {
     let unknown = || Quoting {
         message: "unknown time zone (expected a name such as `Europe/Berlin`)".to_owned(),
         quote: name.to_owned(),

@@ -4,7 +4,7 @@
 //! Rhai values.
 use rhai::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, Position};
 
-use crate::policy::script::error::{Answer, Told};
+use crate::policy::script::error::{AuthorError, ScriptResult};
 use crate::policy::script::fields::{self, Shape};
 use crate::policy::script::json;
 use crate::policy::script::place::{List, Object, Part, Place, fault, place_of};
@@ -14,7 +14,7 @@ use crate::wire::Kind;
 
 impl Place {
     /// Reads a member or element; returns `()` if there is none.
-    fn read(&self, part: Part) -> Answer {
+    fn read(&self, part: Part) -> ScriptResult {
         let found = self.with(Some(&part), |document, path| document.look(path))?;
         Ok(match found {
             None => Dynamic::UNIT,
@@ -29,7 +29,7 @@ impl Place {
     ///
     /// After each method call in a chain, Rhai passes the getter's value to the setter. So writing a value
     /// that is already there is no edit.
-    fn write(&self, part: Part, value: &Dynamic) -> Answer<()> {
+    fn write(&self, part: Part, value: &Dynamic) -> ScriptResult<()> {
         if place_of(value).is_some_and(|place| place.is(self, &part)) {
             return Ok(());
         }
@@ -50,66 +50,66 @@ impl Object {
         Self(Place::root(document))
     }
 
-    pub(super) fn is_empty(&mut self) -> Answer<bool> {
+    pub(super) fn is_empty(&mut self) -> ScriptResult<bool> {
         Ok(self.0.len()? == 0)
     }
 
-    pub(super) fn json(&mut self) -> Answer<String> {
+    pub(super) fn json(&mut self) -> ScriptResult<String> {
         Ok(String::from_utf8_lossy(&self.0.text()?).into_owned())
     }
 
-    pub(super) fn get(&mut self, key: ImmutableString) -> Answer {
+    pub(super) fn get(&mut self, key: ImmutableString) -> ScriptResult {
         self.0.read(Part::Key(key))
     }
 
-    pub(super) fn set(&mut self, key: ImmutableString, value: Dynamic) -> Answer<()> {
+    pub(super) fn set(&mut self, key: ImmutableString, value: Dynamic) -> ScriptResult<()> {
         if self.0.is_root()
             && Run::current(|run| run.is_over_request()).unwrap_or_default()
             && let Some(message) = Shape::of(&value).and_then(|shape| fields::wrong(&key, shape))
         {
-            return Err(Told(message).into());
+            return Err(AuthorError(message).into());
         }
         self.0.write(Part::Key(key), &value)
     }
 
-    pub(super) fn len(&mut self) -> Answer<i64> {
+    pub(super) fn len(&mut self) -> ScriptResult<i64> {
         self.0.len()
     }
 
-    pub(super) fn contains(&mut self, key: ImmutableString) -> Answer<bool> {
+    pub(super) fn contains(&mut self, key: ImmutableString) -> ScriptResult<bool> {
         self.0.has(&Part::Key(key))
     }
 
     fn remember_removal(&self, key: &str, at: Position) {
         if self.0.is_root() {
-            Run::current(|run| run.asked.removed.push((key.to_owned(), at)));
+            Run::current(|run| run.effects.removed.push((key.to_owned(), at)));
         }
     }
 
-    fn remove(&mut self, key: ImmutableString) -> Answer<bool> {
+    fn remove(&mut self, key: ImmutableString) -> ScriptResult<bool> {
         self.0.with(Some(&Part::Key(key)), |document, path| document.remove(path))
     }
 
-    pub(super) fn keys(&mut self) -> Answer<rhai::Array> {
+    pub(super) fn keys(&mut self) -> ScriptResult<rhai::Array> {
         let keys = self.0.with(None, |document, path| document.keys(path))?;
         let keys = keys.ok_or_else(|| self.0.gone())?;
         Ok(keys.into_iter().map(Dynamic::from).collect())
     }
 
-    pub(super) fn values(&mut self) -> Answer<rhai::Array> {
+    pub(super) fn values(&mut self) -> ScriptResult<rhai::Array> {
         let keys = self.0.with(None, |document, path| document.keys(path))?;
         let keys = keys.ok_or_else(|| self.0.gone())?;
         keys.into_iter().map(|key| self.member(&key)).collect()
     }
 
-    pub(super) fn members(&mut self) -> Answer<rhai::Map> {
+    pub(super) fn members(&mut self) -> ScriptResult<rhai::Map> {
         let keys = self.0.with(None, |document, path| document.keys(path))?;
         let keys = keys.ok_or_else(|| self.0.gone())?;
         keys.into_iter().map(|key| Ok((key.as_str().into(), self.member(&key)?))).collect()
     }
 
     /// Reads one of many members. The lookup takes longer the more members there are.
-    fn member(&mut self, key: &str) -> Answer {
+    fn member(&mut self, key: &str) -> ScriptResult {
         Run::check_time()?;
         self.get(key.into())
     }
@@ -121,7 +121,7 @@ pub(super) fn set_at(
     object: &mut Object,
     key: ImmutableString,
     value: Dynamic,
-) -> Answer<()> {
+) -> ScriptResult<()> {
     if value.is_unit() {
         object.remember_removal(&key, call.call_position());
     }
@@ -133,51 +133,51 @@ pub(super) fn remove_at(
     call: NativeCallContext<'_>,
     object: &mut Object,
     key: ImmutableString,
-) -> Answer<bool> {
+) -> ScriptResult<bool> {
     object.remember_removal(&key, call.call_position());
     object.remove(key)
 }
 
 impl List {
-    pub(super) fn is_empty(&mut self) -> Answer<bool> {
+    pub(super) fn is_empty(&mut self) -> ScriptResult<bool> {
         Ok(self.0.len()? == 0)
     }
 
-    pub(super) fn json(&mut self) -> Answer<String> {
+    pub(super) fn json(&mut self) -> ScriptResult<String> {
         Ok(String::from_utf8_lossy(&self.0.text()?).into_owned())
     }
 
-    pub(super) fn get(&mut self, index: i64) -> Answer {
+    pub(super) fn get(&mut self, index: i64) -> ScriptResult {
         let at = self.position(index, 0)?;
         self.0.read(Part::Index(at))
     }
 
-    pub(super) fn set(&mut self, index: i64, value: Dynamic) -> Answer<()> {
+    pub(super) fn set(&mut self, index: i64, value: Dynamic) -> ScriptResult<()> {
         let at = self.position(index, 0)?;
         self.0.write(Part::Index(at), &value)
     }
 
-    pub(super) fn len(&mut self) -> Answer<i64> {
+    pub(super) fn len(&mut self) -> ScriptResult<i64> {
         self.0.len()
     }
 
-    pub(super) fn push(&mut self, value: Dynamic) -> Answer<()> {
+    pub(super) fn push(&mut self, value: Dynamic) -> ScriptResult<()> {
         let text = json::text(&value)?;
         self.0.with(None, |document, path| document.push(path, text))
     }
 
-    pub(super) fn insert(&mut self, index: i64, value: Dynamic) -> Answer<()> {
+    pub(super) fn insert(&mut self, index: i64, value: Dynamic) -> ScriptResult<()> {
         let at = self.position(index, 1)?;
         let text = json::text(&value)?;
         self.0.with(Some(&Part::Index(at)), |document, path| document.insert(path, text))
     }
 
-    pub(super) fn remove(&mut self, index: i64) -> Answer<bool> {
+    pub(super) fn remove(&mut self, index: i64) -> ScriptResult<bool> {
         let at = self.position(index, 0)?;
         self.0.with(Some(&Part::Index(at)), |document, path| document.remove(path))
     }
 
-    pub(super) fn contains(&mut self, value: Dynamic) -> Answer<bool> {
+    pub(super) fn contains(&mut self, value: Dynamic) -> ScriptResult<bool> {
         for item in self.clone() {
             if json::is_same(&item?, &value)? {
                 return Ok(true);
@@ -186,12 +186,12 @@ impl List {
         Ok(false)
     }
 
-    pub(super) fn elements(&mut self) -> Answer<rhai::Array> {
+    pub(super) fn elements(&mut self) -> ScriptResult<rhai::Array> {
         self.clone().into_iter().collect()
     }
 
     /// Returns the position from the front; up to `spare` positions after the end are within bounds.
-    fn position(&self, index: i64, spare: i64) -> Answer<i64> {
+    fn position(&self, index: i64, spare: i64) -> ScriptResult<i64> {
         let len = self.0.len()?;
         let at = if index < 0 { index.saturating_add(len) } else { index };
         match (0..len + spare).contains(&at) {
@@ -210,7 +210,7 @@ pub(super) struct Items {
 }
 
 impl IntoIterator for List {
-    type Item = Answer;
+    type Item = ScriptResult;
     type IntoIter = Items;
 
     fn into_iter(self) -> Items {
@@ -219,9 +219,9 @@ impl IntoIterator for List {
 }
 
 impl Iterator for Items {
-    type Item = Answer;
+    type Item = ScriptResult;
 
-    fn next(&mut self) -> Option<Answer> {
+    fn next(&mut self) -> Option<ScriptResult> {
         // a body may have millions of elements, and not every loop over them is in the script
         if let Err(late) = Run::check_time() {
             self.at = i64::MAX;

@@ -1,6 +1,6 @@
 //! A walk over the texts of a place in the document, within the time of the script.
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::script::error::Answer;
+use crate::policy::script::error::ScriptResult;
 use crate::policy::script::place::Place;
 use crate::policy::script::run::Run;
 use crate::wire::content::places::Part;
@@ -12,7 +12,7 @@ pub(super) fn texts(
     place: &Place,
     parts: &[Part],
     mut visit: impl FnMut(Found<'_>, bool) -> Result<()>,
-) -> Answer<()> {
+) -> ScriptResult<()> {
     let walked = place.with(None, |document, start| {
         document.texts(start, parts, |seen| {
             in_time()?;

@@ -8,9 +8,9 @@ use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens;
 
 /// A message before it is sent.
-pub(crate) struct Answer {
+pub(crate) struct SimulatedAnswer {
     /// The blocks, in order.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<OutputBlock>,
     /// `stop_reason`
     pub stop_reason: String,
     /// `stop_sequence`
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
 }
 
 /// A content block.
-pub(crate) enum Block {
+pub(crate) enum OutputBlock {
     /// `text`
     Text(String),
     /// A `text` with a source.
@@ -61,7 +61,7 @@ pub(crate) enum Block {
 /// The largest length of a quoted text, in characters.
 const MAX_QUOTE: usize = 4_000;
 
-impl Answer {
+impl SimulatedAnswer {
     /// Decides on the whole answer. Later code only encodes it.
     pub(crate) fn to(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Self {
         let mut answer = Self {
@@ -75,13 +75,13 @@ impl Answer {
         };
         let text = text(ask);
         if !text.is_empty() {
-            answer.blocks.push(Block::Text(text));
+            answer.blocks.push(OutputBlock::Text(text));
         }
         answer.blocks.extend(cited(ask));
         if answer.odd.contains(&Odd::Block) {
-            answer.blocks.push(Block::Unknown);
+            answer.blocks.push(OutputBlock::Unknown);
         }
-        answer.blocks.extend(ask.calls.iter().enumerate().map(|(n, call)| Block::ToolUse {
+        answer.blocks.extend(ask.calls.iter().enumerate().map(|(n, call)| OutputBlock::ToolUse {
             id: seed.id("toolu", n + 1),
             name: call.name.to_owned(),
             input: call.input.clone(),
@@ -109,7 +109,7 @@ impl Answer {
 
     fn cut_at_stop_sequence(&mut self, sequences: &[&str]) {
         let found = self.blocks.iter().enumerate().find_map(|(at, block)| {
-            let Block::Text(text) = block else { return None };
+            let OutputBlock::Text(text) = block else { return None };
             let hits = sequences.iter().filter(|sequence| !sequence.is_empty());
             let (end, sequence) =
                 hits.filter_map(|sequence| Some((text.find(sequence)?, *sequence))).min()?;
@@ -119,7 +119,7 @@ impl Answer {
         self.blocks.truncate(at + 1);
         if end == 0 {
             self.blocks.pop();
-        } else if let Some(Block::Text(text)) = self.blocks.last_mut() {
+        } else if let Some(OutputBlock::Text(text)) = self.blocks.last_mut() {
             text.truncate(end);
         }
         self.stop_reason = "stop_sequence".to_owned();
@@ -146,7 +146,7 @@ impl Answer {
         }
         self.blocks = kept;
         let thoughts = self.blocks.iter().filter(|block| block.is_thought());
-        self.thinking_tokens = thoughts.map(Block::tokens).sum();
+        self.thinking_tokens = thoughts.map(OutputBlock::tokens).sum();
         self.output_tokens = max_tokens - left;
         if is_cut {
             self.stop_reason = "max_tokens".to_owned();
@@ -155,7 +155,7 @@ impl Answer {
     }
 }
 
-impl Block {
+impl OutputBlock {
     fn tokens(&self) -> u64 {
         let characters = match self {
             Self::Text(text) | Self::Cited { text, .. } => text.chars().count(),
@@ -183,38 +183,38 @@ impl Block {
 
 /// Returns the thinking blocks. A directive requests them, or the request if it does not leave
 /// thinking to the model.
-fn thoughts(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Vec<Block> {
+fn thoughts(ask: &Ask<'_>, thinking: &Value, seed: &Seed) -> Vec<OutputBlock> {
     let is_on = thinking["type"] == "enabled";
     let asked = match ask.step.thinking.as_slice() {
         [] if is_on => &[Thinking::Open],
         asked => asked,
     };
     let block = |kind: &Thinking| match kind {
-        Thinking::Redacted => Block::Redacted(seed.sign("redacted")),
+        Thinking::Redacted => OutputBlock::Redacted(seed.sign("redacted")),
         Thinking::Open => {
             let text = match thinking["display"].as_str() {
                 Some("omitted") => String::new(),
                 _ => thought(ask),
             };
-            Block::Thinking { signature: seed.sign(&text), text }
+            OutputBlock::Thinking { signature: seed.sign(&text), text }
         }
     };
     asked.iter().map(block).collect()
 }
 
 /// Returns a block for each source that the answer cites.
-fn cited(ask: &Ask<'_>) -> Vec<Block> {
+fn cited(ask: &Ask<'_>) -> Vec<OutputBlock> {
     let Some(cite) = ask.step.cite else { return Vec::new() };
     let is_asked = |n: &usize| cite == Cite::All || cite == Cite::Only(n + 1);
     let sources = ask.citations.iter().enumerate().filter(|(n, _)| is_asked(n));
-    let blocks: Vec<Block> = sources
-        .map(|(n, citation)| Block::Cited {
+    let blocks: Vec<OutputBlock> = sources
+        .map(|(n, citation)| OutputBlock::Cited {
             text: format!("Source {} says so.", n + 1),
             citation: citation.clone(),
         })
         .collect();
     match blocks.is_empty() {
-        true => vec![Block::Text("There is no such source that I could cite.".to_owned())],
+        true => vec![OutputBlock::Text("There is no such source that I could cite.".to_owned())],
         false => blocks,
     }
 }

@@ -2,7 +2,7 @@
 use serde_json::Value;
 
 use crate::providers::simulator::check;
-use crate::providers::simulator::directives::{Call, Script, Step};
+use crate::providers::simulator::directives::{CallDirective, Script, Step};
 use crate::providers::simulator::history::{self, Turn};
 use crate::providers::simulator::input::Inputs;
 use crate::providers::simulator::sources;
@@ -137,7 +137,7 @@ fn wishes<'t, 'a>(
     Ok(asked.into_iter().map(|tool| Wish { tool, input: None }).collect())
 }
 
-fn wish<'t, 'a>(call: &Call, tools: &'t [Tool<'a>]) -> Result<Wish<'t, 'a>, String> {
+fn wish<'t, 'a>(call: &CallDirective, tools: &'t [Tool<'a>]) -> Result<Wish<'t, 'a>, String> {
     let tool = tools::find(tools, &call.name).ok_or_else(|| {
         format!("`[sim: call {}]`: the request offers no such tool to the model", call.name)
     })?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::providers::simulator::faults::Failure;
-use crate::providers::simulator::history::{self, Block, Turn};
+use crate::providers::simulator::history::{self, HistoryBlock, Turn};
 use crate::providers::simulator::{seed, sources};
 
 /// The block types, their allowed roles, and the required part of `anthropic-beta`.
@@ -129,7 +129,7 @@ fn check_message(at: usize, is_last: bool, message: &Value, betas: &str) -> Resu
     history::blocks(at, content).try_for_each(|block| check_block(block, role, betas))
 }
 
-fn check_block(block: Block<'_>, role: &str, betas: &str) -> Result<(), String> {
+fn check_block(block: HistoryBlock<'_>, role: &str, betas: &str) -> Result<(), String> {
     let (kind, path) = (block.kind(), block.path());
     let Some((_, roles, beta)) = BLOCKS.iter().find(|(known, ..)| *known == kind) else {
         return Err(format!("{path}: a block of the type `{kind}` is not known"));
@@ -190,7 +190,7 @@ struct Calls<'a> {
 }
 
 impl<'a> Calls<'a> {
-    fn take(&mut self, block: Block<'a>) -> Result<(), String> {
+    fn take(&mut self, block: HistoryBlock<'a>) -> Result<(), String> {
         let (kind, path) = (block.kind(), block.path());
         let (id, answers) = (block.str("id"), block.str("tool_use_id"));
         let is_new = match kind {

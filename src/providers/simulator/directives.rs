@@ -36,7 +36,7 @@ pub(crate) struct Step {
     /// The number of rounds; one if absent.
     turns: Option<usize>,
     /// The tools to call in one turn.
-    pub calls: Vec<Call>,
+    pub calls: Vec<CallDirective>,
     /// The number of calls in one turn.
     pub parallel: Option<usize>,
     /// The text instead of an answer.
@@ -59,7 +59,7 @@ pub(crate) struct Step {
 
 /// A call requested by a directive.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub(crate) struct CallDirective {
     /// The name, as in the user's text.
     pub name: String,
     /// The input as JSON text; made from the tool's schema if absent.
@@ -239,7 +239,7 @@ fn json_end(body: &str) -> Option<usize> {
     Some(start + values.byte_offset())
 }
 
-fn call(rest: &str) -> Result<Call, String> {
+fn call(rest: &str) -> Result<CallDirective, String> {
     let (name, input) = split_word(rest);
     if name.is_empty() {
         return Err("write `call TOOL`, or `call TOOL {\"the\": \"input\"}`".to_owned());
@@ -252,7 +252,7 @@ fn call(rest: &str) -> Result<Call, String> {
             Some(json.to_owned())
         }
     };
-    Ok(Call { name: name.to_owned(), input })
+    Ok(CallDirective { name: name.to_owned(), input })
 }
 
 /// Parses a whole number from 1 to a limit.

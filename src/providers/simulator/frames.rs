@@ -3,7 +3,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::providers::simulator::answer::{Answer, Block};
+use crate::providers::simulator::answer::{OutputBlock, SimulatedAnswer};
 use crate::providers::simulator::directives::{Framing, Odd};
 use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens::Input;
@@ -38,7 +38,7 @@ const MAX_WORD: usize = 24;
 /// Returns the events of a whole message.
 pub(crate) fn events(
     head: &Head<'_>,
-    answer: &Answer,
+    answer: &SimulatedAnswer,
     pieces: Pieces,
     framing: Framing,
 ) -> Result<Vec<Event>> {
@@ -102,16 +102,18 @@ impl<F: FnMut(&str, &[u8]) -> Event> Writer<F> {
         self.stream.start(message.to_string().as_bytes());
     }
 
-    fn block(&mut self, block: &Block, odd: &[Odd]) {
+    fn block(&mut self, block: &OutputBlock, odd: &[Odd]) {
         let start = match block {
-            Block::Text(_) => json!({"type": "text", "text": "", "citations": null}),
-            Block::Cited { .. } => json!({"type": "text", "text": "", "citations": []}),
-            Block::Thinking { .. } => json!({"type": "thinking", "thinking": "", "signature": ""}),
-            Block::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
-            Block::ToolUse { id, name, .. } => json!({
+            OutputBlock::Text(_) => json!({"type": "text", "text": "", "citations": null}),
+            OutputBlock::Cited { .. } => json!({"type": "text", "text": "", "citations": []}),
+            OutputBlock::Thinking { .. } => {
+                json!({"type": "thinking", "thinking": "", "signature": ""})
+            }
+            OutputBlock::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
+            OutputBlock::ToolUse { id, name, .. } => json!({
                 "type": "tool_use", "id": id, "name": name, "input": {}, "caller": required::caller(),
             }),
-            Block::Unknown => json!({"type": "future_block", "future": "field"}),
+            OutputBlock::Unknown => json!({"type": "future_block", "future": "field"}),
         };
         let is_first = self.stream.index() == 0;
         self.stream.block(start.to_string().as_bytes());
@@ -123,23 +125,23 @@ impl<F: FnMut(&str, &[u8]) -> Event> Writer<F> {
         }
         let has_odd_delta = is_first && odd.contains(&Odd::Delta);
         match block {
-            Block::Text(text) => self.deltas(Delta::Text, text),
-            Block::Cited { text, citation } => {
+            OutputBlock::Text(text) => self.deltas(Delta::Text, text),
+            OutputBlock::Cited { text, citation } => {
                 self.stream.delta_json(Delta::Citation, citation.to_string().as_bytes());
                 self.deltas(Delta::Text, text);
             }
-            Block::Thinking { text, .. } => self.deltas(Delta::Thinking, text),
-            Block::ToolUse { input, .. } => {
+            OutputBlock::Thinking { text, .. } => self.deltas(Delta::Thinking, text),
+            OutputBlock::ToolUse { input, .. } => {
                 self.stream.delta(Delta::Input, "");
                 self.deltas(Delta::Input, input);
             }
-            Block::Redacted(_) | Block::Unknown => {}
+            OutputBlock::Redacted(_) | OutputBlock::Unknown => {}
         }
         if has_odd_delta {
             self.stream.delta(Delta::Unknown("future_delta", "future"), "unknown");
         }
         // nothing follows a signature within its block
-        if let Block::Thinking { signature, .. } = block {
+        if let OutputBlock::Thinking { signature, .. } = block {
             self.stream.delta(Delta::Signature, signature);
         }
         self.stream.close();
@@ -152,7 +154,7 @@ impl<F: FnMut(&str, &[u8]) -> Event> Writer<F> {
         }
     }
 
-    fn end(&mut self, head: &Head<'_>, answer: &Answer) {
+    fn end(&mut self, head: &Head<'_>, answer: &SimulatedAnswer) {
         let thinking = answer.thinking_tokens;
         let details = (thinking > 0).then(|| json!({"thinking_tokens": thinking}));
         let mut data = json!({

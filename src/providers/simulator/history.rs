@@ -8,12 +8,12 @@ pub(crate) struct Turn<'a> {
     /// Whether the turn is the user's; else it is the assistant's.
     pub is_user: bool,
     /// The blocks, in order.
-    pub blocks: Vec<Block<'a>>,
+    pub blocks: Vec<HistoryBlock<'a>>,
 }
 
 /// A content block and its position.
 #[derive(Clone, Copy)]
-pub(crate) struct Block<'a> {
+pub(crate) struct HistoryBlock<'a> {
     /// The index in `messages`.
     message: usize,
     /// The index in the message's `content`.
@@ -21,7 +21,7 @@ pub(crate) struct Block<'a> {
     value: &'a Value,
 }
 
-impl<'a> Block<'a> {
+impl<'a> HistoryBlock<'a> {
     /// Returns the block's `type`. Content that is a string is a text block.
     pub(crate) fn kind(self) -> &'a str {
         if self.value.is_string() { "text" } else { self.str("type") }
@@ -80,12 +80,12 @@ pub(crate) fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
 }
 
 /// Returns the blocks of one message.
-pub(crate) fn blocks(message: usize, content: &Value) -> impl Iterator<Item = Block<'_>> {
+pub(crate) fn blocks(message: usize, content: &Value) -> impl Iterator<Item = HistoryBlock<'_>> {
     let list = match content {
         Value::Array(list) => list.as_slice(),
         other => std::slice::from_ref(other),
     };
-    list.iter().enumerate().map(move |(index, value)| Block { message, index, value })
+    list.iter().enumerate().map(move |(index, value)| HistoryBlock { message, index, value })
 }
 
 /// Returns the user's text in this turn, without the notes that clients add by themselves.

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{Problem, Result};
 use crate::providers::accepts::Accepts;
-use crate::providers::simulator::answer::Answer;
+use crate::providers::simulator::answer::SimulatedAnswer;
 use crate::providers::simulator::ask::Ask;
 use crate::providers::simulator::directives::Script;
 use crate::providers::simulator::faults::{Failure, Fault};
@@ -157,7 +157,7 @@ impl Simulator {
                 Outcome::Refused(failure.clone())
             }
             (fault, _) => {
-                let answer = Answer::to(&ask, &body["thinking"], seed);
+                let answer = SimulatedAnswer::to(&ask, &body["thinking"], seed);
                 let pieces = if request.is_stream() { Pieces::Words } else { Pieces::Whole };
                 let is_beta = !betas.is_empty();
                 let head = Head { seed, model: ask.model, input, is_beta };

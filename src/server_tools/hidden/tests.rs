@@ -1,17 +1,17 @@
 //! Hidden calls and the store that keeps them for their callers.
 use std::time::{Duration, Instant};
 
-use crate::server_tools::hidden::{Block, Carried, Hidden, Shape};
+use crate::server_tools::hidden::{Carried, Hidden, HiddenBlock, Shape};
 
-fn shown(kind: &str) -> Block {
-    Block::Shown(Shape { kind: kind.to_owned(), ..Shape::default() })
+fn shown(kind: &str) -> HiddenBlock {
+    HiddenBlock::Shown(Shape { kind: kind.to_owned(), ..Shape::default() })
 }
 
 /// Returns a message of two turns with results of this size.
 fn hidden(earlier: usize, last: usize) -> Hidden {
     let mut hidden = Hidden::default();
-    let result = |size: usize| Block::Result("x".repeat(size).into());
-    hidden.push(vec![shown("text"), Block::Call("{}".into()), result(earlier)]);
+    let result = |size: usize| HiddenBlock::Result("x".repeat(size).into());
+    hidden.push(vec![shown("text"), HiddenBlock::Call("{}".into()), result(earlier)]);
     hidden.push(vec![shown("tool_use"), result(last)]);
     hidden
 }

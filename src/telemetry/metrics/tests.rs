@@ -7,14 +7,15 @@ use http::HeaderValue;
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::record::Operation;
-use crate::telemetry::story::{Call, Story};
+use crate::telemetry::story::{AttemptStart, Story};
 use crate::wire::Usage;
 
 /// Ends a streamed exchange of one attempt at `target`.
 fn exchange(metrics: &Metrics, target: &Arc<TargetMetrics>, status: u16) {
     let story = Story::begin("req_1", Instant::now(), Operation::Messages);
     let name = HeaderValue::from_static("sim/fast");
-    let id = story.attempt(Call { turn: 1, model: "fast", target: name, metrics: Some(target) });
+    let id =
+        story.attempt(AttemptStart { turn: 1, model: "fast", target: name, metrics: Some(target) });
     story.attempt_answered(id, status);
     story.attempt_used(id, |usage| {
         *usage = Usage { input: 10, output: 20, cache_read: 40, ..Usage::default() };

@@ -20,7 +20,7 @@ fn seen(with: &str, given: Value) -> Result<Value, String> {
             .collect();
         lines.join("\n")
     })?;
-    let call = crate::policy::script::Call {
+    let call = crate::policy::script::ScriptCall {
         context: &super::context(),
         with: &with,
         state: &crate::policy::script::api::State::default(),

@@ -1,7 +1,7 @@
 //! `ctx.state`: its limit is one of bytes, and a run that fails leaves it as it was.
 use crate::error::Error;
 use crate::policy::script::api::{State, With};
-use crate::policy::script::{Call, Clock, Script};
+use crate::policy::script::{Clock, Script, ScriptCall};
 use crate::wire::Document;
 
 use super::{broken, context, hook, refusal};
@@ -9,7 +9,7 @@ use super::{broken, context, hook, refusal};
 /// Runs a hook over `{}` with this state; returns the text that it gives to `deny`, if it does.
 fn over(script: &Script, state: &State) -> Result<Option<String>, Error> {
     let (context, with) = (context(), With::default());
-    let call = Call { context: &context, with: &with, state, clock: Clock::System };
+    let call = ScriptCall { context: &context, with: &with, state, clock: Clock::System };
     let document =
         Document::parse(r#"{"secret":"x-private","twice":{"a":1,"a":2}}"#.into()).unwrap();
     let (_, outcome) = script.on_request(&call, document)?;

@@ -6,7 +6,7 @@ use rhai::packages::Package as _;
 
 use crate::error::{Error, ErrorKind};
 use crate::policy::script::api::{State, With};
-use crate::policy::script::{Call, Clock, Decision, Limits, ScriptEngine};
+use crate::policy::script::{Clock, Decision, Limits, ScriptCall, ScriptEngine};
 use crate::policy::{Hook, Verdict};
 use crate::wire::Document;
 use serde_json::json;
@@ -104,7 +104,8 @@ impl Probe {
         let script = script.unwrap_or_else(|problems| panic!("{loss}: {problems:?}"));
         let document = Document::parse(request.to_owned().into()).unwrap();
         let (with, state) = (With::default(), State::default());
-        let call = Call { context: &context(), with: &with, state: &state, clock: Clock::System };
+        let call =
+            ScriptCall { context: &context(), with: &with, state: &state, clock: Clock::System };
         script.on_request(&call, document).map(|(document, outcome)| (document, outcome.verdict))
     }
 
@@ -230,7 +231,8 @@ fn passing_a_target_over_and_dropping_an_event_hold_as_well() {
         );
         let script = compile(&source).unwrap();
         let (with, state) = (With::default(), State::default());
-        let call = Call { context: &context(), with: &with, state: &state, clock: Clock::System };
+        let call =
+            ScriptCall { context: &context(), with: &with, state: &state, clock: Clock::System };
         let document = || Document::parse("{}".into()).unwrap();
         let (_, outcome) = script.on_upstream_request(&call, document(), &json!({})).unwrap();
         let Verdict::Deny(error) = outcome.verdict else { panic!("{passes}") };

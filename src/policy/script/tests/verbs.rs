@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{ErrorKind, Retry};
 use crate::policy::Verdict;
 use crate::policy::script::api::{State, With};
-use crate::policy::script::{Call, Clock};
+use crate::policy::script::{Clock, ScriptCall};
 use crate::wire::{Document, ReplyBody};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ fn ctx_tells_the_facts() {
         ("ctx.headers[\"X-Team\"]", "ml"),
         ("\"x-TEAM\" in ctx.headers", "true"),
         ("ctx.headers[\"x-other\"] == ()", "true"),
-        ("ctx.model", "claude-asked"),
+        ("ctx.model", "claude-effects"),
         ("ctx.session", "session-1"),
         ("ctx.request_id", "req_1"),
         ("ctx.with.limit == ()", "true"),
@@ -138,7 +138,7 @@ fn state_lives_across_the_stages_of_a_request() {
     );
     let second = hook("deny(`${ctx.state.seen} ${ctx.state.n} ${ctx.state.none == ()}`);");
     let (context, state, with) = (context(), State::default(), With::default());
-    let call = Call { context: &context, with: &with, state: &state, clock: Clock::System };
+    let call = ScriptCall { context: &context, with: &with, state: &state, clock: Clock::System };
     let document = Document::parse(r#"{"list":[1,2]}"#.into()).unwrap();
     let (document, _) = first.on_request(&call, document).unwrap();
     let (_, outcome) = second.on_request(&call, document).unwrap();
