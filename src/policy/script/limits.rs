@@ -34,7 +34,7 @@ impl Default for Limits {
         Self {
             operations: 1_000_000,
             time: Duration::from_millis(50),
-            // ten times as much as the shipped guards take
+            // several times as much as the shipped guards take
             time_per_mib: Duration::from_millis(50),
             call_depth: 32,
             expression_depth: 32,
