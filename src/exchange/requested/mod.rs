@@ -92,19 +92,19 @@ impl HeaderWishes {
     ///
     /// Fails with a 400 that names the header, the value that was found and the expected values.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self> {
-        let mut from_headers = Self::default();
+        let mut given = Self::default();
         if headers.is_empty() {
-            return Ok(from_headers);
+            return Ok(given);
         }
         let mut requested = Requested::default();
         for member in MEMBERS {
             if let Some((field, value)) = from_headers(headers, member) {
                 let value = value.map_err(|error| error.with_log(format!("`{field}` is wrong")))?;
                 requested.set(member, &field, value.clone())?;
-                from_headers.wishes.push((member, field, value));
+                given.wishes.push((member, field, value));
             }
         }
-        Ok(from_headers)
+        Ok(given)
     }
 
     /// Writes the options into the request's own `gateway` object, so that stages find all of them
@@ -142,20 +142,20 @@ impl HeaderWishes {
 /// Fails with a 400 that names the member or the header, the value that was found and the expected
 /// values.
 pub(crate) fn take(
-    from_headers: &HeaderWishes,
+    given: &HeaderWishes,
     request: &mut MessagesRequest,
 ) -> Result<Option<Box<Requested>>> {
     let has_field = request.document().has(FIELD);
-    if from_headers.wishes.is_empty() && !has_field {
+    if given.wishes.is_empty() && !has_field {
         return Ok(None);
     }
     let mut requested = Box::<Requested>::default();
-    for (member, field, value) in from_headers.wishes.iter().filter(|_| !from_headers.is_shown) {
+    for (member, field, value) in given.wishes.iter().filter(|_| !given.is_shown) {
         requested.set(member, field, value.clone())?;
     }
     if has_field {
         for (member, value) in members(request)? {
-            requested.set(&member, &from_headers.field_of(&member, &value), value)?;
+            requested.set(&member, &given.field_of(&member, &value), value)?;
         }
         request.document_mut().remove(&[Step::Key(FIELD)])?;
     }
