@@ -72,15 +72,19 @@ impl Printer {
         let _ = writeln!(io::stdout(), "{line}");
     }
 
-    /// Returns a watch that prints each run of `on_request`, and records a failure at any hook.
+    /// Returns a watch that prints each run of the hooks over the request, and records a failure at any hook.
     pub(super) fn watch(&self, is_broken: Arc<AtomicBool>) -> Watch {
         let shown = self.clone();
         Watch::new(move |step| {
             if matches!(step.end, End::Broke(..)) {
                 is_broken.store(true, Ordering::Relaxed);
             }
-            if step.hook == Hook::Request {
-                shown.step(step.stage, &step.end);
+            match step.hook {
+                Hook::Request => shown.step(step.stage, &step.end),
+                Hook::UpstreamRequest => {
+                    shown.step(&format!("{} (on_upstream_request)", step.stage), &step.end);
+                }
+                _ => {}
             }
         })
     }
