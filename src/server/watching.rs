@@ -32,20 +32,37 @@ pub async fn watch(reloader: Arc<Reloader>) {
         while folders.update(reloader.watched().await, Known::Keep).await {
             reloader.reload_if_changed().await;
         }
-        tokio::select! {
-            () = raised(&mut hangup) => {
+        match cause(&mut hangup, &mut hints).await {
+            Cause::Signal => {
                 reloader.reload().await;
+                continue;
             }
-            Some(()) = hints.recv() => {
-                settle(&mut hints).await;
-                reloader.reload_if_changed().await;
-            }
-            () = tokio::time::sleep(POLL_INTERVAL) => {
+            Cause::Hint => settle(&mut hints).await,
+            Cause::Poll => {
                 folders.update(reloader.watched().await, Known::Forget).await;
-                reloader.reload_if_changed().await;
             }
         }
+        reloader.reload_if_changed().await;
     }
+}
+
+/// Waits for the next cause.
+async fn cause(hangup: &mut Option<Signal>, hints: &mut mpsc::Receiver<()>) -> Cause {
+    tokio::select! {
+        () = raised(hangup) => Cause::Signal,
+        Some(()) = hints.recv() => Cause::Hint,
+        () = tokio::time::sleep(POLL_INTERVAL) => Cause::Poll,
+    }
+}
+
+/// The cause of a look at the files.
+enum Cause {
+    /// `SIGHUP`
+    Signal,
+    /// An event of a watched folder.
+    Hint,
+    /// The polling interval.
+    Poll,
 }
 
 fn hangups() -> Option<Signal> {

@@ -41,6 +41,15 @@ async fn no_failure(gateway: &Gateway) {
     }
 }
 
+/// Sends a body more often than the breaker allows failures. Each answer is a 400 with these words.
+async fn is_refused_often(gateway: &Gateway, metadata: &str, says: &str) {
+    for _ in 0..MANY {
+        let answer = send(gateway, metadata).await;
+        let said = answer.refusal(400, "invalid_request_error");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn bodies_that_a_hook_cannot_read_are_400s_and_other_callers_are_still_guarded() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
@@ -52,11 +61,7 @@ async fn bodies_that_a_hook_cannot_read_are_400s_and_other_callers_are_still_gua
             (r#"{"user_id":"\ud83d"}"#, "a lone surrogate"),
             (&deep, "nested too deep"),
         ] {
-            for _ in 0..MANY {
-                let answer = send(&gateway, metadata).await;
-                let said = answer.refusal(400, "invalid_request_error");
-                assert!(said.contains(says), "{said}");
-            }
+            is_refused_often(&gateway, metadata, says).await;
         }
         assert!(up.requests().is_empty());
         assert_eq!(send(&gateway, r#"{"user_id":"a"}"#).await.status, 200);

@@ -67,6 +67,14 @@ async fn status(gateway: &Gateway) -> u16 {
     Ask::message(MESSAGE).send(gateway.address).await.status
 }
 
+/// Returns the problems of a reload that a file of this shape stops.
+fn refused(reloaded: Reloaded, name: &str, shape: impl std::fmt::Display) -> Vec<Problem> {
+    match reloaded {
+        Reloaded::Refused(problems) => problems,
+        _ => panic!("{name} as {shape} was read"),
+    }
+}
+
 #[tokio::test]
 async fn the_last_good_generation_serves_on_while_a_file_cannot_be_read() {
     let config = "pipeline: [{ policy: no }, { policy: canary }]";
@@ -88,9 +96,7 @@ async fn the_last_good_generation_serves_on_while_a_file_cannot_be_read() {
         let is_there = fs::rename(&path, &away).is_ok();
         for shape in SHAPES {
             spoil(&path, shape, kind);
-            let Reloaded::Refused(problems) = gateway.reload_now().await else {
-                panic!("{place} as {shape} was taken for absent")
-            };
+            let problems = refused(gateway.reload_now().await, place, shape);
             let named = match (place, kind) {
                 ("policies/library", _) => path.join("canary.rhai"),
                 _ => path.clone(),
@@ -153,9 +159,7 @@ async fn secrets_certificates_and_the_config_itself_are_regular_files() {
         for shape in SHAPES {
             clear(&path);
             spoil(&path, shape, "file");
-            let Reloaded::Refused(problems) = running.reloader.reload().await else {
-                panic!("{name} as {shape} was read")
-            };
+            let problems = refused(running.reloader.reload().await, name, shape);
             let shown = problems.iter().map(ToString::to_string).collect::<String>();
             assert!(shown.contains(place) && shown.contains(name), "{shown}");
             assert!(shown.contains("cannot be read: "), "{shown}");
@@ -184,9 +188,8 @@ async fn a_start_and_a_check_fail_if_a_file_cannot_be_read() {
             clear(&path);
             spoil(&path, shape, kind);
             let config = Config::load(&file).unwrap();
-            let Err(problems) = Running::start(&file, &config).await else {
-                panic!("{place} as {shape} was taken for absent")
-            };
+            let started = Running::start(&file, &config).await;
+            let problems = started.err().unwrap_or_else(|| panic!("{place} as {shape} was read"));
             let below = path.join("canary.rhai");
             assert!(names(&problems, &path) || names(&problems, &below), "{shape}: {problems:?}");
             let checked = tokio::task::spawn_blocking(move || check(&file)).await.unwrap();
@@ -264,7 +267,7 @@ fn as_user(folder: &TempDir, file: &Path, command: &str) -> Command {
     }
     let closed = folder.path().join("closed");
     fs::write(&closed, "").unwrap();
-    fs::set_permissions(&closed, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o0)).unwrap();
     let mut process = Command::new(&binary);
     process.args([command, "--config"]).arg(file).current_dir(folder.path());
     if fs::read(&closed).is_ok() {
@@ -323,11 +326,8 @@ async fn a_running_gateway_that_loses_permissions_keeps_its_guard() {
     let (lines, mut said) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || {
         use std::io::BufRead;
-        for line in std::io::BufReader::new(log).lines().map_while(Result::ok) {
-            if lines.send(line).is_err() {
-                return;
-            }
-        }
+        let mut read = std::io::BufReader::new(log).lines().map_while(Result::ok);
+        read.try_for_each(|line| lines.send(line)).ok();
     });
     let mut line = async |text: &str| loop {
         let line = said.recv().await.expect("a log line");
