@@ -87,7 +87,7 @@ mod tests {
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_written_section_is_read_back() {
         let wasm = with(EMPTY, "one", b"first");
         let wasm = with(&wasm, "two", &[7; 1000]);
         assert_eq!(read(&wasm, "one"), Some(&b"first"[..]));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_last_section_a_file_is_what_it_was() {
+    fn removing_the_last_section_restores_the_original_file() {
         let other = [EMPTY, &[1, 2, 0xaa, 0xbb]].concat();
         let wasm = with(&other, "one", b"first");
         assert_eq!(before(&wasm, "one"), other);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_of_what_is_inside_are_not_the_files_own() {
+    fn a_section_of_a_nested_module_is_not_a_section_of_the_file() {
         let inner = with(b"\0asm\x01\0\0\0", "one", b"of the module");
         let length = u8::try_from(inner.len()).unwrap();
         let outer = [EMPTY, &[1, length], &inner].concat();

@@ -107,7 +107,7 @@ fn a_tool_gets_typed_input_and_returns_content() {
 }
 
 #[test]
-fn what_does_not_fit_a_tool_is_a_problem_with_a_code() {
+fn an_invalid_tool_call_returns_a_problem_with_a_code() {
     let code = |name, input, options| {
         MockHost::new().call_tool::<Sample>(name, input, options).expect_err("a problem").code
     };

@@ -80,7 +80,7 @@ fn code(result: Result<Value>) -> String {
 }
 
 #[test]
-fn the_manifest_tells_what_the_plugin_wants() {
+fn the_manifest_names_the_capabilities_that_the_plugin_wants() {
     let manifest = MockHost::new().describe::<Reaching>().expect("a manifest");
     let expect = json!({
         "hosts": ["api.example.com", "*.example.org", "search.local:8080"],
@@ -115,7 +115,7 @@ fn a_host_that_the_manifest_does_not_want_is_not_granted() {
 }
 
 #[test]
-fn what_the_test_says_of_a_fetch_reaches_the_plugin_as_a_problem() {
+fn a_fetch_error_from_the_test_reaches_the_plugin_as_a_problem() {
     let host = MockHost::new()
         .on_fetch(|_| Err(Problem::new("timeout", "the server gave no answer within 3 s")));
     assert_eq!(code(call(&host, "fetch", "https://api.example.com")), "timeout");
@@ -181,7 +181,7 @@ fn the_store_has_the_room_that_the_manifest_wants() {
 }
 
 #[test]
-fn what_is_published_can_be_asserted_on() {
+fn a_test_can_assert_on_published_files() {
     let host = MockHost::new();
     let address = call(&host, "publish", "hello").expect("an address");
     assert!(address.as_str().expect("text").starts_with("https://"), "{address}");

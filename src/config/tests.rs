@@ -153,7 +153,7 @@ fn a_variable_that_is_no_utf8_is_a_problem_and_never_takes_the_default() {
 }
 
 #[test]
-fn only_the_api_itself_and_who_says_so_gets_results_that_can_be_cited() {
+fn only_the_api_and_providers_that_opt_in_receive_citable_results() {
     let client = Client::new(1);
     let cites = |more: &str| {
         let text =

@@ -104,7 +104,7 @@ fn split(error: &Error) -> (String, Failure) {
 }
 
 #[tokio::test]
-async fn datetime_tells_the_time_in_the_zones_asked_for() {
+async fn datetime_returns_the_time_in_the_requested_zones() {
     let plugin = load(&host(), "datetime").await;
     let manifest = plugin.manifest();
     assert_eq!((manifest.name.as_str(), manifest.tools[0].name.as_str()), ("datetime", "datetime"));
@@ -118,7 +118,7 @@ async fn datetime_tells_the_time_in_the_zones_asked_for() {
 }
 
 #[tokio::test]
-async fn options_pin_what_the_model_would_choose() {
+async fn options_override_the_input_of_the_model() {
     let plugin = load(&host(), "datetime").await;
     let call = ToolCall {
         name: "datetime",
@@ -159,7 +159,7 @@ async fn a_hook_that_edits_nothing_leaves_the_callers_own_bytes() {
 }
 
 #[tokio::test]
-async fn pointers_reach_the_end_of_an_array_and_behind_it() {
+async fn pointers_reach_the_end_of_an_array_and_the_place_after_it() {
     let plugin = load(&host(), "hooks").await;
     let (document, _) = on_request(&plugin, "tail", BODY).await.unwrap();
     let body: Value = serde_json::from_slice(&document.to_bytes()).unwrap();
@@ -269,7 +269,7 @@ async fn memory_that_a_plugin_frees_is_used_again() {
 }
 
 #[tokio::test]
-async fn what_is_no_component_is_refused_by_its_path() {
+async fn a_file_that_is_not_a_component_is_rejected_by_its_path() {
     let (path, problems) = load_bytes(b"not wasm at all").await;
     assert_eq!(problems, [Problem::new(path, "is no WebAssembly file")]);
 
@@ -288,7 +288,7 @@ async fn what_is_no_component_is_refused_by_its_path() {
 }
 
 #[tokio::test]
-async fn a_plugin_for_another_border_is_told_what_this_one_offers() {
+async fn a_plugin_for_another_border_is_rejected_with_the_offered_version() {
     let mut bytes = std::fs::read(wasm("hooks")).unwrap();
     let (from, to) = (b"tidegate:plugin/host@0.1.0", b"tidegate:plugin/host@0.7.0");
     let places: Vec<_> = memchr::memmem::find_iter(&bytes, from).collect();

@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deny_list_names_what_the_request_uses_in_the_order_of_the_config() {
+    fn a_deny_list_names_the_unsupported_features_in_the_order_of_the_config() {
         let accepts = lacking(&["top_k", "metadata", "block:image", "tool:web_search_*", "stop"]);
         assert!(!accepts.is_all() && Accepts::default().is_all());
         let used = json!({

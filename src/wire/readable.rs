@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parsers_refuse_or_replace_is_refused() {
+    fn json_that_parsers_reject_or_replace_is_rejected() {
         let deep = [vec!["["; 128], vec!["]"; 128]].concat().concat();
         let lone = "a string has an invalid escape (a lone surrogate)";
         for (json, says) in [

@@ -122,7 +122,7 @@ mod tests {
     use super::completed;
 
     #[test]
-    fn what_is_there_keeps_its_bytes() {
+    fn members_that_are_present_keep_their_bytes() {
         let message = r#"{"id": "msg_1", "usage":{"input_tokens":1.50e2,"speed":"fast"},
             "stop_details":{"x":1},"content":[{"type":"text","citations":[ 1 ]},{"type":"tool_use","caller":null}, 5]}"#;
         let complete = completed(message.into());

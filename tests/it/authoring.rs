@@ -115,7 +115,7 @@ fn a_policy_that_needs_parameters_is_added_with_the_stage_that_it_needs() {
 }
 
 #[test]
-fn a_failed_case_shows_what_differs_in_texts_of_several_lines() {
+fn a_failed_case_prints_a_line_diff_of_multiline_texts() {
     let policy = "fn on_request(request, ctx) { request.system = \"one\\ntwo\\nthree\"; }";
     let cases = "- name: a text\n  request: { model: m }\n  expect: { request: { model: m, system: \"one\\n2\\nthree\" } }\n";
     let files = [("policies/text.rhai", policy), ("policies/text.cases.yaml", cases)];
@@ -197,7 +197,7 @@ fn eval_takes_shipped_policies_by_name() {
 }
 
 #[test]
-fn eval_shows_what_a_stage_asked_for_and_runs_the_stages_of_the_config() {
+fn eval_prints_the_effects_of_a_stage_and_runs_the_stages_of_the_config() {
     let source = "fn on_request(request, ctx) {\n    log(\"info\", `for ${ctx.key} ${ctx.tags.a} ${ctx.headers[\"x-b\"]}`);\n    count(\"seen\", 2); tag(\"t\", \"u\"); set_header(\"x-c\", \"d\"); route(\"other\");\n}";
     let (code, said) = eval(source, &["--key", "ci", "--tag", "a=1", "--header", "x-b: 2"]);
     assert_eq!(code, Some(0), "{said}");
@@ -324,7 +324,7 @@ fn eval_takes_the_time_that_policies_read() {
 }
 
 #[test]
-fn eval_says_what_is_wrong_with_what_it_is_given() {
+fn eval_reports_script_errors_and_unreadable_files() {
     let source = "fn on_request(request, ctx) { requst.a = 1; }";
     let (code, said) = eval(source, &["policies/p.rhai"]);
     assert_eq!(code, Some(1));
@@ -356,7 +356,7 @@ fn a_shipped_policy_runs_without_a_copy_where_the_pipeline_names_it() {
 }
 
 #[test]
-fn policy_defs_prints_what_editors_read() {
+fn policy_defs_prints_the_definitions_for_editors() {
     let (_folder, file) = folder(CONFIG, &[]);
     let output = tidegate(&file, &["policy", "defs"]);
     let said = String::from_utf8(output.stdout).unwrap();

@@ -215,7 +215,7 @@ async fn a_json_log_line_has_each_key_once() {
 }
 
 #[tokio::test]
-async fn the_log_tells_that_a_target_cools_down() {
+async fn the_log_names_a_target_that_fails_and_cools_down() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut gateway = Logging::start(&format!(
         "providers: {{ gone: {{ type: anthropic, base_url: \"http://{closed}\", api_key: k }}, sim: {{ type: simulator }} }}\n\

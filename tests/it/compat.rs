@@ -79,7 +79,7 @@ async fn ai_stats_fields_choose_the_targets_and_trace() {
 }
 
 #[tokio::test]
-async fn no_upstream_sees_what_was_said_to_another_gateway() {
+async fn headers_for_other_gateways_are_not_sent_to_upstreams() {
     const SAID: [&str; 9] = [
         "x-portkey-config",
         "x-portkey-provider",

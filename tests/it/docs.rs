@@ -168,7 +168,7 @@ async fn every_page_with_requests_gets_the_answers_on_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readme_does_what_it_shows_and_the_metrics_page_names_every_metric() {
+async fn the_readme_examples_work_and_the_metrics_page_names_every_metric() {
     let at = Shown::start(QUICKSTART).await;
     let tally = page::play(&text("README.md"), root(), &at).await;
     assert_eq!((tally.requests, tally.files), (3, 1), "{tally:?}");
@@ -200,7 +200,7 @@ fn documented_metrics() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_commands_on_the_policy_pages_print_what_is_shown() {
+fn the_commands_on_the_policy_pages_print_the_documented_output() {
     let names = pages::of_the_book().into_iter().filter(|name| name.starts_with("docs/policies/"));
     let shown: usize = names.map(|name| run_commands(&name)).sum();
     assert!(shown >= 5, "the examples are gone: {shown}");

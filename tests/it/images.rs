@@ -56,7 +56,7 @@ fn pixel() -> Value {
 }
 
 #[tokio::test]
-async fn an_image_is_kept_by_the_gateway_and_the_model_hears_where() {
+async fn the_gateway_keeps_an_image_and_the_model_receives_its_address() {
     let (endpoint, gateway) = painter(200, &pixel(), ", publish: true").await;
     let result = painted(&gateway, &tool()).await;
     let told = result["content"][0]["text"].as_str().unwrap();
@@ -84,7 +84,7 @@ async fn an_image_is_kept_by_the_gateway_and_the_model_hears_where() {
 }
 
 #[tokio::test]
-async fn what_is_not_granted_or_refused_is_told_to_the_model_and_the_answer_goes_on() {
+async fn a_missing_grant_or_a_rejected_image_is_a_tool_error_and_the_response_goes_on() {
     let (_, gateway) = painter(200, &pixel(), "").await;
     let result = painted(&gateway, &tool()).await;
     assert_eq!(result["is_error"], true);
@@ -99,7 +99,7 @@ async fn what_is_not_granted_or_refused_is_told_to_the_model_and_the_answer_goes
 }
 
 #[tokio::test]
-async fn an_address_that_the_operator_names_is_the_one_that_is_told() {
+async fn an_invalid_public_url_is_rejected_by_name() {
     let problem = "plugins: { files: { public_url: gateway.example } }\n";
     let gateway = Gateway::start(
         "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }\n",

@@ -48,7 +48,7 @@ fn after<'a>(source: &'a str, start: &str) -> &'a str {
 }
 
 #[test]
-fn every_shipped_policy_is_short_and_says_what_it_does_with_which_parameters() {
+fn every_shipped_policy_is_short_and_documents_its_purpose_and_parameters() {
     let page = text("docs/policies/shipped.md");
     for path in library() {
         let (name, source) = (name(&path), fs::read_to_string(&path).unwrap());
@@ -91,7 +91,7 @@ fn every_shipped_policy_has_cases_and_all_of_them_hold() {
 }
 
 #[test]
-fn what_runs_by_default_is_a_copy_of_the_library() {
+fn the_default_policies_are_copies_of_the_library() {
     for file in fs::read_dir(root().join("policies")).unwrap() {
         let file = file.unwrap().path();
         let shipped = root().join("policies/library").join(file.file_name().unwrap());
@@ -176,7 +176,7 @@ async fn a_pipeline_names_shipped_policies_without_a_copy_of_them() {
 }
 
 #[tokio::test]
-async fn a_tool_that_a_shipped_policy_adds_is_run_for_a_caller_who_did_not_ask_for_it() {
+async fn a_tool_that_a_shipped_policy_adds_runs_without_a_declaration_from_the_caller() {
     let upstream = simulated_upstream().await;
     let stages = "pipeline: [{ policy: add-server-tools }]";
     let gateway = looping(upstream.address).config(stages).start().await;

@@ -134,7 +134,7 @@ async fn sent_key(gateway: &Gateway, up: &Auto) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_change_reloads_nothing() {
+async fn a_rewrite_without_changes_and_editor_files_do_not_cause_a_reload() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let text = fs::read(gateway.file()).unwrap();
@@ -245,7 +245,7 @@ async fn fifty_reloads_lose_no_request_and_no_stream() {
 }
 
 #[tokio::test]
-async fn policies_whose_folder_vanishes_serve_on() {
+async fn policies_stay_in_effect_after_their_folder_vanishes() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let policy = "fn on_request(request, ctx) { deny(\"no\"); }";
     let gateway = Gateway::with().upstream(up.address).policy("no", policy).start().await;

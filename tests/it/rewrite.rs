@@ -21,7 +21,7 @@ async fn gateway(config: &str, stages: &str) -> (Auto, Gateway) {
 }
 
 #[tokio::test]
-async fn the_config_and_the_stages_edit_what_goes_upstream() {
+async fn the_config_and_the_stages_edit_the_upstream_request() {
     let config = "{ set: { /metadata/user_id: gateway }, system: { append: Be brief. } }";
     let stages = "pipeline:
   - { plugin: rewrite, with: { cap: { /max_tokens: 10 }, remove: [/top_k] } }
@@ -94,7 +94,7 @@ async fn a_stage_gives_work_to_a_plugin_that_has_none_by_its_config_and_no_secti
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way_is_the_callers_fault() {
+async fn an_edit_that_the_body_cannot_take_is_rejected_as_the_callers_error() {
     let (up, gateway) = gateway("{ set: { /metadata/user_id: x } }", "").await;
     let mut body: Value = serde_json::from_str(MESSAGE).unwrap();
     body["metadata"] = json!("text");

@@ -86,7 +86,7 @@ fn files_are_short_and_documented() {
 }
 
 #[test]
-fn the_map_names_only_what_is_there() {
+fn the_map_names_only_files_and_items_that_exist() {
     let names = Names::of(Path::new("."), Imports::of_crate(Path::new("src/lib.rs")));
     let missing = names.missing_in(&fs::read_to_string(MAP).unwrap());
     assert!(missing.is_empty(), "{MAP} names what is not there:\n{}", missing.join("\n"));

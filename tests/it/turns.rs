@@ -190,7 +190,7 @@ async fn thinking_goes_back_upstream_untouched() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_stays_the_same_bytes() {
+async fn later_turns_send_the_earlier_ones_byte_for_byte() {
     let (upstream, gateway) = simulated().await;
     let messages = r#"[ {"role":"user",  "content":[{"type":"text","text":"\u0068i [sim: call datetime] [sim: turns 2]", "cache_control" : {"type":"ephemeral"}} ]}]"#;
     let system = r#"[{ "type":"text","text":"be brief" ,"cache_control":{"type":"ephemeral"}}]"#;

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_model_is_asked_and_its_text_is_the_advice() {
+    fn the_text_of_the_other_model_is_returned_as_the_advice() {
         let options = json!({"model": "wise", "instructions": "Be brief.", "max_tokens": 90});
         let (asked, said) = call(MockHost::new(), options, Ok(message("tea", "end_turn")));
         assert_eq!(
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_no_model_asks_the_operators_or_its_own() {
+    fn the_advisor_defaults_to_the_model_of_the_operator_and_then_of_the_request() {
         let host = MockHost::new().context(json!({"model": "mine"}));
         let (asked, _) = call(host.clone(), json!({}), Ok(message("tea", "end_turn")));
         assert_eq!((&asked["model"], &asked["max_tokens"]), (&json!("mine"), &json!(1400)));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_to_no_advice_is_told() {
+    fn incomplete_or_failed_advice_is_reported_to_the_model() {
         let options = json!({"model": "m"});
         let (_, said) = call(MockHost::new(), options.clone(), Ok(message("te", "max_tokens")));
         assert_eq!(said, Ok(json!("te\n\n[the advice was cut off here]")));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_bounds_what_callers_may_ask_for() {
+    fn the_manifest_bounds_the_options_of_callers() {
         let manifest = MockHost::new().describe::<Advisor>().expect("a manifest");
         assert_eq!(manifest["wants"]["models"], json!(["*"]));
         let schema = &manifest["tools"][0]["options_schema"];

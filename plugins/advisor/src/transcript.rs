@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_block_is_told_in_words() {
+    fn the_transcript_describes_blocks_in_words_and_leaves_out_thinking() {
         let told = told_of(json!({
             "system": [{"type": "text", "text": "be kind"}],
             "messages": [
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_in_a_result_are_told_with_their_names_and_images_without_their_bytes() {
+    fn the_transcript_names_the_sources_of_a_result_and_leaves_out_image_bytes() {
         let told = told_of(json!({"messages": [
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [
                 {"type": "search_result", "source": "https://a.test/", "title": "Tides", "content": [{"type": "text", "text": "twice a day"}]},
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_loses_its_beginning_and_a_result_its_end() {
+    fn a_long_transcript_loses_its_beginning_and_a_long_result_its_end() {
         let long = "é".repeat(MOST);
         let told = told_of(json!({"messages": [
             {"role": "user", "content": long},

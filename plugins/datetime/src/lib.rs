@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_do_is_named() {
+    fn an_invalid_time_zone_or_option_is_named() {
         let fails = |input, options| call(input, options).expect_err("a problem").message;
         assert_eq!(
             fails(json!({"timezones": ["Mars/Olympus"]}), json!({})),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_tells_the_model_what_to_give() {
+    fn the_manifest_describes_the_input_and_the_options() {
         let manifest = MockHost::new().describe::<Datetime>().expect("a manifest");
         assert_eq!(manifest["name"], "datetime");
         let schema = &manifest["tools"][0]["input_schema"];

@@ -56,7 +56,7 @@ fn an_image_is_published_and_the_model_reads_where_it_is() {
 }
 
 #[test]
-fn a_declaration_pins_what_is_asked_for() {
+fn a_declaration_fixes_the_model_and_the_image_options() {
     let host = host(|request| {
         let asked: Value = serde_json::from_slice(request.body.as_deref().unwrap_or_default())
             .expect("the request is JSON");
@@ -97,7 +97,7 @@ fn an_endpoint_that_keeps_its_images_itself_is_believed() {
 }
 
 #[test]
-fn what_goes_wrong_is_a_problem_that_the_model_can_read() {
+fn an_image_backend_failure_is_a_problem_that_the_model_can_read() {
     let told = json!({"error": {"message": "no such size"}}).to_string();
     let cases = [
         (http::Response::new(400, told), "invalid_input", "no such size"),

@@ -91,7 +91,7 @@ fn the_edits_of_the_config_come_before_those_of_the_stage() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_the_callers_fault() {
+fn an_edit_that_the_body_cannot_take_is_rejected_as_the_callers_error() {
     for with in [
         json!({"set": {"/metadata/user_id": "x"}}),
         json!({"default": {"/metadata/user_id": "x"}}),
@@ -124,7 +124,7 @@ fn wrong_edits_are_named() {
 }
 
 #[test]
-fn a_stage_that_is_being_made_refuses_what_it_cannot_do() {
+fn an_invalid_stage_config_is_rejected_when_the_stage_is_made() {
     for (with, expect) in [
         (json!({"capp": {}}), "unknown field `capp`"),
         (json!({"remove": ["top_k"]}), "`remove`: `top_k` is no place"),

@@ -30,7 +30,7 @@ fn a_strict_request_passes_the_target_over_and_names_all_of_it() {
 }
 
 #[test]
-fn what_is_not_understood_is_dropped_and_the_rest_stays() {
+fn unsupported_fields_blocks_and_tools_are_dropped_and_the_rest_stays() {
     let image = json!({"type": "image", "source": {}});
     let text = json!({"type": "text", "text": "hi"});
     let request = json!({
@@ -62,7 +62,7 @@ fn what_is_not_understood_is_dropped_and_the_rest_stays() {
 }
 
 #[test]
-fn tools_that_are_all_unknown_leave_no_choice_behind() {
+fn the_tool_choice_is_dropped_if_every_tool_is_dropped() {
     let request = json!({"tools": [{"type": "bash_20250124", "name": "bash"}], "tool_choice": {"type": "any"}});
     let (_, after) = run(&target("warn", &["tool:bash_20250124"]), request);
     assert_eq!(after, json!({}));

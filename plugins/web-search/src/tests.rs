@@ -58,7 +58,7 @@ fn many(count: usize) -> (MockHost, Asked) {
 }
 
 #[test]
-fn searxng_is_asked_for_json() {
+fn the_plugin_requests_json_from_searxng() {
     let (host, asked) = backend(
         json!({"type": "searxng", "url": "http://searxng.local:8080/"}),
         json_answer(&json!({"query": "tide & moon", "results": [
@@ -83,7 +83,7 @@ fn searxng_is_asked_for_json() {
 }
 
 #[test]
-fn brave_is_told_the_key_the_domains_and_the_place() {
+fn the_plugin_sends_brave_the_key_the_domains_and_the_location() {
     let (host, asked) = backend(
         json!({"type": "brave", "api_key": "k-1"}),
         json_answer(&json!({"web": {"results": [
@@ -190,7 +190,7 @@ fn the_options_bound_how_many_and_of_which_domains() {
 }
 
 #[test]
-fn a_page_is_shown_once_and_only_pages_are() {
+fn each_page_is_returned_once_and_other_links_are_dropped() {
     let result = |url: &str| json!({"title": "…", "url": url, "snippet": "…"});
     let list = [
         "https://a.example",
@@ -206,7 +206,7 @@ fn a_page_is_shown_once_and_only_pages_are() {
 }
 
 #[test]
-fn queries_that_do_not_do_are_told_by_the_apis_codes() {
+fn an_invalid_query_is_rejected_with_a_code_of_the_api() {
     let (host, asked) = many(3);
     let code = |query: &str, options| call(&host, query, options).expect_err("a problem").code;
     assert_eq!(code("", json!({})), "invalid_tool_input");
@@ -258,7 +258,7 @@ fn failures_of_the_backend_have_the_apis_codes_and_tell_no_secret() {
 }
 
 #[test]
-fn without_a_backend_the_tool_says_what_is_missing() {
+fn a_search_without_a_backend_names_the_missing_setting() {
     let problem = call(&MockHost::new(), "x", json!({})).expect_err("a problem");
     assert_eq!(problem.code, "unavailable");
     assert!(problem.message.contains("plugins.config.web-search.backend"), "{problem}");

@@ -6,7 +6,7 @@ use super::Health;
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
-fn a_target_that_failed_is_left_alone_until_its_time_is_over() {
+fn a_failed_target_is_unavailable_until_its_cooldown_ends() {
     let (health, now) = (Health::default(), Instant::now());
     assert!(health.enter(now).unwrap().failed(HOUR), "it was well until now");
     let left = health.enter(now).unwrap_err();
@@ -25,7 +25,7 @@ fn one_probe_at_a_time_brings_it_back() {
 }
 
 #[test]
-fn a_probe_without_a_verdict_is_given_back() {
+fn an_abandoned_probe_allows_the_next_one() {
     let (health, now) = (Health::default(), Instant::now());
     health.enter(now).unwrap().failed(HOUR);
     drop(health.enter(now + 2 * HOUR).unwrap());
@@ -33,7 +33,7 @@ fn a_probe_without_a_verdict_is_given_back() {
 }
 
 #[test]
-fn of_two_failures_the_longer_one_counts() {
+fn the_longer_cooldown_of_two_failures_applies() {
     let (health, now) = (Health::default(), Instant::now());
     let (one, two) = (health.enter(now).unwrap(), health.enter(now).unwrap());
     assert!(one.failed(3 * HOUR));

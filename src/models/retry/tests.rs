@@ -16,7 +16,7 @@ fn each_wait_is_twice_the_one_before_up_to_the_most_and_half_of_it_is_chance() {
 }
 
 #[test]
-fn an_upstream_that_says_how_long_is_taken_at_its_word_up_to_the_most() {
+fn the_retry_after_of_an_upstream_is_followed_up_to_the_maximum() {
     let second = Duration::from_secs(1);
     for tries in [1, 5] {
         assert_eq!(BACKOFF.pause(tries, Some(second), None), Some(second));

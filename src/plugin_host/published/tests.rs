@@ -23,7 +23,7 @@ fn a_file_is_found_until_its_time_is_over() {
 }
 
 #[test]
-fn where_room_is_short_the_oldest_goes_and_nothing_larger_than_all_of_it_comes() {
+fn the_oldest_file_makes_room_and_a_file_larger_than_the_limit_is_not_kept() {
     let (files, now) = (Published::default(), Instant::now());
     // each has 9 additional bytes of its media type
     let names = ["aaaa", "bbbb", "cccc"].map(|c| files.keep(file(c), &config(30), now).unwrap());

@@ -93,7 +93,7 @@ async fn a_bad_message_is_no_failure_of_the_plugin_that_reads_it() {
 }
 
 #[tokio::test]
-async fn a_plugin_cannot_write_what_a_later_reader_would_refuse() {
+async fn a_plugin_cannot_write_json_that_a_later_reader_would_reject() {
     let plugin = load(&host(), "hooks").await;
     let error = on_request(&plugin, "twice", BODY).await.err().unwrap();
     let (_, failure) = split(&error);
@@ -202,7 +202,7 @@ async fn leaves(call: impl Future) {
 }
 
 #[tokio::test]
-async fn callers_who_leave_suspend_nothing_and_a_trial_that_is_left_is_tried_again() {
+async fn a_client_disconnect_does_not_suspend_a_plugin_and_an_abandoned_trial_is_repeated() {
     let (host, now) = host_at(Instant::now());
     let plugin = load(&host, "hooks").await;
     for _ in 0..MANY {

@@ -43,7 +43,7 @@ async fn refused(more: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_import_that_differs_is_named_with_what_to_do() {
+async fn an_import_that_differs_is_rejected_with_a_hint_to_rebuild() {
     let message = refused(OLD_FETCH).await;
     let expect = "was built with the SDK of another build of version 0.1.0: `fetch` of \
         `tidegate:plugin/host@0.1.0` differs from this gateway's (";
@@ -53,7 +53,7 @@ async fn an_import_that_differs_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_export_that_differs_is_named_with_what_to_do() {
+async fn an_export_that_differs_is_rejected_with_a_hint_to_rebuild() {
     let message = refused(OLD_ACTION).await;
     let expect = "was built with the SDK of another build of version 0.1.0: its `on-request` \
         differs from this gateway's (";

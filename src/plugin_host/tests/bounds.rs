@@ -81,7 +81,7 @@ async fn echo(plugin: &Plugin, n: u32) -> String {
 }
 
 #[tokio::test]
-async fn the_pool_has_room_for_what_the_plugins_may_run_at_once_and_no_more_than_256() {
+async fn the_pool_has_room_for_the_concurrent_calls_of_all_plugins_up_to_256() {
     let host = host();
     assert_eq!((host.room(), host.allocator()), (None, None), "nothing without a plugin");
     let three = json!({"max_concurrent_calls": 3});
@@ -124,7 +124,7 @@ async fn without_address_space_for_a_pool_instances_are_made_on_demand() {
 }
 
 #[tokio::test]
-async fn where_there_is_room_instances_come_from_a_pool() {
+async fn instances_come_from_a_pool_if_the_address_space_suffices() {
     let host = host();
     load(&host, "hooks").await;
     assert_eq!(host.allocator(), Some(Allocator::Pool));
@@ -174,7 +174,7 @@ async fn a_component_of_more_parts_than_its_share_of_the_pool_is_refused() {
 }
 
 #[tokio::test]
-async fn what_a_reused_instance_holds_counts_for_the_next_call_of_it() {
+async fn the_memory_that_a_reused_instance_holds_counts_for_its_next_call() {
     let config = json!({"instances": "reuse", "memory": 12 << 20});
     let plugin = reach(&host(), config).await;
     let hoard = || tool(&plugin, "remember", json!({"act": "hoard"}));

@@ -62,7 +62,7 @@ async fn a_plugin_that_follows_redirects_itself_has_them_in_its_hands() {
 }
 
 #[tokio::test]
-async fn what_the_guard_refuses_no_grant_opens() {
+async fn a_grant_does_not_open_an_address_that_the_guard_rejects() {
     let path = wasm("reach");
     let config = json!({"allow_hosts": ["*:*"]});
     let closed = WayOut {
@@ -95,7 +95,7 @@ async fn a_server_that_does_not_answer_leaves_the_plugin_time_to_say_so() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_ends_the_fetch() {
+async fn a_client_disconnect_ends_the_fetch() {
     let mut server = Upstream::start().await;
     let plugin = connected(&host(), &wasm("reach"), json!({})).await;
     let address = to(server.address);

@@ -23,7 +23,7 @@ pub(crate) async fn refused(plugin: &Plugin, name: &str, input: Value) -> (Strin
 }
 
 #[tokio::test]
-async fn the_gateways_keys_are_taken_out_of_what_a_plugin_reads() {
+async fn the_gateway_removes_its_own_keys_from_the_config_of_a_plugin() {
     let config = json!({
         "greeting": "hello",
         "allow_hosts": ["*"], "allow_models": ["advisor"], "max_model_tokens": 10,
@@ -110,7 +110,7 @@ async fn a_denial_names_the_line_that_is_missing() {
 }
 
 #[tokio::test]
-async fn what_is_granted_is_still_refused_where_the_gateway_has_none_of_it() {
+async fn a_granted_capability_is_rejected_if_the_gateway_does_not_provide_it() {
     let config = json!({"allow_hosts": ["*"], "allow_models": ["*"], "publish": true});
     let plugin = reach(&host(), config).await;
     for (name, input, expect) in [

@@ -18,7 +18,7 @@ async fn a_manifest_is_read_without_running_the_component() {
 }
 
 #[test]
-fn what_is_cut_or_no_manifest_is_no_manifest() {
+fn a_truncated_file_has_no_manifest_and_an_invalid_manifest_is_an_error() {
     let whole = with_section(Made::default().wasm(), MANIFEST);
     for end in [0, 7, 8, 40, whole.len() - 1] {
         assert!(manifest_of(&whole[..end]).unwrap().is_none(), "cut at {end}");
@@ -63,7 +63,7 @@ async fn a_section_that_says_something_else_than_the_plugin_is_refused() {
 }
 
 #[tokio::test]
-async fn a_config_is_checked_against_the_schema_before_the_plugin_is_asked() {
+async fn a_config_is_checked_against_the_schema_before_the_plugin_runs() {
     let schema = r#"{"config_schema":{"type":"object","properties":{"limit":{"type":"integer","minimum":1}},"additionalProperties":false},"#;
     let manifest = MANIFEST.replacen('{', schema, 1);
     let described = Made { manifest: manifest.clone(), ..Made::default() }.wasm();
@@ -118,7 +118,7 @@ async fn a_later_version_of_the_same_border_loads_if_it_wants_no_more_of_it() {
 }
 
 #[tokio::test]
-async fn what_is_a_component_of_another_world_is_no_plugin() {
+async fn a_component_of_another_world_is_rejected_as_a_plugin() {
     let (_, problems) = load_bytes(&wat::parse_str("(component)").unwrap()).await;
     assert!(problems[0].message.contains("does not export `describe`"), "{}", problems[0]);
 

@@ -107,7 +107,7 @@ async fn a_call_that_fails_uses_nothing_of_the_budget() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_for_one_message_never_gets_to_a_model() {
+async fn an_invalid_or_streaming_request_of_a_plugin_is_not_sent_to_a_model() {
     let plugin = reach(&host(), json!({"allow_models": ["*"]})).await;
     let models = Models::new(|| Ok((1, 1)));
     for (input, expect) in [

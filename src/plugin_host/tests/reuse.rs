@@ -52,7 +52,7 @@ async fn every_call_has_an_instance_of_its_own_unless_the_operator_wants_it_othe
 }
 
 #[tokio::test]
-async fn what_one_key_leaves_in_an_instance_no_other_key_ever_sees() {
+async fn the_state_that_one_key_leaves_in_an_instance_is_never_visible_to_another_key() {
     let plugin = reusing().await;
     for n in 1..=3 {
         assert_eq!(asked(&plugin, "a").await, n);

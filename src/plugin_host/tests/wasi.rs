@@ -20,7 +20,7 @@ async fn a_guest_finds_no_files_no_sockets_and_no_environment() {
 }
 
 #[tokio::test]
-async fn what_a_guest_prints_is_in_the_log_line_by_line() {
+async fn the_output_of_a_guest_is_logged_line_by_line() {
     logs::start();
     let plugin = load(&host(), "posix").await;
     let text = "printed by parts, first line\nprinted by parts, second ";
@@ -105,7 +105,7 @@ async fn more_random_bytes_than_anybody_needs_end_the_call_only() {
 }
 
 #[tokio::test]
-async fn an_import_of_wasi_that_is_not_linked_is_told_with_the_way_round_it() {
+async fn an_unlinked_wasi_import_is_rejected_with_an_alternative() {
     let bytes = std::fs::read(wasm("posix")).unwrap();
     let patched = |to: &[u8]| {
         let mut bytes = bytes.clone();

@@ -28,7 +28,7 @@ async fn without_an_order_policies_run_by_name() {
 }
 
 #[tokio::test]
-async fn an_order_runs_what_it_names_as_often_as_it_does() {
+async fn an_order_runs_each_stage_as_often_as_it_names_it() {
     let order = json!([
         {"policy": "note", "with": {"name": "1"}},
         {"policy": "b"},
@@ -162,7 +162,7 @@ async fn a_plugin_that_fails_closed_is_a_500() {
 }
 
 #[tokio::test]
-async fn names_that_nothing_has_are_problems_that_say_what_there_is() {
+async fn an_unknown_stage_name_is_rejected_with_the_known_names() {
     let order = json!([{"policy": "nope"}, {"plugin": "nope"}, {}]);
     let stages = Stages::new(&[("note", NOTE)]).order(order);
     let found = stages.try_build().await.err().unwrap();
@@ -182,7 +182,7 @@ async fn a_stage_of_a_plugin_without_hooks_is_a_problem() {
 }
 
 #[tokio::test]
-async fn every_problem_of_every_file_is_told_at_once() {
+async fn the_problems_of_all_files_are_reported_at_once() {
     let order = json!([{"policy": "a"}, {"policy": "b"}]);
     let stages =
         Stages::new(&[("a", "fn on_request("), ("b", "fn on_request(request, ctx) { let }")]);

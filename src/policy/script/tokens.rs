@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_from_values() {
+    fn keys_are_distinguished_from_values() {
         let json = br#"{"k":"v","l":["w",{"m":"x"},"y"],"n":"z"}"#;
         let keys: Vec<&[u8]> = of(json)
             .filter_map(|token| match token {

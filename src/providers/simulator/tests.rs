@@ -168,7 +168,7 @@ fn next_round(body: &Value, message: &Value, result: &str) -> Value {
 }
 
 #[tokio::test]
-async fn it_answers_with_what_it_was_asked() {
+async fn the_simulator_returns_the_text_of_the_user() {
     let message = both(&ask("hello there")).await;
     assert_eq!(texts(&message), ["You said: hello there"]);
     assert_eq!(message["stop_reason"], "end_turn");

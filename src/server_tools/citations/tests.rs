@@ -87,7 +87,7 @@ fn a_result_is_known_by_its_source_where_an_upstream_counts_otherwise() {
 }
 
 #[test]
-fn what_is_no_citation_of_ours_stays_as_it_is() {
+fn citations_that_the_gateway_did_not_make_stay_unchanged() {
     let mut sources = Sources::new(Forms::default());
     sources.ours(Some(Face::Search), &json!([result("a")]).to_string());
     for citation in [
@@ -130,7 +130,7 @@ fn as_many_citations_as_a_request_can_hold_are_found_without_a_search_for_each()
 }
 
 #[test]
-fn what_lies_deeper_than_the_api_has_it_is_no_source() {
+fn documents_nested_deeper_than_the_api_allows_are_not_counted_as_sources() {
     let nested = |depth: usize| {
         (0..depth).fold(document(), |within, _| json!({"type": "tool_result", "content": [within]}))
     };
@@ -145,7 +145,7 @@ fn what_lies_deeper_than_the_api_has_it_is_no_source() {
 }
 
 #[test]
-fn what_is_told_of_a_result_besides_is_not_shown_as_cited() {
+fn the_page_age_of_a_result_is_left_out_of_its_cited_text() {
     let mut sources = Sources::new(Forms::default());
     let age = "{\"page_age\":\"3 days ago\"}";
     let mut aged = result("a");

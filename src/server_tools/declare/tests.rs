@@ -84,7 +84,7 @@ async fn options_that_do_not_fit_are_refused_by_the_name_of_their_field() {
 }
 
 #[test]
-fn a_schema_says_what_does_not_fit_and_where() {
+fn a_schema_error_names_the_mismatch_and_its_path() {
     let schema = json!({
         "type": "object",
         "required": ["a"],
@@ -232,7 +232,7 @@ async fn a_choice_of_ours_that_is_not_declared_is_refused() {
 }
 
 #[tokio::test]
-async fn a_choice_of_the_callers_own_tool_is_left_alone() {
+async fn a_tool_choice_that_names_the_callers_own_tool_stays_unchanged() {
     let own = json!({"name": "datetime", "input_schema": {"type": "object"}});
     let tools = json!([{"type": "gateway:datetime"}, own]);
     for (choice, expect) in [("datetime", "datetime"), ("gateway:datetime", "gateway_datetime")] {
@@ -243,7 +243,7 @@ async fn a_choice_of_the_callers_own_tool_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_the_caller_did_not_declare_is_hidden() {
+async fn a_tool_that_the_caller_did_not_declare_is_hidden() {
     let pipeline = clock().await;
     let mut request = body(json!([{"type": "gateway:datetime"}]), json!({}));
     let found = declare::replace(&pipeline, &mut request, &[], &|_| Fulfil::Possible).unwrap();
@@ -251,7 +251,7 @@ async fn what_the_caller_did_not_declare_is_hidden() {
 }
 
 #[test]
-fn a_free_choice_keeps_what_else_it_says() {
+fn a_freed_tool_choice_keeps_its_other_fields() {
     for (choice, expect) in [
         (
             json!({"type": "tool", "name": "x", "disable_parallel_tool_use": true}),

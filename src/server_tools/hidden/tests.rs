@@ -20,7 +20,7 @@ fn hidden(earlier: usize, last: usize) -> Hidden {
 const LARGE: usize = (1 << 20) - 1024;
 
 #[test]
-fn what_is_carried_is_one_callers_and_bounded() {
+fn hidden_calls_are_kept_per_caller_and_bounded() {
     let carried = Carried::default();
     carried.keep("one", "toolu_1", hidden(1, 1));
     assert_eq!(*carried.find("one", "toolu_1").unwrap(), hidden(1, 1));
@@ -34,7 +34,7 @@ fn what_is_carried_is_one_callers_and_bounded() {
 }
 
 #[test]
-fn of_a_message_that_is_too_large_the_last_turn_is_kept_if_it_can_be() {
+fn a_message_that_is_too_large_keeps_its_last_turn_if_that_fits() {
     let carried = Carried::default();
     carried.keep("one", "toolu_1", hidden(4 << 20, 1));
     let kept = carried.find("one", "toolu_1").unwrap();
@@ -45,7 +45,7 @@ fn of_a_message_that_is_too_large_the_last_turn_is_kept_if_it_can_be() {
 }
 
 #[test]
-fn what_hides_nothing_is_not_kept() {
+fn a_message_without_hidden_calls_is_not_kept() {
     let carried = Carried::default();
     let hides_nothing = || {
         let mut hidden = Hidden::default();
@@ -73,7 +73,7 @@ fn a_history_is_searched_only_while_something_is_kept_for_its_caller() {
 }
 
 #[test]
-fn what_is_asked_for_is_kept_before_what_is_only_newer() {
+fn the_least_recently_used_hidden_calls_are_dropped_first() {
     let carried = Carried::default();
     for n in 1..=16 {
         carried.keep("one", &format!("toolu_{n}"), hidden(1, LARGE));

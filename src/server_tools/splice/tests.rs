@@ -240,7 +240,7 @@ fn a_call_that_was_cut_off_is_not_run() {
 }
 
 #[test]
-fn a_refusal_behind_a_call_keeps_its_details() {
+fn a_refusal_after_a_call_keeps_its_stop_details() {
     let mut last = message(json!([]), "refusal");
     last["stop_details"] = json!({"type": "refusal", "category": "cyber", "explanation": "no"});
     let run = run(&[shown("now")], &[message(json!([now("c1")]), "tool_use"), last]);
@@ -251,7 +251,7 @@ fn a_refusal_behind_a_call_keeps_its_details() {
 }
 
 #[test]
-fn what_the_last_turn_tells_at_its_end_survives() {
+fn the_fields_of_the_last_message_delta_are_kept() {
     let mut last = events(&message(json!([text("noon")]), "end_turn"));
     let at = last.len() - 2;
     last[at] = frame(
@@ -293,7 +293,7 @@ fn a_pause_says_so_and_keeps_the_rest() {
 }
 
 #[test]
-fn what_the_gateway_adds_has_every_member_of_the_apis_schema() {
+fn blocks_from_the_gateway_have_every_field_of_the_api_schema() {
     for (tool, use_members, result_members) in [
         (
             "now",

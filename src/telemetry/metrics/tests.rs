@@ -100,7 +100,7 @@ fn a_failed_reload_is_seen_until_the_next_good_one() {
 }
 
 #[test]
-fn what_is_going_on_now_is_a_gauge() {
+fn active_requests_and_live_generations_are_gauges() {
     let metrics = Metrics::new();
     metrics.active_requests.inc();
     metrics.generations_live.set(2);

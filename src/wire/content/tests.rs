@@ -84,7 +84,7 @@ fn a_message_has_a_role_and_a_content() {
 
 proptest! {
     #[test]
-    fn what_is_read_is_what_a_tree_of_the_text_holds(
+    fn a_block_reads_the_same_values_as_a_parsed_tree(
         kind in ".{0,8}", text in ".{0,24}", name in ".{0,8}", is_pretty in any::<bool>(),
     ) {
         let whole = json!({"more": [{"type": "no"}], "type": kind, "text": text, "name": name});

@@ -38,7 +38,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_only_read_comes_out_byte_for_byte(given in json::object()) {
+    fn a_document_that_is_only_read_keeps_its_bytes(given in json::object()) {
         let mut document = parse(&given.text);
         for (hops, span) in &given.spots {
             let found = document.get(&path(hops)).unwrap().unwrap();
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn the_scan_takes_what_json_takes_and_nothing_else(
+    fn the_scan_accepts_valid_json_and_nothing_else(
         given in json::object(),
         edits in prop::collection::vec((any::<Index>(), any::<Index>(), 0..3), 0..3),
     ) {
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn edits_do_what_they_do_to_a_tree(
+    fn edits_change_a_document_as_they_change_a_tree(
         given in json::object(),
         edits in prop::collection::vec((any::<Index>(), 0..5, json::scalar(), any::<Index>()), 1..12),
     ) {
@@ -220,7 +220,7 @@ fn edit(document: &mut Document, tree: &mut Value, hops: &[Hop], how: (i32, &str
 }
 
 #[test]
-fn what_is_set_must_be_one_json_value() {
+fn set_rejects_a_text_that_is_not_one_json_value() {
     for wrong in ["", "1 2", "{", "nul", "\"", "[1,]", "\u{1}"] {
         let mut document = parse(r#"{"a":1}"#);
         let error = document.set(&[Step::Key("a")], wrong).unwrap_err();
@@ -283,7 +283,7 @@ fn brackets_by_the_hundred_thousand_are_refused() {
 }
 
 #[test]
-fn what_is_just_deep_enough_is_taken_and_can_be_edited_at_the_bottom() {
+fn a_document_at_the_depth_limit_is_accepted_and_can_be_edited_at_the_bottom() {
     let depth = scan::MAX_DEPTH;
     let text = format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
     let mut document = parse(&text);

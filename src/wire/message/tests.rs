@@ -115,7 +115,7 @@ fn an_error_event_ends_the_fold_with_its_own_kind() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error_and_no_panic() {
+fn an_unreadable_event_is_an_error_and_not_a_panic() {
     let delta = json!({"type": "content_block_delta", "index": 0, "delta": {"text": "x"}});
     assert!(Fold::default().push(&event(&delta)).is_err(), "a delta before its block");
     for data in ["", "{", "[]", "{\"message\":1}", "{}"] {

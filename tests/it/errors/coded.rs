@@ -125,7 +125,7 @@ async fn a_rejection_that_cannot_be_passed_on_keeps_status_and_headers() {
 }
 
 #[tokio::test]
-async fn a_rejection_whose_body_does_not_end_keeps_its_status() {
+async fn a_rejection_with_an_incomplete_body_keeps_its_status() {
     let mut up = Upstream::start().await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let (answer, ()) = tokio::join!(Ask::message(MESSAGE).send(gateway.address), async {

@@ -92,7 +92,7 @@ async fn an_upstream_that_answers_before_the_body_is_sent_gives_the_answer() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_body_was_read_serves_the_next_request() {
+async fn a_connection_serves_the_next_request_after_a_rejected_body_was_read() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();

@@ -21,7 +21,7 @@ fn many() -> String {
 }
 
 #[tokio::test]
-async fn a_head_that_cannot_be_read_is_told_why() {
+async fn an_unreadable_request_head_is_rejected_with_the_reason() {
     logs::start();
     let (_up, gateway) = gateway().await;
     let long = format!("GET /v1/models HTTP/1.1\r\nx: secret{}\r\n\r\n", "x".repeat(1024 * 1024));
@@ -57,7 +57,7 @@ async fn a_head_that_cannot_be_read_is_told_why() {
 }
 
 #[tokio::test]
-async fn what_came_before_on_the_connection_is_answered_in_full() {
+async fn requests_before_an_unreadable_head_receive_complete_responses() {
     let (_up, gateway) = gateway().await;
     let bad = "GET /v1/models HTTP/1.1\r\nbad header\r\n\r\n";
     for version in ["HTTP/1.1", "HTTP/1.0"] {

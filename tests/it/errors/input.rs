@@ -15,7 +15,7 @@ async fn gateway(upstream: &Upstream) -> Gateway {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_told_why() {
+async fn an_invalid_request_body_is_rejected_with_the_reason() {
     let mut up = Upstream::start().await;
     let gateway = gateway(&up).await;
     let deep = format!("{{\"messages\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
@@ -121,7 +121,7 @@ async fn just_under_the_limit_is_taken() {
 }
 
 #[tokio::test]
-async fn an_encoding_that_nobody_knows_or_that_lies_is_told_with_a_code() {
+async fn an_unknown_or_wrong_request_encoding_is_rejected_with_a_code() {
     let up = Upstream::start().await;
     let gateway = gateway(&up).await;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
@@ -165,7 +165,7 @@ async fn a_body_that_grows_over_the_limit_is_too_large() {
 }
 
 #[tokio::test]
-async fn a_bomb_of_headers_is_refused_and_hurts_nobody_else() {
+async fn too_many_or_too_long_headers_are_rejected_without_harm_to_other_clients() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let many: String = (0..300).map(|n| format!("x-{n}: 1\r\n")).collect();
@@ -180,7 +180,7 @@ async fn a_bomb_of_headers_is_refused_and_hurts_nobody_else() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_refused_and_hurts_nobody_else() {
+async fn bytes_that_are_not_http_are_rejected_without_harm_to_other_clients() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let table = [

@@ -95,7 +95,7 @@ async fn ask(sender: &mut client::SendRequest<Bytes>, gateway: &Gateway) -> clie
 }
 
 #[tokio::test]
-async fn over_http_2_a_caller_that_grants_no_window_is_hung_up_on() {
+async fn the_gateway_closes_an_http_2_connection_that_grants_no_window() {
     let mut up = Upstream::start().await;
     let gateway = Gateway::with().upstream(up.address).config(IMPATIENT).start().await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
@@ -116,7 +116,7 @@ async fn over_http_2_a_caller_that_grants_no_window_is_hung_up_on() {
 }
 
 #[tokio::test]
-async fn over_http_2_a_stream_that_nobody_reads_costs_the_others_nothing() {
+async fn an_unread_http_2_stream_does_not_hold_up_the_others() {
     let mut up = Upstream::start().await;
     let gateway = Gateway::with().upstream(up.address).config(IMPATIENT).start().await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();

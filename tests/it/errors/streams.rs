@@ -77,7 +77,7 @@ async fn how_streams_ended_is_counted() {
 }
 
 #[tokio::test]
-async fn the_log_says_whose_stream_broke() {
+async fn the_log_names_the_upstream_of_a_broken_stream() {
     logs::start();
     let up = Upstream::always(Behaviour::Close(broken(&FRAMES[..3]))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
@@ -145,7 +145,7 @@ async fn a_last_blank_line_that_is_missing_is_put_there() {
 }
 
 #[tokio::test]
-async fn a_break_behind_the_last_event_is_none() {
+async fn a_connection_that_breaks_after_the_last_event_is_not_an_error() {
     for behaviour in [
         Behaviour::Close(broken(&FRAMES)),
         Behaviour::Close([broken(&FRAMES), chunked(": goodby")].concat()),
@@ -156,7 +156,7 @@ async fn a_break_behind_the_last_event_is_none() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_never_closes_behind_the_last_event_hangs_nobody() {
+async fn an_upstream_that_does_not_close_after_the_last_event_does_not_delay_the_client() {
     let mut up = Upstream::start().await;
     let config = to(up.address).replace(" up }", " up, timeouts: { idle: 40ms } }");
     let gateway = Gateway::start(&config).await;
@@ -169,7 +169,7 @@ async fn an_upstream_that_never_closes_behind_the_last_event_hangs_nobody() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_goes_on_behind_an_error_is_not_listened_to() {
+async fn the_gateway_drops_upstream_events_after_an_error() {
     let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"x\"}}\n\n";
     let frames = [FRAMES[0], error, FRAMES[1]];
     let answer = answered(Behaviour::Answer(stream(&frames))).await;

@@ -6,7 +6,7 @@ use crate::support::upstream::{self, Behaviour, Call, Upstream};
 use crate::support::{ANSWER, MESSAGE, STREAM, until};
 
 #[tokio::test]
-async fn a_target_that_failed_is_left_alone() {
+async fn the_gateway_sends_nothing_to_a_target_that_cools_down() {
     let table = [
         refusal(529, "retry-after: 600\r\n"),
         refusal(429, "retry-after-ms: 600000\r\n"),
@@ -48,7 +48,7 @@ async fn all_cooling_is_a_503_that_says_when() {
 }
 
 #[tokio::test]
-async fn an_only_target_is_asked_every_time() {
+async fn a_lone_target_receives_every_request_even_after_failures() {
     let html = Behaviour::Answer(upstream::answer(200, "", "<p>"));
     let a = Upstream::script(vec![refusal(529, "retry-after: 600\r\n"), html, fine(b"")]).await;
     let gateway = Gateway::with().upstream(a.address).start().await;
@@ -117,7 +117,7 @@ async fn a_probe_that_fails_costs_its_caller_nothing() {
 }
 
 #[tokio::test]
-async fn a_probe_whose_caller_leaves_is_given_back() {
+async fn the_next_request_probes_again_if_the_caller_of_a_probe_disconnects() {
     let (gateway, mut a, _b) = failed_once().await;
     let mut probe_left = None;
     until("a probe", async || {

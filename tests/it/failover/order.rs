@@ -109,7 +109,7 @@ async fn an_upstream_that_is_not_there_fails_over() {
 }
 
 #[tokio::test]
-async fn what_no_other_target_would_mend_goes_to_the_caller() {
+async fn a_failure_that_failover_cannot_mend_is_returned_to_the_caller() {
     let invalid = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\"}}\n\n";
     let table = [
         (refusal(400, ""), MESSAGE, 400),
@@ -135,7 +135,7 @@ async fn what_no_other_target_would_mend_goes_to_the_caller() {
 }
 
 #[tokio::test]
-async fn which_statuses_count_is_in_the_config() {
+async fn the_config_decides_which_statuses_fail_over() {
     let a = Upstream::script(vec![refusal(418, ""), refusal(500, "")]).await;
     let b = Upstream::by(|call| fine(&call.body)).await;
     let more = "retry: { on: [418] }\n    cooldown: 0s";
@@ -145,7 +145,7 @@ async fn which_statuses_count_is_in_the_config() {
 }
 
 #[tokio::test]
-async fn if_all_fail_the_last_ones_own_answer_passes() {
+async fn the_response_of_the_last_target_is_returned_if_all_fail() {
     let a = Upstream::always(refusal(500, "")).await;
     let b = Upstream::always(refusal(529, "retry-after: 5\r\n")).await;
     let gateway = Gateway::start(&pair(a.address, b.address, "")).await;
@@ -156,7 +156,7 @@ async fn if_all_fail_the_last_ones_own_answer_passes() {
 }
 
 #[tokio::test]
-async fn after_the_first_event_nobody_else_is_asked() {
+async fn the_gateway_does_not_fail_over_after_the_first_event() {
     let mut a = Upstream::start().await;
     let mut b = Upstream::start().await;
     let gateway = Gateway::start(&pair(a.address, b.address, "")).await;

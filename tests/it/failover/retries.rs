@@ -33,7 +33,7 @@ async fn failover_follows_when_the_retries_are_used_up() {
 }
 
 #[tokio::test]
-async fn what_a_retry_would_not_mend_is_not_retried() {
+async fn a_failure_that_a_retry_cannot_mend_is_not_retried() {
     for behaviour in [refusal(400, ""), refusal(529, "x-should-retry: false\r\n")] {
         let a = Upstream::always(behaviour).await;
         let b = Upstream::by(|call| fine(&call.body)).await;
@@ -94,7 +94,7 @@ async fn a_retry_waits_as_long_as_the_upstream_asks() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_asks_for_long_is_not_retried() {
+async fn an_upstream_with_a_long_retry_after_is_not_retried() {
     let a = Upstream::always(refusal(529, "retry-after: 60\r\n")).await;
     let b = Upstream::by(|call| fine(&call.body)).await;
     let more = "retry: { attempts: 5, backoff: 0s }";

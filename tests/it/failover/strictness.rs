@@ -67,7 +67,7 @@ fn image() -> Value {
 }
 
 #[tokio::test]
-async fn what_every_target_understands_passes_byte_for_byte() {
+async fn a_request_that_every_target_understands_passes_byte_for_byte() {
     let two = two("").await;
     let body = body("m", json!({"temperature": 1, "thinking": {"type": "disabled"}}));
     let answer = two.ask(&body, &[]).await;
@@ -104,7 +104,7 @@ async fn under_warn_the_target_that_understands_most_comes_first_and_the_rest_is
 }
 
 #[tokio::test]
-async fn under_error_targets_that_lack_something_are_passed_over() {
+async fn strictness_error_passes_over_targets_that_do_not_understand_the_request() {
     let two = two("").await;
     for (asked, headers) in [
         (body("m", image()), &[("x-tidegate-strictness", "error")][..]),
@@ -127,7 +127,7 @@ async fn under_error_targets_that_lack_something_are_passed_over() {
 }
 
 #[tokio::test]
-async fn where_no_target_is_left_each_is_named_with_what_it_lacks() {
+async fn the_error_names_each_target_and_the_fields_that_it_does_not_understand() {
     let two = two("").await;
     let mut asked = body("m", image());
     asked["top_k"] = json!(1);
@@ -149,7 +149,7 @@ async fn where_no_target_is_left_each_is_named_with_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn what_is_named_in_the_header_is_bounded() {
+async fn the_header_names_a_bounded_number_of_dropped_fields() {
     let two = two("").await;
     let tool = |name: &str| json!({"type": format!("web_search_{name}"), "name": "web_search"});
     let mut tools: Vec<Value> = (0..20).map(|n| tool(&n.to_string())).collect();
@@ -174,7 +174,7 @@ async fn under_off_a_native_target_gets_all_of_it() {
 }
 
 #[tokio::test]
-async fn policies_see_what_a_target_lacks_and_may_pass_it_over() {
+async fn policies_see_the_unsupported_fields_of_a_target_and_can_pass_it_over() {
     let policy = "fn on_upstream_request(request, target, ctx) {
     if target.provider == \"a\" && \"block:image\" in target.unsupported { pass_over(`${target.strictness} ${target.native}`); }
 }";
@@ -211,7 +211,7 @@ models:
 }
 
 #[tokio::test]
-async fn what_a_provider_lacks_holds_for_all_its_targets() {
+async fn the_unsupported_fields_of_a_provider_apply_to_all_its_targets() {
     let a = Upstream::by(|call| fine(&call.body)).await;
     let gateway = Gateway::start(&format!(
         "providers:

@@ -96,7 +96,7 @@ async fn an_error_of_a_known_caller_reaches_on_error_whatever_is_wrong_with_the_
 }
 
 #[tokio::test]
-async fn the_hooks_over_answers_know_what_the_upstreams_did() {
+async fn the_response_hooks_see_the_target_the_attempts_and_the_usage() {
     let refused = Behaviour::Answer(upstream::json(503, "{\"type\":\"error\"}"));
     let fine = Behaviour::Answer(upstream::json(200, ANSWER));
     let up = Upstream::script(vec![refused.clone(), fine, refused]).await;
@@ -138,7 +138,7 @@ async fn an_error_survives_a_policy_that_breaks_over_it() {
 }
 
 #[tokio::test]
-async fn what_a_policy_answers_runs_through_the_same_hooks() {
+async fn a_response_from_a_policy_passes_through_the_same_hooks() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let policy = r#"fn on_request(request, ctx) { ctx.state.n = 1; respond("a dog"); }
     fn on_text(text, ctx) { text.replace("dog", "cat" + ctx.state.n); text }"#;

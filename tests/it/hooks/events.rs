@@ -19,7 +19,7 @@ async fn through(frames: &[String], policy: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_a_policy_only_reads_passes_byte_for_byte() {
+async fn events_that_a_policy_only_reads_pass_byte_for_byte() {
     let policy = r#"fn on_event(event, ctx) { if event.type == "content_block_delta" { count("deltas"); } }"#;
     let up = saying(&["a", "b"]).await;
     let gateway = gateway(&up, policy).await;
@@ -104,7 +104,7 @@ async fn a_stream_cannot_be_put_out_of_order() {
 }
 
 #[tokio::test]
-async fn what_an_upstream_signed_stays_as_it_is() {
+async fn a_policy_that_edits_or_drops_signed_thinking_fails() {
     let thinking = frame(
         &json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}}),
     );
@@ -139,7 +139,7 @@ async fn a_broken_hook_is_skipped_for_the_rest_of_the_stream_where_the_operator_
 }
 
 #[tokio::test]
-async fn what_a_stage_dropped_before_it_broke_stays_dropped() {
+async fn events_that_a_stage_dropped_stay_dropped_after_it_fails() {
     let frames = [
         FRAMES[0].to_owned(),
         FRAMES[1].to_owned(),
@@ -174,7 +174,7 @@ async fn what_a_stage_dropped_before_it_broke_stays_dropped() {
 }
 
 #[tokio::test]
-async fn what_has_passed_is_told_before_a_later_stage_ends_the_stream() {
+async fn passed_text_is_sent_before_a_later_stage_ends_the_stream() {
     // the end of the block makes the first stage give its text and the end in one step
     let first = ("policies/a.rhai", "fn on_text(text, ctx) { }");
     let ends =

@@ -62,7 +62,7 @@ fn stream(blocks: &[String]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_text_at_the_start_of_a_block_is_seen_with_what_follows_it() {
+async fn a_policy_sees_the_text_of_a_block_start_together_with_the_deltas_after_it() {
     for pieces in [
         &["my secret-key."][..],
         &["my sec", "ret-key."],

@@ -30,7 +30,7 @@ async fn a_match_that_straddles_events_is_found() {
 }
 
 #[tokio::test]
-async fn what_nobody_changes_and_no_window_holds_keeps_its_bytes() {
+async fn unchanged_text_that_is_not_buffered_keeps_its_bytes() {
     let pieces = ["one line\n", "two.\n"];
     let up = saying(&pieces).await;
     let gateway = gateway(&up, "fn on_text(text, ctx) { }").await;
@@ -47,7 +47,7 @@ async fn an_answer_that_does_not_stream_is_seen_as_well() {
 }
 
 #[tokio::test]
-async fn a_refusal_keeps_back_what_it_is_about() {
+async fn the_text_that_a_policy_denies_is_not_sent_to_the_client() {
     let policy = r#"fn on_text(text, ctx) { if text.contains("bomb") { deny("not that"); } }"#;
     let up = saying(&["First. ", "a bo", "mb. ", "more"]).await;
     let gateway = gateway(&up, policy).await;

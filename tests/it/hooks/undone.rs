@@ -34,7 +34,7 @@ async fn a_request_goes_on_as_if_the_stage_were_not_there() {
 }
 
 #[tokio::test]
-async fn what_the_stage_wrote_in_earlier_runs_stays() {
+async fn state_from_earlier_hooks_is_kept_when_a_later_hook_fails() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let breaks = format!(
         "fn on_request(request, ctx) {{ ctx.state.seen = 7; ctx.state.gone = 8; }}

@@ -44,7 +44,7 @@ fn printed(folder: &Path, args: &[&str]) -> String {
 }
 
 #[test]
-fn inspect_shows_what_a_plugin_is_without_running_it() {
+fn inspect_describes_a_plugin_without_running_it() {
     let folder = folder();
     let shown = printed(folder.path(), &["inspect", "datetime.wasm"]);
     for line in [
@@ -80,7 +80,7 @@ fn inspect_says_when_it_had_to_run_a_plugin_for_its_manifest() {
 }
 
 #[test]
-fn what_is_no_plugin_is_told_for_what_it_is() {
+fn inspect_and_call_reject_a_file_that_is_not_a_plugin() {
     let folder = folder();
     let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
     let whole = fs::read(wasm("hooks")).unwrap();
@@ -102,7 +102,7 @@ fn what_is_no_plugin_is_told_for_what_it_is() {
 }
 
 #[test]
-fn call_runs_a_tool_and_prints_what_the_model_would_read() {
+fn call_runs_a_tool_and_prints_its_result() {
     let folder = folder();
     let zones = r#"{"timezones": ["Asia/Kathmandu"]}"#;
     let text = printed(folder.path(), &["call", "datetime.wasm", "datetime", zones]);
@@ -134,7 +134,7 @@ fn a_call_that_fails_says_why_with_its_code() {
 }
 
 #[test]
-fn call_shows_what_a_hook_makes_of_a_request() {
+fn call_prints_the_changes_that_a_hook_makes_to_a_request() {
     let folder = folder();
     let body = r#"{"model": "claude-x", "max_tokens": 9000, "messages": []}"#;
     fs::write(folder.path().join("body.json"), body).unwrap();
@@ -187,7 +187,7 @@ fn call_reads_the_plugins_config_from_the_gateways_and_from_the_line() {
 }
 
 #[test]
-fn call_reaches_what_the_manifest_wants_and_the_line_grants() {
+fn call_allows_capabilities_that_the_manifest_wants_and_the_command_line_grants() {
     let folder = folder();
     fs::copy(wasm("reach"), folder.path().join("reach.wasm")).unwrap();
     let keep = ["call", "reach.wasm", "keep", r#"{"key": "a", "value": "b"}"#];
@@ -234,7 +234,7 @@ fn call_asks_models_through_the_gateway_of_the_config() {
 }
 
 #[test]
-fn call_keeps_what_is_published_in_a_folder_and_says_where() {
+fn call_keeps_published_files_in_a_folder_and_prints_its_path() {
     let folder = folder();
     let other = tempfile::tempdir().unwrap();
     fs::copy(wasm("reach"), folder.path().join("reach.wasm")).unwrap();
@@ -338,7 +338,7 @@ fn a_name_that_cargo_or_a_tool_would_not_take_is_refused() {
 }
 
 #[test]
-fn build_says_what_a_folder_lacks() {
+fn build_names_the_missing_sources_or_tools_of_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let err = refused(folder.path(), &["build"]);
     assert!(err.contains("it has no `Cargo.toml`, `app.py` or `app.js`"), "{err}");

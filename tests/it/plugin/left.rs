@@ -7,7 +7,7 @@ use crate::support::upstream::Upstream;
 use crate::support::within;
 
 #[tokio::test]
-async fn a_caller_who_leaves_in_the_middle_of_a_tools_fetch_ends_the_fetch() {
+async fn a_client_disconnect_ends_the_fetch_of_a_tool() {
     let gateway = gateway().await;
     let mut site = Upstream::start().await;
     let url = format!("http://{}/", site.address);
@@ -29,7 +29,7 @@ async fn a_caller_who_leaves_in_the_middle_of_a_tools_fetch_ends_the_fetch() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_in_the_middle_of_a_hooks_fetch_ends_the_fetch() {
+async fn a_client_disconnect_ends_the_fetch_of_a_hook() {
     let gateway = gateway().await;
     let mut moderator = Upstream::start().await;
     let config = format!(

@@ -43,7 +43,7 @@ async fn without_a_system_the_last_tool_gets_it() {
 }
 
 #[tokio::test]
-async fn nothing_changes_for_who_has_breakpoints_or_nothing_static() {
+async fn a_request_with_breakpoints_or_without_static_parts_stays_unchanged() {
     check("", HI).await;
     check(r#""cache_control":{"type":"ephemeral"},"system":"a","#, HI).await;
     let marked = r#"{"role":"user","content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}]}"#;

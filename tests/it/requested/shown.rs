@@ -27,7 +27,7 @@ const TELL: &str =
     "fn on_request(request, ctx) { set_response_header(\"x-seen\", to_json(request.gateway)); }";
 
 #[tokio::test]
-async fn policies_see_what_headers_ask_for_in_the_request_itself() {
+async fn policies_see_the_gateway_headers_as_fields_of_the_request() {
     let (three, gateway) = under(TELL).await;
     let seen = |answer: &super::Answer| -> Value {
         serde_json::from_str(answer.header("x-seen").unwrap()).unwrap()
@@ -59,7 +59,7 @@ async fn policies_see_what_headers_ask_for_in_the_request_itself() {
 }
 
 #[tokio::test]
-async fn what_a_policy_takes_out_or_writes_holds_for_headers_too() {
+async fn a_policy_that_edits_the_gateway_fields_overrides_the_headers() {
     let policy = "fn on_request(request, ctx) {
     if request.gateway == () { request.gateway = #{}; }
     request.gateway.remove(\"only\");

@@ -51,7 +51,7 @@ async fn targets_named_in_order_come_first() {
 }
 
 #[tokio::test]
-async fn only_named_targets_are_asked() {
+async fn the_gateway_sends_requests_only_to_named_targets() {
     let three = three("b").await;
     for answer in asked(&three, "only", r#"["c","b"]"#, "c,b").await {
         assert_eq!(target(&answer), "c/x/y");
@@ -91,7 +91,7 @@ async fn order_and_only_hold_for_fallbacks_too() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_nobody_would_mend_reaches_no_fallback() {
+async fn a_failure_that_failover_cannot_mend_reaches_no_fallback_model() {
     use crate::support::upstream::Upstream;
     let a = Upstream::always(super::refusal(400)).await;
     let b = Upstream::by(|call| super::fine(&call.body)).await;

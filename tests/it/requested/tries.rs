@@ -15,7 +15,7 @@ async fn the_requests_own_model_among_the_fallbacks_is_tried_once() {
 }
 
 #[tokio::test]
-async fn ignored_targets_are_not_asked() {
+async fn the_gateway_sends_nothing_to_ignored_targets() {
     let all = three("b").await;
     for answer in asked(&all, "ignore", r#"["a"]"#, "a").await {
         assert_eq!(target(&answer), "c/x/y");
@@ -84,7 +84,7 @@ async fn an_attempt_that_takes_too_long_for_the_request_leads_to_the_next_target
 }
 
 #[tokio::test]
-async fn a_target_that_is_too_slow_for_the_config_as_well_is_left_alone() {
+async fn a_target_that_exceeds_the_timeout_of_the_config_cools_down() {
     let a = Upstream::always(Behaviour::Silence).await;
     let b = Upstream::by(|call| super::fine(&call.body)).await;
     let c = Upstream::by(|call| super::fine(&call.body)).await;

@@ -3,7 +3,7 @@ use super::{three, with};
 use crate::support::{MESSAGE, logs};
 
 #[tokio::test]
-async fn a_wrong_value_is_named_with_what_would_do() {
+async fn an_invalid_gateway_field_is_rejected_with_the_expected_value() {
     let three = three("").await;
     let long = format!("{{\"session_id\":\"{}\"}}", "x".repeat(257));
     let table = [
@@ -125,7 +125,7 @@ async fn strictness_and_tags_are_taken() {
 }
 
 #[tokio::test]
-async fn the_log_names_the_field_and_never_what_the_caller_wrote() {
+async fn the_log_names_the_invalid_field_and_never_the_callers_value() {
     logs::start();
     let three = three("").await;
     let table = [

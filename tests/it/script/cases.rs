@@ -31,7 +31,7 @@ fn the_test_command_tells_of_each_case_and_counts() {
 }
 
 #[test]
-fn the_test_command_fails_for_what_cannot_be_run() {
+fn the_test_command_fails_for_cases_that_cannot_run() {
     let policy = "fn on_request(request, ctx) { }";
     for (files, expected) in [
         (vec![("q.cases.yaml", "[]")], "q.cases.yaml: there is no policy `q.rhai`"),

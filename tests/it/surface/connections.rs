@@ -157,7 +157,7 @@ async fn a_renewed_certificate_serves_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_caller_without_tls_disturbs_nobody_on_a_tls_listener() {
+async fn a_plaintext_client_on_a_tls_listener_does_not_disturb_other_clients() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let made = certificate();
     let config = to(up.address) + "server: { workers: 1, tls: { cert: cert.pem, key: key.pem } }\n";
@@ -186,7 +186,7 @@ async fn one_connection_serves_many_requests() {
 }
 
 #[tokio::test]
-async fn a_drain_lets_a_stream_finish_and_takes_nobody_new() {
+async fn a_drain_lets_a_stream_finish_and_accepts_no_new_connections() {
     let mut up = Upstream::start().await;
     let gateway = Gateway::with().upstream(up.address).config("drain: 60s\n").start().await;
     let (address, admin) = (gateway.address, gateway.admin);
@@ -210,7 +210,7 @@ async fn a_drain_lets_a_stream_finish_and_takes_nobody_new() {
 }
 
 #[tokio::test]
-async fn a_drain_that_takes_too_long_cuts_what_is_left() {
+async fn a_drain_that_takes_too_long_cuts_the_remaining_streams() {
     let mut up = Upstream::start().await;
     let gateway = Gateway::with().upstream(up.address).config("drain: 50ms\n").start().await;
     let (mut answer, mut call) = streaming(&gateway, &mut up).await;

@@ -5,7 +5,7 @@ use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, MESSAGE};
 
 #[tokio::test]
-async fn what_the_client_says_to_the_api_arrives_unchanged() {
+async fn client_headers_for_the_api_reach_the_upstream_unchanged() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let passing = [
@@ -44,7 +44,7 @@ async fn beta_headers_on_several_lines_all_arrive() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_one_hop_stays_there() {
+async fn hop_by_hop_and_gateway_headers_are_not_sent_to_the_upstream() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let staying = [
@@ -72,7 +72,7 @@ async fn what_belongs_to_one_hop_stays_there() {
 }
 
 #[tokio::test]
-async fn what_the_api_says_to_the_client_arrives_and_the_rest_does_not() {
+async fn response_headers_of_the_api_reach_the_client_and_others_are_dropped() {
     let passing = [
         ("request-id", "req_of_the_upstream"),
         ("retry-after", "7"),

@@ -96,7 +96,7 @@ async fn results_of_batches_come_back_through_the_gateway() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_results_are_where_the_caller_knows_the_gateway() {
+async fn results_urls_use_the_forwarded_host_and_scheme_of_a_proxy() {
     let answer = json!({"results_url": "https://api.anthropic.com/r"}).to_string();
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, &answer))).await;
     let gateway = gateway(up.address).await;

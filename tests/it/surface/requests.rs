@@ -24,7 +24,7 @@ async fn an_unedited_body_arrives_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn under_an_alias_the_models_name_alone_changes() {
+async fn an_alias_changes_only_the_name_of_the_model() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let config = to(up.address) + "  fast: { provider: up, model: claude-opus-4-6 }\n";
     let gateway = Gateway::start(&config).await;
@@ -75,7 +75,7 @@ async fn a_body_in_chunks_arrives_whole() {
 }
 
 #[tokio::test]
-async fn who_asks_first_is_told_to_go_on_and_only_if_it_may() {
+async fn only_an_authorized_client_receives_100_continue() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let config = to(up.address) + "keys: [{ name: a, key: k }]\n";
     let gateway = Gateway::start(&config).await;

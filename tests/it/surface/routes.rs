@@ -77,7 +77,7 @@ async fn hello_is_answered_without_a_key() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_one() {
+async fn a_wrong_method_is_rejected_with_the_allowed_one() {
     let gateway = Gateway::start("providers: { up: { type: anthropic } }\nmodels: { m: { provider: up } }\npassthrough: up\n").await;
     for path in ["/v1/messages", "/messages", "/v1/messages/count_tokens"] {
         let answer = Ask::get(path).send(gateway.address).await;
@@ -100,7 +100,7 @@ async fn models_are_only_read() {
 }
 
 #[tokio::test]
-async fn routes_that_nobody_serves_are_not_found() {
+async fn unknown_routes_return_404() {
     let gateway =
         Gateway::start("providers: { up: { type: anthropic } }\nmodels: { m: { provider: up } }\n")
             .await;

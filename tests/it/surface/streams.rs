@@ -10,7 +10,7 @@ use crate::support::upstream::{self, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, streaming, within};
 
 #[tokio::test]
-async fn a_stream_passes_and_says_what_it_is() {
+async fn a_stream_passes_unchanged_with_event_stream_headers() {
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&FRAMES))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(STREAM).send(gateway.address).await;

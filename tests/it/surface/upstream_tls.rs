@@ -82,7 +82,7 @@ async fn over_http_2_a_long_body_under_an_alias_arrives_whole() {
 }
 
 #[tokio::test]
-async fn streams_share_a_connection_of_http_2_and_are_told_frame_by_frame() {
+async fn streams_share_an_http_2_connection_and_are_sent_frame_by_frame() {
     let authority = Authority::new("h2");
     let mut up = Upstream2::start(&authority).await;
     let gateway = gateway(up.address, &authority).await;
@@ -135,7 +135,7 @@ async fn a_caller_that_leaves_resets_its_stream_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_trusted_is_a_502_and_the_log_says_what_to_do() {
+async fn an_untrusted_certificate_returns_502_and_the_log_names_the_remedy() {
     logs::start();
     let (shown, other) = (Authority::new("h2"), Authority::new("h2"));
     let elsewhere = Authority::named("elsewhere.test", "h2");

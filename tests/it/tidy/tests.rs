@@ -159,7 +159,7 @@ fn a_name_that_is_re_exported_is_used_where_it_is_defined() {
 }
 
 #[test]
-fn a_parent_that_uses_what_it_re_exports_depends_on_it() {
+fn a_parent_that_uses_its_own_re_export_depends_on_the_child() {
     let files = [
         ("src/lib.rs", "mod a;"),
         ("src/a.rs", "mod b; pub use b::B; pub struct A(B);"),
@@ -194,7 +194,7 @@ fn names_of_modules_and_of_other_crates_are_no_uses() {
 }
 
 #[test]
-fn the_shortest_way_around_a_knot_is_told() {
+fn the_shortest_cycle_of_an_import_knot_is_reported() {
     let files = [
         ("src/lib.rs", "mod a; mod b; mod c; mod d;"),
         ("src/a.rs", "use crate::b::f; pub fn g() {}"),
@@ -228,7 +228,7 @@ fn files_of_children_are_found_however_they_are_laid_out() {
 }
 
 #[test]
-fn a_page_may_name_only_what_is_there() {
+fn a_page_that_names_a_missing_file_or_item_is_rejected() {
     let imports = crate_of(&[
         ("src/lib.rs", "pub mod net;"),
         ("src/net/mod.rs", "mod client; pub use client::Upstream;"),

@@ -101,7 +101,7 @@ async fn the_advisor_reads_the_conversation_only_where_it_is_declared_so() {
 }
 
 #[tokio::test]
-async fn the_advisor_is_asked_once_in_a_conversation() {
+async fn the_advisor_runs_once_in_a_conversation() {
     let (upstream, gateway) = simulated_with(&format!("{GRANTS}\n{TWO}"), &[]).await;
     let body = ask("[sim: call advisor {\"prompt\": \"tea?\"}] [sim: turns 2]");
     let message = streamed(&gateway, &body).await;
@@ -145,7 +145,7 @@ async fn the_callers_key_must_allow_the_model() {
 }
 
 #[tokio::test]
-async fn what_an_upstream_refuses_is_a_result_with_the_apis_error_type() {
+async fn an_upstream_error_is_a_tool_result_with_the_error_type_of_the_api() {
     let (upstream, gateway) = simulated_with(&format!("{GRANTS}\n{TWO}"), &[]).await;
     for (model, code) in [("nowhere", "not_found_error"), ("wise", "overloaded_error")] {
         let mut body =

@@ -101,7 +101,7 @@ const ADD_CLOCK: (&str, &str) = (
 );
 
 #[tokio::test]
-async fn what_a_hidden_tool_said_in_a_mixed_turn_is_not_lost() {
+async fn the_result_of_a_hidden_tool_in_a_mixed_turn_is_kept() {
     let (upstream, gateway) = simulated_with("", &[ADD_CLOCK]).await;
     let mut body = ask("[sim: call datetime] [sim: call weather] [sim: then] [sim: say done]");
     body["tools"].as_array_mut().unwrap().remove(0);
@@ -130,7 +130,7 @@ async fn what_a_hidden_tool_said_in_a_mixed_turn_is_not_lost() {
 }
 
 #[tokio::test]
-async fn what_a_hidden_tool_said_before_the_callers_turn_is_not_lost() {
+async fn the_result_of_a_hidden_tool_before_the_callers_turn_is_kept() {
     let (upstream, gateway) = simulated_with("", &[ADD_CLOCK]).await;
     let mut body = ask(
         "[sim: call datetime] [sim: turns 2] [sim: then] [sim: call weather] [sim: then] [sim: say done]",
@@ -180,7 +180,7 @@ const MIXED: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn turns_with_shown_and_hidden_calls_become_what_they_were() {
+async fn the_gateway_restores_turns_with_visible_and_hidden_calls() {
     let (mut upstream, gateway) = led("").await;
     let mut body = body();
     let (message, sent) = played((&mut upstream, &gateway), &body, &mixed()).await;
@@ -237,7 +237,7 @@ async fn a_client_may_drop_thinking_and_empty_texts() {
 }
 
 #[tokio::test]
-async fn of_a_message_that_the_client_has_altered_the_last_turn_is_put_back() {
+async fn the_gateway_restores_the_last_turn_of_a_message_that_the_client_altered() {
     let (mut upstream, gateway) = led("").await;
     let turns = [
         calling(json!([text("one"), twice("h1")])),
@@ -296,7 +296,7 @@ async fn every_message_of_a_long_history_has_its_own() {
 }
 
 #[tokio::test]
-async fn a_message_that_pauses_goes_on_with_what_was_hidden_in_it() {
+async fn a_paused_message_resumes_with_its_hidden_calls() {
     let (mut upstream, gateway) = led("tools: { max_turns: 2 }").await;
     let paused = [
         calling(json!([text("a"), twice("h1")])),
@@ -340,7 +340,7 @@ async fn a_message_that_pauses_goes_on_with_what_was_hidden_in_it() {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_with_what_was_hidden() {
+async fn token_counts_include_hidden_calls() {
     let (mut upstream, gateway) = led("").await;
     let mut body = body();
     let (message, _) = played((&mut upstream, &gateway), &body, &mixed()).await;

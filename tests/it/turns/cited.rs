@@ -66,7 +66,7 @@ fn is_of(citation: &Value, found: &Value) {
 }
 
 #[tokio::test]
-async fn what_a_search_found_is_cited_as_the_apis_own_searches_are() {
+async fn results_of_gateway_searches_are_cited_like_those_of_the_api() {
     let (upstream, gateway) = simulated().await;
     for declared in [search(), json!({"type": "gateway:web_search"})] {
         let body = ask(json!([declared]), SEARCH);
@@ -268,7 +268,7 @@ async fn a_source_that_has_moved_is_named_where_it_stands() {
 }
 
 #[tokio::test]
-async fn a_citation_of_what_the_caller_does_not_see_is_left_out() {
+async fn a_citation_of_a_hidden_result_is_left_out() {
     let mut upstream = Upstream::start().await;
     let add = r#"fn on_request(request, ctx) {
         let tools = request.tools;
@@ -312,7 +312,7 @@ const FINDS: &str = r#"fn on_request(request, ctx) {
     }"#;
 
 #[tokio::test]
-async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers() {
+async fn hidden_results_of_a_mixed_turn_are_not_counted_as_sources_of_the_caller() {
     let files = [("policies/add.rhai", FINDS)];
     let (upstream, gateway) = simulated_with(OURS, &files).await;
     let lookup = json!({"name": "lookup", "input_schema": {"type": "object"}});
@@ -365,7 +365,7 @@ async fn what_a_hidden_tool_found_in_a_mixed_turn_is_not_counted_as_the_callers(
 }
 
 #[tokio::test]
-async fn what_was_hidden_is_not_counted_as_the_callers_when_every_plugin_is_gone() {
+async fn hidden_results_are_not_counted_as_sources_of_the_caller_once_every_plugin_is_gone() {
     let (upstream, gateway) = simulated_with(OURS, &[("policies/add.rhai", FINDS)]).await;
     let lookup = json!({"name": "lookup", "input_schema": {"type": "object"}});
     let calls = "[sim: call echo {\"text\":\"x\"}] [sim: then] [sim: call lookup] [sim: then] [sim: say so] [sim: cite]";
@@ -395,7 +395,7 @@ async fn what_was_hidden_is_not_counted_as_the_callers_when_every_plugin_is_gone
 }
 
 #[tokio::test]
-async fn sources_of_another_tool_are_citable_beside_what_was_found() {
+async fn documents_of_another_tool_can_be_cited_next_to_search_results() {
     let add = r#"fn on_tool_result(result, ctx) {
         if result.tool == "echo" {
             result.content = [#{ type: "document",

@@ -13,7 +13,7 @@ fn result_text(result: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn out_of_turns_the_message_pauses_and_can_go_on() {
+async fn a_message_that_uses_up_its_turns_pauses_and_can_be_resumed() {
     let (upstream, gateway) = simulated_with("tools: { max_turns: 2 }", &[]).await;
     let mut body = ask("[sim: call datetime] [sim: turns 3] [sim: then] [sim: say done]");
     let message = streamed(&gateway, &body).await;
@@ -30,7 +30,7 @@ async fn out_of_turns_the_message_pauses_and_can_go_on() {
 }
 
 #[tokio::test]
-async fn out_of_turns_that_nobody_sees_the_model_concludes() {
+async fn the_model_concludes_when_hidden_calls_use_up_the_turns() {
     let add = r#"fn on_request(request, ctx) {
         let tools = request.tools;
         tools.push(#{ "type": "gateway:datetime" });
@@ -63,7 +63,7 @@ fn adding(tool: &str) -> String {
 }
 
 #[tokio::test]
-async fn out_of_time_behind_calls_that_nobody_sees_the_model_concludes() {
+async fn the_model_concludes_when_hidden_calls_use_up_the_time() {
     let files = [("policies/add.rhai", &*adding("spin"))];
     let (upstream, gateway) = simulated_with("tools: { timeout: 100ms }", &files).await;
     let message = streamed(&gateway, &ask("[sim: call spin]")).await;
@@ -173,7 +173,7 @@ async fn a_tool_that_fails_is_a_result_and_the_conversation_goes_on() {
 }
 
 #[tokio::test]
-async fn an_unknown_time_zone_is_told_to_the_model() {
+async fn an_unknown_time_zone_is_returned_to_the_model_as_a_tool_error() {
     let (_upstream, gateway) = simulated().await;
     let body = ask("[sim: call datetime {\"timezones\": [\"Mars/Olympus\"]}]");
     let message = gateway.ask(&body).await.message();

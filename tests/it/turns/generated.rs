@@ -412,7 +412,7 @@ fn without_citations(message: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn whatever_a_model_does_the_stream_keeps_to_the_grammar() {
+fn the_stream_follows_the_grammar_for_any_model_output() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new(config);

@@ -148,7 +148,7 @@ async fn options_of_the_apis_own_become_the_plugins() {
 }
 
 #[tokio::test]
-async fn what_the_gateway_cannot_keep_to_is_named() {
+async fn a_native_tool_field_that_the_gateway_does_not_support_is_rejected_by_name() {
     let (upstream, gateway) = simulated(OURS).await;
     for (name, field, value) in [
         ("web_search", "allowed_callers", json!(["code_execution_20260120"])),
@@ -282,7 +282,7 @@ async fn blocks_of_a_native_upstream_stay_as_they_are() {
 }
 
 #[tokio::test]
-async fn who_runs_them_is_the_aliass_to_say() {
+async fn the_alias_decides_whether_the_gateway_or_the_upstream_runs_server_tools() {
     let targets = "  both:\n    targets: [{ provider: up, model: a }, { provider: sim }]\n  lacks: { provider: up, unsupported: [\"tool:web_search_*\"] }\n  native: { provider: sim, server_tools: native }\n  ours: { provider: up, server_tools: gateway }";
     let models =
         format!("models:\n  up: {{ provider: up }}\n  sim: {{ provider: sim }}\n{targets}");

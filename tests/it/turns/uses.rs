@@ -19,7 +19,7 @@ fn refused(message: &Value) -> Vec<bool> {
 }
 
 #[tokio::test]
-async fn what_is_used_up_is_a_result_and_the_conversation_goes_on() {
+async fn a_call_over_max_uses_returns_an_error_and_the_conversation_goes_on() {
     let (upstream, gateway) = simulated().await;
     // the default of the plugin's schema is 2
     for (options, uses) in
@@ -43,7 +43,7 @@ async fn what_is_used_up_is_a_result_and_the_conversation_goes_on() {
 }
 
 #[tokio::test]
-async fn parallel_calls_share_what_is_left() {
+async fn parallel_calls_share_the_remaining_uses() {
     let (_upstream, gateway) = simulated().await;
     let message = streamed(&gateway, &ask(json!({}), "[sim: call twice] [sim: parallel 3]")).await;
     assert_eq!(refused(&message), [false, false, true]);

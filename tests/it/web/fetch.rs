@@ -186,7 +186,7 @@ async fn failures_are_results_and_the_conversation_goes_on() {
 }
 
 #[tokio::test]
-async fn what_the_operator_has_not_opened_stays_closed() {
+async fn private_addresses_and_unusual_ports_stay_closed_without_a_grant() {
     let site = site(|_| html("<p>inside")).await;
     let input = json!({"url": format!("http://{}/", site.address)});
     let closed = Web::guarded("web-fetch", granted(site.address), "").await;

@@ -56,7 +56,7 @@ async fn a_page_is_found_over_several_hops() {
 }
 
 #[tokio::test]
-async fn a_hop_in_between_that_the_options_forbid_is_never_asked() {
+async fn an_intermediate_hop_that_the_options_forbid_receives_no_request() {
     let site = winding().await;
     let web = Web::with("web-fetch", granted(site.address)).await;
     let input = json!({"url": format!("http://{}/start", site.address)});
@@ -71,7 +71,7 @@ async fn a_hop_in_between_that_the_options_forbid_is_never_asked() {
 }
 
 #[tokio::test]
-async fn a_hop_in_between_that_its_site_forbids_is_never_asked() {
+async fn an_intermediate_hop_that_its_site_forbids_receives_no_request() {
     let site = winding().await;
     let port = site.address.port();
     let first = self::site(move |target| match target {
@@ -90,7 +90,7 @@ async fn a_hop_in_between_that_its_site_forbids_is_never_asked() {
 }
 
 #[tokio::test]
-async fn a_hop_that_is_not_granted_is_never_asked_and_says_what_would_grant_it() {
+async fn a_hop_without_a_grant_receives_no_request_and_the_error_names_the_setting() {
     let other = winding().await;
     let port = other.address.port();
     let first = site(move |_| redirect(&format!("http://127.0.0.1:{port}/end"))).await;

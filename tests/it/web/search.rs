@@ -64,7 +64,7 @@ async fn a_search_gives_titles_urls_dates_and_snippets() {
 }
 
 #[tokio::test]
-async fn domains_that_the_options_leave_out_are_not_shown_whatever_the_backend_says() {
+async fn results_from_excluded_domains_are_dropped_even_if_the_backend_returns_them() {
     let backend = site(|_| json_answer(200, &searxng().to_string())).await;
     let web = Web::with("web-search", config(&backend)).await;
     for options in
@@ -112,7 +112,7 @@ async fn a_backend_that_fails_is_a_result_and_the_conversation_goes_on() {
 }
 
 #[tokio::test]
-async fn without_a_backend_or_a_grant_the_model_hears_what_is_missing() {
+async fn a_search_without_a_backend_or_a_grant_names_the_missing_setting() {
     let web = Web::with("web-search", json!({})).await;
     let told = failure_of(&web.call(&tool(json!({})), &json!({"query": "x"})).await);
     assert!(told.contains("plugins.config.web-search.backend"), "{told}");
@@ -180,7 +180,7 @@ fn declaring(tool: &Value, options: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_declaration_with_wrong_domains_is_refused_before_a_model_is_asked() {
+async fn a_declaration_with_wrong_domains_is_rejected_before_a_model_receives_it() {
     let web = Web::guarded("web-search", json!({}), OURS).await;
     let native = json!({"type": "web_search_20250305", "name": "web_search"});
     let wrong = [

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_between_the_markers_changes() {
+    fn only_the_text_between_the_markers_changes() {
         let old = format!("# Title\n{BEGIN}\nold\n{END}\nrest\n");
         let new = between_markers(&old, "\nnew\n").unwrap();
         assert_eq!(new, format!("# Title\n{BEGIN}\n\nnew\n\n{END}\nrest\n"));

@@ -56,7 +56,7 @@ impl Web {
 }
 
 #[test]
-fn relative_and_whole_addresses_are_followed_and_the_last_one_is_told() {
+fn relative_and_absolute_redirects_are_followed_and_the_final_address_is_returned() {
     for (location, expect) in [
         ("/b?c", "https://a.example/b?c"),
         ("b", "https://a.example/x/b"),
@@ -73,7 +73,7 @@ fn relative_and_whole_addresses_are_followed_and_the_last_one_is_told() {
 }
 
 #[test]
-fn a_forbidden_hop_is_never_asked_and_nothing_behind_it_either() {
+fn a_forbidden_hop_and_the_hops_after_it_receive_no_request() {
     const LEADS: &[(&str, &str)] = &[
         ("https://a.example/", "https://evil.net/track"),
         ("https://evil.net/track", "https://a.example/page"),
@@ -101,7 +101,7 @@ fn a_forbidden_hop_is_never_asked_and_nothing_behind_it_either() {
 }
 
 #[test]
-fn the_robots_file_of_every_hop_is_read_before_it_is_asked() {
+fn the_robots_file_of_every_hop_is_read_before_the_hop_is_fetched() {
     const LEADS: &[(&str, &str)] = &[
         ("https://a.example/", "https://b.example/private/x"),
         ("https://b.example/private/x", "https://c.example/"),
@@ -158,7 +158,7 @@ fn five_redirects_are_followed_and_no_sixth() {
 }
 
 #[test]
-fn what_no_hop_may_be_ends_the_way() {
+fn an_invalid_hop_ends_the_redirects_with_an_error() {
     for (first, location, code) in [
         ("https://a.example/", "http://a.example/", "url_not_allowed"),
         ("http://a.example/", "http://[", "url_not_accessible"),

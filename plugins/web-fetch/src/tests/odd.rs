@@ -6,7 +6,7 @@ use tidegate_sdk::testing::MockHost;
 use super::{call, fails, page, read, text};
 
 #[test]
-fn of_several_media_types_the_last_valid_one_counts() {
+fn the_last_valid_media_type_of_several_applies() {
     for (values, content_type, expect) in [
         (&["text/html; charset=koi8-r, text/html"][..], "text/html", "море"),
         (&["text/html;charset=koi8-r", "text/html"], "text/html", "море"),
@@ -30,7 +30,7 @@ fn of_several_media_types_the_last_valid_one_counts() {
 }
 
 #[test]
-fn a_page_without_a_type_is_known_by_its_start() {
+fn the_type_of_an_untyped_page_is_detected_from_its_start() {
     let wide: Vec<u8> =
         "\u{feff}<!doctype html><p>a".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (body, expect) in [
@@ -80,7 +80,7 @@ fn an_empty_location_leads_nowhere_and_the_first_with_an_address_leads() {
 }
 
 #[test]
-fn what_is_too_large_is_a_problem_with_its_beginning() {
+fn a_page_that_is_too_large_is_a_problem_with_its_beginning() {
     for (content_type, body, expect) in [
         ("text/plain", "the beginning", "\"text\":\"the beginning\""),
         ("text/html", "<title>T</title><p>the beginning", "\"title\":\"T\""),
@@ -101,7 +101,7 @@ fn what_is_too_large_is_a_problem_with_its_beginning() {
 }
 
 #[test]
-fn the_beginning_of_what_is_too_large_is_read_part_by_part() {
+fn the_beginning_of_a_page_that_is_too_large_is_returned_in_parts() {
     let body: String = (0..100).map(|n| format!("<p>Block {n} of the page")).collect();
     let host = super::always(Ok(http::Response { truncated: true, ..page("text/html", body) }));
     let (mut parts, mut cursor) = (Vec::new(), Some(0));

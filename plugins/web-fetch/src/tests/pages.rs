@@ -138,7 +138,7 @@ fn texts_are_given_as_they_are() {
 }
 
 #[test]
-fn what_has_no_name_is_looked_at() {
+fn a_page_with_no_useful_media_type_is_identified_by_its_content() {
     for (content_type, body, expect) in [
         ("", "<!DOCTYPE html><p>Hello</p>", "text/html"),
         ("", "\n <HTML><p>Hello</p>", "text/html"),

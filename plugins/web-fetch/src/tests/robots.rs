@@ -57,7 +57,7 @@ fn the_group_of_this_agent_counts_or_else_that_of_all() {
 }
 
 #[test]
-fn the_word_of_a_site_is_asked_once_and_kept() {
+fn the_robots_file_of_a_site_is_fetched_once_and_kept() {
     let (host, asked) = site(Ok(http::Response::new(200, ROBOTS)));
     assert!(is_open(&host, "https://a.example/1") && is_open(&host, "https://a.example/2"));
     assert_eq!(
@@ -80,7 +80,7 @@ fn a_site_without_a_word_is_open_and_one_out_of_order_is_not() {
 }
 
 #[test]
-fn nobody_is_asked_if_the_operator_does_not_want_it() {
+fn the_robots_file_is_not_fetched_unless_the_operator_wants_it() {
     let (host, asked) = site(Ok(http::Response::new(200, "User-agent: *\nDisallow: /")));
     assert!(is_open(&host.config(json!({})), "https://a.example/"));
     assert_eq!(asked.borrow().as_slice(), ["https://a.example/"]);

@@ -14,7 +14,7 @@ fn code(url: &str, options: Value) -> String {
 }
 
 #[test]
-fn domains_are_those_named_and_what_is_below_them() {
+fn a_domain_rule_matches_the_domain_its_subdomains_and_its_paths() {
     for (url, rule, expect) in [
         ("https://example.com/", "example.com", true),
         ("https://docs.example.com/x", "example.com", true),
@@ -55,7 +55,7 @@ fn options_that_contradict_or_mean_nothing_are_problems() {
 }
 
 #[test]
-fn what_is_no_url_is_told_by_the_apis_codes() {
+fn an_invalid_url_is_rejected_with_a_code_of_the_api() {
     for (url, expect) in [
         ("", "invalid_tool_input"),
         ("example.com", "invalid_tool_input"),

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_declaration_bounds_what_the_model_may_ask_for() {
+    fn the_declaration_bounds_the_input_of_the_model() {
         let options = json!({"max_sides": 6});
         let refused = MockHost::new().call_tool::<Dice>("TOOL", json!({"sides": 9}), options);
         assert_eq!(refused.unwrap_err().message, "`sides` must be from 1 to 6");

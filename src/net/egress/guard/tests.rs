@@ -15,7 +15,7 @@ fn check(ip: &str, allow_private: &[&str], expect: Option<&str>) {
 }
 
 #[test]
-fn what_is_not_the_public_internet_of_ipv4_is_refused_by_its_name() {
+fn a_non_public_ipv4_address_is_rejected_with_the_name_of_its_range() {
     let table = [
         ("0.0.0.0", "this network (RFC 791)"),
         ("0.1.2.3", "this network (RFC 791)"),
@@ -50,7 +50,7 @@ fn what_is_not_the_public_internet_of_ipv4_is_refused_by_its_name() {
 }
 
 #[test]
-fn what_is_not_the_public_internet_of_ipv6_is_refused_by_its_name() {
+fn a_non_public_ipv6_address_is_rejected_with_the_name_of_its_range() {
     let table = [
         ("fd00:ec2::254", "cloud metadata"),
         ("::", "unspecified (RFC 4291)"),
@@ -127,7 +127,7 @@ fn the_public_internet_is_let_through() {
 }
 
 #[test]
-fn a_block_allows_what_it_holds_and_nothing_beside() {
+fn an_allowed_block_opens_its_own_addresses_and_no_others() {
     check("10.1.2.3", &["10.1.0.0/16"], None);
     check("10.2.0.1", &["10.1.0.0/16"], Some("private (RFC 1918)"));
     check("127.0.0.1", &["10.0.0.0/8", "127.0.0.0/8"], None);

@@ -55,7 +55,7 @@ async fn encodings_are_undone_and_their_header_is_gone() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_what_it_says_is_told() {
+async fn a_body_that_does_not_match_its_encoding_is_an_error() {
     for (name, body) in
         [("gzip", b"no gzip".to_vec()), ("br", b"\xff\xff\xff".to_vec()), ("lzma", b"x".to_vec())]
     {
@@ -67,7 +67,7 @@ async fn a_body_that_is_not_what_it_says_is_told() {
 }
 
 #[tokio::test]
-async fn no_more_is_read_than_is_wanted() {
+async fn a_body_is_read_up_to_the_requested_size() {
     let text: Vec<u8> =
         (0..20_000_u32).flat_map(|n| format!("{:05}", n % 99_991).into_bytes()).collect();
     for (wanted, truncated) in
@@ -174,7 +174,7 @@ async fn a_silent_server_is_given_up_within_the_gateways_own_limit() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_told() {
+async fn a_truncated_body_is_a_retryable_error() {
     let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec();
     let server = Upstream::always(Behaviour::Close(cut)).await;
     let refusal = Net::leading_to(server.address).get(URL).await.unwrap_err();
@@ -182,7 +182,7 @@ async fn a_body_that_breaks_off_is_told() {
 }
 
 #[tokio::test]
-async fn whatever_status_it_has_an_answer_is_an_answer() {
+async fn a_response_with_an_error_status_is_returned_as_a_response() {
     for status in [204, 404, 429, 500] {
         let server =
             Upstream::always(Behaviour::Answer(answer(status, "retry-after: 3\r\n", ""))).await;

@@ -36,7 +36,7 @@ async fn the_second_answer_of_a_name_that_turns_inwards_is_refused() {
 }
 
 #[tokio::test]
-async fn one_address_of_the_inside_spoils_a_name() {
+async fn a_name_with_any_private_address_is_rejected() {
     for found in [
         vec![PUBLIC, "127.0.0.1"],
         vec!["10.0.0.1", PUBLIC],
@@ -61,7 +61,7 @@ async fn a_refusal_names_the_host_and_the_line_of_the_config_but_not_the_address
 }
 
 #[tokio::test]
-async fn addresses_in_any_spelling_are_what_they_are() {
+async fn a_private_address_is_rejected_in_every_spelling() {
     for url in [
         "http://127.0.0.1/",
         "http://127.1/",
@@ -91,7 +91,7 @@ async fn addresses_in_any_spelling_are_what_they_are() {
 }
 
 #[tokio::test]
-async fn what_is_no_url_to_fetch_is_refused_before_anything_is_asked() {
+async fn an_invalid_url_is_rejected_before_any_name_is_resolved() {
     for url in [
         "",
         "example.com",
@@ -141,7 +141,7 @@ async fn a_host_and_a_port_have_to_be_granted() {
 }
 
 #[tokio::test]
-async fn what_the_operator_allows_is_reached_but_for_the_gateway_itself() {
+async fn an_allowed_private_address_is_reached_unless_it_is_the_gateways_own() {
     let server = Upstream::always(Behaviour::Answer(answer(200, "", "inside"))).await;
     let inside = format!("http://127.0.0.1:{}/", server.address.port());
     let port = server.address.port();
@@ -183,7 +183,7 @@ async fn an_address_that_takes_no_connection_is_followed_by_the_next() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_may_be_tried_again() {
+async fn an_unreachable_server_is_a_retryable_error() {
     let unknown = Net::with(nowhere(), |_, _| vec![]).get("http://example.com/").await.unwrap_err();
     assert_eq!((unknown.code, unknown.retryable), ("unreachable", true));
     let closed = Net::leading_to(nowhere()).get("http://example.com/").await.unwrap_err();
@@ -216,7 +216,7 @@ async fn tls_is_for_the_name_and_the_certificate_has_to_be_trusted() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_the_connection_is_not_the_plugins() {
+async fn plugins_neither_set_nor_receive_connection_headers() {
     let server = Upstream::always(Behaviour::Answer(answer(
         200,
         "x-own: 1\r\nkeep-alive: timeout=5\r\n",

@@ -23,7 +23,7 @@ async fn leading(status: u16, to: &'static str) -> Auto {
 }
 
 #[tokio::test]
-async fn a_redirect_is_followed_and_told() {
+async fn a_redirect_is_followed_and_its_final_address_is_returned() {
     for (location, url) in [
         ("/b?c", "http://a.example/b?c"),
         ("b", "http://a.example/x/b"),
@@ -84,7 +84,7 @@ async fn the_same_name_is_looked_up_and_judged_again_at_the_next_hop() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_what_is_not_fetched_is_refused() {
+async fn a_redirect_to_an_invalid_or_forbidden_url_is_rejected() {
     for (location, code) in [
         ("ftp://b.example/", "invalid_url"),
         ("file:///etc/passwd", "invalid_url"),
@@ -100,7 +100,7 @@ async fn a_redirect_to_what_is_not_fetched_is_refused() {
 }
 
 #[tokio::test]
-async fn the_grant_is_asked_for_every_hop() {
+async fn the_grant_is_checked_for_every_hop() {
     let server = leading(302, "http://b.example/").await;
     let policy = Policy { may_reach: Arc::new(|host, _| host == "a.example"), ..anything() };
     let net = Net::leading_to(server.address);
@@ -175,7 +175,7 @@ async fn a_redirect_that_is_handed_back_needs_no_body_that_can_be_read() {
 }
 
 #[tokio::test]
-async fn of_a_redirect_that_is_handed_back_no_more_is_read_than_a_line_for_people_has() {
+async fn the_body_of_a_returned_redirect_is_truncated_at_64_kib() {
     let long = Behaviour::Answer(answer(302, "location: /\r\n", "a".repeat(100_000)));
     let server = Upstream::always(long).await;
     let request = Request { redirects: Some(0), ..get("http://a.example/") };
@@ -256,7 +256,7 @@ async fn a_post_becomes_a_get_where_browsers_make_it_one() {
 }
 
 #[tokio::test]
-async fn what_was_sent_is_not_sent_to_another_host() {
+async fn a_redirect_does_not_send_the_request_body_to_another_host() {
     let server = leading(307, "http://b.example/").await;
     let net = Net::leading_to(server.address);
     let refusal = net.fetch(&anything(), with_secrets("POST", Some("{}"))).await.unwrap_err();

@@ -162,7 +162,7 @@ fn a_file_that_is_no_list_of_cases_is_a_problem() {
 }
 
 #[test]
-fn what_the_docs_show_runs() {
+fn the_examples_in_the_policy_docs_run() {
     let mut cases = 0;
     for entry in fs::read_dir("docs/policies").unwrap() {
         cases += run_cases_of_page(&entry.unwrap().path());

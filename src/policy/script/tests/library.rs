@@ -14,7 +14,7 @@ fn shows(pairs: &[(&str, &str)]) {
 const CONVERSATION: &str = r#"{"system":[{"type":"text","text":"sys 1","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"plain 2"},{"role":"assistant","content":[{"type":"thinking","thinking":"deep 3","signature":"sig 4"},{"type":"text","text":"said 5","citations":[{"cited_text":"cited 6"}]},{"type":"tool_use","id":"t","name":"n","input":{"q":"effects 7"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"got 8"},{"type":"image","source":{"type":"base64","data":"9"}}]},{"type":"tool_result","tool_use_id":"u","content":"got 10"},{"type":"document","title":"t 11","source":{"type":"text","media_type":"text/plain","data":"page 12"}},{"type":"search_result","source":"s 13","title":"t 14","content":[{"type":"text","text":"hit 15"}]}]}]}"#;
 
 #[test]
-fn each_text_reaches_what_people_and_tools_wrote_and_nothing_else() {
+fn each_text_visits_the_texts_of_people_and_tools_and_nothing_else() {
     let changed = edited("each_text(request, |t| regex_replace(t, `\\d+`, `#`));", CONVERSATION);
     let mut expected = CONVERSATION.to_owned();
     for text in
@@ -66,7 +66,7 @@ fn each_text_works_on_a_message_a_result_and_a_block() {
 }
 
 #[test]
-fn a_request_whose_texts_stay_is_the_very_bytes() {
+fn a_request_with_unchanged_texts_keeps_its_bytes() {
     let spaced = CONVERSATION.replace("},{", "} ,\n{");
     for closure in ["|t| t", "|t| ()", "|t| { }"] {
         let (document, _) =
@@ -76,7 +76,7 @@ fn a_request_whose_texts_stay_is_the_very_bytes() {
 }
 
 #[test]
-fn a_closure_that_gives_no_text_is_told_so() {
+fn a_closure_that_returns_a_value_other_than_text_is_an_error() {
     let error = broken("each_text(request, |t| 1);", CONVERSATION);
     says(&error, &[":2:", "must return the new text or nothing, not a value of type `i64`"]);
     let (_, outcome) = run(
@@ -120,7 +120,7 @@ fn texts_of_contents_are_joined() {
 }
 
 #[test]
-fn regular_expressions_do_what_they_say() {
+fn regular_expression_functions_match_find_and_replace() {
     shows(&[
         (r#"regex_match("abc", "^a.c$")"#, "true"),
         (r#"regex_match("abc", "b$")"#, "false"),
@@ -290,7 +290,7 @@ fn an_image_counts_as_an_image() {
 }
 
 #[test]
-fn times_are_told_in_utc_and_in_zones() {
+fn times_are_returned_in_utc_and_in_time_zones() {
     let moment = "1795248000"; // 2026-11-21 08:00:00 UTC, a Saturday
     for (expression, value) in [
         ("utc(N).date", "2026-11-21"),
@@ -317,7 +317,7 @@ fn times_are_told_in_utc_and_in_zones() {
 }
 
 #[test]
-fn texts_have_what_rhai_lacks() {
+fn text_functions_that_rhai_lacks_are_available() {
     shows(&[
         (r#"trimmed(" a ")"#, "a"),
         (r#""a-b".replaced("-", "")"#, "ab"),
@@ -334,7 +334,7 @@ fn texts_have_what_rhai_lacks() {
 }
 
 #[test]
-fn what_replaces_functions_of_rhai_does_the_same() {
+fn replaced_rhai_functions_return_the_same_results() {
     shows(&[
         (
             r#"{ let s = "aXbXc"; s.replace("X", "--"); s.replace('b', 'd'); s.replace("a", '1'); s.replace('c', "22"); s }"#,
@@ -359,7 +359,7 @@ fn a_closure_is_called_one_in_errors() {
 }
 
 #[test]
-fn lists_of_a_request_have_what_arrays_have() {
+fn lists_of_a_request_have_the_methods_of_arrays() {
     let body = r#"{"list":[1,2,3],"own":{"tag":[{"n":1},{"n":2}]}}"#;
     for (expression, expected) in [
         ("request.list.filter(|n| n > 1)", "[2,3]"),

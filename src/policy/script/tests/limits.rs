@@ -191,7 +191,7 @@ fn a_value_that_grows_by_assignment_below_it_ends() {
 }
 
 #[test]
-fn the_deepest_value_can_be_shown_and_compared() {
+fn the_deepest_value_can_be_printed_and_compared() {
     let limits = Limits { time: Duration::from_secs(60), ..Limits::default() };
     for (nest, depth) in [("[a]", limits.array_items - 10), ("#{a: a}", limits.map_entries - 10)] {
         let nest = format!("let a = 1; for i in 0..{depth} {{ a = {nest}; }}");
@@ -210,7 +210,7 @@ fn the_deepest_value_can_be_shown_and_compared() {
 }
 
 #[test]
-fn a_word_of_rhais_own_is_a_name_here_and_still_does_what_it_did() {
+fn call_can_name_a_variable_and_still_works_as_a_function() {
     let body = "let f = |x| x + 1; let call = f.call(1); request.n = call + f.call(2); request.c = call(f, 7);";
     let (document, _) = run(&hook(body), "{}").unwrap();
     assert_eq!(&document.to_bytes()[..], br#"{"n":5,"c":8}"#);

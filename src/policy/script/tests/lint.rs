@@ -44,7 +44,7 @@ const VALID: &[&str] = &[
 ];
 
 #[test]
-fn what_runs_is_never_taken_for_a_mistake() {
+fn the_lint_accepts_every_script_that_runs() {
     for body in VALID {
         let source = format!(
             "private fn private_helper() {{ 1 }}\nfn helper(a, b) {{ a + b }}\nfn add_to_this(n) {{ this += n }}\nfn on_request(request, ctx) {{\n{body}\n}}"
@@ -56,7 +56,7 @@ fn what_runs_is_never_taken_for_a_mistake() {
 }
 
 #[test]
-fn what_cannot_work_is_found_before_it_runs() {
+fn the_lint_finds_code_that_cannot_work_before_it_runs() {
     for (body, expected) in [
         (
             "if false { request.messages.pussh(1); }\nif ctx.key == \"never\" { request.messages.pussh(1); }",

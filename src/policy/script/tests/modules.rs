@@ -104,7 +104,7 @@ fn a_module_is_bound_by_the_limits() {
 }
 
 #[test]
-fn what_cannot_be_imported_is_a_problem_with_its_place() {
+fn a_failed_import_is_reported_with_its_position() {
     for (import, expected) in [
         (
             "import \"lib/none\" as x;",
@@ -177,7 +177,7 @@ fn modules_that_import_each_other_are_a_problem() {
 }
 
 #[test]
-fn what_a_module_does_not_have_is_found_before_it_runs() {
+fn a_missing_member_of_a_module_is_found_before_the_script_runs() {
     let modules = [("m", "const MARK = 1;\nfn twice(n) { n * 2 }\nprivate fn own(n) { n }")];
     let said = |body: &str| {
         let policy = format!("import \"lib/m\" as m;\nfn on_request(request, ctx) {{\n{body}\n}}");

@@ -18,7 +18,7 @@ fn reading_a_field_leaves_the_very_bytes_of_the_caller() {
 }
 
 #[test]
-fn a_field_that_nobody_reads_is_not_opened() {
+fn a_field_that_the_script_does_not_read_is_not_parsed() {
     // the duplicate key inside would be an error if the script opened the object
     let body = r#"{"model": "m", "messages": [{"role": "user", "role": "x"}]}"#;
     let read_model = "if request.model == \"m\" { request.max_tokens = 5; }";
@@ -43,7 +43,7 @@ fn an_edit_changes_its_own_span_and_nothing_else() {
 }
 
 #[test]
-fn numbers_that_nobody_writes_are_never_encoded_anew() {
+fn numbers_that_the_script_does_not_change_keep_their_bytes() {
     let out = edited("request.model = \"other\"; request.big; request.max_tokens;", BODY);
     assert_eq!(out, BODY.replace("\"m\"", "\"other\""));
     assert_eq!(found("request.max_tokens", BODY), "1.0");
@@ -235,7 +235,7 @@ fn json_in_a_text_can_be_read_and_written() {
 }
 
 #[test]
-fn a_member_of_what_is_missing_is_named_with_the_way_out() {
+fn an_error_for_a_member_of_a_missing_field_names_the_optional_access() {
     let error = broken("let user = request.metadata.user_id;", "{}");
     says(&error, &["policies/probe.rhai:", "cannot read `user_id`", "`?.user_id`"]);
 }

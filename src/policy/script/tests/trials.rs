@@ -91,7 +91,7 @@ fn a_case_that_leaves_out_fields_is_still_about_a_request() {
 }
 
 #[test]
-fn a_case_whose_request_is_none_is_refused_as_a_live_one_is() {
+fn a_case_rejects_an_invalid_request_as_the_gateway_does() {
     let policy = "fn on_request(request, ctx) { }";
     for (request, error) in [
         ("{ messages: hi }", "`messages` is a string: it must be an array"),

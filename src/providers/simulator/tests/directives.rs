@@ -197,7 +197,7 @@ async fn a_connection_is_lost_within_a_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_too_early_is_told_from_a_whole_one() {
+async fn a_stream_that_ends_too_early_is_an_error() {
     let mut items = items(&ask("hello [sim: end after 5]")).await.unwrap();
     let error = items.pop().unwrap().unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadUpstream);
@@ -212,7 +212,7 @@ async fn a_stream_that_ends_too_early_is_told_from_a_whole_one() {
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_in_all_is_told_so() {
+async fn a_response_that_exceeds_the_total_timeout_is_an_error() {
     let mut body = ask("hello [sim: pace 4ms]");
     body["stream"] = true.into();
     let mut attempt = attempt(&body, Endpoint::Messages);

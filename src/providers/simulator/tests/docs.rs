@@ -75,7 +75,7 @@ async fn every_directive_of_the_page_does_something() {
 }
 
 #[tokio::test]
-async fn every_example_of_the_page_gives_what_it_shows() {
+async fn every_example_of_the_page_returns_its_documented_response() {
     let fences = fences();
     let mut shown = 0;
     for (n, (language, command)) in fences.iter().enumerate() {

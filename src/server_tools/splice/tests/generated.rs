@@ -65,7 +65,7 @@ fn of_kind<'a>(messages: impl Iterator<Item = &'a Value>, kind: &str) -> Vec<&'a
 
 proptest! {
     #[test]
-    fn whatever_the_turns_hold_the_caller_gets_one_message_in_order(turns in turns()) {
+    fn the_caller_receives_one_ordered_message_for_any_turns(turns in turns()) {
         for tool in [shown("now"), hidden("now"), shown("web_search"), shown("web_fetch")] {
             let turns = of_tool(&tool.name, &turns);
             let run = run(std::slice::from_ref(&tool), &turns);
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_caller_sends_back_is_what_the_gateway_had(turns in turns()) {
+    fn a_history_that_the_caller_sends_back_restores_the_original_turns(turns in turns()) {
         for name in ["now", "web_search", "web_fetch"] {
             sent_back(name, &turns)?;
         }
