@@ -151,7 +151,7 @@ impl Folder {
             (false, []) => {
                 writeln!(
                     out,
-                    "\nit runs for every request; a running gateway has already loaded it"
+                    "\nit runs for every request; a running gateway loads it within a second"
                 )?;
             }
             (false, _) => {

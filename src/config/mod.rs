@@ -59,7 +59,7 @@ pub struct Config {
     /// The network access of plugins.
     #[schemars(default)]
     pub egress: egress::Config,
-    /// The stages in order; if absent, every policy of the folder in the order of names.
+    /// The stages in order; if absent, every policy of the folder in the order of names, then every plugin with hooks.
     pub pipeline: Option<Vec<StageConfig>>,
     /// The limits of the server tools in one request.
     #[schemars(default)]

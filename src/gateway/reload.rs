@@ -201,6 +201,7 @@ impl Reloader {
             Ok(now) => state.tried = now,
             Err(problem) => return self.refused(state, vec![problem]),
         }
+        tracing::info!(generation = state.number + 1, "building a new generation");
         let (gateway, present) = match self.built(state).await {
             Ok(built) => built,
             Err(problems) => return self.refused(state, problems),

@@ -10,7 +10,7 @@ const BEGIN: &str =
 /// The text of `tidegate <command> --help`.
 fn help(command: &[&str]) -> String {
     let program = env!("CARGO_BIN_EXE_tidegate");
-    let output = Command::new(program).args(command).arg("--help").output().unwrap();
+    let output = Command::new(program).args(command).arg("-h").output().unwrap();
     assert!(output.status.success(), "{command:?}");
     String::from_utf8(output.stdout).unwrap()
 }
