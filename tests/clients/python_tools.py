@@ -163,7 +163,7 @@ def _():
             has(page.content.source.data, part)
 
 
-@check("fetch: a long page comes in parts, one that never ends is cut")
+@check("fetch: a long page comes in parts, one that never ends is an error")
 def _():
     messages = new_client().messages
     tool, parts, cursor = {**FETCH, "max_chars": 30_000}, [], {}
@@ -179,9 +179,11 @@ def _():
             break
         cursor = {"cursor": told["next_cursor"]}
     assert len(parts) == 2 and "Paragraph 999 " in parts[-1], f"{len(parts)} parts"
-    for message in both_ways(messages, ask(fetch("/endless.txt") + DONE, tools=[{**FETCH, "max_chars": 1000}])):
-        result = one(message, "web_fetch_tool_result").content
-        same((len(result.content.source.data) <= 1000, result.to_dict()["tidegate"]["truncated"]), (True, True))
+    # the API has had this code since the newer of these versions
+    endless = ask(fetch("/endless.txt") + DONE, tools=[{**FETCH, "max_chars": 1000}])
+    for message in both_ways(messages, endless, MAJOR >= 2):
+        # the model reads the part that was read; the caller's shape of an error has no place for it
+        same(code_of(one(message, "web_fetch_tool_result")), "content_too_large")
 
 
 @check("fetch: failures are results with the API's codes, and the conversation goes on")
