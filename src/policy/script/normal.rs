@@ -8,13 +8,6 @@ use regex::Regex;
 
 use crate::wire::layers::{Change, move_back};
 
-/// Characters that are replaced before NFKC: invisible ones, white space and hyphens that are not ASCII.
-static FOLDED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let pattern =
-        r"\p{Default_Ignorable_Code_Point}|[[\p{White_Space}\x{2010}-\x{2013}\x{2212}]--\p{ASCII}]";
-    Regex::new(pattern).ok()
-});
-
 /// A character that never joins the one before it: neither a mark nor a part of a Hangul syllable.
 static BOUNDARY: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"[^\p{M}\x{1160}-\x{11FF}\x{D7B0}-\x{D7FF}\x{FF9E}-\x{FFDC}]").ok()
@@ -63,16 +56,49 @@ impl<'a> Normal<'a> {
     }
 }
 
+/// Returns the replacement of a character before NFKC: invisible characters, white space and hyphens that are
+/// not ASCII. A list instead of a pattern: it is read for each character that is not ASCII.
+fn replacement(character: char) -> Option<&'static str> {
+    Some(match character {
+        '\u{85}' | '\u{2028}' | '\u{2029}' => "\n",
+        '\u{2010}'..='\u{2013}' | '\u{2212}' => "-",
+        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
+            " "
+        }
+        // Default_Ignorable_Code_Point
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}' => "",
+        _ => return None,
+    })
+}
+
 fn folds(text: &str) -> impl Iterator<Item = (Change, &'static str)> {
-    let found = FOLDED.iter().flat_map(move |pattern| pattern.find_iter(text));
-    found.map(|found| {
-        let with = match found.as_str() {
-            "\u{85}" | "\u{2028}" | "\u{2029}" => "\n",
-            "\u{2010}" | "\u{2011}" | "\u{2012}" | "\u{2013}" | "\u{2212}" => "-",
-            space if space.chars().all(char::is_whitespace) => " ",
-            _ => "",
-        };
-        (Change { before: found.range(), after: with.len() }, with)
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            at += text.as_bytes()[at..].iter().position(|byte| !byte.is_ascii())?;
+            let start = at;
+            let character = text[at..].chars().next()?;
+            at += character.len_utf8();
+            if let Some(with) = replacement(character) {
+                return Some((Change { before: start..at, after: with.len() }, with));
+            }
+        }
     })
 }
 
@@ -147,6 +173,20 @@ mod tests {
         Normal::of(text).into_text()
     }
 
+    #[test]
+    fn the_list_of_replaced_characters_is_that_of_unicode() {
+        let pattern = r"\p{Default_Ignorable_Code_Point}|[[\p{White_Space}\x{2010}-\x{2013}\x{2212}]--\p{ASCII}]";
+        let replaced = Regex::new(pattern).unwrap();
+        let space = Regex::new(r"\p{White_Space}").unwrap();
+        for character in ('\u{80}'..=char::MAX).filter(|c| *c < '\u{e1000}') {
+            let text = character.to_string();
+            let found = replacement(character);
+            assert_eq!(found.is_some(), replaced.is_match(&text), "{character:?}");
+            let is_blank = found.is_some_and(|with| with.trim().is_empty() && !with.is_empty());
+            assert_eq!(is_blank, space.is_match(&text), "{character:?}");
+        }
+    }
+
     /// Returns the part of the original that a part of the normal form stands for.
     fn found<'a>(text: &'a str, part: &str) -> &'a str {
         let normal = Normal::of(text);
@@ -158,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_patterns_of_the_form_compile() {
-        assert!(FOLDED.is_some() && BOUNDARY.is_some());
+        assert!(BOUNDARY.is_some());
     }
 
     #[test]
