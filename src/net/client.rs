@@ -273,7 +273,9 @@ enum Fate {
 
 /// The time in which the reset of a connection arrives that the upstream closed while it was idle, beside
 /// two round trips: the delays of both machines.
-const AT_ONCE: Duration = Duration::from_millis(100);
+const AT_ONCE: Duration = Duration::from_millis(200);
+/// The longest round trip that is believed: a connection that was slow to open proves no distance.
+const MAX_ROUND_TRIP: Duration = Duration::from_millis(250);
 
 impl Fate {
     fn of(error: &hyper::Error, kept: &Connection, took: Duration) -> Self {
@@ -283,7 +285,7 @@ impl Fate {
         }
         let is_lost = (error.is_incomplete_message() || is_reset(error))
             && !kept.has_received()
-            && took <= AT_ONCE + 2 * kept.round_trip();
+            && took <= AT_ONCE + 2 * kept.round_trip().min(MAX_ROUND_TRIP);
         match is_lost {
             true => Self::Unprocessed,
             false => Self::Unknown,

@@ -29,7 +29,7 @@ async fn a_request_that_the_upstream_worked_on_is_not_sent_again() {
             call.write(begun).await;
             if begun.is_empty() {
                 // the time in which the gateway would believe that the connection was closed before
-                tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
             }
         });
         answer.refusal(502, "api_error");
