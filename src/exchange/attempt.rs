@@ -67,7 +67,7 @@ impl<'a> Attempt<'a> {
         Self { passage, terms, choice, turn, inventory }
     }
 
-    /// Calls the target. A stream succeeds with its first event. Until then every failure,
+    /// Calls the target. A stream succeeds with `message_start`. Until then every failure,
     /// including an `error` event, becomes an error with a status.
     pub(super) async fn run(
         &self,

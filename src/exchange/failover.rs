@@ -258,7 +258,7 @@ fn next(error: &Error, choice: &Choice, terms: &Terms, tries: u32) -> Next {
     }
 }
 
-/// Returns whether another attempt may succeed: the upstream gave no answer, requested for a retry, or
+/// Returns whether another attempt may succeed: the upstream gave no answer, requested a retry, or
 /// sent a listed status.
 fn may_mend(upstream: &UpstreamOrigin, is_listed: impl Fn(u16) -> bool) -> bool {
     match (upstream.status, upstream.should_retry) {

@@ -91,7 +91,7 @@ async fn call_model(
     match meter.settle(answered).outcome?.body {
         ReplyBody::Full(message) => Ok(answer(message)),
         ReplyBody::Events(_) => {
-            let message = "the upstream streamed though the request requested for a whole message";
+            let message = "the upstream streamed though the request is for a whole message";
             Err(Error::new(ErrorKind::BadUpstream, message))
         }
     }

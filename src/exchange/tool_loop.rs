@@ -94,7 +94,7 @@ fn streamed(body: ReplyBody) -> Result<EventStream> {
         ReplyBody::Events(events) => Ok(Box::pin(Joined::new(events))),
         ReplyBody::Full(_) => Err(Error::new(
             ErrorKind::BadUpstream,
-            "the upstream did not stream though the request requested for a stream",
+            "the upstream did not stream though the request has `stream: true`",
         )),
     }
 }

@@ -24,11 +24,11 @@ pub(crate) struct Cors {
 
 /// The origin of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Asking {
+pub(crate) enum PageOrigin {
     /// The request has no origin, or CORS is off.
-    Nobody,
+    None,
     /// The config does not name the origin.
-    Stranger,
+    Refused,
     /// Pages of this origin may read the response.
     Allowed(HeaderValue),
 }
@@ -61,19 +61,19 @@ impl Cors {
     }
 
     /// Returns the origin of a request.
-    pub(crate) fn asking(&self, headers: &HeaderMap) -> Asking {
-        let Some(asking) = headers.get(ORIGIN).filter(|_| !self.is_off()) else {
-            return Asking::Nobody;
-        };
-        let is_allowed = self.is_any || self.origins.iter().any(|known| *known == *asking);
+    pub(crate) fn origin_of(&self, headers: &HeaderMap) -> PageOrigin {
+        // CORS is off in most gateways: no header is looked up then
+        let found = if self.is_off() { None } else { headers.get(ORIGIN) };
+        let Some(found) = found else { return PageOrigin::None };
+        let is_allowed = self.is_any || self.origins.iter().any(|known| *known == *found);
         match is_allowed {
-            true => Asking::Allowed(asking.clone()),
-            false => Asking::Stranger,
+            true => PageOrigin::Allowed(found.clone()),
+            false => PageOrigin::Refused,
         }
     }
 }
 
-impl Asking {
+impl PageOrigin {
     /// Adds the headers of the response to a preflight with these headers.
     pub(crate) fn answer_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
         let Self::Allowed(origin) = self else { return };
@@ -90,7 +90,7 @@ impl Asking {
 
     /// Adds the headers of any other response.
     pub(crate) fn sign(&self, response: &mut HeaderMap) {
-        if *self == Self::Nobody {
+        if *self == Self::None {
             return;
         }
         response.append(VARY, HeaderValue::from_static("origin"));
@@ -140,9 +140,9 @@ mod tests {
         let cors = Cors::new(&["HTTPS://App.Example.com:443/".to_owned()]).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, HeaderValue::from_static("https://app.example.com"));
-        assert!(matches!(cors.asking(&headers), Asking::Allowed(_)));
+        assert!(matches!(cors.origin_of(&headers), PageOrigin::Allowed(_)));
         headers.insert(ORIGIN, HeaderValue::from_static("https://app.example.com.evil.example"));
-        assert_eq!(cors.asking(&headers), Asking::Stranger);
-        assert_eq!(Cors::default().asking(&headers), Asking::Nobody);
+        assert_eq!(cors.origin_of(&headers), PageOrigin::Refused);
+        assert_eq!(Cors::default().origin_of(&headers), PageOrigin::None);
     }
 }

@@ -11,7 +11,7 @@ use crate::exchange::forward::Forwarded;
 use crate::exchange::{self, Inbound};
 use crate::gateway::{Gateway, Live};
 use crate::net::body::{Body, Received};
-use crate::net::cors::Asking;
+use crate::net::cors::PageOrigin;
 use crate::net::headers::{self, REQUEST_ID};
 use crate::plugin_host::published;
 use crate::server::{files, respond};
@@ -23,25 +23,25 @@ pub async fn handle(live: Arc<Live>, request: Request<Received>) -> Response<Bod
     let started = Instant::now();
     let gateway = live.load();
     let request_id = request_id();
-    let asking = gateway.cors.asking(request.headers());
+    let origin = gateway.cors.origin_of(request.headers());
     if gateway.cors.is_preflight(request.method(), request.headers()) {
-        return preflight(&asking, request.headers(), &request_id);
+        return preflight(&origin, request.headers(), &request_id);
     }
     let answered = route(&gateway, request, request_id.clone(), started).await;
     let mut response = answered.unwrap_or_else(|error| respond::error(error, &request_id));
-    asking.sign(response.headers_mut());
+    origin.sign(response.headers_mut());
     response
 }
 
 /// Answers a browser that asks whether a page may send a request.
-fn preflight(asking: &Asking, request: &HeaderMap, request_id: &str) -> Response<Body> {
-    if *asking == Asking::Stranger {
+fn preflight(origin: &PageOrigin, request: &HeaderMap, request_id: &str) -> Response<Body> {
+    if *origin == PageOrigin::Refused {
         let message = "`server.cors.origins` does not name the `origin` of this request";
         return respond::error(Error::new(ErrorKind::Permission, message), request_id);
     }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    asking.answer_preflight(request, response.headers_mut());
+    origin.answer_preflight(request, response.headers_mut());
     response
 }
 

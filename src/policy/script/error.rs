@@ -265,7 +265,7 @@ impl From<AuthorError> for Box<EvalAltResult> {
     }
 }
 
-/// A [`AuthorError`] with a text that is quoted only if it stands in the script: it may be part of a request.
+/// An [`AuthorError`] with a text that is quoted only if it stands in the script: it may be part of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Quoting {
     pub(super) message: String,

@@ -54,7 +54,7 @@ fn context() -> Arc<Context> {
         query: None,
         credential: None,
         session: "session-1".to_owned(),
-        model: "claude-effects".to_owned(),
+        model: "claude-first".to_owned(),
         story: Arc::default(),
     })
 }

@@ -212,7 +212,7 @@ fn on_text(text, ctx) {
     text
 }
 fn on_response(message, ctx) {
-    tag("effects", ctx.state.model);
+    tag("model", ctx.state.model);
     count("answers");
     set_response_header("x-seen", "yes");
 }
@@ -243,7 +243,7 @@ fn cases_are_about_every_hook() {
         "ctx: { tags: { team: ml } }\n  expect: { headers: { x-team: ml, x-provider: null } }",
         "request: { thinking: {}, a: 1 }\n  upstream_request: { provider: p, unsupported: [thinking] }\n  expect: { request: { a: 1 }, headers: { x-provider: p } }",
         "upstream_request: {}\n  expect: { unchanged: true }",
-        "response: a secret\n  expect: { response: a ***, tags: { effects: claude-x }, counts: { answers: 1 }, response_headers: { x-seen: \"yes\" } }",
+        "response: a secret\n  expect: { response: a ***, tags: { model: claude-x }, counts: { answers: 1 }, response_headers: { x-seen: \"yes\" } }",
         "response: { content: [{ type: text, text: a secret }], stop_reason: max_tokens }\n  expect: { response: { stop_reason: max_tokens, content: [{ type: text, text: a *** }] } }",
         "response: nothing\n  expect: { unchanged: true }",
         "response: now stop here\n  expect: { deny: { status: 451 } }",
@@ -273,8 +273,8 @@ fn cases_about_every_hook_can_fail() {
         ("response: a secret\n  expect: { unchanged: true }", "response.content[0].text: expected"),
         ("response: a\n  expect: { response: b }", "response: expected \"b\", found \"a\""),
         (
-            "response: a\n  expect: { tags: { effects: x }, counts: { answers: 2 } }",
-            "tags.effects: expected \"x\", found \"claude-x\"\ncounts.answers: expected 2, found 1",
+            "response: a\n  expect: { tags: { model: x }, counts: { answers: 2 } }",
+            "tags.model: expected \"x\", found \"claude-x\"\ncounts.answers: expected 2, found 1",
         ),
         ("stream: [a, b]\n  expect: { stream: a }", "stream: expected \"a\", found \"ab\""),
         ("stream: a\n  expect: { stream: [{ type: ping }] }", "stream[0]"),

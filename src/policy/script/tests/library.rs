@@ -11,7 +11,7 @@ fn shows(pairs: &[(&str, &str)]) {
     }
 }
 
-const CONVERSATION: &str = r#"{"system":[{"type":"text","text":"sys 1","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"plain 2"},{"role":"assistant","content":[{"type":"thinking","thinking":"deep 3","signature":"sig 4"},{"type":"text","text":"said 5","citations":[{"cited_text":"cited 6"}]},{"type":"tool_use","id":"t","name":"n","input":{"q":"effects 7"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"got 8"},{"type":"image","source":{"type":"base64","data":"9"}}]},{"type":"tool_result","tool_use_id":"u","content":"got 10"},{"type":"document","title":"t 11","source":{"type":"text","media_type":"text/plain","data":"page 12"}},{"type":"search_result","source":"s 13","title":"t 14","content":[{"type":"text","text":"hit 15"}]}]}]}"#;
+const CONVERSATION: &str = r#"{"system":[{"type":"text","text":"sys 1","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"plain 2"},{"role":"assistant","content":[{"type":"thinking","thinking":"deep 3","signature":"sig 4"},{"type":"text","text":"said 5","citations":[{"cited_text":"cited 6"}]},{"type":"tool_use","id":"t","name":"n","input":{"q":"query 7"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"got 8"},{"type":"image","source":{"type":"base64","data":"9"}}]},{"type":"tool_result","tool_use_id":"u","content":"got 10"},{"type":"document","title":"t 11","source":{"type":"text","media_type":"text/plain","data":"page 12"}},{"type":"search_result","source":"s 13","title":"t 14","content":[{"type":"text","text":"hit 15"}]}]}]}"#;
 
 #[test]
 fn each_text_visits_the_texts_of_people_and_tools_and_nothing_else() {

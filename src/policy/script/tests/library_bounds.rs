@@ -62,8 +62,12 @@ fn a_native_loop_looks_at_the_deadline() {
 fn a_walk_over_a_long_conversation_ends_at_the_deadline() {
     let message = json!({"role": "user", "content": "x"});
     let body = json!({"messages": vec![message; 200_000]}).to_string();
-    let limits =
-        Limits { operations: u64::MAX, time: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits {
+        operations: u64::MAX,
+        time: Duration::from_millis(20),
+        time_per_mib: Duration::ZERO,
+        ..Limits::default()
+    };
     for act in [
         // a function that ran to its end would throw
         "throw each_text(request, |t| t);",
@@ -97,7 +101,11 @@ fn the_values_of_a_wide_object_end_at_the_deadline() {
     let members: serde_json::Map<String, serde_json::Value> =
         (0..100_000).map(|n| (format!("k{n}"), json!(n))).collect();
     let body = json!({ "m": members }).to_string();
-    let limits = Limits { time: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits {
+        time: Duration::from_millis(20),
+        time_per_mib: Duration::ZERO,
+        ..Limits::default()
+    };
     for act in ["throw request.m.values();", "throw request.m.to_map();"] {
         says(&limited_over(limits, act, &body), &["longer than 20 ms"]);
     }

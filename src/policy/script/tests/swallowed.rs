@@ -187,7 +187,12 @@ fn a_limit_holds_however_its_error_is_lost() {
 
 #[test]
 fn the_time_limit_holds_however_its_error_is_lost() {
-    let hasty = Limits { time: Duration::from_millis(1), operations: u64::MAX, ..patient() };
+    let hasty = Limits {
+        time: Duration::from_millis(1),
+        operations: u64::MAX,
+        time_per_mib: Duration::ZERO,
+        ..patient()
+    };
     let probe = Probe::within(hasty);
     for loss in LOSSES {
         let error = probe.broken(loss, "loop { }");

@@ -112,7 +112,7 @@ fn ctx_tells_the_facts() {
         ("ctx.headers[\"X-Team\"]", "ml"),
         ("\"x-TEAM\" in ctx.headers", "true"),
         ("ctx.headers[\"x-other\"] == ()", "true"),
-        ("ctx.model", "claude-effects"),
+        ("ctx.model", "claude-first"),
         ("ctx.session", "session-1"),
         ("ctx.request_id", "req_1"),
         ("ctx.with.limit == ()", "true"),
