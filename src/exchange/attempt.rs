@@ -16,7 +16,8 @@ use crate::net::client::Connections;
 use crate::net::headers;
 use crate::policy::{self, Passage};
 use crate::providers::accepts::Inventory;
-use crate::providers::{self, refusal};
+use crate::providers::dropped::{Dropped, Loss};
+use crate::providers::{self, Answer, refusal};
 use crate::telemetry::story::{AttemptId, AttemptStart, Story};
 use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
 
@@ -128,8 +129,8 @@ impl<'a> Attempt<'a> {
             request.set_model(model)?;
         }
         let story = &self.passage.ctx.story;
-        let unsupported = self.unsupported(&request);
         let strictness = self.terms.strictness(self.choice);
+        let unsupported = self.unsupported(&request, strictness);
         let model = request.model().to_owned();
         let facts = policy::Target {
             provider: &target.provider_name,
@@ -158,12 +159,13 @@ impl<'a> Attempt<'a> {
         id: AttemptId,
         connections: Connections,
     ) -> Result<Reply> {
-        let Prepared { request, headers, dropped, .. } = prepared;
+        let Prepared { request, headers, name: asked_model, mut dropped } = prepared;
         let Choice { alias, target, .. } = self.choice;
         let story = &self.passage.ctx.story;
         let timeouts = alias.timeouts;
-        let attempt = providers::Attempt { request, headers, timeouts, connections };
-        let reply = target.provider.send(&self.passage.ctx, attempt).await?;
+        let attempt = providers::Attempt { request, asked_model, headers, timeouts, connections };
+        let Answer { reply, dropped: lost } =
+            target.provider.send(&self.passage.ctx, attempt).await?;
         let mut reply = match reply.body {
             ReplyBody::Events(events) => {
                 let head = Reply { body: ReplyBody::Full(Bytes::new()), ..reply };
@@ -176,6 +178,11 @@ impl<'a> Attempt<'a> {
                 Reply { body: ReplyBody::Full(message), ..reply }
             }
         };
+        if self.terms.strictness(self.choice) != Strictness::Off {
+            let hints = lost.iter().filter(|one| one.loss == Loss::Hint);
+            story.dropped(&hints.map(|one| one.name.to_string()).collect::<Vec<_>>());
+            add_content_losses(&mut dropped, lost);
+        }
         if !dropped.is_empty() {
             story.dropped(&dropped);
             reply.headers.insert(headers::DROPPED, names(&dropped));
@@ -216,16 +223,20 @@ impl<'a> Attempt<'a> {
     }
 
     /// Returns the names that the request uses and the target does not support. The model's name in
-    /// the request makes no difference.
-    fn unsupported(&self, request: &MessagesRequest) -> Vec<String> {
-        let accepts = &self.choice.target.accepts;
-        match accepts.is_all() {
+    /// the request makes no difference. Under `error` these include the losses of a translation.
+    fn unsupported(&self, request: &MessagesRequest, strictness: Strictness) -> Vec<String> {
+        let target = &self.choice.target;
+        let mut names = match target.accepts.is_all() {
             true => Vec::new(),
             false => {
                 let inventory = self.inventory.get_or_init(|| Inventory::of(request));
-                accepts.unsupported_in(inventory)
+                target.accepts.unsupported_in(inventory)
             }
+        };
+        if strictness == Strictness::Error {
+            add_content_losses(&mut names, target.provider.losses(request));
         }
+        names
     }
 
     /// Ends a stream with an error when the request's own time limit is reached.
@@ -269,6 +280,15 @@ fn refused_in_stream(event: &Event, upstream: &HeaderMap, request_id: &str) -> E
 
 fn bad(message: &str) -> Error {
     Error::new(ErrorKind::BadUpstream, message)
+}
+
+/// Adds the names of losses of content, each once.
+fn add_content_losses(names: &mut Vec<String>, losses: Vec<Dropped>) {
+    for one in losses.into_iter().filter(|one| one.loss == Loss::Content) {
+        if !names.iter().any(|known| **known == *one.name) {
+            names.push(one.name.into_owned());
+        }
+    }
 }
 
 /// Returns the value of `x-tidegate-dropped`.

@@ -5,6 +5,7 @@
 pub(crate) mod accepts;
 mod anthropic;
 mod arriving;
+pub(crate) mod dropped;
 mod frames;
 mod http;
 pub(crate) mod registry;
@@ -27,6 +28,7 @@ use crate::net::client::{Client, Connections, Sending};
 use crate::net::headers::{self, Forwards, SHOULD_RETRY};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
+use crate::providers::dropped::Dropped;
 use crate::wire::{MessagesRequest, Reply};
 
 /// The settings of one provider; each type has its own.
@@ -104,6 +106,8 @@ impl Default for Timeouts {
 pub struct Attempt {
     /// The request to send.
     pub request: MessagesRequest,
+    /// The model's name that the caller requested; a translated answer has it.
+    pub asked_model: String,
     /// The caller's headers after the stages, without the provider's own; `None` if they are
     /// unchanged.
     pub headers: Option<HeaderMap>,
@@ -129,6 +133,20 @@ impl Attempt {
     }
 }
 
+/// An upstream's successful answer, and the parts of the request that it did not receive.
+pub struct Answer {
+    /// The answer.
+    pub reply: Reply,
+    /// The parts that have no counterpart at the upstream.
+    pub dropped: Vec<Dropped>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, dropped: Vec::new() }
+    }
+}
+
 /// An upstream. This trait is for the dialects that Tidegate ships; users extend it by scripts and
 /// wasm.
 #[async_trait]
@@ -146,10 +164,16 @@ pub trait Provider: Send + Sync {
         &headers::NO_FORWARDS
     }
 
+    /// Returns the parts of a request that the upstream would not receive, beside those that
+    /// [`Provider::accepts`] names.
+    fn losses(&self, _request: &MessagesRequest) -> Vec<Dropped> {
+        Vec::new()
+    }
+
     /// Sends one attempt. `Ok` is a success status, with a stream of events exactly if
     /// `request.is_stream()`. The kind and the retry advice of an `Err` define whether another
     /// target may be tried. An `Err` carries the upstream's own response if there was one.
-    async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Reply>;
+    async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer>;
 
     /// Forwards a request to a route that the gateway does not know. Body and response pass
     /// unchanged.

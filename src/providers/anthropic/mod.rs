@@ -18,7 +18,7 @@ use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
 use crate::providers::frames::Frames;
 use crate::providers::http::{Base, secret_value, uri};
-use crate::providers::{Attempt, Credentials, Parts, Provider, Settings};
+use crate::providers::{Answer, Attempt, Credentials, Parts, Provider, Settings};
 use crate::wire::{Endpoint, Reply, ReplyBody};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -142,7 +142,7 @@ impl Provider for Anthropic {
         &self.forwards
     }
 
-    async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Reply> {
+    async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer> {
         let endpoint = attempt.request.endpoint;
         let awaits = match endpoint == Endpoint::Messages && attempt.request.is_stream() {
             true => Awaits::FirstEvent,
@@ -156,7 +156,7 @@ impl Provider for Anthropic {
             Awaits::FirstEvent => ReplyBody::Events(answer.events(Frames::default())?),
             Awaits::Whole => ReplyBody::Full(answer.json().await?),
         };
-        Ok(Reply { status, headers, body })
+        Ok(Reply { status, headers, body }.into())
     }
 
     async fn forward(&self, ctx: &Context, request: Request<Body>) -> Result<Response<Body>> {

@@ -38,7 +38,7 @@ use crate::providers::simulator::frames::{Head, Pieces};
 use crate::providers::simulator::play::Tempo;
 use crate::providers::simulator::seed::Seed;
 use crate::providers::simulator::tokens::Input;
-use crate::providers::{Attempt, Parts, Provider, Settings, Timeouts};
+use crate::providers::{Answer, Attempt, Parts, Provider, Settings, Timeouts};
 use crate::wire::message::Fold;
 use crate::wire::{Endpoint, Event, EventKind, Reply, ReplyBody};
 
@@ -83,7 +83,7 @@ impl Provider for Simulator {
         &self.accepts
     }
 
-    async fn send(&self, ctx: &Context, mut attempt: Attempt) -> Result<Reply> {
+    async fn send(&self, ctx: &Context, mut attempt: Attempt) -> Result<Answer> {
         let seed = Seed::of(&mut attempt.request)?;
         let plan = self
             .plan(&attempt, &betas(&attempt.headers(ctx, self.forwards())), &seed)
@@ -103,7 +103,7 @@ impl Provider for Simulator {
         if let Ok(id) = HeaderValue::try_from(seed.id("req", 0)) {
             headers.insert("request-id", id);
         }
-        Ok(Reply { status: StatusCode::OK, headers, body })
+        Ok(Reply { status: StatusCode::OK, headers, body }.into())
     }
 }
 
