@@ -45,7 +45,8 @@ fn context(betas: &str) -> Context {
 fn attempt(body: &Value, endpoint: Endpoint) -> Attempt {
     let request = MessagesRequest::parse(Bytes::from(body.to_string()), endpoint).unwrap();
     let timeouts = Timeouts { connect: LONG, first_event: LONG, idle: LONG, total: LONG };
-    Attempt { request, headers: None, timeouts, connections: Connections::Any }
+    let asked_model = request.model().to_owned();
+    Attempt { request, asked_model, headers: None, timeouts, connections: Connections::Any }
 }
 
 fn simulator() -> Simulator {
@@ -103,7 +104,7 @@ async fn whole_with(body: &Value, betas: &str) -> Result<Value, Error> {
     let attempt =
         Attempt { headers: Some(ctx.headers.clone()), ..attempt(body, Endpoint::Messages) };
     let reply = simulator().send(&ctx, attempt).await?;
-    let ReplyBody::Full(bytes) = reply.body else { panic!("a stream") };
+    let ReplyBody::Full(bytes) = reply.reply.body else { panic!("a stream") };
     Ok(serde_json::from_slice(&bytes).unwrap())
 }
 
@@ -112,7 +113,7 @@ async fn items(body: &Value) -> Result<Vec<Result<Event, Error>>, Error> {
     let mut body = body.clone();
     body["stream"] = true.into();
     let reply = simulator().send(&context(""), attempt(&body, Endpoint::Messages)).await?;
-    let ReplyBody::Events(stream) = reply.body else { panic!("no stream") };
+    let ReplyBody::Events(stream) = reply.reply.body else { panic!("no stream") };
     Ok(stream.collect().await)
 }
 
@@ -285,7 +286,7 @@ async fn tokens_are_counted_the_same_everywhere() {
     assert_eq!(usage["output_tokens"], 4, "`You said: four` has 14 characters");
 
     let reply = simulator().send(&context(""), attempt(&body, Endpoint::CountTokens)).await;
-    let ReplyBody::Full(count) = reply.unwrap().body else { panic!("a stream") };
+    let ReplyBody::Full(count) = reply.unwrap().reply.body else { panic!("a stream") };
     let fresh = usage["input_tokens"].as_u64().unwrap();
     let count: Value = serde_json::from_slice(&count).unwrap();
     assert_eq!(count, json!({"input_tokens": fresh + created}));

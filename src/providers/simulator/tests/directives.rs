@@ -218,7 +218,7 @@ async fn a_response_that_exceeds_the_total_timeout_is_an_error() {
     let mut attempt = attempt(&body, Endpoint::Messages);
     attempt.timeouts.total = Duration::from_millis(10);
     let reply = Simulator::new(Duration::ZERO).send(&context(""), attempt).await.unwrap();
-    let ReplyBody::Events(stream) = reply.body else { panic!("no stream") };
+    let ReplyBody::Events(stream) = reply.reply.body else { panic!("no stream") };
     let error = stream.filter_map(|item| async { item.err() }).boxed().next().await.unwrap();
     assert_eq!(error.kind, ErrorKind::Timeout);
     assert_eq!(error.message, "the upstream took longer than 10 ms in all");
@@ -272,7 +272,7 @@ async fn waits_after(text: &str, ready: Option<usize>) {
     body["stream"] = true.into();
     let waiting = async {
         let reply = simulator().send(&context(""), attempt(&body, Endpoint::Messages)).await;
-        let ReplyBody::Events(mut stream) = reply.unwrap().body else { panic!("no stream") };
+        let ReplyBody::Events(mut stream) = reply.unwrap().reply.body else { panic!("no stream") };
         let Some(ready) = ready else { return };
         for _ in 0..ready {
             stream.next().await.unwrap().unwrap();
@@ -295,7 +295,7 @@ async fn the_pace_of_the_provider_holds_where_the_request_says_nothing() {
     attempt.timeouts.idle = Duration::from_millis(1);
     let slow = Simulator::new(LONG);
     let reply = slow.send(&context(""), attempt).await.unwrap();
-    let ReplyBody::Events(mut stream) = reply.body else { panic!("no stream") };
+    let ReplyBody::Events(mut stream) = reply.reply.body else { panic!("no stream") };
     assert_eq!(stream.next().await.unwrap().unwrap().kind, EventKind::MessageStart);
     assert_eq!(stream.next().await.unwrap().unwrap_err().kind, ErrorKind::Timeout);
     assert!(stream.next().await.is_none());
@@ -326,7 +326,7 @@ async fn failing(attempt: Attempt) -> (Option<usize>, Error) {
         Err(error) => return (None, error),
         Ok(reply) => reply,
     };
-    let ReplyBody::Events(stream) = reply.body else { panic!("no stream") };
+    let ReplyBody::Events(stream) = reply.reply.body else { panic!("no stream") };
     let mut items: Vec<_> = stream.collect().await;
     let error = items.pop().unwrap().unwrap_err();
     (Some(items.len()), error)
