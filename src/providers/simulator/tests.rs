@@ -365,8 +365,8 @@ async fn every_reply_has_the_id_of_its_request() {
         let mut body = ask("hello");
         body["stream"] = stream.into();
         let reply = simulator().send(&context(""), attempt(&body, endpoint)).await.unwrap();
-        assert_eq!(reply.status, 200);
-        let id = reply.headers["request-id"].to_str().unwrap();
+        assert_eq!(reply.reply.status, 200);
+        let id = reply.reply.headers["request-id"].to_str().unwrap();
         assert!(id.starts_with("req_sim_"), "{id}");
     }
 }
