@@ -2,6 +2,8 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use wildmatch::WildMatch;
 
+use crate::net::rate_limits;
+
 /// `request-id`, the API's name for it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// `x-should-retry`; the SDKs check it before the status.
@@ -135,6 +137,20 @@ pub(crate) fn for_attempt(headers: &HeaderMap, forwards: &Forwards) -> HeaderMap
     sent
 }
 
+/// Removes the headers that only servers of the Messages API understand, except those that `forwards` names.
+pub(crate) fn remove_messages_api(headers: &mut HeaderMap, forwards: &Forwards) {
+    const FAMILIES: [&str; 3] = ["anthropic-", "x-stainless-", "x-claude-"];
+    let is_own = |name: &HeaderName| {
+        let name = name.as_str();
+        name == "x-app" || FAMILIES.iter().any(|family| name.starts_with(family))
+    };
+    let removed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_own(name) && !forwards.has(name)).cloned().collect();
+    for name in removed {
+        headers.remove(name);
+    }
+}
+
 fn is_usual(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
@@ -175,6 +191,7 @@ pub(crate) fn for_caller(upstream: &HeaderMap) -> HeaderMap {
             headers.append(name.clone(), value.clone());
         }
     }
+    headers.extend(rate_limits::translated(upstream));
     headers
 }
 

@@ -117,6 +117,11 @@ impl Accepts {
         }
     }
 
+    /// Makes a translated upstream: only these fields and tools, and every block.
+    pub fn translated(fields: &[&str], tools: &[&str]) -> Self {
+        Self { blocks: Names::default(), ..Self::only(fields, &[], tools) }
+    }
+
     /// Removes the names of `unsupported:` in the config; `path` is the place of that key.
     ///
     /// Fails if one of them is not a name, or belongs to the core.

@@ -23,8 +23,8 @@ impl Decoder for Frames {
     }
 
     /// Returns the last event of servers that leave out the last blank line.
-    fn finish(&mut self) -> Option<Event> {
-        last_event(&std::mem::take(&mut self.0).finish())
+    fn finish(&mut self) -> Result<Option<Event>> {
+        Ok(last_event(&std::mem::take(&mut self.0).finish()))
     }
 }
 

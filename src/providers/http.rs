@@ -125,6 +125,15 @@ impl Base {
     }
 }
 
+/// The kind of a translated answer's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContentType {
+    /// Server-sent events.
+    Events,
+    /// JSON.
+    Json,
+}
+
 /// A successful response: the head has been read, the body has not.
 pub(super) struct UpstreamAnswer {
     /// The status, always a success.
@@ -138,6 +147,25 @@ impl UpstreamAnswer {
     /// Returns the headers for the caller.
     pub(super) fn for_caller(&self) -> HeaderMap {
         headers::for_caller(&self.headers)
+    }
+
+    /// Returns the kind of the body. Fails if a translated answer cannot have it.
+    pub(super) fn content_type(&self) -> Result<ContentType> {
+        let found = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let found = found.unwrap_or_default().trim().to_ascii_lowercase();
+        let kind = found.split(';').next().unwrap_or_default().trim_end();
+        match kind {
+            "text/event-stream" => Ok(ContentType::Events),
+            // some servers name no type, or a wrong one: the parser of the JSON decides
+            "" | "text/plain" => Ok(ContentType::Json),
+            _ if kind.ends_with("json") => Ok(ContentType::Json),
+            _ => require_type(&self.headers, "application/json").map(|()| ContentType::Json),
+        }
+    }
+
+    /// Reads the whole body.
+    pub(super) async fn whole(self) -> Result<Bytes> {
+        collect(self.body, MAX_ANSWER).await
     }
 
     /// Reads the whole body. Fails if it is not JSON.

@@ -8,9 +8,12 @@ mod arriving;
 pub(crate) mod dropped;
 mod frames;
 mod http;
+mod openai;
+mod own_headers;
 pub(crate) mod registry;
 pub(crate) mod simulator;
 mod timed;
+mod translate;
 
 use std::fmt;
 use std::path::Path;

@@ -11,12 +11,16 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Problem;
 use crate::providers::anthropic;
+use crate::providers::openai;
 use crate::providers::simulator;
 use crate::providers::{Parts, Provider, Settings};
 
 /// All types. A new provider adds its line here; the rest of it is in its own folder.
-const TYPES: [Type; 2] =
-    [Type::of::<anthropic::Config>("anthropic"), Type::of::<simulator::Config>("simulator")];
+const TYPES: [Type; 3] = [
+    Type::of::<anthropic::Config>("anthropic"),
+    Type::of::<openai::Config>("openai"),
+    Type::of::<simulator::Config>("simulator"),
+];
 
 /// The key that chooses the type.
 const TAG: &str = "type";

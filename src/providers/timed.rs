@@ -18,6 +18,9 @@ use crate::wire::{Event, EventKind};
 /// the caller longer.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// The silence after which a stream begins without content, so that the upstream does not look dead.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// Turns the bytes of a body into the events of a Messages stream.
 pub(super) trait Decoder: Unpin {
     /// The prefix of the `content-type` of bodies that it reads, in lower case.
@@ -30,8 +33,17 @@ pub(super) trait Decoder: Unpin {
     fn next_event(&mut self) -> Result<Option<Event>>;
 
     /// Returns an event that only the end of the body completes; `None` if there is none left. Called
-    /// only where the body ended without an error and before `message_stop`.
-    fn finish(&mut self) -> Option<Event>;
+    /// only where the body ended without an error and before `message_stop`. An error ends the stream.
+    fn finish(&mut self) -> Result<Option<Event>>;
+
+    /// Whether [`Decoder::silence`] does something.
+    const BEGINS_EARLY: bool = false;
+
+    /// Begins the stream without content, because the upstream has been silent for [`SILENCE`]. Called once,
+    /// only before the first event.
+    fn silence(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The events of a body. The last item is an error unless `message_stop` or an `error` event has
@@ -42,6 +54,8 @@ pub(super) struct Timed<B, D> {
     state: State,
     clock: Clock,
     deadline: Deadline,
+    /// The time at which a stream without events begins early; `None` after its first event.
+    early: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,11 +114,13 @@ where
     /// Reads a body. The times of `timeouts` start now.
     pub(super) fn new(body: B, decoder: D, timeouts: Timeouts) -> Self {
         let (clock, deadline) = (Clock::start(timeouts), Deadline::default());
-        Self { body, decoder, state: State::Open, clock, deadline }
+        let early = D::BEGINS_EARLY.then(|| clock.started + SILENCE);
+        Self { body, decoder, state: State::Open, clock, deadline, early }
     }
 
     fn pass(&mut self, event: Event) -> Poll<Option<Result<Event>>> {
         self.state = self.state.after(event.kind);
+        self.early = None;
         Poll::Ready(Some(Ok(event)))
     }
 
@@ -135,7 +151,11 @@ where
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
-                ready!(self.deadline.poll(cx, self.clock.due(self.state)));
+                let due = self.clock.due(self.state);
+                ready!(self.deadline.poll(cx, self.early.map_or(due, |early| early.min(due))));
+                if self.early.take().is_some_and(|early| early < due) {
+                    return Poll::Ready(self.decoder.silence());
+                }
                 let message = "the upstream's stream fell silent or took too long in all";
                 Poll::Ready(self.stop(Error::new(ErrorKind::Timeout, message)))
             }
@@ -161,8 +181,9 @@ where
             }
             if this.state == State::Finishing {
                 return match this.decoder.finish() {
-                    Some(event) => this.pass(event),
-                    None => Poll::Ready(this.stop(broke_off()).err().map(Err)),
+                    Ok(Some(event)) => this.pass(event),
+                    Ok(None) => Poll::Ready(this.stop(broke_off()).err().map(Err)),
+                    Err(error) => Poll::Ready(this.stop(error).err().map(Err)),
                 };
             }
             if let Err(error) = ready!(this.poll_bytes(cx)) {

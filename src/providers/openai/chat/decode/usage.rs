@@ -1,0 +1,49 @@
+//! The token counts of Chat Completions in the Messages API's form.
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::providers::translate::ops::Tokens;
+
+/// Reads `usage`; `None` if it is no object.
+pub(super) fn tokens(raw: &RawValue) -> Option<Tokens> {
+    let usage: Value = serde_json::from_str(raw.get()).ok()?;
+    usage.as_object()?;
+    let details = &usage["prompt_tokens_details"];
+    let cached = first(&[
+        &details["cached_tokens"],
+        &usage["prompt_cache_hit_tokens"],
+        &usage["cached_tokens"],
+    ]);
+    let written = count(&details["cache_write_tokens"]);
+    let prompt = count(&usage["prompt_tokens"]);
+    let completion = count(&usage["completion_tokens"]);
+    let thinking = &usage["completion_tokens_details"]["reasoning_tokens"];
+    let reasoning = count(thinking);
+    // xAI counts reasoning beside the completion, and only its total says so
+    let is_beside = reasoning > 0
+        && usage["total_tokens"].is_number()
+        && count(&usage["total_tokens"]) == prompt + completion + reasoning;
+    Some(Tokens {
+        input: prompt.saturating_sub(cached).saturating_sub(written),
+        cache_read: cached,
+        cache_write: written,
+        output: if is_beside { completion + reasoning } else { completion },
+        thinking: thinking.is_number().then_some(reasoning),
+        searches: 0,
+    })
+}
+
+fn first(values: &[&Value]) -> u64 {
+    values.iter().find(|value| value.is_number()).map_or(0, |value| count(value))
+}
+
+/// Returns a count; some servers send fractions, negative numbers or `null`.
+pub(crate) fn count(value: &Value) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the number is at least 0, and a cast ends at the largest count"
+    )]
+    let rounded = |number: f64| number.max(0.0) as u64;
+    value.as_u64().or_else(|| value.as_f64().map(rounded)).unwrap_or_default()
+}

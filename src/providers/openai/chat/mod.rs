@@ -1,0 +1,8 @@
+//! OpenAI's Chat Completions, which most other servers speak too.
+mod body;
+pub(crate) mod decode;
+pub(crate) mod encode;
+mod messages;
+mod think;
+
+pub(crate) use body::{Json, MediaUrl};

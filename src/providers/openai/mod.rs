@@ -1,0 +1,232 @@
+//! `type: openai`: servers that speak OpenAI's Chat Completions or Responses, translated.
+mod chat;
+mod config;
+mod profile;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
+
+pub(crate) use config::Config;
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Problem, Result, Secret};
+use crate::net::headers::{self, Forwards};
+use crate::net::http1::Awaits;
+use crate::providers::accepts::Accepts;
+use crate::providers::dropped::Dropped;
+use crate::providers::http::{Base, secret_value};
+use crate::providers::openai::config::Api;
+use crate::providers::openai::profile::{Auth, Profile, Switch};
+use crate::providers::own_headers::OwnHeaders;
+use crate::providers::translate::call::{Call, call};
+use crate::providers::translate::client_tools;
+use crate::providers::translate::conversation::Conversation;
+use crate::providers::translate::encoded::{Encoded, Fetched};
+use crate::providers::translate::envelope::Seal;
+use crate::providers::translate::facts::ModelFacts;
+use crate::providers::translate::machine::Frame;
+use crate::providers::{Answer, Attempt, Parts, Provider, Settings};
+use crate::wire::{Endpoint, MessagesRequest};
+
+/// Azure's header of the key.
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+impl Settings for Config {
+    fn build(&self, path: &str, parts: &Parts<'_>) -> Result<Arc<dyn Provider>, Vec<Problem>> {
+        match OpenAi::new(self, path, parts) {
+            Ok(provider) => Ok(Arc::new(provider)),
+            Err(problem) => Err(vec![problem]),
+        }
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        self.ca_file.as_deref().into_iter().collect()
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        self.wrong_values()
+    }
+}
+
+/// A translated upstream.
+struct OpenAi {
+    base: Base,
+    uri: Uri,
+    api: Api,
+    auth: Option<(HeaderName, HeaderValue)>,
+    own: OwnHeaders,
+    forwards: Forwards,
+    profile: Profile,
+    seal: Seal,
+    accepts: Accepts,
+}
+
+impl OpenAi {
+    /// Fails with the problem of the first key that has a wrong value.
+    fn new(config: &Config, path: &str, parts: &Parts<'_>) -> Result<Self, Problem> {
+        let wrong = |(key, message): (&str, String)| Problem::new(format!("{path}.{key}"), message);
+        let profile = Profile::build(&config.flavor(), &config.profile)
+            .map_err(|message| wrong(("profile", message)))?;
+        let ca_file = config.ca_file.as_ref().map(|file| parts.base_dir.join(file));
+        let base = Base::new(&config.address(), ca_file.as_deref(), parts.client).map_err(wrong)?;
+        let api = config.api();
+        let route = match api {
+            Api::Chat => "/chat/completions",
+            Api::Responses => "/responses",
+        };
+        let mut route = base.path(route);
+        if let Some(version) = &config.api_version {
+            route = format!("{route}?api-version={version}");
+        }
+        let uri = route.parse().map_err(|_| {
+            wrong((
+                "base_url",
+                "its path, or `api_version`, cannot be used in an address".to_owned(),
+            ))
+        })?;
+        let auth =
+            auth(&config.api_key, profile.auth).map_err(|message| wrong(("api_key", message)))?;
+        let forwards = Forwards::new(&config.forward_headers)
+            .map_err(|message| wrong(("forward_headers", message)))?;
+        let name = path.rsplit('.').next().unwrap_or(path);
+        let backend = match api {
+            Api::Chat => "chat",
+            Api::Responses => "responses",
+        };
+        let seal = Seal::new(name, backend, config.api_key.expose());
+        let accepts = accepts(&profile).without(path, &config.unsupported)?;
+        let own = config.headers.clone();
+        Ok(Self { base, uri, api, auth, own, forwards, profile, seal, accepts })
+    }
+
+    fn head(&self, ctx: &Context, attempt: &Attempt) -> request::Parts {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = Method::POST;
+        head.uri = self.uri.clone();
+        head.headers = self.headers(attempt.headers(ctx, &self.forwards));
+        head
+    }
+
+    fn headers(&self, mut headers: HeaderMap) -> HeaderMap {
+        headers::remove_messages_api(&mut headers, &self.forwards);
+        self.base.address(&mut headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some((name, value)) = &self.auth {
+            headers.insert(name.clone(), value.clone());
+        }
+        self.own.apply(&mut headers);
+        headers
+    }
+
+    fn encode(&self, conversation: &Conversation<'_>, fetched: &Fetched) -> Result<Encoded> {
+        let facts = ModelFacts::default();
+        let terms = chat::encode::Terms {
+            profile: &self.profile,
+            facts: &facts,
+            seal: &self.seal,
+            fetched,
+        };
+        chat::encode::encode(conversation, terms)
+    }
+}
+
+#[async_trait]
+impl Provider for OpenAi {
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
+    fn forwards(&self) -> &Forwards {
+        &self.forwards
+    }
+
+    fn losses(&self, request: &MessagesRequest) -> Vec<Dropped> {
+        let raw = request.to_bytes();
+        let conversation = Conversation::read(&raw);
+        let encoded = conversation.and_then(|read| self.encode(&read, &Fetched::new()));
+        encoded.map(|encoded| encoded.dropped).unwrap_or_default()
+    }
+
+    async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer> {
+        if attempt.request.endpoint == Endpoint::CountTokens {
+            let message = "this upstream has no route that counts tokens";
+            return Err(Error::new(ErrorKind::NotSupported, message));
+        }
+        let raw = attempt.request.to_bytes();
+        let is_stream = attempt.request.is_stream();
+        let (encoded, frame) = {
+            let conversation = Conversation::read(&raw)?;
+            let encoded = self.encode(&conversation, &Fetched::new())?;
+            let frame = Frame {
+                asked_model: attempt.asked_model.clone(),
+                model: conversation.model.to_string(),
+                estimate: (raw.len() / 4) as u64,
+                names: encoded.names.clone(),
+                stops: encoded.stops.clone(),
+                seal: self.seal.clone(),
+                shows_thinking: conversation.shows_thinking(),
+            };
+            (encoded, frame)
+        };
+        let Encoded { body, dropped, prefill, .. } = encoded;
+        let awaits = if is_stream { Awaits::FirstEvent } else { Awaits::Whole };
+        let sent = Call {
+            body,
+            parser: chat::decode::Chat::new(&self.profile, prefill),
+            frame,
+            is_stream,
+            sending: attempt.sending(awaits),
+            timeouts: attempt.timeouts,
+        };
+        let reply = call(&self.base, || Ok(self.head(ctx, &attempt)), sent).await?;
+        Ok(Answer { reply, dropped })
+    }
+}
+
+/// Returns the header of the credential; `None` without a key.
+fn auth(key: &Secret, auth: Auth) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || "has characters that no header may have".to_owned();
+    match auth {
+        Auth::ApiKey => Ok(Some((API_KEY, secret_value(key).ok_or_else(wrong)?))),
+        Auth::Bearer => {
+            let mut value =
+                HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            Ok(Some((AUTHORIZATION, value)))
+        }
+    }
+}
+
+/// Returns the part of the Messages API that a profile carries. Blocks are not listed: the encoder turns those
+/// without a counterpart into visible text.
+fn accepts(profile: &Profile) -> Accepts {
+    let mut fields = vec![
+        "system",
+        "tools",
+        "tool_choice",
+        "output_config",
+        "output_format",
+        "metadata",
+        "stop_sequences",
+        "temperature",
+        "top_p",
+        "cache_control",
+    ];
+    if profile.reasoning != Switch::None {
+        fields.push("thinking");
+    }
+    if profile.top_k {
+        fields.push("top_k");
+    }
+    if !profile.service_tiers.is_empty() {
+        fields.push("service_tier");
+    }
+    Accepts::translated(&fields, &client_tools::TYPES)
+}
