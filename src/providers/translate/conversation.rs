@@ -334,25 +334,33 @@ impl<'a> Block<'a> {
     }
 }
 
+/// A string that borrows from the body if it has no escapes; an `Option` of a bare `Cow` would not.
+#[derive(Default, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn text(text: Option<Text<'_>>) -> Option<Cow<'_, str>> {
+    text.map(|text| text.0)
+}
+
 /// All members of all blocks.
 #[derive(Deserialize)]
 struct Members<'a> {
     #[serde(borrow, rename = "type", default)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
+    text: Option<Text<'a>>,
     #[serde(borrow)]
-    thinking: Option<Cow<'a, str>>,
+    thinking: Option<Text<'a>>,
     #[serde(borrow)]
-    signature: Option<Cow<'a, str>>,
+    signature: Option<Text<'a>>,
     #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
+    id: Option<Text<'a>>,
     #[serde(borrow)]
-    name: Option<Cow<'a, str>>,
+    name: Option<Text<'a>>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
     #[serde(borrow)]
-    tool_use_id: Option<Cow<'a, str>>,
+    tool_use_id: Option<Text<'a>>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -360,9 +368,9 @@ struct Members<'a> {
     #[serde(borrow)]
     source: Option<&'a RawValue>,
     #[serde(borrow)]
-    title: Option<Cow<'a, str>>,
+    title: Option<Text<'a>>,
     #[serde(borrow)]
-    context: Option<Cow<'a, str>>,
+    context: Option<Text<'a>>,
     #[serde(borrow)]
     citations: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -386,40 +394,40 @@ impl<'a> Members<'a> {
 
     fn body(self) -> Result<BlockBody<'a>, serde_json::Error> {
         Ok(match &*self.kind {
-            "text" => BlockBody::Text(self.text.unwrap_or_default()),
+            "text" => BlockBody::Text(text(self.text).unwrap_or_default()),
             "image" => BlockBody::Image(source(self.source)?),
             "document" => BlockBody::Document {
                 source: source(self.source)?,
-                title: self.title,
-                context: self.context,
+                title: text(self.title),
+                context: text(self.context),
             },
             "search_result" => BlockBody::SearchResult {
-                title: self.title.unwrap_or_default(),
+                title: text(self.title).unwrap_or_default(),
                 source: self.source.map_or(Ok(Cow::Borrowed("")), string)?,
                 content: content(self.content)?,
             },
             "thinking" => BlockBody::Thinking {
-                text: self.thinking.unwrap_or_default(),
-                signature: self.signature.unwrap_or_default(),
+                text: text(self.thinking).unwrap_or_default(),
+                signature: text(self.signature).unwrap_or_default(),
             },
             "redacted_thinking" => BlockBody::RedactedThinking,
             "tool_use" => BlockBody::ToolUse {
-                id: self.id.unwrap_or_default(),
-                name: self.name.unwrap_or_default(),
+                id: text(self.id).unwrap_or_default(),
+                name: text(self.name).unwrap_or_default(),
                 input: self.input.unwrap_or(RawValue::NULL),
             },
             "tool_result" => BlockBody::ToolResult {
-                id: self.tool_use_id.unwrap_or_default(),
+                id: text(self.tool_use_id).unwrap_or_default(),
                 content: content(self.content)?,
                 is_error: self.is_error.is_some_and(|raw| raw.get() == "true"),
             },
             "server_tool_use" | "mcp_tool_use" => BlockBody::ServerToolUse {
-                id: self.id.unwrap_or_default(),
-                name: self.name.unwrap_or_default(),
+                id: text(self.id).unwrap_or_default(),
+                name: text(self.name).unwrap_or_default(),
                 input: self.input.unwrap_or(RawValue::NULL),
             },
             kind if kind.ends_with("_tool_result") => BlockBody::ServerToolResult {
-                id: self.tool_use_id.unwrap_or_default(),
+                id: text(self.tool_use_id).unwrap_or_default(),
                 content: self.content.unwrap_or(RawValue::NULL),
             },
             _ => BlockBody::Other(self.kind),
@@ -432,8 +440,6 @@ fn content(raw: Option<&RawValue>) -> Result<Content<'_>, serde_json::Error> {
 }
 
 fn string(raw: &RawValue) -> Result<Cow<'_, str>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     serde_json::from_str::<Text<'_>>(raw.get()).map(|text| text.0)
 }
 

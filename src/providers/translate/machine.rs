@@ -354,13 +354,15 @@ impl Machine {
 
     fn write_thinking(&mut self, text: &mut String, payload: Option<&str>, is_last: bool) -> bool {
         self.open(br#"{"type":"thinking","thinking":"","signature":""}"#);
-        if !text.is_empty() && self.frame.shows_thinking {
+        let is_shown = self.frame.shows_thinking;
+        if !text.is_empty() && is_shown {
             self.composer.delta(Delta::Thinking, text);
+            text.clear();
         }
-        text.clear();
         let is_done = !is_last || payload.is_some();
         if is_done {
-            let signature = self.frame.seal.close(&self.frame.model, payload.unwrap_or_default());
+            // a hidden text has no other place in which it could come back
+            let signature = self.frame.seal.close(&self.frame.model, payload.unwrap_or(text));
             self.composer.delta(Delta::Signature, &signature);
         }
         is_done

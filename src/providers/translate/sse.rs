@@ -84,6 +84,7 @@ impl SseReader {
             self.is_begun = true;
             if self.rest.starts_with(b"\xef\xbb\xbf") {
                 self.rest.advance(3);
+                self.searched = 0;
             }
         }
     }

@@ -411,3 +411,6 @@ impl<'a> Encoder<'a> {
         self.dropped.extend(dropped);
     }
 }
+
+#[cfg(test)]
+mod tests;

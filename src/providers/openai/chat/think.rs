@@ -20,7 +20,8 @@ impl ThinkTags {
         self.held.push_str(text);
         loop {
             let tag = if self.is_inside { END } else { BEGIN };
-            match self.held.find(tag).filter(|_| !self.is_late) {
+            let at = self.held.find(tag).filter(|_| !self.is_late);
+            match at.filter(|at| self.is_inside || self.held[..*at].trim().is_empty()) {
                 Some(at) => {
                     let rest = self.held.split_off(at + tag.len());
                     let mut before = std::mem::replace(&mut self.held, rest);
