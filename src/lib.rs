@@ -7,6 +7,7 @@
 pub mod error;
 mod disk;
 mod wire;
+mod catalogue;
 mod net;
 mod telemetry;
 mod auth;

@@ -1,6 +1,7 @@
 //! `Draft`: the parts of a config that could be read.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::auth::keys;
 use crate::config::expand::Expansion;
@@ -29,6 +30,7 @@ impl Draft {
             server: reader.take("server").unwrap_or_default(),
             providers: BTreeMap::new(),
             models: Vec::new(),
+            models_file: reader.take("models_file"),
             keys: Vec::new(),
             passthrough: reader.take("passthrough"),
             policies: reader.take("policies").unwrap_or_default(),
@@ -38,6 +40,7 @@ impl Draft {
             tools: reader.take("tools").unwrap_or_default(),
             drain: reader.take("drain").unwrap_or_else(default_drain_text).0,
             log: reader.take("log").unwrap_or_default(),
+            catalogue: Arc::default(),
             base_dir: PathBuf::new(),
             files: Vec::new(),
         };
@@ -67,6 +70,10 @@ impl Draft {
             tls.cert = base_dir.join(&tls.cert);
             tls.key = base_dir.join(&tls.key);
             config.files.extend([tls.cert.clone(), tls.key.clone()]);
+        }
+        if let Some(file) = &mut config.models_file {
+            *file = base_dir.join(&*file);
+            config.files.push(file.clone());
         }
         for provider in config.providers.values() {
             config.files.extend(provider.files().into_iter().map(|file| base_dir.join(file)));

@@ -4,7 +4,7 @@ use std::path::Path;
 use crate::config::draft::Draft;
 use crate::config::expand::{self, Lookup};
 use crate::config::read::{self, Reader};
-use crate::config::{Config, check};
+use crate::config::{Config, check, models_file};
 use crate::disk;
 use crate::error::Problem;
 
@@ -39,7 +39,7 @@ impl Config {
     }
 
     fn parse_partly(text: &str, base_dir: &Path, lookup: &Lookup) -> Result<Partly, Vec<Problem>> {
-        let root = read::yaml(text).map_err(|problem| vec![problem])?;
+        let root = read::yaml(text, "`providers` and `models`").map_err(|problem| vec![problem])?;
         let mut reader = Reader::new(root, base_dir, lookup);
         let draft = Draft::read(&mut reader);
         let (mut problems, expansion) = reader.finish();
@@ -49,8 +49,13 @@ impl Config {
         problems.retain(|problem| unset.iter().all(|unset| unset.path != problem.path));
         problems.splice(0..0, unset.iter().cloned());
         let problems = problems.into_iter().map(|problem| check::redact(problem, &expansion));
-        let problems = problems.collect();
-        Ok(Partly { config: draft.finish(base_dir, expansion), problems })
+        let mut problems: Vec<Problem> = problems.collect();
+        let mut config = draft.finish(base_dir, expansion);
+        let models = models_file::load(config.models_file.as_deref(), lookup);
+        problems.extend(models.problems);
+        config.files.extend(models.files);
+        config.catalogue = models.catalogue;
+        Ok(Partly { config, problems })
     }
 }
 

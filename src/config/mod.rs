@@ -4,6 +4,7 @@ mod draft;
 pub mod expand;
 pub mod listeners;
 mod load;
+mod models_file;
 mod read;
 mod schema;
 mod tree;
@@ -12,12 +13,14 @@ pub mod wording;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::keys;
+use crate::catalogue::Catalogue;
 use crate::config::listeners::{AdminConfig, ServerConfig};
 use crate::models;
 use crate::net::egress;
@@ -45,6 +48,8 @@ pub struct Config {
     /// Alias → targets, in the order of the file.
     #[schemars(with = "BTreeMap<String, models::Config>")]
     pub models: Vec<(String, models::Config)>,
+    /// The operator's file of models, which extends and overrides the bundled table of limits, capabilities and prices.
+    pub models_file: Option<PathBuf>,
     /// The clients' keys. Without keys the gateway is open, which is allowed on a loopback address only.
     #[schemars(default)]
     pub keys: Vec<keys::Config>,
@@ -70,10 +75,13 @@ pub struct Config {
     /// The log on standard error.
     #[schemars(default)]
     pub log: LogConfig,
+    /// The table of models.
+    #[schemars(skip)]
+    pub catalogue: Arc<Catalogue>,
     /// The folder of the file. The other paths already start with it, except those of providers.
     #[schemars(skip)]
     pub base_dir: PathBuf,
-    /// The files that a reload watches: the file itself, every `${file:…}`, TLS files.
+    /// The files that a reload watches: the file itself, every `${file:…}`, TLS files, `models_file`.
     #[schemars(skip)]
     pub files: Vec<PathBuf>,
 }

@@ -11,8 +11,8 @@ use crate::config::tree::{Place, Step};
 use crate::config::wording::{self, Fault};
 use crate::error::Problem;
 
-/// Parses YAML to a tree. A duplicate key is an error.
-pub(crate) fn yaml(text: &str) -> Result<Map<String, Value>, Problem> {
+/// Parses YAML to a tree. A duplicate key is an error. `needed` names the keys without which the file says nothing.
+pub(crate) fn yaml(text: &str, needed: &str) -> Result<Map<String, Value>, Problem> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         // a snippet would contain the surrounding lines, which may hold secrets
@@ -23,12 +23,11 @@ pub(crate) fn yaml(text: &str) -> Result<Map<String, Value>, Problem> {
     match tree {
         Some(Value::Object(root)) => Ok(root),
         None | Some(Value::Null) => {
-            Err(Problem::new("", "the file is empty: it needs at least `providers` and `models`"))
+            Err(Problem::new("", format!("the file is empty: it needs at least {needed}")))
         }
-        Some(_) => Err(Problem::new(
-            "",
-            "the file is no mapping: it needs at least `providers:` and `models:`",
-        )),
+        Some(_) => {
+            Err(Problem::new("", format!("the file is no mapping: it needs at least {needed}")))
+        }
     }
 }
 

@@ -159,7 +159,8 @@ fn only_the_api_and_providers_that_opt_in_receive_citable_results() {
         let text =
             format!("providers: {{ p: {{ {more} }} }}\nmodels: {{ \"*\": {{ provider: p }} }}\n");
         let config = Config::parse_with(&text, Path::new(""), &|_| None).unwrap();
-        let parts = providers::Parts { client: &client, base_dir: Path::new("") };
+        let catalogue = &Default::default();
+        let parts = providers::Parts { client: &client, base_dir: Path::new(""), catalogue };
         config.providers["p"].build("p", &parts).unwrap().accepts().cites
     };
     assert!(cites("type: anthropic, api_key: k"));

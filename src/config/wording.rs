@@ -106,6 +106,8 @@ fn wanted_kind(wanted: &str) -> String {
         "a string" | "string or map" | "a borrowed string" => "a string",
         "path string" => "a path",
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
+        "a nonzero u32" | "a nonzero u64" => "a whole number of 1 or more",
+        "f64" => "a number",
         "a boolean" => "true or false",
         "socket address" => "an address such as `127.0.0.1:4000`",
         "a sequence" => "a list",

@@ -148,7 +148,11 @@ type Providers = BTreeMap<String, Arc<dyn Provider>>;
 /// Builds the providers. Returns the built ones, and the problems of the others.
 fn build_providers(config: &Config, shared: &Shared) -> (Providers, Vec<Problem>) {
     let (mut providers, mut problems) = (BTreeMap::new(), Vec::new());
-    let parts = providers::Parts { client: &shared.client, base_dir: &config.base_dir };
+    let parts = providers::Parts {
+        client: &shared.client,
+        base_dir: &config.base_dir,
+        catalogue: &config.catalogue,
+    };
     for (name, config) in &config.providers {
         match config.build(name, &parts) {
             Ok(provider) => {

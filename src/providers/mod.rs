@@ -24,6 +24,7 @@ use ::http::{HeaderMap, HeaderValue, Request, Response};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::catalogue::Catalogue;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Origin, Problem, Result, UpstreamOrigin};
 use crate::net::body::Body;
@@ -57,6 +58,8 @@ pub struct Parts<'a> {
     pub client: &'a Client,
     /// The folder of the config: paths in settings are relative to it.
     pub base_dir: &'a Path,
+    /// The table of models.
+    pub catalogue: &'a Arc<Catalogue>,
 }
 
 /// The credential that an upstream receives.

@@ -17,6 +17,7 @@ const FLOORS: &[&str] = &[
     "error",
     "disk",
     "wire",
+    "catalogue",
     "net",
     "telemetry",
     "auth",
