@@ -1,4 +1,5 @@
 //! The catalogue: a bundled, dated table of models, the operator's additions to it, and look-ups by any spelling of a name.
+pub(crate) mod estimate;
 pub(crate) mod images;
 mod names;
 pub(crate) mod price;
