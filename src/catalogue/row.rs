@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalogue::images::{ImageRule, factor};
 use crate::catalogue::price::Price;
@@ -51,7 +51,7 @@ pub(crate) struct Row {
 }
 
 /// A capability of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Capability {
     /// Calls of the client's tools.
@@ -92,7 +92,7 @@ impl Capability {
 }
 
 /// A part of a request that a model may refuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Feature {
     /// `temperature`, `top_p` and `top_k`.
@@ -116,7 +116,7 @@ pub(crate) enum Feature {
 }
 
 /// The control of a model's thinking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Thinking {
     /// The model always thinks.
@@ -134,7 +134,7 @@ pub(crate) enum Thinking {
 }
 
 /// The range of a thinking budget in tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Budget {
     /// The least.
@@ -147,7 +147,7 @@ pub(crate) struct Budget {
 }
 
 /// A value of `thinking.type` in the Messages API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ThinkingType {
     /// The model decides.
@@ -161,7 +161,7 @@ pub(crate) enum ThinkingType {
 }
 
 /// An effort, or a level of thinking. The order is that of the effort.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Effort {
     /// No thinking.
@@ -301,8 +301,29 @@ impl Row {
     }
 
     /// Returns whether the model refuses a part of a request on Chat Completions.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the encoders"))]
     pub(crate) fn lacks_on_chat(&self, feature: Feature) -> bool {
         self.chat_lacks.contains(&feature) || self.lacks(feature)
+    }
+
+    /// Returns the parts of a request that the model refuses on every API.
+    pub(crate) fn refused(&self) -> &BTreeSet<Feature> {
+        &self.lacks
+    }
+
+    /// Returns the parts of a request that the model refuses on Chat Completions beside those.
+    pub(crate) fn refused_on_chat(&self) -> &BTreeSet<Feature> {
+        &self.chat_lacks
+    }
+
+    /// Returns the accepted values of `thinking.type`; `None` if the table does not say.
+    pub(crate) fn thinking_types(&self) -> Option<&BTreeSet<ThinkingType>> {
+        self.thinking_types.as_ref()
+    }
+
+    /// Returns the model's ids on the clouds with ids of their own.
+    pub(crate) fn clouds(&self) -> &BTreeMap<String, String> {
+        &self.clouds
     }
 
     /// Returns whether the model accepts an effort; `None` if the table does not say.
@@ -312,6 +333,7 @@ impl Row {
 
     /// Returns the accepted effort nearest to the wanted one: the highest up to it, else the lowest. `None` is never
     /// a substitute for another effort. Without a word of the table about efforts it is the wanted one itself.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the encoders"))]
     pub(crate) fn nearest_effort(&self, wanted: Effort) -> Option<Effort> {
         match &self.efforts {
             None => Some(wanted),
@@ -320,6 +342,7 @@ impl Row {
     }
 
     /// Returns the named level nearest to an effort, as [`Self::nearest_effort`] does.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the encoders"))]
     pub(crate) fn nearest_level(&self, wanted: Effort) -> Option<Effort> {
         nearest(&self.levels, wanted)
     }
@@ -344,6 +367,7 @@ impl Row {
     }
 
     /// Returns the model's id on a cloud: `bedrock`, `mantle`, `vertex`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the encoders"))]
     pub(crate) fn id_on(&self, cloud: &str) -> Option<&str> {
         self.clouds.get(cloud).map(String::as_str)
     }

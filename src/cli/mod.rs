@@ -3,6 +3,7 @@ pub mod check;
 mod eval;
 mod eval_show;
 mod key;
+mod models;
 mod plugin;
 mod plugin_build;
 mod plugin_call;
@@ -29,7 +30,7 @@ use crate::policy::script::STACK_BYTES;
 #[command(name = "tidegate", version)]
 struct Cli {
     /// The config file. Paths in it are relative to it.
-    #[arg(long, global = true, value_name = "FILE", default_value = "tidegate.yaml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = models::DEFAULT)]
     config: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -57,6 +58,14 @@ enum Command {
     Plugin(plugin::PluginCommand),
     /// Runs policies over a request and an answer, and prints each stage; exits 1 if one fails.
     Eval(Box<eval::Trial>),
+    /// Prints the table of models: limits, prices, retirement and capabilities, and the targets of the config that use it.
+    Models {
+        /// The models to print, with `*` for any text (`claude-*`), or one name in any spelling.
+        pattern: Option<String>,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Prints the JSON Schema of the config.
     Schema,
     /// Creates caller keys.
@@ -119,6 +128,10 @@ fn command(cli: Cli) -> ExitCode {
         Command::Policy(PolicyCommand::Defs) => policy::defs(),
         Command::Plugin(command) => command.run(&cli.config),
         Command::Eval(trial) => eval::run(&cli.config, &trial),
+        Command::Models { pattern, json } => {
+            let form = if json { models::Form::Json } else { models::Form::Text };
+            models::run(&cli.config, pattern.as_deref(), form)
+        }
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
     }

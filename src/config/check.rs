@@ -129,6 +129,10 @@ fn model(draft: &Draft, here: &Place, config: &models::Config) -> Vec<Problem> {
     if let Some(message) = config.provider.as_ref().and_then(|name| unknown(draft, name)) {
         report(here.key("provider"), message);
     }
+    if config.sort.is_some() && config.strategy == models::Strategy::Weighted {
+        let message = "both `sort` and `strategy: weighted`: give one of them";
+        report(here.key("sort"), message.to_owned());
+    }
     for (n, target) in config.targets.iter().enumerate() {
         let here = here.key("targets").index(n);
         if let Some(message) = unknown(draft, &target.provider) {

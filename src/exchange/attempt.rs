@@ -2,16 +2,17 @@
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::error::{Error, ErrorKind, Origin, Result, UpstreamOrigin};
+use crate::exchange::count;
 use crate::exchange::requested::bounded::Bounded;
 use crate::exchange::route::{Choice, Terms};
-use crate::models::Strictness;
+use crate::models::{Strictness, Target};
 use crate::net::client::Connections;
 use crate::net::headers;
 use crate::policy::{self, Passage};
@@ -19,7 +20,9 @@ use crate::providers::accepts::Inventory;
 use crate::providers::dropped::{Dropped, Loss};
 use crate::providers::{self, Answer, refusal};
 use crate::telemetry::story::{AttemptId, AttemptStart, Story};
-use crate::wire::{Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message};
+use crate::wire::{
+    Endpoint, Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message,
+};
 
 /// The maximum number of names in `x-tidegate-dropped`: a caller may declare any number of tools.
 const MAX_DROPPED: usize = 16;
@@ -163,18 +166,31 @@ impl<'a> Attempt<'a> {
         let Choice { alias, target, .. } = self.choice;
         let story = &self.passage.ctx.story;
         let timeouts = alias.timeouts;
+let (endpoint, begun) = (request.endpoint, Instant::now());
         let attempt = providers::Attempt { request, asked_model, headers, timeouts, connections };
-        let Answer { reply, dropped: lost } =
-            target.provider.send(&self.passage.ctx, attempt).await?;
+        let Answer { reply, dropped: lost } = match endpoint {
+            Endpoint::CountTokens => count::count(&self.passage.ctx, target, attempt).await?,
+            Endpoint::Messages => target.provider.send(&self.passage.ctx, attempt).await?,
+        };
         let mut reply = match reply.body {
             ReplyBody::Events(events) => {
                 let head = Reply { body: ReplyBody::Full(Bytes::new()), ..reply };
-                let body = self.begun(events, &head.headers, id).await?;
+                let meter =
+                    Meter { story: Arc::clone(story), id, target: Arc::clone(target), begun };
+                let body = self.begun(events, &head.headers, meter).await?;
                 Reply { body, ..head }
             }
             ReplyBody::Full(message) => {
-                story.attempt_used(id, |usage| usage.update_whole(&message));
+                let mut output = 0;
+                story.attempt_used(id, |usage| {
+                    usage.update_whole(&message);
+                    output = usage.output;
+                });
                 story.attempt_ended(id);
+                if endpoint == Endpoint::Messages {
+                    let now = Instant::now();
+                    target.health.pace.wrote(output, now - begun, now);
+                }
                 Reply { body: ReplyBody::Full(message), ..reply }
             }
         };
@@ -196,7 +212,7 @@ impl<'a> Attempt<'a> {
         &self,
         mut events: EventStream,
         upstream: &HeaderMap,
-        id: AttemptId,
+        meter: Meter,
     ) -> Result<ReplyBody> {
         let ctx = &self.passage.ctx;
         let mut held = Vec::with_capacity(1);
@@ -218,8 +234,8 @@ impl<'a> Attempt<'a> {
                 _ => return Err(bad("the upstream's stream does not begin with `message_start`")),
             }
         }
-        let (held, story) = (held.into_iter(), Arc::clone(&ctx.story));
-        Ok(ReplyBody::Events(Box::pin(Metered { held, rest: events, story, id })))
+        let held = held.into_iter();
+        Ok(ReplyBody::Events(Box::pin(Metered { held, rest: events, meter, output: None })))
     }
 
     /// Returns the names that the request uses and the target does not support. The model's name in
@@ -301,23 +317,48 @@ fn names(dropped: &[String]) -> HeaderValue {
     }
 }
 
+/// The record that an attempt's stream writes to.
+struct Meter {
+    story: Arc<Story>,
+    id: AttemptId,
+    target: Arc<Target>,
+    /// The time at which the request was sent.
+    begun: Instant,
+}
+
 /// The stream of an attempt, starting with its buffered first events. Records the tokens as the
 /// upstream reports them, before any stage receives the events.
 struct Metered {
     held: std::vec::IntoIter<Event>,
     rest: EventStream,
-    story: Arc<Story>,
-    id: AttemptId,
+    meter: Meter,
+    /// The output tokens that were reported; `None` before the first content.
+    output: Option<u64>,
 }
 
 impl Metered {
-    fn see(&self, event: &Event) {
+    fn see(&mut self, event: &Event) {
+        let Meter { story, id, target, begun } = &self.meter;
         match event.kind {
             EventKind::MessageStart | EventKind::MessageDelta => {
-                self.story.attempt_used(self.id, |usage| usage.update(&event.data()));
+                story.attempt_used(*id, |usage| {
+                    usage.update(&event.data());
+                    if let Some(output) = &mut self.output {
+                        *output = usage.output;
+                    }
+                });
             }
-            EventKind::Error => self.story.attempt_broke(self.id, &message::error_of(event)),
-            EventKind::MessageStop => self.story.attempt_ended(self.id),
+            EventKind::ContentBlockStart if self.output.is_none() => {
+                self.output = Some(0);
+                let now = Instant::now();
+                target.health.pace.began(now - *begun, now);
+            }
+            EventKind::Error => story.attempt_broke(*id, &message::error_of(event)),
+            EventKind::MessageStop => {
+                story.attempt_ended(*id);
+                let now = Instant::now();
+                target.health.pace.wrote(self.output.unwrap_or(0), now - *begun, now);
+            }
             _ => {}
         }
     }
@@ -334,10 +375,11 @@ impl Stream for Metered {
             Some(event) => Poll::Ready(Some(Ok(event))),
             None => self.rest.as_mut().poll_next(cx),
         };
+        let Meter { story, id, .. } = &self.meter;
         match &polled {
             Poll::Ready(Some(Ok(event))) => self.see(event),
-            Poll::Ready(Some(Err(error))) => self.story.attempt_broke(self.id, error),
-            Poll::Ready(None) => self.story.attempt_ended(self.id),
+            Poll::Ready(Some(Err(error))) => story.attempt_broke(*id, error),
+            Poll::Ready(None) => story.attempt_ended(*id),
             Poll::Pending => {}
         }
         polled
@@ -347,6 +389,6 @@ impl Stream for Metered {
 impl Drop for Metered {
     /// Records the end time only.
     fn drop(&mut self) {
-        self.story.attempt_ended(self.id);
+        self.meter.story.attempt_ended(self.meter.id);
     }
 }

@@ -42,7 +42,7 @@ impl Exchange {
         let hidden = &self.gateway.shared.carried;
         let unseen = unhide::put_back(&mut request, hidden, &ctx.caller.key)?;
         let caller = Caller { gateway: &self.gateway, identity: &self.identity, ctx };
-        let route = Route::new(caller, alias, request.model(), requested)?;
+        let route = Route::new(caller, alias, &request, requested)?;
         let (tools, sources) = self.server_tools(&mut request, unseen, &route)?;
         refuse_thread(&route, &request, &tools)?;
         let route = route.by_support(&request);

@@ -2,6 +2,7 @@
 mod answered;
 mod attempt;
 mod binding;
+mod count;
 mod dispatch;
 mod failover;
 pub(crate) mod forward;

@@ -1,38 +1,44 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`: the aliases that this caller may use.
+mod facts;
+
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::Inbound;
+use crate::exchange::models::facts::LIFECYCLES;
 use crate::gateway::Gateway;
+use crate::models::Alias;
 
 /// The default page size. The API accepts 1 to 1000 and defaults to 20.
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 1000;
-/// The stages of a model's life. Every alias is active.
-const LIFECYCLES: [&str; 3] = [ACTIVE, "deprecated", "retired"];
-const ACTIVE: &str = "active";
 
 /// Returns a page of models by `limit`, `after_id`, `before_id` and `lifecycle[]`. Wildcards name no model and are
 /// not listed.
 pub(crate) fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     let page = Page::parse(inbound.head.uri.query().unwrap_or_default())?;
-    let is_listed = |name: &&str| page.lists_active() && identity.may_use(name);
-    let names: Vec<&str> = gateway.models.names().into_iter().filter(is_listed).collect();
-    let after = page.after.as_ref().and_then(|id| names.iter().position(|name| name == id));
-    let before = page.before.as_ref().and_then(|id| names.iter().position(|name| name == id));
-    let (begin, end) = (after.map_or(0, |n| n + 1), before.unwrap_or(names.len()));
-    let within = names.get(begin..end).unwrap_or_default();
+    let aliases = gateway.models.listed().into_iter();
+    let aliases = aliases.filter(|alias| {
+        identity.may_use(&alias.name) && page.lists(facts::lifecycle(alias, &alias.name))
+    });
+    let aliases: Vec<&Alias> = aliases.collect();
+    let after =
+        page.after.as_ref().and_then(|id| aliases.iter().position(|alias| alias.name == *id));
+    let before =
+        page.before.as_ref().and_then(|id| aliases.iter().position(|alias| alias.name == *id));
+    let (begin, end) = (after.map_or(0, |n| n + 1), before.unwrap_or(aliases.len()));
+    let within = aliases.get(begin..end).unwrap_or_default();
     let shown = match before {
         Some(_) => &within[within.len().saturating_sub(page.limit)..],
         None => &within[..within.len().min(page.limit)],
     };
     Ok(json!({
-        "data": shown.iter().map(|name| model(name)).collect::<Vec<_>>(),
+        "data": shown.iter().map(|alias| facts::model(gateway, alias, &alias.name)).collect::<Vec<_>>(),
         "has_more": shown.len() < within.len(),
-        "first_id": shown.first(),
-        "last_id": shown.last(),
+        "first_id": shown.first().map(|alias| &alias.name),
+        "last_id": shown.last().map(|alias| &alias.name),
     }))
 }
 
@@ -42,29 +48,12 @@ pub(crate) fn show(gateway: &Gateway, inbound: &Inbound, id: &str) -> Result<Val
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     // SDKs write a `/` in the name as `%2F`
     let id = &*percent_decode_str(id).decode_utf8_lossy();
-    gateway.models.resolve(id)?;
+    let alias = gateway.models.resolve(id)?;
     if !identity.may_use(id) {
         let message = format!("the key `{}` may not use the model `{id}`", identity.caller.key);
         return Err(Error::new(ErrorKind::Permission, message));
     }
-    Ok(model(id))
-}
-
-fn model(id: &str) -> Value {
-    json!({
-        "type": "model",
-        "id": id,
-        "display_name": id,
-        // the API requires a date, and an alias has none
-        "created_at": "1970-01-01T00:00:00Z",
-        "lifecycle": ACTIVE,
-        "deprecated_at": null,
-        "retires_at": null,
-        "line": null,
-        "max_input_tokens": null,
-        "max_tokens": null,
-        "capabilities": null,
-    })
+    Ok(facts::model(gateway, alias, id))
 }
 
 struct Page {
@@ -91,8 +80,8 @@ impl Page {
         Ok(page)
     }
 
-    fn lists_active(&self) -> bool {
-        self.lifecycles.is_empty() || self.lifecycles.iter().any(|one| one == ACTIVE)
+    fn lists(&self, lifecycle: &str) -> bool {
+        self.lifecycles.is_empty() || self.lifecycles.iter().any(|one| one == lifecycle)
     }
 }
 

@@ -76,11 +76,13 @@ impl Route {
     pub(super) fn new(
         caller: Caller<'_>,
         alias: &Arc<Alias>,
-        model: &str,
+        request: &MessagesRequest,
         requested: Option<&Requested>,
     ) -> Result<Self> {
+        let model = request.model();
         let Some(wanted) = requested else {
-            let targets = alias.order(&caller.ctx.session).into_iter();
+            let session = &caller.ctx.session;
+            let targets = alias.order_by(session, model, &Preference::NONE, request).into_iter();
             let choices = targets.map(|target| Choice {
                 alias: Arc::clone(alias),
                 target: Arc::clone(target),
@@ -98,10 +100,11 @@ impl Route {
             first: wanted.order.as_ref().map_or(&[], |order| &order.names),
             only: wanted.only.as_ref().map(|only| only.names.as_slice()),
             not: wanted.ignore.as_ref().map_or(&[], |ignore| &ignore.names),
+            sort: wanted.sort,
         };
         let mut choices = Vec::new();
         for Way { alias, model, requested } in ways {
-            let targets = alias.order_by(session, model, &preference).into_iter();
+            let targets = alias.order_by(session, model, &preference, request).into_iter();
             choices.extend(targets.map(|target| Choice {
                 alias: Arc::clone(alias),
                 target: Arc::clone(target),

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Auth;
+use crate::catalogue::Catalogue;
 use crate::config::{Config, ToolsConfig};
 use crate::error::Problem;
 use crate::gateway::shared::Shared;
@@ -33,6 +34,8 @@ pub struct Gateway {
     pub auth: Auth,
     /// The aliases.
     pub models: Models,
+    /// The table of models.
+    pub(crate) catalogue: Arc<Catalogue>,
     /// The stages and the server tools.
     pub pipeline: Arc<Pipeline>,
     /// The network access of plugins.
@@ -116,6 +119,7 @@ impl Gateway {
             built: SystemTime::now(),
             auth,
             models,
+            catalogue: Arc::clone(&config.catalogue),
             pipeline: Arc::new(pipeline),
             egress,
             passthrough,
@@ -140,6 +144,16 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.shared.metrics.generations_live.dec();
+    }
+}
+
+/// Builds only the aliases of a config, for commands that show them.
+pub(crate) fn models(config: &Config, shared: &Shared) -> Result<Models, Vec<Problem>> {
+    let (providers, problems) = build_providers(config, shared);
+    match build_models(config, &providers, shared) {
+        Ok(models) if problems.is_empty() => Ok(models),
+        Ok(_) => Err(problems),
+        Err(found) => Err(problems.into_iter().chain(found).collect()),
     }
 }
 
@@ -172,7 +186,8 @@ fn build_models(
     let is_broken = |name: &&String| !providers.contains_key(*name);
     let broken: Vec<String> = config.providers.keys().filter(is_broken).cloned().collect();
     let (book, metrics) = (&shared.health, &shared.metrics);
-    Models::build(&config.models, &Parts { providers, broken: &broken, book, metrics })
+    let catalogue = &config.catalogue;
+    Models::build(&config.models, &Parts { providers, broken: &broken, book, metrics, catalogue })
 }
 
 /// Finds the provider for `passthrough`. A provider that could not be built is reported already.

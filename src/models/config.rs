@@ -23,6 +23,8 @@ pub struct Config {
     /// The choice of the first target.
     #[serde(default)]
     pub strategy: Strategy,
+    /// The order of the targets by what they cost or how fast they are, instead of the order of the list.
+    pub sort: Option<Sort>,
     /// The side that runs the API's own server tools (`web_search_…`, `web_fetch_…`).
     #[serde(default)]
     pub server_tools: ServerTools,
@@ -92,6 +94,18 @@ pub enum Strategy {
     Failover,
     /// By weight; a session always gets the same target while it is healthy.
     Weighted,
+}
+
+/// An order of targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    /// The lowest price of the request first; targets without a price in the table of models last.
+    Cost,
+    /// The shortest time to the first content of a stream first, as the gateway measured it.
+    Latency,
+    /// The most output tokens for each second first, as the gateway measured it.
+    Throughput,
 }
 
 /// The side that runs the API's own server tools that a client declares.

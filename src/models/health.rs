@@ -3,12 +3,15 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::models::pace::Pace;
 use crate::wire::Endpoint;
 
 /// The health of one target, for each endpoint: an upstream that rejects counts may answer messages. It
 /// outlives generations, so that a reload does not forget an outage.
 #[derive(Debug, Default)]
 pub struct Healths {
+    /// The pace of its answers.
+    pub(crate) pace: Pace,
     messages: Health,
     count_tokens: Health,
 }

@@ -2,6 +2,7 @@
 pub(crate) mod config;
 pub(crate) mod health;
 pub(crate) mod order;
+pub(crate) mod pace;
 pub(crate) mod retry;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,8 +13,9 @@ use dashmap::DashMap;
 use http::HeaderValue;
 use wildmatch::WildMatch;
 
-pub(crate) use config::{Config, ServerTools, Strategy, Strictness, TargetConfig};
+pub(crate) use config::{Config, ServerTools, Sort, Strategy, Strictness, TargetConfig};
 
+use crate::catalogue::{Catalogue, Row};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Healths;
 use crate::models::retry::Backoff;
@@ -37,6 +39,8 @@ pub struct Alias {
     pub targets: Vec<Arc<Target>>,
     /// The choice of the first target.
     pub strategy: Strategy,
+    /// The order of the targets, unless the request names another.
+    pub sort: Option<Sort>,
     /// The side that runs the API's own server tools: upstream or gateway.
     pub server_tools: ServerTools,
     /// The treatment of parameters that a target does not support.
@@ -71,6 +75,10 @@ pub struct Target {
     pub key: String,
     /// The counters of its requests.
     pub metrics: Arc<TargetMetrics>,
+    /// The facts about `model`, if the table knows it.
+    row: Option<Arc<Row>>,
+    /// The table, for a model that the client names.
+    catalogue: Arc<Catalogue>,
     label: Option<HeaderValue>,
 }
 
@@ -87,6 +95,8 @@ pub struct Parts<'a> {
     pub book: &'a HealthBook,
     /// The metrics that targets add to.
     pub metrics: &'a Metrics,
+    /// The table of models.
+    pub catalogue: &'a Arc<Catalogue>,
 }
 
 impl Models {
@@ -125,11 +135,20 @@ impl Models {
         })
     }
 
-    /// Returns the names without wildcards, sorted, for lists of models.
-    pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.exact.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        names
+    /// Returns all aliases, sorted by name.
+    pub fn all(&self) -> Vec<&Alias> {
+        let wildcards = self.wildcards.iter().map(|(_, alias)| alias);
+        let mut aliases: Vec<&Alias> =
+            self.exact.values().chain(wildcards).map(|alias| &**alias).collect();
+        aliases.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        aliases
+    }
+
+    /// Returns the aliases without wildcards, sorted by name, for lists of models.
+    pub fn listed(&self) -> Vec<&Alias> {
+        let mut aliases = self.all();
+        aliases.retain(|alias| self.exact.contains_key(&alias.name));
+        aliases
     }
 }
 
@@ -168,6 +187,7 @@ impl Alias {
             name: name.to_owned(),
             targets,
             strategy: config.strategy,
+            sort: config.sort,
             server_tools: config.server_tools,
             strictness: config.strictness,
             retries: config.retry.attempts,
@@ -194,8 +214,12 @@ impl Target {
         let key = format!("{}/{}", config.provider, config.model.as_deref().unwrap_or("*"));
         // a provider may fail under one alias's timeouts and work under another's
         let health = parts.book.entry(format!("{alias}\n{key}")).or_default().clone();
+        let find = |model: &String| parts.catalogue.find(provider.family(), model).cloned();
+        let row = config.model.as_ref().and_then(find);
         let model = config.model.as_deref().unwrap_or("*");
         Self {
+            row,
+            catalogue: Arc::clone(parts.catalogue),
             provider_name: config.provider.clone(),
             provider: Arc::clone(provider),
             label: config.model.is_some().then(|| headers::value(&key)),
@@ -205,6 +229,14 @@ impl Target {
             metrics: parts.metrics.target(alias, &config.provider, model),
             health,
             key,
+        }
+    }
+
+    /// Returns the facts about the upstream's model in a request for `model`; `None` if the table does not know it.
+    pub(crate) fn row(&self, model: &str) -> Option<&Arc<Row>> {
+        match self.model {
+            Some(_) => self.row.as_ref(),
+            None => self.catalogue.find(self.provider.family(), model),
         }
     }
 

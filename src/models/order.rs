@@ -1,19 +1,30 @@
 //! The order in which the targets of an alias are tried.
 use std::hash::Hasher as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use fnv::FnvHasher;
 
-use crate::models::{Alias, Strategy, Target};
+use crate::catalogue::estimate::quick_estimate;
+use crate::models::pace::{Measure, Standing};
+use crate::models::{Alias, Sort, Strategy, Target};
+use crate::wire::MessagesRequest;
 
 /// A request's preferences for the order. Names are those of providers, or `provider/model`.
-pub struct Preference<'a> {
+pub(crate) struct Preference<'a> {
     /// The targets to try first, in this order.
     pub first: &'a [String],
     /// The only allowed targets; all if `None`.
     pub only: Option<&'a [String]>,
     /// The forbidden targets.
     pub not: &'a [String],
+    /// The order of the other targets, instead of the alias's.
+    pub sort: Option<Sort>,
+}
+
+impl Preference<'_> {
+    /// No preference.
+    pub(crate) const NONE: Self = Self { first: &[], only: None, not: &[], sort: None };
 }
 
 impl Alias {
@@ -31,22 +42,44 @@ impl Alias {
         targets
     }
 
-    /// Returns the targets that `preference` allows, in its order; `model` is the requested model.
-    pub fn order_by(
+    /// Returns the targets that `preference` allows, in its order; `model` is the name that led to the alias. A target that
+    /// the request is to measure is noted as such.
+    pub(crate) fn order_by(
         &self,
         session: &str,
         model: &str,
         preference: &Preference<'_>,
+        request: &MessagesRequest,
     ) -> Vec<&Arc<Target>> {
         let mut targets = self.order(session);
         if let Some(only) = preference.only {
             targets.retain(|target| only.iter().any(|name| target.is_named(name, model)));
         }
         targets.retain(|target| !preference.not.iter().any(|name| target.is_named(name, model)));
+        let measure = match preference.sort.or(self.sort) {
+            None => None,
+            Some(Sort::Cost) => {
+                targets.sort_by_cached_key(|target| price(target, model, request));
+                None
+            }
+            Some(Sort::Latency) => Some(Measure::Latency),
+            Some(Sort::Throughput) => Some(Measure::Throughput),
+        };
+        let now = Instant::now();
+        let standing = |target: &Target, by| target.health.pace.standing(by, request.endpoint, now);
+        if let Some(by) = measure {
+            let rank = |target: &Arc<Target>| standing(target, by).rank();
+            targets.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+        }
         targets.sort_by_key(|target| {
             let mut first = preference.first.iter();
             first.position(|name| target.is_named(name, model)).unwrap_or(usize::MAX)
         });
+        if let (Some(by), Some(first)) = (measure, targets.first())
+            && standing(first, by) == Standing::Due
+        {
+            first.health.pace.try_out(now);
+        }
         targets
     }
 
@@ -54,6 +87,18 @@ impl Alias {
     pub fn has_target(&self, name: &str, model: &str) -> bool {
         self.targets.iter().any(|target| target.is_named(name, model))
     }
+}
+
+/// Returns the highest possible price of a request in pico-dollars: all of its estimated input without a cache, and the
+/// most output that it allows. A target without a price is dearer than any other.
+fn price(target: &Target, model: &str, request: &MessagesRequest) -> u128 {
+    let Some(row) = target.row(model) else { return u128::MAX };
+    let Some(price) = &row.price else { return u128::MAX };
+    let wanted = request.document().field("max_tokens");
+    let wanted = wanted.and_then(|text| serde_json::from_slice::<f64>(&text).ok());
+    let most = row.max_output.unwrap_or(u64::MAX);
+    let output = wanted.map_or(0, |wanted| (wanted as u64).min(most));
+    price.of(quick_estimate(request, Some(row)), output)
 }
 
 impl Target {

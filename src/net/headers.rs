@@ -19,6 +19,8 @@ pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-atte
 const OURS: &str = "x-tidegate-";
 /// `x-tidegate-dropped`: the parts of the request that were not sent, since the target does not support them.
 pub(crate) const DROPPED: HeaderName = HeaderName::from_static("x-tidegate-dropped");
+/// `x-tidegate-estimated: true`: the gateway estimated the count, since the upstream counts none.
+pub(crate) const ESTIMATED: HeaderName = HeaderName::from_static("x-tidegate-estimated");
 /// `x-aistats-strictness`, read as `x-tidegate-strictness`.
 pub(crate) const AISTATS_STRICTNESS: HeaderName = HeaderName::from_static("x-aistats-strictness");
 /// `x-tidegate-session-id`.

@@ -159,6 +159,11 @@ impl Accepts {
         self.fields.is_all() && self.blocks.is_all() && self.tools.is_all()
     }
 
+    /// Returns whether a field of a request is not understood.
+    pub fn lacks_field(&self, name: &str) -> bool {
+        self.fields.lacks(name)
+    }
+
     /// Returns whether tools of a type are not understood.
     pub fn lacks_tool(&self, kind: &str) -> bool {
         self.tools.lacks(kind)

@@ -160,6 +160,17 @@ pub trait Provider: Send + Sync {
     /// Returns the part of the Messages API that the upstream understands.
     fn accepts(&self) -> &Accepts;
 
+    /// Returns the name that the table of models has for the vendor of the upstream's models, such as `openai`; `None` if
+    /// they may be anybody's.
+    fn family(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns whether the upstream counts tokens. If not, the gateway estimates them.
+    fn counts(&self) -> bool {
+        true
+    }
+
     /// Returns the kind of credential that the upstream receives.
     fn credentials(&self) -> Credentials {
         Credentials::Own

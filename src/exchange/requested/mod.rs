@@ -13,20 +13,21 @@ use serde_json::{Map, Value, json};
 use crate::config::wording::suggestion;
 use crate::error::{Error, Result};
 use crate::exchange::requested::retry::{Retry, Statuses};
-use crate::models::Strictness;
+use crate::models::{Sort, Strictness};
 use crate::net::headers;
 use crate::wire::{Kind, MessagesRequest, Step};
 
 /// The field of the body.
 const FIELD: &str = "gateway";
 /// The members of [`FIELD`]; each is also a header, `x-tidegate-` and the name with dashes.
-const MEMBERS: [&str; 13] = [
+const MEMBERS: [&str; 14] = [
     "session_id",
     "tags",
     "strictness",
     "order",
     "only",
     "ignore",
+    "sort",
     "models",
     "timeout_ms",
     "attempt_timeout_ms",
@@ -65,6 +66,8 @@ pub(crate) struct Requested {
     pub only: Option<Names>,
     /// The excluded targets.
     pub ignore: Option<Names>,
+    /// The order of the targets, instead of the alias's.
+    pub sort: Option<Sort>,
     /// The fallback aliases after the request's own.
     pub models: Option<Names>,
     /// The time limit from the head of the request to the last byte of the answer.
@@ -196,6 +199,7 @@ impl Requested {
             "order" => self.order = Some(names(field, value)?),
             "only" => self.only = Some(not_empty(names(field, value)?)?),
             "ignore" => self.ignore = Some(names(field, value)?),
+            "sort" => self.sort = Some(sort(field, &value)?),
             "models" => self.models = Some(names(field, value)?),
             "timeout_ms" => self.timeout = Some(timeout(field, &value)?),
             "attempt_timeout_ms" => self.retry.timeout = Some(timeout(field, &value)?),
@@ -319,6 +323,11 @@ fn tags(field: &str, value: Value) -> Result<BTreeMap<String, String>> {
 fn strictness(field: &str, value: &Value) -> Result<Strictness> {
     use serde::Deserialize;
     Strictness::deserialize(value).map_err(|_| wrong(field, value, "`off`, `warn` or `error`"))
+}
+
+fn sort(field: &str, value: &Value) -> Result<Sort> {
+    use serde::Deserialize;
+    Sort::deserialize(value).map_err(|_| wrong(field, value, "`cost`, `latency` or `throughput`"))
 }
 
 fn names(field: &str, value: Value) -> Result<Names> {

@@ -130,6 +130,10 @@ impl Anthropic {
 
 #[async_trait]
 impl Provider for Anthropic {
+    fn family(&self) -> Option<&str> {
+        Some("anthropic")
+    }
+
     fn credentials(&self) -> Credentials {
         self.credentials
     }
