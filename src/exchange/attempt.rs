@@ -166,7 +166,7 @@ impl<'a> Attempt<'a> {
         let Choice { alias, target, .. } = self.choice;
         let story = &self.passage.ctx.story;
         let timeouts = alias.timeouts;
-let (endpoint, begun) = (request.endpoint, Instant::now());
+        let (endpoint, begun) = (request.endpoint, Instant::now());
         let attempt = providers::Attempt { request, asked_model, headers, timeouts, connections };
         let Answer { reply, dropped: lost } = match endpoint {
             Endpoint::CountTokens => count::count(&self.passage.ctx, target, attempt).await?,

@@ -122,6 +122,24 @@ impl Accepts {
         Self { blocks: Names::default(), ..Self::only(fields, &[], tools) }
     }
 
+    /// Keeps only these fields and the core.
+    #[must_use]
+    pub(super) fn only_fields(mut self, fields: &[&str]) -> Self {
+        let exact = |name: &&str| Name::Exact((*name).into());
+        self.fields = Names::only(CORE.iter().chain(fields).map(exact));
+        self
+    }
+
+    /// Removes names that a provider's own table lists.
+    #[must_use]
+    pub(super) fn without_known(mut self, names: &[&str]) -> Self {
+        for name in names {
+            let taken = self.take_out(name);
+            debug_assert!(taken.is_ok(), "{taken:?}");
+        }
+        self
+    }
+
     /// Removes the names of `unsupported:` in the config; `path` is the place of that key.
     ///
     /// Fails if one of them is not a name, or belongs to the core.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, request, response};
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use url::Url;
 
@@ -100,14 +100,25 @@ impl Base {
         how: Sending,
         timeouts: Timeouts,
     ) -> Result<UpstreamAnswer> {
+        self.ask(head, body, how, timeouts).await?.map_err(Rejection::into_error)
+    }
+
+    /// Does the same as [`Base::send`], and returns a rejection with all headers of the upstream.
+    pub(super) async fn ask(
+        &self,
+        head: impl Fn() -> Result<request::Parts>,
+        body: Pieces,
+        how: Sending,
+        timeouts: Timeouts,
+    ) -> Result<Result<UpstreamAnswer, Rejection>> {
         let sent = self.upstream.send(head, body, how).await?;
         let answer = sent.map_err(|failure| no_answer(failure, timeouts))?;
         let (head, body) = answer.into_parts();
         if !head.status.is_success() {
-            return Err(refused(head.status, &head.headers, body).await);
+            return Rejection::read(head, body).await.map(Err);
         }
         let body = Arriving::of(body, &head.headers).map_err(|message| nonsense(&message))?;
-        Ok(UpstreamAnswer { status: head.status, headers: head.headers, body, timeouts })
+        Ok(Ok(UpstreamAnswer { status: head.status, headers: head.headers, body, timeouts }))
     }
 
     /// Sends a request once, and streams its body. The body of the response is passed on.
@@ -168,6 +179,11 @@ impl UpstreamAnswer {
         collect(self.body, MAX_ANSWER).await
     }
 
+    /// Returns a header of the upstream.
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.headers.get(name)
+    }
+
     /// Reads the whole body. Fails if it is not JSON.
     pub(super) async fn json(self) -> Result<Bytes> {
         let whole = collect(self.body, MAX_ANSWER).await?;
@@ -206,40 +222,58 @@ pub(super) fn secret_value(secret: &Secret) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Returns the upstream's rejection with its status and headers. The body is unchanged except for its
-/// content coding. It is left out, and the message says so, if it cannot be read or is too large or too slow.
-/// A status that is not final is no rejection.
-async fn refused(status: StatusCode, upstream: &HeaderMap, body: PooledBody) -> Error {
-    if status.is_informational() || status.is_redirection() {
-        return nonsense(&format!("the upstream answered {}", status.as_u16()));
-    }
-    let read = async {
-        let body = Arriving::of(body, upstream)?;
-        let read = Limited::new(body, MAX_ERROR).collect().await;
-        read.map(Collected::to_bytes).map_err(|e| match e.is::<LengthLimitError>() {
-            true => "its error body is larger than 1 MiB and was left out".to_owned(),
-            false => "its error body was cut off or unreadable and was left out".to_owned(),
-        })
-    };
-    let read = tokio::time::timeout(ERROR_TIME, read).await.unwrap_or_else(|_| {
-        let seconds = ERROR_TIME.as_secs();
-        Err(format!("its error body was not complete within {seconds} s and was left out"))
-    });
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = status;
-    *answer.headers_mut() = headers::for_caller(upstream);
-    match read {
-        Ok(body) => {
-            *answer.body_mut() = body;
-            refusal(answer)
+/// An upstream's answer with a status that is no success.
+pub(super) struct Rejection {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// All headers of the upstream.
+    pub(super) headers: HeaderMap,
+    /// The body without its content coding, or the reason why it was left out.
+    pub(super) body: Result<Bytes, String>,
+}
+
+impl Rejection {
+    /// Reads the body, unless it is too large or too slow.
+    ///
+    /// Fails for a status that is not final: it is no rejection.
+    async fn read(head: response::Parts, body: PooledBody) -> Result<Self> {
+        let response::Parts { status, headers, .. } = head;
+        if status.is_informational() || status.is_redirection() {
+            return Err(nonsense(&format!("the upstream answered {}", status.as_u16())));
         }
-        Err(why) => {
-            let mut error = refusal(answer);
-            error.message = format!("{}; {why}", error.message);
-            if let Origin::Upstream(upstream) = &mut error.origin {
-                upstream.lacks_body = true;
+        let read = async {
+            let body = Arriving::of(body, &headers)?;
+            let read = Limited::new(body, MAX_ERROR).collect().await;
+            read.map(Collected::to_bytes).map_err(|e| match e.is::<LengthLimitError>() {
+                true => "its error body is larger than 1 MiB and was left out".to_owned(),
+                false => "its error body was cut off or unreadable and was left out".to_owned(),
+            })
+        };
+        let body = tokio::time::timeout(ERROR_TIME, read).await.unwrap_or_else(|_| {
+            let seconds = ERROR_TIME.as_secs();
+            Err(format!("its error body was not complete within {seconds} s and was left out"))
+        });
+        Ok(Self { status, headers, body })
+    }
+
+    /// Returns the error that passes the upstream's answer on. Without its body, the message says why.
+    pub(super) fn into_error(self) -> Error {
+        let mut answer = Response::new(Bytes::new());
+        *answer.status_mut() = self.status;
+        *answer.headers_mut() = headers::for_caller(&self.headers);
+        match self.body {
+            Ok(body) => {
+                *answer.body_mut() = body;
+                refusal(answer)
             }
-            error
+            Err(why) => {
+                let mut error = refusal(answer);
+                error.message = format!("{}; {why}", error.message);
+                if let Origin::Upstream(upstream) = &mut error.origin {
+                    upstream.lacks_body = true;
+                }
+                error
+            }
         }
     }
 }

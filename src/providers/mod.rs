@@ -5,15 +5,20 @@
 pub(crate) mod accepts;
 mod anthropic;
 mod arriving;
+mod bedrock;
 pub(crate) mod dropped;
+mod fixed_headers;
+mod foundry;
 mod frames;
 mod http;
 mod openai;
-mod own_headers;
+mod native;
 pub(crate) mod registry;
+mod signer;
 pub(crate) mod simulator;
 mod timed;
 mod translate;
+mod vertex;
 
 use std::fmt;
 use std::path::Path;

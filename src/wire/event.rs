@@ -91,7 +91,7 @@ impl Event {
     }
 
     /// Builds an event of any name from its JSON.
-    pub(super) fn named(name: &str, data: &[u8]) -> Self {
+    pub(crate) fn named(name: &str, data: &[u8]) -> Self {
         Self { kind: EventKind::of(name.as_bytes()), frame: framed(name, data) }
     }
 

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::error::Secret;
 use crate::net::headers::Forwards;
+use crate::providers::fixed_headers;
 use crate::providers::http;
 use crate::providers::openai::profile::Profile;
-use crate::providers::own_headers::OwnHeaders;
 
 /// A server that speaks OpenAI's Chat Completions or Responses.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,7 +36,7 @@ pub(crate) struct Config {
     pub(super) ca_file: Option<PathBuf>,
     /// Headers of every request.
     #[serde(default)]
-    pub(super) headers: OwnHeaders,
+    pub(super) headers: fixed_headers::Config,
     /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
     #[serde(default)]
     pub(super) forward_headers: Vec<String>,
@@ -76,6 +76,7 @@ impl Config {
             let message = "has no effect, since `base_url` begins with `http://`: take one of them out, or write `https://`";
             found.push(("ca_file", message.to_owned()));
         }
+        found.extend(self.headers.build().err().map(|message| ("headers", message)));
         let forwards = Forwards::new(&self.forward_headers);
         found.extend(forwards.err().map(|message| ("forward_headers", message)));
         found

@@ -18,10 +18,10 @@ use crate::net::headers::{self, Forwards};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
 use crate::providers::dropped::Dropped;
+use crate::providers::fixed_headers::FixedHeaders;
 use crate::providers::http::{Base, secret_value};
 use crate::providers::openai::config::Api;
 use crate::providers::openai::profile::{Auth, Profile, Switch};
-use crate::providers::own_headers::OwnHeaders;
 use crate::providers::translate::call::{Call, call};
 use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;
@@ -58,7 +58,7 @@ struct OpenAi {
     uri: Uri,
     api: Api,
     auth: Option<(HeaderName, HeaderValue)>,
-    own: OwnHeaders,
+    own: FixedHeaders,
     forwards: Forwards,
     profile: Profile,
     seal: Seal,
@@ -99,7 +99,7 @@ impl OpenAi {
         };
         let seal = Seal::new(name, backend, config.api_key.expose());
         let accepts = accepts(&profile).without(path, &config.unsupported)?;
-        let own = config.headers.clone();
+        let own = config.headers.build().map_err(|message| wrong(("headers", message)))?;
         Ok(Self { base, uri, api, auth, own, forwards, profile, seal, accepts })
     }
 
@@ -118,7 +118,7 @@ impl OpenAi {
         if let Some((name, value)) = &self.auth {
             headers.insert(name.clone(), value.clone());
         }
-        self.own.apply(&mut headers);
+        self.own.set(&mut headers);
         headers
     }
 

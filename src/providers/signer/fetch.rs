@@ -104,7 +104,8 @@ impl Endpoint {
 
     /// Starts a `POST` of a form.
     pub(super) fn form(&self, fields: &[(&str, &str)]) -> Request<Bytes> {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let body =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let mut request = self.request(Method::POST, body);
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(http::header::CONTENT_TYPE, form);
@@ -134,7 +135,8 @@ impl Response {
             true => Ok(self.body),
             false => {
                 let status = self.status.as_u16();
-                let why = error_name(&self.body).map_or_else(String::new, |name| format!(": {name}"));
+                let why =
+                    error_name(&self.body).map_or_else(String::new, |name| format!(": {name}"));
                 Err(Missing::new(format!("{server} answered {status}{why}")))
             }
         }
@@ -168,7 +170,8 @@ pub(super) fn set_secret(
     name: HeaderName,
     text: &str,
 ) -> Result<(), Missing> {
-    let wrong = |_| Missing::new(format!("the value of `{name}` has characters that no header may have"));
+    let wrong =
+        |_| Missing::new(format!("the value of `{name}` has characters that no header may have"));
     let mut value = HeaderValue::from_str(text).map_err(wrong)?;
     value.set_sensitive(true);
     headers.insert(name, value);

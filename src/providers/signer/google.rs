@@ -182,7 +182,8 @@ impl Kind {
             }
             "authorized_user" => {
                 let user: User = serde_json::from_str(text).map_err(lacks)?;
-                let endpoint = Endpoint::new(user.token_uri.as_deref().unwrap_or(TOKEN_URI), client)?;
+                let endpoint =
+                    Endpoint::new(user.token_uri.as_deref().unwrap_or(TOKEN_URI), client)?;
                 Ok(Self::User { user, endpoint })
             }
             other => {

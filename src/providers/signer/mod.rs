@@ -16,6 +16,7 @@ use http::{HeaderName, HeaderValue, request};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, Secret};
+use crate::providers::http::secret_value;
 use crate::providers::signer::cached::Missing;
 use crate::providers::signer::sigv4::{BodyHash, Scope};
 use crate::wire::Pieces;
@@ -46,7 +47,7 @@ impl Signer {
     ///
     /// Fails with a message for the key if no header may hold it.
     pub(super) fn key(key: &Secret, names: &[HeaderName]) -> Result<Self, String> {
-        let value = header(key.expose())?;
+        let value = header(key)?;
         Ok(Self::Headers(names.iter().map(|name| (name.clone(), value.clone())).collect()))
     }
 
@@ -54,7 +55,8 @@ impl Signer {
     ///
     /// Fails with a message for the key if no header may hold it.
     pub(super) fn bearer(token: &Secret) -> Result<Self, String> {
-        Ok(Self::Headers(vec![(AUTHORIZATION, header(&format!("Bearer {}", token.expose()))?)]))
+        let bearer = Secret::new(format!("Bearer {}", token.expose()));
+        Ok(Self::Headers(vec![(AUTHORIZATION, header(&bearer)?)]))
     }
 
     /// Obtains the credential for a request with this body.
@@ -65,7 +67,7 @@ impl Signer {
             Self::Headers(headers) => Ready::Headers(headers),
             Self::Caller => {
                 let own = ctx.credential.as_ref().ok_or_else(no_credential)?;
-                Ready::Bearer(header(own.expose()).map_err(|_| no_credential())?)
+                Ready::Bearer(header(own).map_err(|_| no_credential())?)
             }
             Self::SigV4 { scope, source } => {
                 let keys = source.get().await.map_err(missing)?;
@@ -106,7 +108,8 @@ impl Ready<'_> {
             }
             Self::SigV4 { scope, keys, body } => {
                 sigv4::add(head, scope, keys, body, SystemTime::now()).map_err(|e| {
-                    Error::new(ErrorKind::BadUpstream, "the request cannot be signed").with_source(e)
+                    Error::new(ErrorKind::BadUpstream, "the request cannot be signed")
+                        .with_source(e)
                 })?;
             }
         }
@@ -114,11 +117,8 @@ impl Ready<'_> {
     }
 }
 
-fn header(text: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| "has characters that no header may have".to_owned())?;
-    value.set_sensitive(true);
-    Ok(value)
+fn header(secret: &Secret) -> Result<HeaderValue, String> {
+    secret_value(secret).ok_or_else(|| "has characters that no header may have".to_owned())
 }
 
 fn missing(Missing(why): Missing) -> Error {

@@ -68,10 +68,22 @@ mod tests {
     #[test]
     fn an_answer_without_a_token_is_refused() {
         let table = [
-            (200, r#"{"access_token":5,"id_token":"secret"}"#, "the server answered without `access_token`"),
+            (
+                200,
+                r#"{"access_token":5,"id_token":"secret"}"#,
+                "the server answered without `access_token`",
+            ),
             (200, "<html>", "the server answered without `access_token`"),
-            (200, r#"{"access_token":"secret"}"#, "the server answered without `expires_in` as a number of seconds"),
-            (200, r#"{"access_token":"sec\nret","expires_in":1}"#, "the server answered with a token that no header may hold"),
+            (
+                200,
+                r#"{"access_token":"secret"}"#,
+                "the server answered without `expires_in` as a number of seconds",
+            ),
+            (
+                200,
+                r#"{"access_token":"sec\nret","expires_in":1}"#,
+                "the server answered with a token that no header may hold",
+            ),
             (
                 400,
                 r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#,

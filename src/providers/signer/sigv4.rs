@@ -55,7 +55,8 @@ pub(super) fn add(
         .build()?
         .into();
     let signed = head.headers.iter().filter(|(name, _)| is_signed(name));
-    let signed = signed.map(|(name, value)| Ok((name.as_str(), std::str::from_utf8(value.as_bytes())?)));
+    let signed =
+        signed.map(|(name, value)| Ok((name.as_str(), std::str::from_utf8(value.as_bytes())?)));
     let signed = signed.collect::<Result<Vec<_>, BoxError>>()?;
     let request = SignableRequest::new(
         head.method.as_str(),
@@ -92,7 +93,8 @@ mod tests {
 
     /// 2026-11-28T12:00:00Z
     const AT: Duration = Duration::from_secs(1_795_867_200);
-    const BODY: &str = r#"{"max_tokens":16,"messages":[],"anthropic_version":"bedrock-2023-05-31"}"#;
+    const BODY: &str =
+        r#"{"max_tokens":16,"messages":[],"anthropic_version":"bedrock-2023-05-31"}"#;
 
     fn authorization(
         scope: (&'static str, &str),

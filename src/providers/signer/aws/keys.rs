@@ -77,7 +77,10 @@ mod tests {
     #[test]
     fn incomplete_keys_are_refused_without_their_text() {
         let json = r#"{"AccessKeyId":"ASIA1","SecretAccessKey":5}"#;
-        for found in [of_json(json.as_bytes(), "the server"), of_xml("<AccessKeyId>A</AccessKeyId>", "the server")] {
+        for found in [
+            of_json(json.as_bytes(), "the server"),
+            of_xml("<AccessKeyId>A</AccessKeyId>", "the server"),
+        ] {
             assert_eq!(&*found.unwrap_err().0, "the server answered without keys");
         }
         let late = XML.replace("2026-11-28T12:00:00Z", "soon");

@@ -173,7 +173,10 @@ impl Places {
             let session = settings.get("role_session_name").unwrap_or(SESSION).to_owned();
             if let Some(file) = settings.get("web_identity_token_file") {
                 let (role, token_file) = (role.to_owned(), file.to_owned());
-                return self.assume_by_token(WebIdentity { role, token_file, session }).await.map(Some);
+                return self
+                    .assume_by_token(WebIdentity { role, token_file, session })
+                    .await
+                    .map(Some);
             }
             let source = self.source_of(name, &settings).await?;
             return self.assume(role, &session, &settings, &source.value).await.map(Some);
@@ -230,7 +233,11 @@ impl Places {
         let token_file = self.environment.get("AWS_WEB_IDENTITY_TOKEN_FILE")?;
         let role = self.environment.get("AWS_ROLE_ARN")?;
         let session = self.environment.get("AWS_ROLE_SESSION_NAME");
-        Some(WebIdentity { role, token_file, session: session.unwrap_or_else(|| SESSION.to_owned()) })
+        Some(WebIdentity {
+            role,
+            token_file,
+            session: session.unwrap_or_else(|| SESSION.to_owned()),
+        })
     }
 
     async fn assume_by_token(&self, identity: WebIdentity) -> Result<Lease<Credentials>, Missing> {
@@ -339,18 +346,21 @@ fn assumed(response: Response) -> Result<Lease<Credentials>, Missing> {
 }
 
 fn no_profile(name: &str) -> Missing {
-    Missing::new(format!("the AWS profile `{name}` is not in the files of `~/.aws`, or has no credentials"))
+    Missing::new(format!(
+        "the AWS profile `{name}` is not in the files of `~/.aws`, or has no credentials"
+    ))
 }
 
 /// Returns a URL of the environment if its host may see the token: over TLS any host, otherwise this
 /// machine and the addresses of ECS and EKS only.
 fn trusted(url: String) -> Result<String, String> {
-    let parsed = Url::parse(&url).map_err(|e| format!("AWS_CONTAINER_CREDENTIALS_FULL_URI: {e}"))?;
+    let parsed =
+        Url::parse(&url).map_err(|e| format!("AWS_CONTAINER_CREDENTIALS_FULL_URI: {e}"))?;
     let is_local = match parsed.host() {
-        Some(Host::Ipv4(ip)) => {
-            ip.is_loopback() || matches!(ip.octets(), [169, 254, 170, 2 | 23])
+        Some(Host::Ipv4(ip)) => ip.is_loopback() || matches!(ip.octets(), [169, 254, 170, 2 | 23]),
+        Some(Host::Ipv6(ip)) => {
+            ip.is_loopback() || ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23]
         }
-        Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23],
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     };

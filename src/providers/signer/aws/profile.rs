@@ -81,7 +81,10 @@ region = nor this
         assert_eq!(work.get("role_arn"), Some("arn:aws:iam::1:role/x"));
         assert_eq!(work.get("region"), None);
         let default = Settings::of("default", CONFIG, CREDENTIALS);
-        assert_eq!((default.get("region"), default.get("aws_access_key_id")), (Some("eu-west-1"), Some("D")));
+        assert_eq!(
+            (default.get("region"), default.get("aws_access_key_id")),
+            (Some("eu-west-1"), Some("D"))
+        );
         assert!(Settings::of("other", CONFIG, CREDENTIALS).is_empty());
     }
 }
