@@ -1,4 +1,6 @@
 //! Helpers of the unit tests: those of `tests/it/support`, and a few that need the crate's inside.
+#[path = "../tests/it/support/aws_frames.rs"]
+pub(crate) mod aws_frames;
 #[expect(dead_code, reason = "tests/it uses all of it")]
 #[path = "../tests/it/support/events.rs"]
 pub(crate) mod events;

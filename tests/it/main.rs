@@ -25,4 +25,5 @@ mod support;
 mod surface;
 mod tidy;
 mod turns;
+mod upstreams;
 mod web;

@@ -39,6 +39,9 @@ pub(crate) struct Config {
     /// (`search_result`, `document`), and cites them. If left out, this is true only for the API's
     /// own host. Others may ignore such a block, and with it the result.
     pub(super) citations: Option<bool>,
+    /// Whether the gateway checks that answers keep to the grammar of the Messages API, and mends small
+    /// deviations. If left out, this is true for every host but the API's own, whose bytes pass unread.
+    pub(super) guard: Option<bool>,
     /// The values of `anthropic-beta` that the upstream does not take (`drop`) or has another name for.
     /// All others are sent.
     #[serde(default)]
@@ -149,6 +152,11 @@ impl Config {
     pub(super) fn files(&self) -> Vec<&Path> {
         let account = self.google.as_ref().and_then(|own| google::path(&own.credentials));
         self.ca_file.as_deref().into_iter().chain(account).collect()
+    }
+
+    /// Returns whether answers are checked.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guard.unwrap_or_else(|| !self.is_own())
     }
 
     /// Returns whether this is the API's own host.

@@ -70,7 +70,7 @@ impl Config {
             fixed: self.fixed()?,
             accepts: Accepts::default(),
             forwards: forwards.map_err(|message| ("forward_headers", message))?,
-            trust: if self.is_own() { Trust::Api } else { Trust::Server },
+            trust: if self.is_guarded() { Trust::Server } else { Trust::Api },
             base,
         })
     }

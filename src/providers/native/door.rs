@@ -101,8 +101,10 @@ impl Door {
             (Framing::InvokedCount, _) => {
                 ReplyBody::Full(invoke::count_answer(&answer.json().await?)?)
             }
-            (Framing::Whole | Framing::Count, Trust::Api) => ReplyBody::Full(answer.json().await?),
-            (Framing::Count, _) => ReplyBody::Full(guard::count(answer.json().await?)?),
+            (Framing::Whole, Trust::Api) | (Framing::Count, Trust::Api | Trust::Server) => {
+                ReplyBody::Full(answer.json().await?)
+            }
+            (Framing::Count, Trust::Cloud) => ReplyBody::Full(guard::count(answer.json().await?)?),
             (Framing::Whole | Framing::Invoked, _) => {
                 ReplyBody::Full(guard::message(answer.json().await?)?)
             }

@@ -4,9 +4,12 @@
 //! a block ends that never began. Everything else out of order is an error. Events in order pass byte for
 //! byte.
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -103,37 +106,40 @@ impl<D: Decoder> Guarded<D> {
         if self.place != Place::Between {
             return Err(self.misplaced(event.kind));
         }
-        let start: Start = read(&event.data(), event.kind)?;
+        let data = event.data();
+        let start: Start<'_> = read(&data, event.kind)?;
         expect_type(&start.kind, event.kind)?;
         self.check_index(start.index, event.kind)?;
         let block = &start.content_block;
-        let (open, member, usual) = match block["type"].as_str() {
+        let (open, member, value) = match block.kind.as_deref() {
             None => return Err(bad("a content block has no `type`")),
-            Some("text") => (Open::Text, "text", r#""""#),
-            Some("thinking") => (Open::Thinking, "thinking", r#""""#),
+            Some("text") => (Open::Text, "text", block.text),
+            Some("thinking") => (Open::Thinking, "thinking", block.thinking),
             Some(kind @ ("tool_use" | "server_tool_use" | "mcp_tool_use")) => {
-                if !block["id"].is_string() || !block["name"].is_string() {
+                if ![block.id, block.name].iter().all(|value| is(*value, Kind::String)) {
                     return Err(bad(&format!("a `{kind}` block has no `id` or no `name`")));
                 }
-                (Open::Call, "input", "{}")
+                (Open::Call, "input", block.input)
             }
-            Some(_) => (Open::Other, "", ""),
+            Some(_) => (Open::Other, "", None),
+        };
+        let (kind, usual) = match open {
+            Open::Call => (Kind::Object, "{}"),
+            Open::Text | Open::Thinking | Open::Other => (Kind::String, r#""""#),
+        };
+        let is_mended = match value {
+            _ if open == Open::Other => false,
+            None => true,
+            Some(_) if is(value, kind) => false,
+            Some(_) => return Err(bad(&format!("`{member}` of a content block has a wrong type"))),
         };
         self.place = Place::Inside(open);
-        let fits = match open {
-            Open::Text | Open::Thinking => block[member].is_string(),
-            Open::Call => block[member].is_object(),
-            Open::Other => true,
-        };
-        match (fits, block[member].is_null()) {
-            (true, _) => Ok(event),
-            (false, true) => {
-                let mut data = Document::parse(event.data_bytes()).map_err(unreadable)?;
-                data.set(&[Step::Key("content_block"), Step::Key(member)], usual)?;
-                Ok(Event::new(event.kind, &data.to_bytes()))
-            }
-            (false, false) => Err(bad(&format!("`{member}` of a content block has a wrong type"))),
+        if !is_mended {
+            return Ok(event);
         }
+        let mut data = Document::parse(event.data_bytes()).map_err(unreadable)?;
+        data.set(&[Step::Key("content_block"), Step::Key(member)], usual)?;
+        Ok(Event::new(event.kind, &data.to_bytes()))
     }
 
     fn delta(&mut self, event: &Event) -> Result<()> {
@@ -215,11 +221,38 @@ struct Stop<'a> {
 }
 
 #[derive(Deserialize)]
-struct Start {
-    #[serde(rename = "type")]
-    kind: String,
+struct Start<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
     index: u64,
-    content_block: Value,
+    #[serde(borrow)]
+    content_block: Block<'a>,
+}
+
+/// The members of a block that decide about its deltas. Their texts are not read: a text may end within a
+/// character that the next event continues.
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+/// An object whose members are not read.
+type Object = BTreeMap<String, IgnoredAny>;
+
+/// Returns whether a value is there and of a kind.
+fn is(value: Option<&RawValue>, kind: Kind) -> bool {
+    value.is_some_and(|value| Kind::of(value.get().as_bytes()) == kind)
 }
 
 /// Reads the data of an event.
@@ -253,9 +286,9 @@ fn message_start(event: &Event) -> Result<()> {
         #[serde(rename = "model")]
         _model: String,
         #[serde(rename = "content")]
-        _content: Vec<Value>,
+        _content: Vec<IgnoredAny>,
         #[serde(rename = "usage")]
-        _usage: serde_json::Map<String, Value>,
+        _usage: Object,
     }
     // the members must be there and have these types
     let begun: Begun = read(&event.data(), event.kind)?;
@@ -268,9 +301,9 @@ fn message_delta(event: &Event) -> Result<()> {
         #[serde(rename = "type")]
         kind: String,
         #[serde(rename = "delta")]
-        _delta: serde_json::Map<String, Value>,
+        _delta: Object,
         #[serde(rename = "usage")]
-        _usage: serde_json::Map<String, Value>,
+        _usage: Object,
     }
     // the members must be there and have these types
     let end: End = read(&event.data(), event.kind)?;
@@ -304,20 +337,38 @@ fn any_delta(data: &[u8]) -> Result<(u64, Delta)> {
         #[serde(rename = "type", borrow)]
         kind: Cow<'a, str>,
         index: u64,
-        delta: Value,
+        #[serde(borrow)]
+        delta: Parts<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Parts<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+        #[serde(borrow)]
+        partial_json: Option<&'a RawValue>,
+        #[serde(borrow)]
+        thinking: Option<&'a RawValue>,
+        #[serde(borrow)]
+        signature: Option<&'a RawValue>,
+        #[serde(borrow)]
+        citation: Option<&'a RawValue>,
     }
     let whole: Whole<'_> = read(data, EventKind::ContentBlockDelta)?;
     expect_type(&whole.kind, EventKind::ContentBlockDelta)?;
-    let kind = whole.delta["type"].as_str().ok_or_else(|| bad("a delta has no `type`"))?;
-    let Some((_, member, delta)) = DELTAS.iter().find(|(known, ..)| *known == kind) else {
-        return Ok((whole.index, Delta::Unknown));
+    let parts = whole.delta;
+    let known = DELTAS.iter().find(|(known, ..)| *known == parts.kind);
+    let Some((kind, member, delta)) = known else { return Ok((whole.index, Delta::Unknown)) };
+    let (content, expected) = match delta {
+        Delta::Text => (parts.text, Kind::String),
+        Delta::Input => (parts.partial_json, Kind::String),
+        Delta::Thinking => (parts.thinking, Kind::String),
+        Delta::Signature => (parts.signature, Kind::String),
+        Delta::Citation => (parts.citation, Kind::Object),
+        Delta::Unknown => return Ok((whole.index, *delta)),
     };
-    let content = &whole.delta[*member];
-    let fits = match delta {
-        Delta::Citation => content.is_object(),
-        _ => content.is_string(),
-    };
-    match fits {
+    match is(content, expected) {
         true => Ok((whole.index, *delta)),
         false => Err(bad(&format!("a `{kind}` has no `{member}`"))),
     }
@@ -346,30 +397,32 @@ pub(super) fn message(json: Bytes) -> Result<Bytes> {
     struct Message<'a> {
         #[serde(rename = "type", borrow)]
         kind: Cow<'a, str>,
-        content: Vec<Block>,
+        #[serde(borrow)]
+        content: &'a RawValue,
         #[serde(rename = "usage")]
-        _usage: serde_json::Map<String, Value>,
+        _usage: Object,
     }
     #[derive(Deserialize)]
-    struct Block {
+    struct Whole {
         #[serde(rename = "type")]
         kind: String,
         #[serde(default)]
-        input: Option<serde::de::IgnoredAny>,
+        input: Option<IgnoredAny>,
     }
     let message: Message<'_> =
         serde_json::from_slice(&json).map_err(|e| no_message().with_source(e))?;
     if message.kind != "message" {
         return Err(no_message());
     }
-    let lacks = |block: &Block| block.kind.ends_with("tool_use") && block.input.is_none();
-    let lacking: Vec<usize> = message
-        .content
-        .iter()
-        .enumerate()
-        .filter(|(_, block)| lacks(block))
-        .map(|(n, _)| n)
-        .collect();
+    // some servers write a plain text
+    if is(Some(message.content), Kind::String) {
+        return Ok(json);
+    }
+    let blocks: Vec<Whole> =
+        serde_json::from_str(message.content.get()).map_err(|e| no_message().with_source(e))?;
+    let lacks = |block: &Whole| block.kind.ends_with("tool_use") && block.input.is_none();
+    let lacking: Vec<usize> =
+        blocks.iter().enumerate().filter(|(_, block)| lacks(block)).map(|(n, _)| n).collect();
     if lacking.is_empty() {
         return Ok(json);
     }

@@ -1,4 +1,5 @@
 //! What the tests share: a gateway in the process, an upstream that they lead, a client of bytes.
+pub mod aws_frames;
 pub mod client;
 pub mod events;
 pub mod gateway;

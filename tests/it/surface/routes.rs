@@ -19,7 +19,7 @@ async fn a_message_goes_upstream_and_its_answer_comes_back() {
 
 #[tokio::test]
 async fn every_spelling_of_a_route_reaches_it_and_keeps_its_query() {
-    let up = Upstream::always(Behaviour::Answer(upstream::json(200, "{\"input_tokens\":3}"))).await;
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let table = [
         ("/v1/messages", "/v1/messages"),

@@ -38,6 +38,33 @@ async fn odd_frames_pass_byte_for_byte() {
         ": goodbye\n\n",
     ];
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&odd))).await;
+    // nothing is read of an upstream without a guard
+    let config =
+        format!("{{ type: anthropic, base_url: \"http://{}\", guard: false }}", up.address);
+    let gateway = Gateway::with().provider("up", &config).start().await;
+    let answer = Ask::message(STREAM).send(gateway.address).await;
+    assert_eq!((answer.status, answer.text()), (200, odd.concat()));
+}
+
+#[tokio::test]
+async fn odd_frames_of_a_stream_in_order_pass_the_guard_byte_for_byte() {
+    let start = FRAMES[0].replace("data: {", "data:  {\"pad\":\"aaa\", ").replace('\n', "\r\n");
+    let delta = FRAMES[2].replace(":\"hello\"", " : \"\\u0000é\"").replace("data: ", "data:");
+    let odd = [
+        ": a comment before anything\n\n",
+        &start,
+        "event:ping\ndata:{\"type\": \"ping\"}\n\n",
+        "event: an_event_of_tomorrow\ndata: {\"type\":\"an_event_of_tomorrow\"}\nid: 7\nretry: 1\n\n",
+        FRAMES[1],
+        "\n",
+        &delta,
+        "event: ping\ndata: {\ndata: }\n\n",
+        FRAMES[3],
+        FRAMES[4],
+        "event: message_stop\ndata: {\"type\":\"message_stop\",\"p\":\"\\u0000é\"}   \n\n",
+        ": goodbye\n\n",
+    ];
+    let up = Upstream::always(Behaviour::Answer(upstream::stream(&odd))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(STREAM).send(gateway.address).await;
     assert_eq!((answer.status, answer.text()), (200, odd.concat()));
@@ -46,8 +73,8 @@ async fn odd_frames_pass_byte_for_byte() {
 #[tokio::test]
 async fn an_event_of_twenty_megabytes_passes() {
     let data = "x".repeat(20 * 1024 * 1024);
-    let long = format!("event: content_block_delta\ndata: {{\"t\":\"{data}\"}}\n\n");
-    let frames = [FRAMES[0], &long, FRAMES[5]];
+    let long = FRAMES[2].replace("hello", &data);
+    let frames = [FRAMES[0], FRAMES[1], &long, FRAMES[3], FRAMES[4], FRAMES[5]];
     let up = Upstream::always(Behaviour::Answer(upstream::stream(&frames))).await;
     let gateway = Gateway::with().upstream(up.address).start().await;
     let answer = Ask::message(STREAM).send(gateway.address).await;

@@ -1,0 +1,6 @@
+//! Upstreams of each provider type, against servers that behave as the real ones do.
+mod native_bedrock;
+mod native_foundry;
+mod native_platforms;
+mod native_servers;
+mod native_vertex;
