@@ -301,7 +301,6 @@ impl Row {
     }
 
     /// Returns whether the model refuses a part of a request on Chat Completions.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the encoders"))]
     pub(crate) fn lacks_on_chat(&self, feature: Feature) -> bool {
         self.chat_lacks.contains(&feature) || self.lacks(feature)
     }

@@ -1,6 +1,7 @@
 //! `type: openai`: servers that speak OpenAI's Chat Completions or Responses, translated.
 mod chat;
 mod config;
+mod facts;
 mod profile;
 
 use std::path::Path;
@@ -12,6 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
 
 pub(crate) use config::Config;
 
+use crate::catalogue::estimate::quick_estimate;
+use crate::catalogue::{Catalogue, Row};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};
 use crate::net::headers::{self, Forwards};
@@ -27,7 +30,6 @@ use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;
 use crate::providers::translate::encoded::{Encoded, Fetched};
 use crate::providers::translate::envelope::Seal;
-use crate::providers::translate::facts::ModelFacts;
 use crate::providers::translate::machine::Frame;
 use crate::providers::{Answer, Attempt, Parts, Provider, Settings};
 use crate::wire::{Endpoint, MessagesRequest};
@@ -63,6 +65,9 @@ struct OpenAi {
     profile: Profile,
     seal: Seal,
     accepts: Accepts,
+    catalogue: Arc<Catalogue>,
+    /// The vendor of the server's models in the table; `None` if they may be anybody's.
+    family: Option<&'static str>,
 }
 
 impl OpenAi {
@@ -100,7 +105,9 @@ impl OpenAi {
         let seal = Seal::new(name, backend, config.api_key.expose());
         let accepts = accepts(&profile).without(path, &config.unsupported)?;
         let own = config.headers.build().map_err(|message| wrong(("headers", message)))?;
-        Ok(Self { base, uri, api, auth, own, forwards, profile, seal, accepts })
+        let catalogue = Arc::clone(parts.catalogue);
+        let family = family(&config.flavor());
+        Ok(Self { base, uri, api, auth, own, forwards, profile, seal, accepts, catalogue, family })
     }
 
     fn head(&self, ctx: &Context, attempt: &Attempt) -> request::Parts {
@@ -122,8 +129,12 @@ impl OpenAi {
         headers
     }
 
+    fn row(&self, model: &str) -> Option<&Row> {
+        self.catalogue.find(self.family, model).map(|row| &**row)
+    }
+
     fn encode(&self, conversation: &Conversation<'_>, fetched: &Fetched) -> Result<Encoded> {
-        let facts = ModelFacts::default();
+        let facts = facts::facts(self.row(&conversation.model), self.api);
         let terms = chat::encode::Terms {
             profile: &self.profile,
             facts: &facts,
@@ -142,6 +153,10 @@ impl Provider for OpenAi {
 
     fn forwards(&self) -> &Forwards {
         &self.forwards
+    }
+
+    fn family(&self) -> Option<&str> {
+        self.family
     }
 
     fn losses(&self, request: &MessagesRequest) -> Vec<Dropped> {
@@ -164,7 +179,7 @@ impl Provider for OpenAi {
             let frame = Frame {
                 asked_model: attempt.asked_model.clone(),
                 model: conversation.model.to_string(),
-                estimate: (raw.len() / 4) as u64,
+                estimate: quick_estimate(&attempt.request, self.row(&conversation.model)),
                 names: encoded.names.clone(),
                 stops: encoded.stops.clone(),
                 seal: self.seal.clone(),
@@ -184,6 +199,18 @@ impl Provider for OpenAi {
         };
         let reply = call(&self.base, || Ok(self.head(ctx, &attempt)), sent).await?;
         Ok(Answer { reply, dropped })
+    }
+}
+
+/// Returns the vendor of a flavor's models; `None` for servers that run anybody's.
+fn family(flavor: &str) -> Option<&'static str> {
+    match flavor {
+        "openai" | "azure" => Some("openai"),
+        "groq" => Some("groq"),
+        "deepseek" => Some("deepseek"),
+        "mistral" => Some("mistral"),
+        "xai" => Some("xai"),
+        _ => None,
     }
 }
 

@@ -49,7 +49,7 @@ fn guarded(frames: &[String]) -> Result<Vec<Event>> {
     while let Some(event) = guard.next_event()? {
         events.push(event);
     }
-    events.extend(guard.finish());
+    events.extend(guard.finish().unwrap());
     Ok(events)
 }
 

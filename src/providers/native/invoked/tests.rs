@@ -21,7 +21,7 @@ fn decoded(bytes: &[u8], size: usize) -> Result<Vec<Event>> {
             events.push(event);
         }
     }
-    events.extend(decoder.finish());
+    events.extend(decoder.finish().unwrap());
     Ok(events)
 }
 
