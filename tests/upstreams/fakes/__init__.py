@@ -1,0 +1,1 @@
+"""Fake upstreams: each speaks one provider's dialect, judges the requests that it receives, and plays scenarios."""

@@ -1,0 +1,218 @@
+"""The HTTP server of all fakes: finds the dialect by path, judges, plays a scenario, records everything.
+
+    python -m fakes PORT SCHEMAS [PUBLIC_KEY]
+
+`GET /__log` returns what was received since `POST /__reset`. A request's scenario stands in its model's name
+(`scenario-NAME`, anywhere in it); other names play `text`.
+"""
+
+import json
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from .limits import Refused, Schemas
+from .wire import Reply, whole
+
+NAME = re.compile(r"scenario-([a-z0-9-]+)")
+# a silent scenario holds its connection no longer than this
+SILENCE = 120
+
+
+@dataclass
+class Request:
+    """What a fake received."""
+
+    method: str
+    path: str
+    query: dict
+    headers: dict
+    raw: bytes
+    # everything below is filled while it is judged
+    body: object = None
+    raw_path: str = ""
+    family: str = ""
+    flavor: str = ""
+    scenario: str = ""
+    form: str = ""
+    verdict: object = "accepted"
+    notes: dict = field(default_factory=dict)
+
+    def record(self):
+        return {
+            "method": self.method, "path": self.path, "raw_path": self.raw_path, "query": self.query, "headers": self.headers,
+            "text": self.raw.decode("utf-8", "replace"), "body": self.body, "family": self.family, "flavor": self.flavor,
+            "scenario": self.scenario, "form": self.form, "verdict": self.verdict, "notes": self.notes,
+        }
+
+
+class Unplayable(Exception):
+    """The scenario has no answer of the requested form."""
+
+
+class Fakes:
+    """All dialects, and the log of what they received."""
+
+    def __init__(self, schemas, public_key=None):
+        from . import chat, claude, gemini, responses
+
+        self.schemas = Schemas(schemas)
+        self.log, self.lock = [], threading.Lock()
+        self.closing = threading.Event()
+        dialects = [chat.Chat, responses.Responses, gemini.Gemini, claude.Bedrock, claude.Vertex, claude.Foundry, claude.Google]
+        self.dialects = [dialect(self.schemas, public_key) for dialect in dialects]
+
+    def answer(self, request):
+        reply = self.judged(request)
+        with self.lock:
+            self.log.append(request.record())
+        return reply
+
+    def judged(self, request):
+        for dialect in self.dialects:
+            if dialect.takes(request):
+                break
+        else:
+            request.verdict = {"status": 404, "message": f"no fake has the path {request.path}"}
+            return whole({"error": {"message": f"unknown path {request.path}", "type": "invalid_request_error"}}, 404)
+        request.family = dialect.name
+        try:
+            request.body = json.loads(request.raw) if request.raw and dialect.is_json(request) else None
+            return dialect.answer(request)
+        except Refused as refusal:
+            request.verdict = {"status": refusal.status, "message": str(refusal)}
+            return dialect.refusal(refusal)
+        except Unplayable as error:
+            request.verdict = {"status": 501, "message": str(error)}
+            return whole({"error": {"message": str(error)}}, 501)
+        except ValueError as error:
+            request.verdict = {"status": 400, "message": f"no JSON: {error}"}
+            return dialect.refusal(Refused("We could not parse the JSON body of your request."))
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            request.verdict = {"status": 400, "message": f"a shape that the judge does not know: {type(error).__name__} {error}"}
+            return dialect.refusal(Refused("Invalid request"))
+
+
+def play(request, table, model):
+    """The reply of the scenario that the model's name holds."""
+    found = NAME.search(model)
+    request.scenario = found[1] if found else "text"
+    scenario = table.get(request.scenario)
+    if scenario is None:
+        raise Unplayable(f"{request.family} has no scenario {request.scenario}")
+    reply = scenario.stream if request.form == "stream" else scenario.whole
+    if reply is None:
+        raise Unplayable(f"the scenario {request.scenario} has no {request.form} form")
+    return reply
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_):
+        """A client may close its connection at any time."""
+
+
+def handler(fakes):
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            if self.path == "/__log":
+                with fakes.lock:
+                    return self.send(whole(json.dumps(fakes.log)))
+            self.do_POST()
+
+        def do_POST(self):
+            raw = self.read_body()
+            if self.path == "/__reset":
+                with fakes.lock:
+                    fakes.log.clear()
+                return self.send(whole({}))
+            parts = urlsplit(self.path)
+            query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, unquote(parts.path), query, headers, raw, raw_path=self.path)
+            self.send(fakes.answer(request))
+
+        def read_body(self):
+            if "chunked" in self.headers.get("transfer-encoding", ""):
+                data = b""
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    data += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return data
+            return self.rfile.read(int(self.headers.get("content-length") or 0))
+
+        def send(self, reply: Reply):
+            if reply.ending == "reset" and not reply.pieces:
+                return self.reset()
+            self.send_response(reply.status)
+            self.send_header("content-type", reply.kind)
+            for name, value in reply.headers.items():
+                if name != "connection":
+                    self.send_header(name, value)
+            simple = len(reply.pieces) == 1 and reply.ending == "end"
+            if simple:
+                self.send_header("content-length", str(len(reply.pieces[0])))
+            else:
+                self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for piece in reply.pieces:
+                self.write(piece, simple)
+            self.finish_body(reply.ending, simple)
+
+        def write(self, piece, simple):
+            if isinstance(piece, (int, float)):
+                return time.sleep(piece)
+            if piece:
+                self.wfile.write(piece if simple else b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.wfile.flush()
+
+        def finish_body(self, ending, simple):
+            if ending == "end" and not simple:
+                self.wfile.write(b"0\r\n\r\n")
+            elif ending == "cut":
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+            elif ending == "reset":
+                self.reset()
+            elif ending == "stall":
+                self.close_connection = True
+                self.connection.settimeout(SILENCE)
+                try:
+                    self.connection.recv(1)
+                except OSError:
+                    pass
+
+        def reset(self):
+            self.close_connection = True
+            self.wfile.flush()
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+        do_PUT = do_DELETE = do_POST
+
+        def log_message(self, *_):
+            """The log is read at /__log."""
+
+    return Handler
+
+
+def serve(port, schemas, public_key=None):
+    server = Server(("127.0.0.1", port), handler(Fakes(schemas, public_key)))
+    print(f"listening {server.server_address[1]}", flush=True)
+    server.serve_forever()
+
+
+def main():
+    public_key = open(sys.argv[3]).read() if len(sys.argv) > 3 else None
+    serve(int(sys.argv[1]), sys.argv[2], public_key)
