@@ -9,13 +9,13 @@ BOTH = means(WEATHER, TIME, stop="tool_use", usage=SPENT)
 CALLED = (call(0, "call_1", "get_weather"), piece(0, '{"city":'), piece(0, '"Paris"}'), ended("tool_calls"))
 
 
-def one_tool(name, says, arguments, meaning=TOOL, odd="", id="call_1", tool_name="get_weather", row="1.6"):
+def one_tool(name, says, arguments, meaning=TOOL, tool_name="get_weather", **odd):
     """A call with these arguments, whole and in one piece."""
     fields = {k: v for k, v in {"name": tool_name, "arguments": arguments}.items() if v is not ...}
-    calls = [{"id": id, "type": "function", "function": fields}]
+    calls = [{"id": "call_1", "type": "function", "function": fields}]
     return Scenario(
-        name, row, says, meaning, answer(message(None, calls), "tool_calls"),
-        stream(call(0, id, tool_name, arguments), ended("tool_calls")), odd=odd,
+        name, "1.6", says, meaning, answer(message(None, calls), "tool_calls"),
+        stream(call(0, "call_1", tool_name, arguments), ended("tool_calls")), **odd,
     )
 
 
@@ -71,12 +71,11 @@ ANSWERS = table(
              whole({"error": {"message": "the provider is busy", "code": 429}, "choices": None}),
              odd="an error with status 200"),
     one_tool("arguments-object", "arguments as an object (Mistral)", {"city": "Paris"}, odd="arguments are a string"),
-    one_tool("arguments-empty", "arguments \"\"", "", means(NOW, stop="tool_use", usage=SPENT), tool_name="ring",
-             odd="no JSON text"),
+    one_tool("arguments-empty", "arguments \"\"", "", means(NOW, stop="tool_use", usage=SPENT), tool_name="ring"),
     one_tool("arguments-null", "arguments null", None, means(NOW, stop="tool_use", usage=SPENT), tool_name="ring",
-             odd="arguments are a string"),
+             odd_whole="arguments are a string"),
     one_tool("arguments-absent", "no arguments at all", ..., means(NOW, stop="tool_use", usage=SPENT), tool_name="ring",
-             odd="arguments are required"),
+             odd_whole="arguments are required"),
     one_tool("arguments-braces", "arguments {}", "{}", means(NOW, stop="tool_use", usage=SPENT), tool_name="ring"),
     Scenario("arguments-twice", "1.6", "arguments encoded twice, where the schema wants an object", TOOL,
              answer(message(None, [tool("call_1", "get_weather", '"{\\"city\\":\\"Paris\\"}"')]), "tool_calls"),

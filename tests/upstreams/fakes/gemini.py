@@ -136,7 +136,7 @@ SCENARIOS = table(
     finished("OTHER", means(HELLO, usage=SPENT)),
     finished("OTHER", refused(502, "api_error"), parts=[], name="empty-other", odd="an error"),
     finished("TIRED", means(HELLO, usage=SPENT), name="finish-unknown", odd="an unknown value"),
-    finished("CONTINUATION", means(HELLO, stop=("max_tokens", "end_turn"), usage=SPENT), odd=""),
+    finished("CONTINUATION", means(HELLO, stop=("max_tokens", "end_turn"), usage=SPENT)),
     *(blocked(reason) for reason in BLOCKS),
     # 3.5: streams
     Scenario("crlf", "3.5", "lines end with CR LF", means(HELLO, usage=SPENT), stream=stream(*TEXT, newline="\r\n")),
@@ -148,7 +148,7 @@ SCENARIOS = table(
              answer({"text": "für 5 € 🦀\u2028„so“"}), stream({"text": "für 5 €"}, {"text": " 🦀\u2028„so“"}, cutting="bytes")),
     Scenario("big", "8.2", "one chunk of 10 MB", means(("text", "x" * 10_000_000), usage=SPENT), answer({"text": "x" * 10_000_000}), stream({"text": "x" * 10_000_000})),
     Scenario("array", "3.5", "a JSON array although SSE was requested", means(HELLO, usage=SPENT), stream=whole([part(TEXT[0]), body(TEXT[1])]), odd="no events"),
-    Scenario("json-for-stream", "1.8", "one JSON object although SSE was requested", means(HELLO, usage=SPENT), stream=answer(*TEXT), odd=""),
+    Scenario("json-for-stream", "1.8", "one JSON object although SSE was requested", means(HELLO, usage=SPENT), stream=answer(*TEXT)),
     Scenario("stream-for-json", "1.8", "SSE although JSON was requested", means(HELLO, usage=SPENT), whole=stream(*TEXT), odd="no JSON"),
     Scenario("error-first", "3.5", "an error in a 200, before content", LIMITED, stream=sse([BUSY]), odd="an error"),
     Scenario("error-whole", "3.5", "an error in a 200, whole", LIMITED, whole=whole(BUSY), odd="an error"),
