@@ -39,6 +39,8 @@ ANSWERS = table(
     Scenario("text", "1.6", "a plain text", means(HELLO, usage=SPENT), answer(), stream(*TEXT, ended("stop"))),
     Scenario("tool", "1.6", "one call of a tool", TOOL,
              answer(message(None, [tool("call_1", "get_weather", PARIS)]), "tool_calls"), stream(*CALLED)),
+    Scenario("first-tool", "1.2 names", "a call of the first tool", TOOL,
+             answer(message(None, [tool("call_1", "@first@", PARIS)]), "tool_calls"), stream(call(0, "call_1", "@first@"), piece(0, PARIS), ended("tool_calls"))),
     Scenario("text-and-tool", "1.6", "a text, then a call", means(HELLO, WEATHER, stop="tool_use", usage=SPENT),
              answer(message(calls=[tool("call_1", "get_weather", PARIS)]), "tool_calls"), stream(*TEXT, *CALLED)),
     Scenario("parallel-tools", "1.8", "two calls, one after the other", BOTH,

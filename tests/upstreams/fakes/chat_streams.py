@@ -68,7 +68,7 @@ STREAMS = table(
     variant("comments", "comments between the events", ": OPENROUTER PROCESSING", ROLE, ":", TEXT[0], ": ping", TEXT[1],
             ended("stop"), USED, DONE),
     variant("event-lines", "events with names, ids and retry lines", *plain(
-        text=["id: 7\nretry: 100\ndata: " + compact(said("")), ("message", TEXT[0]), ("annotations", {"annotations": []}), TEXT[1]])),
+        text=["id: 7\nretry: 100\ndata: " + compact(said("")), ("message", TEXT[0]), ("annotations", {"annotations": []}), TEXT[1]]), odd="OpenAI has no such event"),
     written("no-space", "data: without a space", SAYS, space=""),
     written("crlf", "lines end with CR LF", SAYS, newline="\r\n"),
     written("lone-cr", "lines end with CR", SAYS, newline="\r"),

@@ -175,8 +175,8 @@ SCENARIOS = table(
     failure("long-without-count", 400, "INVALID_ARGUMENT", "", refused(400, "invalid_request_error", "prompt is too long", "exceeds the maximum number of tokens allowed"),
             "a prompt that is too long, without its count", None, "The input token count exceeds the maximum number of tokens allowed (1048575)."),
     Scenario("error-html", "1.10", "a page of a load balancer", refused(503, "overloaded_error"), *[whole("<html>503</html>", 503, kind="text/html")] * 2, odd="an error"),
-    # the request with a signature is refused, the one without is answered
-    both("forgets", "3.4", "an upstream that refuses the signatures it made", means(HELLO, usage=SPENT), *TEXT),
+    both("first-tool", "1.2 names", "a call of the first tool", means(WEATHER, stop="tool_use", usage=SPENT),
+         {"functionCall": {"name": "@first@", "args": {"city": "Paris"}}, "thoughtSignature": SIGNATURE}),
 )
 
 
@@ -209,17 +209,10 @@ class Gemini:
             return whole({"totalTokens": COUNT, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": COUNT}]})
         request.form = "stream" if verb == "streamGenerateContent" else "whole"
         judge(request.body, request.flavor, model, self.schemas)
-        if "scenario-forgets" in model and '"thoughtSignature"' in compact(request.body):
-            self.forgets(request)
         reply = play(request, SCENARIOS, model)
         if request.form == "stream" and request.query.get("alt") != "sse":
             raise invalid("this fake belongs to a gateway: a stream is requested with alt=sse")
         return self.resigned(reply) if request.flavor == "vertex" else reply
-
-    def forgets(self, request):
-        placeholder = "skip_thought_signature_validator" in compact(request.body) or "c2tpcF90aG91Z2h0" in compact(request.body)
-        if not placeholder:
-            raise invalid("Corrupted thought signature." if request.flavor == "studio" else "Invalid thought signature.")
 
     def authorized(self, request):
         if "key" in request.query:

@@ -150,8 +150,7 @@ OWN = table(
     Scenario("wrong-shape", "4.9", "JSON of another kind with status 200", refused(502, "api_error"),
              whole({"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}, "Version": "1.0"}),
              whole({"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}, "Version": "1.0"}), odd="no answer"),
-    # the first request with encrypted reasoning is refused by the judge, one without it is answered
-    both("forgets", "2.3", "an upstream that cannot read its encrypted reasoning any more", SAYS, TEXT),
+    both("first-tool", "1.2 names", "a call of the first tool", TOOL, call(name="@first@")),
 )
 SHARED = [name for name in ERRORS if name.startswith(("status-", "long-", "quota", "limit", "error-html", "error-text", "error-empty"))]
 SCENARIOS = {**{name: ERRORS[name] for name in SHARED if name != "limits" and name != "long-vllm"}, **OWN}

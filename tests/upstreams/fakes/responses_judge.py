@@ -124,6 +124,6 @@ def reasoning(body):
         if sealed is None:
             raise Refused(f"Item with id '{item.get('id')}' not found. Items are not persisted when `store` is set to false. Try again with `store` "
                           "set to true, or remove this item from your input.", 404, param="input")
-        if sealed != SEALED or "scenario-forgets" in body["model"]:
+        if sealed != SEALED:
             raise Refused(f"The encrypted content {sealed[:8]}... could not be verified. Reason: Encrypted content could not be decrypted or parsed.",
                           code="invalid_encrypted_content", param="input")

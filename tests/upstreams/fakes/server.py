@@ -2,7 +2,8 @@
 
     python -m fakes PORT SCHEMAS [PUBLIC_KEY]
 
-`GET /__log` returns what was received since `POST /__reset`. A request's scenario stands in its model's name
+`GET /__log` returns what was received since `POST /__reset`. After `POST /__forget`
+the upstream refuses all reasoning that it sealed, until the reset. A request's scenario stands in its model's name
 (`scenario-NAME`, anywhere in it); other names play `text`.
 """
 
@@ -13,14 +14,23 @@ import struct
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .gemini_judge import SIGNATURES
 from .limits import Refused, Schemas
+from .responses_parts import SEALED
 from .wire import Reply, whole
 
 NAME = re.compile(r"scenario-([a-z0-9-]+)")
+# stands for the name of the request's first tool
+FIRST = b"@first@"
+SEALS = [
+    ("responses", SEALED, f"The encrypted content {SEALED[:8]}... could not be verified. Reason: Encrypted content could not be decrypted or parsed.", "invalid_encrypted_content"),
+    ("gemini", SIGNATURES["studio"], "Corrupted thought signature.", None),
+    ("gemini", SIGNATURES["vertex"], "Invalid thought signature.", None),
+]
 # a silent scenario holds its connection no longer than this
 SILENCE = 120
 
@@ -43,6 +53,8 @@ class Request:
     form: str = ""
     verdict: object = "accepted"
     notes: dict = field(default_factory=dict)
+    # whether the upstream has lost the key of the reasoning that it sealed
+    forgets: bool = False
 
     def record(self):
         return {
@@ -64,7 +76,7 @@ class Fakes:
 
         self.schemas = Schemas(schemas)
         self.log, self.lock = [], threading.Lock()
-        self.closing = threading.Event()
+        self.forgets = False
         dialects = [chat.Chat, responses.Responses, gemini.Gemini, claude.Bedrock, claude.Vertex, claude.Foundry, claude.Google]
         self.dialects = [dialect(self.schemas, public_key) for dialect in dialects]
 
@@ -81,7 +93,7 @@ class Fakes:
         else:
             request.verdict = {"status": 404, "message": f"no fake has the path {request.path}"}
             return whole({"error": {"message": f"unknown path {request.path}", "type": "invalid_request_error"}}, 404)
-        request.family = dialect.name
+        request.family, request.forgets = dialect.name, self.forgets
         try:
             request.body = json.loads(request.raw) if request.raw and dialect.is_json(request) else None
             return dialect.answer(request)
@@ -109,7 +121,25 @@ def play(request, table, model):
     reply = scenario.stream if request.form == "stream" else scenario.whole
     if reply is None:
         raise Unplayable(f"the scenario {request.scenario} has no {request.form} form")
+    if request.forgets:
+        refuse_sealed(request)
+    if FIRST in reply.body[:100_000]:
+        reply = replace(reply, pieces=tuple(piece.replace(FIRST, first_tool(request.body)) if isinstance(piece, bytes) else piece for piece in reply.pieces))
     return reply
+
+
+def refuse_sealed(request):
+    """The provider's words for reasoning that it cannot read any more."""
+    for family, seal, message, code in SEALS:
+        if request.family == family and seal.encode() in request.raw:
+            raise Refused(message, code=code, type="invalid_request_error" if code else "INVALID_ARGUMENT")
+
+
+def first_tool(body):
+    """The upstream's name of the request's first tool."""
+    tool = next(iter(body.get("tools") or []), {"name": "get_weather"})
+    tool = next(iter(tool.get("functionDeclarations") or []), tool)
+    return tool.get("function", tool)["name"].encode()
 
 
 class Server(ThreadingHTTPServer):
@@ -132,9 +162,10 @@ def handler(fakes):
 
         def do_POST(self):
             raw = self.read_body()
-            if self.path == "/__reset":
+            if self.path in ("/__reset", "/__forget"):
                 with fakes.lock:
                     fakes.log.clear()
+                    fakes.forgets = self.path == "/__forget"
                 return self.send(whole({}))
             parts = urlsplit(self.path)
             query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
