@@ -51,9 +51,9 @@ def events(data):
 class Stream:
     """Checks events one by one and builds the message."""
 
-    def __init__(self, allowed=()):
-        # names of events that an upstream of the same dialect may add
-        self.allowed = allowed
+    def __init__(self, allowed=(), bare_calls=False):
+        # names of events that an upstream of the same dialect may add; whether its calls may start without an input
+        self.allowed, self.bare_calls = allowed, bare_calls
         self.message, self.error, self.state = None, None, "start"
         self.open, self.pieces, self.has_signature = None, [], False
         # the text of each tool's input, as it was spelled
@@ -100,7 +100,7 @@ class Stream:
         elif kind == "thinking":
             expect(block.get("thinking") == "" and block.get("signature") == "", "a thinking block starts without an empty thinking and signature")
         elif kind == "tool_use":
-            expect(block.get("input") == {}, f"a tool_use starts with input {block.get('input')!r}")
+            expect(block.get("input") == {} or self.bare_calls and "input" not in block, f"a tool_use starts with input {block.get('input')!r}")
             check_call(block, self.message["content"])
         self.open, self.pieces, self.has_signature = dict(block), [], False
 
@@ -175,9 +175,9 @@ def check_error(value):
     expect(isinstance(value["error"].get("message"), str) and value["error"]["message"], "an error without a message")
 
 
-def read(data, allowed=()):
+def read(data, allowed=(), bare_calls=False):
     """The stream that these bytes are; raises `Fault` at the first fault."""
-    stream = Stream(allowed)
+    stream = Stream(allowed, bare_calls)
     for name, value in events(data):
         stream.take(name, value)
     expect(stream.state in ("end", "error"), f"the stream ends in state {stream.state}: {'an open block' if stream.open else 'no end'}")

@@ -15,8 +15,11 @@ const CLIENTS: &str = "tests/clients/run.py";
 /// The script that builds plugins in other languages and calls them.
 const PLUGINS: &str = "tests/clients/plugins.py";
 
+/// The script that runs a gateway against fake upstreams.
+const UPSTREAMS: &str = "tests/upstreams/run.py";
+
 /// The suites. Each of them can run alone.
-const SUITES: [&str; 3] = ["gateway", "plugins", "clients"];
+const SUITES: [&str; 4] = ["gateway", "plugins", "clients", "upstreams"];
 
 /// Runs the suites. Stops at the first failure.
 pub fn test(args: &[&str]) -> Result<()> {
@@ -34,7 +37,8 @@ pub fn test(args: &[&str]) -> Result<()> {
         match *suite {
             "gateway" => run(&mut cargo(&["test", "--workspace"]))?,
             "plugins" => guests()?,
-            _ => clients(&gateway)?,
+            "clients" => scripts(&[CLIENTS, PLUGINS], &gateway)?,
+            _ => scripts(&[UPSTREAMS], &gateway)?,
         }
     }
     say("all tests passed");
@@ -52,9 +56,10 @@ fn guests() -> Result<()> {
     run(&mut native)
 }
 
-fn clients(gateway: &Path) -> Result<()> {
-    if !root().join(CLIENTS).is_file() {
-        say(&format!("skipped: there is no {CLIENTS}"));
+/// Runs these scripts with the built gateway.
+fn scripts(scripts: &[&str], gateway: &Path) -> Result<()> {
+    if let Some(script) = scripts.iter().find(|script| !root().join(script).is_file()) {
+        say(&format!("skipped: there is no {script}"));
         return Ok(());
     }
     if output_of(root(), "python3", &["--version"]).is_none() {
@@ -63,11 +68,11 @@ fn clients(gateway: &Path) -> Result<()> {
     }
     if output_of(root(), "node", &["--version"]).is_none() {
         say(
-            "node is missing: the TypeScript SDK, Claude Code and plugins in JavaScript are not tested",
+            "node is missing: the TypeScript SDK, Claude Code, plugins in JavaScript and aimock are not tested",
         );
     }
-    for suite in [CLIENTS, PLUGINS] {
-        run(Command::new("python3").arg(suite).arg("--binary").arg(gateway).current_dir(root()))?;
+    for script in scripts {
+        run(Command::new("python3").arg(script).arg("--binary").arg(gateway).current_dir(root()))?;
     }
     Ok(())
 }

@@ -66,7 +66,7 @@ ANSWERS = table(
                  *completion()["choices"], {**completion(message("Other."))["choices"][0], "index": 1}]}),
              stream(said("Other", index=1), *TEXT, said("!", index=1), chunk({}, "length", index=1), ended("stop"))),
     Scenario("no-choices", "1.6", "no choices and no error", refused(502, "api_error"),
-             whole({**completion(), "choices": []}), stream(used=USED), streamed=refused(502, "api_error"),
+             whole({**completion(), "choices": []}),
              odd="an answer without a meaning"),
     Scenario("error-without-choices", "1.6", "an error in a 200, without choices",
              refused((429, 502), ("rate_limit_error", "api_error"), "the provider is busy"),
