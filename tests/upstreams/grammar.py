@@ -28,7 +28,8 @@ def expect(condition, message):
 
 def events(data):
     """Pairs of a name and its data; every event needs an `event:` line, one line of data and a blank line."""
-    text = data.decode("utf-8")
+    # the bytes of native upstreams pass, and clients take both ends of lines
+    text = data.decode("utf-8").replace("\r\n", "\n")
     expect(not text or text.endswith("\n\n"), "the stream does not end with a blank line")
     found = []
     for part in text.split("\n\n")[:-1]:

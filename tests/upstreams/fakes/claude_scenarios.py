@@ -73,7 +73,6 @@ BEDROCK = table(
     Scenario("cut-in-frame", "4.3", "the stream ends inside a frame", breaks("api_error", blocks=[("text", "Hello")]), stream=frames([*HELLO_FRAMES[:3], HELLO_FRAMES[3][:20]]), odd="a cut stream"),
     Scenario("cut-first", "4.3", "the stream ends before its first event", refused(502, "api_error"), stream=frames([]), odd="a cut stream"),
     Scenario("stall", "4.3", "silence after content", breaks(("timeout_error", "api_error"), blocks=[HELLO]), stream=framed(HELLO_EVENTS[:4], ending="stall"), odd="silence"),
-    Scenario("json-for-stream", "4.3", "a whole answer although a stream was requested", SAYS, stream=whole(message(text())), odd="no frames"),
     Scenario("wrong-path", "4.9", "the answer of a path that AWS does not know, with 200", refused(502, "api_error"),
              *[whole({"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}, "Version": "1.0"})] * 2, odd="no answer"),
     aws("http-validation", "a refused request", "ValidationException", 400, refused(400, "invalid_request_error", "words of")),
