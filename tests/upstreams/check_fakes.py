@@ -20,11 +20,21 @@ from report import Report, finish
 from sdk_readers import READERS, bedrock_by_boto
 
 TABLES = {
-    "chat": chat.SCENARIOS, "responses": responses.SCENARIOS, "gemini": gemini.SCENARIOS, "bedrock": claude_scenarios.BEDROCK,
-    "vertex": claude_scenarios.VERTEX, "foundry": claude_scenarios.FOUNDRY,
+    "chat": chat.SCENARIOS,
+    "responses": responses.SCENARIOS,
+    "gemini": gemini.SCENARIOS,
+    "bedrock": claude_scenarios.BEDROCK,
+    "vertex": claude_scenarios.VERTEX,
+    "foundry": claude_scenarios.FOUNDRY,
 }
-SCHEMAS = {("chat", "whole"): "chat_answer", ("chat", "stream"): "chat_chunk", ("responses", "whole"): "responses_answer",
-           ("responses", "stream"): "responses_event", ("gemini", "whole"): "gemini_GenerateContentResponse", ("gemini", "stream"): "gemini_GenerateContentResponse"}
+SCHEMAS = {
+    ("chat", "whole"): "chat_answer",
+    ("chat", "stream"): "chat_chunk",
+    ("responses", "whole"): "responses_answer",
+    ("responses", "stream"): "responses_event",
+    ("gemini", "whole"): "gemini_GenerateContentResponse",
+    ("gemini", "stream"): "gemini_GenerateContentResponse",
+}
 
 
 def flavor_of(family, scenario):
@@ -38,7 +48,10 @@ def schema_fault(schemas, family, form, reply):
         return None
     text = reply.body.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     if form == "stream" and "data:" in text:
-        datas = ["\n".join(line[5:].strip() for line in part.split("\n") if line.startswith("data:")) for part in text.split("\n\n")]
+        datas = [
+            "\n".join(line[5:].strip() for line in part.split("\n") if line.startswith("data:"))
+            for part in text.split("\n\n")
+        ]
         values = [json.loads(data) for data in datas if data and data != "[DONE]"][:40]
     else:
         values = [json.loads(text)]
@@ -79,7 +92,9 @@ def sdk_fault(url, family, form, scenario):
     expected = [block for block in reader(list(wanted.blocks)) if family != "gemini" or block[:2] != ("thinking", "")]
     if family == "chat":
         # the SDK keeps no order between text and calls, nor borders between texts
-        expected = [block for kind in ("text", "tool_use") for block in joined(expected) if block[0] == kind] + [block for block in expected if block[0] == "thinking"]
+        expected = [block for kind in ("text", "tool_use") for block in joined(expected) if block[0] == kind] + [
+            block for block in expected if block[0] == "thinking"
+        ]
     fault = block_fault(reader(blocks), expected)
     if fault is None and stop not in wanted.stop:
         fault = f"stop: expected {wanted.stop}, found {stop}"
@@ -111,10 +126,19 @@ def address(url, family, model):
         "chat": (f"{url}/{model}/v1/chat/completions", {"authorization": f"Bearer {chat.KEY}"}),
         "responses": (f"{url}/openai/v1/responses", {"authorization": f"Bearer {chat.KEY}"}),
         "gemini": (f"{url}/studio/v1beta/models/{model}:generateContent", {"x-goog-api-key": gemini.KEY}),
-        "gemini-vertex": (f"{url}/vertexai/v1beta1/projects/p/locations/global/publishers/google/models/{model}:generateContent", {"authorization": f"Bearer {gemini.TOKEN}"}),
+        "gemini-vertex": (
+            f"{url}/vertexai/v1beta1/projects/p/locations/global/publishers/google/models/{model}:generateContent",
+            {"authorization": f"Bearer {gemini.TOKEN}"},
+        ),
         "bedrock": (f"{url}/bedrock/model/{model}/invoke", {"authorization": f"Bearer {sigv4.BEARER}"}),
-        "vertex": (f"{url}/claude/v1/projects/p/locations/global/publishers/anthropic/models/{model}:rawPredict", {"authorization": f"Bearer {gemini.TOKEN}"}),
-        "foundry": (f"{url}/foundry/anthropic/v1/messages", {"x-api-key": claude.FOUNDRY_KEY, "anthropic-version": "2023-06-01"}),
+        "vertex": (
+            f"{url}/claude/v1/projects/p/locations/global/publishers/anthropic/models/{model}:rawPredict",
+            {"authorization": f"Bearer {gemini.TOKEN}"},
+        ),
+        "foundry": (
+            f"{url}/foundry/anthropic/v1/messages",
+            {"x-api-key": claude.FOUNDRY_KEY, "anthropic-version": "2023-06-01"},
+        ),
     }[family]
 
 
@@ -132,37 +156,98 @@ def check_judge(url, family, model, body, words):
     status, text = post(target, headers, body_text(body))
     if words is None:
         return None if status == 200 else f"status {status}: {text}"
-    return None if status in (400, 404, 422) and words in text.replace('\\"', '"') else f"expected a refusal with {words!r}, found {status}: {text}"
+    return (
+        None
+        if status in (400, 404, 422) and words in text.replace('\\"', '"')
+        else f"expected a refusal with {words!r}, found {status}: {text}"
+    )
 
 
 def check_judges(report, url):
     for family, model, sentence, body, words in CASES:
         verb = "accepts" if words is None else "refuses"
-        report.check("judges", f"the judge of {family} ({model}) {verb}: {sentence}", check_judge, url, family, model, body, words)
-    for family, model in [("chat", "openai"), ("responses", "openai"), ("gemini", "gemini-3.5-flash"), ("bedrock", "x"), ("vertex", "x"), ("foundry", "x")]:
+        report.check(
+            "judges",
+            f"the judge of {family} ({model}) {verb}: {sentence}",
+            check_judge,
+            url,
+            family,
+            model,
+            body,
+            words,
+        )
+    for family, model in [
+        ("chat", "openai"),
+        ("responses", "openai"),
+        ("gemini", "gemini-3.5-flash"),
+        ("bedrock", "x"),
+        ("vertex", "x"),
+        ("foundry", "x"),
+    ]:
         target, _ = address(url, family, model)
         status, text = post(target, {"authorization": "Bearer wrong", "x-goog-api-key": "wrong"}, b"{}")
-        report.add("judges", f"{family} refuses a wrong key", None if status in (400, 401, 403) else f"{status}: {text}")
+        report.add(
+            "judges", f"{family} refuses a wrong key", None if status in (400, 401, 403) else f"{status}: {text}"
+        )
 
 
 def check_counts(report, url):
     studio = f"{url}/studio/v1beta/models/gemini-3.5-flash:countTokens", {"x-goog-api-key": gemini.KEY}
     requests = [
-        ("Responses", f"{url}/openai/v1/responses/input_tokens", {"authorization": f"Bearer {chat.KEY}"}, {k: RESPONSES[k] for k in ("model", "input", "instructions", "tools")}, "input_tokens"),
+        (
+            "Responses",
+            f"{url}/openai/v1/responses/input_tokens",
+            {"authorization": f"Bearer {chat.KEY}"},
+            {k: RESPONSES[k] for k in ("model", "input", "instructions", "tools")},
+            "input_tokens",
+        ),
         ("Gemini, contents alone", *studio, {"contents": GEMINI["contents"]}, "totalTokens"),
-        ("Gemini, a whole request", *studio, {"generateContentRequest": {"model": "models/gemini-3.5-flash", **GEMINI}}, "totalTokens"),
-        ("Bedrock", f"{url}/bedrock/model/anthropic.claude-sonnet-4-5-20250929-v1:0/count-tokens", {"authorization": f"Bearer {sigv4.BEARER}"}, inner(CLAUDE), "inputTokens"),
-        ("Vertex", f"{url}/claude/v1/projects/p/locations/global/publishers/anthropic/models/count-tokens:rawPredict", {"authorization": f"Bearer {gemini.TOKEN}"},
-         {"anthropic_version": "vertex-2023-10-16", "model": "claude-sonnet-5", "messages": CLAUDE["messages"]}, "input_tokens"),
-        ("Foundry", f"{url}/foundry/anthropic/v1/messages/count_tokens", {"x-api-key": claude.FOUNDRY_KEY, "anthropic-version": "2023-06-01"},
-         {"model": "claude-sonnet-5", "messages": CLAUDE["messages"]}, "input_tokens"),
+        (
+            "Gemini, a whole request",
+            *studio,
+            {"generateContentRequest": {"model": "models/gemini-3.5-flash", **GEMINI}},
+            "totalTokens",
+        ),
+        (
+            "Bedrock",
+            f"{url}/bedrock/model/anthropic.claude-sonnet-4-5-20250929-v1:0/count-tokens",
+            {"authorization": f"Bearer {sigv4.BEARER}"},
+            inner(CLAUDE),
+            "inputTokens",
+        ),
+        (
+            "Vertex",
+            f"{url}/claude/v1/projects/p/locations/global/publishers/anthropic/models/count-tokens:rawPredict",
+            {"authorization": f"Bearer {gemini.TOKEN}"},
+            {"anthropic_version": "vertex-2023-10-16", "model": "claude-sonnet-5", "messages": CLAUDE["messages"]},
+            "input_tokens",
+        ),
+        (
+            "Foundry",
+            f"{url}/foundry/anthropic/v1/messages/count_tokens",
+            {"x-api-key": claude.FOUNDRY_KEY, "anthropic-version": "2023-06-01"},
+            {"model": "claude-sonnet-5", "messages": CLAUDE["messages"]},
+            "input_tokens",
+        ),
     ]
     for name, target, headers, body, key in requests:
         status, text = post(target, headers, body_text(body))
-        report.add("counting", f"{name} counts", None if status == 200 and json.loads(text)[key] == 4242 else f"{status}: {text}")
+        report.add(
+            "counting",
+            f"{name} counts",
+            None if status == 200 and json.loads(text)[key] == 4242 else f"{status}: {text}",
+        )
     status, text = post(*studio, body_text({k: GEMINI[k] for k in ("contents", "systemInstruction")}))
-    report.add("counting", "AI Studio refuses a system instruction beside contents", None if status == 400 else f"{status}: {text}")
-    report.check("counting", "AWS's client counts", lambda: None if bedrock_by_boto(url, "text", "count") == 4242 else "another number")
+    report.add(
+        "counting",
+        "AI Studio refuses a system instruction beside contents",
+        None if status == 400 else f"{status}: {text}",
+    )
+    report.check(
+        "counting",
+        "AWS's client counts",
+        lambda: None if bedrock_by_boto(url, "text", "count") == 4242 else "another number",
+    )
 
 
 def check_aws(report, url):
@@ -170,11 +255,32 @@ def check_aws(report, url):
         found = bedrock_by_boto(url, name, form)
         return None if wanted(found) else f"found {found}"
 
-    report.check("aws", "AWS's client signs and reads a whole answer", reads, "text", "whole", lambda found: found["content"][0]["text"] == "Hello there.")
-    report.check("aws", "AWS's client reads the frames", reads, "tool", "stream", lambda found: found[-1]["type"] == "message_stop")
+    report.check(
+        "aws",
+        "AWS's client signs and reads a whole answer",
+        reads,
+        "text",
+        "whole",
+        lambda found: found["content"][0]["text"] == "Hello there.",
+    )
+    report.check(
+        "aws",
+        "AWS's client reads the frames",
+        reads,
+        "tool",
+        "stream",
+        lambda found: found[-1]["type"] == "message_stop",
+    )
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
     report.check("aws", "AWS's client signs an ARN", reads, arn, "whole", lambda found: found["type"] == "message")
-    report.check("aws", "AWS's client signs an id with a colon", reads, "anthropic.claude-haiku-4-5-20251001-v1:0", "whole", lambda found: found["type"] == "message")
+    report.check(
+        "aws",
+        "AWS's client signs an id with a colon",
+        reads,
+        "anthropic.claude-haiku-4-5-20251001-v1:0",
+        "whole",
+        lambda found: found["type"] == "message",
+    )
     for name, wanted in [("throttling-exception-later", "words of"), ("checksum", "hecksum")]:
         try:
             bedrock_by_boto(url, name, "stream")
@@ -189,7 +295,9 @@ def check_token(report, url, key, account):
     from google.oauth2.service_account import Credentials
 
     def token(found):
-        credentials = Credentials.from_service_account_info(found, scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        credentials = Credentials.from_service_account_info(
+            found, scopes=["https://www.googleapis.com/auth/cloud-platform"]
+        )
         credentials.refresh(Request())
         return None if credentials.token == gemini.TOKEN else credentials.token
 

@@ -26,7 +26,11 @@ class Client:
 
     def post(self, path, body, **headers):
         connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
-        names = {"content-type": "application/json", "anthropic-version": "2023-06-01", **({"x-api-key": self.key} if self.key else {})}
+        names = {
+            "content-type": "application/json",
+            "anthropic-version": "2023-06-01",
+            **({"x-api-key": self.key} if self.key else {}),
+        }
         names |= {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
         try:
             connection.request("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode(), names)

@@ -122,7 +122,9 @@ def judged_fault(log):
     """Why a judge refused, or nothing."""
     for entry in log:
         if entry["verdict"] != "accepted":
-            return f"the upstream refuses the request: {entry['verdict']['message']}; it received {short(entry['text'])}"
+            return (
+                f"the upstream refuses the request: {entry['verdict']['message']}; it received {short(entry['text'])}"
+            )
     return None if log else "the upstream received nothing"
 
 
@@ -131,7 +133,11 @@ def alias_fault(answer, alias, family, form):
     if family not in ("chat", "responses", "gemini") or answer.status != 200:
         return None
     message = read(answer.data).message if form == "stream" else answer.json()
-    return None if message is None or message["model"] == alias else f"model: expected {alias!r}, found {message['model']!r}"
+    return (
+        None
+        if message is None or message["model"] == alias
+        else f"model: expected {alias!r}, found {message['model']!r}"
+    )
 
 
 class Drive:
@@ -154,10 +160,23 @@ class Drive:
 
     def scenarios(self, family):
         for scenario in TABLES[family].values():
-            answers = {form: self.scenario(family, scenario, form) for form in ("whole", "stream") if getattr(scenario, form)}
+            answers = {
+                form: self.scenario(family, scenario, form) for form in ("whole", "stream") if getattr(scenario, form)
+            }
             if len(answers) == 2 and scenario.streamed is None and not scenario.expect.error:
-                self.report.check(f"{family} scenarios", f"{scenario.name}: the stream folds to the whole answer", self.fold_fault, answers, scenario.expect.usage)
-        self.report.check(f"{family} scenarios", "an error that the gateway words has one request id in body and header", self.request_id_fault, ERRORS[family])
+                self.report.check(
+                    f"{family} scenarios",
+                    f"{scenario.name}: the stream folds to the whole answer",
+                    self.fold_fault,
+                    answers,
+                    scenario.expect.usage,
+                )
+        self.report.check(
+            f"{family} scenarios",
+            "an error that the gateway words has one request id in body and header",
+            self.request_id_fault,
+            ERRORS[family],
+        )
 
     def scenario(self, family, scenario, form):
         alias, wanted, kept = f"{family}/{scenario.name}", scenario.wanted(form), {}
@@ -171,7 +190,11 @@ class Drive:
             fault = (stream_fault if form == "stream" else whole_fault)(answer, wanted, family)
             return fault or judged or alias_fault(answer, alias, family, form)
 
-        self.report.check(f"{family} scenarios", f"{scenario.name}, {'streamed' if form == 'stream' else 'whole'}: {scenario.says} (upstreams.md {scenario.row})", check)
+        self.report.check(
+            f"{family} scenarios",
+            f"{scenario.name}, {'streamed' if form == 'stream' else 'whole'}: {scenario.says} (upstreams.md {scenario.row})",
+            check,
+        )
         return kept.get("answer")
 
     def request_id_fault(self, alias):
@@ -213,7 +236,9 @@ class Drive:
             check_message(answer.json())
             return judged_fault(log)
 
-        self.report.check(group, f"{case.name} to {target}: the upstream accepts the request (upstreams.md {case.row})", accepted)
+        self.report.check(
+            group, f"{case.name} to {target}: the upstream accepts the request (upstreams.md {case.row})", accepted
+        )
         checks = [(sentence, predicate) for patterns, sentence, predicate in case.checks if fits(patterns, target)]
         if checks and not kept.get("log"):
             return self.report.add(group, f"{case.name} to {target}: {checks[0][0]}", "the upstream received nothing")
@@ -221,7 +246,11 @@ class Drive:
             entry, headers = kept["log"][0], kept["answer"].headers
             dropped = [name.strip() for name in headers.get("x-tidegate-dropped", "").split(",") if name.strip()]
             seen = Seen(entry["body"], entry["text"], entry["headers"], dropped, entry)
-            self.report.check(group, f"{case.name} to {target}: {sentence}", lambda: None if predicate(seen) else f"dropped {dropped}, sent {short(entry['text'])}")
+            self.report.check(
+                group,
+                f"{case.name} to {target}: {sentence}",
+                lambda: None if predicate(seen) else f"dropped {dropped}, sent {short(entry['text'])}",
+            )
 
     # conversations
 
@@ -233,15 +262,32 @@ class Drive:
             for stream in (False, True):
                 form = "streamed" if stream else "whole"
                 self.report.check(group, f"{alias}, {form}: {sentence}", self.returns, alias, payload, stream)
-                self.report.check(group, f"{alias}, {form}: an altered signature counts as absent", self.altered, alias, payload, stream)
+                self.report.check(
+                    group,
+                    f"{alias}, {form}: an altered signature counts as absent",
+                    self.altered,
+                    alias,
+                    payload,
+                    stream,
+                )
             for other in ("chat/text", "responses/text", "gemini/text", "bedrock/text", "vertex/text", "foundry/text"):
                 if family_of(other) != family and self.knows(other):
-                    self.report.check(group, f"{alias}: its reasoning is not sent to {other}", self.foreign, alias, payload, other)
+                    self.report.check(
+                        group, f"{alias}: its reasoning is not sent to {other}", self.foreign, alias, payload, other
+                    )
             if family != "chat":
-                self.report.check(group, f"{alias}: an upstream that refuses its own reasoning gets the request once more without it", self.forgotten, alias, payload)
+                self.report.check(
+                    group,
+                    f"{alias}: an upstream that refuses its own reasoning gets the request once more without it",
+                    self.forgotten,
+                    alias,
+                    payload,
+                )
         if family in ("chat", "responses", "gemini"):
             self.report.check(group, "a long tool name comes back as the caller's", self.renamed, family, False)
-            self.report.check(group, "a long tool name comes back as the caller's, streamed", self.renamed, family, True)
+            self.report.check(
+                group, "a long tool name comes back as the caller's, streamed", self.renamed, family, True
+            )
 
     def knows(self, alias):
         return alias in self.aliases
@@ -255,7 +301,9 @@ class Drive:
     @staticmethod
     def next(content):
         results = [result("sun", id=block["id"]) for block in content if block["type"] == "tool_use"]
-        return ask("Say hello.", {"role": "assistant", "content": content}, results or "And?", max_tokens=1000, tools=TOOLS)
+        return ask(
+            "Say hello.", {"role": "assistant", "content": content}, results or "And?", max_tokens=1000, tools=TOOLS
+        )
 
     def returns(self, alias, payload, stream):
         answer, log = self.ask(alias, self.next(self.first(alias, stream)), stream)
@@ -263,14 +311,22 @@ class Drive:
             return fault
         if answer.status != 200:
             return f"status {answer.status}: {answer.data[:300]!r}"
-        return None if payload in log[0]["text"] else f"the upstream's own reasoning {payload!r} does not come back: {short(log[0]['text'])}"
+        return (
+            None
+            if payload in log[0]["text"]
+            else f"the upstream's own reasoning {payload!r} does not come back: {short(log[0]['text'])}"
+        )
 
     def altered(self, alias, payload, stream):
         content = self.first(alias, stream)
         for block in content:
             if block["type"] == "thinking" and len(block["signature"]) > 20:
                 at = len(block["signature"]) // 2
-                block["signature"] = block["signature"][:at] + ("A" if block["signature"][at] != "A" else "B") + block["signature"][at + 1:]
+                block["signature"] = (
+                    block["signature"][:at]
+                    + ("A" if block["signature"][at] != "A" else "B")
+                    + block["signature"][at + 1 :]
+                )
         _, log = self.ask(alias, self.next(content), stream)
         return judged_fault(log) or (f"{payload!r} is sent" if payload in log[0]["text"] else None)
 
@@ -279,7 +335,11 @@ class Drive:
         _, log = self.ask(other, self.next(content))
         if fault := judged_fault(log):
             return fault
-        return f"{payload!r} or its envelope is sent" if payload in log[0]["text"] or "tidegate." in log[0]["text"] else None
+        return (
+            f"{payload!r} or its envelope is sent"
+            if payload in log[0]["text"] or "tidegate." in log[0]["text"]
+            else None
+        )
 
     def forgotten(self, alias, payload):
         content = self.first(alias, False)
@@ -291,7 +351,11 @@ class Drive:
             return f"status {answer.status}: {answer.data[:300]!r}"
         if len(log) != 2 or payload not in log[0]["text"]:
             return f"expected 2 requests, the first one with its reasoning; found {len(log)}"
-        return f"the second request has it as well: {short(log[1]['text'])}" if payload in log[1]["text"] else judged_fault(log[1:])
+        return (
+            f"the second request has it as well: {short(log[1]['text'])}"
+            if payload in log[1]["text"]
+            else judged_fault(log[1:])
+        )
 
     def renamed(self, family, stream):
         name = "tool_" + "b" * 90
@@ -307,7 +371,13 @@ class Drive:
     def counts(self, family):
         for target, is_exact in COUNTERS:
             if family_of(target) == family:
-                self.report.check(f"{family} counting", f"count_tokens of {target} is {NATIVE if is_exact else ESTIMATE}", self.count, target, is_exact)
+                self.report.check(
+                    f"{family} counting",
+                    f"count_tokens of {target} is {NATIVE if is_exact else ESTIMATE}",
+                    self.count,
+                    target,
+                    is_exact,
+                )
 
     def count(self, target, is_exact):
         body = {"messages": ask()["messages"], "system": "Be brief.", "tools": TOOLS}
@@ -316,8 +386,14 @@ class Drive:
             return f"status {answer.status}: {answer.data[:300]!r}, {judged_fault(log)}"
         found, mark = answer.json(), answer.headers.get("x-tidegate-estimated")
         if is_exact:
-            return judged_fault(log) or (None if found == {"input_tokens": COUNT} and mark is None else f"found {found}, x-tidegate-estimated {mark!r}")
-        return None if found["input_tokens"] > 5 and mark is not None else f"found {found}, x-tidegate-estimated {mark!r}"
+            return judged_fault(log) or (
+                None
+                if found == {"input_tokens": COUNT} and mark is None
+                else f"found {found}, x-tidegate-estimated {mark!r}"
+            )
+        return (
+            None if found["input_tokens"] > 5 and mark is not None else f"found {found}, x-tidegate-estimated {mark!r}"
+        )
 
     def together(self, family):
         """Many streams at once do not mix."""
@@ -333,13 +409,17 @@ class Drive:
 
         with ThreadPoolExecutor(16) as pool:
             faults = [fault for fault in pool.map(one, range(96)) if fault]
-        self.report.add(f"{family} scenarios", "96 streams at once, 16 at a time, each get their own answer", faults[0] if faults else None)
+        self.report.add(
+            f"{family} scenarios",
+            "96 streams at once, 16 at a time, each get their own answer",
+            faults[0] if faults else None,
+        )
 
 
 # an alias, what of its reasoning the upstream must get back, and a sentence
 PAYLOADS = [
     ("gemini/tool", SIGNATURES["studio"], "the signature of a call comes back"),
-    ("gemini/thought-tool", SIGNATURES["studio"], "the signature behind a thought comes back"),
+    ("gemini/thought-tool", SIGNATURES["studio"], "the signature after a thought comes back"),
     ("gemini/parallel-tools", SIGNATURES["studio"], "the signature of the first of two calls comes back"),
     ("gemini/signed-text", SIGNATURES["studio"], "the signature of a text comes back"),
     ("gemini/signed-empty-text", SIGNATURES["studio"], "the signature of an empty text comes back"),
@@ -348,12 +428,26 @@ PAYLOADS = [
     ("chat/reasoning-details", "c2ln", "OpenRouter's reasoning_details come back"),
 ]
 COUNTERS = [
-    ("chat-openai", True), ("chat-generic", False), ("chat-groq", False), ("responses-openai", True), ("gemini-3.5-flash", True), ("gemini-vertex", True),
-    ("bedrock-haiku", True), ("bedrock", False), ("vertex", True), ("foundry", True),
+    ("chat-openai", True),
+    ("chat-generic", False),
+    ("chat-groq", False),
+    ("responses-openai", True),
+    ("gemini-3.5-flash", True),
+    ("gemini-vertex", True),
+    ("bedrock-haiku", True),
+    ("bedrock", False),
+    ("vertex", True),
+    ("foundry", True),
 ]
 # an error of each family that is not in the API's envelope
-ERRORS = {"chat": "chat/status-400", "responses": "responses/status-400", "gemini": "gemini/status-invalid-argument", "bedrock": "bedrock/http-validation",
-          "vertex": "vertex/google-denied", "foundry": "foundry/azure-auth"}
+ERRORS = {
+    "chat": "chat/status-400",
+    "responses": "responses/status-400",
+    "gemini": "gemini/status-invalid-argument",
+    "bedrock": "bedrock/http-validation",
+    "vertex": "vertex/google-denied",
+    "foundry": "foundry/azure-auth",
+}
 NATIVE, ESTIMATE = "the number of the upstream", "an estimate, and marked as one"
 PARTS = ("scenarios", "requests", "conversations", "counting")
 
@@ -384,7 +478,16 @@ def main():
     parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    finish(run(options.gateway, options.fakes, options.only or list(TABLES), options.part or PARTS, options.verbose, options.key))
+    finish(
+        run(
+            options.gateway,
+            options.fakes,
+            options.only or list(TABLES),
+            options.part or PARTS,
+            options.verbose,
+            options.key,
+        )
+    )
 
 
 if __name__ == "__main__":

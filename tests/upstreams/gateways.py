@@ -13,7 +13,7 @@ PATIENCE = 120
 
 
 def free_ports(count):
-    """Ports that nobody listens on."""
+    """Ports without a listener."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
@@ -34,7 +34,9 @@ def program(command, log, is_ready, **more):
         deadline = time.monotonic() + PATIENCE
         while not is_ready():
             if child.poll() is not None or time.monotonic() > deadline:
-                raise Broken(f"{Path(str(command[0])).name} does not start (status {child.poll()}):\n{log.read_text()[-3000:]}")
+                raise Broken(
+                    f"{Path(str(command[0])).name} does not start (status {child.poll()}):\n{log.read_text()[-3000:]}"
+                )
             time.sleep(0.05)
         yield child
     finally:
@@ -48,6 +50,7 @@ def program(command, log, is_ready, **more):
 
 def answers(url):
     """Whether an address answers with 200."""
+
     def ready():
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:

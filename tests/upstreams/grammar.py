@@ -6,14 +6,35 @@ It knows nothing of the gateway or of the fakes; `check_grammar.py` feeds it goo
 import json
 import re
 
-STOPS = {"end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded"}
+STOPS = {
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+}
 ERRORS = {
-    "invalid_request_error", "authentication_error", "billing_error", "permission_error", "not_found_error", "rate_limit_error", "timeout_error", "api_error",
-    "overloaded_error", "conflict_error", "request_too_large",
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "rate_limit_error",
+    "timeout_error",
+    "api_error",
+    "overloaded_error",
+    "conflict_error",
+    "request_too_large",
 }
 ID = re.compile(r"[a-zA-Z0-9_-]+")
-DELTAS = {"text": {"text_delta": "text", "citations_delta": "citation"}, "thinking": {"thinking_delta": "thinking", "signature_delta": "signature"},
-          "tool_use": {"input_json_delta": "partial_json"}, "server_tool_use": {"input_json_delta": "partial_json"}}
+DELTAS = {
+    "text": {"text_delta": "text", "citations_delta": "citation"},
+    "thinking": {"thinking_delta": "thinking", "signature_delta": "signature"},
+    "tool_use": {"input_json_delta": "partial_json"},
+    "server_tool_use": {"input_json_delta": "partial_json"},
+}
 RESULTS = {"web_search_tool_result", "web_fetch_tool_result"}
 
 
@@ -44,7 +65,10 @@ def events(data):
         except ValueError as error:
             raise Fault(f"the data of an event is no JSON ({error}): {lines[1][:200]}") from None
         name = lines[0][7:].strip()
-        expect(isinstance(value, dict) and value.get("type") == name, f"event: {name} has data of type {value.get('type') if isinstance(value, dict) else value!r}")
+        expect(
+            isinstance(value, dict) and value.get("type") == name,
+            f"event: {name} has data of type {value.get('type') if isinstance(value, dict) else value!r}",
+        )
         found.append((name, value))
     return found
 
@@ -80,8 +104,17 @@ class Stream:
         expect(self.state == "start", "a second message_start")
         message = value.get("message")
         expect(isinstance(message, dict), "message_start has no message")
-        for key, wanted in (("type", "message"), ("role", "assistant"), ("content", []), ("stop_reason", None), ("stop_sequence", None)):
-            expect(key in message and message[key] == wanted, f"message_start: {key} is {message.get(key)!r}, expected {wanted!r}")
+        for key, wanted in (
+            ("type", "message"),
+            ("role", "assistant"),
+            ("content", []),
+            ("stop_reason", None),
+            ("stop_sequence", None),
+        ):
+            expect(
+                key in message and message[key] == wanted,
+                f"message_start: {key} is {message.get(key)!r}, expected {wanted!r}",
+            )
         for key in ("id", "model"):
             expect(isinstance(message.get(key), str) and message[key], f"message_start: {key} is {message.get(key)!r}")
         check_usage(message.get("usage"), "message_start", ("input_tokens", "output_tokens"))
@@ -91,7 +124,10 @@ class Stream:
     def on_content_block_start(self, value):
         expect(self.state == "blocks", f"content_block_start in state {self.state}")
         expect(self.open is None, "a block starts inside another")
-        expect(value.get("index") == len(self.message["content"]), f"block index {value.get('index')}, expected {len(self.message['content'])}")
+        expect(
+            value.get("index") == len(self.message["content"]),
+            f"block index {value.get('index')}, expected {len(self.message['content'])}",
+        )
         block = value.get("content_block")
         expect(isinstance(block, dict), "content_block_start has no content_block")
         kind = block.get("type")
@@ -99,15 +135,24 @@ class Stream:
         if kind == "text":
             expect(block.get("text") == "", f"a text block starts with {block.get('text')!r}")
         elif kind == "thinking":
-            expect(block.get("thinking") == "" and block.get("signature") == "", "a thinking block starts without an empty thinking and signature")
+            expect(
+                block.get("thinking") == "" and block.get("signature") == "",
+                "a thinking block starts without an empty thinking and signature",
+            )
         elif kind == "tool_use":
-            expect(block.get("input") == {} or self.bare_calls and "input" not in block, f"a tool_use starts with input {block.get('input')!r}")
+            expect(
+                block.get("input") == {} or self.bare_calls and "input" not in block,
+                f"a tool_use starts with input {block.get('input')!r}",
+            )
             check_call(block, self.message["content"])
         self.open, self.pieces, self.has_signature = dict(block), [], False
 
     def on_content_block_delta(self, value):
         expect(self.open is not None, "a delta outside of a block")
-        expect(value.get("index") == len(self.message["content"]), f"a delta of block {value.get('index')} in block {len(self.message['content'])}")
+        expect(
+            value.get("index") == len(self.message["content"]),
+            f"a delta of block {value.get('index')} in block {len(self.message['content'])}",
+        )
         delta, kind = value.get("delta", {}), self.open["type"]
         field = DELTAS.get(kind, {}).get(delta.get("type"))
         expect(field is not None, f"a {delta.get('type')} in a block of type {kind}")
@@ -171,7 +216,10 @@ def check_usage(usage, where, needed):
 
 
 def check_error(value):
-    expect(value.get("type") == "error" and isinstance(value.get("error"), dict), f"an error without its envelope: {json.dumps(value)[:200]}")
+    expect(
+        value.get("type") == "error" and isinstance(value.get("error"), dict),
+        f"an error without its envelope: {json.dumps(value)[:200]}",
+    )
     expect(value["error"].get("type") in ERRORS, f"an error of type {value['error'].get('type')!r}")
     expect(isinstance(value["error"].get("message"), str) and value["error"]["message"], "an error without a message")
 
@@ -181,7 +229,10 @@ def read(data, allowed=(), bare_calls=False):
     stream = Stream(allowed, bare_calls)
     for name, value in events(data):
         stream.take(name, value)
-    expect(stream.state in ("end", "error"), f"the stream ends in state {stream.state}: {'an open block' if stream.open else 'no end'}")
+    expect(
+        stream.state in ("end", "error"),
+        f"the stream ends in state {stream.state}: {'an open block' if stream.open else 'no end'}",
+    )
     return stream
 
 
@@ -213,8 +264,14 @@ def check_message(message):
 
 def neutral(content):
     """Blocks as (type, value …), without ids and signatures."""
-    return [("tool_use", block["name"], block["input"]) if block["type"] == "tool_use" else
-            (block["type"], block[block["type"]]) if block["type"] in ("text", "thinking") else (block["type"], ...) for block in content]
+    return [
+        ("tool_use", block["name"], block["input"])
+        if block["type"] == "tool_use"
+        else (block["type"], block[block["type"]])
+        if block["type"] in ("text", "thinking")
+        else (block["type"], ...)
+        for block in content
+    ]
 
 
 def partial(stream):

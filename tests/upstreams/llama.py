@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gateways
 from client import Client
-from corpus import IMAGE, TOOLS, ask, assistant, result, text
+from corpus import IMAGE, TOOLS, ask, result, text
 from grammar import check_error, check_message, neutral, read
 from meaning import block_fault, short
 
@@ -24,8 +24,13 @@ def servers(python, place):
     ports = gateways.free_ports(2)
     for kind in ("tools", "text"):
         model = place / f"{kind}.gguf"
-        subprocess.run([python, HERE / "llama" / "model.py", model, HERE / "llama" / "chat.jinja", kind], check=True, timeout=120)
-    with serving(python, place, "tools", ports[0]) as found["tools"], serving(python, place, "text", ports[1]) as found["text"]:
+        subprocess.run(
+            [python, HERE / "llama" / "model.py", model, HERE / "llama" / "chat.jinja", kind], check=True, timeout=120
+        )
+    with (
+        serving(python, place, "tools", ports[0]) as found["tools"],
+        serving(python, place, "text", ports[1]) as found["text"],
+    ):
         yield found
 
 
@@ -41,8 +46,20 @@ def config(addresses):
     providers, models = {}, {}
     for kind, url in addresses.items():
         providers |= {
-            f"chat-{kind}": {"type": "openai", "base_url": f"{url}/v1", "api_key": "none", "api": "chat", "flavor": "generic"},
-            f"responses-{kind}": {"type": "openai", "base_url": f"{url}/v1", "api_key": "none", "api": "responses", "flavor": "generic"},
+            f"chat-{kind}": {
+                "type": "openai",
+                "base_url": f"{url}/v1",
+                "api_key": "none",
+                "api": "chat",
+                "flavor": "generic",
+            },
+            f"responses-{kind}": {
+                "type": "openai",
+                "base_url": f"{url}/v1",
+                "api_key": "none",
+                "api": "responses",
+                "flavor": "generic",
+            },
             f"native-{kind}": {"type": "anthropic", "base_url": url, "api_key": "none"},
         }
         models |= {f"{door}-{kind}": {"provider": f"{door}-{kind}", "model": "tiny"} for door in DOORS}
@@ -68,17 +85,28 @@ class Llama:
         for stream in (False, True):
             form = "streamed" if stream else "whole"
             for sentence, function in [
-                ("a forced tool is called with input that fits its schema", self.forced), ("of two tools the named one is called", self.named),
-                ("several calls have ids of their own", self.parallel), ("an answer that its length cuts is max_tokens", self.truncated),
-                ("an empty answer has no blocks", self.empty), ("the result of a tool goes back", self.loop), ("an answer follows a JSON schema", self.schema),
+                ("a forced tool is called with input that fits its schema", self.forced),
+                ("of two tools the named one is called", self.named),
+                ("several calls have ids of their own", self.parallel),
+                ("an answer that its length cuts is max_tokens", self.truncated),
+                ("an empty answer has no blocks", self.empty),
+                ("the result of a tool goes back", self.loop),
+                ("an answer follows a JSON schema", self.schema),
             ]:
-                if door == "native" and (function not in (self.truncated, self.empty) and stream or function in (self.named, self.parallel, self.schema)):
+                if door == "native" and (
+                    function not in (self.truncated, self.empty)
+                    and stream
+                    or function in (self.named, self.parallel, self.schema)
+                ):
                     # the gateway passes this server's own bytes on: its streams open a block inside another, it has no output_config
                     continue
                 self.report.check(f"llama {door}", f"{form}: {sentence}", function, door, stream)
         for sentence, function in [
-            ("whole and streamed answers are equal", self.equal), ("a prompt that is too long is a 400 that clients know", self.overflow),
-            ("a prompt that is too long is a status for streams too", self.overflow_stream), ("an image for a text model is an error", self.image), ("count_tokens counts", self.count),
+            ("whole and streamed answers are equal", self.equal),
+            ("a prompt that is too long is a 400 that clients know", self.overflow),
+            ("a prompt that is too long is a status for streams too", self.overflow_stream),
+            ("an image for a text model is an error", self.image),
+            ("count_tokens counts", self.count),
         ]:
             if door != "native" or function != self.equal:
                 self.report.check(f"llama {door}", sentence, function, door)
@@ -90,12 +118,18 @@ class Llama:
     def forced(self, door, stream):
         message = self.message(f"{door}-tools", self.forcing(), stream)
         calls = [block for block in message["content"] if block["type"] == "tool_use"]
-        wrong = [call for call in calls if call["name"] != "get_weather" or not isinstance(call["input"].get("city"), str)]
+        wrong = [
+            call for call in calls if call["name"] != "get_weather" or not isinstance(call["input"].get("city"), str)
+        ]
         return None if calls and not wrong and message["stop_reason"] in ("tool_use", "max_tokens") else short(message)
 
     def named(self, door, stream):
         body = ask("Time?", tools=TOOLS, tool_choice={"type": "tool", "name": "get_time"}, max_tokens=200)
-        calls = [block["name"] for block in self.message(f"{door}-tools", body, stream)["content"] if block["type"] == "tool_use"]
+        calls = [
+            block["name"]
+            for block in self.message(f"{door}-tools", body, stream)["content"]
+            if block["type"] == "tool_use"
+        ]
         return None if calls and set(calls) == {"get_time"} else f"calls {calls}"
 
     def parallel(self, door, stream):
@@ -111,7 +145,11 @@ class Llama:
         message = self.message(f"{door}-text", ask("Talk.", max_tokens=20), stream)
         # its Responses door reports `completed` all the same
         stops = ("max_tokens", "end_turn") if door == "responses" else ("max_tokens",)
-        right = message["stop_reason"] in stops and message["usage"]["output_tokens"] == 20 and [block["type"] for block in message["content"]] == ["text"]
+        right = (
+            message["stop_reason"] in stops
+            and message["usage"]["output_tokens"] == 20
+            and [block["type"] for block in message["content"]] == ["text"]
+        )
         return None if right else short(message)
 
     def empty(self, door, stream):
@@ -121,12 +159,23 @@ class Llama:
     def loop(self, door, stream):
         content = self.message(f"{door}-tools", self.forcing(), stream)["content"]
         results = [result("sun", id=block["id"]) for block in content if block["type"] == "tool_use"]
-        body = ask("Weather?", {"role": "assistant", "content": content}, [*results, text("So?")], tools=TOOLS, max_tokens=50)
+        body = ask(
+            "Weather?", {"role": "assistant", "content": content}, [*results, text("So?")], tools=TOOLS, max_tokens=50
+        )
         return None if self.message(f"{door}-tools", body, stream)["stop_reason"] else "no stop_reason"
 
     def schema(self, door, stream):
-        wanted = {"type": "object", "properties": {"sea": {"type": "boolean"}}, "required": ["sea"], "additionalProperties": False}
-        message = self.message(f"{door}-tools", ask("JSON", output_config={"format": {"type": "json_schema", "schema": wanted}}, max_tokens=200), stream)
+        wanted = {
+            "type": "object",
+            "properties": {"sea": {"type": "boolean"}},
+            "required": ["sea"],
+            "additionalProperties": False,
+        }
+        message = self.message(
+            f"{door}-tools",
+            ask("JSON", output_config={"format": {"type": "json_schema", "schema": wanted}}, max_tokens=200),
+            stream,
+        )
         if message["stop_reason"] == "max_tokens":
             return None
         found = json.loads("".join(block["text"] for block in message["content"] if block["type"] == "text"))
@@ -134,7 +183,10 @@ class Llama:
 
     def equal(self, door):
         body = self.forcing(temperature=0)
-        return block_fault(neutral(self.message(f"{door}-tools", body, True)["content"]), neutral(self.message(f"{door}-tools", body, False)["content"]))
+        return block_fault(
+            neutral(self.message(f"{door}-tools", body, True)["content"]),
+            neutral(self.message(f"{door}-tools", body, False)["content"]),
+        )
 
     def overflow(self, door, stream=False):
         answer = self.client.post("/v1/messages", {"model": f"{door}-text", **ask("a" * 9000), "stream": stream})
@@ -146,7 +198,9 @@ class Llama:
             words = answer.json()["error"]["message"]
             if not (words.startswith("prompt is too long: ") and f" tokens > {WINDOW} maximum" in words):
                 return f"message {words!r}"
-        return None if "exceeds the available context size" in words else f"the upstream's own words are lost: {words!r}"
+        return (
+            None if "exceeds the available context size" in words else f"the upstream's own words are lost: {words!r}"
+        )
 
     def overflow_stream(self, door):
         return self.overflow(door, True)
@@ -160,12 +214,18 @@ class Llama:
         return None
 
     def count(self, door):
-        answer = self.client.post("/v1/messages/count_tokens", {"model": f"{door}-text", "messages": ask("a" * 300)["messages"]})
+        answer = self.client.post(
+            "/v1/messages/count_tokens", {"model": f"{door}-text", "messages": ask("a" * 300)["messages"]}
+        )
         if answer.status != 200:
             return f"status {answer.status}: {answer.data[:300]!r}"
         found = answer.json()["input_tokens"]
         # this server makes a token of each character; an estimate must be marked
-        return None if 300 < found < 400 or "x-tidegate-estimated" in answer.headers and found > 10 else f"found {found}, headers {answer.headers}"
+        return (
+            None
+            if 300 < found < 400 or "x-tidegate-estimated" in answer.headers and found > 10
+            else f"found {found}, headers {answer.headers}"
+        )
 
 
 def run(binary, python, place, report):

@@ -42,7 +42,18 @@ def sdks():
     place, is_there = place_of("schemas", [HERE / "requirements-sdks.txt", HERE / "schemas.py"], DOCUMENT)
     if not is_there:
         place.mkdir(parents=True)
-        download = [python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", place, DOCUMENT]
+        download = [
+            python,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--dest",
+            place,
+            DOCUMENT,
+        ]
         install(download, f"pip could not fetch {DOCUMENT} (no package index?)")
         wheel = next(place.glob("*.whl"))
         document = place / "aiplatform.json"
@@ -56,7 +67,9 @@ def sdks():
 def child(report, suite, command):
     """A suite that is a program of its own: its lines pass, its end counts."""
     done = subprocess.run(list(map(str, command)), cwd=HERE, timeout=1800)
-    report.add(suite, f"{Path(str(command[1])).name} passes", f"exit status {done.returncode}" if done.returncode else None)
+    report.add(
+        suite, f"{Path(str(command[1])).name} passes", f"exit status {done.returncode}" if done.returncode else None
+    )
 
 
 @contextmanager
@@ -117,11 +130,26 @@ def guarded(report, suite, options, function, *args):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", type=Path, default=target_dir() / "debug" / "tidegate", help="the gateway to start (target/debug/tidegate)")
-    parser.add_argument("--only", action="append", choices=SUITES, metavar="NAME", help=f"this suite; may be repeated: {', '.join(SUITES)}")
+    parser.add_argument(
+        "--binary",
+        type=Path,
+        default=target_dir() / "debug" / "tidegate",
+        help="the gateway to start (target/debug/tidegate)",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=SUITES,
+        metavar="NAME",
+        help=f"this suite; may be repeated: {', '.join(SUITES)}",
+    )
     parser.add_argument("--part", action="append", choices=drive.PARTS, help="this part of the driver; may be repeated")
-    parser.add_argument("--require", action="store_true", default=os.environ.get("TIDEGATE_CLIENTS") == "require",
-                        help="a suite that cannot run here is a failure (or TIDEGATE_CLIENTS=require)")
+    parser.add_argument(
+        "--require",
+        action="store_true",
+        default=os.environ.get("TIDEGATE_CLIENTS") == "require",
+        help="a suite that cannot run here is a failure (or TIDEGATE_CLIENTS=require)",
+    )
     parser.add_argument("--verbose", action="store_true", help="the checks that pass as well")
     return parser.parse_args()
 

@@ -31,11 +31,19 @@ def openai_schemas():
     from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
     from pydantic import TypeAdapter
 
-    for name, kind in [("chat_request", CompletionCreateParamsNonStreaming), ("responses_request", ResponseCreateParamsNonStreaming)]:
+    for name, kind in [
+        ("chat_request", CompletionCreateParamsNonStreaming),
+        ("responses_request", ResponseCreateParamsNonStreaming),
+    ]:
         schema = closed(TypeAdapter(kind).json_schema())
         schema["properties"]["stream"] = {"type": "boolean"}
         yield name, schema
-    answers = {"chat_answer": ChatCompletion, "chat_chunk": ChatCompletionChunk, "responses_answer": Response, "responses_event": ResponseStreamEvent}
+    answers = {
+        "chat_answer": ChatCompletion,
+        "chat_chunk": ChatCompletionChunk,
+        "responses_answer": Response,
+        "responses_event": ResponseStreamEvent,
+    }
     for name, kind in answers.items():
         yield name, TypeAdapter(kind).json_schema()
 

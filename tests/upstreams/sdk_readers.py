@@ -3,7 +3,6 @@
 Each reader returns (blocks, stop, usage). It raises whatever the SDK raises.
 """
 
-import base64
 import json
 
 import anthropic
@@ -13,16 +12,28 @@ from google import genai
 from google.genai import types
 from google.oauth2.credentials import Credentials
 
-from fakes import chat, claude, gemini, responses, sigv4
+from fakes import chat, claude, gemini, sigv4
 from meaning import parsed
 
 HI = [{"role": "user", "content": "Say hello."}]
-STOPS = {"stop": "end_turn", "tool_calls": "tool_use", "function_call": "tool_use", "length": "max_tokens", "content_filter": "refusal"}
+STOPS = {
+    "stop": "end_turn",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+}
 
 
 def chat_client(url, flavor, timeout):
     if flavor == "azure":
-        return openai.OpenAI(base_url=f"{url}/azure/openai/v1", api_key="none", default_headers={"api-key": chat.KEY}, max_retries=0, timeout=timeout)
+        return openai.OpenAI(
+            base_url=f"{url}/azure/openai/v1",
+            api_key="none",
+            default_headers={"api-key": chat.KEY},
+            max_retries=0,
+            timeout=timeout,
+        )
     return openai.OpenAI(base_url=f"{url}/{flavor}/v1", api_key=chat.KEY, max_retries=0, timeout=timeout)
 
 
@@ -34,8 +45,13 @@ def chat_usage(usage):
     cached = cached or getattr(usage, "prompt_cache_hit_tokens", 0) or 0
     thoughts = (usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens) or 0
     beside = thoughts if usage.total_tokens == usage.prompt_tokens + usage.completion_tokens + thoughts else 0
-    return {"input_tokens": max(0, usage.prompt_tokens - cached - written), "cache_read_input_tokens": cached, "cache_creation_input_tokens": written,
-            "output_tokens": usage.completion_tokens + beside, "thinking_tokens": thoughts}
+    return {
+        "input_tokens": max(0, usage.prompt_tokens - cached - written),
+        "cache_read_input_tokens": cached,
+        "cache_creation_input_tokens": written,
+        "output_tokens": usage.completion_tokens + beside,
+        "thinking_tokens": thoughts,
+    }
 
 
 def chat_stop(finish, calls, refusal, extra):
@@ -55,11 +71,17 @@ def chat_whole(url, name, flavor, timeout):
     said = choice.message
     blocks = [("text", text) for text in (said.content, said.refusal) if text]
     calls = [("tool_use", call.function.name, parsed(call.function.arguments)) for call in said.tool_calls or []]
-    return blocks + calls, chat_stop(choice.finish_reason, calls, said.refusal, getattr(choice, "stop_reason", None)), chat_usage(done.usage)
+    return (
+        blocks + calls,
+        chat_stop(choice.finish_reason, calls, said.refusal, getattr(choice, "stop_reason", None)),
+        chat_usage(done.usage),
+    )
 
 
 def chat_stream(url, name, flavor, timeout):
-    opened = chat_client(url, flavor, timeout).chat.completions.create(model=f"scenario-{name}", messages=HI, stream=True)
+    opened = chat_client(url, flavor, timeout).chat.completions.create(
+        model=f"scenario-{name}", messages=HI, stream=True
+    )
     text, refusal, calls, finish, usage, extra = "", "", {}, None, None, None
     pieces = []
     for chunk in opened:
@@ -86,8 +108,13 @@ def responses_usage(usage):
         return {}
     details = usage.input_tokens_details
     written = getattr(details, "cache_write_tokens", 0) or 0
-    return {"input_tokens": usage.input_tokens - details.cached_tokens - written, "cache_read_input_tokens": details.cached_tokens,
-            "cache_creation_input_tokens": written, "output_tokens": usage.output_tokens, "thinking_tokens": usage.output_tokens_details.reasoning_tokens}
+    return {
+        "input_tokens": usage.input_tokens - details.cached_tokens - written,
+        "cache_read_input_tokens": details.cached_tokens,
+        "cache_creation_input_tokens": written,
+        "output_tokens": usage.output_tokens,
+        "thinking_tokens": usage.output_tokens_details.reasoning_tokens,
+    }
 
 
 def responses_items(output):
@@ -110,7 +137,9 @@ def responses_end(response, blocks, refused):
         raise RuntimeError(f"status {response.status}: {response.error}")
     stop = "tool_use" if any(block[0] == "tool_use" for block in blocks) else "refusal" if refused else "end_turn"
     if response.incomplete_details:
-        stop = {"max_output_tokens": "max_tokens", "content_filter": "refusal"}.get(response.incomplete_details.reason, "end_turn")
+        stop = {"max_output_tokens": "max_tokens", "content_filter": "refusal"}.get(
+            response.incomplete_details.reason, "end_turn"
+        )
     return blocks, stop, responses_usage(response.usage)
 
 
@@ -152,9 +181,19 @@ def responses_stream(url, name, _, timeout):
 
 
 def gemini_client(url, backend, timeout):
-    options = types.HttpOptions(base_url=f"{url}/{'studio' if backend != 'vertex' else 'vertexai'}", api_version="v1beta", timeout=int(timeout * 1000))
+    options = types.HttpOptions(
+        base_url=f"{url}/{'studio' if backend != 'vertex' else 'vertexai'}",
+        api_version="v1beta",
+        timeout=int(timeout * 1000),
+    )
     if backend == "vertex":
-        return genai.Client(vertexai=True, project="p", location="us-central1", credentials=Credentials(token=gemini.TOKEN), http_options=options)
+        return genai.Client(
+            vertexai=True,
+            project="p",
+            location="us-central1",
+            credentials=Credentials(token=gemini.TOKEN),
+            http_options=options,
+        )
     return genai.Client(api_key=gemini.KEY, http_options=options)
 
 
@@ -190,29 +229,62 @@ def gemini_read(chunks):
         raise RuntimeError(f"finish reason {value}")
     counts = {}
     if usage:
-        prompt, cached, said, thought, tools = ((getattr(usage, name) or 0) for name in (
-            "prompt_token_count", "cached_content_token_count", "candidates_token_count", "thoughts_token_count", "tool_use_prompt_token_count"))
-        counts = {"input_tokens": prompt - cached + tools, "cache_read_input_tokens": cached, "output_tokens": said + thought, "thinking_tokens": thought}
+        prompt, cached, said, thought, tools = (
+            (getattr(usage, name) or 0)
+            for name in (
+                "prompt_token_count",
+                "cached_content_token_count",
+                "candidates_token_count",
+                "thoughts_token_count",
+                "tool_use_prompt_token_count",
+            )
+        )
+        counts = {
+            "input_tokens": prompt - cached + tools,
+            "cache_read_input_tokens": cached,
+            "output_tokens": said + thought,
+            "thinking_tokens": thought,
+        }
     return blocks, stop, counts
 
 
 def gemini_whole(url, name, backend, timeout):
     client = gemini_client(url, backend, timeout)
-    return gemini_read([client.models.generate_content(model=f"gemini-3.5-flash-scenario-{name}", contents="Say hello.")])
+    return gemini_read(
+        [client.models.generate_content(model=f"gemini-3.5-flash-scenario-{name}", contents="Say hello.")]
+    )
 
 
 def gemini_stream(url, name, backend, timeout):
     client = gemini_client(url, backend, timeout)
-    return gemini_read(list(client.models.generate_content_stream(model=f"gemini-3.5-flash-scenario-{name}", contents="Say hello.")))
+    return gemini_read(
+        list(client.models.generate_content_stream(model=f"gemini-3.5-flash-scenario-{name}", contents="Say hello."))
+    )
 
 
 def claude_client(url, family, timeout):
     if family == "bedrock":
-        return anthropic.AnthropicBedrock(aws_access_key=sigv4.ACCESS, aws_secret_key=sigv4.SECRET, aws_session_token=sigv4.SESSION, aws_region=claude.REGION,
-                                          base_url=f"{url}/bedrock", max_retries=0, timeout=timeout)
+        return anthropic.AnthropicBedrock(
+            aws_access_key=sigv4.ACCESS,
+            aws_secret_key=sigv4.SECRET,
+            aws_session_token=sigv4.SESSION,
+            aws_region=claude.REGION,
+            base_url=f"{url}/bedrock",
+            max_retries=0,
+            timeout=timeout,
+        )
     if family == "vertex":
-        return anthropic.AnthropicVertex(region="global", project_id="p", access_token=gemini.TOKEN, base_url=f"{url}/claude/v1", max_retries=0, timeout=timeout)
-    return anthropic.AnthropicFoundry(api_key=claude.FOUNDRY_KEY, base_url=f"{url}/foundry/anthropic/", max_retries=0, timeout=timeout)
+        return anthropic.AnthropicVertex(
+            region="global",
+            project_id="p",
+            access_token=gemini.TOKEN,
+            base_url=f"{url}/claude/v1",
+            max_retries=0,
+            timeout=timeout,
+        )
+    return anthropic.AnthropicFoundry(
+        api_key=claude.FOUNDRY_KEY, base_url=f"{url}/foundry/anthropic/", max_retries=0, timeout=timeout
+    )
 
 
 def claude_model(family, name):
@@ -222,7 +294,11 @@ def claude_model(family, name):
 def claude_message(message):
     blocks = []
     for block in message.content:
-        blocks.append(("tool_use", block.name, block.input) if block.type == "tool_use" else (block.type, getattr(block, block.type)))
+        blocks.append(
+            ("tool_use", block.name, block.input)
+            if block.type == "tool_use"
+            else (block.type, getattr(block, block.type))
+        )
     if message.stop_reason is None:
         raise RuntimeError("the message has no stop_reason")
     return blocks, message.stop_reason, message.usage.model_dump()
@@ -243,11 +319,19 @@ def claude_stream(url, name, family, timeout):
 
 def bedrock_by_boto(url, name, form):
     """AWS's own client: signs, and reads frames with botocore's parser."""
-    client = boto3.client("bedrock-runtime", region_name=claude.REGION, endpoint_url=f"{url}/bedrock", aws_access_key_id=sigv4.ACCESS,
-                          aws_secret_access_key=sigv4.SECRET, aws_session_token=sigv4.SESSION)
+    client = boto3.client(
+        "bedrock-runtime",
+        region_name=claude.REGION,
+        endpoint_url=f"{url}/bedrock",
+        aws_access_key_id=sigv4.ACCESS,
+        aws_secret_access_key=sigv4.SECRET,
+        aws_session_token=sigv4.SESSION,
+    )
     body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 100, "messages": HI})
     if form == "count":
-        return client.count_tokens(modelId="anthropic.claude-sonnet-4-5-20250929-v1:0", input={"invokeModel": {"body": body}})["inputTokens"]
+        return client.count_tokens(
+            modelId="anthropic.claude-sonnet-4-5-20250929-v1:0", input={"invokeModel": {"body": body}}
+        )["inputTokens"]
     model = name if name.startswith(("arn:", "anthropic.")) else claude_model("bedrock", name)
     if form == "whole":
         return json.loads(client.invoke_model(modelId=model, body=body)["body"].read())
@@ -256,8 +340,15 @@ def bedrock_by_boto(url, name, form):
 
 
 READERS = {
-    ("chat", "whole"): chat_whole, ("chat", "stream"): chat_stream,
-    ("responses", "whole"): responses_whole, ("responses", "stream"): responses_stream,
-    ("gemini", "whole"): gemini_whole, ("gemini", "stream"): gemini_stream,
-    **{(family, form): reader for family in ("bedrock", "vertex", "foundry") for form, reader in (("whole", claude_whole), ("stream", claude_stream))},
+    ("chat", "whole"): chat_whole,
+    ("chat", "stream"): chat_stream,
+    ("responses", "whole"): responses_whole,
+    ("responses", "stream"): responses_stream,
+    ("gemini", "whole"): gemini_whole,
+    ("gemini", "stream"): gemini_stream,
+    **{
+        (family, form): reader
+        for family in ("bedrock", "vertex", "foundry")
+        for form, reader in (("whole", claude_whole), ("stream", claude_stream))
+    },
 }

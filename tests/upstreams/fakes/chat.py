@@ -19,8 +19,11 @@ SCENARIOS = {**ANSWERS, **STREAMS, **ERRORS}
 
 def bearer(request):
     if request.headers.get("authorization") != f"Bearer {KEY}":
-        raise Refused("Incorrect API key provided: sk-wr**ng. You can find your API key at https://platform.openai.com/account/api-keys.",
-                      401, "invalid_api_key")
+        raise Refused(
+            "Incorrect API key provided: sk-wr**ng. You can find your API key at https://platform.openai.com/account/api-keys.",
+            401,
+            "invalid_api_key",
+        )
 
 
 def azure_key(request):
@@ -40,7 +43,9 @@ class Chat:
         self.schemas = schemas
 
     def takes(self, request):
-        return request.path.endswith("/chat/completions") and (PLAIN.fullmatch(request.path) or AZURE.fullmatch(request.path))
+        return request.path.endswith("/chat/completions") and (
+            PLAIN.fullmatch(request.path) or AZURE.fullmatch(request.path)
+        )
 
     def is_json(self, _):
         return True

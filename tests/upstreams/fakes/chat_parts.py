@@ -1,7 +1,7 @@
 """Pieces of Chat Completions answers, as OpenAI's types have them."""
 
 from .scenario import Scenario, means
-from .wire import EVENTS, JSON, sse, whole
+from .wire import sse, whole
 
 PROMPT, COMPLETION = 20, 9
 USAGE = {"prompt_tokens": PROMPT, "completion_tokens": COMPLETION, "total_tokens": PROMPT + COMPLETION}
@@ -83,8 +83,13 @@ def finished(name, value, stop, says, choice=None, chat=False, **more):
     """A text with this finish reason, in both forms."""
     odd = {} if chat else {"odd": "not in OpenAI's list of finish reasons"}
     return Scenario(
-        name, "1.7", says, means(HELLO, stop=stop, usage=SPENT, **more),
-        answer(finish=value, choice=choice), stream(*TEXT, ended(value, choice=choice)), **odd,
+        name,
+        "1.7",
+        says,
+        means(HELLO, stop=stop, usage=SPENT, **more),
+        answer(finish=value, choice=choice),
+        stream(*TEXT, ended(value, choice=choice)),
+        **odd,
     )
 
 

@@ -19,7 +19,9 @@ REGION = "us-east-1"
 FOUNDRY_KEY = "foundry-fake-upstream"
 COUNT = 4242
 INVOKE = re.compile(r"/bedrock/model/([^/]+)/(invoke|invoke-with-response-stream|count-tokens)")
-PREDICT = re.compile(r"/claude/v1/projects/([^/]+)/locations/([^/]+)/publishers/anthropic/models/([^/]+):(rawPredict|streamRawPredict)")
+PREDICT = re.compile(
+    r"/claude/v1/projects/([^/]+)/locations/([^/]+)/publishers/anthropic/models/([^/]+):(rawPredict|streamRawPredict)"
+)
 # a path that bedrock-runtime does not know answers like this, with 200
 UNKNOWN = {"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}, "Version": "1.0"}
 
@@ -39,7 +41,11 @@ class Bedrock:
     @staticmethod
     def refusal(error):
         kind = error.type if error.type.endswith("Exception") else "ValidationException"
-        return whole({"message": str(error)}, error.status, headers={"x-amzn-errortype": f"{kind}:http://internal.amazon.com/", "x-amzn-requestid": "r-1"})
+        return whole(
+            {"message": str(error)},
+            error.status,
+            headers={"x-amzn-errortype": f"{kind}:http://internal.amazon.com/", "x-amzn-requestid": "r-1"},
+        )
 
     def answer(self, request):
         # matched before decoding: the `/` of an ARN stays %2F
@@ -67,7 +73,9 @@ class Bedrock:
         inner = json.loads(base64.b64decode(request.body["input"]["invokeModel"]["body"], validate=True))
         request.notes["inner"] = inner
         if "max_tokens" not in inner or "anthropic_version" not in inner:
-            raise Refused("max_tokens: Field required" if "max_tokens" not in inner else "anthropic_version: Field required")
+            raise Refused(
+                "max_tokens: Field required" if "max_tokens" not in inner else "anthropic_version: Field required"
+            )
         messages(inner, self.schemas)
         return whole({"inputTokens": COUNT})
 
@@ -88,12 +96,19 @@ class Vertex:
     def refusal(error):
         if error.type.isupper():
             return whole({"error": {"code": error.status, "message": str(error), "status": error.type}}, error.status)
-        return whole({"type": "error", "error": {"type": error.type, "message": str(error)}, "request_id": "req_vrtx_1"}, error.status)
+        return whole(
+            {"type": "error", "error": {"type": error.type, "message": str(error)}, "request_id": "req_vrtx_1"},
+            error.status,
+        )
 
     def answer(self, request):
         project, location, model, verb = PREDICT.fullmatch(request.path).groups()
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
-            raise Refused("Request had invalid authentication credentials. Expected OAuth 2 access token.", 401, type="UNAUTHENTICATED")
+            raise Refused(
+                "Request had invalid authentication credentials. Expected OAuth 2 access token.",
+                401,
+                type="UNAUTHENTICATED",
+            )
         body = request.body
         if model == "count-tokens":
             request.form = "count"
@@ -113,9 +128,16 @@ class Vertex:
             raise Refused("output_format: This field is deprecated. Use 'output_config.format' instead.")
         vertex_version(body)
         for beta in filter(None, (name.strip() for name in request.headers.get("anthropic-beta", "").split(","))):
-            if beta in ("advisor-tool-2026-03-01", "prompt-caching-scope-2026-01-05", "files-api-2025-04-14", "compact-2026-09-04"):
+            if beta in (
+                "advisor-tool-2026-03-01",
+                "prompt-caching-scope-2026-01-05",
+                "files-api-2025-04-14",
+                "compact-2026-09-04",
+            ):
                 raise Refused(f"Unexpected value(s) `{beta}` for the `anthropic-beta` header.")
-        messages({key: value for key, value in body.items() if key not in ("anthropic_version", "stream")}, self.schemas)
+        messages(
+            {key: value for key, value in body.items() if key not in ("anthropic_version", "stream")}, self.schemas
+        )
         return play(request, VERTEX, model)
 
 
@@ -135,7 +157,9 @@ class Foundry:
     def refusal(error):
         if error.status == 401:
             return whole({"error": {"code": "Unauthorized", "message": str(error)}}, 401)
-        return whole({"type": "error", "error": {"type": error.type, "message": str(error)}, "request_id": "req_1"}, error.status)
+        return whole(
+            {"type": "error", "error": {"type": error.type, "message": str(error)}, "request_id": "req_1"}, error.status
+        )
 
     def answer(self, request):
         if FOUNDRY_KEY not in (request.headers.get("x-api-key"), request.headers.get("api-key")):
@@ -146,7 +170,11 @@ class Foundry:
             messages({**request.body, "max_tokens": 1}, self.schemas)
             return whole({"input_tokens": COUNT})
         request.form = "stream" if request.body.get("stream") else "whole"
-        messages({key: value for key, value in request.body.items() if key != "stream"}, self.schemas, request.headers["anthropic-version"])
+        messages(
+            {key: value for key, value in request.body.items() if key != "stream"},
+            self.schemas,
+            request.headers["anthropic-version"],
+        )
         return play(request, FOUNDRY, request.body["model"])
 
 
@@ -175,7 +203,11 @@ class Google:
         head, claims, signature = form["assertion"][0].split(".")
         header, claim = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in (head, claims))
         now = time.time()
-        if header["alg"] != "RS256" or not claim["iat"] - 60 <= now <= claim["exp"] or claim["exp"] - claim["iat"] > 3600:
+        if (
+            header["alg"] != "RS256"
+            or not claim["iat"] - 60 <= now <= claim["exp"]
+            or claim["exp"] - claim["iat"] > 3600
+        ):
             raise Refused("Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.")
         if "https://www.googleapis.com/auth/cloud-platform" not in claim["scope"].split():
             raise Refused("Invalid OAuth scope or ID token audience provided.")

@@ -3,14 +3,43 @@
 from .limits import Refused
 
 INVOKE = {
-    "anthropic_version", "anthropic_beta", "max_tokens", "messages", "system", "stop_sequences", "temperature", "top_p", "top_k", "tools", "tool_choice",
-    "thinking", "metadata", "output_config", "safeguards", "context_management", "compaction", "user_profile_id",
+    "anthropic_version",
+    "anthropic_beta",
+    "max_tokens",
+    "messages",
+    "system",
+    "stop_sequences",
+    "temperature",
+    "top_p",
+    "top_k",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "metadata",
+    "output_config",
+    "safeguards",
+    "context_management",
+    "compaction",
+    "user_profile_id",
 }
 # betas that InvokeModel refuses (4.7)
 NOT_ON_BEDROCK = {
-    "advisor-tool-2026-03-01", "code-execution-2025-08-25", "files-api-2025-04-14", "skills-2025-10-02", "fast-mode-2026-02-01", "mcp-client-2025-04-04",
-    "mcp-client-2025-11-20", "web-fetch-2025-09-10", "interleaved-thinking-2025-05-14", "token-efficient-tools-2025-02-19", "output-128k-2025-02-19",
-    "per-turn-control-2026-07-01", "prompt-caching-scope-2026-01-05", "structured-outputs-2025-11-13", "web-search-2025-03-05", "advanced-tool-use-2025-11-20",
+    "advisor-tool-2026-03-01",
+    "code-execution-2025-08-25",
+    "files-api-2025-04-14",
+    "skills-2025-10-02",
+    "fast-mode-2026-02-01",
+    "mcp-client-2025-04-04",
+    "mcp-client-2025-11-20",
+    "web-fetch-2025-09-10",
+    "interleaved-thinking-2025-05-14",
+    "token-efficient-tools-2025-02-19",
+    "output-128k-2025-02-19",
+    "per-turn-control-2026-07-01",
+    "prompt-caching-scope-2026-01-05",
+    "structured-outputs-2025-11-13",
+    "web-search-2025-03-05",
+    "advanced-tool-use-2025-11-20",
 }
 SAMPLING = ("temperature", "top_p", "top_k")
 
@@ -23,22 +52,32 @@ def allowed(request, model, schemas):
     version = body.get("anthropic_version")
     if version not in ("bedrock-2023-05-31", "2026-10-21"):
         raise Refused(f"anthropic_version: {version!r} is not valid")
-    if version == "2026-10-21" and (model.endswith(("-v1:0", "-v2:0")) or "claude-opus-4-6" in model or "claude-3" in model):
+    if version == "2026-10-21" and (
+        model.endswith(("-v1:0", "-v2:0")) or "claude-opus-4-6" in model or "claude-3" in model
+    ):
         raise Refused("anthropic_version: this model does not support 2026-10-21")
     for name in ("anthropic-version", "anthropic-beta"):
         if name in request.headers:
             raise Refused(f"this fake belongs to a gateway: the header {name} goes into the body")
     betas = body.get("anthropic_beta", [])
-    if not isinstance(betas, list) or not all(isinstance(beta, str) and beta == beta.strip() and "," not in beta for beta in betas):
+    if not isinstance(betas, list) or not all(
+        isinstance(beta, str) and beta == beta.strip() and "," not in beta for beta in betas
+    ):
         raise Refused("anthropic_beta: Input should be a valid list")
     if wrong := [beta for beta in betas if beta in NOT_ON_BEDROCK]:
         raise Refused(f"invalid beta flag: {wrong[0]}")
-    if any("clear_thinking" in edit.get("type", "") for edit in (body.get("context_management") or {}).get("edits", [])):
+    if any(
+        "clear_thinking" in edit.get("type", "") for edit in (body.get("context_management") or {}).get("edits", [])
+    ):
         raise Refused("context_management: Extra inputs are not permitted")
     for tool in body.get("tools", []):
         if tool.get("type", "custom").startswith(("web_search", "web_fetch", "code_execution")):
             raise Refused("The provided request is not valid")
-    messages({key: value for key, value in body.items() if key not in ("anthropic_version", "anthropic_beta")}, schemas, version)
+    messages(
+        {key: value for key, value in body.items() if key not in ("anthropic_version", "anthropic_beta")},
+        schemas,
+        version,
+    )
 
 
 def vertex_version(body):
@@ -74,11 +113,15 @@ def messages(body, schemas, version="bedrock-2023-05-31"):
         blocks = message["content"] if isinstance(message["content"], list) else []
         answers = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
         if message["role"] != "system" and waiting - answers:
-            raise Refused(f"messages.{n}: `tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(sorted(waiting))}.")
+            raise Refused(
+                f"messages.{n}: `tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(sorted(waiting))}."
+            )
         if message["role"] != "system":
             waiting = {block["id"] for block in blocks if block["type"] == "tool_use"}
         for block in blocks:
-            if block["type"] in ("thinking",) and (not block.get("signature") or block["signature"].startswith("tidegate.")):
+            if block["type"] in ("thinking",) and (
+                not block.get("signature") or block["signature"].startswith("tidegate.")
+            ):
                 raise Refused(f"messages.{n}.content: Invalid `signature` in `thinking` block")
 
 

@@ -1,7 +1,6 @@
 """Messages answers and their events, as the clouds send them."""
 
-from .scenario import Scenario, means
-from .wire import compact, sse, whole
+from .wire import compact, sse
 
 USAGE = {"input_tokens": 25, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 10, "output_tokens": 12}
 SPENT = {"input_tokens": 25, "cache_read_input_tokens": 10, "output_tokens": 12}
@@ -23,8 +22,17 @@ def thinking(value="Let me see."):
 
 
 def message(*content, stop="end_turn", usage=USAGE, **more):
-    return {"id": "msg_bdrk_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5", "content": list(content),
-            "stop_reason": stop, "stop_sequence": None, "usage": usage, **more}
+    return {
+        "id": "msg_bdrk_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-5",
+        "content": list(content),
+        "stop_reason": stop,
+        "stop_sequence": None,
+        "usage": usage,
+        **more,
+    }
 
 
 def events(*content, stop="end_turn", usage=USAGE, start=None, last=None):
@@ -39,7 +47,10 @@ def events(*content, stop="end_turn", usage=USAGE, start=None, last=None):
 
 def block_events(block, at):
     kind = block["type"]
-    empty = {"text": {"type": "text", "text": ""}, "thinking": {"type": "thinking", "thinking": "", "signature": ""}}.get(kind, {**block, "input": {}})
+    empty = {
+        "text": {"type": "text", "text": ""},
+        "thinking": {"type": "thinking", "thinking": "", "signature": ""},
+    }.get(kind, {**block, "input": {}})
     yield {"type": "content_block_start", "index": at, "content_block": empty}
     if kind == "text":
         deltas = [{"type": "text_delta", "text": half} for half in (block["text"][:5], block["text"][5:]) if half]
@@ -47,7 +58,11 @@ def block_events(block, at):
         deltas = [{"type": "thinking_delta", "thinking": block["thinking"]}] if block["thinking"] else []
         deltas += [{"type": "signature_delta", "signature": block["signature"]}]
     else:
-        deltas = [{"type": "input_json_delta", "partial_json": half} for half in ("", compact(block["input"]))] if block["input"] else []
+        deltas = (
+            [{"type": "input_json_delta", "partial_json": half} for half in ("", compact(block["input"]))]
+            if block["input"]
+            else []
+        )
     for delta in deltas:
         yield {"type": "content_block_delta", "index": at, "delta": delta}
     yield {"type": "content_block_stop", "index": at}

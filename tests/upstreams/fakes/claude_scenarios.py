@@ -2,7 +2,7 @@
 
 from .claude_parts import *
 from .scenario import Scenario, breaks, means, refused, table
-from .wire import Reply, chunk_frame, compact, error_frame, exception_frame, frames, sse, whole
+from .wire import chunk_frame, error_frame, exception_frame, frames, sse, whole
 
 METRICS = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 25, "outputTokenCount": 12, "invocationLatency": 900, "firstByteLatency": 300,
                                                 "cacheReadInputTokenCount": 10, "cacheWriteInputTokenCount": 0}}
@@ -76,7 +76,7 @@ BEDROCK = table(
     Scenario("wrong-path", "4.9", "the answer of a path that AWS does not know, with 200", refused(502, "api_error"),
              *[whole({"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}, "Version": "1.0"})] * 2, odd="no answer"),
     aws("http-validation", "a refused request", "ValidationException", 400, refused(400, "invalid_request_error", "words of")),
-    aws("http-errortype-url", "a type with an address behind it", "ThrottlingException", 429, refused(429, "rate_limit_error", "words of"),
+    aws("http-errortype-url", "a type followed by an address", "ThrottlingException", 429, refused(429, "rate_limit_error", "words of"),
         error_type="ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/"),
     aws("http-access", "no access", "AccessDeniedException", 403, refused(403, "permission_error", "words of")),
     aws("http-not-found", "no such model", "ResourceNotFoundException", 404, refused(404, "not_found_error", "words of")),

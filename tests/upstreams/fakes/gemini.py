@@ -7,7 +7,7 @@ from .gemini_judge import SIGNATURES, invalid, judge, judge_count
 from .limits import Refused
 from .scenario import Scenario, breaks, means, refused, table
 from .server import play
-from .wire import EVENTS, Reply, compact, sse, whole
+from .wire import Reply, compact, sse, whole
 
 KEY = "AIza-fake-upstream"
 # what /token gives for a service account's assertion

@@ -48,7 +48,15 @@ def snake(value, path=""):
         for key, item in value.items():
             if "_" in key:
                 yield f"{path}/{key}"
-            if key not in ("args", "response", "parametersJsonSchema", "responseJsonSchema", "parameters", "responseSchema", "labels"):
+            if key not in (
+                "args",
+                "response",
+                "parametersJsonSchema",
+                "responseJsonSchema",
+                "parameters",
+                "responseSchema",
+                "labels",
+            ):
                 yield from snake(item, f"{path}/{key}")
 
 
@@ -75,12 +83,16 @@ def contents(found, backend):
         for m, part in enumerate(parts):
             one_part(part, f"contents[{n}].parts[{m}]", backend)
         if waiting and len(answers) != len(waiting):
-            raise invalid("Please ensure that the number of function response parts is equal to the number of function call parts of the function call turn.")
+            raise invalid(
+                "Please ensure that the number of function response parts is equal to the number of function call parts of the function call turn."
+            )
         if answers and not waiting:
             raise invalid("Please ensure that function response turn comes immediately after a function call turn.")
         if [answer["name"] for answer in answers] != [call["name"] for call in waiting]:
-            raise invalid("Please ensure that the function responses stand in the order of the function calls, with their names.")
-        if answers and any("functionResponse" in part for part in parts[len(answers):]):
+            raise invalid(
+                "Please ensure that the function responses stand in the order of the function calls, with their names."
+            )
+        if answers and any("functionResponse" in part for part in parts[len(answers) :]):
             raise invalid("Please ensure that function responses stand before all other parts.")
         for call, answer in zip(waiting, answers):
             if call.get("id") != answer.get("id"):
@@ -93,9 +105,23 @@ def contents(found, backend):
 
 
 def one_part(part, where, backend):
-    kinds = [key for key in ("text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult") if key in part]
+    kinds = [
+        key
+        for key in (
+            "text",
+            "inlineData",
+            "fileData",
+            "functionCall",
+            "functionResponse",
+            "executableCode",
+            "codeExecutionResult",
+        )
+        if key in part
+    ]
     if len(kinds) != 1:
-        raise invalid(f"* GenerateContentRequest.{where}.data: required oneof field 'data' must have one initialized field\n")
+        raise invalid(
+            f"* GenerateContentRequest.{where}.data: required oneof field 'data' must have one initialized field\n"
+        )
     if part.get("text") == "" and "thoughtSignature" not in part:
         raise invalid("Unable to submit request because it must have a text parameter.")
     if backend == "vertex" and set(part) & STUDIO_PART:
@@ -132,8 +158,10 @@ def tools(body):
         for function in tool.get("functionDeclarations", []):
             name = function.get("name", "")
             if not matches(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", name):
-                raise invalid("Invalid function name. Must start with a letter or an underscore. Must be alphanumeric (a-z, A-Z, 0-9), underscores (_), "
-                              "dots (.), colons (:), or dashes (-), with a maximum length of 128.")
+                raise invalid(
+                    "Invalid function name. Must start with a letter or an underscore. Must be alphanumeric (a-z, A-Z, 0-9), underscores (_), "
+                    "dots (.), colons (:), or dashes (-), with a maximum length of 128."
+                )
             if name in names:
                 raise invalid(f"Duplicate function declaration found: {name}")
             names.add(name)
@@ -173,15 +201,23 @@ def generation(model):
 
 def signatures(found, backend):
     """The first call of every step of the current turn carries the signature that this backend made."""
-    begins = max((n for n, content in enumerate(found) if content["role"] == "user"
-                  and not any("functionResponse" in part for part in content["parts"])), default=0)
+    begins = max(
+        (
+            n
+            for n, content in enumerate(found)
+            if content["role"] == "user" and not any("functionResponse" in part for part in content["parts"])
+        ),
+        default=0,
+    )
     for n, content in enumerate(found):
         calls = [part for part in content["parts"] if "functionCall" in part]
         for m, part in enumerate(calls):
             signature = part.get("thoughtSignature")
             if n > begins and m == 0 and not signature:
-                raise invalid("Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly, and missing "
-                              "thought_signature may lead to degraded model performance.")
+                raise invalid(
+                    "Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly, and missing "
+                    "thought_signature may lead to degraded model performance."
+                )
             if m > 0 and signature in PLACEHOLDERS:
                 raise invalid("this fake belongs to a gateway: only the first call of a step has the placeholder")
         for part in content["parts"]:
@@ -197,10 +233,14 @@ def settings(body, model):
     if "" in (config.get("stopSequences") or []):
         raise invalid("Unable to submit request because a stop sequence is empty.")
     if config.get("maxOutputTokens", 1) < 1:
-        raise invalid("Unable to submit request because it has a maxOutputTokens value of 0 but the supported range is from 1 (inclusive).")
+        raise invalid(
+            "Unable to submit request because it has a maxOutputTokens value of 0 but the supported range is from 1 (inclusive)."
+        )
     if "responseJsonSchema" in config and "responseSchema" in config:
         raise invalid("responseSchema and responseJsonSchema are mutually exclusive")
-    if ("responseJsonSchema" in config or "responseSchema" in config) and config.get("responseMimeType") != "application/json":
+    if ("responseJsonSchema" in config or "responseSchema" in config) and config.get(
+        "responseMimeType"
+    ) != "application/json":
         raise invalid("responseSchema requires responseMimeType application/json")
     version = generation(model)
     if version in (3.6, 3.7, 3.8) and set(config) & {"temperature", "topP", "topK"}:
@@ -220,7 +260,9 @@ def thinking(config, model, version):
         if budget is not None and budget != -1:
             low, high = (128, 32768) if "pro" in model else (512, 24576) if "lite" in model else (0, 24576)
             if not (low <= budget <= high or budget == 0 and "pro" not in model):
-                raise invalid(f"The thinking budget {budget} is invalid. Please choose a value between {low} and {high}.")
+                raise invalid(
+                    f"The thinking budget {budget} is invalid. Please choose a value between {low} and {high}."
+                )
     elif version >= 3:
         if budget is not None and not (version >= 4 and budget == 0):
             raise invalid("Thinking budget is not supported for this model.")
@@ -230,7 +272,9 @@ def thinking(config, model, version):
         if "hydrogen" not in model:
             refused.add("XHIGH")
         if level in refused:
-            raise invalid(f"Thinking level {level} is not supported for this model. Please retry with other thinking level.")
+            raise invalid(
+                f"Thinking level {level} is not supported for this model. Please retry with other thinking level."
+            )
     elif version and version < 2.5:
         raise invalid("Thinking is not enabled for this model.")
 
@@ -244,7 +288,7 @@ def judge_count(body, backend, model, schemas):
     inner = body.get("generateContentRequest")
     if inner is None:
         if set(body) != {"contents"}:
-            raise invalid("Invalid JSON payload received. Unknown name \"systemInstruction\": Cannot find field.")
+            raise invalid('Invalid JSON payload received. Unknown name "systemInstruction": Cannot find field.')
         return judge(body, backend, model, schemas)
     if "contents" in body:
         raise invalid("contents and generateContentRequest are mutually exclusive")

@@ -43,10 +43,12 @@ def deepest(error):
         branches = {}
         for inner in error.context:
             branches.setdefault(inner.schema_path[0], []).append(inner)
+
         # a branch whose `type`, `role` or kind of value is wrong was not meant
         def distance(branch):
             wrong = sum(2 for e in branch if e.validator in ("const", "enum") or (e.validator == "type" and not e.path))
             return wrong, len(branch)
+
         best = min(branches.values(), key=distance)
         error = max(best, key=lambda e: len(e.absolute_path))
     return error
@@ -67,9 +69,20 @@ def breaks_strict(schema, where="schema"):
             return f"In context={where}, 'additionalProperties' is required to be supplied and to be false."
         absent = set(schema.get("properties", {})) - set(schema.get("required", []))
         if absent:
-            return (f"In context={where}, 'required' is required to be supplied and to be an array including every key in "
-                    f"properties. Missing '{sorted(absent)[0]}'.")
-    for key in ("oneOf", "allOf", "not", "minLength", "maxLength", "patternProperties", "minProperties", "maxProperties"):
+            return (
+                f"In context={where}, 'required' is required to be supplied and to be an array including every key in "
+                f"properties. Missing '{sorted(absent)[0]}'."
+            )
+    for key in (
+        "oneOf",
+        "allOf",
+        "not",
+        "minLength",
+        "maxLength",
+        "patternProperties",
+        "minProperties",
+        "maxProperties",
+    ):
         if key in schema:
             return f"In context={where}, '{key}' is not permitted."
     for key in ("properties", "$defs"):

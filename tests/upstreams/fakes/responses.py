@@ -8,7 +8,7 @@ from .responses_judge import judge, judge_count
 from .responses_parts import *
 from .scenario import Scenario, breaks, means, refused, table
 from .server import play
-from .wire import Reply, compact, whole
+from .wire import whole
 
 PATH = re.compile(r"/(openai|openrouter|groq|vllm|ollama|generic)/v1/responses(/input_tokens)?|/(azure)/openai/v1/responses")
 COUNT = 4242

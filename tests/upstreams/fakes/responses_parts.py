@@ -2,12 +2,22 @@
 
 import itertools
 
-from .scenario import means
-from .wire import compact, sse, whole
+from .wire import sse, whole
 
-USAGE = {"input_tokens": 90, "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 6}, "output_tokens": 40,
-         "output_tokens_details": {"reasoning_tokens": 22}, "total_tokens": 130}
-SPENT = {"input_tokens": 20, "cache_read_input_tokens": 64, "cache_creation_input_tokens": 6, "output_tokens": 40, "thinking_tokens": 22}
+USAGE = {
+    "input_tokens": 90,
+    "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 6},
+    "output_tokens": 40,
+    "output_tokens_details": {"reasoning_tokens": 22},
+    "total_tokens": 130,
+}
+SPENT = {
+    "input_tokens": 20,
+    "cache_read_input_tokens": 64,
+    "cache_creation_input_tokens": 6,
+    "output_tokens": 40,
+    "thinking_tokens": 22,
+}
 # what the fake gives out as encrypted reasoning, and the only thing that it takes back
 SEALED = "gAAAAABfake-reasoning-of-this-upstream"
 HELLO = ("text", "Hello there.")
@@ -30,7 +40,14 @@ def message(*parts, id="msg_1", **more):
 
 
 def call(call_id="call_1", name="get_weather", arguments=PARIS, id="fc_1", status="completed"):
-    return {"type": "function_call", "id": id, "call_id": call_id, "name": name, "arguments": arguments, "status": status}
+    return {
+        "type": "function_call",
+        "id": id,
+        "call_id": call_id,
+        "name": name,
+        "arguments": arguments,
+        "status": status,
+    }
 
 
 def reasoning(*summary, id="rs_1", sealed=SEALED, content=None):
@@ -41,15 +58,38 @@ def reasoning(*summary, id="rs_1", sealed=SEALED, content=None):
 
 
 def search(id="ws_1"):
-    return {"type": "web_search_call", "id": id, "status": "completed", "action": {
-        "type": "search", "query": "tides", "queries": ["tides"], "sources": [{"type": "url", "url": "https://sea.example/"}]}}
+    return {
+        "type": "web_search_call",
+        "id": id,
+        "status": "completed",
+        "action": {
+            "type": "search",
+            "query": "tides",
+            "queries": ["tides"],
+            "sources": [{"type": "url", "url": "https://sea.example/"}],
+        },
+    }
 
 
 def response(*output, status="completed", usage=USAGE, **more):
     found = {
-        "id": "resp_1", "object": "response", "created_at": 1796000000, "status": status, "error": None, "incomplete_details": None,
-        "instructions": None, "metadata": {}, "model": "the-model", "output": list(output), "parallel_tool_calls": True,
-        "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0, "usage": usage, **more,
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1796000000,
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+        "model": "the-model",
+        "output": list(output),
+        "parallel_tool_calls": True,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "usage": usage,
+        **more,
     }
     return {key: value for key, value in found.items() if value != ABSENT}
 
@@ -88,7 +128,12 @@ def item_events(item, at, names_item=True):
     elif kind == "function_call":
         for half in halves(item["arguments"]):
             yield {"type": "response.function_call_arguments.delta", **inside, "delta": half}
-        yield {"type": "response.function_call_arguments.done", **inside, "arguments": item["arguments"], "name": item["name"]}
+        yield {
+            "type": "response.function_call_arguments.done",
+            **inside,
+            "arguments": item["arguments"],
+            "name": item["name"],
+        }
     elif kind == "web_search_call":
         for state in ("in_progress", "searching", "completed"):
             yield {"type": f"response.web_search_call.{state}", **inside}
@@ -143,7 +188,10 @@ def events_of(*output, status="completed", **more):
 def numbered(events):
     """Pairs of a name and its data, with sequence numbers."""
     count = itertools.count()
-    return [(e["type"], {"type": e["type"], "sequence_number": next(count), **e}) if isinstance(e, dict) else e for e in events]
+    return [
+        (e["type"], {"type": e["type"], "sequence_number": next(count), **e}) if isinstance(e, dict) else e
+        for e in events
+    ]
 
 
 def stream(*output, status="completed", transport=None, **more):

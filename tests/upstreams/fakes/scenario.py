@@ -44,7 +44,7 @@ def refused(status, error, *words, **headers):
 
 
 def breaks(error, *words, blocks=()):
-    """An error after these blocks: an event, and nothing behind it."""
+    """An error after these blocks: an event, and nothing after it."""
     return Expect(tuple(blocks), error=many(error), words=words)
 
 

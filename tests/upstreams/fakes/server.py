@@ -27,7 +27,12 @@ NAME = re.compile(r"scenario-([a-z0-9-]+)")
 # stands for the name of the request's first tool
 FIRST = b"@first@"
 SEALS = [
-    ("responses", SEALED, f"The encrypted content {SEALED[:8]}... could not be verified. Reason: Encrypted content could not be decrypted or parsed.", "invalid_encrypted_content"),
+    (
+        "responses",
+        SEALED,
+        f"The encrypted content {SEALED[:8]}... could not be verified. Reason: Encrypted content could not be decrypted or parsed.",
+        "invalid_encrypted_content",
+    ),
     ("gemini", SIGNATURES["studio"], "Corrupted thought signature.", None),
     ("gemini", SIGNATURES["vertex"], "Invalid thought signature.", None),
 ]
@@ -58,9 +63,19 @@ class Request:
 
     def record(self):
         return {
-            "method": self.method, "path": self.path, "raw_path": self.raw_path, "query": self.query, "headers": self.headers,
-            "text": self.raw.decode("utf-8", "replace"), "body": self.body, "family": self.family, "flavor": self.flavor,
-            "scenario": self.scenario, "form": self.form, "verdict": self.verdict, "notes": self.notes,
+            "method": self.method,
+            "path": self.path,
+            "raw_path": self.raw_path,
+            "query": self.query,
+            "headers": self.headers,
+            "text": self.raw.decode("utf-8", "replace"),
+            "body": self.body,
+            "family": self.family,
+            "flavor": self.flavor,
+            "scenario": self.scenario,
+            "form": self.form,
+            "verdict": self.verdict,
+            "notes": self.notes,
         }
 
 
@@ -77,7 +92,15 @@ class Fakes:
         self.schemas = Schemas(schemas)
         self.log, self.lock = [], threading.Lock()
         self.forgets = False
-        dialects = [chat.Chat, responses.Responses, gemini.Gemini, claude.Bedrock, claude.Vertex, claude.Foundry, claude.Google]
+        dialects = [
+            chat.Chat,
+            responses.Responses,
+            gemini.Gemini,
+            claude.Bedrock,
+            claude.Vertex,
+            claude.Foundry,
+            claude.Google,
+        ]
         self.dialects = [dialect(self.schemas, public_key) for dialect in dialects]
 
     def answer(self, request):
@@ -107,7 +130,10 @@ class Fakes:
             request.verdict = {"status": 400, "message": f"no JSON: {error}"}
             return dialect.refusal(Refused("We could not parse the JSON body of your request."))
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            request.verdict = {"status": 400, "message": f"a shape that the judge does not know: {type(error).__name__} {error}"}
+            request.verdict = {
+                "status": 400,
+                "message": f"a shape that the judge does not know: {type(error).__name__} {error}",
+            }
             return dialect.refusal(Refused("Invalid request"))
 
 
@@ -124,7 +150,13 @@ def play(request, table, model):
     if request.forgets:
         refuse_sealed(request)
     if FIRST in reply.body[:100_000]:
-        reply = replace(reply, pieces=tuple(piece.replace(FIRST, first_tool(request.body)) if isinstance(piece, bytes) else piece for piece in reply.pieces))
+        reply = replace(
+            reply,
+            pieces=tuple(
+                piece.replace(FIRST, first_tool(request.body)) if isinstance(piece, bytes) else piece
+                for piece in reply.pieces
+            ),
+        )
     return reply
 
 

@@ -9,7 +9,9 @@ from .limits import Refused
 
 ACCESS, SECRET, SESSION = "AKIAFAKEUPSTREAM", "fake-upstream-secret", "fake-upstream-session"
 BEARER = "bedrock-api-key-ZmFrZQ=="
-SHAPE = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})")
+SHAPE = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})"
+)
 
 
 def wrong(message):
@@ -45,18 +47,37 @@ def verify(request, region, service="bedrock"):
         raise wrong("SignedHeaders must be sorted")
     date = request.headers["x-amz-date"]
     path, _, query = request.raw_path.partition("?")
-    canonical = "\n".join([
-        request.method,
-        # every character of the path on the wire is encoded once more
-        quote(path, safe="/-_.~"),
-        "&".join(sorted("=".join(quote(unquote(half), safe="-_.~") for half in (pair + "=").split("=")[:2]) for pair in query.split("&") if pair)),
-        *(f"{name}:{' '.join(request.headers.get(name, '').split())}" for name in names),
-        "", signed, hashlib.sha256(request.raw).hexdigest(),
-    ])
-    text = "\n".join(["AWS4-HMAC-SHA256", date, f"{day}/{region}/{service}/aws4_request", hashlib.sha256(canonical.encode()).hexdigest()])
+    canonical = "\n".join(
+        [
+            request.method,
+            # every character of the path on the wire is encoded once more
+            quote(path, safe="/-_.~"),
+            "&".join(
+                sorted(
+                    "=".join(quote(unquote(half), safe="-_.~") for half in (pair + "=").split("=")[:2])
+                    for pair in query.split("&")
+                    if pair
+                )
+            ),
+            *(f"{name}:{' '.join(request.headers.get(name, '').split())}" for name in names),
+            "",
+            signed,
+            hashlib.sha256(request.raw).hexdigest(),
+        ]
+    )
+    text = "\n".join(
+        [
+            "AWS4-HMAC-SHA256",
+            date,
+            f"{day}/{region}/{service}/aws4_request",
+            hashlib.sha256(canonical.encode()).hexdigest(),
+        ]
+    )
     key = ("AWS4" + SECRET).encode()
     for part in (day, region, service, "aws4_request"):
         key = sign(key, part)
     if not hmac.compare_digest(sign(key, text).hex(), signature):
-        raise wrong("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")
+        raise wrong(
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."
+        )
     return "sigv4"
