@@ -18,6 +18,7 @@ use crate::error::{self, BoxError};
 use crate::net::body::Body;
 use crate::net::http1::{Awaits, Driven};
 use crate::net::pool::{Connection, PooledBody, Shard};
+use crate::net::proxy::Proxy;
 use crate::net::tls::{self, Trust};
 use crate::net::unsent;
 use crate::wire::Pieces;
@@ -45,6 +46,8 @@ struct Origin {
     host: String,
     port: u16,
     trust: Trust,
+    /// The proxy on the way, if there is one.
+    proxy: Option<Proxy>,
 }
 
 /// One origin and the connections to it.
@@ -99,6 +102,16 @@ impl Client {
     ///
     /// Fails with a message if the URL has another scheme or no host, or if TLS cannot be set up.
     pub fn upstream(&self, base: &Uri, trust: &Trust) -> Result<Arc<Upstream>, String> {
+        self.upstream_by(base, trust, None)
+    }
+
+    /// Does the same as [`Client::upstream`], through a proxy if there is one.
+    pub(crate) fn upstream_by(
+        &self,
+        base: &Uri,
+        trust: &Trust,
+        proxy: Option<&Proxy>,
+    ) -> Result<Arc<Upstream>, String> {
         let is_tls = match base.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -106,7 +119,7 @@ impl Client {
         };
         let host = base.host().ok_or("the URL has no host")?.to_owned();
         let port = base.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let origin = Origin { is_tls, host, port, trust: trust.clone() };
+        let origin = Origin { is_tls, host, port, trust: trust.clone(), proxy: proxy.cloned() };
         let tls = if is_tls { Some(self.tls(trust)?) } else { None };
         let made = self.upstreams.entry(origin.clone()).or_insert_with(|| {
             let shards = (0..self.workers).map(|_| Arc::default()).collect();
@@ -207,12 +220,18 @@ impl Upstream {
     async fn open(&self, shard: &Arc<Shard>) -> Result<Connection, BoxError> {
         let host = self.origin.host.trim_start_matches('[').trim_end_matches(']');
         let started = Instant::now();
-        let tcp = TcpStream::connect((host, self.origin.port)).await?;
+        let mut tcp = match &self.origin.proxy {
+            None => TcpStream::connect((host, self.origin.port)).await?,
+            Some(proxy) => proxy.connect().await?,
+        };
         let round_trip = started.elapsed();
         tcp.set_nodelay(true)?;
         let Some(config) = &self.tls else {
             return Ok(Connection::One(Driven::handshake(tcp, round_trip).await?));
         };
+        if let Some(proxy) = &self.origin.proxy {
+            proxy.tunnel(&mut tcp, &self.origin.host, self.origin.port).await?;
+        }
         let name = ServerName::try_from(host.to_owned())?;
         let stream = TlsConnector::from(Arc::clone(config))
             .connect(name, tcp)
@@ -249,11 +268,11 @@ impl Connection {
         awaits: Awaits,
     ) -> Result<Response<hyper::body::Incoming>, hyper::Error> {
         match self {
-            Self::One(driven) => driven.send(request, awaits).await,
+            Self::One(driven) => driven.send(origin.addressed(request), awaits).await,
             Self::Many(shared) => {
                 let sender = shared.sender();
                 sender.ready().await?;
-                let request = absolute(request, origin);
+                let request = without_host(request, origin);
                 sender.try_send_request(request).await.map_err(TrySendError::into_error)
             }
         }
@@ -293,9 +312,26 @@ impl Fate {
     }
 }
 
-/// Puts scheme and authority into the URI, since HTTP/2 does not use `host`.
-fn absolute(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
+impl Origin {
+    /// Returns a request for HTTP/1.1. A proxy without a tunnel needs the whole URL and its own credentials.
+    fn addressed(&self, request: Request<Body>) -> Request<Body> {
+        let Some(proxy) = self.proxy.as_ref().filter(|_| !self.is_tls) else { return request };
+        let mut request = absolute(request, self);
+        if let Some(value) = proxy.authorization() {
+            request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, value.clone());
+        }
+        request
+    }
+}
+
+/// Returns a request for HTTP/2, which does not use `host`.
+fn without_host(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
     request.headers_mut().remove(http::header::HOST);
+    absolute(request, origin)
+}
+
+/// Puts scheme and authority into the URI.
+fn absolute(mut request: Request<Body>, origin: &Origin) -> Request<Body> {
     let scheme = if origin.is_tls { "https" } else { "http" };
     let authority = match origin.port {
         443 if origin.is_tls => origin.host.clone(),

@@ -10,6 +10,7 @@ pub(crate) mod headers;
 pub(crate) mod http1;
 pub(crate) mod pace;
 pub(crate) mod pool;
+pub(crate) mod proxy;
 pub(crate) mod rate_limits;
 pub(crate) mod receive;
 pub(crate) mod socket;

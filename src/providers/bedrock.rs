@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::error::{Problem, Secret};
 use crate::net::headers::Forwards;
+use crate::net::proxy::Proxy;
 use crate::providers::accepts::Accepts;
 use crate::providers::fixed_headers;
 use crate::providers::http::{self, Base};
@@ -49,6 +50,10 @@ pub(crate) struct Config {
     /// The headers of every request, such as `x-amzn-bedrock-guardrailidentifier`.
     #[serde(default)]
     headers: fixed_headers::Config,
+    /// An HTTP proxy on the way to the upstream, such as `http://proxy.example.com:3128`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    proxy: Secret,
     /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
     #[serde(default)]
     forward_headers: Vec<String>,
@@ -106,6 +111,7 @@ impl Settings for Config {
                 "has no effect with `api: mantle`, whose models have no profiles".to_owned();
             found.push(("profile", message));
         }
+        found.extend(http::proxy(&self.proxy).err());
         found.extend(self.betas.wrong().map(|message| ("betas", message)));
         found.extend(self.headers.build().err().map(|message| ("headers", message)));
         let forwards = Forwards::new(&self.forward_headers);
@@ -153,7 +159,8 @@ impl Config {
                 format!("{}/anthropic", url.trim_end_matches("/anthropic"))
             }
         };
-        let base = Base::new(&url, ca_file.as_deref(), parts.client)?;
+        let proxy = http::proxy(&self.proxy)?;
+        let base = Base::by(&url, ca_file.as_deref(), proxy.as_ref(), parts.client)?;
         let (form, column, service) = match self.api {
             Api::Invoke => {
                 let prefix = base.path("/model");
@@ -169,7 +176,7 @@ impl Config {
         let forwards = Forwards::new(&self.forward_headers);
         Ok(Door {
             base,
-            signer: self.signer(service, parts)?,
+            signer: self.signer(service, proxy.as_ref(), parts)?,
             form,
             betas: Betas::new(column, self.betas.clone()),
             fixed: self.headers.build().map_err(|message| ("headers", message))?,
@@ -179,14 +186,19 @@ impl Config {
         })
     }
 
-    fn signer(&self, service: &'static str, parts: &Parts<'_>) -> Result<Signer, Wrong> {
+    fn signer(
+        &self,
+        service: &'static str,
+        proxy: Option<&Proxy>,
+        parts: &Parts<'_>,
+    ) -> Result<Signer, Wrong> {
         if !self.api_key.is_empty() {
             return Signer::bearer(&self.api_key).map_err(|message| ("api_key", message));
         }
         let scope = Scope { service, region: self.region.clone() };
         let credentials = self.credentials.clone().unwrap_or_default();
         let environment = Environment::Process;
-        let source = aws::Source::new(&credentials, &self.region, environment, parts.client);
+        let source = aws::Source::new(&credentials, &self.region, environment, proxy, parts.client);
         Ok(Signer::SigV4 { scope, source })
     }
 }

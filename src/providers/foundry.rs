@@ -46,6 +46,10 @@ pub(crate) struct Config {
     /// The headers of every request to the upstream; they replace the caller's.
     #[serde(default)]
     headers: fixed_headers::Config,
+    /// An HTTP proxy on the way to the upstream, such as `http://proxy.example.com:3128`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    proxy: Secret,
     /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
     #[serde(default)]
     forward_headers: Vec<String>,
@@ -102,6 +106,7 @@ impl Settings for Config {
             (true, None) => found.push(("api_key", "is missing: set it, or `entra`".to_owned())),
             _ => {}
         }
+        found.extend(http::proxy(&self.proxy).err());
         found.extend(self.betas.wrong().map(|message| ("betas", message)));
         found.extend(self.headers.build().err().map(|message| ("headers", message)));
         let forwards = Forwards::new(&self.forward_headers);
@@ -128,10 +133,11 @@ impl Config {
     /// Makes the provider. The result accepts everything.
     fn door(&self, parts: &Parts<'_>) -> Result<Door, Wrong> {
         let ca_file = self.ca_file.as_ref().map(|file| parts.base_dir.join(file));
-        let base = Base::new(&self.base_url(), ca_file.as_deref(), parts.client)?;
+        let proxy = http::proxy(&self.proxy)?;
+        let base = Base::by(&self.base_url(), ca_file.as_deref(), proxy.as_ref(), parts.client)?;
         let signer = match &self.entra {
             Some(entra) => {
-                let source = entra::Source::new(entra, parts.client);
+                let source = entra::Source::new(entra, proxy.as_ref(), parts.client);
                 Signer::Entra(source.map_err(|message| ("entra", message))?)
             }
             None => Signer::key(&self.api_key, &KEYS).map_err(|message| ("api_key", message))?,

@@ -15,6 +15,7 @@ use crate::net::body::Body;
 use crate::net::client::{Client, Failure, Sending, Upstream};
 use crate::net::headers;
 use crate::net::pool::PooledBody;
+use crate::net::proxy::Proxy;
 use crate::net::tls::Trust;
 use crate::providers::arriving::Arriving;
 use crate::providers::timed::{Decoder, Timed};
@@ -47,6 +48,16 @@ pub(super) fn check_base_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Reads `proxy:` of a provider; none if it is empty.
+///
+/// Fails with the key, and a message that does not quote the URL.
+pub(super) fn proxy(url: &Secret) -> Result<Option<Proxy>, (&'static str, String)> {
+    if url.is_empty() {
+        return Ok(None);
+    }
+    Proxy::parse(url.expose()).map(Some).map_err(|message| ("proxy", message))
+}
+
 /// The base URL of a provider, and the connections to it.
 pub(super) struct Base {
     upstream: Arc<Upstream>,
@@ -64,12 +75,23 @@ impl Base {
         ca_file: Option<&Path>,
         client: &Client,
     ) -> Result<Self, (&'static str, String)> {
+        Self::by(base_url, ca_file, None, client)
+    }
+
+    /// Does the same as [`Base::new`], through a proxy if there is one.
+    pub(super) fn by(
+        base_url: &str,
+        ca_file: Option<&Path>,
+        proxy: Option<&Proxy>,
+        client: &Client,
+    ) -> Result<Self, (&'static str, String)> {
         let base: Uri = base_url.parse().map_err(|e| ("base_url", format!("is no URL: {e}")))?;
         let trust = match ca_file {
             None => Trust::System,
             Some(file) => Trust::read(file).map_err(|message| ("ca_file", message))?,
         };
-        let upstream = client.upstream(&base, &trust).map_err(|message| ("base_url", message))?;
+        let upstream = client.upstream_by(&base, &trust, proxy);
+        let upstream = upstream.map_err(|message| ("base_url", message))?;
         let host = base.authority().map(|authority| headers::value(authority.as_str()));
         Ok(Self {
             upstream,

@@ -46,6 +46,10 @@ pub(crate) struct Config {
     /// The headers of every request, such as `x-vertex-ai-llm-request-type`.
     #[serde(default)]
     headers: fixed_headers::Config,
+    /// An HTTP proxy on the way to the upstream, such as `http://proxy.example.com:3128`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    proxy: Secret,
     /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
     #[serde(default)]
     forward_headers: Vec<String>,
@@ -93,6 +97,7 @@ impl Settings for Config {
         }
         let url = http::check_base_url(&self.base_url());
         found.extend(url.err().map(|message| ("base_url", message)));
+        found.extend(http::proxy(&self.proxy).err());
         found.extend(self.betas.wrong().map(|message| ("betas", message)));
         found.extend(self.headers.build().err().map(|message| ("headers", message)));
         let forwards = Forwards::new(&self.forward_headers);
@@ -120,10 +125,16 @@ impl Config {
     /// Makes the provider. The result accepts everything.
     fn door(&self, parts: &Parts<'_>) -> Result<Door, Wrong> {
         let ca_file = self.ca_file.as_ref().map(|file| parts.base_dir.join(file));
-        let base = Base::new(&self.base_url(), ca_file.as_deref(), parts.client)?;
+        let proxy = http::proxy(&self.proxy)?;
+        let base = Base::by(&self.base_url(), ca_file.as_deref(), proxy.as_ref(), parts.client)?;
         let environment = Environment::Process;
-        let source =
-            google::Source::new(&self.credentials, parts.base_dir, &environment, parts.client);
+        let source = google::Source::new(
+            &self.credentials,
+            parts.base_dir,
+            &environment,
+            proxy.as_ref(),
+            parts.client,
+        );
         let Self { project, location, system_messages, .. } = self;
         let prefix = base
             .path(&format!("/projects/{project}/locations/{location}/publishers/anthropic/models"));

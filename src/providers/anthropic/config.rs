@@ -49,6 +49,10 @@ pub(crate) struct Config {
     /// The headers of every request to the upstream; they replace the caller's.
     #[serde(default)]
     pub(super) headers: fixed_headers::Config,
+    /// An HTTP proxy on the way to the upstream, such as `http://proxy.example.com:3128`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub(super) proxy: Secret,
     /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
     #[serde(default)]
     pub(super) forward_headers: Vec<String>,
@@ -141,6 +145,7 @@ impl Config {
         if self.google.is_some() && !self.api_key.is_empty() {
             found.push(("api_key", "cannot be set together with `google`".to_owned()));
         }
+        found.extend(http::proxy(&self.proxy).err());
         found.extend(self.betas.wrong().map(|message| ("betas", message)));
         found.extend(self.headers.build().err().map(|message| ("headers", message)));
         let forwards = Forwards::new(&self.forward_headers);

@@ -4,16 +4,17 @@ mod config;
 use std::path::Path;
 use std::sync::Arc;
 
-use http::HeaderName;
+use ::http::HeaderName;
 
 pub(crate) use config::Config;
 
 use crate::error::Problem;
 use crate::net::headers::Forwards;
+use crate::net::proxy::Proxy;
 use crate::providers::accepts::Accepts;
 use crate::providers::anthropic::config::{Aws, Google};
 use crate::providers::fixed_headers::FixedHeaders;
-use crate::providers::http::Base;
+use crate::providers::http::{self, Base};
 use crate::providers::native::betas::{Betas, Column};
 use crate::providers::native::door::{Door, Trust};
 use crate::providers::native::form::Form;
@@ -60,11 +61,12 @@ impl Config {
     /// Fails with the key that has a wrong value, and a message.
     fn door(&self, parts: &Parts<'_>) -> Result<Door, Wrong> {
         let ca_file = self.ca_file.as_ref().map(|file| parts.base_dir.join(file));
-        let base = Base::new(&self.base_url(), ca_file.as_deref(), parts.client)?;
+        let proxy = http::proxy(&self.proxy)?;
+        let base = Base::by(&self.base_url(), ca_file.as_deref(), proxy.as_ref(), parts.client)?;
         let form = Form::messages(&base)?;
         let forwards = Forwards::new(&self.forward_headers);
         Ok(Door {
-            signer: self.signer(parts)?,
+            signer: self.signer(proxy.as_ref(), parts)?,
             form,
             betas: Betas::new(Column::Anthropic, self.betas.clone()),
             fixed: self.fixed()?,
@@ -85,18 +87,24 @@ impl Config {
         }
     }
 
-    fn signer(&self, parts: &Parts<'_>) -> Result<Signer, Wrong> {
+    fn signer(&self, proxy: Option<&Proxy>, parts: &Parts<'_>) -> Result<Signer, Wrong> {
         let environment = Environment::Process;
         match (self.credentials, self.api_key.is_empty(), &self.aws, &self.google) {
             (Credentials::Caller, ..) => Ok(Signer::Caller),
             (Credentials::Own, true, Some(Aws { region, credentials, .. }), _) => {
                 let scope = Scope { service: "aws-external-anthropic", region: region.clone() };
-                let source = aws::Source::new(credentials, region, environment, parts.client);
+                let source =
+                    aws::Source::new(credentials, region, environment, proxy, parts.client);
                 Ok(Signer::SigV4 { scope, source })
             }
             (Credentials::Own, true, None, Some(Google { credentials, .. })) => {
-                let source =
-                    google::Source::new(credentials, parts.base_dir, &environment, parts.client);
+                let source = google::Source::new(
+                    credentials,
+                    parts.base_dir,
+                    &environment,
+                    proxy,
+                    parts.client,
+                );
                 source.map(Signer::Google).map_err(|message| ("google.credentials", message))
             }
             (Credentials::Own, true, None, None) => Ok(Signer::Headers(Vec::new())),

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::error::Secret;
 use crate::net::client::Client;
+use crate::net::proxy::Proxy;
 use crate::providers::signer::cached::{Cached, Lease, Missing};
 use crate::providers::signer::fetch::Endpoint;
 use crate::providers::signer::oauth;
@@ -47,14 +48,19 @@ pub(in crate::providers) struct Source {
 
 impl Source {
     /// Fails with a message if `tenant` or `authority` makes no URL.
-    pub(in crate::providers) fn new(config: &Config, client: &Client) -> Result<Self, String> {
+    pub(in crate::providers) fn new(
+        config: &Config,
+        proxy: Option<&Proxy>,
+        client: &Client,
+    ) -> Result<Self, String> {
         let tenant = &config.tenant;
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
         if tenant.is_empty() || !tenant.chars().all(is_name) {
             return Err("`tenant` must be the id or the domain of a tenant".to_owned());
         }
         let authority = config.authority.trim_end_matches('/');
-        let endpoint = Endpoint::new(&format!("{authority}/{tenant}/oauth2/v2.0/token"), client)?;
+        let url = format!("{authority}/{tenant}/oauth2/v2.0/token");
+        let endpoint = Endpoint::by(&url, proxy, client)?;
         Ok(Self { config: config.clone(), endpoint, cached: Cached::default() })
     }
 

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::net::client::{Client, Connections, Failure, Sending, Upstream};
 use crate::net::headers;
 use crate::net::http1::Awaits;
+use crate::net::proxy::Proxy;
 use crate::net::tls::Trust;
 use crate::providers::signer::cached::Missing;
 
@@ -34,8 +35,13 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// Fails with a message if this is no usable URL.
     pub(super) fn new(url: &str, client: &Client) -> Result<Self, String> {
+        Self::by(url, None, client)
+    }
+
+    /// Does the same as [`Endpoint::new`], through a proxy if there is one.
+    pub(super) fn by(url: &str, proxy: Option<&Proxy>, client: &Client) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|e| format!("`{url}` is no URL: {e}"))?;
-        let upstream = client.upstream(&uri, &Trust::System)?;
+        let upstream = client.upstream_by(&uri, &Trust::System, proxy)?;
         let host = uri.authority().map_or("", |authority| authority.as_str());
         Ok(Self { upstream, host: headers::value(host), uri })
     }

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::disk;
 use crate::error::Secret;
 use crate::net::client::Client;
+use crate::net::proxy::Proxy;
 use crate::providers::signer::cached::{Cached, Lease, Missing};
 use crate::providers::signer::environment::Environment;
 use crate::providers::signer::fetch::Endpoint;
@@ -42,6 +43,19 @@ enum Kind {
     Account(Account),
     User { user: User, endpoint: Endpoint },
     Metadata(Endpoint),
+}
+
+/// The way to the servers of tokens.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    proxy: Option<&'a Proxy>,
+    client: &'a Client,
+}
+
+impl Way<'_> {
+    fn endpoint(&self, url: &str) -> Result<Endpoint, String> {
+        Endpoint::by(url, self.proxy, self.client)
+    }
 }
 
 /// A file of credentials.
@@ -93,13 +107,15 @@ impl Source {
         credentials: &Secret,
         base_dir: &Path,
         environment: &Environment,
+        proxy: Option<&Proxy>,
         client: &Client,
     ) -> Result<Self, String> {
+        let way = Way { proxy, client };
         let text = credentials.expose().trim();
         let kind = match path(credentials) {
-            Some(path) => Kind::of_file(&base_dir.join(path), client)?,
-            None if text.starts_with('{') => Kind::of_json(text, "`credentials`", client)?,
-            None => Kind::of_environment(environment, client)?,
+            Some(path) => Kind::of_file(&base_dir.join(path), way)?,
+            None if text.starts_with('{') => Kind::of_json(text, "`credentials`", way)?,
+            None => Kind::of_environment(environment, way)?,
         };
         Ok(Self { kind, cached: Cached::default() })
     }
@@ -146,9 +162,9 @@ impl Source {
 
 impl Kind {
     /// Follows the order of Google's libraries: the named file, gcloud's file, the metadata server.
-    fn of_environment(environment: &Environment, client: &Client) -> Result<Self, String> {
+    fn of_environment(environment: &Environment, way: Way<'_>) -> Result<Self, String> {
         if let Some(file) = environment.get("GOOGLE_APPLICATION_CREDENTIALS") {
-            return Self::of_file(Path::new(&file), client);
+            return Self::of_file(Path::new(&file), way);
         }
         const GCLOUD: &str = "application_default_credentials.json";
         let folder = environment.get("CLOUDSDK_CONFIG").map(PathBuf::from);
@@ -156,34 +172,33 @@ impl Kind {
         if let Some(file) = folder.map(|folder| folder.join(GCLOUD)) {
             let exists = disk::exists(&file);
             if exists.map_err(|unread| format!("`{}` {unread}", file.display()))? {
-                return Self::of_file(&file, client);
+                return Self::of_file(&file, way);
             }
         }
         let host = environment.get("GCE_METADATA_HOST");
         let host = host.as_deref().unwrap_or(METADATA_HOST);
-        Ok(Self::Metadata(Endpoint::new(&format!("http://{host}{METADATA_PATH}"), client)?))
+        Ok(Self::Metadata(Endpoint::new(&format!("http://{host}{METADATA_PATH}"), way.client)?))
     }
 
-    fn of_file(file: &Path, client: &Client) -> Result<Self, String> {
+    fn of_file(file: &Path, way: Way<'_>) -> Result<Self, String> {
         let shown = format!("`{}`", file.display());
         let text = disk::text(file).map_err(|unread| format!("{shown} {unread}"))?;
-        Self::of_json(&text, &shown, client)
+        Self::of_json(&text, &shown, way)
     }
 
     /// Reads the JSON of a file of credentials. No error quotes it: it holds a private key.
-    fn of_json(text: &str, place: &str, client: &Client) -> Result<Self, String> {
+    fn of_json(text: &str, place: &str, way: Way<'_>) -> Result<Self, String> {
         let no_json = |_| format!("{place} is no JSON of Google credentials");
         let lacks = |_| format!("{place} lacks a member of this type of Google credentials");
         let File { kind } = serde_json::from_str(text).map_err(no_json)?;
         match kind.as_str() {
             "service_account" => {
                 let file: AccountFile = serde_json::from_str(text).map_err(lacks)?;
-                Account::new(file, place, client).map(Self::Account)
+                Account::new(file, place, way).map(Self::Account)
             }
             "authorized_user" => {
                 let user: User = serde_json::from_str(text).map_err(lacks)?;
-                let endpoint =
-                    Endpoint::new(user.token_uri.as_deref().unwrap_or(TOKEN_URI), client)?;
+                let endpoint = way.endpoint(user.token_uri.as_deref().unwrap_or(TOKEN_URI))?;
                 Ok(Self::User { user, endpoint })
             }
             other => {
@@ -197,7 +212,7 @@ impl Kind {
 }
 
 impl Account {
-    fn new(file: AccountFile, place: &str, client: &Client) -> Result<Self, String> {
+    fn new(file: AccountFile, place: &str, way: Way<'_>) -> Result<Self, String> {
         let wrong = || format!("{place} has a `private_key` that is no RSA key in PEM");
         let pem = PrivateKeyDer::from_pem_slice(file.private_key.expose().as_bytes());
         let key = match pem.map_err(|_| wrong())? {
@@ -206,7 +221,7 @@ impl Account {
             _ => return Err(wrong()),
         };
         let audience = file.token_uri.unwrap_or_else(|| TOKEN_URI.to_owned());
-        let endpoint = Endpoint::new(&audience, client).map_err(|e| format!("`token_uri`: {e}"))?;
+        let endpoint = way.endpoint(&audience).map_err(|e| format!("`token_uri`: {e}"))?;
         Ok(Self {
             email: file.client_email,
             key_id: file.private_key_id,

@@ -25,7 +25,7 @@ fn stream(frames: &[Vec<u8>]) -> Vec<u8> {
 
 fn rejection(status: u16, name: &str, message: &str) -> Vec<u8> {
     let headers = format!(
-        "content-type: application/json\r\nx-amzn-requestid: aws-1\r\nx-amzn-errortype: {name}:http://internal.amazon.com/\r\n"
+        "content-type: application/json\r\nx-amzn-requestid: aws-{status}\r\nx-amzn-errortype: {name}:http://internal.amazon.com/\r\n"
     );
     upstream::answer(status, &headers, json!({"message": message}).to_string())
 }
@@ -222,12 +222,12 @@ async fn rejections_get_the_envelope_and_their_type() {
             let json = answer.json();
             assert_eq!(
                 (&json["error"]["type"], &json["request_id"]),
-                (&kind.into(), &"aws-1".into())
+                (&kind.into(), &format!("aws-{status}").into())
             );
-            assert_eq!(answer.header("request-id"), Some("aws-1"));
+            assert_eq!(answer.header("request-id"), Some(format!("aws-{status}").as_str()));
         }
         if status == 403 {
-            let line = logs::line("upstream_request_id", "aws-1").await;
+            let line = logs::line("upstream_request_id", "aws-403").await;
             let message = line["error"].as_str().unwrap().to_owned();
             assert!(
                 message.contains("the upstream rejects the gateway's own credential"),

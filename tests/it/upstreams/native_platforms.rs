@@ -61,7 +61,7 @@ fn settings_that_cannot_work_are_problems_with_their_path() {
         ),
         (
             "{ type: bedrock, region: us-east-1, credentials: none }",
-            "",
+            "credentials",
             "`credentials` must be `default`",
         ),
         ("{ type: bedrock, region: us-east-1, api: mantle, profile: us }", "profile", "no effect"),
@@ -70,6 +70,11 @@ fn settings_that_cannot_work_are_problems_with_their_path() {
             "{ type: bedrock, region: us-east-1, headers: { host: x } }",
             "headers",
             "`host` is the gateway's own",
+        ),
+        (
+            "{ type: bedrock, region: us-east-1, proxy: \"http://u:secret@p/x\" }",
+            "proxy",
+            "has no effect",
         ),
         ("{ type: vertex, project: \"a/b\" }", "project", "is no id"),
         (
@@ -100,7 +105,7 @@ fn settings_that_cannot_work_are_problems_with_their_path() {
         let file = folder.path().join("tidegate.yaml");
         std::fs::write(&file, format!("listen: 127.0.0.1:0\nproviders:\n  p: {config}\nmodels:\n  \"*\": {{ provider: p }}\n")).unwrap();
         let problems = tidegate::config::Config::load(&file).err().unwrap();
-        let place = format!("providers.p{}{key}", if key.is_empty() { "" } else { "." });
+        let place = format!("providers.p.{key}");
         let found = problems.iter().find(|problem| problem.path.ends_with(&place));
         let found = found.unwrap_or_else(|| panic!("{problems:?} for {config}"));
         assert!(found.message.contains(part), "{found} for {config}");

@@ -1,9 +1,16 @@
 //! Other servers with a Messages endpoint of their own, and the guard against their deviations.
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use crate::support::client::Ask;
 use crate::support::events::{EventKind, kinds};
 use crate::support::gateway::Gateway;
+use crate::support::head::{Head, Inlet};
+use crate::support::tls::Authority;
 use crate::support::upstream::{self, Auto, Behaviour, Upstream};
 use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, grammar};
 
@@ -115,4 +122,80 @@ async fn betas_and_headers_of_the_config_reach_a_server() {
     assert_eq!(head.header("anthropic-beta"), Some("a-2,b-1"));
     assert_eq!((head.header("x-team"), head.header("x-app")), (Some("research"), Some("gateway")));
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap().get("tools"), None);
+}
+
+/// A proxy that opens tunnels to one address, whatever host it is told, and shows what it was told.
+async fn tunnels(
+    to: SocketAddr,
+    answer: &'static str,
+) -> (SocketAddr, mpsc::UnboundedReceiver<Head>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, heads) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let head = Inlet::default().head(&mut client).await.unwrap();
+            sender.send(head).unwrap();
+            client.write_all(answer.as_bytes()).await.unwrap();
+            let mut upstream = TcpStream::connect(to).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut upstream).await });
+        }
+    });
+    (address, heads)
+}
+
+#[tokio::test]
+async fn a_proxy_gets_the_whole_url_or_opens_a_tunnel() {
+    let up = always(upstream::json(200, ANSWER)).await;
+    // without TLS the proxy itself sees the request
+    let plain = format!(
+        "{{ type: anthropic, api_key: k, base_url: \"http://upstream.test:8080/a\", proxy: \"http://us:pw@{}\" }}",
+        up.address
+    );
+    let first = Gateway::with().provider("up", &plain).start().await;
+    assert_eq!(Ask::message(MESSAGE).send(first.address).await.text(), ANSWER);
+    let (head, body) = up.seen().remove(0);
+    assert_eq!(head.line, "POST http://upstream.test:8080/a/v1/messages HTTP/1.1");
+    assert_eq!(head.header("host"), Some("upstream.test:8080"));
+    assert_eq!(head.header("proxy-authorization"), Some("Basic dXM6cHc="));
+    assert_eq!(body, MESSAGE.as_bytes());
+    // with TLS it sees the host only
+    let authority = Authority::new("http/1.1");
+    let door = authority.door(up.address).await;
+    let (proxy, mut heads) =
+        tunnels(door, "HTTP/1.1 200 Connection established\r\nvia: x\r\n\r\n").await;
+    let tls = format!(
+        "{{ type: anthropic, api_key: k, base_url: \"https://localhost:9\", ca_file: ca.pem, proxy: \"http://us:pw@{proxy}\" }}"
+    );
+    let second =
+        Gateway::with().provider("up", &tls).file("ca.pem", authority.pem.as_str()).start().await;
+    assert_eq!(Ask::message(MESSAGE).send(second.address).await.text(), ANSWER);
+    let head = heads.recv().await.unwrap();
+    assert_eq!(head.line, "CONNECT localhost:9 HTTP/1.1");
+    assert_eq!(head.header("proxy-authorization"), Some("Basic dXM6cHc="));
+    let (head, _) = up.seen().remove(1);
+    assert_eq!(
+        (head.line.as_str(), head.header("proxy-authorization")),
+        ("POST /v1/messages HTTP/1.1", None)
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_an_upstream_that_cannot_be_reached() {
+    let authority = Authority::new("http/1.1");
+    let (proxy, _heads) = tunnels(
+        authority.door(always(Vec::new()).await.address).await,
+        "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+    )
+    .await;
+    let config = format!(
+        "{{ type: anthropic, base_url: \"https://localhost:9\", ca_file: ca.pem, proxy: \"http://{proxy}\" }}"
+    );
+    let gateway = Gateway::with()
+        .provider("up", &config)
+        .file("ca.pem", authority.pem.as_str())
+        .start()
+        .await;
+    let message = Ask::message(MESSAGE).send(gateway.address).await.refusal(502, "api_error");
+    assert_eq!(message, "the upstream cannot be reached");
 }

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use url::{Host, Url};
 
 use crate::net::client::Client;
+use crate::net::proxy::Proxy;
 use crate::providers::signer::aws::config::{Config, Keys};
 use crate::providers::signer::aws::profile::Settings;
 use crate::providers::signer::cached::{Cached, Lease, Missing};
@@ -66,6 +67,7 @@ impl Source {
         config: &Config,
         region: &str,
         environment: Environment,
+        proxy: Option<&Proxy>,
         client: &Client,
     ) -> Self {
         let kind = match config {
@@ -78,7 +80,7 @@ impl Source {
             Config::Profile(own) => Kind::Profile(own.profile.clone()),
             Config::Default => Kind::Chain,
         };
-        let places = Places::new(region, environment, client);
+        let places = Places::new(region, environment, proxy, client);
         Self { kind, cached: Cached::default(), places }
     }
 
@@ -100,7 +102,7 @@ impl Source {
 }
 
 impl Places {
-    fn new(region: &str, environment: Environment, client: &Client) -> Self {
+    fn new(region: &str, environment: Environment, proxy: Option<&Proxy>, client: &Client) -> Self {
         let sts = environment.get("AWS_ENDPOINT_URL_STS").unwrap_or_else(|| {
             let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
             format!("https://sts.{region}.amazonaws.com{suffix}")
@@ -112,7 +114,8 @@ impl Places {
         let full = environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI").map(trusted);
         let container = relative.or(full);
         Self {
-            sts: Endpoint::new(&sts, client),
+            // the servers of container and instance are on this machine
+            sts: Endpoint::by(&sts, proxy, client),
             container: container.map(|url| Endpoint::new(&url?, client)),
             instance: Endpoint::new(&instance, client),
             region: region.to_owned(),

@@ -56,7 +56,7 @@ impl Place {
 
     async fn keys(&self, config: &Config) -> Result<String, String> {
         let environment = Environment::Table(self.variables.clone());
-        let source = Source::new(config, "us-east-1", environment, &Client::new(1));
+        let source = Source::new(config, "us-east-1", environment, None, &Client::new(1));
         let keys = source.get().await.map_err(|Missing(why)| why.to_string())?;
         assert_eq!(
             source.get().await.map_err(|missing| missing.0.to_string())?.access_key_id(),

@@ -29,7 +29,13 @@ fn environment(variables: &[(&'static str, &str)]) -> Environment {
 }
 
 fn source(credentials: &str, environment: &Environment) -> Result<Source, String> {
-    Source::new(&Secret::new(credentials), Path::new("/nowhere"), environment, &Client::new(1))
+    Source::new(
+        &Secret::new(credentials),
+        Path::new("/nowhere"),
+        environment,
+        None,
+        &Client::new(1),
+    )
 }
 
 async fn server() -> Auto {
@@ -41,7 +47,11 @@ async fn server() -> Auto {
 fn an_assertion_is_signed_by_the_account_for_the_uri_of_its_file() {
     let client = Client::new(1);
     let text = account("http://127.0.0.1:1/token");
-    let Ok(Kind::Account(account)) = Kind::of_json(&text, "x", &client) else { panic!() };
+    let Ok(Kind::Account(account)) =
+        Kind::of_json(&text, "x", Way { proxy: None, client: &client })
+    else {
+        panic!()
+    };
     let at = UNIX_EPOCH + Duration::from_secs(1_795_867_200);
     let assertion = account.assertion(at).unwrap();
     let (signed, signature) = assertion.rsplit_once('.').unwrap();
