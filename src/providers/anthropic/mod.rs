@@ -90,7 +90,9 @@ impl Config {
     fn signer(&self, proxy: Option<&Proxy>, parts: &Parts<'_>) -> Result<Signer, Wrong> {
         let environment = Environment::Process;
         match (self.credentials, self.api_key.is_empty(), &self.aws, &self.google) {
-            (Credentials::Caller, ..) => Ok(Signer::Caller),
+            (Credentials::Caller, ..) => {
+                Signer::caller(&self.api_key, &[API_KEY]).map_err(|message| ("api_key", message))
+            }
             (Credentials::Own, true, Some(Aws { region, credentials, .. }), _) => {
                 let scope = Scope { service: "aws-external-anthropic", region: region.clone() };
                 let source =

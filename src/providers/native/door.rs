@@ -135,7 +135,7 @@ impl Door {
             }
             (_, body) => Rejection { status, headers, body }.into_error(),
         };
-        let is_ours = !matches!(self.signer, Signer::Caller);
+        let is_ours = !matches!(self.signer, Signer::Caller(_));
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_ours => {
                 let message = &error.message;
@@ -155,7 +155,7 @@ impl Provider for Door {
 
     fn credentials(&self) -> Credentials {
         match self.signer {
-            Signer::Caller => Credentials::Caller,
+            Signer::Caller(_) => Credentials::Caller,
             _ => Credentials::Own,
         }
     }

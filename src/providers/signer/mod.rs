@@ -25,8 +25,8 @@ use crate::wire::Pieces;
 pub(super) enum Signer {
     /// Fixed headers: an API key, a bearer token, or none at all.
     Headers(Vec<(HeaderName, HeaderValue)>),
-    /// The caller's own `Authorization`.
-    Caller,
+    /// The caller's own `Authorization`, or these headers for a caller that sends none.
+    Caller(Vec<(HeaderName, HeaderValue)>),
     /// AWS Signature Version 4.
     SigV4 { scope: Scope, source: aws::Source },
     /// A token of Google.
@@ -47,8 +47,15 @@ impl Signer {
     ///
     /// Fails with a message for the key if no header may hold it.
     pub(super) fn key(key: &Secret, names: &[HeaderName]) -> Result<Self, String> {
-        let value = header(key)?;
-        Ok(Self::Headers(names.iter().map(|name| (name.clone(), value.clone())).collect()))
+        Ok(Self::Headers(carried(key, names)?))
+    }
+
+    /// Makes a signer of the caller's own credential; a key, unless it is empty, serves the others.
+    ///
+    /// Fails with a message for the key if no header may hold it.
+    pub(super) fn caller(key: &Secret, names: &[HeaderName]) -> Result<Self, String> {
+        let others = if key.is_empty() { Vec::new() } else { carried(key, names)? };
+        Ok(Self::Caller(others))
     }
 
     /// Makes a signer of a bearer token.
@@ -65,10 +72,11 @@ impl Signer {
     pub(super) async fn ready(&self, ctx: &Context, body: &Pieces) -> Result<Ready<'_>> {
         Ok(match self {
             Self::Headers(headers) => Ready::Headers(headers),
-            Self::Caller => {
-                let own = ctx.credential.as_ref().ok_or_else(no_credential)?;
-                Ready::Bearer(header(own).map_err(|_| no_credential())?)
-            }
+            Self::Caller(others) => match (&ctx.credential, others.as_slice()) {
+                (Some(own), _) => Ready::Bearer(header(own).map_err(|_| no_credential())?),
+                (None, []) => return Err(no_credential()),
+                (None, others) => Ready::Headers(others),
+            },
             Self::SigV4 { scope, source } => {
                 let keys = source.get().await.map_err(missing)?;
                 Ready::SigV4 { scope, keys, body: BodyHash::of(body) }
@@ -81,7 +89,7 @@ impl Signer {
     /// Removes a kept credential that the upstream has rejected; the next request obtains another one.
     pub(super) fn forget(&self) {
         match self {
-            Self::Headers(_) | Self::Caller => {}
+            Self::Headers(_) | Self::Caller(_) => {}
             Self::SigV4 { source, .. } => source.forget(),
             Self::Google(source) => source.forget(),
             Self::Entra(source) => source.forget(),
@@ -115,6 +123,12 @@ impl Ready<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns the headers that carry a key.
+fn carried(key: &Secret, names: &[HeaderName]) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let value = header(key)?;
+    Ok(names.iter().map(|name| (name.clone(), value.clone())).collect())
 }
 
 fn header(secret: &Secret) -> Result<HeaderValue, String> {

@@ -199,3 +199,12 @@ async fn a_proxy_that_refuses_is_an_upstream_that_cannot_be_reached() {
     let message = Ask::message(MESSAGE).send(gateway.address).await.refusal(502, "api_error");
     assert_eq!(message, "the upstream cannot be reached");
 }
+
+#[tokio::test]
+async fn a_caller_without_a_credential_of_its_own_uses_the_providers_key() {
+    let up = always(upstream::json(200, ANSWER)).await;
+    let gateway = gateway(&up, "credentials: caller, api_key: up-key").await;
+    Ask::message(MESSAGE).send(gateway.address).await.message();
+    let (head, _) = up.seen().remove(0);
+    assert_eq!((head.header("x-api-key"), head.header("authorization")), (Some("up-key"), None));
+}
