@@ -1,6 +1,6 @@
 //! Variables in scalars: `${VAR}`, `${VAR:-default}`, `${file:path}`; `$${` is a literal `${`.
 //!
-//! Only this module reads the environment.
+//! Beside this module only `providers::signer::environment` reads the environment, for the clouds' own variables.
 use std::collections::BTreeMap;
 use std::env::VarError;
 use std::ffi::OsString;
@@ -47,7 +47,10 @@ impl Origin {
 }
 
 /// Returns a variable of this process's environment.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the place that reads the environment for the config"
+)]
 pub fn environment(name: &str) -> Option<OsString> {
     match std::env::var(name) {
         Ok(value) => Some(value.into()),

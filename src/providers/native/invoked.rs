@@ -162,23 +162,29 @@ impl Invoked {
     fn stop(&mut self, json: Bytes) -> Result<()> {
         let counts: Value = serde_json::from_slice(&json).unwrap_or_default();
         if let Some(held) = self.held.take() {
-            let mut delta = Document::parse(held).map_err(unreadable)?;
-            for (name, own) in CACHE {
-                let path = [Step::Key("usage"), Step::Key(name)];
-                let is_missing = matches!(delta.kind(&path)?, None | Some(Kind::Null))
-                    && delta.kind(&path[..1])? == Some(Kind::Object);
-                let count = counts["usage"][name].as_u64().or(counts[METRICS][own].as_u64());
-                if let Some(count) = count.filter(|_| is_missing) {
-                    delta.set_value(&path, &count)?;
-                }
-            }
-            self.ready.push_back(Event::new(EventKind::MessageDelta, &delta.to_bytes()));
+            let delta = completed(held, &counts)?;
+            self.ready.push_back(Event::new(EventKind::MessageDelta, &delta));
         }
         let mut stop = Document::parse(json).map_err(unreadable)?;
         stop.remove(&[Step::Key(METRICS)])?;
         self.ready.push_back(Event::new(EventKind::MessageStop, &stop.to_bytes()));
         Ok(())
     }
+}
+
+/// Adds missing counts of the cache to the usage of a `message_delta`.
+fn completed(delta: Bytes, counts: &Value) -> Result<Bytes> {
+    let mut delta = Document::parse(delta).map_err(unreadable)?;
+    for (name, own) in CACHE {
+        let path = [Step::Key("usage"), Step::Key(name)];
+        let is_missing = matches!(delta.kind(&path)?, None | Some(Kind::Null))
+            && delta.kind(&path[..1])? == Some(Kind::Object);
+        let count = counts["usage"][name].as_u64().or(counts[METRICS][own].as_u64());
+        if let Some(count) = count.filter(|_| is_missing) {
+            delta.set_value(&path, &count)?;
+        }
+    }
+    Ok(delta.to_bytes())
 }
 
 /// Returns the JSON in the payload of a frame.

@@ -95,23 +95,20 @@ impl Rewrite {
     ) -> Result<()> {
         let tools = Step::Key("tools");
         let all = self.document.len(&[tools])?.unwrap_or_default();
-        let (mut at, mut left, mut removed) = (0, all, Vec::new());
-        while at < left {
-            let path = |key| [tools, Step::Index(at as i64), Step::Key(key)];
-            match self.text(&path("type"))? {
-                Some(kind) if is_lacked(&kind) => {
-                    removed.extend(self.text(&path("name"))?);
-                    let pointer = format!("/tools/{}", at + all - left);
-                    self.document.remove(&[tools, Step::Index(at as i64)])?;
-                    self.dropped.push(Dropped::content(format!("tool:{kind}"), pointer, reason));
-                    left -= 1;
-                    if left == 0 {
-                        self.document.remove(&[tools])?;
-                        self.document.remove(&[Step::Key("tool_choice")])?;
-                    }
-                }
-                _ => at += 1,
-            }
+        let (mut left, mut removed) = (all, Vec::new());
+        for number in 0..all {
+            let at = Step::Index((number + left - all) as i64);
+            let kind = self.text(&[tools, at, Step::Key("type")])?;
+            let Some(kind) = kind.filter(|kind| is_lacked(kind)) else { continue };
+            removed.extend(self.text(&[tools, at, Step::Key("name")])?);
+            self.document.remove(&[tools, at])?;
+            let (name, pointer) = (format!("tool:{kind}"), format!("/tools/{number}"));
+            self.dropped.push(Dropped::content(name, pointer, reason));
+            left -= 1;
+        }
+        if left == 0 && all > 0 {
+            self.document.remove(&[tools])?;
+            self.document.remove(&[Step::Key("tool_choice")])?;
         }
         let chosen = self.text(&[Step::Key("tool_choice"), Step::Key("name")])?;
         if chosen.is_some_and(|chosen| removed.contains(&chosen)) {
@@ -213,31 +210,32 @@ impl Rewrite {
 
     /// Removes `tool_addition` and `tool_removal`, and messages that have nothing else.
     fn without_tool_changes(&mut self) -> Result<()> {
-        let changes = ["tool_addition", "tool_removal"];
-        if !changes.iter().any(|kind| self.mentions("messages", kind.as_bytes())) {
+        if !TOOL_CHANGES.iter().any(|kind| self.mentions("messages", kind.as_bytes())) {
             return Ok(());
         }
         let messages = Step::Key("messages");
         for at in (0..self.document.len(&[messages])?.unwrap_or_default()).rev() {
-            let message = [messages, Step::Index(at as i64)];
-            let content = [message[0], message[1], Step::Key("content")];
-            let Some(all) = self.document.len(&content)? else { continue };
-            let mut left = all;
-            for block in (0..all).rev() {
-                let block = [&content[..], &[Step::Index(block as i64)]].concat();
-                let kind = self.text(&[&block[..], &[Step::Key("type")]].concat())?;
-                let Some(kind) = changes.iter().find(|change| kind.as_deref() == Some(**change))
-                else {
-                    continue;
-                };
-                self.remove(&block, &format!("block:{kind}"), OF_BETA)?;
-                left -= 1;
-            }
-            if left == 0 && all > 0 {
-                self.document.remove(&message)?;
+            let content = [messages, Step::Index(at as i64), Step::Key("content")];
+            if self.is_emptied_of_tool_changes(&content)? {
+                self.document.remove(&content[..2])?;
             }
         }
         Ok(())
+    }
+
+    /// Removes the changes from the content of a message. Returns whether nothing else was there.
+    fn is_emptied_of_tool_changes(&mut self, content: &[Step<'static>; 3]) -> Result<bool> {
+        let all = self.document.len(content)?.unwrap_or_default();
+        let mut left = all;
+        for block in (0..all).rev() {
+            let block = [&content[..], &[Step::Index(block as i64)]].concat();
+            let kind = self.text(&[&block[..], &[Step::Key("type")]].concat())?;
+            if let Some(kind) = kind.filter(|kind| TOOL_CHANGES.contains(&kind.as_str())) {
+                self.remove(&block, &format!("block:{kind}"), OF_BETA)?;
+                left -= 1;
+            }
+        }
+        Ok(left == 0 && all > 0)
     }
 
     /// Removes the value at a path and records the loss. Returns whether it was there.
@@ -361,6 +359,9 @@ const GATES: &[(&[&str], Gated)] = &[
         Gated::Member(&["container"], "container"),
     ),
 ];
+
+/// The blocks that change the tools within a conversation.
+const TOOL_CHANGES: [&str; 2] = ["tool_addition", "tool_removal"];
 
 /// Fields whose loss changes the price or the speed only.
 const HINTS: [&str; 4] = ["cache_control", "service_tier", "tags", "diagnostics"];
