@@ -200,13 +200,10 @@ impl<D: Decoder> Decoder for Guarded<D> {
         Ok(None)
     }
 
-    /// Leaves out a last event that is out of order: the stream then ends as broken off.
     fn finish(&mut self) -> Result<Option<Event>> {
         while let Some(event) = self.inner.finish()? {
-            match self.admit(event) {
-                Ok(Some(event)) => return Ok(Some(event)),
-                Ok(None) => {}
-                Err(_) => return Ok(None),
+            if let Some(event) = self.admit(event)? {
+                return Ok(Some(event));
             }
         }
         Ok(None)
