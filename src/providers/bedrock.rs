@@ -199,6 +199,6 @@ impl Config {
         let credentials = self.credentials.clone().unwrap_or_default();
         let environment = Environment::Process;
         let source = aws::Source::new(&credentials, &self.region, environment, proxy, parts.client);
-        Ok(Signer::SigV4 { scope, source })
+        Ok(Signer::SigV4 { scope, source: Box::new(source) })
     }
 }

@@ -97,7 +97,7 @@ impl Config {
                 let scope = Scope { service: "aws-external-anthropic", region: region.clone() };
                 let source =
                     aws::Source::new(credentials, region, environment, proxy, parts.client);
-                Ok(Signer::SigV4 { scope, source })
+                Ok(Signer::SigV4 { scope, source: Box::new(source) })
             }
             (Credentials::Own, true, None, Some(Google { credentials, .. })) => {
                 let source = google::Source::new(

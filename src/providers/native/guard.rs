@@ -71,6 +71,10 @@ impl<D: Decoder> Guarded<D> {
     /// Returns the event to send; `None` for one that is left out.
     fn admit(&mut self, event: Event) -> Result<Option<Event>> {
         let to = match event.kind {
+            // only comments may follow the message
+            EventKind::Ping | EventKind::Other | EventKind::Error if self.place == Place::Done => {
+                return Ok(Some(event).filter(|event| event.data().is_empty()));
+            }
             EventKind::Ping | EventKind::Other => return Ok(Some(event)),
             EventKind::Error => return Ok(Some(enveloped(event))),
             EventKind::ContentBlockDelta => {

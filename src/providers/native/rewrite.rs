@@ -145,11 +145,11 @@ impl Rewrite {
         members: &'static [&'static str],
     ) -> Result<()> {
         let quoted = |member: &&str| format!("\"{member}\"").into_bytes();
+        let mut strip =
+            |this: &mut Self, path: &[Step<'static>]| this.strip_cache_control(path, members);
         for field in ["system", "tools", "messages"] {
             if members.iter().any(|member| self.mentions(field, &quoted(member))) {
-                self.each_object(&mut vec![Step::Key(field)], &mut |this, path| {
-                    this.strip_cache_control(path, members)
-                })?;
+                self.each_object(&mut vec![Step::Key(field)], &mut strip)?;
             }
         }
         Ok(())

@@ -40,7 +40,7 @@ pub(in crate::providers) struct Source {
 }
 
 enum Kind {
-    Account(Account),
+    Account(Box<Account>),
     User { user: User, endpoint: Endpoint },
     Metadata(Endpoint),
 }
@@ -194,7 +194,7 @@ impl Kind {
         match kind.as_str() {
             "service_account" => {
                 let file: AccountFile = serde_json::from_str(text).map_err(lacks)?;
-                Account::new(file, place, way).map(Self::Account)
+                Account::new(file, place, way).map(|account| Self::Account(Box::new(account)))
             }
             "authorized_user" => {
                 let user: User = serde_json::from_str(text).map_err(lacks)?;

@@ -28,7 +28,7 @@ pub(super) enum Signer {
     /// The caller's own `Authorization`, or these headers for a caller that sends none.
     Caller(Vec<(HeaderName, HeaderValue)>),
     /// AWS Signature Version 4.
-    SigV4 { scope: Scope, source: aws::Source },
+    SigV4 { scope: Scope, source: Box<aws::Source> },
     /// A token of Google.
     Google(google::Source),
     /// A token of Microsoft Entra ID.

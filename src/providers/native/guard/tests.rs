@@ -113,11 +113,16 @@ fn missing_members_of_blocks_and_ends_without_a_block_are_mended() {
     grammar::check(&testing::seen(&empty)).unwrap();
 }
 
+fn check_refused(table: Vec<(Vec<String>, &str)>) {
+    for (frames, part) in table {
+        let message = refused(&frames);
+        assert!(message.contains(part), "{message} for {frames:?}");
+    }
+}
+
 #[test]
-fn everything_else_out_of_order_is_an_error() {
-    let call = r#"{"type":"tool_use","id":"c1","name":"f","input":{}}"#;
-    let broken = |data: &str| event("content_block_delta", data);
-    let table: Vec<(Vec<String>, &str)> = vec![
+fn any_other_event_out_of_order_is_an_error() {
+    check_refused(vec![
         (vec![block(0, TEXT)], "`content_block_start` cannot come before `message_start`"),
         (vec![start(), start()], "`message_start` cannot come between two content blocks"),
         (
@@ -137,6 +142,32 @@ fn everything_else_out_of_order_is_an_error() {
             vec![start(), block(0, TEXT), stop(1)],
             "`content_block_stop` has the index 1: expected 0",
         ),
+        (
+            vec![start(), event("message_stop", r#"{"type":"message_stop"}"#)],
+            "`message_stop` cannot come between",
+        ),
+        (
+            vec![start(), block(0, TEXT), end()],
+            "`message_delta` cannot come within a content block",
+        ),
+        (vec![start(), end(), end()], "`message_delta` cannot come after `message_stop`"),
+        (vec![start(), end(), stop(0)], "`content_block_stop` cannot come after `message_stop`"),
+        (
+            vec![event("message_start", r#"{"type":"message_start","message":{"id":"x"}}"#)],
+            "`message_start` cannot be read",
+        ),
+        (
+            vec![start(), event("message_delta", r#"{"type":"message_delta","delta":{}}"#)],
+            "`message_delta` cannot be read",
+        ),
+    ]);
+}
+
+#[test]
+fn an_event_with_content_out_of_the_grammar_is_an_error() {
+    let call = r#"{"type":"tool_use","id":"c1","name":"f","input":{}}"#;
+    let broken = |data: &str| event("content_block_delta", data);
+    check_refused(vec![
         (vec![start(), block(0, call), delta(0, HELLO)], "a delta does not fit its content block"),
         (
             vec![
@@ -192,29 +223,17 @@ fn everything_else_out_of_order_is_an_error() {
             vec![start(), block(0, r#"{"type":"tool_use","id":"c","name":"f","input":"{}"}"#)],
             "`input` of a content block has a wrong type",
         ),
-        (
-            vec![start(), event("message_stop", r#"{"type":"message_stop"}"#)],
-            "`message_stop` cannot come between",
-        ),
-        (
-            vec![start(), block(0, TEXT), end()],
-            "`message_delta` cannot come within a content block",
-        ),
-        (vec![start(), end(), end()], "`message_delta` cannot come after `message_stop`"),
-        (vec![start(), end(), stop(0)], "`content_block_stop` cannot come after `message_stop`"),
-        (
-            vec![event("message_start", r#"{"type":"message_start","message":{"id":"x"}}"#)],
-            "`message_start` cannot be read",
-        ),
-        (
-            vec![start(), event("message_delta", r#"{"type":"message_delta","delta":{}}"#)],
-            "`message_delta` cannot be read",
-        ),
-    ];
-    for (frames, part) in table {
-        let message = refused(&frames);
-        assert!(message.contains(part), "{message} for {frames:?}");
-    }
+    ]);
+}
+
+#[test]
+fn after_the_message_only_comments_pass() {
+    let comment = ": goodbye\n\n".to_owned();
+    let late = [event("ping", "{}"), event("error", "{}"), event("future_event", "{}")];
+    let frames = [start(), end(), late.concat(), comment.clone()];
+    let passed: Vec<u8> =
+        guarded(&frames).unwrap().iter().flat_map(|event| event.frame().to_vec()).collect();
+    assert_eq!(String::from_utf8(passed).unwrap(), [start(), end(), comment].concat());
 }
 
 #[test]

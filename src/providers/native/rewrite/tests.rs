@@ -24,10 +24,22 @@ fn closed(betas: &[&str], sent: &[&str], request: Value) -> (Value, Vec<String>)
     (after(&rewrite), lost(&rewrite))
 }
 
+/// Checks for each beta the request before and after, and the loss.
+fn check_closed(table: &[(&str, Value, Value, &str)]) {
+    for (beta, request, expected, name) in table {
+        let (found, names) = closed(&[beta], &[], request.clone());
+        assert_eq!(found, *expected, "{beta}");
+        assert_eq!(names, [format!("{beta} "), (*name).to_owned()], "{beta}");
+        // without the beta in the request nothing is removed, even if the part is there
+        let kept = closed(&["other-beta"], &[], request.clone());
+        assert_eq!(kept, (request.clone(), vec!["other-beta ".to_owned()]));
+    }
+}
+
 #[test]
 fn the_parts_that_a_removed_beta_unlocks_go_with_it() {
     let user = json!({"role": "user", "content": "hi"});
-    let table = [
+    check_closed(&[
         (
             "thinking-binding-controls-2026-08-01",
             json!({"thinking": {"type": "adaptive", "block_binding": {}}}),
@@ -52,18 +64,6 @@ fn the_parts_that_a_removed_beta_unlocks_go_with_it() {
             json!({"messages": [{"role": "user", "content": "x"}]}),
             "output_config /messages/0/output_config",
         ),
-        (
-            "inline-tools-2026-09-15",
-            json!({"messages": [{"role": "system", "content": [{"type": "tool_removal", "tool": {}}, {"type": "text", "text": "x"}]}]}),
-            json!({"messages": [{"role": "system", "content": [{"type": "text", "text": "x"}]}]}),
-            "block:tool_removal /messages/0/content/0",
-        ),
-        (
-            "mid-conversation-tool-changes-2026-07-01",
-            json!({"messages": [user, {"role": "system", "content": [{"type": "tool_addition", "tool": {}}]}, user]}),
-            json!({"messages": [user, user]}),
-            "block:tool_addition /messages/1/content/0",
-        ),
         ("fast-mode-2026-02-01", json!({"speed": "fast"}), json!({}), "speed /speed"),
         ("compact-2026-09-04", json!({"compaction": {}}), json!({}), "compaction /compaction"),
         (
@@ -78,17 +78,26 @@ fn the_parts_that_a_removed_beta_unlocks_go_with_it() {
             json!({"tools": [{"name": "own"}]}),
             "tool:advisor_20260301 /tools/0",
         ),
-    ];
-    for (beta, request, expected, name) in table {
-        let (found, names) = closed(&[beta], &[], request.clone());
-        assert_eq!(found, expected, "{beta}");
-        assert_eq!(names, [format!("{beta} "), name.to_owned()], "{beta}");
-        // without the beta in the request nothing is removed, even if the part is there
-        assert_eq!(
-            closed(&["other-beta"], &[], request.clone()),
-            (request, vec!["other-beta ".into()])
-        );
-    }
+    ]);
+}
+
+#[test]
+fn changes_of_tools_go_with_their_betas() {
+    let user = json!({"role": "user", "content": "hi"});
+    check_closed(&[
+        (
+            "inline-tools-2026-09-15",
+            json!({"messages": [{"role": "system", "content": [{"type": "tool_removal", "tool": {}}, {"type": "text", "text": "x"}]}]}),
+            json!({"messages": [{"role": "system", "content": [{"type": "text", "text": "x"}]}]}),
+            "block:tool_removal /messages/0/content/0",
+        ),
+        (
+            "mid-conversation-tool-changes-2026-07-01",
+            json!({"messages": [user, {"role": "system", "content": [{"type": "tool_addition", "tool": {}}]}, user]}),
+            json!({"messages": [user, user]}),
+            "block:tool_addition /messages/1/content/0",
+        ),
+    ]);
 }
 
 #[test]
