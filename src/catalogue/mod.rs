@@ -58,17 +58,11 @@ impl Catalogue {
     fn of(read: Option<Date>, rows: Vec<Row>) -> Self {
         let (mut by_name, mut by_stem) = (HashMap::new(), HashMap::new());
         for (n, row) in rows.iter().enumerate() {
-            for id in row.ids() {
-                let name = names::folded(id);
-                if let Some((stem, _)) = names::split_date(&name) {
-                    push(&mut by_stem, stem, n);
-                }
-                push(&mut by_name, &name, n);
-            }
-            let name = names::folded(&row.id);
-            if let Some(stem) = name.strip_suffix("-latest") {
-                push(&mut by_name, stem, n);
-            }
+            let ids: Vec<String> = row.ids().map(names::folded).collect();
+            let stems = ids.iter().filter_map(|id| Some(names::split_date(id)?.0));
+            stems.for_each(|stem| push(&mut by_stem, stem, n));
+            let undated = ids[0].strip_suffix("-latest").into_iter();
+            undated.chain(ids.iter().map(String::as_str)).for_each(|id| push(&mut by_name, id, n));
         }
         Self { read, rows: rows.into_iter().map(Arc::new).collect(), by_name, by_stem }
     }

@@ -115,6 +115,12 @@ fn rows_tell_the_encoders_which_parameters_a_model_refuses() {
     assert_eq!(astra.takes_effort(Effort::Minimal), Some(false));
     assert_eq!(row("gpt-4.1").efforts, None);
     assert!(!row("gpt-4.1").lacks_on_chat(Feature::Stop));
+}
+
+#[test]
+fn rows_tell_what_claude_and_gemini_models_refuse() {
+    let catalogue = bundled();
+    let row = |id: &str| Arc::clone(catalogue.find(None, id).unwrap());
     assert!(row("claude-opus-5-5").lacks(Feature::ForcedToolChoice));
     assert!(!row("claude-opus-5").lacks(Feature::ForcedToolChoice));
     assert!(row("claude-opus-4-6").lacks(Feature::Prefill));

@@ -343,9 +343,7 @@ impl Metered {
             EventKind::MessageStart | EventKind::MessageDelta => {
                 story.attempt_used(*id, |usage| {
                     usage.update(&event.data());
-                    if let Some(output) = &mut self.output {
-                        *output = usage.output;
-                    }
+                    self.output = self.output.map(|_| usage.output);
                 });
             }
             EventKind::ContentBlockStart if self.output.is_none() => {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod authoring;
 mod book;
+mod catalogue;
 mod commands;
 mod compat;
 mod complete;
