@@ -9,9 +9,9 @@ use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::error::{Error, ErrorKind, Origin, Result, UpstreamOrigin};
-use crate::exchange::count;
 use crate::exchange::requested::bounded::Bounded;
 use crate::exchange::route::{Choice, Terms};
+use crate::exchange::{count, reasoning};
 use crate::models::{Strictness, Target};
 use crate::net::client::Connections;
 use crate::net::headers;
@@ -133,6 +133,11 @@ impl<'a> Attempt<'a> {
         }
         let story = &self.passage.ctx.story;
         let strictness = self.terms.strictness(self.choice);
+        let foreign = match target.accepts.is_native {
+            // a translation reads the signatures itself
+            false => Vec::new(),
+            true => reasoning::remove_unsigned(&mut request)?,
+        };
         let unsupported = self.unsupported(&request, strictness);
         let model = request.model().to_owned();
         let facts = policy::Target {
@@ -146,13 +151,16 @@ impl<'a> Attempt<'a> {
         };
         let mark = request.document().mark();
         let (request, headers) = self.passage.on_upstream_request(request, facts).await?;
-        let dropped = match (strictness, unsupported.as_slice()) {
+        let mut dropped: Vec<String> = match (strictness, unsupported.as_slice()) {
             (Strictness::Warn, [_, ..]) if request.document().mark() != mark => {
                 let after = target.accepts.unsupported_in(&Inventory::of(&request));
                 unsupported.into_iter().filter(|name| !after.contains(name)).collect()
             }
             _ => Vec::new(),
         };
+        if strictness != Strictness::Off {
+            dropped.extend(foreign.into_iter().map(str::to_owned));
+        }
         Ok(Prepared { request, headers, name, dropped })
     }
 

@@ -1,15 +1,38 @@
 //! Decides whether a conversation is bound to the target of its last turn.
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::Value;
 
 use crate::error::Result;
 use crate::wire::content::Block;
 use crate::wire::{Document, Kind, MessagesRequest, Step};
 
-/// Returns whether a request names state of one account: a container.
+/// Returns whether a request names state of one account: a container or a file.
 pub(super) fn is_bound(request: &MessagesRequest) -> bool {
     let container = request.document().field("container");
-    container.is_some_and(|container| &container[..] != b"null")
+    container.is_some_and(|container| &container[..] != b"null") || has_files(request)
+}
+
+/// Returns whether a block of a request names a file of the account.
+pub(super) fn has_files(request: &MessagesRequest) -> bool {
+    let messages = request.document().field("messages").unwrap_or_default();
+    // in a text, the quotes of a JSON key are escaped
+    memmem::find(&messages, b"\"file_id\"").is_some()
+        && serde_json::from_slice(&messages).is_ok_and(|messages| names_file(&messages))
+}
+
+fn names_file(value: &Value) -> bool {
+    let is_file = ["file", "container_upload"].iter().any(|kind| value["type"] == **kind);
+    match value {
+        Value::Object(_) if is_file && value["file_id"].is_string() => true,
+        Value::Object(members) => {
+            let outer =
+                members.iter().filter(|(key, _)| ["content", "source"].contains(&key.as_str()));
+            outer.into_iter().any(|(_, value)| names_file(value))
+        }
+        Value::Array(items) => items.iter().any(names_file),
+        _ => false,
+    }
 }
 
 /// Names the container of an answer in the next request, beside the caller's own members such as `skills`.
@@ -39,6 +62,7 @@ pub(super) fn binds(blocks: &[Bytes]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Endpoint;
 
     #[test]
     fn a_container_is_named_beside_the_members_that_the_caller_wrote() {
@@ -53,6 +77,32 @@ mod tests {
             reuse(&mut document, &serde_json::json!({"id": "c2", "expires_at": "x"})).unwrap();
             let found = document.field("container").unwrap();
             assert_eq!(std::str::from_utf8(&found).unwrap(), wanted, "{own}");
+        }
+    }
+
+    #[test]
+    fn only_files_of_the_account_are_bound() {
+        let binds = |content: &str| {
+            let body = format!(
+                r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":{content}}}]}}"#
+            );
+            let request = MessagesRequest::parse(body.into(), Endpoint::Messages);
+            is_bound(&request.unwrap())
+        };
+        for bound in [
+            r#"[{"type":"document","source":{"type":"file","file_id":"f"}}]"#,
+            r#"[{"type":"container_upload","file_id":"f"}]"#,
+            r#"[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{"type":"file","file_id":"f"}}]}]"#,
+        ] {
+            assert!(binds(bound), "{bound}");
+        }
+        for free in [
+            r#""say \"file_id\"""#,
+            r#"[{"type":"document","source":{"type":"url","url":"u"}}]"#,
+            r#"[{"type":"tool_use","id":"t","name":"n","input":{"type":"file","file_id":"f"}}]"#,
+            r#"[{"type":"document","source":{"type":"file","file_id":null}}]"#,
+        ] {
+            assert!(!binds(free), "{free}");
         }
     }
 

@@ -45,7 +45,8 @@ impl Exchange {
         let route = Route::new(caller, alias, &request, requested)?;
         let (tools, sources) = self.server_tools(&mut request, unseen, &route)?;
         refuse_thread(&route, &request, &tools)?;
-        let route = route.by_support(&request);
+        let passthrough = self.gateway.passthrough.as_ref().map(|to| to.name.as_str());
+        let route = route.by_support(&request).bound(&request, passthrough);
         if let Some(requested) = requested {
             self.note(requested);
             requested.edit(&mut request)?;
@@ -121,9 +122,14 @@ fn misrouted(
 /// holds the conversation as the upstream received it. The error code makes official tool runners
 /// continue without a thread (messages-api.md 10).
 fn refuse_thread(route: &Route, request: &MessagesRequest, tools: &[ServerTool]) -> Result<()> {
-    let why = match (route.choices.len(), tools) {
-        (1, []) => return Ok(()),
-        (1, _) => "the gateway runs tools in this conversation",
+    let why = match (route.choices.as_slice(), tools) {
+        ([only], [])
+            if only.target.accepts.is_native && !only.target.accepts.lacks_field("thread") =>
+        {
+            return Ok(());
+        }
+        ([_], []) => "the upstream of this model keeps no threads",
+        ([_], _) => "the gateway runs tools in this conversation",
         _ => "this model has several targets",
     };
     let Some(thread) = request.document().field("thread") else { return Ok(()) };

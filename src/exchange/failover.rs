@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Origin, Result, Retry, Scope, StageOrigin, UpstreamOrigin};
 use crate::exchange::attempt::Attempt;
+use crate::exchange::reasoning;
 use crate::exchange::route::{Choice, Route, Terms};
-use crate::models::Alias;
 use crate::models::health::Try;
+use crate::models::{Alias, Strictness};
 use crate::net::client::Connections;
+use crate::net::headers;
 use crate::policy::Passage;
 use crate::providers::Credentials;
 use crate::providers::accepts::Inventory;
@@ -152,16 +154,25 @@ impl Search<'_> {
         let Self { passage, route, request, turn, inventory } = self;
         let mut tries = 0;
         let mut connections = Connections::Any;
+        let mut forgetful = Forgetful::default();
         loop {
             tries += 1;
             let attempt = Attempt::new(passage, &route.terms, choice, turn.number, inventory);
-            let error = match attempt.run(request, connections).await {
-                Ok(reply) => {
-                    well(&passage.ctx, choice, entered);
-                    return Ok(reply);
-                }
-                Err(error) => error,
-            };
+            let error =
+                match attempt.run(forgetful.request.as_ref().unwrap_or(request), connections).await
+                {
+                    Ok(reply) => {
+                        well(&passage.ctx, choice, entered);
+                        return Ok(forgetful.noted(reply));
+                    }
+                    Err(error) => error,
+                };
+            let strictness = route.terms.strictness(choice);
+            if reasoning::is_refused(&error) && forgetful.begin(request, strictness) {
+                passage.ctx.story.dropped(&forgetful.names());
+                tries -= 1;
+                continue;
+            }
             let next = next(&error, choice, &route.terms, tries);
             match next {
                 Next::Resend => {
@@ -212,6 +223,45 @@ impl Search<'_> {
             }
             _ => {}
         }
+    }
+}
+
+/// A request without the thinking that its target refused.
+#[derive(Default)]
+struct Forgetful {
+    request: Option<MessagesRequest>,
+    removed: Vec<&'static str>,
+}
+
+impl Forgetful {
+    /// Removes all thinking from a request, once. Returns whether there was any.
+    fn begin(&mut self, request: &MessagesRequest, strictness: Strictness) -> bool {
+        if self.request.is_some() || strictness == Strictness::Error {
+            return false;
+        }
+        let mut own = request.clone();
+        match reasoning::remove_all(&mut own) {
+            Ok(removed) if !removed.is_empty() => {
+                (self.request, self.removed) = (Some(own), removed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.removed.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// Names what was removed in a reply.
+    fn noted(self, mut reply: Reply) -> Reply {
+        if !self.removed.is_empty() {
+            let known = reply.headers.get(headers::DROPPED).and_then(|value| value.to_str().ok());
+            let all: Vec<&str> = known.into_iter().chain(self.removed).collect();
+            let all = headers::value(&all.join(", "));
+            reply.headers.insert(headers::DROPPED, all);
+        }
+        reply
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod inner;
 mod messages;
 mod meter;
 pub(crate) mod models;
+mod reasoning;
 mod requested;
 mod route;
 mod tool_loop;

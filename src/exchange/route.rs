@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Origin, Result};
+use crate::exchange::binding;
 use crate::exchange::requested::retry::Retry;
 use crate::exchange::requested::{Names, Requested, shorten};
 use crate::gateway::Gateway;
@@ -132,6 +133,22 @@ impl Route {
             });
         }
         Self { choices, ..self }
+    }
+}
+
+impl Route {
+    /// Leaves the targets of one provider if the request names state of an account: a container or a file. Files come from
+    /// the provider of the forwarded routes, if it has a target; other state from the provider of the first choice.
+    pub(super) fn bound(mut self, request: &MessagesRequest, passthrough: Option<&str>) -> Self {
+        if self.choices.len() < 2 || !binding::is_bound(request) {
+            return self;
+        }
+        let has_target =
+            |name: &&str| self.choices.iter().any(|choice| choice.target.provider_name == *name);
+        let files = passthrough.filter(|_| binding::has_files(request)).filter(has_target);
+        let keeper = files.map_or_else(|| self.choices[0].target.provider_name.clone(), Into::into);
+        self.choices.retain(|choice| choice.target.provider_name == keeper);
+        self
     }
 }
 
