@@ -5,6 +5,7 @@ mod names;
 pub(crate) mod price;
 pub(crate) mod row;
 pub(crate) mod table;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
@@ -15,8 +16,8 @@ pub(crate) use row::Row;
 pub(crate) use table::Table;
 
 use crate::catalogue::images::ImageRule;
-use crate::catalogue::row::Tokenizer;
 use crate::catalogue::table::Entry;
+use crate::catalogue::words::Tokenizer;
 use crate::error::Problem;
 
 /// The bundled table, read once.

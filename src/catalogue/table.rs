@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::catalogue::images::ImageRule;
 use crate::catalogue::price::Price;
-use crate::catalogue::row::{
+use crate::catalogue::words::{
     Budget, Capability, Effort, Feature, Thinking, ThinkingType, Tokenizer,
 };
 

@@ -1,3 +1,4 @@
+//! Tests of the table: look-ups by any spelling, facts for the encoders, the operator's additions.
 use super::*;
 use crate::catalogue::row::{Capability, Effort, Feature, Thinking, ThinkingType};
 

@@ -62,7 +62,12 @@ fn remove(document: &mut Document, which: Which) -> Result<Vec<&'static str>> {
             _ => {
                 for at in gone.rev() {
                     let [messages, message] = message;
-                    document.remove(&[messages, message, Step::Key("content"), Step::Index(at as i64)])?;
+                    document.remove(&[
+                        messages,
+                        message,
+                        Step::Key("content"),
+                        Step::Index(at as i64),
+                    ])?;
                 }
             }
         }

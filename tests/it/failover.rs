@@ -1,4 +1,5 @@
 //! Several targets: which is tried, when the next one is, and who is left alone for a while.
+mod accounts;
 mod affinity;
 mod cooldown;
 mod endpoints;

@@ -1,3 +1,4 @@
+//! Tests of the estimates: the measured points, every part of a prompt, images and files.
 use bytes::Bytes;
 use serde_json::json;
 
