@@ -1,14 +1,14 @@
 //! `Row`: the facts about one model.
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
+
 use crate::catalogue::images::ImageRule;
 use crate::catalogue::price::Price;
 use crate::catalogue::table::Entry;
 pub(crate) use crate::catalogue::words::{
     Budget, Capability, Effort, Feature, Thinking, ThinkingType, Tokenizer,
 };
-use jiff::civil::Date;
-
 /// The facts about one model. `None` means that the table does not say.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
