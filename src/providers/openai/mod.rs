@@ -1,8 +1,17 @@
 //! `type: openai`: servers that speak OpenAI's Chat Completions or Responses, translated.
 mod chat;
 mod config;
+mod draft;
 mod facts;
+mod media;
+mod members;
+mod parameters;
+mod pieces;
 mod profile;
+mod reasoning;
+mod tools;
+mod turn;
+mod usage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -135,12 +144,8 @@ impl OpenAi {
 
     fn encode(&self, conversation: &Conversation<'_>, fetched: &Fetched) -> Result<Encoded> {
         let facts = facts::facts(self.row(&conversation.model), self.api);
-        let terms = chat::encode::Terms {
-            profile: &self.profile,
-            facts: &facts,
-            seal: &self.seal,
-            fetched,
-        };
+        let terms =
+            draft::Terms { profile: &self.profile, facts: &facts, seal: &self.seal, fetched };
         chat::encode::encode(conversation, terms)
     }
 }

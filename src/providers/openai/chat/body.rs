@@ -1,10 +1,13 @@
 //! The body of a Chat Completions request. Texts and JSON borrow from the Messages request.
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::providers::openai::media::{Json, MediaUrl};
+use crate::providers::openai::pieces::{Mark, Piece, PieceBody};
+use crate::providers::openai::tools::Function as Shared;
 
 /// The whole body.
 #[derive(Debug, Default, Serialize)]
@@ -131,28 +134,6 @@ pub(super) struct File<'a> {
     pub(super) file_data: MediaUrl<'a>,
 }
 
-/// An address, or the content itself as a `data:` address.
-#[derive(Debug, Clone)]
-pub(crate) enum MediaUrl<'a> {
-    Address(Cow<'a, str>),
-    Data { media_type: Cow<'a, str>, data: Cow<'a, str> },
-}
-
-impl fmt::Display for MediaUrl<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => f.write_str(address),
-            Self::Data { media_type, data } => write!(f, "data:{media_type};base64,{data}"),
-        }
-    }
-}
-
-impl Serialize for MediaUrl<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 /// A tool call of the assistant.
 #[derive(Debug, Serialize)]
 pub(super) struct Call<'a> {
@@ -188,17 +169,6 @@ pub(super) struct Declared<'a> {
     pub(super) strict: Option<bool>,
 }
 
-/// A text that is JSON already.
-#[derive(Debug)]
-pub(crate) struct Json<'a>(pub(crate) Cow<'a, str>);
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
-        raw.serialize(serializer)
-    }
-}
-
 /// The form of the output.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -215,16 +185,50 @@ pub(super) struct NamedSchema<'a> {
     pub(super) strict: bool,
 }
 
+impl<'a> From<Shared<'a>> for Tool<'a> {
+    fn from(shared: Shared<'a>) -> Self {
+        let Shared { name, description, parameters, is_strict } = shared;
+        let strict = is_strict.then_some(true);
+        Self { kind: "function", function: Declared { name, description, parameters, strict } }
+    }
+}
+
+impl<'a> From<Piece<'a>> for Part<'a> {
+    fn from(piece: Piece<'a>) -> Self {
+        let body = match piece.body {
+            PieceBody::Text(text) => PartBody::Text { text },
+            PieceBody::Image(url) => PartBody::ImageUrl { image_url: ImageUrl { url } },
+            PieceBody::File { name, data } => {
+                PartBody::File { file: File { filename: name, file_data: data } }
+            }
+        };
+        let mut part = Self { body, cache_control: None, prompt_cache_breakpoint: None };
+        match piece.mark {
+            Some(Mark::Control(control)) => part.cache_control = Some(control),
+            Some(Mark::Breakpoint) => {
+                part.prompt_cache_breakpoint = Some(json!({"mode": "explicit"}));
+            }
+            None => {}
+        }
+        part
+    }
+}
+
 impl<'a> Part<'a> {
     pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
-        Self::of(PartBody::Text { text: text.into() })
-    }
-
-    pub(super) fn of(body: PartBody<'a>) -> Self {
+        let body = PartBody::Text { text: text.into() };
         Self { body, cache_control: None, prompt_cache_breakpoint: None }
     }
 
-    fn is_plain(&self) -> bool {
+    /// Returns the text of a part; `None` for media.
+    pub(super) fn into_text(self) -> Option<Cow<'a, str>> {
+        match self.body {
+            PartBody::Text { text } => Some(text),
+            PartBody::ImageUrl { .. } | PartBody::File { .. } => None,
+        }
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
         matches!(self.body, PartBody::Text { .. })
             && self.cache_control.is_none()
             && self.prompt_cache_breakpoint.is_none()
@@ -242,13 +246,7 @@ impl<'a> Content<'a> {
         {
             return Self::Text(text);
         }
-        let texts: Vec<&str> = parts
-            .iter()
-            .filter_map(|part| match &part.body {
-                PartBody::Text { text } => Some(&**text),
-                _ => None,
-            })
-            .collect();
+        let texts: Vec<Cow<'_, str>> = parts.into_iter().filter_map(Part::into_text).collect();
         Self::Text(texts.join("\n\n").into())
     }
 }

@@ -4,7 +4,6 @@ mod calls;
 mod details;
 #[cfg(test)]
 mod tests;
-mod usage;
 
 use std::borrow::Cow;
 
@@ -17,7 +16,9 @@ use details::Details;
 
 use crate::error::Result;
 use crate::providers::openai::chat::think::ThinkTags;
+use crate::providers::openai::members::{event_error, failure, is_filled, string};
 use crate::providers::openai::profile::Profile;
+use crate::providers::openai::usage;
 use crate::providers::translate::decode::{Parser, unreadable};
 use crate::providers::translate::ops::{Finish, Op};
 use crate::providers::translate::rejected::Rejection;
@@ -241,13 +242,7 @@ impl Parser for Chat {
             return Ok(ops);
         }
         if event.name == "error" {
-            let value: Value = serde_json::from_slice(data)
-                .unwrap_or_else(|_| String::from_utf8_lossy(data).into_owned().into());
-            let error = match &value["error"] {
-                Value::Null => &value,
-                error => error,
-            };
-            return Ok(vec![Op::Fail(Rejection::failure(error))]);
+            return Ok(vec![Op::Fail(Rejection::failure(&event_error(data)))]);
         }
         let chunk = serde_json::from_slice::<Chunk<'_>>(data).map_err(|e| {
             unreadable("the upstream sent an event that is no chunk of Chat Completions")
@@ -298,23 +293,4 @@ fn part_of(part: &Value) -> Vec<Op> {
         }
         _ => Vec::new(),
     }
-}
-
-fn failure(error: &RawValue) -> Op {
-    let value: Value = serde_json::from_str(error.get()).unwrap_or_default();
-    Op::Fail(Rejection::failure(&value))
-}
-
-fn is_filled(raw: &RawValue) -> bool {
-    !matches!(raw.get(), "null" | "false" | "{}" | "\"\"")
-}
-
-/// Returns a string; `None` for any other value.
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    raw.get()
-        .starts_with('"')
-        .then(|| serde_json::from_str::<Text<'_>>(raw.get()).ok())?
-        .map(|text| text.0)
 }

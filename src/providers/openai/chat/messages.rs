@@ -2,52 +2,34 @@
 //! their calls, and media of results move into the user's message after them.
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::body::{
-    Assistant, Call, Content, File, Function, ImageUrl, MediaUrl, Message, Part, PartBody,
-};
+use super::body::{Assistant, Call, Content, Function, Message, Part};
 use super::encode::Encoder;
-use crate::providers::openai::profile::{
-    CacheForm, History, Media, MidSystem, Prefill, SystemForm,
-};
-use crate::providers::translate::conversation::{
-    self as asked, Block, BlockBody, Role, Source, input_json,
-};
+use crate::providers::openai::pieces::{Piece, PieceBody};
+use crate::providers::openai::profile::{History, MidSystem, Prefill, SystemForm};
+use crate::providers::openai::turn::Turn;
+use crate::providers::translate::conversation::{self as asked, BlockBody, Role, input_json};
 use crate::providers::translate::names;
 use crate::providers::translate::texts;
-
-/// The text for a call without a result.
-const NO_RESULT: &str = "[no result]";
 
 /// The messages under construction.
 #[derive(Default)]
 struct Assembler<'a> {
     out: Vec<Message<'a>>,
-    /// The calls of the last message of the assistant, with their results.
-    calls: Vec<Pending<'a>>,
-    /// Parts of the user's message after the results.
-    after: Vec<Part<'a>>,
-    /// System messages that came between calls and results.
-    late: Vec<Cow<'a, str>>,
-}
-
-struct Pending<'a> {
-    /// The id as the client knows it.
-    id: &'a str,
-    result: Option<Content<'a>>,
+    turn: Turn<'a>,
 }
 
 /// Returns the messages of the conversation.
 pub(super) fn messages<'a>(encoder: &mut Encoder<'a>) -> Vec<Message<'a>> {
     let mut assembler = Assembler::default();
     encoder.system(&mut assembler);
-    let conversation = encoder.conversation;
+    let conversation = encoder.draft.conversation;
     for (n, message) in conversation.messages.iter().enumerate() {
         let place = format!("/messages/{n}/content");
         match message.role {
             Role::System => encoder.mid_system(message, &mut assembler),
-            Role::User => encoder.user(message, &place, &mut assembler),
+            Role::User => encoder.draft.user(message, &place, &mut assembler.turn),
             Role::Assistant => encoder.assistant(message, &place, &mut assembler),
         }
     }
@@ -59,38 +41,63 @@ pub(super) fn messages<'a>(encoder: &mut Encoder<'a>) -> Vec<Message<'a>> {
 impl<'a> Assembler<'a> {
     /// Writes the results of the last calls, and the user's message after them.
     fn settle(&mut self, encoder: &Encoder<'_>) {
-        for call in std::mem::take(&mut self.calls) {
-            let content = call.result.unwrap_or(Content::Text(Cow::Borrowed(NO_RESULT)));
-            let tool_call_id = names::for_upstream(call.id, encoder.profile.ids);
+        let profile = encoder.draft.profile;
+        let sorted = self.turn.sort();
+        let mut user: Vec<Part<'a>> = Vec::new();
+        for (id, pieces) in sorted.results {
+            let (content, moved) = result(id, pieces, profile.tool_images);
+            let tool_call_id = names::for_upstream(id, profile.ids);
             self.out.push(Message::Tool { tool_call_id, content });
+            user.extend(moved);
         }
-        for text in std::mem::take(&mut self.late) {
+        for text in sorted.system {
             self.out.push(Message::System { content: Content::Text(text) });
         }
-        if !self.after.is_empty() {
-            let content = Content::of(std::mem::take(&mut self.after));
-            self.out.push(Message::User { content });
+        user.extend(sorted.user.into_iter().map(Part::from));
+        if !user.is_empty() {
+            self.out.push(Message::User { content: Content::of(user) });
         }
     }
+}
 
-    fn find(&mut self, id: &str) -> Option<&mut Pending<'a>> {
-        self.calls.iter_mut().find(|call| call.id == id)
+/// Returns the content of a result, and the media that cannot stand in it.
+fn result<'a>(id: &str, pieces: Vec<Piece<'a>>, takes_media: bool) -> (Content<'a>, Vec<Part<'a>>) {
+    let (mut own, mut media, mut moved) = (Vec::new(), Vec::new(), Vec::new());
+    for piece in pieces {
+        match piece.body {
+            PieceBody::Text(_) => own.push(Part::from(piece)),
+            _ if takes_media => media.push(Part::from(piece)),
+            _ => {
+                let number = moved.len() / 2 + 1;
+                let name = format!("[media {number} of the result of call {id}");
+                own.push(Part::text(format!("{name} is in the next message of the user]")));
+                moved.push(Part::text(format!("{name}]")));
+                moved.push(Part::from(piece));
+            }
+        }
     }
+    if media.is_empty() && own.iter().all(Part::is_plain) {
+        let texts: Vec<Cow<'_, str>> = own.into_iter().filter_map(Part::into_text).collect();
+        return (Content::Text(texts.join("\n").into()), moved);
+    }
+    own.extend(media);
+    (Content::Parts(own), moved)
 }
 
 impl<'a> Encoder<'a> {
     fn system(&mut self, assembler: &mut Assembler<'a>) {
         let mut parts = Vec::new();
-        for (text, block) in texts::system(&self.conversation.system) {
-            parts.push(self.part(PartBody::Text { text: text.into() }, block));
+        for (text, block) in texts::system(&self.draft.conversation.system) {
+            let mark = self.draft.mark(block);
+            parts.push(Part::from(Piece { body: PieceBody::Text(text.into()), mark }));
         }
-        if let Some(text) = self.json_hint() {
+        if let Some(text) = self.draft.json_hint() {
             parts.push(Part::text(text));
         }
         if parts.is_empty() {
             return;
         }
-        let content = match self.profile.system {
+        let content = match self.draft.profile.system {
             SystemForm::Parts if parts.len() > 1 => Content::Parts(parts),
             _ => Content::of(parts),
         };
@@ -99,177 +106,15 @@ impl<'a> Encoder<'a> {
 
     fn mid_system(&mut self, message: &'a asked::Message<'a>, assembler: &mut Assembler<'a>) {
         for (text, _) in texts::system(&message.content) {
-            match self.profile.mid_system {
-                MidSystem::User => assembler.after.push(Part::text(texts::marked_system(text))),
-                MidSystem::Same if assembler.calls.is_empty() => {
-                    assembler.settle(self);
-                    assembler.out.push(Message::System { content: Content::Text(text.into()) });
-                }
-                MidSystem::Same => assembler.late.push(text.into()),
+            if self.draft.profile.mid_system == MidSystem::User {
+                assembler.turn.extend([Piece::text(texts::marked_system(text))]);
+                continue;
             }
-        }
-    }
-
-    fn user(
-        &mut self,
-        message: &'a asked::Message<'a>,
-        place: &str,
-        assembler: &mut Assembler<'a>,
-    ) {
-        for (n, block) in message.content.0.iter().enumerate() {
-            let place = format!("{place}/{n}");
-            match &block.body {
-                BlockBody::ToolResult { id, content, is_error } => {
-                    let result = self.result(id, content, *is_error, &place);
-                    let (own, moved) = result;
-                    match assembler.find(id) {
-                        Some(call) if call.result.is_none() => call.result = Some(own),
-                        _ => {
-                            assembler.after.push(Part::text(format!("[result of the call {id}]")));
-                            match own {
-                                Content::Text(text) => assembler.after.push(Part::text(text)),
-                                Content::Parts(parts) => assembler.after.extend(parts),
-                            }
-                        }
-                    }
-                    assembler.after.extend(moved);
-                }
-                _ => {
-                    let parts = self.parts(block, &place);
-                    assembler.after.extend(parts);
-                }
+            if !assembler.turn.has_calls() {
+                assembler.settle(self);
             }
+            assembler.turn.system(text.into());
         }
-    }
-
-    /// Returns the content of a result, and the media that cannot stand in it.
-    fn result(
-        &mut self,
-        id: &'a str,
-        content: &'a asked::Content<'a>,
-        is_error: bool,
-        place: &str,
-    ) -> (Content<'a>, Vec<Part<'a>>) {
-        let (mut texts, mut media, mut moved): (Vec<Cow<'a, str>>, _, _) =
-            (Vec::new(), Vec::new(), Vec::new());
-        for (n, block) in content.0.iter().enumerate() {
-            let place = format!("{place}/content/{n}");
-            for part in self.parts(block, &place) {
-                match part.body {
-                    PartBody::Text { text } => texts.push(text),
-                    _ if self.profile.tool_images => media.push(part),
-                    _ => {
-                        let number = moved.len() / 2 + 1;
-                        let name = format!("[media {number} of the result of call {id}");
-                        texts.push(format!("{name} is in the next message of the user]").into());
-                        moved.push(Part::text(format!("{name}]")));
-                        moved.push(part);
-                    }
-                }
-            }
-        }
-        let mut text = texts.join("\n");
-        if is_error && !text.starts_with("Error:") {
-            text = if text.is_empty() { "Error".to_owned() } else { format!("Error: {text}") };
-        }
-        match media.is_empty() {
-            true => (Content::Text(text.into()), moved),
-            false => {
-                let mut parts = vec![Part::text(text)];
-                parts.extend(media);
-                (Content::Parts(parts), moved)
-            }
-        }
-    }
-
-    /// Returns a block of the user as parts. A block that cannot be carried becomes a visible line.
-    fn parts(&mut self, block: &'a Block<'a>, place: &str) -> Vec<Part<'a>> {
-        let body = match &block.body {
-            BlockBody::Text(text) if text.is_empty() => return Vec::new(),
-            BlockBody::Image(source) => self.image(source),
-            BlockBody::Document { source: Source::Content(content), title, context } => {
-                return self.document_content(content, title.as_deref(), context.as_deref(), place);
-            }
-            BlockBody::Document { source, title, .. } if !matches!(source, Source::Text(_)) => {
-                self.pdf(source, title.as_deref())
-            }
-            _ => block.as_text().map(|text| PartBody::Text { text }),
-        };
-        if block.has_citations {
-            self.drop_content("citations", place, "the server cites nothing");
-        }
-        match body {
-            Some(body) => vec![self.part(body, block)],
-            None => vec![self.left_out(block, place)],
-        }
-    }
-
-    fn left_out(&mut self, block: &'a Block<'a>, place: &str) -> Part<'a> {
-        let (kind, title) = match &block.body {
-            BlockBody::Image(_) => ("image", None),
-            BlockBody::Document { title, .. } => ("document", title.as_deref()),
-            BlockBody::Other(kind) => (&**kind, None),
-            _ => ("unknown", None),
-        };
-        self.drop_content(format!("block:{kind}"), place, "the server takes no such block");
-        Part::text(texts::placeholder(kind, title))
-    }
-
-    fn image(&mut self, source: &'a Source<'a>) -> Option<PartBody<'a>> {
-        let url = match (source, self.profile.images) {
-            (_, Media::None) => return None,
-            (Source::Base64 { media_type, data }, _) => {
-                MediaUrl::Data { media_type: media_type.clone(), data: data.clone() }
-            }
-            (Source::Url(url), Media::Url) => MediaUrl::Address(url.clone()),
-            (Source::Url(url), Media::Inline) => self.fetched(url)?,
-            _ => return None,
-        };
-        Some(PartBody::ImageUrl { image_url: ImageUrl { url } })
-    }
-
-    fn pdf(&mut self, source: &'a Source<'a>, title: Option<&'a str>) -> Option<PartBody<'a>> {
-        let file_data = match (source, self.profile.pdf) {
-            (_, Media::None) => return None,
-            (Source::Base64 { media_type, data }, _) => {
-                MediaUrl::Data { media_type: media_type.clone(), data: data.clone() }
-            }
-            (Source::Url(url), Media::Url) => MediaUrl::Address(url.clone()),
-            (Source::Url(url), Media::Inline) => self.fetched(url)?,
-            _ => return None,
-        };
-        let filename = title.filter(|title| !title.is_empty()).unwrap_or("document.pdf").into();
-        Some(PartBody::File { file: File { filename, file_data } })
-    }
-
-    fn document_content(
-        &mut self,
-        content: &'a asked::Content<'a>,
-        title: Option<&str>,
-        context: Option<&str>,
-        place: &str,
-    ) -> Vec<Part<'a>> {
-        let mut parts = vec![Part::text(texts::document(title, context, ""))];
-        parts.retain(|part| !matches!(&part.body, PartBody::Text { text } if text.is_empty()));
-        for (n, block) in content.0.iter().enumerate() {
-            parts.extend(self.parts(block, &format!("{place}/source/content/{n}")));
-        }
-        parts
-    }
-
-    fn part(&mut self, body: PartBody<'a>, block: &'a Block<'a>) -> Part<'a> {
-        let mut part = Part::of(body);
-        if let Some(control) = block.cache_control.filter(|control| control.get() != "null") {
-            match self.profile.cache {
-                CacheForm::Control => part.cache_control = Some(control),
-                CacheForm::Breakpoints if self.facts.takes_breakpoints => {
-                    part.prompt_cache_breakpoint = Some(json!({"mode": "explicit"}));
-                    self.has_breakpoints = true;
-                }
-                CacheForm::Breakpoints | CacheForm::None => self.drop_hint("cache_control", ""),
-            }
-        }
-        part
     }
 
     fn assistant(
@@ -278,9 +123,7 @@ impl<'a> Encoder<'a> {
         place: &str,
         assembler: &mut Assembler<'a>,
     ) {
-        let is_same = assembler.after.is_empty()
-            && assembler.calls.iter().all(|call| call.result.is_none())
-            && assembler.late.is_empty();
+        let is_same = assembler.turn.is_fresh();
         let mut before = match assembler.out.pop() {
             Some(Message::Assistant(before)) if is_same => before,
             other => {
@@ -302,12 +145,12 @@ impl<'a> Encoder<'a> {
                 }
                 BlockBody::RedactedThinking => {}
                 BlockBody::ToolUse { id, name, input } => {
-                    assembler.calls.push(Pending { id, result: None });
+                    assembler.turn.call(id);
                     before.tool_calls.push(Call {
-                        id: names::for_upstream(id, self.profile.ids),
+                        id: names::for_upstream(id, self.draft.profile.ids),
                         kind: "function",
                         function: Function {
-                            name: self.names.forth(name, super::encode::NAMES),
+                            name: self.draft.name(name),
                             arguments: input_json(input).into(),
                         },
                     });
@@ -315,10 +158,7 @@ impl<'a> Encoder<'a> {
                 _ => match block.as_text() {
                     Some(text) => texts.push(text),
                     None => {
-                        let part = self.left_out(block, &format!("{place}/{n}"));
-                        if let PartBody::Text { text } = part.body {
-                            texts.push(text);
-                        }
+                        texts.push(self.draft.left_out(block, &format!("{place}/{n}")).into());
                     }
                 },
             }
@@ -328,7 +168,11 @@ impl<'a> Encoder<'a> {
             1 => texts.pop().map(Content::Text),
             _ => Some(Content::Text(texts.join("\n\n").into())),
         };
-        reasoning.put(self.profile.history, self.profile.history_with_calls, &mut before);
+        reasoning.put(
+            self.draft.profile.history,
+            self.draft.profile.history_with_calls,
+            &mut before,
+        );
         if before.content.is_none() && before.tool_calls.is_empty() {
             before.content = Some(Content::Text(Cow::Borrowed("")));
         }
@@ -337,11 +181,11 @@ impl<'a> Encoder<'a> {
 
     /// Takes the reasoning of an earlier turn, if this provider made it.
     fn earlier_reasoning(&self, text: &str, signature: &str, reasoning: &mut Reasoning) {
-        if self.profile.history == History::None {
+        if self.draft.profile.history == History::None {
             return;
         }
-        let Some(payload) = self.seal.open(self.model, signature) else { return };
-        if self.profile.history == History::Details {
+        let Some(payload) = self.draft.seal.open(self.draft.model, signature) else { return };
+        if self.draft.profile.history == History::Details {
             let details = serde_json::from_str::<Vec<Value>>(&payload).unwrap_or_default();
             reasoning.details.extend(details);
         }
@@ -354,11 +198,8 @@ impl<'a> Encoder<'a> {
         if !last.tool_calls.is_empty() {
             return;
         }
-        match self.profile.prefill {
-            Prefill::None => {
-                let place = format!("/messages/{}", self.conversation.messages.len() - 1);
-                self.drop_content("prefill", place, "the server does not continue an answer");
-            }
+        match self.draft.profile.prefill {
+            Prefill::None => self.draft.report_prefill(),
             Prefill::Prefix => last.prefix = true,
             Prefill::Vllm => self.continues = true,
             Prefill::Native => {

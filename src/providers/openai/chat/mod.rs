@@ -4,5 +4,3 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 mod messages;
 mod think;
-
-pub(crate) use body::{Json, MediaUrl};

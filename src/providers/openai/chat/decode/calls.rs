@@ -1,5 +1,6 @@
 //! The tool calls of an answer. Servers number and name the pieces of a call in many ways.
-use super::{Function, ToolCall, string};
+use super::{Function, ToolCall};
+use crate::providers::openai::members::{arguments, string};
 use crate::providers::translate::ops::Op;
 use crate::wire::message::is_object;
 
@@ -38,21 +39,12 @@ impl Piece {
     }
 
     pub(super) fn of_function(function: &Function<'_>) -> Self {
-        let args = function.arguments.filter(|raw| raw.get() != "null");
-        let args = args
-            .map(|raw| string(raw).map_or_else(|| raw.get().to_owned(), |text| unquoted(&text)));
         Self {
             name: function.name.and_then(string).unwrap_or_default().into_owned(),
-            args: args.unwrap_or_default(),
+            args: arguments(function.arguments),
             ..Self::default()
         }
     }
-}
-
-/// Returns arguments without a second layer of quotes.
-fn unquoted(args: &str) -> String {
-    let inner = args.starts_with('"').then(|| serde_json::from_str::<String>(args).ok()).flatten();
-    inner.filter(|inner| is_object(inner.as_bytes())).unwrap_or_else(|| args.to_owned())
 }
 
 impl Calls {

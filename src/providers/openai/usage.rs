@@ -1,4 +1,4 @@
-//! The token counts of Chat Completions in the Messages API's form.
+//! The token counts of OpenAI's APIs in the Messages API's form. Chat Completions and Responses name them differently.
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -8,16 +8,17 @@ use crate::providers::translate::ops::Tokens;
 pub(super) fn tokens(raw: &RawValue) -> Option<Tokens> {
     let usage: Value = serde_json::from_str(raw.get()).ok()?;
     usage.as_object()?;
-    let details = &usage["prompt_tokens_details"];
+    let details = either(&usage, "prompt_tokens_details", "input_tokens_details");
     let cached = first(&[
         &details["cached_tokens"],
         &usage["prompt_cache_hit_tokens"],
         &usage["cached_tokens"],
     ]);
     let written = count(&details["cache_write_tokens"]);
-    let prompt = count(&usage["prompt_tokens"]);
-    let completion = count(&usage["completion_tokens"]);
-    let thinking = &usage["completion_tokens_details"]["reasoning_tokens"];
+    let prompt = count(either(&usage, "prompt_tokens", "input_tokens"));
+    let completion = count(either(&usage, "completion_tokens", "output_tokens"));
+    let thinking =
+        &either(&usage, "completion_tokens_details", "output_tokens_details")["reasoning_tokens"];
     let reasoning = count(thinking);
     // xAI counts reasoning beside the completion, and only its total says so
     let is_beside = reasoning > 0
@@ -33,12 +34,17 @@ pub(super) fn tokens(raw: &RawValue) -> Option<Tokens> {
     })
 }
 
+/// Returns a member by its name on Chat Completions, else by its name on Responses.
+fn either<'v>(usage: &'v Value, chat: &str, responses: &str) -> &'v Value {
+    if usage[chat].is_null() { &usage[responses] } else { &usage[chat] }
+}
+
 fn first(values: &[&Value]) -> u64 {
     values.iter().find(|value| value.is_number()).map_or(0, |value| count(value))
 }
 
 /// Returns a count; some servers send fractions, negative numbers or `null`.
-pub(crate) fn count(value: &Value) -> u64 {
+pub(super) fn count(value: &Value) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

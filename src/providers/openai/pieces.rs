@@ -1,0 +1,184 @@
+//! Blocks of the user and of results as pieces, which both APIs can receive. A block that cannot be carried
+//! becomes a visible line.
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::providers::openai::draft::Draft;
+use crate::providers::openai::media::MediaUrl;
+use crate::providers::openai::profile::{CacheForm, Media};
+use crate::providers::openai::turn::Turn;
+use crate::providers::translate::conversation::{self as asked, Block, BlockBody, Source};
+use crate::providers::translate::texts;
+
+/// The name of a document without a title.
+pub(super) const UNTITLED: &str = "document.pdf";
+
+/// A piece of a message.
+#[derive(Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) body: PieceBody<'a>,
+    pub(super) mark: Option<Mark<'a>>,
+}
+
+/// The kinds of pieces.
+#[derive(Debug)]
+pub(super) enum PieceBody<'a> {
+    Text(Cow<'a, str>),
+    Image(MediaUrl<'a>),
+    File { name: Cow<'a, str>, data: MediaUrl<'a> },
+}
+
+/// The end of a part of the prompt that the server may cache.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mark<'a> {
+    /// The client's own `cache_control`.
+    Control(&'a RawValue),
+    /// A breakpoint in OpenAI's form.
+    Breakpoint,
+}
+
+impl<'a> Piece<'a> {
+    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self { body: PieceBody::Text(text.into()), mark: None }
+    }
+}
+
+/// Returns the pieces of a result. Those of a failed call say so.
+fn outcome(mut pieces: Vec<Piece<'_>>, is_error: bool) -> Vec<Piece<'_>> {
+    if !is_error {
+        return pieces;
+    }
+    match pieces.first_mut().map(|piece| &mut piece.body) {
+        Some(PieceBody::Text(text)) if text.starts_with("Error:") => {}
+        Some(PieceBody::Text(text)) => *text = format!("Error: {text}").into(),
+        _ => pieces.insert(0, Piece::text("Error")),
+    }
+    pieces
+}
+
+impl<'a> Draft<'a> {
+    /// Adds a message of the user to the turn.
+    pub(super) fn user(
+        &mut self,
+        message: &'a asked::Message<'a>,
+        place: &str,
+        turn: &mut Turn<'a>,
+    ) {
+        for (n, block) in message.content.0.iter().enumerate() {
+            let place = format!("{place}/{n}");
+            match &block.body {
+                BlockBody::ToolResult { id, content, is_error } => {
+                    let mut pieces = Vec::new();
+                    for (n, inner) in content.0.iter().enumerate() {
+                        pieces.extend(self.pieces(inner, &format!("{place}/content/{n}")));
+                    }
+                    if let Some(mark) = self.mark(block)
+                        && let Some(last) = pieces.last_mut()
+                    {
+                        last.mark = Some(mark);
+                    }
+                    turn.result(id, outcome(pieces, *is_error));
+                }
+                _ => {
+                    let pieces = self.pieces(block, &place);
+                    turn.extend(pieces);
+                }
+            }
+        }
+    }
+
+    fn pieces(&mut self, block: &'a Block<'a>, place: &str) -> Vec<Piece<'a>> {
+        let mut before = None;
+        let body = match &block.body {
+            BlockBody::Text(text) if text.is_empty() => return Vec::new(),
+            BlockBody::Image(source) => self.image(source),
+            BlockBody::Document { source: Source::Content(content), title, context } => {
+                let (title, context) = (title.as_deref(), context.as_deref());
+                return self.document_content(content, texts::document(title, context, ""), place);
+            }
+            BlockBody::Document { source, title, context }
+                if !matches!(source, Source::Text(_)) =>
+            {
+                let context = context.as_deref().filter(|context| !context.is_empty());
+                before = context.map(Piece::text);
+                self.pdf(source, title.as_deref())
+            }
+            _ => block.as_text().map(PieceBody::Text),
+        };
+        if block.has_citations {
+            self.drop_content("citations", place, "the server cites nothing");
+        }
+        let piece = match body {
+            Some(body) => Piece { body, mark: self.mark(block) },
+            None => Piece::text(self.left_out(block, place)),
+        };
+        before.into_iter().chain([piece]).collect()
+    }
+
+    /// Reports a block without a counterpart, and returns the line in its place.
+    pub(super) fn left_out(&mut self, block: &Block<'_>, place: &str) -> String {
+        let (kind, title) = match &block.body {
+            BlockBody::Image(_) => ("image", None),
+            BlockBody::Document { title, .. } => ("document", title.as_deref()),
+            BlockBody::Other(kind) => (&**kind, None),
+            _ => ("unknown", None),
+        };
+        self.drop_content(format!("block:{kind}"), place, "the server takes no such block");
+        texts::placeholder(kind, title)
+    }
+
+    fn image(&mut self, source: &'a Source<'a>) -> Option<PieceBody<'a>> {
+        self.media(source, self.profile.images).map(PieceBody::Image)
+    }
+
+    fn pdf(&mut self, source: &'a Source<'a>, title: Option<&'a str>) -> Option<PieceBody<'a>> {
+        let data = self.media(source, self.rules.pdf)?;
+        let name = title.filter(|title| !title.is_empty()).unwrap_or(UNTITLED).into();
+        Some(PieceBody::File { name, data })
+    }
+
+    fn media(&self, source: &'a Source<'a>, taken: Media) -> Option<MediaUrl<'a>> {
+        match (source, taken) {
+            (_, Media::None) => None,
+            (Source::Base64 { media_type, data }, _) => {
+                Some(MediaUrl::Data { media_type: media_type.clone(), data: data.clone() })
+            }
+            (Source::Url(url), Media::Url) => Some(MediaUrl::Address(url.clone())),
+            (Source::Url(url), Media::Inline) => self.fetched(url),
+            _ => None,
+        }
+    }
+
+    fn document_content(
+        &mut self,
+        content: &'a asked::Content<'a>,
+        head: String,
+        place: &str,
+    ) -> Vec<Piece<'a>> {
+        let mut pieces = Vec::new();
+        if !head.is_empty() {
+            pieces.push(Piece::text(head));
+        }
+        for (n, block) in content.0.iter().enumerate() {
+            pieces.extend(self.pieces(block, &format!("{place}/source/content/{n}")));
+        }
+        pieces
+    }
+
+    /// Returns the cache mark of a block. Reports one that the server cannot have.
+    pub(super) fn mark(&mut self, block: &'a Block<'a>) -> Option<Mark<'a>> {
+        let control = block.cache_control.filter(|control| control.get() != "null")?;
+        match self.rules.cache {
+            CacheForm::Control => Some(Mark::Control(control)),
+            CacheForm::Breakpoints if self.facts.takes_breakpoints => {
+                self.has_breakpoints = true;
+                Some(Mark::Breakpoint)
+            }
+            CacheForm::Breakpoints | CacheForm::None => {
+                self.drop_hint("cache_control", "");
+                None
+            }
+        }
+    }
+}
