@@ -9,6 +9,7 @@ mod parameters;
 mod pieces;
 mod profile;
 mod reasoning;
+mod responses;
 mod tools;
 mod turn;
 mod usage;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
 
@@ -33,15 +35,20 @@ use crate::providers::dropped::Dropped;
 use crate::providers::fixed_headers::FixedHeaders;
 use crate::providers::http::{Base, secret_value};
 use crate::providers::openai::config::Api;
+use crate::providers::openai::draft::Terms;
 use crate::providers::openai::profile::{Auth, Profile, Switch};
-use crate::providers::translate::call::{Call, call};
+use crate::providers::openai::responses::encode::Purpose;
+use crate::providers::translate::call::{Call, Spare, call};
 use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;
+use crate::providers::translate::decode::Parser;
 use crate::providers::translate::encoded::{Encoded, Fetched};
 use crate::providers::translate::envelope::Seal;
+use crate::providers::translate::facts::ModelFacts;
 use crate::providers::translate::machine::Frame;
+use crate::providers::translate::rejected::rejected;
 use crate::providers::{Answer, Attempt, Parts, Provider, Settings};
-use crate::wire::{Endpoint, MessagesRequest};
+use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody};
 
 /// Azure's header of the key.
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -67,6 +74,8 @@ impl Settings for Config {
 struct OpenAi {
     base: Base,
     uri: Uri,
+    /// The route that counts tokens.
+    count_uri: Option<Uri>,
     api: Api,
     auth: Option<(HeaderName, HeaderValue)>,
     own: FixedHeaders,
@@ -88,41 +97,50 @@ impl OpenAi {
         let ca_file = config.ca_file.as_ref().map(|file| parts.base_dir.join(file));
         let base = Base::new(&config.address(), ca_file.as_deref(), parts.client).map_err(wrong)?;
         let api = config.api();
-        let route = match api {
-            Api::Chat => "/chat/completions",
-            Api::Responses => "/responses",
+        let uri_of = |route: &str| -> Result<Uri, Problem> {
+            let query =
+                config.api_version.as_ref().map(|version| format!("?api-version={version}"));
+            let route = format!("{}{}", base.path(route), query.unwrap_or_default());
+            let message = "its path, or `api_version`, cannot be used in an address";
+            route.parse().map_err(|_| wrong(("base_url", message.to_owned())))
         };
-        let mut route = base.path(route);
-        if let Some(version) = &config.api_version {
-            route = format!("{route}?api-version={version}");
-        }
-        let uri = route.parse().map_err(|_| {
-            wrong((
-                "base_url",
-                "its path, or `api_version`, cannot be used in an address".to_owned(),
-            ))
-        })?;
+        let (backend, route) = match api {
+            Api::Chat => ("chat", "/chat/completions"),
+            Api::Responses => ("responses", "/responses"),
+        };
+        let uri = uri_of(route)?;
+        let counts = profile.counts.then(|| uri_of("/responses/input_tokens"));
+        let count_uri = counts.transpose()?;
         let auth =
             auth(&config.api_key, profile.auth).map_err(|message| wrong(("api_key", message)))?;
         let forwards = Forwards::new(&config.forward_headers)
             .map_err(|message| wrong(("forward_headers", message)))?;
         let name = path.rsplit('.').next().unwrap_or(path);
-        let backend = match api {
-            Api::Chat => "chat",
-            Api::Responses => "responses",
-        };
         let seal = Seal::new(name, backend, config.api_key.expose());
-        let accepts = accepts(&profile).without(path, &config.unsupported)?;
+        let accepts = accepts(api, &profile).without(path, &config.unsupported)?;
         let own = config.headers.build().map_err(|message| wrong(("headers", message)))?;
         let catalogue = Arc::clone(parts.catalogue);
         let family = family(&config.flavor());
-        Ok(Self { base, uri, api, auth, own, forwards, profile, seal, accepts, catalogue, family })
+        Ok(Self {
+            base,
+            uri,
+            count_uri,
+            api,
+            auth,
+            own,
+            forwards,
+            profile,
+            seal,
+            accepts,
+            catalogue,
+            family,
+        })
     }
 
-    fn head(&self, ctx: &Context, attempt: &Attempt) -> request::Parts {
+    fn head(&self, ctx: &Context, attempt: &Attempt, uri: &Uri) -> request::Parts {
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = Method::POST;
-        head.uri = self.uri.clone();
+        head.uri = uri.clone();
         head.headers = self.headers(attempt.headers(ctx, &self.forwards));
         head
     }
@@ -142,18 +160,85 @@ impl OpenAi {
         self.catalogue.find(self.family, model).map(|row| &**row)
     }
 
+    fn terms<'a>(&'a self, facts: &'a ModelFacts, fetched: &'a Fetched) -> Terms<'a> {
+        Terms { profile: &self.profile, facts, seal: &self.seal, fetched }
+    }
+
     fn encode(&self, conversation: &Conversation<'_>, fetched: &Fetched) -> Result<Encoded> {
         let facts = facts::facts(self.row(&conversation.model), self.api);
-        let terms =
-            draft::Terms { profile: &self.profile, facts: &facts, seal: &self.seal, fetched };
-        chat::encode::encode(conversation, terms)
+        let terms = self.terms(&facts, fetched);
+        match self.api {
+            Api::Chat => chat::encode::encode(conversation, terms),
+            Api::Responses => responses::encode::encode(conversation, terms, Purpose::Answer),
+        }
     }
+
+    /// Encodes a request for Responses, whatever the API of the answers is.
+    fn encode_for(&self, raw: &[u8], purpose: Purpose) -> Result<Bytes> {
+        let conversation = Conversation::read(raw)?;
+        let facts = facts::facts(self.row(&conversation.model), Api::Responses);
+        let fetched = Fetched::new();
+        let terms = self.terms(&facts, &fetched);
+        responses::encode::encode(&conversation, terms, purpose).map(|encoded| encoded.body)
+    }
+
+    /// Counts the tokens of a request.
+    async fn count(&self, ctx: &Context, attempt: &Attempt) -> Result<Reply> {
+        let Some(route) = self.count_uri.clone() else {
+            let message = "this upstream has no route that counts tokens";
+            return Err(Error::new(ErrorKind::NotSupported, message));
+        };
+        let body = self.encode_for(&attempt.request.to_bytes(), Purpose::Count)?;
+        let head = || Ok(self.head(ctx, attempt, &route));
+        let sending = attempt.sending(Awaits::Whole);
+        let answer = self.base.send(head, body.into(), sending, attempt.timeouts).await;
+        let answer = answer.map_err(rejected)?;
+        let (status, mut headers) = (answer.status, answer.for_caller());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = ReplyBody::Full(responses::count::answer(&answer.json().await?)?);
+        Ok(Reply { status, headers, body })
+    }
+
+    /// Sends a request whose answer `parser` reads.
+    async fn answer<P: Parser>(
+        &self,
+        ctx: &Context,
+        attempt: &Attempt,
+        encoded: Ready,
+        parser: P,
+    ) -> Result<Reply> {
+        let is_stream = attempt.request.is_stream();
+        let without = || self.encode_for(&encoded.raw, Purpose::WithoutReasoning);
+        let spare = Spare { is_needed: responses::refused::is_about_reasoning, body: &without };
+        let sent = Call {
+            body: encoded.body,
+            spare: (self.api == Api::Responses).then_some(spare),
+            parser,
+            frame: encoded.frame,
+            is_stream,
+            sending: attempt.sending(if is_stream { Awaits::FirstEvent } else { Awaits::Whole }),
+            timeouts: attempt.timeouts,
+        };
+        call(&self.base, || Ok(self.head(ctx, attempt, &self.uri)), sent).await
+    }
+}
+
+/// An encoded request.
+struct Ready {
+    /// The client's own request.
+    raw: Bytes,
+    body: Bytes,
+    frame: Frame,
 }
 
 #[async_trait]
 impl Provider for OpenAi {
     fn accepts(&self) -> &Accepts {
         &self.accepts
+    }
+
+    fn counts(&self) -> bool {
+        self.count_uri.is_some()
     }
 
     fn forwards(&self) -> &Forwards {
@@ -173,11 +258,9 @@ impl Provider for OpenAi {
 
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer> {
         if attempt.request.endpoint == Endpoint::CountTokens {
-            let message = "this upstream has no route that counts tokens";
-            return Err(Error::new(ErrorKind::NotSupported, message));
+            return self.count(ctx, &attempt).await.map(Answer::from);
         }
         let raw = attempt.request.to_bytes();
-        let is_stream = attempt.request.is_stream();
         let (encoded, frame) = {
             let conversation = Conversation::read(&raw)?;
             let encoded = self.encode(&conversation, &Fetched::new())?;
@@ -193,16 +276,17 @@ impl Provider for OpenAi {
             (encoded, frame)
         };
         let Encoded { body, dropped, prefill, .. } = encoded;
-        let awaits = if is_stream { Awaits::FirstEvent } else { Awaits::Whole };
-        let sent = Call {
-            body,
-            parser: chat::decode::Chat::new(&self.profile, prefill),
-            frame,
-            is_stream,
-            sending: attempt.sending(awaits),
-            timeouts: attempt.timeouts,
+        let ready = Ready { raw, body, frame };
+        let reply = match self.api {
+            Api::Chat => {
+                let parser = chat::decode::Chat::new(&self.profile, prefill);
+                self.answer(ctx, &attempt, ready, parser).await?
+            }
+            Api::Responses => {
+                let parser = responses::decode::Responses::default();
+                self.answer(ctx, &attempt, ready, parser).await?
+            }
         };
-        let reply = call(&self.base, || Ok(self.head(ctx, &attempt)), sent).await?;
         Ok(Answer { reply, dropped })
     }
 }
@@ -238,7 +322,8 @@ fn auth(key: &Secret, auth: Auth) -> Result<Option<(HeaderName, HeaderValue)>, S
 
 /// Returns the part of the Messages API that a profile carries. Blocks are not listed: the encoder turns those
 /// without a counterpart into visible text.
-fn accepts(profile: &Profile) -> Accepts {
+fn accepts(api: Api, profile: &Profile) -> Accepts {
+    let is_responses = api == Api::Responses;
     let mut fields = vec![
         "system",
         "tools",
@@ -251,7 +336,7 @@ fn accepts(profile: &Profile) -> Accepts {
         "top_p",
         "cache_control",
     ];
-    if profile.reasoning != Switch::None {
+    if is_responses || profile.reasoning != Switch::None {
         fields.push("thinking");
     }
     if profile.top_k {
@@ -260,5 +345,10 @@ fn accepts(profile: &Profile) -> Accepts {
     if !profile.service_tiers.is_empty() {
         fields.push("service_tier");
     }
-    Accepts::translated(&fields, &client_tools::TYPES)
+    let mut tools = client_tools::TYPES.to_vec();
+    let has_search = is_responses && profile.web_search;
+    if has_search {
+        tools.push(responses::SEARCH_TYPES);
+    }
+    Accepts { has_server_tools: has_search, ..Accepts::translated(&fields, &tools) }
 }

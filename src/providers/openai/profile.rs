@@ -50,6 +50,12 @@ pub(crate) struct Profile {
     pub(super) reasoning: Switch,
     /// The values of the effort, from the least to the most.
     pub(super) efforts: Vec<String>,
+    /// The values of the effort on Responses; those of `efforts` if there are none.
+    pub(super) responses_efforts: Vec<String>,
+    /// Whether encrypted reasoning can be requested on Responses.
+    pub(super) encrypted_reasoning: bool,
+    /// Whether the server has a web search of its own on Responses.
+    pub(super) web_search: bool,
     /// Whether `reasoning_effort` is sent beside the switch.
     pub(super) effort_too: bool,
     /// The form in which reasoning of earlier turns goes back.
@@ -227,6 +233,9 @@ impl Default for Profile {
             json: JsonForm::Schema,
             reasoning: Switch::None,
             efforts: Vec::new(),
+            responses_efforts: Vec::new(),
+            encrypted_reasoning: true,
+            web_search: false,
             effort_too: false,
             history: History::None,
             history_with_calls: false,

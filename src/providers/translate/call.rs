@@ -2,9 +2,9 @@
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
-use http::request;
+use http::{StatusCode, request};
 
-use crate::error::Result;
+use crate::error::{Error, Origin, Result};
 use crate::net::client::Sending;
 use crate::providers::Timeouts;
 use crate::providers::http::{Base, ContentType};
@@ -14,9 +14,11 @@ use crate::providers::translate::rejected::rejected;
 use crate::wire::{Reply, ReplyBody};
 
 /// A request that is ready to be sent, and the reader of its answer.
-pub(crate) struct Call<P> {
+pub(crate) struct Call<'a, P> {
     /// The encoded body.
     pub(crate) body: Bytes,
+    /// The request without the payloads of earlier answers; `None` if it can have none.
+    pub(crate) spare: Option<Spare<'a>>,
     /// The parser of the dialect.
     pub(crate) parser: P,
     /// The facts for the answer.
@@ -29,15 +31,52 @@ pub(crate) struct Call<P> {
     pub(crate) timeouts: Timeouts,
 }
 
+/// A request without the payloads of earlier answers, for an upstream that does not take them back.
+pub(crate) struct Spare<'a> {
+    /// Returns whether the body of a rejection says that the upstream does not take them back.
+    pub(crate) is_needed: fn(&[u8]) -> bool,
+    /// Encodes the request.
+    pub(crate) body: &'a (dyn Fn() -> Result<Bytes> + Sync),
+}
+
+impl Spare<'_> {
+    /// Returns the body that is sent after a rejection; `None` if it would be rejected again.
+    fn after(&self, error: &Error, sent: &Bytes) -> Result<Option<Bytes>> {
+        let answer = match &error.origin {
+            Origin::Upstream(upstream) => upstream.answer.as_deref(),
+            _ => None,
+        };
+        let is_needed = answer.is_some_and(|answer| {
+            answer.status() == StatusCode::BAD_REQUEST && (self.is_needed)(answer.body())
+        });
+        if !is_needed {
+            return Ok(None);
+        }
+        let spare = (self.body)()?;
+        Ok((spare != *sent).then_some(spare))
+    }
+}
+
 /// Sends a request and translates its answer. The answer is a stream exactly if the client wants one, whatever
 /// the upstream sends.
+///
+/// An upstream that refuses the payloads of earlier answers receives the request once more without them.
 pub(crate) async fn call<P: Parser>(
     base: &Base,
     head: impl Fn() -> Result<request::Parts>,
-    call: Call<P>,
+    call: Call<'_, P>,
 ) -> Result<Reply> {
-    let Call { body, mut parser, frame, is_stream, sending, timeouts } = call;
-    let answer = base.send(head, body.into(), sending, timeouts).await.map_err(rejected)?;
+    let Call { body, spare, mut parser, frame, is_stream, sending, timeouts } = call;
+    let sent = base.send(&head, body.clone().into(), sending, timeouts).await;
+    let again = match (&sent, spare) {
+        (Err(error), Some(spare)) => spare.after(error, &body)?,
+        _ => None,
+    };
+    let sent = match again {
+        Some(body) => base.send(&head, body.into(), sending, timeouts).await,
+        None => sent,
+    };
+    let answer = sent.map_err(rejected)?;
     let mut headers = answer.for_caller();
     headers.remove(CONTENT_TYPE);
     let status = answer.status;

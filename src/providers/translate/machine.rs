@@ -170,11 +170,15 @@ impl Machine {
             // the upstream has named the reason of the end: later content is no part of the answer
             _ if self.finish.is_some() => {}
             Op::Text(text) => return self.text(text),
+            Op::TextEnd => self.end_block(),
             Op::Thinking(text) => self.thinking(text),
             Op::Signature(payload) => self.signature(payload),
             Op::Call { key, id, name } => self.call(key, id, name),
             Op::Args { key, json } => self.args(key, &json)?,
-            Op::Block(block) => self.segments.push_back(Segment::Block(block)),
+            Op::Block(block) => {
+                self.end_text();
+                self.segments.push_back(Segment::Block(block));
+            }
         }
         if !self.is_whole {
             self.advance(false)?;
@@ -213,6 +217,14 @@ impl Machine {
     fn end_text(&mut self) {
         let held = self.stops.flush();
         self.add_text(held);
+    }
+
+    /// Ends the block of the text, so that more text begins another one.
+    fn end_block(&mut self) {
+        self.end_text();
+        if let Some(Segment::Text(_)) = self.segments.back() {
+            self.segments.push_back(Segment::Text(String::new()));
+        }
     }
 
     fn thinking(&mut self, text: String) {

@@ -8,6 +8,8 @@ use crate::error::ErrorKind;
 pub(crate) enum Op {
     /// More text.
     Text(String),
+    /// The text before this step is complete: more text is another block.
+    TextEnd,
     /// More reasoning.
     Thinking(String),
     /// The payload that the upstream needs back with the reasoning before it. The reasoning ends here.

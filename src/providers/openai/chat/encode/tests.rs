@@ -8,6 +8,10 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::error::Result;
 use crate::providers::dropped::Loss;
+use crate::providers::openai::profile::Profile;
+use crate::providers::translate::encoded::Fetched;
+use crate::providers::translate::envelope::Seal;
+use crate::providers::translate::facts::{ModelFacts, Sampling};
 
 /// An encoding with its losses of content.
 struct Case {
