@@ -11,6 +11,8 @@ mod profile;
 mod reasoning;
 mod responses;
 mod tools;
+#[cfg(test)]
+mod trial;
 mod turn;
 mod usage;
 

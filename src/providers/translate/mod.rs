@@ -16,3 +16,5 @@ pub(crate) mod schemas;
 pub(crate) mod sse;
 pub(crate) mod stops;
 pub(crate) mod texts;
+#[cfg(test)]
+pub(crate) mod trial;

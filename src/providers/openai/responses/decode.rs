@@ -123,7 +123,7 @@ fn read<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
 
 impl Responses {
     fn take(&mut self, kind: &str, event: &Event<'_>) -> Vec<Op> {
-        let id = text(event.item_id);
+        let id = event.item_id.and_then(string).unwrap_or_default();
         let part = number(event.summary_index).or_else(|| number(event.content_index));
         let place = Place { index: number(event.output_index), id: &id, part };
         let (delta, whole) = (Extent::Delta, Extent::Whole);
@@ -201,10 +201,10 @@ impl Responses {
 
     fn message(&mut self, place: Place<'_>, at: usize, item: &Item<'_>) -> Vec<Op> {
         let known = self.items.get(at).filled.len();
-        let parts: Vec<Value> = read(item.content);
+        let parts: Vec<&RawValue> = read(item.content);
         let mut ops = Vec::new();
-        for (n, part) in (0..).zip(&parts).skip(known) {
-            ops.extend(self.part(Place { part: Some(n), ..place }, part));
+        for (n, part) in (0..).zip(parts).skip(known) {
+            ops.extend(self.part(Place { part: Some(n), ..place }, &read(Some(part))));
         }
         ops
     }

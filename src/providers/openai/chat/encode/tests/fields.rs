@@ -1,5 +1,6 @@
 //! The fields beside messages and tools.
 use super::*;
+use crate::providers::openai::trial::efforts;
 
 fn field(flavor: &str, more: Value, name: &str) -> Option<Value> {
     case(flavor, more).body.get(name).cloned()
@@ -9,17 +10,12 @@ fn with_facts(flavor: &str, facts: &ModelFacts, more: Value) -> Case {
     encoded(flavor, facts, &request(more)).unwrap()
 }
 
-fn efforts(list: &[&str]) -> ModelFacts {
-    let efforts = list.iter().map(|effort| (*effort).to_owned()).collect();
-    ModelFacts { efforts: Some(efforts), ..ModelFacts::default() }
-}
-
 #[test]
 fn the_limit_of_tokens_has_the_name_that_the_server_knows() {
     let body = case("openai", json!({})).body;
-    assert_eq!((body.get("max_tokens"), &body["max_completion_tokens"]), (None, &json!(9)));
+    assert_eq!((body.get("max_tokens"), &body["max_completion_tokens"]), (None, &json!(99)));
     let body = case("groq", json!({})).body;
-    assert_eq!((&body["max_tokens"], body.get("max_completion_tokens")), (&json!(9), None));
+    assert_eq!((&body["max_tokens"], body.get("max_completion_tokens")), (&json!(99), None));
     let facts = ModelFacts { max_output: Some(5), ..ModelFacts::default() };
     let case = with_facts("generic", &facts, json!({}));
     assert_eq!(

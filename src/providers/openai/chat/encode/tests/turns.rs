@@ -1,25 +1,6 @@
 //! The messages.
 use super::*;
-
-fn user(content: Value) -> Value {
-    json!({"role": "user", "content": content})
-}
-
-fn assistant(content: Value) -> Value {
-    json!({"role": "assistant", "content": content})
-}
-
-fn text(text: &str) -> Value {
-    json!({"type": "text", "text": text})
-}
-
-fn call(id: &str, input: Value) -> Value {
-    json!({"type": "tool_use", "id": id, "name": "f", "input": input})
-}
-
-fn result(id: &str, content: Value) -> Value {
-    json!({"type": "tool_result", "tool_use_id": id, "content": content})
-}
+use crate::providers::openai::trial::{assistant, call, result, text, user};
 
 fn called(calls: &[(&str, &str)]) -> Value {
     let call = |(id, arguments): &(&str, &str)| {
