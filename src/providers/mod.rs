@@ -10,6 +10,7 @@ pub(crate) mod dropped;
 mod fixed_headers;
 mod foundry;
 mod frames;
+mod gemini;
 mod http;
 mod openai;
 mod native;

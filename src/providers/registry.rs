@@ -13,17 +13,19 @@ use crate::error::Problem;
 use crate::providers::anthropic;
 use crate::providers::bedrock;
 use crate::providers::foundry;
+use crate::providers::gemini;
 use crate::providers::openai;
 use crate::providers::simulator;
 use crate::providers::vertex;
 use crate::providers::{Parts, Provider, Settings};
 
 /// All types. A new provider adds its line here; the rest of it is in its own folder.
-const TYPES: [Type; 6] = [
+const TYPES: [Type; 7] = [
     Type::of::<anthropic::Config>("anthropic"),
     Type::of::<bedrock::Config>("bedrock"),
     Type::of::<foundry::Config>("foundry"),
     Type::of::<openai::Config>("openai"),
+    Type::of::<gemini::Config>("gemini"),
     Type::of::<simulator::Config>("simulator"),
     Type::of::<vertex::Config>("vertex"),
 ];

@@ -67,11 +67,24 @@ pub(crate) struct NameRule {
 impl Names {
     /// Returns the upstream's form of a name, and remembers the way back.
     pub(crate) fn forth<'a>(&mut self, name: &'a str, rule: NameRule) -> Cow<'a, str> {
-        if name.len() <= rule.longest && !name.is_empty() && name.chars().all(rule.allows) {
+        self.forth_from(name, rule, |_| true)
+    }
+
+    /// Returns the upstream's form of a name whose first character has a rule of its own, and remembers the way
+    /// back. The rule allows `_`.
+    pub(crate) fn forth_from<'a>(
+        &mut self,
+        name: &'a str,
+        rule: NameRule,
+        starts: fn(char) -> bool,
+    ) -> Cow<'a, str> {
+        let is_short = name.len() <= rule.longest && name.starts_with(starts);
+        if is_short && name.chars().all(rule.allows) {
             return Cow::Borrowed(name);
         }
         let hash = hex::encode(Sha256::digest(name.as_bytes()));
         let kept = name.chars().filter(|c| c.is_ascii() && (rule.allows)(*c));
+        let kept = kept.skip_while(|c| !starts(*c));
         let kept: String = kept.take(rule.longest - HASH - 1).collect();
         let short = format!("{kept}_{}", &hash[..HASH]);
         if !self.changed.iter().any(|(known, _)| *known == short) {
@@ -124,6 +137,10 @@ mod tests {
         assert!(one.len() == 64 && one != two);
         assert_eq!((names.back(one), names.back(two)), (long, other));
         assert_eq!(names.forth("short", RULE), "short");
+        let numbered = names.forth_from("1st", RULE, |c| c.is_ascii_alphabetic()).into_owned();
+        assert!(numbered.starts_with("st_") && names.back(numbered) == "1st");
+        let nothing = names.forth_from("1", RULE, |c| c.is_ascii_alphabetic()).into_owned();
+        assert!(nothing.starts_with('_') && names.back(nothing) == "1");
         let odd = names.forth("mcp.tool", RULE).into_owned();
         assert_eq!(names.back(odd), "mcp.tool");
         assert_eq!(names.back("unknown".to_owned()), "unknown");

@@ -1,0 +1,307 @@
+//! `type: gemini`: Google's Gemini API at AI Studio or at Vertex AI, translated.
+mod auth;
+mod body;
+mod config;
+mod contents;
+mod count;
+mod decode;
+mod encode;
+mod families;
+mod parts;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod think;
+mod tools;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, request};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+pub(crate) use config::Config;
+
+use auth::{Auth, Ready};
+use config::{Backend, SafetySetting};
+use encode::{Terms, encode};
+
+use crate::context::Context;
+use crate::error::{Error, Problem, Result};
+use crate::net::headers::{self, Forwards};
+use crate::net::http1::Awaits;
+use crate::providers::accepts::Accepts;
+use crate::providers::dropped::Dropped;
+use crate::providers::http::Base;
+use crate::providers::own_headers::OwnHeaders;
+use crate::providers::translate::call::{Call, call};
+use crate::providers::translate::client_tools;
+use crate::providers::translate::conversation::Conversation;
+use crate::providers::translate::encoded::{Encoded, Fetched};
+use crate::providers::translate::envelope::Seal;
+use crate::providers::translate::facts::ModelFacts;
+use crate::providers::translate::machine::Frame;
+use crate::providers::translate::rejected::rejected;
+use crate::providers::{Answer, Attempt, Parts, Provider, Settings};
+use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody};
+
+/// The fields of the Messages API that have a counterpart.
+const FIELDS: [&str; 13] = [
+    "system",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "metadata",
+    "stop_sequences",
+    "temperature",
+    "top_p",
+    "top_k",
+    "service_tier",
+    "cache_control",
+];
+
+/// The characters of a model's name that are escaped in a path. `:` separates the name from the method.
+const ESCAPED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
+
+/// The methods of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Generate,
+    Stream,
+    Count,
+}
+
+impl Verb {
+    /// Returns the end of the address.
+    fn end(self) -> &'static str {
+        match self {
+            Self::Generate => ":generateContent",
+            Self::Stream => ":streamGenerateContent?alt=sse",
+            Self::Count => ":countTokens",
+        }
+    }
+}
+
+impl Settings for Config {
+    fn build(&self, path: &str, parts: &Parts<'_>) -> Result<Arc<dyn Provider>, Vec<Problem>> {
+        match Gemini::new(self, path, parts) {
+            Ok(provider) => Ok(Arc::new(provider)),
+            Err(problem) => Err(vec![problem]),
+        }
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        self.ca_file.as_deref().into_iter().collect()
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        self.wrong_values()
+    }
+}
+
+/// A translated upstream.
+struct Gemini {
+    base: Base,
+    /// The path before `/models/…`.
+    parent: String,
+    backend: Backend,
+    auth: Auth,
+    own: OwnHeaders,
+    forwards: Forwards,
+    seal: Seal,
+    safety: Vec<SafetySetting>,
+    accepts: Accepts,
+}
+
+impl Gemini {
+    /// Fails with the problem of the first key that has a wrong value.
+    fn new(config: &Config, path: &str, parts: &Parts<'_>) -> Result<Self, Problem> {
+        let wrong = |(key, message): (&str, String)| Problem::new(format!("{path}.{key}"), message);
+        let ca_file = config.ca_file.as_ref().map(|file| parts.base_dir.join(file));
+        let base = Base::new(&config.address(), ca_file.as_deref(), parts.client).map_err(wrong)?;
+        let auth = Auth::new(config, parts).map_err(wrong)?;
+        let forwards = Forwards::new(&config.forward_headers)
+            .map_err(|message| wrong(("forward_headers", message)))?;
+        let name = path.rsplit('.').next().unwrap_or(path);
+        let backend = config.backend();
+        let seal = Seal::new(name, backend.name(), auth::secret(config));
+        let accepts = Accepts::translated(&FIELDS, &client_tools::TYPES);
+        let accepts = accepts.without(path, &config.unsupported)?;
+        let (own, safety) = (config.headers.clone(), config.safety_settings.clone());
+        let parent = base.path(&config.parent());
+        Ok(Self { base, parent, backend, auth, own, forwards, seal, safety, accepts })
+    }
+
+    /// Returns the address of a method of a model.
+    ///
+    /// Fails with a 400 if the model's name cannot stand in a path.
+    fn uri(&self, model: &str, verb: Verb) -> Result<Uri> {
+        let mut path = self.parent.clone();
+        if !model.contains('/') {
+            path.push_str("/models");
+        }
+        for segment in model.split('/') {
+            if matches!(segment, "" | "." | "..") {
+                let message = format!("`model` is no name of a model of this upstream: {model:?}");
+                return Err(Error::invalid(message));
+            }
+            path.push('/');
+            path.extend(utf8_percent_encode(segment, ESCAPED));
+        }
+        path.push_str(verb.end());
+        path.parse().map_err(|e: http::uri::InvalidUri| {
+            Error::invalid("`model` is too long for an address").with_source(e)
+        })
+    }
+
+    fn head(&self, uri: &Uri, headers: HeaderMap, ready: &Ready<'_>) -> request::Parts {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = Method::POST;
+        head.uri = uri.clone();
+        head.headers = headers;
+        headers::remove_messages_api(&mut head.headers, &self.forwards);
+        self.base.address(&mut head.headers);
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        ready.sign(&mut head.headers);
+        self.own.apply(&mut head.headers);
+        head
+    }
+
+    /// Returns the facts for an encoding. `seal` opens the envelopes of earlier reasoning.
+    fn terms<'a>(&'a self, seal: Option<&'a Seal>, known: &'a Known) -> Terms<'a> {
+        let Known { facts, fetched } = known;
+        Terms { backend: self.backend, facts, seal, fetched, safety: &self.safety }
+    }
+
+    async fn generate(&self, ctx: &Context, attempt: &Attempt) -> Result<Answer> {
+        let raw = attempt.request.to_bytes();
+        let conversation = Conversation::read(&raw)?;
+        let known = Known::default();
+        let encoded = encode(&conversation, self.terms(Some(&self.seal), &known))?;
+        let sent = encoded.body.clone();
+        let answer = self.ask(ctx, attempt, &conversation, encoded).await;
+        match answer {
+            Err(error) if refuses_signature(&error) => {
+                // the upstream does not take its own signatures back: once more without them
+                let bare = encode(&conversation, self.terms(None, &known))?;
+                match bare.body == sent {
+                    true => Err(error),
+                    false => self.ask(ctx, attempt, &conversation, bare).await,
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Sends an encoded request.
+    async fn ask(
+        &self,
+        ctx: &Context,
+        attempt: &Attempt,
+        conversation: &Conversation<'_>,
+        encoded: Encoded,
+    ) -> Result<Answer> {
+        let is_stream = attempt.request.is_stream();
+        let Encoded { body, dropped, names, stops, .. } = encoded;
+        let frame = Frame {
+            asked_model: attempt.asked_model.clone(),
+            model: conversation.model.to_string(),
+            estimate: (body.len() / 4) as u64,
+            names,
+            stops,
+            seal: self.seal.clone(),
+            shows_thinking: conversation.shows_thinking(),
+        };
+        let (awaits, verb) = match is_stream {
+            true => (Awaits::FirstEvent, Verb::Stream),
+            false => (Awaits::Whole, Verb::Generate),
+        };
+        let uri = self.uri(&conversation.model, verb)?;
+        let ready = self.auth.ready(ctx).await?;
+        let sent = Call {
+            body,
+            parser: decode::Gemini::default(),
+            frame,
+            is_stream,
+            sending: attempt.sending(awaits),
+            timeouts: attempt.timeouts,
+        };
+        let head = || Ok(self.head(&uri, attempt.headers(ctx, &self.forwards), &ready));
+        let reply = call(&self.base, head, sent).await.inspect_err(|error| self.note(error))?;
+        Ok(Answer { reply, dropped })
+    }
+
+    async fn count(&self, ctx: &Context, attempt: &Attempt) -> Result<Answer> {
+        let raw = attempt.request.to_bytes();
+        let conversation = Conversation::read(&raw)?;
+        let known = Known::default();
+        let terms = self.terms(Some(&self.seal), &known);
+        let (body, dropped) = count::encode(&conversation, terms)?;
+        let uri = self.uri(&conversation.model, Verb::Count)?;
+        let ready = self.auth.ready(ctx).await?;
+        let head = || Ok(self.head(&uri, attempt.headers(ctx, &self.forwards), &ready));
+        let sending = attempt.sending(Awaits::Whole);
+        let sent = self.base.send(head, body.into(), sending, attempt.timeouts).await;
+        let answer = sent.map_err(rejected).inspect_err(|error| self.note(error))?;
+        let (status, mut headers) = (answer.status, answer.for_caller());
+        headers.remove(CONTENT_TYPE);
+        let body = ReplyBody::Full(count::answer(&answer.json().await?)?);
+        Ok(Answer { reply: Reply { status, headers, body }, dropped })
+    }
+
+    /// Removes a kept token that the upstream has rejected.
+    fn note(&self, error: &Error) {
+        let status = error.answer().map(http::Response::status);
+        if status == Some(StatusCode::UNAUTHORIZED) {
+            self.auth.forget();
+        }
+    }
+}
+
+/// The facts for an encoding that the gateway knows beside the request.
+#[derive(Default)]
+struct Known {
+    facts: ModelFacts,
+    fetched: Fetched,
+}
+
+#[async_trait]
+impl Provider for Gemini {
+    fn accepts(&self) -> &Accepts {
+        &self.accepts
+    }
+
+    fn forwards(&self) -> &Forwards {
+        &self.forwards
+    }
+
+    fn losses(&self, request: &MessagesRequest) -> Vec<Dropped> {
+        let raw = request.to_bytes();
+        let known = Known::default();
+        let encoded = Conversation::read(&raw)
+            .and_then(|read| encode(&read, self.terms(Some(&self.seal), &known)));
+        encoded.map(|encoded| encoded.dropped).unwrap_or_default()
+    }
+
+    async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer> {
+        match attempt.request.endpoint {
+            Endpoint::Messages => self.generate(ctx, &attempt).await,
+            Endpoint::CountTokens => self.count(ctx, &attempt).await,
+        }
+    }
+}
+
+/// Returns whether the upstream rejected a request for a signature in it.
+fn refuses_signature(error: &Error) -> bool {
+    let Some(answer) = error.answer().filter(|answer| answer.status() == StatusCode::BAD_REQUEST)
+    else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(answer.body()).to_ascii_lowercase();
+    text.contains("thought signature") || text.contains("thought_signature")
+}

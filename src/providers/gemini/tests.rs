@@ -1,0 +1,1 @@
+//! Tests of the provider against a loopback upstream.
