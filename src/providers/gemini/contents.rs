@@ -136,7 +136,7 @@ impl<'a> Encoder<'a> {
         if out.first().is_some_and(|first| first.role == Role::Model) {
             out.insert(0, Content { role: Role::User, parts: vec![Part::text(BEGINNING)] });
         }
-        if self.family.signatures == Signatures::Required {
+        if self.terms.family.signatures == Signatures::Required {
             out.iter_mut().for_each(sign_first_call);
         }
         out
@@ -205,7 +205,9 @@ impl<'a> Encoder<'a> {
             for part in self.parts(block, &format!("{place}/content/{n}")) {
                 match part.body {
                     PartBody::Text(text) => texts.push(text),
-                    PartBody::Media(own) if self.family.takes_media_in_results() => media.push(own),
+                    PartBody::Media(own) if self.terms.family.takes_media_in_results() => {
+                        media.push(own)
+                    }
                     _ => {
                         let number = moved.len() / 2 + 1;
                         let name = format!("[media {number} of the result of call {id}");

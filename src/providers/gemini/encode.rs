@@ -25,6 +25,7 @@ const LABEL: usize = 32;
 #[derive(Clone, Copy)]
 pub(crate) struct Terms<'a> {
     pub(crate) backend: Backend,
+    pub(crate) family: Family,
     pub(crate) facts: &'a ModelFacts,
     /// The seal of the reasoning; without one, all signatures count as absent.
     pub(crate) seal: Option<&'a Seal>,
@@ -36,7 +37,6 @@ pub(crate) struct Terms<'a> {
 pub(super) struct Encoder<'a> {
     pub(super) conversation: &'a Conversation<'a>,
     pub(super) terms: Terms<'a>,
-    pub(super) family: Family,
     pub(super) names: Names,
     dropped: Vec<Dropped>,
 }
@@ -77,8 +77,7 @@ pub(super) fn written(body: &impl serde::Serialize) -> Result<Vec<u8>> {
 
 impl<'a> Encoder<'a> {
     pub(super) fn new(conversation: &'a Conversation<'a>, terms: Terms<'a>) -> Self {
-        let family = Family::of(&conversation.model);
-        Self { conversation, terms, family, names: Names::default(), dropped: Vec::new() }
+        Self { conversation, terms, names: Names::default(), dropped: Vec::new() }
     }
 
     pub(super) fn drop_content(
@@ -157,7 +156,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn sampling(&mut self, config: &mut GenerationConfig<'a>) {
-        let is_taken = self.family.sampling == families::Sampling::Taken
+        let is_taken = self.terms.family.sampling == families::Sampling::Taken
             && self.terms.facts.sampling != Sampling::Never;
         let conversation = self.conversation;
         let parameters = [
@@ -185,7 +184,7 @@ impl<'a> Encoder<'a> {
     fn format(&mut self, config: &mut GenerationConfig<'a>, has_tools: bool) {
         let Some(format) = self.conversation.format() else { return };
         let Some(schema) = format.schema.filter(|_| format.kind == "json_schema") else { return };
-        if has_tools && !self.family.takes_schema_beside_tools() {
+        if has_tools && !self.terms.family.takes_schema_beside_tools() {
             let reason = "the model takes no schema of the output beside tools";
             self.drop_content("output_config.format", "/output_config/format", reason);
             return;

@@ -1,4 +1,6 @@
-//! The families of Gemini models: a table of the rules that an encoder must know, read on 2026-11-28.
+//! The families of Gemini models: a table of the rules that an encoder must know, read on 2026-11-28. The table of
+//! models overrides the control of the thinking.
+use crate::catalogue::row::{self, Row};
 
 /// The rules of a family of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +98,22 @@ impl Family {
         let fits = |family: &&Self| name.starts_with(family.begins);
         // the last entry fits every name
         *FAMILIES.iter().find(fits).unwrap_or(&FAMILIES[FAMILIES.len() - 1])
+    }
+
+    /// Returns the family with the facts of the table of models about one of them.
+    pub(super) fn with(self, row: Option<&Row>) -> Self {
+        let Some(row) = row else { return self };
+        let thinking = match (row.thinking, row.budget) {
+            (Some(row::Thinking::Budget), Some(budget)) => {
+                Budget { least: budget.min, most: budget.max, is_optional: budget.off }
+            }
+            // the levels themselves are in the model's facts
+            (Some(row::Thinking::Levels), _) if !matches!(self.thinking, Levels(_)) => FROM_LOW,
+            _ => self.thinking,
+        };
+        let refuses = row.lacks(row::Feature::SamplingParams);
+        let sampling = if refuses { Refused } else { self.sampling };
+        Self { thinking, sampling, ..self }
     }
 
     /// Returns whether results of tools may hold media.

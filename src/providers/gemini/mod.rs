@@ -27,7 +27,11 @@ pub(crate) use config::Config;
 use auth::{Auth, Ready};
 use config::{Backend, SafetySetting};
 use encode::{Terms, encode};
+use families::Family;
 
+use crate::catalogue::Catalogue;
+use crate::catalogue::estimate::quick_estimate;
+use crate::catalogue::row::{Feature, Row};
 use crate::context::Context;
 use crate::error::{Error, Problem, Result};
 use crate::net::headers::{self, Forwards};
@@ -41,7 +45,7 @@ use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;
 use crate::providers::translate::encoded::{Encoded, Fetched};
 use crate::providers::translate::envelope::Seal;
-use crate::providers::translate::facts::ModelFacts;
+use crate::providers::translate::facts::{ModelFacts, Sampling};
 use crate::providers::translate::machine::Frame;
 use crate::providers::translate::rejected::rejected;
 use crate::providers::{Answer, Attempt, Parts, Provider, Settings};
@@ -115,6 +119,7 @@ struct Gemini {
     forwards: Forwards,
     seal: Seal,
     safety: Vec<SafetySetting>,
+    catalogue: Arc<Catalogue>,
     accepts: Accepts,
 }
 
@@ -134,7 +139,8 @@ impl Gemini {
         let accepts = accepts.without(path, &config.unsupported)?;
         let (own, safety) = (config.headers.clone(), config.safety_settings.clone());
         let parent = base.path(&config.parent());
-        Ok(Self { base, parent, backend, auth, own, forwards, seal, safety, accepts })
+        let catalogue = Arc::clone(parts.catalogue);
+        Ok(Self { base, parent, backend, auth, own, forwards, seal, safety, catalogue, accepts })
     }
 
     /// Returns the address of a method of a model.
@@ -172,16 +178,26 @@ impl Gemini {
         head
     }
 
+    /// Returns the facts about a model.
+    fn known(&self, model: &str) -> Known {
+        Known::of(model, self.row(model))
+    }
+
+    fn row(&self, model: &str) -> Option<&Row> {
+        self.catalogue.find(Some("gemini"), model).map(|row| &**row)
+    }
+
     /// Returns the facts for an encoding. `seal` opens the envelopes of earlier reasoning.
     fn terms<'a>(&'a self, seal: Option<&'a Seal>, known: &'a Known) -> Terms<'a> {
-        let Known { facts, fetched } = known;
-        Terms { backend: self.backend, facts, seal, fetched, safety: &self.safety }
+        let Known { family, facts, fetched } = known;
+        let (backend, safety) = (self.backend, &*self.safety);
+        Terms { backend, family: *family, facts, seal, fetched, safety }
     }
 
     async fn generate(&self, ctx: &Context, attempt: &Attempt) -> Result<Answer> {
         let raw = attempt.request.to_bytes();
         let conversation = Conversation::read(&raw)?;
-        let known = Known::default();
+        let known = self.known(&conversation.model);
         let encoded = encode(&conversation, self.terms(Some(&self.seal), &known))?;
         let sent = encoded.body.clone();
         let answer = self.ask(ctx, attempt, &conversation, encoded).await;
@@ -211,7 +227,7 @@ impl Gemini {
         let frame = Frame {
             asked_model: attempt.asked_model.clone(),
             model: conversation.model.to_string(),
-            estimate: (body.len() / 4) as u64,
+            estimate: quick_estimate(&attempt.request, self.row(&conversation.model)),
             names,
             stops,
             seal: self.seal.clone(),
@@ -239,7 +255,7 @@ impl Gemini {
     async fn count(&self, ctx: &Context, attempt: &Attempt) -> Result<Answer> {
         let raw = attempt.request.to_bytes();
         let conversation = Conversation::read(&raw)?;
-        let known = Known::default();
+        let known = self.known(&conversation.model);
         let terms = self.terms(Some(&self.seal), &known);
         let (body, dropped) = count::encode(&conversation, terms)?;
         let uri = self.uri(&conversation.model, Verb::Count)?;
@@ -264,10 +280,30 @@ impl Gemini {
 }
 
 /// The facts for an encoding that the gateway knows beside the request.
-#[derive(Default)]
 struct Known {
+    family: Family,
     facts: ModelFacts,
     fetched: Fetched,
+}
+
+impl Known {
+    /// Returns the facts about a model from its name and its row in the table of models.
+    fn of(model: &str, row: Option<&Row>) -> Self {
+        let lacks = |feature| row.is_some_and(|row| row.lacks(feature));
+        let levels: Vec<String> = row
+            .into_iter()
+            .flat_map(|row| &row.levels)
+            .map(|one| one.as_str().to_owned())
+            .collect();
+        let facts = ModelFacts {
+            max_output: row.and_then(|row| row.max_output),
+            efforts: (!levels.is_empty()).then_some(levels),
+            sampling: if lacks(Feature::SamplingParams) { Sampling::Never } else { Sampling::Any },
+            refuses_stop: lacks(Feature::Stop),
+            ..ModelFacts::default()
+        };
+        Self { family: Family::of(model).with(row), facts, fetched: Fetched::new() }
+    }
 }
 
 #[async_trait]
@@ -282,9 +318,10 @@ impl Provider for Gemini {
 
     fn losses(&self, request: &MessagesRequest) -> Vec<Dropped> {
         let raw = request.to_bytes();
-        let known = Known::default();
-        let encoded = Conversation::read(&raw)
-            .and_then(|read| encode(&read, self.terms(Some(&self.seal), &known)));
+        let encoded = Conversation::read(&raw).and_then(|read| {
+            let known = self.known(&read.model);
+            encode(&read, self.terms(Some(&self.seal), &known))
+        });
         encoded.map(|encoded| encoded.dropped).unwrap_or_default()
     }
 

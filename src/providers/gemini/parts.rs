@@ -78,7 +78,8 @@ impl<'a> Encoder<'a> {
         }
         let is_file = url.starts_with(FILES);
         let is_studio = self.terms.backend == Backend::Studio;
-        is_studio && (is_file || (url.starts_with("https://") && self.family.takes_addresses()))
+        is_studio
+            && (is_file || (url.starts_with("https://") && self.terms.family.takes_addresses()))
     }
 
     fn document(

@@ -8,7 +8,7 @@ impl Encoder<'_> {
     /// Returns the control of the thinking; `None` for the model's default.
     pub(super) fn thinking(&mut self) -> Option<ThinkingConfig> {
         let wish = Wish::of(self.conversation);
-        let amount = match self.family.thinking {
+        let amount = match self.terms.family.thinking {
             Thinking::None => {
                 if matches!(wish, Wish::Effort(_) | Wish::Budget(_)) {
                     self.drop_wish("the model does not think");
@@ -27,7 +27,7 @@ impl Encoder<'_> {
 
     /// Returns the budget of tokens.
     fn budget(&mut self, wish: Wish<'_>) -> Option<u64> {
-        let Thinking::Budget { least, most, is_optional } = self.family.thinking else {
+        let Thinking::Budget { least, most, is_optional } = self.terms.family.thinking else {
             return None;
         };
         let wanted = match wish {
