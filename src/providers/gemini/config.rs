@@ -1,15 +1,21 @@
 //! `type: gemini`: the settings of Google's Gemini API, at AI Studio or at Vertex AI.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use http::HeaderName;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Secret;
 use crate::net::headers::Forwards;
-use crate::providers::http;
-use crate::providers::own_headers::OwnHeaders;
+use crate::providers::Parts;
+use crate::providers::fixed_headers;
+use crate::providers::http::check_base_url;
+use crate::providers::signer::environment::Environment;
+use crate::providers::signer::{Signer, google};
 
+/// The header of the key. As `?key=` it would be in logs.
+const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 /// The address of AI Studio.
 const STUDIO: &str = "https://generativelanguage.googleapis.com/v1beta";
 /// The beginning of the names of categories.
@@ -38,7 +44,7 @@ pub(crate) struct Config {
     pub(super) ca_file: Option<PathBuf>,
     /// Headers of every request.
     #[serde(default)]
-    pub(super) headers: OwnHeaders,
+    pub(super) headers: fixed_headers::Config,
     /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
     #[serde(default)]
     pub(super) forward_headers: Vec<String>,
@@ -56,7 +62,8 @@ pub(crate) struct Vertex {
     /// The location, such as `europe-west4`.
     #[serde(default = "default_location")]
     pub(super) location: String,
-    /// A service account's JSON, a path to it, or `default`: the environment, or the metadata server.
+    /// A service account's JSON, the path of a file with it, or `default`: the environment, gcloud's file,
+    /// or the metadata server.
     #[serde(default = "default_credentials")]
     #[schemars(with = "String")]
     pub(super) credentials: Secret,
@@ -98,7 +105,7 @@ impl Config {
     pub(super) fn wrong_values(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let given = self.base_url.as_deref();
-        found.extend(given.and_then(|url| Some(("base_url", http::check_base_url(url).err()?))));
+        found.extend(given.and_then(|url| Some(("base_url", check_base_url(url).err()?))));
         if let Some(vertex) = &self.vertex {
             let names =
                 [("vertex.project", &vertex.project), ("vertex.location", &vertex.location)];
@@ -115,15 +122,46 @@ impl Config {
             let message = "has no effect, since `base_url` begins with `http://`: take one of them out, or write `https://`";
             found.push(("ca_file", message.to_owned()));
         }
+        found.extend(self.headers.build().err().map(|message| ("headers", message)));
         let forwards = Forwards::new(&self.forward_headers);
         found.extend(forwards.err().map(|message| ("forward_headers", message)));
         found
     }
 
+    /// Makes the signer.
+    ///
+    /// Fails with the key that has a wrong value, and a message.
+    pub(super) fn signer(&self, parts: &Parts<'_>) -> Result<Signer, (&'static str, String)> {
+        let Some(vertex) = &self.vertex else {
+            return match self.api_key.is_empty() {
+                true => Ok(Signer::Headers(Vec::new())),
+                false => Signer::key(&self.api_key, &[API_KEY]).map_err(|m| ("api_key", m)),
+            };
+        };
+        let environment = Environment::Process;
+        google::Source::new(&vertex.credentials, parts.base_dir, &environment, parts.client)
+            .map(Signer::Google)
+            .map_err(|message| ("vertex.credentials", message))
+    }
+
+    /// Returns the secret from which the codes of envelopes come, so that replicas share them.
+    pub(super) fn secret(&self) -> &str {
+        match &self.vertex {
+            Some(vertex) => vertex.credentials.expose(),
+            None => self.api_key.expose(),
+        }
+    }
+
+    /// Returns the files that the config names.
+    pub(super) fn named_files(&self) -> Vec<&Path> {
+        let credentials = self.vertex.as_ref().and_then(|vertex| google::path(&vertex.credentials));
+        self.ca_file.as_deref().into_iter().chain(credentials).collect()
+    }
+
     /// Returns the backend. Vertex AI also takes keys, at its own host.
     pub(super) fn backend(&self) -> Backend {
         let is_vertex_host = self.base_url.as_deref().is_some_and(|url| {
-            let host = http::check_base_url(url).ok();
+            let host = check_base_url(url).ok();
             host.and_then(|url| Some(url.host_str()?.contains("aiplatform"))).unwrap_or_default()
         });
         match self.vertex.is_some() || is_vertex_host {
@@ -189,7 +227,7 @@ fn default_location() -> String {
 }
 
 fn default_credentials() -> Secret {
-    Secret::new("default")
+    Secret::new(google::DEFAULT)
 }
 
 /// Reads a category, with or without the beginning that all categories share.

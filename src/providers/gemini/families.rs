@@ -1,6 +1,6 @@
 //! The families of Gemini models: a table of the rules that an encoder must know, read on 2026-11-28. The table of
 //! models overrides the control of the thinking.
-use crate::catalogue::row::{self, Row};
+use crate::catalogue::{Row, row};
 
 /// The rules of a family of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

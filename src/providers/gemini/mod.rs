@@ -1,5 +1,4 @@
 //! `type: gemini`: Google's Gemini API at AI Studio or at Vertex AI, translated.
-mod auth;
 mod body;
 mod config;
 mod contents;
@@ -24,22 +23,22 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub(crate) use config::Config;
 
-use auth::{Auth, Ready};
 use config::{Backend, SafetySetting};
 use encode::{Terms, encode};
 use families::Family;
 
-use crate::catalogue::Catalogue;
 use crate::catalogue::estimate::quick_estimate;
-use crate::catalogue::row::{Feature, Row};
+use crate::catalogue::row::Feature;
+use crate::catalogue::{Catalogue, Row};
 use crate::context::Context;
 use crate::error::{Error, Problem, Result};
 use crate::net::headers::{self, Forwards};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
 use crate::providers::dropped::Dropped;
+use crate::providers::fixed_headers::FixedHeaders;
 use crate::providers::http::Base;
-use crate::providers::own_headers::OwnHeaders;
+use crate::providers::signer::{Ready, Signer};
 use crate::providers::translate::call::{Call, call};
 use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;
@@ -50,6 +49,9 @@ use crate::providers::translate::machine::Frame;
 use crate::providers::translate::rejected::rejected;
 use crate::providers::{Answer, Attempt, Parts, Provider, Settings};
 use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody};
+
+/// The vendor's name in the table of models.
+const FAMILY: &str = "gemini";
 
 /// The fields of the Messages API that have a counterpart.
 const FIELDS: [&str; 13] = [
@@ -100,7 +102,7 @@ impl Settings for Config {
     }
 
     fn files(&self) -> Vec<&Path> {
-        self.ca_file.as_deref().into_iter().collect()
+        self.named_files()
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {
@@ -114,8 +116,8 @@ struct Gemini {
     /// The path before `/models/…`.
     parent: String,
     backend: Backend,
-    auth: Auth,
-    own: OwnHeaders,
+    signer: Signer,
+    fixed: FixedHeaders,
     forwards: Forwards,
     seal: Seal,
     safety: Vec<SafetySetting>,
@@ -129,18 +131,30 @@ impl Gemini {
         let wrong = |(key, message): (&str, String)| Problem::new(format!("{path}.{key}"), message);
         let ca_file = config.ca_file.as_ref().map(|file| parts.base_dir.join(file));
         let base = Base::new(&config.address(), ca_file.as_deref(), parts.client).map_err(wrong)?;
-        let auth = Auth::new(config, parts).map_err(wrong)?;
+        let signer = config.signer(parts).map_err(wrong)?;
         let forwards = Forwards::new(&config.forward_headers)
             .map_err(|message| wrong(("forward_headers", message)))?;
         let name = path.rsplit('.').next().unwrap_or(path);
         let backend = config.backend();
-        let seal = Seal::new(name, backend.name(), auth::secret(config));
+        let seal = Seal::new(name, backend.name(), config.secret());
         let accepts = Accepts::translated(&FIELDS, &client_tools::TYPES);
         let accepts = accepts.without(path, &config.unsupported)?;
-        let (own, safety) = (config.headers.clone(), config.safety_settings.clone());
+        let fixed = config.headers.build().map_err(|message| wrong(("headers", message)))?;
+        let safety = config.safety_settings.clone();
         let parent = base.path(&config.parent());
         let catalogue = Arc::clone(parts.catalogue);
-        Ok(Self { base, parent, backend, auth, own, forwards, seal, safety, catalogue, accepts })
+        Ok(Self {
+            base,
+            parent,
+            backend,
+            signer,
+            fixed,
+            forwards,
+            seal,
+            safety,
+            catalogue,
+            accepts,
+        })
     }
 
     /// Returns the address of a method of a model.
@@ -165,7 +179,7 @@ impl Gemini {
         })
     }
 
-    fn head(&self, uri: &Uri, headers: HeaderMap, ready: &Ready<'_>) -> request::Parts {
+    fn head(&self, uri: &Uri, headers: HeaderMap, ready: &Ready<'_>) -> Result<request::Parts> {
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = Method::POST;
         head.uri = uri.clone();
@@ -173,9 +187,9 @@ impl Gemini {
         headers::remove_messages_api(&mut head.headers, &self.forwards);
         self.base.address(&mut head.headers);
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        ready.sign(&mut head.headers);
-        self.own.apply(&mut head.headers);
-        head
+        self.fixed.set(&mut head.headers);
+        ready.sign(&mut head)?;
+        Ok(head)
     }
 
     /// Returns the facts about a model.
@@ -184,7 +198,7 @@ impl Gemini {
     }
 
     fn row(&self, model: &str) -> Option<&Row> {
-        self.catalogue.find(Some("gemini"), model).map(|row| &**row)
+        self.catalogue.find(Some(FAMILY), model).map(|row| &**row)
     }
 
     /// Returns the facts for an encoding. `seal` opens the envelopes of earlier reasoning.
@@ -238,7 +252,8 @@ impl Gemini {
             false => (Awaits::Whole, Verb::Generate),
         };
         let uri = self.uri(&conversation.model, verb)?;
-        let ready = self.auth.ready(ctx).await?;
+        let pieces = body.clone().into();
+        let ready = self.signer.ready(ctx, &pieces).await?;
         let sent = Call {
             body,
             parser: decode::Gemini::default(),
@@ -247,8 +262,8 @@ impl Gemini {
             sending: attempt.sending(awaits),
             timeouts: attempt.timeouts,
         };
-        let head = || Ok(self.head(&uri, attempt.headers(ctx, &self.forwards), &ready));
-        let reply = call(&self.base, head, sent).await.inspect_err(|error| self.note(error))?;
+        let head = || self.head(&uri, attempt.headers(ctx, &self.forwards), &ready);
+        let reply = call(&self.base, head, sent).await.map_err(|error| self.noted(error))?;
         Ok(Answer { reply, dropped })
     }
 
@@ -259,22 +274,29 @@ impl Gemini {
         let terms = self.terms(Some(&self.seal), &known);
         let (body, dropped) = count::encode(&conversation, terms)?;
         let uri = self.uri(&conversation.model, Verb::Count)?;
-        let ready = self.auth.ready(ctx).await?;
-        let head = || Ok(self.head(&uri, attempt.headers(ctx, &self.forwards), &ready));
+        let body = body.into();
+        let ready = self.signer.ready(ctx, &body).await?;
+        let head = || self.head(&uri, attempt.headers(ctx, &self.forwards), &ready);
         let sending = attempt.sending(Awaits::Whole);
-        let sent = self.base.send(head, body.into(), sending, attempt.timeouts).await;
-        let answer = sent.map_err(rejected).inspect_err(|error| self.note(error))?;
+        let sent = self.base.send(head, body.clone(), sending, attempt.timeouts).await;
+        let answer = sent.map_err(|error| self.noted(rejected(error)))?;
         let (status, mut headers) = (answer.status, answer.for_caller());
         headers.remove(CONTENT_TYPE);
         let body = ReplyBody::Full(count::answer(&answer.json().await?)?);
         Ok(Answer { reply: Reply { status, headers, body }, dropped })
     }
 
-    /// Removes a kept token that the upstream has rejected.
-    fn note(&self, error: &Error) {
-        let status = error.answer().map(http::Response::status);
-        if status == Some(StatusCode::UNAUTHORIZED) {
-            self.auth.forget();
+    /// Notes a rejection of the gateway's own credential: the log says so, and the next request obtains another
+    /// token.
+    fn noted(&self, error: Error) -> Error {
+        match error.answer().map(http::Response::status) {
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                self.signer.forget();
+                let message = &error.message;
+                let log = format!("{message}: the upstream rejects the gateway's own credential");
+                error.with_log(log)
+            }
+            _ => error,
         }
     }
 }
@@ -314,6 +336,10 @@ impl Provider for Gemini {
 
     fn forwards(&self) -> &Forwards {
         &self.forwards
+    }
+
+    fn family(&self) -> Option<&str> {
+        Some(FAMILY)
     }
 
     fn losses(&self, request: &MessagesRequest) -> Vec<Dropped> {
