@@ -139,7 +139,7 @@ impl Config {
             };
         };
         let environment = Environment::Process;
-        google::Source::new(&vertex.credentials, parts.base_dir, &environment, parts.client)
+        google::Source::new(&vertex.credentials, parts.base_dir, &environment, None, parts.client)
             .map(Signer::Google)
             .map_err(|message| ("vertex.credentials", message))
     }

@@ -255,6 +255,7 @@ impl Gemini {
         let pieces = body.clone().into();
         let ready = self.signer.ready(ctx, &pieces).await?;
         let sent = Call {
+            spare: None,
             body,
             parser: decode::Gemini::default(),
             frame,

@@ -1,6 +1,10 @@
 //! The messages.
+use serde_json::Map;
+
 use super::*;
+use crate::providers::openai::profile::Profile;
 use crate::providers::openai::trial::{assistant, call, result, text, user};
+use crate::providers::translate::encoded::Fetched;
 
 fn called(calls: &[(&str, &str)]) -> Value {
     let call = |(id, arguments): &(&str, &str)| {

@@ -81,7 +81,8 @@ fn a_system_message_in_the_middle_keeps_its_place_as_a_developer_item() {
         note,
         user(json!([result("a", json!("r"))])),
     ]);
-    assert_eq!(items(turns)[2..4], [output("a", json!("r")), developer]);
+    let found = items(turns);
+    assert_eq!(found.as_array().unwrap()[2..4], [output("a", json!("r")), developer]);
     let more = json!({"messages": [user(json!("a")), note]});
     let body = encoded("vllm", &ModelFacts::default(), &request(more)).unwrap().body;
     let marked = "<system-message>\nnote\n</system-message>";
