@@ -37,6 +37,7 @@ fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("secrets")).unwrap();
     fs::write(folder.path().join("secrets/anthropic"), "sk-from-a-file\n").unwrap();
+    fs::write(folder.path().join("models.yaml"), "models: []\n").unwrap();
     folder
 }
 

@@ -39,7 +39,7 @@ use crate::providers::http::{Base, secret_value};
 use crate::providers::openai::config::Api;
 use crate::providers::openai::draft::Terms;
 use crate::providers::openai::profile::{Auth, Profile, Switch};
-use crate::providers::openai::responses::encode::Purpose;
+use crate::providers::openai::responses::encoder::Purpose;
 use crate::providers::translate::call::{Call, Spare, call};
 use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;

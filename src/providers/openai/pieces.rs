@@ -7,7 +7,6 @@ use serde_json::value::RawValue;
 use crate::providers::openai::draft::Draft;
 use crate::providers::openai::media::MediaUrl;
 use crate::providers::openai::profile::{CacheForm, Media};
-use crate::providers::openai::turn::Turn;
 use crate::providers::translate::conversation::{self as asked, Block, BlockBody, Source};
 use crate::providers::translate::texts;
 
@@ -44,51 +43,9 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Returns the pieces of a result. Those of a failed call say so.
-fn outcome(mut pieces: Vec<Piece<'_>>, is_error: bool) -> Vec<Piece<'_>> {
-    if !is_error {
-        return pieces;
-    }
-    match pieces.first_mut().map(|piece| &mut piece.body) {
-        Some(PieceBody::Text(text)) if text.starts_with("Error:") => {}
-        Some(PieceBody::Text(text)) => *text = format!("Error: {text}").into(),
-        _ => pieces.insert(0, Piece::text("Error")),
-    }
-    pieces
-}
-
 impl<'a> Draft<'a> {
-    /// Adds a message of the user to the turn.
-    pub(super) fn user(
-        &mut self,
-        message: &'a asked::Message<'a>,
-        place: &str,
-        turn: &mut Turn<'a>,
-    ) {
-        for (n, block) in message.content.0.iter().enumerate() {
-            let place = format!("{place}/{n}");
-            match &block.body {
-                BlockBody::ToolResult { id, content, is_error } => {
-                    let mut pieces = Vec::new();
-                    for (n, inner) in content.0.iter().enumerate() {
-                        pieces.extend(self.pieces(inner, &format!("{place}/content/{n}")));
-                    }
-                    if let Some(mark) = self.mark(block)
-                        && let Some(last) = pieces.last_mut()
-                    {
-                        last.mark = Some(mark);
-                    }
-                    turn.result(id, outcome(pieces, *is_error));
-                }
-                _ => {
-                    let pieces = self.pieces(block, &place);
-                    turn.extend(pieces);
-                }
-            }
-        }
-    }
-
-    fn pieces(&mut self, block: &'a Block<'a>, place: &str) -> Vec<Piece<'a>> {
+    /// Returns the pieces of a block.
+    pub(super) fn pieces(&mut self, block: &'a Block<'a>, place: &str) -> Vec<Piece<'a>> {
         let mut before = None;
         let body = match &block.body {
             BlockBody::Text(text) if text.is_empty() => return Vec::new(),

@@ -2,7 +2,9 @@
 //! the front, because servers accept them only there.
 use std::borrow::Cow;
 
-use crate::providers::openai::pieces::Piece;
+use crate::providers::openai::draft::Draft;
+use crate::providers::openai::pieces::{Piece, PieceBody};
+use crate::providers::translate::conversation::{self as asked, BlockBody};
 
 /// The text for a call without a result.
 const NO_RESULT: &str = "[no result]";
@@ -81,5 +83,50 @@ impl<'a> Turn<'a> {
         };
         let results = turn.calls.into_iter().map(result).collect();
         Sorted { results, system: turn.system, user: turn.after }
+    }
+}
+
+/// Returns the pieces of a result. Those of a failed call say so.
+fn outcome(mut pieces: Vec<Piece<'_>>, is_error: bool) -> Vec<Piece<'_>> {
+    if !is_error {
+        return pieces;
+    }
+    match pieces.first_mut().map(|piece| &mut piece.body) {
+        Some(PieceBody::Text(text)) if text.starts_with("Error:") => {}
+        Some(PieceBody::Text(text)) => *text = format!("Error: {text}").into(),
+        _ => pieces.insert(0, Piece::text("Error")),
+    }
+    pieces
+}
+
+impl<'a> Draft<'a> {
+    /// Adds a message of the user to the turn.
+    pub(super) fn user(
+        &mut self,
+        message: &'a asked::Message<'a>,
+        place: &str,
+        turn: &mut Turn<'a>,
+    ) {
+        for (n, block) in message.content.0.iter().enumerate() {
+            let place = format!("{place}/{n}");
+            match &block.body {
+                BlockBody::ToolResult { id, content, is_error } => {
+                    let mut pieces = Vec::new();
+                    for (n, inner) in content.0.iter().enumerate() {
+                        pieces.extend(self.pieces(inner, &format!("{place}/content/{n}")));
+                    }
+                    if let Some(mark) = self.mark(block)
+                        && let Some(last) = pieces.last_mut()
+                    {
+                        last.mark = Some(mark);
+                    }
+                    turn.result(id, outcome(pieces, *is_error));
+                }
+                _ => {
+                    let pieces = self.pieces(block, &place);
+                    turn.extend(pieces);
+                }
+            }
+        }
     }
 }

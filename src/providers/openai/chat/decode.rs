@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use calls::{Calls, Piece};
+use calls::{Calls, Function, Piece, ToolCall};
 use details::Details;
 
 use crate::error::Result;
@@ -89,24 +89,6 @@ struct Delta<'a> {
     tool_calls: Option<Vec<Option<ToolCall<'a>>>>,
     #[serde(borrow)]
     function_call: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ToolCall<'a> {
-    #[serde(borrow)]
-    index: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
 }
 
 impl Chat {

@@ -2,6 +2,7 @@
 use serde_json::json;
 
 use super::body::{Body, NamedSchema, ResponseFormat, Tool};
+use super::encoder::Encoder;
 use super::messages;
 use crate::error::Result;
 use crate::providers::openai::draft::{Draft, Rules, Terms, no_content};
@@ -15,15 +16,6 @@ use crate::providers::translate::facts::ChatTools;
 
 /// The largest length of a tool's name.
 const LONGEST_NAME: usize = 64;
-
-/// The state of one encoding.
-pub(super) struct Encoder<'a> {
-    pub(super) draft: Draft<'a>,
-    /// Whether the server has to be told that the last message goes on.
-    pub(super) continues: bool,
-    /// The text that the server repeats at the beginning of a whole answer.
-    pub(super) prefill: Option<String>,
-}
 
 /// Encodes a request.
 ///

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::body::{Assistant, Call, Content, Function, Message, Part};
-use super::encode::Encoder;
+use super::encoder::Encoder;
 use crate::providers::openai::pieces::{Piece, PieceBody};
 use crate::providers::openai::profile::{History, MidSystem, Prefill, SystemForm};
 use crate::providers::openai::turn::Turn;

@@ -2,5 +2,6 @@
 mod body;
 pub(crate) mod decode;
 pub(crate) mod encode;
+mod encoder;
 mod messages;
 mod think;

@@ -5,6 +5,7 @@ mod tests;
 use serde_json::json;
 
 use super::body::{Body, Format, Reasoning, TextOptions, Tool};
+use super::encoder::{Encoder, Purpose};
 use super::items;
 use super::search;
 use crate::error::Result;
@@ -20,23 +21,6 @@ use crate::providers::translate::encoded::Encoded;
 const LONGEST_NAME: usize = 128;
 /// The smallest limit of output tokens that the API takes.
 const LEAST_TOKENS: u64 = 16;
-
-/// The use of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// An answer.
-    Answer,
-    /// An answer, from a server that does not take the reasoning of earlier answers back.
-    WithoutReasoning,
-    /// A count of its tokens: the route for that knows no parameters of the answer.
-    Count,
-}
-
-/// The state of one encoding.
-pub(super) struct Encoder<'a> {
-    pub(super) draft: Draft<'a>,
-    pub(super) purpose: Purpose,
-}
 
 /// Encodes a request.
 ///

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::body::{Content, Item, Message, Typed};
-use super::encode::{Encoder, Purpose};
+use super::encoder::{Encoder, Purpose};
 use super::thoughts::Payload;
 use crate::providers::openai::pieces::{Piece, PieceBody};
 use crate::providers::openai::profile::MidSystem;

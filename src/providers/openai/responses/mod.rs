@@ -3,6 +3,7 @@ mod body;
 pub(crate) mod count;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(super) mod encoder;
 mod items;
 pub(crate) mod refused;
 mod search;

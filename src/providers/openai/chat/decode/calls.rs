@@ -1,8 +1,30 @@
 //! The tool calls of an answer. Servers number and name the pieces of a call in many ways.
-use super::{Function, ToolCall};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::providers::openai::members::{arguments, string};
 use crate::providers::translate::ops::Op;
 use crate::wire::message::is_object;
+
+/// A piece of a call as a server sends it.
+#[derive(Deserialize)]
+pub(super) struct ToolCall<'a> {
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+}
+
+/// The function of a piece.
+#[derive(Deserialize)]
+pub(super) struct Function<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
 
 /// The calls of one answer, in the order of their first pieces.
 #[derive(Default)]

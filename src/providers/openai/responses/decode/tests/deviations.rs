@@ -144,7 +144,9 @@ fn done_is_the_servers_word_for_the_end() {
 
 #[test]
 fn the_name_of_a_call_may_come_late_and_its_arguments_as_an_object() {
+    let item = json!({"type": "function_call", "id": "x", "call_id": "call_x", "arguments": ""});
     let late = [
+        json!({"type": "response.output_item.added", "item": item}),
         json!({"type": "response.function_call_arguments.delta", "item_id": "x", "delta": "{\"a\":"}),
         json!({"type": "response.function_call_arguments.delta", "item_id": "x", "delta": "1}"}),
         json!({"type": "response.function_call_arguments.done", "item_id": "x", "name": "f", "arguments": "{\"a\":1}"}),
