@@ -201,20 +201,22 @@ impl<'a> Encoder<'a> {
     ) -> Response<'a> {
         let (mut texts, mut media, mut moved) =
             (Vec::<Cow<'a, str>>::new(), Vec::new(), Vec::new());
+        let mut parts = Vec::new();
         for (n, block) in content.0.iter().enumerate() {
-            for part in self.parts(block, &format!("{place}/content/{n}")) {
-                match part.body {
-                    PartBody::Text(text) => texts.push(text),
-                    PartBody::Media(own) if self.terms.family.takes_media_in_results() => {
-                        media.push(own)
-                    }
-                    _ => {
-                        let number = moved.len() / 2 + 1;
-                        let name = format!("[media {number} of the result of call {id}");
-                        texts.push(format!("{name} follows the results]").into());
-                        moved.push(Part::text(format!("{name}]")));
-                        moved.push(part);
-                    }
+            parts.extend(self.parts(block, &format!("{place}/content/{n}")));
+        }
+        for part in parts {
+            match part.body {
+                PartBody::Text(text) => texts.push(text),
+                PartBody::Media(own) if self.terms.family.takes_media_in_results() => {
+                    media.push(own);
+                }
+                _ => {
+                    let number = moved.len() / 2 + 1;
+                    let name = format!("[media {number} of the result of call {id}");
+                    texts.push(format!("{name} follows the results]").into());
+                    moved.push(Part::text(format!("{name}]")));
+                    moved.push(part);
                 }
             }
         }

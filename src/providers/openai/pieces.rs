@@ -41,6 +41,11 @@ impl<'a> Piece<'a> {
     pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self { body: PieceBody::Text(text.into()), mark: None }
     }
+
+    /// Sets a mark; without one, the piece keeps its own.
+    pub(super) fn set_mark(&mut self, mark: Option<Mark<'a>>) {
+        self.mark = mark.or(self.mark.take());
+    }
 }
 
 impl<'a> Draft<'a> {

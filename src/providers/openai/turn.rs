@@ -111,15 +111,16 @@ impl<'a> Draft<'a> {
             let place = format!("{place}/{n}");
             match &block.body {
                 BlockBody::ToolResult { id, content, is_error } => {
-                    let mut pieces = Vec::new();
-                    for (n, inner) in content.0.iter().enumerate() {
-                        pieces.extend(self.pieces(inner, &format!("{place}/content/{n}")));
-                    }
-                    if let Some(mark) = self.mark(block)
-                        && let Some(last) = pieces.last_mut()
-                    {
-                        last.mark = Some(mark);
-                    }
+                    let inner = content.0.iter().enumerate();
+                    let inner =
+                        inner.map(|(n, one)| self.pieces(one, &format!("{place}/content/{n}")));
+                    let mut pieces: Vec<Piece<'a>> = inner.flatten().collect();
+                    let mut mark = self.mark(block);
+                    pieces
+                        .iter_mut()
+                        .next_back()
+                        .into_iter()
+                        .for_each(|last| last.set_mark(mark.take()));
                     turn.result(id, outcome(pieces, *is_error));
                 }
                 _ => {

@@ -131,13 +131,11 @@ pub(crate) enum BlockBody<'a> {
     },
     /// A call of a tool that the API or the gateway ran.
     ServerToolUse {
-        id: Cow<'a, str>,
         name: Cow<'a, str>,
         input: &'a RawValue,
     },
     /// The result of such a call, with its content as JSON.
     ServerToolResult {
-        id: Cow<'a, str>,
         content: &'a RawValue,
     },
     Other(Cow<'a, str>),
@@ -422,14 +420,12 @@ impl<'a> Members<'a> {
                 is_error: self.is_error.is_some_and(|raw| raw.get() == "true"),
             },
             "server_tool_use" | "mcp_tool_use" => BlockBody::ServerToolUse {
-                id: text(self.id).unwrap_or_default(),
                 name: text(self.name).unwrap_or_default(),
                 input: self.input.unwrap_or(RawValue::NULL),
             },
-            kind if kind.ends_with("_tool_result") => BlockBody::ServerToolResult {
-                id: text(self.tool_use_id).unwrap_or_default(),
-                content: self.content.unwrap_or(RawValue::NULL),
-            },
+            kind if kind.ends_with("_tool_result") => {
+                BlockBody::ServerToolResult { content: self.content.unwrap_or(RawValue::NULL) }
+            }
             _ => BlockBody::Other(self.kind),
         })
     }

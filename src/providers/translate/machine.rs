@@ -421,7 +421,7 @@ impl Machine {
             return Ok(true);
         }
         match self.finish {
-            Some(Finish::MaxTokens | Finish::ContextWindow) => Ok(false),
+            Some(Finish::MaxTokens) => Ok(false),
             _ => {
                 let name = call.name.clone().unwrap_or_default();
                 let name = self.frame.names.back(name);

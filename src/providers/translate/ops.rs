@@ -49,8 +49,6 @@ pub(crate) enum Finish {
     Turn,
     /// The limit of tokens was reached.
     MaxTokens,
-    /// The context is full.
-    ContextWindow,
     /// A stop sequence matched.
     Stop(String),
     /// The upstream refused, with its explanation if it gave one.

@@ -121,15 +121,14 @@ impl Said {
             error => error,
         };
         let mut said = Self::default();
-        for key in ["code", "type", "status", "reason"] {
-            for place in [error, body] {
-                match &place[key] {
-                    Value::String(text) => said.codes.push(text.to_ascii_lowercase()),
-                    Value::Number(number) if said.status.is_none() => {
-                        said.status = number.as_u64().and_then(|code| u16::try_from(code).ok());
-                    }
-                    _ => {}
+        let keys = ["code", "type", "status", "reason"];
+        for value in keys.iter().flat_map(|key| [&error[*key], &body[*key]]) {
+            match value {
+                Value::String(text) => said.codes.push(text.to_ascii_lowercase()),
+                Value::Number(number) if said.status.is_none() => {
+                    said.status = number.as_u64().and_then(|code| u16::try_from(code).ok());
                 }
+                _ => {}
             }
         }
         said.message = message_of(error).or_else(|| message_of(body)).unwrap_or_default();

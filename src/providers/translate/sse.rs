@@ -94,13 +94,13 @@ impl SseReader {
     /// Fails if an event is too large.
     pub(crate) fn next_event(&mut self) -> Result<Option<SseEvent>> {
         while let Some(line) = self.next_line() {
-            if line.is_empty() {
-                if let Some(event) = self.take_event() {
-                    return Ok(Some(event));
-                }
-                continue;
+            match line.is_empty() {
+                true => match self.take_event() {
+                    None => {}
+                    event => return Ok(event),
+                },
+                false => self.field(line),
             }
-            self.field(line);
         }
         match self.rest.len() + self.data.len() + self.bare.len() > MAX_FRAME {
             true => {

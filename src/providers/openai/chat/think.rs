@@ -30,7 +30,8 @@ impl ThinkTags {
                     self.is_inside = !self.is_inside;
                 }
                 None => {
-                    let keep = if self.is_late { 0 } else { overlap(&self.held, tag) };
+                    let tag = Some(tag).filter(|_| !self.is_late);
+                    let keep = tag.map_or(0, |tag| overlap(&self.held, tag));
                     let rest = self.held.split_off(self.held.len() - keep);
                     let before = std::mem::replace(&mut self.held, rest);
                     ops.extend(self.step(before));

@@ -142,6 +142,7 @@ pub(super) struct Part<'a> {
 /// The kinds of parts.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names are the API's")]
 enum PartBody<'a> {
     InputText {
         text: Cow<'a, str>,

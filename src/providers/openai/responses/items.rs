@@ -145,10 +145,9 @@ impl<'a> Encoder<'a> {
                     }));
                 }
                 _ => {
-                    let text = block.as_text().unwrap_or_else(|| {
-                        self.draft.left_out(block, &format!("{place}/{n}")).into()
-                    });
-                    assembler.say(text);
+                    let place = format!("{place}/{n}");
+                    let left_out = || self.draft.left_out(block, &place).into();
+                    assembler.say(block.as_text().unwrap_or_else(left_out));
                 }
             }
         }

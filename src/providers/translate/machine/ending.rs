@@ -9,7 +9,6 @@ pub(super) fn message_delta(finish: Option<&Finish>, has_calls: bool, tokens: To
     let (reason, sequence, details) = match finish {
         None | Some(Finish::Turn) => (turn, None, None),
         Some(Finish::MaxTokens) => ("max_tokens", None, None),
-        Some(Finish::ContextWindow) => ("model_context_window_exceeded", None, None),
         Some(Finish::Stop(sequence)) => ("stop_sequence", Some(sequence), None),
         Some(Finish::Refusal(explanation)) => {
             let details = json!({"type": "refusal", "category": null, "explanation": explanation});

@@ -115,6 +115,7 @@ fn kinds_that_interleave_become_blocks_without_gaps() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of the deviations of servers")]
 fn calls_are_told_apart_by_index_id_and_name() {
     let (f, g) = (tool_use("a", "f", json!({"x": 1})), tool_use("b", "g", json!({"y": 2})));
     let pieces = |first: [Value; 4], second: [Value; 4], third: [Value; 4], fourth: [Value; 4]| {
