@@ -187,7 +187,14 @@ impl Said {
                 429,
             ),
             (
-                &["invalid_request_error", "invalid_argument", "invalid_prompt", "badrequesterror"],
+                &[
+                    "invalid_request_error",
+                    "invalid_argument",
+                    "failed_precondition",
+                    "out_of_range",
+                    "invalid_prompt",
+                    "badrequesterror",
+                ],
                 400,
             ),
             (&["authentication_error", "unauthenticated", "invalid_api_key"], 401),
