@@ -39,7 +39,7 @@ use crate::providers::dropped::Dropped;
 use crate::providers::fixed_headers::FixedHeaders;
 use crate::providers::http::Base;
 use crate::providers::signer::{Ready, Signer};
-use crate::providers::translate::call::{Call, call};
+use crate::providers::translate::call::{Call, Spare, call};
 use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;
 use crate::providers::translate::encoded::{Encoded, Fetched};
@@ -213,31 +213,8 @@ impl Gemini {
         let conversation = Conversation::read(&raw)?;
         let known = self.known(&conversation.model);
         let encoded = encode(&conversation, self.terms(Some(&self.seal), &known))?;
-        let sent = encoded.body.clone();
-        let answer = self.ask(ctx, attempt, &conversation, encoded).await;
-        match answer {
-            Err(error) if refuses_signature(&error) => {
-                // the upstream does not take its own signatures back: once more without them
-                let bare = encode(&conversation, self.terms(None, &known))?;
-                match bare.body == sent {
-                    true => Err(error),
-                    false => self.ask(ctx, attempt, &conversation, bare).await,
-                }
-            }
-            other => other,
-        }
-    }
-
-    /// Sends an encoded request.
-    async fn ask(
-        &self,
-        ctx: &Context,
-        attempt: &Attempt,
-        conversation: &Conversation<'_>,
-        encoded: Encoded,
-    ) -> Result<Answer> {
-        let is_stream = attempt.request.is_stream();
         let Encoded { body, dropped, names, stops, .. } = encoded;
+        let is_stream = attempt.request.is_stream();
         let frame = Frame {
             asked_model: attempt.asked_model.clone(),
             model: conversation.model.to_string(),
@@ -254,9 +231,10 @@ impl Gemini {
         let uri = self.uri(&conversation.model, verb)?;
         let pieces = body.clone().into();
         let ready = self.signer.ready(ctx, &pieces).await?;
+        let unsigned = || Ok(encode(&conversation, self.terms(None, &known))?.body);
         let sent = Call {
-            spare: None,
             body,
+            spare: Some(Spare { is_needed: is_about_signatures, body: &unsigned }),
             parser: decode::Gemini::default(),
             frame,
             is_stream,
@@ -360,12 +338,8 @@ impl Provider for Gemini {
     }
 }
 
-/// Returns whether the upstream rejected a request for a signature in it.
-fn refuses_signature(error: &Error) -> bool {
-    let Some(answer) = error.answer().filter(|answer| answer.status() == StatusCode::BAD_REQUEST)
-    else {
-        return false;
-    };
-    let text = String::from_utf8_lossy(answer.body()).to_ascii_lowercase();
+/// Returns whether the body of a rejection is about a signature in the request.
+fn is_about_signatures(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
     text.contains("thought signature") || text.contains("thought_signature")
 }

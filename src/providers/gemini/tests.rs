@@ -115,13 +115,15 @@ fn line_61_a_signature_that_spans_many_reads_is_one_signature() {
 
 #[test]
 fn line_62_each_step_carries_its_own_signature_both_ways() {
-    let signed = |own: &str| json!([{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": own}]);
+    let signed =
+        |own: &str| json!([{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": own}]);
     let mut messages = vec![json!({"role": "user", "content": "go"})];
     for own in ["one=", "two="] {
         let content = received(&[chunk(signed(own), Some("STOP"))])["content"].clone();
         let id = content[1]["id"].clone();
         messages.push(json!({"role": "assistant", "content": content}));
-        messages.push(json!({"role": "user", "content": [result(id.as_str().unwrap(), json!("r"))]}));
+        messages
+            .push(json!({"role": "user", "content": [result(id.as_str().unwrap(), json!("r"))]}));
     }
     let body = studio(&json!({"messages": messages}));
     assert_eq!(body["contents"][1]["parts"][0]["thoughtSignature"], "one=");
@@ -227,13 +229,16 @@ fn line_72_every_field_is_written_in_camel_case() {
         }
     }
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"}});
-    let mut more = conversation(json!([call("t", "f")]), json!([result("t", json!([image])), image]));
-    more["tools"] = json!([{"name": "f", "input_schema": {"type": "object", "properties": {"a": {}}}}]);
+    let mut more =
+        conversation(json!([call("t", "f")]), json!([result("t", json!([image])), image]));
+    more["tools"] =
+        json!([{"name": "f", "input_schema": {"type": "object", "properties": {"a": {}}}}]);
     more["tool_choice"] = json!({"type": "tool", "name": "f"});
     more["system"] = "s".into();
     more["stop_sequences"] = json!(["x"]);
     more["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
-    more["output_config"] = json!({"format": {"type": "json_schema", "schema": {"type": "object"}}});
+    more["output_config"] =
+        json!({"format": {"type": "json_schema", "schema": {"type": "object"}}});
     more["metadata"] = json!({"user_id": "u"});
     more["service_tier"] = "standard_only".into();
     for backend in [Backend::Studio, Backend::Vertex] {
@@ -303,7 +308,13 @@ fn the_table_of_models_knows_every_family() {
     assert_eq!(hydrogen.facts.max_output, Some(1_048_576));
     assert_eq!(known("gemini-3.8-flash").facts.sampling, Sampling::Never);
     // the bundled tables agree with the families
-    for model in ["gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-3.5-flash", "gemini-3.6-flash"] {
+    for model in [
+        "gemini-2.5-pro",
+        "gemini-2.5-flash",
+        "gemini-2.5-flash-lite",
+        "gemini-3.5-flash",
+        "gemini-3.6-flash",
+    ] {
         assert_eq!(known(model).family, Family::of(model), "{model}");
     }
 }
@@ -331,7 +342,10 @@ fn a_count_is_wrapped_at_ai_studio_and_plain_at_vertex() {
     prompt["model"] = format!("models/{MODEL}").into();
     prompt["toolConfig"] = json!({"functionCallingConfig": {"mode": "ANY"}});
     assert_eq!(count(Backend::Studio), json!({"generateContentRequest": prompt}));
-    assert_eq!(&count::answer(br#"{"totalTokens": 12, "promptTokensDetails": []}"#).unwrap()[..], br#"{"input_tokens":12}"#);
+    assert_eq!(
+        &count::answer(br#"{"totalTokens": 12, "promptTokensDetails": []}"#).unwrap()[..],
+        br#"{"input_tokens":12}"#
+    );
     assert!(count::answer(b"{}").is_err());
 }
 

@@ -30,8 +30,18 @@ fn each_reason_has_its_stop_reason() {
 #[test]
 fn a_filter_is_a_refusal_with_the_upstreams_words() {
     for reason in [
-        "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "MODEL_ARMOR",
-        "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "ESCALATION", "PUP_LIMITED_DISABLED",
+        "SAFETY",
+        "RECITATION",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+        "LANGUAGE",
+        "MODEL_ARMOR",
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+        "ESCALATION",
+        "PUP_LIMITED_DISABLED",
     ] {
         let mut body = last(hello(), reason);
         body["candidates"][0]["finishMessage"] = "words".into();
@@ -45,7 +55,9 @@ fn a_filter_is_a_refusal_with_the_upstreams_words() {
 
 #[test]
 fn a_blocked_prompt_is_a_refusal_without_content() {
-    for reason in ["SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "JAILBREAK"] {
+    for reason in
+        ["SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "JAILBREAK"]
+    {
         let body = json!({
             "promptFeedback": {"blockReason": reason, "safetyRatings": []},
             "usageMetadata": {"promptTokenCount": 55, "totalTokenCount": 55},
@@ -57,15 +69,19 @@ fn a_blocked_prompt_is_a_refusal_without_content() {
             assert_eq!(found["usage"]["input_tokens"], 55);
         }
     }
-    let body = json!({"promptFeedback": {"blockReason": "MODEL_ARMOR", "blockReasonMessage": "words"}});
+    let body =
+        json!({"promptFeedback": {"blockReason": "MODEL_ARMOR", "blockReasonMessage": "words"}});
     assert_eq!(whole(&body).unwrap()["stop_details"]["explanation"], "words");
 }
 
 #[test]
 fn a_malformed_call_is_an_honest_error() {
-    for reason in
-        ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"]
-    {
+    for reason in [
+        "MALFORMED_FUNCTION_CALL",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        "MALFORMED_RESPONSE",
+    ] {
         let mut body = last(json!([]), reason);
         let default = format!("the upstream ended its answer with `{reason}`");
         assert_eq!(failure(&[body.clone()]), ("api_error", 502, default));
@@ -95,7 +111,12 @@ fn an_unknown_reason_without_content_is_an_error() {
 
 #[test]
 fn an_answer_of_another_kind_is_an_error() {
-    for body in [json!({}), json!({"usageMetadata": {}}), json!({"candidates": []}), json!({"choices": [{}]})] {
+    for body in [
+        json!({}),
+        json!({"usageMetadata": {}}),
+        json!({"candidates": []}),
+        json!({"choices": [{}]}),
+    ] {
         let error = whole(&body).unwrap_err();
         assert_eq!(error.status().as_u16(), 502, "{body}");
     }

@@ -44,7 +44,9 @@ fn piece() -> impl Strategy<Value = Value> {
     let usage = prop_oneof![
         Just(Value::Null),
         Just(json!({"promptTokenCount": 3, "candidatesTokenCount": null})),
-        Just(json!({"promptTokenCount": u64::MAX, "toolUsePromptTokenCount": u64::MAX, "candidatesTokenCount": u64::MAX, "thoughtsTokenCount": u64::MAX})),
+        Just(
+            json!({"promptTokenCount": u64::MAX, "toolUsePromptTokenCount": u64::MAX, "candidatesTokenCount": u64::MAX, "thoughtsTokenCount": u64::MAX})
+        ),
         Just(json!([])),
     ];
     let right = (prop::collection::vec(part(), 0..4), reason, usage).prop_map(|(parts, reason, usage)| {

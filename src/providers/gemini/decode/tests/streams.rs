@@ -9,7 +9,8 @@ fn hello() -> [Value; 2] {
 fn the_last_usage_counts() {
     let mut chunks = hello().to_vec();
     chunks[0]["usageMetadata"] = json!({"promptTokenCount": 55, "thoughtsTokenCount": 30});
-    chunks[1]["usageMetadata"] = json!({"promptTokenCount": 56, "candidatesTokenCount": 2, "thoughtsTokenCount": 31});
+    chunks[1]["usageMetadata"] =
+        json!({"promptTokenCount": 56, "candidatesTokenCount": 2, "thoughtsTokenCount": 31});
     chunks.push(last(json!([]), "STOP"));
     chunks.push(json!({"usageMetadata": {"candidatesTokenCount": 9}, "responseId": "r"}));
     let usage = streamed(&chunks)["usage"].clone();
@@ -29,7 +30,9 @@ fn chunks_without_content_or_parts_do_not_matter() {
 
 #[test]
 fn a_cut_stream_is_an_error() {
-    for chunks in [hello().to_vec(), vec![json!({"usageMetadata": {"promptTokenCount": 5}})], vec![]] {
+    for chunks in
+        [hello().to_vec(), vec![json!({"usageMetadata": {"promptTokenCount": 5}})], vec![]]
+    {
         let (kind, status, message) = failure(&chunks);
         assert_eq!((kind, status), ("api_error", 502));
         assert!(message.contains("broke off"), "{message}");
@@ -71,7 +74,8 @@ fn an_event_that_is_no_json_is_an_error() {
 
 #[test]
 fn a_whole_answer_to_a_streaming_request_is_a_stream() {
-    let body = last(json!([{"text": "Hello"}, {"functionCall": {"name": "f"}}]), "STOP").to_string();
+    let body =
+        last(json!([{"text": "Hello"}, {"functionCall": {"name": "f"}}]), "STOP").to_string();
     let events = decode::events(&mut Gemini::default(), body.as_bytes(), frame()).unwrap();
     assert_eq!(fold(&events)["stop_reason"], "tool_use");
 }
@@ -95,5 +99,8 @@ fn the_gateway_cuts_at_stop_sequences_that_the_upstream_did_not_take() {
     }
     let found = fold(&events);
     assert_eq!(found["content"], json!([text("Hel")]));
-    assert_eq!((&found["stop_reason"], &found["stop_sequence"]), (&json!("stop_sequence"), &json!("lo th")));
+    assert_eq!(
+        (&found["stop_reason"], &found["stop_sequence"]),
+        (&json!("stop_sequence"), &json!("lo th"))
+    );
 }

@@ -49,8 +49,12 @@ fn ids_of_calls_are_the_upstreams_and_differ() {
     );
     let found = whole(&body).unwrap();
     assert_eq!(found["stop_reason"], "tool_use");
-    let ids: Vec<&str> =
-        found["content"].as_array().unwrap().iter().map(|block| block["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> = found["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| block["id"].as_str().unwrap())
+        .collect();
     assert_eq!((ids[0], ids[1], ids[3]), ("fc_1", "fc_1_2", "made"));
     assert_eq!(names::for_upstream(ids[2], Ids::Any), "a.b");
 }
@@ -73,9 +77,8 @@ fn a_signature_of_a_call_is_in_the_thinking_block_before_it() {
         {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "AbC="},
         {"functionCall": {"name": "g", "args": {}}},
     ]));
-    let expected = json!([
-        thinking("hm", "functionCall:AbC="), call("f", json!({})), call("g", json!({})),
-    ]);
+    let expected =
+        json!([thinking("hm", "functionCall:AbC="), call("f", json!({})), call("g", json!({})),]);
     assert_eq!(found, expected);
     // without a thought, and after a text
     let found = content(json!([
@@ -88,7 +91,9 @@ fn a_signature_of_a_call_is_in_the_thinking_block_before_it() {
 fn signatures_of_texts_and_thoughts_are_in_the_block_after_them() {
     let found = content(json!([{"text": "Hello", "thoughtSignature": "AbC="}]));
     assert_eq!(found, json!([text("Hello"), thinking("", "text:AbC=")]));
-    let found = content(json!([{"text": "hm", "thought": true, "thoughtSignature": "AbC="}, {"text": "Hello"}]));
+    let found = content(
+        json!([{"text": "hm", "thought": true, "thoughtSignature": "AbC="}, {"text": "Hello"}]),
+    );
     assert_eq!(found, json!([thinking("hm", "thought:AbC="), text("Hello")]));
     let found = content(json!([{"text": "Hello"}, {"text": "", "thoughtSignature": "AbC="}]));
     assert_eq!(found, json!([text("Hello"), thinking("", "empty:AbC=")]));
@@ -101,8 +106,7 @@ fn thoughts_whose_text_is_omitted_keep_their_signature() {
         "STOP",
     );
     let frame = Frame { shows_thinking: false, ..frame() };
-    let json =
-        decode::message(&mut Gemini::default(), body.to_string().as_bytes(), frame).unwrap();
+    let json = decode::message(&mut Gemini::default(), body.to_string().as_bytes(), frame).unwrap();
     assert_eq!(message(&json)["content"][0], thinking("", "functionCall:AbC="));
 }
 
@@ -129,7 +133,10 @@ fn only_the_first_candidate_counts() {
     second["index"] = 1.into();
     body["candidates"] = json!([second, body["candidates"][0]]);
     let found = whole(&body).unwrap();
-    assert_eq!((&found["content"], &found["stop_reason"]), (&json!([text("one")]), &json!("end_turn")));
+    assert_eq!(
+        (&found["content"], &found["stop_reason"]),
+        (&json!([text("one")]), &json!("end_turn"))
+    );
 }
 
 #[test]
@@ -151,13 +158,19 @@ fn members_of_a_wrong_kind_are_absent() {
     });
     let found = whole(&body).unwrap();
     assert_eq!(found["content"], json!([text("AB")]));
-    assert_eq!((&found["usage"]["input_tokens"], &found["usage"]["output_tokens"]), (&json!(12), &json!(0)));
+    assert_eq!(
+        (&found["usage"]["input_tokens"], &found["usage"]["output_tokens"]),
+        (&json!(12), &json!(0))
+    );
 }
 
 #[test]
 fn an_answer_without_usage_is_estimated() {
     let found = whole(&last(json!([{"text": "eight by"}]), "STOP")).unwrap();
-    assert_eq!((&found["usage"]["input_tokens"], &found["usage"]["output_tokens"]), (&json!(7), &json!(2)));
+    assert_eq!(
+        (&found["usage"]["input_tokens"], &found["usage"]["output_tokens"]),
+        (&json!(7), &json!(2))
+    );
 }
 
 #[test]
