@@ -1,4 +1,5 @@
 //! Upstreams of each provider type, against servers that behave as the real ones do.
+mod gemini;
 mod native_bedrock;
 mod native_foundry;
 mod native_platforms;
