@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use chunk::{Call, Candidate, Chunk, Part, object, string};
-use usage::Counts;
 
 use super::signature::{Place, Signed};
 use crate::error::Result;
@@ -28,18 +27,13 @@ pub(crate) struct Gemini {
     calls: u64,
     /// Whether a text, a call or a placeholder has come.
     has_content: bool,
-    counts: Counts,
 }
 
 impl Gemini {
     fn chunk(&mut self, raw: &RawValue) -> Vec<Op> {
         let chunk: Chunk<'_> = object(raw).unwrap_or_default();
         let mut ops = Vec::new();
-        if let Some(usage) = chunk.usage_metadata
-            && let Some(tokens) = self.counts.merge(usage)
-        {
-            ops.push(Op::Usage(tokens));
-        }
+        ops.extend(chunk.usage_metadata.and_then(usage::tokens).map(Op::Usage));
         if let Some(error) = chunk.error.filter(|raw| is_filled(raw)) {
             let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
             ops.push(Op::Fail(Rejection::failure(&error)));

@@ -1,5 +1,6 @@
 //! The wish of a request for reasoning, in the terms of a family of models.
 use super::body::{Amount, ThinkingConfig};
+use super::config::Backend;
 use super::encode::Encoder;
 use super::families::Thinking;
 use crate::providers::translate::effort::{self, Wish};
@@ -52,9 +53,13 @@ impl Encoder<'_> {
     /// Returns the level.
     fn level(&mut self, wish: Wish<'_>, levels: &[&str]) -> Option<String> {
         let accepted: Vec<String> = match &self.terms.facts.efforts {
-            Some(own) => own.iter().filter(|level| *level != "none").cloned().collect(),
+            Some(own) => own.clone(),
             None => levels.iter().map(|level| (*level).to_owned()).collect(),
         };
+        // no level turns the thinking off, and Google's description of Vertex AI has no `XHIGH`
+        let is_vertex = self.terms.backend == Backend::Vertex;
+        let is_known = |level: &String| level != "none" && !(is_vertex && level == "xhigh");
+        let accepted: Vec<String> = accepted.into_iter().filter(is_known).collect();
         let found = effort::nearest(wish.level()?, &accepted).map(str::to_ascii_uppercase);
         match (wish, &found) {
             (Wish::Off, _) => self.drop_wish("the model always thinks"),

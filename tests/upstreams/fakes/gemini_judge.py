@@ -21,7 +21,7 @@ def invalid(message, status=400, kind="INVALID_ARGUMENT"):
 
 def judge(body, backend, model, schemas):
     keys(body, backend)
-    schema(body, schemas)
+    schema(body, schemas, backend)
     contents(body["contents"], backend)
     system(body)
     tools(body)
@@ -60,8 +60,13 @@ def snake(value, path=""):
                 yield from snake(item, f"{path}/{key}")
 
 
-def schema(body, schemas):
+def schema(body, schemas, backend):
     plain = {key: value for key, value in body.items() if key not in STUDIO_ONLY}
+    config = body.get("generationConfig") or {}
+    thinking = config.get("thinkingConfig") or {}
+    if thinking.get("thinkingLevel") == "XHIGH" and backend == "studio":
+        # google-genai 3.6.1 has the value; Google's discovery document describes Vertex AI, and lacks it
+        plain["generationConfig"] = {**config, "thinkingConfig": {**thinking, "thinkingLevel": "HIGH"}}
     if fault := schemas.fault("gemini_GenerateContentRequest", plain):
         raise invalid(f"Invalid JSON payload received. {fault}")
 
@@ -72,7 +77,9 @@ def contents(found, backend):
         role, parts = content.get("role"), content.get("parts") or []
         if role not in ("user", "model"):
             raise invalid("Please use a valid role: user, model.")
-        if role == last:
+        # upstreams.md 3.2: an instruction never stands in a content of responses, so its content follows that one
+        follows_answers = n > 0 and any("functionResponse" in part for part in found[n - 1].get("parts") or [])
+        if role == last and not (follows_answers and not any("functionResponse" in part for part in parts)):
             raise invalid("Please ensure that multiturn requests alternate between user and model.")
         if n == 0 and role != "user":
             raise invalid("Please ensure that the first content is of role user.")

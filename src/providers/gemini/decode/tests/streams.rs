@@ -12,10 +12,14 @@ fn the_last_usage_counts() {
     chunks[1]["usageMetadata"] =
         json!({"promptTokenCount": 56, "candidatesTokenCount": 2, "thoughtsTokenCount": 31});
     chunks.push(last(json!([]), "STOP"));
-    chunks.push(json!({"usageMetadata": {"candidatesTokenCount": 9}, "responseId": "r"}));
     let usage = streamed(&chunks)["usage"].clone();
-    assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&json!(56), &json!(40)));
+    assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&json!(56), &json!(33)));
     assert_eq!(usage["output_tokens_details"]["thinking_tokens"], 31);
+    // after the reason of the end too, and a count that is left out is 0
+    chunks.push(json!({"usageMetadata": {"promptTokenCount": 57, "candidatesTokenCount": 9}, "responseId": "r"}));
+    let usage = streamed(&chunks)["usage"].clone();
+    assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&json!(57), &json!(9)));
+    assert!(usage["output_tokens_details"].is_null());
 }
 
 #[test]

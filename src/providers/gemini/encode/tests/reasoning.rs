@@ -74,6 +74,15 @@ fn newer_models_receive_a_level() {
 }
 
 #[test]
+fn vertex_has_no_level_above_high() {
+    for level in ["xhigh", "max"] {
+        let case = Given::vertex("gemini-4-hydrogen").case(effort(level));
+        let config = &case.body["generationConfig"]["thinkingConfig"];
+        assert_eq!(config["thinkingLevel"], "HIGH", "{level}");
+    }
+}
+
+#[test]
 fn thinking_is_turned_off_where_a_budget_of_0_does_it() {
     for model in ["gemini-2.5-flash", "gemini-2.5-flash-lite"] {
         assert_eq!(config(model, off()), (json!({"thinkingBudget": 0}), vec![]), "{model}");
