@@ -233,6 +233,7 @@ impl Gemini {
         let ready = self.signer.ready(ctx, &pieces).await?;
         let unsigned = || Ok(encode(&conversation, self.terms(None, &known))?.body);
         let sent = Call {
+            request_id: &ctx.request_id,
             body,
             spare: Some(Spare { is_needed: is_about_signatures, body: &unsigned }),
             parser: decode::Gemini::default(),
@@ -258,7 +259,7 @@ impl Gemini {
         let head = || self.head(&uri, attempt.headers(ctx, &self.forwards), &ready);
         let sending = attempt.sending(Awaits::Whole);
         let sent = self.base.send(head, body.clone(), sending, attempt.timeouts).await;
-        let answer = sent.map_err(|error| self.noted(rejected(error)))?;
+        let answer = sent.map_err(|error| self.noted(rejected(error, &ctx.request_id)))?;
         let (status, mut headers) = (answer.status, answer.for_caller());
         headers.remove(CONTENT_TYPE);
         let body = ReplyBody::Full(count::answer(&answer.json().await?)?);

@@ -194,7 +194,7 @@ impl OpenAi {
         let head = || Ok(self.head(ctx, attempt, &route));
         let sending = attempt.sending(Awaits::Whole);
         let answer = self.base.send(head, body.into(), sending, attempt.timeouts).await;
-        let answer = answer.map_err(rejected)?;
+        let answer = answer.map_err(|error| rejected(error, &ctx.request_id))?;
         let (status, mut headers) = (answer.status, answer.for_caller());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = ReplyBody::Full(responses::count::answer(&answer.json().await?)?);
@@ -213,6 +213,7 @@ impl OpenAi {
         let without = || self.encode_for(&encoded.raw, Purpose::WithoutReasoning);
         let spare = Spare { is_needed: responses::refused::is_about_reasoning, body: &without };
         let sent = Call {
+            request_id: &ctx.request_id,
             body: encoded.body,
             spare: (self.api == Api::Responses).then_some(spare),
             parser,

@@ -15,6 +15,8 @@ use crate::wire::{Reply, ReplyBody};
 
 /// A request that is ready to be sent, and the reader of its answer.
 pub(crate) struct Call<'a, P> {
+    /// The gateway's id of the request.
+    pub(crate) request_id: &'a str,
     /// The encoded body.
     pub(crate) body: Bytes,
     /// The request without the payloads of earlier answers; `None` if it can have none.
@@ -66,7 +68,7 @@ pub(crate) async fn call<P: Parser>(
     head: impl Fn() -> Result<request::Parts>,
     call: Call<'_, P>,
 ) -> Result<Reply> {
-    let Call { body, spare, mut parser, frame, is_stream, sending, timeouts } = call;
+    let Call { request_id, body, spare, mut parser, frame, is_stream, sending, timeouts } = call;
     let sent = base.send(&head, body.clone().into(), sending, timeouts).await;
     let again = match (&sent, spare) {
         (Err(error), Some(spare)) => spare.after(error, &body)?,
@@ -76,7 +78,7 @@ pub(crate) async fn call<P: Parser>(
         Some(body) => base.send(&head, body.into(), sending, timeouts).await,
         None => sent,
     };
-    let answer = sent.map_err(rejected)?;
+    let answer = sent.map_err(|error| rejected(error, request_id))?;
     let mut headers = answer.for_caller();
     headers.remove(CONTENT_TYPE);
     let status = answer.status;

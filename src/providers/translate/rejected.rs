@@ -10,15 +10,16 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Origin};
-use crate::net::headers::{self, SHOULD_RETRY};
+use crate::net::headers::{self, REQUEST_ID, SHOULD_RETRY};
 use crate::providers::refusal;
 use crate::providers::translate::ops::Failure;
 
 /// The most characters of a body that is no JSON.
 const MOST: usize = 500;
 
-/// Returns the error of a rejection with a body in the Messages API's form. Other errors pass unchanged.
-pub(crate) fn rejected(error: Error) -> Error {
+/// Returns the error of a rejection with a body in the Messages API's form. `request_id` is the gateway's id of the
+/// request, for an upstream that sends none. Other errors pass unchanged.
+pub(crate) fn rejected(error: Error, request_id: &str) -> Error {
     let upstream = match &error.origin {
         Origin::Upstream(upstream) if !upstream.lacks_body => upstream,
         _ => return error,
@@ -26,7 +27,8 @@ pub(crate) fn rejected(error: Error) -> Error {
     let Some(answer) = &upstream.answer else { return error };
     let status = answer.status();
     let told = Rejection::read(status, answer.body());
-    let mut mapped = Response::new(told.envelope());
+    let own = answer.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let mut mapped = Response::new(told.envelope(own.unwrap_or(request_id)));
     *mapped.status_mut() = told.status;
     *mapped.headers_mut() = answer.headers().clone();
     mapped.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -92,9 +94,9 @@ impl Rejection {
         Self { kind, status, message, retry_after }
     }
 
-    fn envelope(&self) -> Bytes {
+    fn envelope(&self, request_id: &str) -> Bytes {
         let error = json!({"type": self.kind.as_str(), "message": self.message});
-        json!({"type": "error", "error": error}).to_string().into()
+        json!({"type": "error", "error": error, "request_id": request_id}).to_string().into()
     }
 }
 

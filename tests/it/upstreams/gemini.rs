@@ -161,15 +161,9 @@ async fn a_refusal_of_a_signature_that_was_not_sent_is_passed_on() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(400, refusal))).await;
     let gateway = gateway(&up, "").await;
     let answer = Ask::message(to("gemini-3.5-flash", MESSAGE)).send(gateway.address).await;
-    let message = words(&answer, 400, "invalid_request_error");
+    let message = answer.refusal(400, "invalid_request_error");
     assert!(message.contains("missing a thought_signature"), "{message}");
     assert_eq!(up.count(), 1);
-}
-
-/// Returns the message of an error in the API's envelope with the upstream's words.
-fn words(answer: &Answer, status: u16, kind: &str) -> String {
-    assert_eq!(answer.json()["error"]["type"], kind);
-    answer.error(status)
 }
 
 async fn refused(status: u16, body: &'static str) -> Answer {
@@ -182,19 +176,19 @@ async fn refused(status: u16, body: &'static str) -> Answer {
 async fn errors_of_google_are_the_apis_with_googles_words() {
     let quota = r#"[{"error":{"code":429,"message":"Quota exceeded","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"39s"}]}}]"#;
     let answer = refused(429, quota).await;
-    assert_eq!(words(&answer, 429, "rate_limit_error"), "Quota exceeded");
+    assert_eq!(answer.refusal(429, "rate_limit_error"), "Quota exceeded");
     assert_eq!(answer.header("retry-after"), Some("39"));
     let key = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
     let answer = refused(400, key).await;
-    assert_eq!(words(&answer, 401, "authentication_error"), "API key not valid.");
+    assert_eq!(answer.refusal(401, "authentication_error"), "API key not valid.");
     let long = r#"{"error":{"code":400,"message":"The input token count (1196265) exceeds the maximum number of tokens allowed (1048575).","status":"INVALID_ARGUMENT"}}"#;
-    let message = words(&refused(400, long).await, 400, "invalid_request_error");
+    let message = refused(400, long).await.refusal(400, "invalid_request_error");
     assert!(
         message.starts_with("prompt is too long: 1196265 tokens > 1048575 maximum"),
         "{message}"
     );
     let short = r#"{"error":{"code":400,"message":"The input token count exceeds the maximum number of tokens allowed (1048575).","status":"INVALID_ARGUMENT"}}"#;
-    let message = words(&refused(400, short).await, 400, "invalid_request_error");
+    let message = refused(400, short).await.refusal(400, "invalid_request_error");
     assert!(message.starts_with("prompt is too long: "), "{message}");
 }
 

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::error::Error;
-use crate::providers::gemini::signature::Signed;
 use crate::providers::timed::Decoder;
 use crate::providers::translate::decode::{self, Translated};
 use crate::providers::translate::envelope::Seal;

@@ -142,17 +142,27 @@ fn a_rejection_goes_to_the_client_in_an_envelope_with_its_wait() {
         br#"{"error":{"message":"Please wait 3 seconds","code":"insufficient_quota"}}"#,
     ));
     *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    let error = rejected(refusal(answer));
+    let error = rejected(refusal(answer), "req_1");
     let upstream = error.upstream().unwrap();
     let answer = upstream.answer.as_ref().unwrap();
     let body: Value = serde_json::from_slice(answer.body()).unwrap();
     assert_eq!(
         body,
-        json!({"type": "error", "error": {"type": "billing_error", "message": "Please wait 3 seconds"}})
+        json!({"type": "error", "error": {"type": "billing_error", "message": "Please wait 3 seconds"}, "request_id": "req_1"})
     );
     assert_eq!(
         (&answer.headers()["retry-after"], &answer.headers()["x-should-retry"]),
         (&HeaderValue::from_static("3"), &HeaderValue::from_static("false"))
     );
     assert_eq!(upstream.should_retry, Some(false));
+}
+
+#[test]
+fn the_upstreams_own_id_of_the_request_is_in_the_envelope() {
+    let mut answer = Response::new(Bytes::from_static(b"{}"));
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer.headers_mut().insert("request-id", HeaderValue::from_static("req_up"));
+    let error = rejected(refusal(answer), "req_1");
+    let body: Value = serde_json::from_slice(error.answer().unwrap().body()).unwrap();
+    assert_eq!(body["request_id"], "req_up");
 }
