@@ -34,26 +34,45 @@ pub(crate) fn translated(upstream: &HeaderMap) -> Vec<(HeaderName, HeaderValue)>
     found
 }
 
+/// Returns the wait until the first limit that is used up is reset; `None` if the upstream reports none.
+pub(crate) fn wait(upstream: &HeaderMap) -> Option<Duration> {
+    let text = |part: &str, unit: &str| {
+        upstream.get(format!("{PREFIX}{part}-{unit}"))?.to_str().ok().map(str::trim)
+    };
+    let now = SystemTime::now();
+    let until = |unit| time_of(text("reset", unit)?, now)?.duration_since(now).ok();
+    let waits = || ["requests", "tokens"].into_iter().filter_map(|unit| Some((unit, until(unit)?)));
+    let is_used_up = |unit: &str| {
+        text("remaining", unit).and_then(count).is_some_and(|remaining| remaining == "0")
+    };
+    let used_up = waits().filter(|(unit, _)| is_used_up(unit)).map(|(_, wait)| wait).max();
+    used_up.or_else(|| waits().map(|(_, wait)| wait).filter(|wait| !wait.is_zero()).min())
+}
+
 /// Returns a number of requests or tokens; some servers count below zero.
 fn count(text: &str) -> Option<String> {
     let number: f64 = text.parse().ok()?;
     number.is_finite().then(|| format!("{:.0}", number.max(0.0)))
 }
 
-/// Returns a reset as RFC 3339, from a duration such as `6m0s`, a number of seconds, or a time.
+/// Returns a reset as RFC 3339.
 fn reset(text: &str, now: SystemTime) -> Option<String> {
-    let time = match text.parse::<f64>() {
-        // milliseconds since 1970
-        Ok(number) if number > FIRST_TIME * 1000.0 => at(number / 1000.0)?,
-        Ok(number) if number > FIRST_TIME => at(number)?,
-        Ok(number) => now.checked_add(Duration::try_from_secs_f64(number.max(0.0)).ok()?)?,
-        Err(_) => match duration(text) {
-            Some(wait) => now.checked_add(wait)?,
-            None => return text.parse::<jiff::Timestamp>().ok().map(|time| time.to_string()),
-        },
-    };
-    let time = jiff::Timestamp::try_from(time).ok()?;
+    let time = jiff::Timestamp::try_from(time_of(text, now)?).ok()?;
     Some(time.round(jiff::Unit::Second).ok()?.to_string())
+}
+
+/// Returns the time of a reset: a duration such as `6m0s`, a number of seconds, or a time.
+fn time_of(text: &str, now: SystemTime) -> Option<SystemTime> {
+    match text.parse::<f64>() {
+        // milliseconds since 1970
+        Ok(number) if number > FIRST_TIME * 1000.0 => at(number / 1000.0),
+        Ok(number) if number > FIRST_TIME => at(number),
+        Ok(number) => now.checked_add(Duration::try_from_secs_f64(number.max(0.0)).ok()?),
+        Err(_) => match duration(text) {
+            Some(wait) => now.checked_add(wait),
+            None => text.parse::<jiff::Timestamp>().ok().map(SystemTime::from),
+        },
+    }
 }
 
 fn at(seconds: f64) -> Option<SystemTime> {
@@ -110,6 +129,22 @@ mod tests {
         let of = |name: &str| found.iter().find(|(n, _)| n == name).unwrap().1.clone();
         assert_eq!(of("anthropic-ratelimit-requests-remaining"), "0");
         assert_eq!(of("anthropic-ratelimit-requests-reset"), "2026-11-28T10:00:00Z");
+    }
+
+    #[test]
+    fn the_wait_is_that_of_the_limit_that_is_used_up() {
+        let both = [
+            ("x-ratelimit-remaining-requests", "5"),
+            ("x-ratelimit-reset-requests", "2s"),
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "1m"),
+        ];
+        let seconds =
+            |list: &[(&str, &str)]| wait(&headers(list)).map(|wait| wait.as_secs_f64().ceil());
+        assert_eq!(seconds(&both), Some(60.0));
+        // nothing says which limit it was: the first reset
+        assert_eq!(seconds(&[both[1], both[3]]), Some(2.0));
+        assert_eq!(seconds(&[both[0]]), None);
     }
 
     #[test]

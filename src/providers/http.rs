@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, request, response};
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use url::Url;
@@ -16,6 +16,7 @@ use crate::net::client::{Client, Failure, Sending, Upstream};
 use crate::net::headers;
 use crate::net::pool::PooledBody;
 use crate::net::proxy::Proxy;
+use crate::net::rate_limits;
 use crate::net::tls::Trust;
 use crate::providers::arriving::Arriving;
 use crate::providers::timed::{Decoder, Timed};
@@ -283,6 +284,13 @@ impl Rejection {
         let mut answer = Response::new(Bytes::new());
         *answer.status_mut() = self.status;
         *answer.headers_mut() = headers::for_caller(&self.headers);
+        if self.status == StatusCode::TOO_MANY_REQUESTS
+            && !self.headers.contains_key(RETRY_AFTER)
+            && let Some(wait) = rate_limits::wait(&self.headers)
+        {
+            let seconds = wait.as_secs_f64().ceil().to_string();
+            answer.headers_mut().insert(RETRY_AFTER, headers::value(&seconds));
+        }
         match self.body {
             Ok(body) => {
                 *answer.body_mut() = body;

@@ -16,7 +16,7 @@ use super::signature::{Place, Signed};
 use crate::error::Result;
 use crate::providers::translate::decode::{Parser, unreadable};
 use crate::providers::translate::ops::{Finish, Op};
-use crate::providers::translate::rejected::Rejection;
+use crate::providers::translate::rejected::ApiError;
 use crate::providers::translate::sse::SseEvent;
 use crate::wire::message::is_object;
 
@@ -36,7 +36,7 @@ impl Gemini {
         ops.extend(chunk.usage_metadata.and_then(usage::tokens).map(Op::Usage));
         if let Some(error) = chunk.error.filter(|raw| is_filled(raw)) {
             let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
-            ops.push(Op::Fail(Rejection::failure(&error)));
+            ops.push(Op::Fail(ApiError::failure(&error)));
             return ops;
         }
         match chunk.candidate() {
@@ -137,7 +137,7 @@ impl Gemini {
             | "PUP_LIMITED_DISABLED" => Finish::Refusal(message),
             "MISSING_THOUGHT_SIGNATURE" => {
                 let error = json!({"code": 400, "status": "INVALID_ARGUMENT", "message": words()});
-                return Op::Fail(Rejection::failure(&error));
+                return Op::Fail(ApiError::failure(&error));
             }
             "MALFORMED_FUNCTION_CALL"
             | "UNEXPECTED_TOOL_CALL"
@@ -198,7 +198,7 @@ fn blocked(feedback: &RawValue) -> Option<Op> {
 }
 
 fn failed(message: &str) -> Op {
-    Op::Fail(Rejection::failure(&json!({"message": message})))
+    Op::Fail(ApiError::failure(&json!({"message": message})))
 }
 
 fn is_filled(raw: &RawValue) -> bool {

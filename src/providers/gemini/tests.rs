@@ -7,7 +7,7 @@ use super::*;
 use crate::providers::timed::Decoder;
 use crate::providers::translate::decode as translated;
 use crate::providers::translate::names::Names;
-use crate::providers::translate::rejected::Rejection;
+use crate::providers::translate::rejected::ApiError;
 use crate::wire::message::Fold;
 
 const MODEL: &str = "gemini-3.5-flash";
@@ -274,7 +274,7 @@ fn line_75_the_delay_of_retry_info_is_the_wait() {
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []},
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "39.5s"},
     ]}}]);
-    let read = Rejection::read(StatusCode::TOO_MANY_REQUESTS, &body.to_string().into());
+    let read = ApiError::read(StatusCode::TOO_MANY_REQUESTS, &body.to_string().into());
     assert_eq!(read.kind.as_str(), "rate_limit_error");
     assert_eq!(read.retry_after.unwrap().as_millis(), 39_500);
 }

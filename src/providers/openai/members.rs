@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::providers::translate::ops::Op;
-use crate::providers::translate::rejected::Rejection;
+use crate::providers::translate::rejected::ApiError;
 use crate::wire::message::is_object;
 
 /// Returns a string; `None` for any other value.
@@ -40,7 +40,7 @@ fn unquoted(args: &str) -> String {
 /// Returns the failure that a member `error` describes.
 pub(super) fn failure(error: &RawValue) -> Op {
     let value: Value = serde_json::from_str(error.get()).unwrap_or_default();
-    Op::Fail(Rejection::failure(&value))
+    Op::Fail(ApiError::failure(&value))
 }
 
 /// Returns the error of an event that is named `error`. Its data is the error, or has it as a member.

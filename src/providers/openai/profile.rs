@@ -78,8 +78,6 @@ pub(crate) struct Profile {
     pub(super) obfuscation: Option<bool>,
     /// Whether the server counts tokens (`/responses/input_tokens`).
     pub(super) counts: bool,
-    /// Whether the server rejects keys that it does not know.
-    pub(super) strict_keys: bool,
     /// The header of the credential.
     pub(super) auth: Auth,
     /// Whether `<think>` tags within the text are reasoning.
@@ -247,7 +245,6 @@ impl Default for Profile {
             stream_options: true,
             obfuscation: None,
             counts: false,
-            strict_keys: false,
             auth: Auth::Bearer,
             think_tags: false,
         }
@@ -316,7 +313,7 @@ mod tests {
         assert_eq!(Profile::flavor_of("example.com", None), "generic");
         let changes = json!({"top_k": true, "max_stops": 1});
         let profile = Profile::build("openai", changes.as_object().unwrap()).unwrap();
-        assert!(profile.top_k && profile.max_stops == 1 && profile.strict_keys);
+        assert!(profile.top_k && profile.max_stops == 1 && profile.counts);
         let wrong = json!({"top_z": true});
         let message = Profile::build("openai", wrong.as_object().unwrap()).unwrap_err();
         assert!(message.contains("top_z"), "{message}");

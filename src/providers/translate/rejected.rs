@@ -26,7 +26,7 @@ pub(crate) fn rejected(error: Error, request_id: &str) -> Error {
     };
     let Some(answer) = &upstream.answer else { return error };
     let status = answer.status();
-    let told = Rejection::read(status, answer.body());
+    let told = ApiError::read(status, answer.body());
     let own = answer.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let mut mapped = Response::new(told.envelope(own.unwrap_or(request_id)));
     *mapped.status_mut() = told.status;
@@ -49,14 +49,14 @@ pub(crate) fn rejected(error: Error, request_id: &str) -> Error {
 
 /// A rejection in the API's terms.
 #[derive(Debug)]
-pub(crate) struct Rejection {
+pub(crate) struct ApiError {
     pub(crate) kind: ErrorKind,
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
 }
 
-impl Rejection {
+impl ApiError {
     /// Reads a body of any server.
     pub(crate) fn read(status: StatusCode, body: &Bytes) -> Self {
         let found = serde_json::from_slice::<Value>(body).ok();
@@ -85,9 +85,13 @@ impl Rejection {
     fn of(status: StatusCode, said: &Said, message: String) -> Self {
         let retry_after = said.retry_after.or_else(|| wait_in(&message));
         let (kind, status) = said.classify(status, &message);
-        let message = match too_long(&message) {
-            Some(counts) if kind == ErrorKind::InvalidRequest => {
+        let is_too_long = kind == ErrorKind::InvalidRequest && said.is_too_long(&message);
+        let message = match (is_too_long, too_long(&message)) {
+            (true, Some(counts)) => {
                 format!("prompt is too long: {counts} (the upstream said: {message})")
+            }
+            (true, None) if !message.starts_with("prompt is too long") => {
+                format!("prompt is too long (the upstream said: {message})")
             }
             _ => message,
         };
@@ -210,12 +214,15 @@ impl Said {
         StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY)
     }
 
+    /// Returns whether the request exceeds the context of the model.
+    fn is_too_long(&self, message: &str) -> bool {
+        self.has(&["context_length_exceeded", "exceed_context_size_error"])
+            || is_about_context(message)
+    }
+
     fn classify(&self, status: StatusCode, message: &str) -> (ErrorKind, StatusCode) {
-        let is_too_long = self.has(&["context_length_exceeded", "exceed_context_size_error"])
-            || too_long(message).is_some()
-            || is_about_context(message);
         let kind = match status.as_u16() {
-            400 | 413 | 500 if is_too_long => {
+            400 | 413 | 500 if self.is_too_long(message) => {
                 return (ErrorKind::InvalidRequest, StatusCode::BAD_REQUEST);
             }
             400 if self.has(&["api_key_invalid", "unauthenticated"]) => {

@@ -21,7 +21,7 @@ use crate::providers::openai::profile::Profile;
 use crate::providers::openai::usage;
 use crate::providers::translate::decode::{Parser, unreadable};
 use crate::providers::translate::ops::{Finish, Op};
-use crate::providers::translate::rejected::Rejection;
+use crate::providers::translate::rejected::ApiError;
 use crate::providers::translate::sse::SseEvent;
 
 /// The parser of one answer.
@@ -91,6 +91,16 @@ struct Delta<'a> {
     function_call: Option<Function<'a>>,
 }
 
+impl Delta<'_> {
+    /// Numbers the calls of a whole message. Each is a call of its own, whatever its id is.
+    fn number_calls(&mut self) {
+        let calls = self.tool_calls.iter_mut().flatten().flatten();
+        for (n, call) in (0..).zip(calls) {
+            call.position = Some(n);
+        }
+    }
+}
+
 impl Chat {
     /// Makes the parser of an answer. `prefill` is the text that the request ended with.
     pub(crate) fn new(profile: &Profile, prefill: Option<String>) -> Self {
@@ -119,8 +129,13 @@ impl Chat {
 
     fn choice(&mut self, choice: Choice<'_>) -> Vec<Op> {
         let mut ops = Vec::new();
-        if let Some(delta) = choice.delta.or(choice.message) {
-            ops.extend(self.delta(delta));
+        match (choice.delta, choice.message) {
+            (Some(delta), _) => ops.extend(self.delta(delta)),
+            (None, Some(mut message)) => {
+                message.number_calls();
+                ops.extend(self.delta(message));
+            }
+            (None, None) => {}
         }
         if let Some(error) = choice.error.filter(|raw| is_filled(raw)) {
             ops.push(failure(error));
@@ -201,7 +216,7 @@ impl Chat {
             "error" | "network_error" | "abort" => {
                 let message = format!("the upstream ended its answer with `{reason}`");
                 let value = serde_json::json!({"message": message});
-                return Op::Fail(Rejection::failure(&value));
+                return Op::Fail(ApiError::failure(&value));
             }
             _ => match (&self.refusal, matched) {
                 (Some(refusal), _) => Finish::Refusal(Some(refusal.clone())),
@@ -224,7 +239,7 @@ impl Parser for Chat {
             return Ok(ops);
         }
         if event.name == "error" {
-            return Ok(vec![Op::Fail(Rejection::failure(&event_error(data)))]);
+            return Ok(vec![Op::Fail(ApiError::failure(&event_error(data)))]);
         }
         let chunk = serde_json::from_slice::<Chunk<'_>>(data).map_err(|e| {
             unreadable("the upstream sent an event that is no chunk of Chat Completions")

@@ -2,7 +2,7 @@
 use super::*;
 
 fn read(status: u16, body: &str) -> (String, u16, String, Option<u64>) {
-    let told = Rejection::read(
+    let told = ApiError::read(
         StatusCode::from_u16(status).unwrap(),
         &Bytes::copy_from_slice(body.as_bytes()),
     );
@@ -117,6 +117,9 @@ fn a_full_context_has_the_words_that_clients_recognize() {
         assert!(found.2.starts_with(&format!("prompt is too long: {counts}")), "{}", found.2);
         assert!(found.2.contains(body) && found.0 == "invalid_request_error");
     }
+    let coded = r#"{"error":{"message":"Your input is too big","code":"context_length_exceeded"}}"#;
+    let expected = "prompt is too long (the upstream said: Your input is too big)";
+    assert_eq!(read(400, coded).2, expected);
     let other = r#"{"error":{"code":500,"message":"request (9 tokens) exceeds the available context size (4 tokens)","type":"exceed_context_size_error"}}"#;
     assert_eq!((read(500, other).1, &*read(500, other).0), (400, "invalid_request_error"));
 }

@@ -15,6 +15,9 @@ pub(super) struct ToolCall<'a> {
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     function: Option<Function<'a>>,
+    /// The place in a whole message.
+    #[serde(skip)]
+    pub(super) position: Option<i64>,
 }
 
 /// The function of a piece.
@@ -53,7 +56,8 @@ pub(super) struct Piece {
 impl Piece {
     pub(super) fn of(call: &ToolCall<'_>) -> Self {
         let mut piece = call.function.as_ref().map(Self::of_function).unwrap_or_default();
-        piece.index = call.index.and_then(|raw| raw.get().parse().ok());
+        let index = call.index.and_then(|raw| raw.get().parse().ok());
+        piece.index = call.position.or(index);
         let id = call.id.and_then(string).unwrap_or_default();
         // Mistral's servers write this for a call without an id
         piece.id = if id == "null" { String::new() } else { id.into_owned() };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::providers::openai::members::{is_filled, string};
 use crate::providers::openai::usage;
 use crate::providers::translate::ops::{Finish, Op};
-use crate::providers::translate::rejected::Rejection;
+use crate::providers::translate::rejected::ApiError;
 
 /// The part of an answer that says how it ended.
 #[derive(Default, Deserialize)]
@@ -39,7 +39,7 @@ impl Ending<'_> {
             "failed" => return [ops, failed(&json!({}))].concat(),
             "cancelled" | "queued" | "in_progress" => {
                 let message = format!("the upstream ended its answer with the status `{status}`");
-                Op::Fail(Rejection::failure(&json!({"message": message})))
+                Op::Fail(ApiError::failure(&json!({"message": message})))
             }
             "incomplete" => Op::Finish(self.incomplete(refusal)),
             _ => Op::Finish(refusal.map_or(Finish::Turn, |text| Finish::Refusal(Some(text)))),
@@ -74,8 +74,8 @@ pub(super) fn failed(error: &Value) -> Vec<Op> {
         "server_error" | "vector_store_timeout" => 500,
         "invalid_prompt" | "data_residency_mismatch" | "context_length_exceeded" => 400,
         _ if code.contains("image") => 400,
-        _ => return vec![Op::Fail(Rejection::failure(error))],
+        _ => return vec![Op::Fail(ApiError::failure(error))],
     };
     let told = json!({"type": code, "code": status, "message": message});
-    vec![Op::Fail(Rejection::failure(&told))]
+    vec![Op::Fail(ApiError::failure(&told))]
 }

@@ -37,6 +37,19 @@ fn an_answer_without_content_has_no_block() {
 }
 
 #[test]
+fn two_calls_with_one_id_are_two_calls() {
+    let call = |name: &str, arguments: &str| json!({"id": "same", "function": {"name": name, "arguments": arguments}});
+    let calls = json!([call("f", "{\"a\":1}"), call("g", "{\"b\":2}"), call("g", "{\"b\":3}")]);
+    let message = whole(&answer(json!({"tool_calls": calls}), "tool_calls")).unwrap();
+    let expected = json!([
+        tool_use("same", "f", json!({"a": 1})),
+        tool_use("same_2", "g", json!({"b": 2})),
+        tool_use("same_3", "g", json!({"b": 3})),
+    ]);
+    assert_eq!(message["content"], expected);
+}
+
+#[test]
 fn only_the_first_choice_counts() {
     let body = json!({"choices": [
         {"index": 1, "message": {"content": "b"}, "finish_reason": "stop"},
