@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::providers::dropped::Dropped;
 use crate::providers::openai::media::MediaUrl;
-use crate::providers::openai::profile::{CacheForm, Media, Profile};
+use crate::providers::openai::profile::{CacheForm, JsonForm, Media, Profile};
 use crate::providers::translate::conversation::Conversation;
 use crate::providers::translate::encoded::{Encoded, Fetched};
 use crate::providers::translate::envelope::Seal;
@@ -32,6 +32,8 @@ pub(super) struct Rules {
     pub(super) pdf: Media,
     /// The form of cache breakpoints.
     pub(super) cache: CacheForm,
+    /// The structured outputs that are understood.
+    pub(super) json: JsonForm,
 }
 
 /// The state of one encoding.

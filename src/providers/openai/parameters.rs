@@ -92,7 +92,7 @@ impl<'a> Draft<'a> {
     pub(super) fn output_form(&mut self) -> Option<OutputForm<'a>> {
         let format = self.conversation.format()?;
         let schema = format.schema.filter(|_| format.kind == "json_schema")?;
-        let form = match self.profile.json {
+        let form = match self.rules.json {
             JsonForm::Schema => {
                 let is_strict = schemas::is_strict(schema.get());
                 return Some(OutputForm::Schema { schema, is_strict });
@@ -108,7 +108,7 @@ impl<'a> Draft<'a> {
     /// Returns the instruction for servers that only know "a JSON object".
     pub(super) fn json_hint(&self) -> Option<String> {
         let format = self.conversation.format()?;
-        let schema = format.schema.filter(|_| self.profile.json == JsonForm::Object)?;
+        let schema = format.schema.filter(|_| self.rules.json == JsonForm::Object)?;
         let lead = "Answer with one JSON object that conforms to this JSON Schema:";
         Some(format!("{lead}\n{}", schema.get()))
     }

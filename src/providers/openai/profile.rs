@@ -44,8 +44,10 @@ pub(crate) struct Profile {
     pub(super) tool_images: bool,
     /// The PDF documents that are understood.
     pub(super) pdf: Media,
-    /// The structured outputs that are understood.
+    /// The structured outputs that are understood on Chat Completions.
     pub(super) json: JsonForm,
+    /// The structured outputs that are understood on Responses.
+    pub(super) responses_json: JsonForm,
     /// The switch of the reasoning.
     pub(super) reasoning: Switch,
     /// The values of the effort, from the least to the most.
@@ -229,6 +231,7 @@ impl Default for Profile {
             tool_images: false,
             pdf: Media::None,
             json: JsonForm::Schema,
+            responses_json: JsonForm::Schema,
             reasoning: Switch::None,
             efforts: Vec::new(),
             responses_efforts: Vec::new(),

@@ -22,7 +22,12 @@ const LONGEST_NAME: usize = 64;
 /// Fails if the request has no message that can be sent.
 pub(crate) fn encode<'a>(conversation: &'a Conversation<'a>, terms: Terms<'a>) -> Result<Encoded> {
     let profile = terms.profile;
-    let rules = Rules { longest_name: LONGEST_NAME, pdf: profile.pdf, cache: profile.cache };
+    let rules = Rules {
+        longest_name: LONGEST_NAME,
+        pdf: profile.pdf,
+        cache: profile.cache,
+        json: profile.json,
+    };
     let draft = Draft::new(conversation, terms, rules);
     let mut encoder = Encoder { draft, continues: false, prefill: None };
     let mut body = Body { model: encoder.draft.model, ..Body::default() };

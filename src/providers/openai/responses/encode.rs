@@ -39,6 +39,7 @@ pub(crate) fn encode<'a>(
             CacheForm::Breakpoints => CacheForm::Breakpoints,
             CacheForm::Control | CacheForm::None => CacheForm::None,
         },
+        json: profile.responses_json,
     };
     let mut encoder = Encoder { draft: Draft::new(conversation, terms, rules), purpose };
     let mut body = Body { model: encoder.draft.model, ..Body::default() };

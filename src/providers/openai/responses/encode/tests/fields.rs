@@ -203,3 +203,14 @@ fn a_count_sends_no_parameters_of_the_answer() {
         ["model", "instructions", "input", "tools", "tool_choice", "reasoning", "text"]
     );
 }
+
+#[test]
+fn a_schema_that_a_server_ignores_on_responses_is_named() {
+    let schema = json!({"type": "object", "properties": {}});
+    let more = json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}});
+    let case = encoded("llamacpp", &ModelFacts::default(), &request(more)).unwrap();
+    assert_eq!(
+        (case.body.get("text"), case.dropped),
+        (None, vec!["output_config.format".to_owned()])
+    );
+}
