@@ -1,10 +1,12 @@
 //! The single parameters of a request, as far as both APIs agree: limits, sampling, the user, and the format of
 //! the output.
+use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::providers::openai::draft::Draft;
-use crate::providers::openai::profile::JsonForm;
+use crate::providers::openai::profile::{JsonForm, UserField};
 use crate::providers::translate::facts::Sampling;
 use crate::providers::translate::schemas;
 
@@ -27,7 +29,41 @@ pub(super) enum OutputForm<'a> {
     },
 }
 
+/// The members that say for whom and how a request is served.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Identity {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety_identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_options: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<String>,
+}
+
 impl<'a> Draft<'a> {
+    /// Returns the user, the tier of the service and the options of the cache.
+    pub(super) fn identity(&mut self) -> Identity {
+        let mut identity = Identity { service_tier: self.service_tier(), ..Identity::default() };
+        if let Some(name) = self.user_name() {
+            match self.profile.user {
+                UserField::None => self.drop_hint("metadata.user_id", "/metadata/user_id"),
+                UserField::User => identity.user = Some(name),
+                UserField::SafetyIdentifier => {
+                    identity.prompt_cache_key = Some(name.clone());
+                    identity.safety_identifier = Some(name);
+                }
+            }
+        }
+        if self.has_breakpoints {
+            identity.prompt_cache_options = Some(json!({"mode": "explicit"}));
+        }
+        identity
+    }
+
     /// Returns the limit of output tokens, which is not over the model's.
     pub(super) fn max_tokens(&mut self) -> Option<u64> {
         let max = self.conversation.max_tokens()?;
@@ -73,13 +109,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Returns a stable name of the user, in which no person can be read; servers limit its length.
-    pub(super) fn user_name(&self) -> Option<String> {
+    fn user_name(&self) -> Option<String> {
         let user = self.conversation.metadata.as_ref()?.user_id.as_deref()?;
         (!user.is_empty()).then(|| hex::encode(Sha256::digest(user.as_bytes())))
     }
 
     /// Returns the server's word for the service tier.
-    pub(super) fn service_tier(&mut self) -> Option<String> {
+    fn service_tier(&mut self) -> Option<String> {
         let tier = self.conversation.service_tier.as_deref()?;
         let own = self.profile.service_tiers.get(tier).cloned();
         if own.is_none() && tier != "auto" {

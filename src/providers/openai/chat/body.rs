@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::providers::openai::media::{Json, MediaUrl};
+use crate::providers::openai::parameters::Identity;
 use crate::providers::openai::pieces::{Mark, Piece, PieceBody};
 use crate::providers::openai::tools::Function as Shared;
 
@@ -46,16 +47,8 @@ pub(super) struct Body<'a> {
     pub(super) thinking_budget: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) chat_template_kwargs: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) safety_identifier: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) prompt_cache_key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) prompt_cache_options: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) service_tier: Option<String>,
+    #[serde(flatten)]
+    pub(super) identity: Identity,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) continue_final_message: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::providers::openai::media::{Json, MediaUrl};
+use crate::providers::openai::parameters::Identity;
 use crate::providers::openai::pieces::{Mark, Piece, PieceBody, UNTITLED};
 use crate::providers::openai::tools::Function;
 use crate::providers::translate::texts;
@@ -40,16 +41,8 @@ pub(super) struct Body<'a> {
     pub(super) reasoning: Option<Reasoning<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<TextOptions<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) safety_identifier: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) prompt_cache_key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) prompt_cache_options: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) service_tier: Option<String>,
+    #[serde(flatten)]
+    pub(super) identity: Identity,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

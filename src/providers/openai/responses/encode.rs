@@ -11,7 +11,7 @@ use super::search;
 use crate::error::Result;
 use crate::providers::openai::draft::{Draft, Rules, Terms, no_content};
 use crate::providers::openai::parameters::{OutputForm, Sampled};
-use crate::providers::openai::profile::{CacheForm, Media, UserField};
+use crate::providers::openai::profile::{CacheForm, Media};
 use crate::providers::openai::tools::Choice;
 use crate::providers::translate::conversation::Conversation;
 use crate::providers::translate::effort::Wish;
@@ -164,20 +164,7 @@ impl<'a> Encoder<'a> {
         if body.tools.iter().any(Tool::is_search) {
             body.include.push("web_search_call.action.sources");
         }
-        if let Some(name) = self.draft.user_name() {
-            match self.draft.profile.user {
-                UserField::None => self.draft.drop_hint("metadata.user_id", "/metadata/user_id"),
-                UserField::User => body.user = Some(name),
-                UserField::SafetyIdentifier => {
-                    body.prompt_cache_key = Some(name.clone());
-                    body.safety_identifier = Some(name);
-                }
-            }
-        }
-        body.service_tier = self.draft.service_tier();
-        if self.draft.has_breakpoints {
-            body.prompt_cache_options = Some(json!({"mode": "explicit"}));
-        }
+        body.identity = self.draft.identity();
     }
 
     fn stream(&mut self, body: &mut Body<'a>) {
