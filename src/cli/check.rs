@@ -37,7 +37,9 @@ pub fn check(file: &Path) -> Result<(), Vec<Problem>> {
     // the folders themselves may be wrong
     let is_in = |section: &str| problems.iter().any(|found| found.path.starts_with(section));
     if !is_in("policies") && !is_in("plugins") {
-        let further = build(&config).err().unwrap_or_default();
+        let mut further = build(&config).err().unwrap_or_default();
+        // a setting that is wrong by itself is found again while its part is built
+        further.retain(|problem| !problems.contains(problem));
         // models lack the providers that were left out
         let is_cause = |problem: &Problem| {
             !problem.path.starts_with("models.") && problem.path != "passthrough"

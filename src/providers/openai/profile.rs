@@ -257,12 +257,14 @@ impl Default for Profile {
 impl Profile {
     /// Returns the profile of a flavor with the changes of the config.
     ///
-    /// Fails with the path of the wrong entry, and a message.
+    /// Fails with a message that names every wrong entry.
     pub(super) fn build(flavor: &str, changes: &Map<String, Value>) -> Result<Self, String> {
-        let mut table = tables().remove(flavor).unwrap_or_default();
-        for (key, value) in changes {
-            table.insert(key.clone(), value.clone());
+        let wrong: Vec<String> = changes.iter().filter_map(wrong).collect();
+        if !wrong.is_empty() {
+            return Err(wrong.join("; "));
         }
+        let mut table = tables().remove(flavor).unwrap_or_default();
+        table.extend(changes.clone());
         serde_json::from_value(Value::Object(table)).map_err(|error| error.to_string())
     }
 
@@ -285,6 +287,16 @@ impl Profile {
     /// Returns the names of all flavors.
     pub(super) fn flavors() -> Vec<String> {
         tables().into_keys().collect()
+    }
+}
+
+/// Returns the mistake of a single entry; `None` if it is right.
+fn wrong((key, value): (&String, &Value)) -> Option<String> {
+    let alone = Map::from_iter([(key.clone(), value.clone())]);
+    let error = serde_json::from_value::<Profile>(Value::Object(alone)).err()?.to_string();
+    match error.starts_with("unknown field") {
+        true => Some(format!("`{key}` is not a known entry")),
+        false => Some(format!("`{key}`: {error}")),
     }
 }
 
@@ -317,8 +329,9 @@ mod tests {
         let changes = json!({"top_k": true, "max_stops": 1});
         let profile = Profile::build("openai", changes.as_object().unwrap()).unwrap();
         assert!(profile.top_k && profile.max_stops == 1 && profile.counts);
-        let wrong = json!({"top_z": true});
+        let wrong = json!({"top_z": true, "top_k": true, "images": "maybe"});
         let message = Profile::build("openai", wrong.as_object().unwrap()).unwrap_err();
-        assert!(message.contains("top_z"), "{message}");
+        let images = "`images`: unknown variant `maybe`, expected one of `none`, `inline`, `url`";
+        assert_eq!(message, format!("`top_z` is not a known entry; {images}"));
     }
 }
