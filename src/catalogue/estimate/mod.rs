@@ -2,6 +2,7 @@
 mod media;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use memchr::{memchr, memmem};
 use serde_json::Value;
@@ -124,7 +125,7 @@ struct Count {
 
 impl Count {
     fn text(&mut self, text: &str) {
-        self.text += bpe_openai::o200k_base().count(text) as u64;
+        self.text += tokens::count(text);
     }
 
     fn text_of(&mut self, value: &Value) {

@@ -167,3 +167,27 @@ fn the_quick_estimate_is_near_the_other_one_and_counts_no_files_as_text() {
     let text = format!(r#"{{"data":"{}"}}"#, "a b ".repeat(2000));
     assert_eq!(files_in(text.as_bytes()), (0, 0));
 }
+
+/// Texts with their tokens by `tiktoken`'s o200k, computed by another implementation (bpe-openai 0.3.2).
+const COUNTS: &str = include_str!("o200k_counts.tsv");
+
+#[test]
+fn texts_of_every_kind_have_the_tokens_of_another_implementation() {
+    for line in COUNTS.lines() {
+        let (tokens, text) = line.split_once('\t').unwrap();
+        let text = ['n', 't', 'r']
+            .into_iter()
+            .zip(["\n", "\t", "\r"])
+            .fold(text.replace("\\\"", "\""), |text, (letter, character)| {
+                text.replace(&format!("\\{letter}"), character)
+            });
+        assert_eq!(tokens::count(&text).to_string(), tokens, "{text:?}");
+    }
+}
+
+#[test]
+fn a_long_text_without_a_space_is_counted_in_parts() {
+    // 128 letters are 16 tokens, and a part holds a whole number of them
+    assert_eq!(tokens::count(&"a".repeat(128)), 16);
+    assert_eq!(tokens::count(&"a".repeat(1 << 18)), 1 << 15);
+}
