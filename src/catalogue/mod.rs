@@ -1,4 +1,6 @@
 //! The catalogue: a bundled, dated table of models, the operator's additions to it, and look-ups by any spelling of a name.
+pub(crate) mod billing;
+pub(crate) mod cost;
 pub(crate) mod estimate;
 pub(crate) mod images;
 mod names;
@@ -15,6 +17,7 @@ use jiff::civil::Date;
 pub(crate) use row::Row;
 pub(crate) use table::Table;
 
+use crate::catalogue::billing::Billing;
 use crate::catalogue::images::ImageRule;
 use crate::catalogue::table::Entry;
 use crate::catalogue::words::Tokenizer;
@@ -35,6 +38,8 @@ pub struct Catalogue {
     read: Option<Date>,
     /// The models in the order of the files.
     rows: Vec<Arc<Row>>,
+    /// The billing rules of providers.
+    billing: BTreeMap<String, Billing>,
     /// The rows of each name, folded.
     by_name: HashMap<String, Vec<usize>>,
     /// The rows whose name has a date, by the name without it.
@@ -46,17 +51,31 @@ impl Catalogue {
     ///
     /// Fails with every mistake in the operator's table; its paths are relative to that file.
     pub(crate) fn build(own: &Table) -> Result<Self, Vec<Problem>> {
-        let bundled = BUNDLED.as_ref().map_err(|problem| vec![problem.clone()])?;
+        Self::stack(&[own]).map_err(|problems| problems.into_iter().flatten().collect())
+    }
+
+    /// Reads the bundled table and adds the operator's own, of which a later one overrides an earlier one.
+    ///
+    /// Fails with the mistakes of each of the operator's tables; their paths are relative to that file.
+    pub(crate) fn stack(own: &[&Table]) -> Result<Self, Vec<Vec<Problem>>> {
+        let bundled = BUNDLED.as_ref().map_err(|problem| vec![vec![problem.clone()]])?;
         let mut builder = Builder::default();
         builder.add(bundled);
-        builder.add(own);
-        match builder.problems.is_empty() {
-            true => Ok(Self::of(bundled.read.map(|day| day.0), builder.rows)),
-            false => Err(builder.problems),
+        let mut problems = vec![std::mem::take(&mut builder.problems)];
+        for table in own {
+            builder.add(table);
+            problems.push(std::mem::take(&mut builder.problems));
+        }
+        // the bundled table has none: a test reads it
+        let problems = problems.split_off(1);
+        match problems.iter().all(Vec::is_empty) {
+            true => Ok(Self::of(bundled.read.map(|day| day.0), builder)),
+            false => Err(problems),
         }
     }
 
-    fn of(read: Option<Date>, rows: Vec<Row>) -> Self {
+    fn of(read: Option<Date>, built: Builder) -> Self {
+        let Builder { rows, billing, .. } = built;
         let (mut by_name, mut by_stem) = (HashMap::new(), HashMap::new());
         for (n, row) in rows.iter().enumerate() {
             let ids: Vec<String> = row.ids().map(names::folded).collect();
@@ -65,7 +84,8 @@ impl Catalogue {
             let undated = ids[0].strip_suffix("-latest").into_iter();
             undated.chain(ids.iter().map(String::as_str)).for_each(|id| push(&mut by_name, id, n));
         }
-        Self { read, rows: rows.into_iter().map(Arc::new).collect(), by_name, by_stem }
+        let rows = rows.into_iter().map(Arc::new).collect();
+        Self { read, rows, billing, by_name, by_stem }
     }
 
     /// Returns the row of a model. `provider` is the family of the target's provider, such as `openai`; its own rows come
@@ -99,6 +119,11 @@ impl Catalogue {
         &self.rows
     }
 
+    /// Returns the billing rules of a provider.
+    pub(super) fn billing(&self, provider: &str) -> Billing {
+        self.billing.get(provider).copied().unwrap_or_default()
+    }
+
     /// Returns the day on which the bundled facts were read.
     pub(crate) fn read(&self) -> Option<Date> {
         self.read
@@ -118,6 +143,7 @@ struct Builder {
     rows: Vec<Row>,
     tokenizers: BTreeMap<String, Option<Tokenizer>>,
     images: BTreeMap<String, Option<ImageRule>>,
+    billing: BTreeMap<String, Billing>,
     problems: Vec<Problem>,
 }
 
@@ -125,6 +151,7 @@ impl Builder {
     fn add(&mut self, table: &Table) {
         self.tokenizers.extend(table.tokenizers.clone());
         self.images.extend(table.images.clone());
+        self.bill(&table.billing);
         let entries =
             || table.models.iter().enumerate().filter_map(|(n, entry)| Some((n, entry.as_ref()?)));
         for (n, entry) in entries() {
@@ -140,6 +167,14 @@ impl Builder {
             if let Err((key, message)) = self.merge(entry) {
                 self.problems.push(Problem::new(format!("models[{n}].{key}"), message));
             }
+        }
+    }
+
+    fn bill(&mut self, billing: &BTreeMap<String, Option<Billing>>) {
+        for (provider, own) in billing {
+            let Some(own) = own else { continue };
+            let known = self.billing.entry(provider.clone()).or_default();
+            *known = own.over(*known);
         }
     }
 

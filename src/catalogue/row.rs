@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
+use crate::catalogue::billing::Factors;
 use crate::catalogue::images::ImageRule;
 use crate::catalogue::price::Price;
 use crate::catalogue::table::Entry;
@@ -26,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) max_output: Option<u64>,
     /// The prices.
     pub(crate) price: Option<Price>,
+    /// The factors of the prices by the service that an answer names, beside those of the provider.
+    pub(super) factors: Factors,
     /// The control of the model's thinking.
     pub(crate) thinking: Option<Thinking>,
     /// The range of `Thinking::Budget` at Gemini.
@@ -62,6 +65,7 @@ impl Row {
             context: None,
             max_output: None,
             price: None,
+            factors: Factors::default(),
             thinking: None,
             budget: None,
             levels: Vec::new(),
@@ -91,6 +95,7 @@ impl Row {
         set(&mut self.context, &entry.context.map(u64::from));
         set(&mut self.max_output, &entry.max_output.map(u64::from));
         set(&mut self.price, &entry.price);
+        self.factors = entry.factors.unwrap_or_default().or(self.factors);
         set(&mut self.thinking, &entry.thinking);
         set(&mut self.budget, &entry.budget);
         set(&mut self.cache_min_tokens, &entry.cache_min_tokens);

@@ -2,13 +2,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
-use jiff::civil::Date;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use crate::catalogue::billing::{Billing, Factors};
 use crate::catalogue::images::ImageRule;
 use crate::catalogue::price::Price;
 use crate::catalogue::words::{
-    Budget, Capability, Effort, Feature, Thinking, ThinkingType, Tokenizer,
+    Budget, Capability, Day, Effort, Feature, Thinking, ThinkingType, Tokenizer,
 };
 
 /// A file of models.
@@ -24,6 +24,9 @@ pub(crate) struct Table {
     /// Rules for the tokens of images by name; `None` for one that could not be read.
     #[serde(default)]
     pub(crate) images: BTreeMap<String, Option<ImageRule>>,
+    /// The billing rules of providers; `None` for one that could not be read.
+    #[serde(default)]
+    pub(crate) billing: BTreeMap<String, Option<Billing>>,
     /// The models; `None` for one that could not be read.
     #[serde(default)]
     pub(crate) models: Vec<Option<Entry>>,
@@ -42,6 +45,7 @@ pub(crate) struct Entry {
     pub(super) context: Option<NonZeroU64>,
     pub(super) max_output: Option<NonZeroU64>,
     pub(super) price: Option<Price>,
+    pub(super) factors: Option<Factors>,
     pub(super) caps: Option<BTreeSet<Capability>>,
     pub(super) thinking: Option<Thinking>,
     pub(super) thinking_types: Option<BTreeSet<ThinkingType>>,
@@ -65,16 +69,4 @@ pub(crate) struct Entry {
     /// The values of the second collection that do not agree.
     #[serde(rename = "differs")]
     pub(super) _differs: Option<String>,
-}
-
-/// A day such as `2027-04-01`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Day(pub(crate) Date);
-
-impl<'de> Deserialize<'de> for Day {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        let date = String::deserialize(deserializer)?.parse();
-        date.map(Self).map_err(|_| D::Error::custom("expected a day such as `2027-04-01`"))
-    }
 }

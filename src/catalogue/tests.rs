@@ -195,7 +195,7 @@ tokenizers: { mine: { factor: 1.25 } }
     let opus = catalogue.find(Some("anthropic"), "claude-opus-5").unwrap();
     assert_eq!((opus.context, opus.max_output), (Some(1_000_000), Some(1000)));
     assert!(opus.has(Capability::Tools) && !opus.has(Capability::Image));
-    assert_eq!(opus.price.as_ref().unwrap().cache_read, None);
+    assert_eq!(opus.price.as_ref().unwrap().on(price::today()).unwrap().rates.cache_read, None);
     let qwen = catalogue.find(Some("vllm"), "qwen3-coder").unwrap();
     assert_eq!((qwen.context, qwen.max_output), (Some(262_144), None));
     assert!(!qwen.knows_capabilities());

@@ -1,5 +1,6 @@
 //! The words of the table of models: capabilities, refused parameters, efforts, controls of thinking, tokenizers.
-use serde::{Deserialize, Serialize};
+use jiff::civil::Date;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::catalogue::images::factor;
 
@@ -169,4 +170,16 @@ pub(crate) struct Tokenizer {
 impl Tokenizer {
     /// The tokenizer of a model that the table does not know.
     pub(crate) const UNKNOWN: Self = Self { factor: 1.1, request: 4, message: 4, tools: 0 };
+}
+
+/// A day such as `2027-04-01`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Day(pub(crate) Date);
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let date = String::deserialize(deserializer)?.parse();
+        date.map(Self).map_err(|_| D::Error::custom("expected a day such as `2027-04-01`"))
+    }
 }

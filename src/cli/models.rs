@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use wildmatch::WildMatch;
 
-use crate::catalogue::price::{PicoDollars, Price};
+use crate::catalogue::price::{PicoDollars, Price, Rates, Reached, today};
 use crate::catalogue::row::Capability;
 use crate::catalogue::{Catalogue, Row, Table};
 use crate::config::Config;
@@ -170,8 +170,9 @@ impl Shown {
 
 fn cells(row: &Row) -> [String; 8] {
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
-    let price = |kind: fn(&Price) -> PicoDollars| {
-        row.price.as_ref().map_or_else(|| "-".to_owned(), |price| kind(price).per_million())
+    let rates = row.price.as_ref().and_then(|price| price.on(today())).map(|period| period.rates);
+    let price = |kind: fn(&Rates) -> PicoDollars| {
+        rates.as_ref().map_or_else(|| "-".to_owned(), |rates| kind(rates).per_million())
     };
     let capabilities = match row.knows_capabilities() {
         true => row.capabilities().map(|one| one.as_str()).collect::<Vec<_>>().join(" "),
@@ -182,8 +183,8 @@ fn cells(row: &Row) -> [String; 8] {
         row.provider.clone(),
         number(row.context),
         number(row.max_output),
-        price(|price| price.input),
-        price(|price| price.output),
+        price(|rates| rates.input),
+        price(|rates| rates.output),
         row.retires.map_or_else(|| "-".to_owned(), |day| day.to_string()),
         capabilities,
     ]
@@ -218,29 +219,36 @@ fn object(row: &Row) -> Value {
     })
 }
 
-/// Returns prices as dollars for a million tokens, in decimal strings.
+/// Returns the prices of today as dollars for a million tokens, in decimal strings; `null` if there is none.
 fn price_object(price: &Price) -> Value {
-    let kinds = [
-        ("input", Some(price.input)),
-        ("output", Some(price.output)),
-        ("cache_read", price.cache_read),
-        ("cache_write", price.cache_write),
-        ("cache_write_1h", price.cache_write_1h),
-        ("cache_write_12h", price.cache_write_12h),
-    ];
-    let kinds = kinds
-        .into_iter()
-        .filter_map(|(kind, price)| Some((kind.to_owned(), Value::from(price?.per_million()))));
-    let mut found: Map<String, Value> = kinds.collect();
-    let above = price.above.iter().map(|above| {
-        json!({
-            "tokens": above.tokens,
-            "input": above.rates.input.per_million(),
-            "output": above.rates.output.per_million(),
-        })
+    let Some(period) = price.on(today()) else { return Value::Null };
+    let mut found = rates_object(period.rates);
+    if let Some(from) = period.from {
+        found.insert("from".to_owned(), from.to_string().into());
+    }
+    let above = period.above.iter().map(|above| {
+        let mut rates = rates_object(above.rates);
+        rates.insert("tokens".to_owned(), above.tokens.into());
+        rates.insert("inclusive".to_owned(), (above.reached == Reached::From).into());
+        Value::from(rates)
     });
-    if !price.above.is_empty() {
+    if !period.above.is_empty() {
         found.insert("above".to_owned(), above.collect());
     }
     found.into()
+}
+
+fn rates_object(rates: Rates) -> Map<String, Value> {
+    let kinds = [
+        ("input", Some(rates.input)),
+        ("output", Some(rates.output)),
+        ("cache_read", rates.cache_read),
+        ("cache_write", rates.cache_write),
+        ("cache_write_1h", rates.cache_write_1h),
+        ("cache_write_12h", rates.cache_write_12h),
+    ];
+    let named = |(kind, rate): (&str, Option<PicoDollars>)| {
+        Some((kind.to_owned(), Value::from(rate?.per_million())))
+    };
+    kinds.into_iter().filter_map(named).collect()
 }

@@ -31,6 +31,7 @@ impl Draft {
             providers: BTreeMap::new(),
             models: Vec::new(),
             models_file: reader.take("models_file"),
+            prices_file: reader.take("prices_file"),
             keys: Vec::new(),
             passthrough: reader.take("passthrough"),
             policies: reader.take("policies").unwrap_or_default(),
@@ -71,7 +72,8 @@ impl Draft {
             tls.key = base_dir.join(&tls.key);
             config.files.extend([tls.cert.clone(), tls.key.clone()]);
         }
-        if let Some(file) = &mut config.models_file {
+        let tables = [&mut config.models_file, &mut config.prices_file];
+        for file in tables.into_iter().flatten() {
             *file = base_dir.join(&*file);
             config.files.push(file.clone());
         }

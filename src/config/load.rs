@@ -51,7 +51,8 @@ impl Config {
         let problems = problems.into_iter().map(|problem| check::redact(problem, &expansion));
         let mut problems: Vec<Problem> = problems.collect();
         let mut config = draft.finish(base_dir, expansion);
-        let models = models_file::load(config.models_file.as_deref(), lookup);
+        let tables = [&config.models_file, &config.prices_file];
+        let models = models_file::load(&tables.map(Option::as_deref), lookup);
         problems.extend(models.problems);
         config.files.extend(models.files);
         config.catalogue = models.catalogue;

@@ -50,6 +50,8 @@ pub struct Config {
     pub models: Vec<(String, models::Config)>,
     /// The operator's file of models, which extends and overrides the bundled table of limits, capabilities and prices.
     pub models_file: Option<PathBuf>,
+    /// The operator's file of prices, in the same form. It is read after `models_file` and overrides it.
+    pub prices_file: Option<PathBuf>,
     /// The clients' keys. Without keys the gateway is open, which is allowed on a loopback address only.
     #[schemars(default)]
     pub keys: Vec<keys::Config>,

@@ -1,4 +1,4 @@
-//! `models_file:`, the operator's additions to the table of models.
+//! `models_file:` and `prices_file:`, the operator's additions to the table of models.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,48 +14,70 @@ use crate::error::Problem;
 #[derive(Default)]
 pub(super) struct Loaded {
     pub(super) catalogue: Arc<Catalogue>,
-    /// The files that the operator's file names in `${file:…}`.
+    /// The files that the operator's files name in `${file:…}`.
     pub(super) files: Vec<PathBuf>,
     pub(super) problems: Vec<Problem>,
 }
 
-/// Reads the bundled table of models and the operator's file, if there is one. With a mistake, the catalogue is empty.
-pub(super) fn load(file: Option<&Path>, lookup: &Lookup) -> Loaded {
-    let Some(file) = file else {
-        return built(&Table::default(), Vec::new(), Expansion::default());
+/// One of the operator's files.
+struct Own<'a> {
+    file: &'a Path,
+    table: Table,
+    problems: Vec<Problem>,
+    expansion: Expansion,
+}
+
+/// Reads the bundled table of models and the operator's files that there are; a later one overrides an earlier one. With a
+/// mistake, the catalogue is empty.
+pub(super) fn load(files: &[Option<&Path>], lookup: &Lookup) -> Loaded {
+    let mut problems = Vec::new();
+    let mut own = Vec::new();
+    for file in files.iter().flatten() {
+        match read(file, lookup) {
+            Ok(read) => own.push(read),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let tables: Vec<&Table> = own.iter().map(|own| &own.table).collect();
+    let catalogue = match Catalogue::stack(&tables) {
+        Ok(catalogue) => catalogue,
+        Err(mut found) => {
+            // without files of the operator the mistake is in the bundled table
+            problems.extend(found.split_off(own.len().min(found.len())).into_iter().flatten());
+            own.iter_mut().zip(found).for_each(|(own, found)| own.problems.extend(found));
+            Catalogue::default()
+        }
     };
-    let read = disk::text(file)
-        .map_err(|unread| unread.at(file))
-        .and_then(|text| read::yaml(&text, "`models`").map_err(|problem| within(file, problem)));
-    let root = match read {
-        Ok(root) => root,
-        Err(problem) => return Loaded { problems: vec![problem], ..Loaded::default() },
-    };
+    problems.extend(own.iter().flat_map(Own::problems));
+    let files = own.into_iter().flat_map(|own| own.expansion.files).collect();
+    Loaded { catalogue: Arc::new(catalogue), files, problems }
+}
+
+fn read<'a>(file: &'a Path, lookup: &Lookup) -> Result<Own<'a>, Problem> {
+    let text = disk::text(file).map_err(|unread| unread.at(file))?;
+    let root = read::yaml(&text, "`models`").map_err(|problem| within(file, problem))?;
     let mut reader = Reader::new(root, file.parent().unwrap_or(Path::new("")), lookup);
     let table = Table {
         read: reader.take("read"),
         tokenizers: reader.entries("tokenizers").into_iter().collect(),
         images: reader.entries("images").into_iter().collect(),
+        billing: reader.entries("billing").into_iter().collect(),
         models: reader.items("models").unwrap_or_default(),
     };
     let (problems, expansion) = reader.finish();
-    let loaded = built(&table, problems, expansion);
-    let problems = loaded.problems.into_iter().map(|problem| within(file, problem)).collect();
-    Loaded { problems, ..loaded }
+    Ok(Own { file, table, problems, expansion })
 }
 
-/// Makes the catalogue. No problem quotes the value of a variable.
-fn built(table: &Table, mut problems: Vec<Problem>, expansion: Expansion) -> Loaded {
-    let catalogue = Catalogue::build(table).unwrap_or_else(|found| {
-        problems.extend(found);
-        Catalogue::default()
-    });
-    // the value of an unset variable is unknown: its field is not reported as well
-    let unset = &expansion.problems;
-    problems.retain(|problem| unset.iter().all(|unset| unset.path != problem.path));
-    problems.splice(0..0, unset.iter().cloned());
-    let problems = problems.into_iter().map(|problem| check::redact(problem, &expansion));
-    Loaded { catalogue: Arc::new(catalogue), problems: problems.collect(), files: expansion.files }
+impl Own<'_> {
+    /// Returns the problems of the file. No problem quotes the value of a variable.
+    fn problems(&self) -> Vec<Problem> {
+        // the value of an unset variable is unknown: its field is not reported as well
+        let unset = &self.expansion.problems;
+        let is_other = |problem: &&Problem| unset.iter().all(|unset| unset.path != problem.path);
+        let problems = unset.iter().chain(self.problems.iter().filter(is_other)).cloned();
+        let redacted = problems.map(|problem| check::redact(problem, &self.expansion));
+        redacted.map(|problem| within(self.file, problem)).collect()
+    }
 }
 
 /// Adds the name of the file to the place of a problem.

@@ -6,8 +6,10 @@ use http::HeaderValue;
 use crate::error::Result;
 use crate::net::header_edits::HeaderEdits;
 use crate::net::headers;
+use crate::telemetry::money::dollars;
+use crate::telemetry::record::Operation;
 use crate::telemetry::story::Story;
-use crate::wire::Reply;
+use crate::wire::{Reply, ReplyBody};
 
 /// The result of an exchange.
 pub struct Answered {
@@ -29,13 +31,30 @@ pub(super) fn tried(story: &Story) -> HeaderEdits {
     edits
 }
 
+/// Adds the headers of the price and of the gateway's own time. A stream has its price in the ledger only.
+fn priced(story: &Story, body: &ReplyBody, edits: &mut HeaderEdits) {
+    let (cost, own) = story.read(|record| {
+        let is_whole =
+            record.operation == Operation::Messages && matches!(body, ReplyBody::Full(_));
+        (is_whole.then(|| record.cost()), record.own_time())
+    });
+    if let Some(cost) = cost.filter(|cost| cost.unpriced == 0) {
+        edits.push(headers::COST, Some(headers::value(&dollars(cost.nano_dollars))));
+    }
+    let millis = own.as_secs_f64() * 1e3;
+    edits.push(headers::SERVER_TIMING, Some(headers::value(&format!("gateway;dur={millis:.3}"))));
+}
+
 impl Answered {
     /// Adds the gateway's own headers, then the edits of stages: a stage may remove a header of the
     /// gateway.
     pub(super) fn new(outcome: Result<Reply>, stages: HeaderEdits, story: Arc<Story>) -> Self {
         let mut outcome = outcome;
         let mut edits = HeaderEdits::default();
-        let tried = tried(&story);
+        let mut tried = tried(&story);
+        if let Ok(reply) = &outcome {
+            priced(&story, &reply.body, &mut tried);
+        }
         match &mut outcome {
             Ok(reply) => tried.apply(&mut reply.headers),
             Err(_) => edits.extend(tried),

@@ -29,6 +29,8 @@ const MAX_DROPPED: usize = 16;
 /// The maximum number of comments and pings that are kept at the beginning of a stream; further ones are
 /// dropped.
 const MAX_HELD: usize = 64;
+/// The bytes of a `content_block_delta` beside its text.
+const DELTA_FRAME: usize = 113;
 
 /// One call of one target.
 pub(super) struct Attempt<'a> {
@@ -89,6 +91,8 @@ impl<'a> Attempt<'a> {
             model: &prepared.name,
             target: target.label(&prepared.name),
             metrics: Some(&target.metrics),
+            sent: prepared.request.document().size(),
+            tariff: Some(target.tariff(&prepared.name)),
         });
         let (bound, left) = (self.bound(request), left());
         let answered =
@@ -190,10 +194,11 @@ impl<'a> Attempt<'a> {
             }
             ReplyBody::Full(message) => {
                 let mut output = 0;
-                story.attempt_used(id, |usage| {
-                    usage.update_whole(&message);
-                    output = usage.output;
+                story.attempt_used(id, |spent| {
+                    spent.update_whole(&message);
+                    output = spent.tokens.output;
                 });
+                story.attempt_settled(id);
                 story.attempt_ended(id);
                 if endpoint == Endpoint::Messages {
                     let now = Instant::now();
@@ -349,15 +354,21 @@ impl Metered {
         let Meter { story, id, target, begun } = &self.meter;
         match event.kind {
             EventKind::MessageStart | EventKind::MessageDelta => {
-                story.attempt_used(*id, |usage| {
-                    usage.update(&event.data());
-                    self.output = self.output.map(|_| usage.output);
+                story.attempt_used(*id, |spent| {
+                    spent.update(&event.data());
+                    self.output = self.output.map(|_| spent.tokens.output);
                 });
+                if event.kind == EventKind::MessageDelta {
+                    story.attempt_settled(*id);
+                }
             }
             EventKind::ContentBlockStart if self.output.is_none() => {
                 self.output = Some(0);
                 let now = Instant::now();
                 target.health.pace.began(now - *begun, now);
+            }
+            EventKind::ContentBlockDelta => {
+                story.attempt_relayed(*id, event.size().saturating_sub(DELTA_FRAME));
             }
             EventKind::Error => story.attempt_broke(*id, &message::error_of(event)),
             EventKind::MessageStop => {

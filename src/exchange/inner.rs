@@ -24,7 +24,7 @@ use crate::plugin_host::{ModelAnswer, ModelCall, Publish, Reach, published};
 use crate::policy::Passage;
 use crate::server_tools::declare;
 use crate::telemetry::story::Story;
-use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Usage};
+use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Spent};
 
 /// Returns the gateway services for the plugins of a request; `None` if no plugin wants models or
 /// files. `here` is the origin by which the caller reaches the gateway, if some plugin publishes.
@@ -121,8 +121,9 @@ fn too_deep() -> Error {
 }
 
 fn answer(message: Bytes) -> ModelAnswer {
-    let mut usage = Usage::default();
-    usage.update(&message);
+    let mut spent = Spent::default();
+    spent.update(&message);
+    let usage = spent.tokens;
     let input_tokens = usage.input + usage.cache_creation + usage.cache_read;
     ModelAnswer { message, input_tokens, output_tokens: usage.output }
 }

@@ -15,6 +15,7 @@ use wildmatch::WildMatch;
 
 pub(crate) use config::{Config, ServerTools, Sort, Strategy, Strictness, TargetConfig};
 
+use crate::catalogue::cost::Tariff;
 use crate::catalogue::{Catalogue, Row};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Healths;
@@ -77,6 +78,8 @@ pub struct Target {
     pub metrics: Arc<TargetMetrics>,
     /// The facts about `model`, if the table knows it.
     row: Option<Arc<Row>>,
+    /// The rates of `model`; `None` for a model that the client names.
+    tariff: Option<Arc<Tariff>>,
     /// The table, for a model that the client names.
     catalogue: Arc<Catalogue>,
     label: Option<HeaderValue>,
@@ -217,7 +220,9 @@ impl Target {
         let find = |model: &String| parts.catalogue.find(provider.family(), model).cloned();
         let row = config.model.as_ref().and_then(find);
         let model = config.model.as_deref().unwrap_or("*");
+        let tariff = || Arc::new(Tariff::new(parts.catalogue, provider.family(), row.as_ref()));
         Self {
+            tariff: config.model.is_some().then(tariff),
             row,
             catalogue: Arc::clone(parts.catalogue),
             provider_name: config.provider.clone(),
@@ -238,6 +243,13 @@ impl Target {
             Some(_) => self.row.as_ref(),
             None => self.catalogue.find(self.provider.family(), model),
         }
+    }
+
+    /// Returns the rates of the upstream's model in a request for `model`.
+    pub(crate) fn tariff(&self, model: &str) -> Arc<Tariff> {
+        let new =
+            || Arc::new(Tariff::new(&self.catalogue, self.provider.family(), self.row(model)));
+        self.tariff.clone().unwrap_or_else(new)
     }
 
     /// Returns `x-tidegate-target` for a request for `model`.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use fnv::FnvHasher;
 
 use crate::catalogue::estimate::quick_estimate;
+use crate::catalogue::price::today;
 use crate::models::pace::{Measure, Standing};
 use crate::models::{Alias, Sort, Strategy, Target};
 use crate::wire::MessagesRequest;
@@ -93,7 +94,8 @@ impl Alias {
 /// most output that it allows. A target without a price is dearer than any other.
 fn price(target: &Target, model: &str, request: &MessagesRequest) -> u128 {
     let Some(row) = target.row(model) else { return u128::MAX };
-    let Some(price) = &row.price else { return u128::MAX };
+    let price = row.price.as_ref().and_then(|price| price.on(today()));
+    let Some(price) = price else { return u128::MAX };
     let wanted = request.document().field("max_tokens");
     let wanted = wanted.and_then(|text| serde_json::from_slice::<f64>(&text).ok());
     let most = row.max_output.unwrap_or(u64::MAX);

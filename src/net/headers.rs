@@ -18,6 +18,8 @@ pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-atte
 /// The prefix of every header addressed to the gateway.
 const OURS: &str = "x-tidegate-";
 /// `x-tidegate-dropped`: the parts of the request that were not sent, since the target does not support them.
+pub(crate) const COST: HeaderName = HeaderName::from_static("x-tidegate-cost-usd");
+pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub(crate) const DROPPED: HeaderName = HeaderName::from_static("x-tidegate-dropped");
 /// `x-tidegate-estimated: true`: the gateway estimated the count, since the upstream counts none.
 pub(crate) const ESTIMATED: HeaderName = HeaderName::from_static("x-tidegate-estimated");

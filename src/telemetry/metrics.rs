@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::catalogue::cost::Charge;
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
 pub(crate) use crate::telemetry::policies::PolicyMetrics;
@@ -53,6 +54,7 @@ const STAGE_BUCKETS: &[f64] =
 type Labels = Vec<(&'static str, String)>;
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 type Counters = Family<Labels, Counter>;
+type Dollars = Counter<f64, AtomicU64>;
 type Targets = HashMap<[String; 3], Arc<TargetMetrics>>;
 
 /// Every metric of the process; it outlives generations.
@@ -64,6 +66,8 @@ pub struct Metrics {
     durations: Histograms,
     first_tokens: Histograms,
     tokens: Histograms,
+    costs: Family<Labels, Dollars>,
+    unpriced: Counters,
     attempts: Counters,
     stage_durations: Histograms,
     stage_failures: Counters,
@@ -102,6 +106,8 @@ pub struct TargetMetrics {
     first_token: Histogram,
     /// Histograms in this order: input, output, cache writes, cache reads.
     tokens: [Histogram; 4],
+    cost: Dollars,
+    unpriced: Counter,
 }
 
 /// A finished exchange, as its target counts it.
@@ -179,6 +185,18 @@ impl Metrics {
                 "gen_ai_client_token_usage",
                 "Tokens of an exchange, by type; cache reads and writes are not part of input",
                 || Histogram::new(TOKEN_BUCKETS.iter().copied()),
+            ),
+            costs: add(
+                r,
+                "cost_usd",
+                "US dollars for the tokens and calls that have a price",
+                Family::default(),
+            ),
+            unpriced: add(
+                r,
+                "unpriced_tokens",
+                "Tokens of models without a price",
+                Family::default(),
             ),
             attempts: add(r, "attempts", "Upstream requests", Family::default()),
             stage_durations: histograms(
@@ -306,6 +324,8 @@ impl Metrics {
             let labels = labels([("model", alias.as_str()), ("provider", provider), ending]);
             self.streams_ended.get_or_create_owned(&labels)
         });
+        let of_model =
+            labels([("model", alias.as_str()), ("provider", provider), ("target_model", model)]);
         let labels = labels([("model", alias), ("provider", provider)]);
         TargetMetrics {
             streams_ended,
@@ -315,6 +335,8 @@ impl Metrics {
             duration: self.durations.get_or_create_owned(&request),
             first_token: self.first_tokens.get_or_create_owned(&request),
             tokens,
+            cost: self.costs.get_or_create_owned(&of_model),
+            unpriced: self.unpriced.get_or_create_owned(&of_model),
             labels,
         }
     }
@@ -387,6 +409,12 @@ impl TargetMetrics {
         for (tokens, count) in self.tokens.iter().zip(counts).filter(|(_, count)| *count > 0) {
             tokens.observe(count as f64);
         }
+    }
+
+    /// Adds the cost of a finished exchange.
+    pub(crate) fn cost(&self, charge: &Charge) {
+        self.cost.inc_by(charge.total().nano_dollars() as f64 / 1e9);
+        self.unpriced.inc_by(charge.unpriced);
     }
 
     /// Adds one attempt.

@@ -1,6 +1,7 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
 pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod money;
 pub(crate) mod outcome;
 pub(crate) mod plugins;
 mod policies;

@@ -5,13 +5,18 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
+use crate::catalogue::billing::Amount;
+use crate::catalogue::cost::{Charge, Tariff};
+use crate::catalogue::price::today;
 use crate::telemetry::logs::one_line;
 use crate::telemetry::metrics::{Finished, Metrics, TargetMetrics};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
-use crate::wire::Usage;
+use crate::wire::{Spent, Usage};
 
 /// The recorded status if the client left before a response; nginx and others use the same.
 const CALLER_LEFT: u16 = 499;
+/// The bytes of a token, where a count never came.
+const BYTES_A_TOKEN: usize = 4;
 
 /// One exchange; holds no body and no credential.
 #[derive(Debug, Clone)]
@@ -54,6 +59,19 @@ pub struct Record {
     pub is_traced: bool,
     /// The way in which the exchange ended.
     pub ending: Ending,
+    /// The cost; `None` until the end.
+    pub cost: Option<Cost>,
+}
+
+/// The cost of an exchange.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Nano-dollars of all tokens and calls with a price.
+    pub nano_dollars: i64,
+    /// The tokens of models without a price.
+    pub unpriced: u64,
+    /// Whether some tokens are the gateway's estimate, since the upstream's report never came.
+    pub is_estimated: bool,
 }
 
 /// The kind of an exchange.
@@ -114,8 +132,16 @@ pub struct Attempt {
     pub first_event: Option<Duration>,
     /// The time from the start of the attempt to its end.
     pub duration: Option<Duration>,
-    /// The tokens that the upstream reported.
-    pub usage: Usage,
+    /// The tokens that the upstream reported, and the facts that decide their price.
+    pub spent: Spent,
+    /// Whether the last report of the tokens came. Until then they are a part only.
+    pub is_settled: bool,
+    /// The bytes of the request that was sent.
+    pub sent: usize,
+    /// The bytes of text that the upstream sent so far, in a stream.
+    pub relayed: usize,
+    /// The rates of the target; `None` on a forwarded route.
+    pub(crate) tariff: Option<Arc<Tariff>>,
 }
 
 /// A target that was not called.
@@ -161,7 +187,44 @@ pub struct ToolCall {
     pub is_error: bool,
 }
 
+impl Attempt {
+    /// Returns whether the upstream works, or worked, on an answer whose last report of tokens never came.
+    pub fn is_cut(&self) -> bool {
+        let is_open = matches!(self.outcome, None | Some(AttemptOutcome::Success));
+        is_open
+            && !self.is_settled
+            && self.status.is_none_or(|status| status < 400)
+            && self.tariff.is_some()
+    }
+
+    /// Replaces the tokens of an answer that was cut by an estimate: a token for 4 bytes, unless the upstream
+    /// reported more.
+    fn estimate(&mut self) {
+        if !self.is_cut() {
+            return;
+        }
+        let tokens = &mut self.spent.tokens;
+        if tokens.prompt() == 0 {
+            tokens.input = (self.sent / BYTES_A_TOKEN) as u64;
+        }
+        tokens.output = tokens.output.max((self.relayed / BYTES_A_TOKEN) as u64);
+    }
+
+    /// Returns the cost; `None` on a forwarded route.
+    fn charge(&self) -> Option<Charge> {
+        self.tariff.as_ref().map(|tariff| tariff.charge(&self.spent, today()))
+    }
+}
+
 impl Record {
+    /// Estimates the tokens of answers that were cut, and sets the cost.
+    pub(super) fn settle(&mut self) {
+        if self.operation == Operation::Messages {
+            self.attempts.iter_mut().for_each(Attempt::estimate);
+        }
+        self.cost = Some(self.cost());
+    }
+
     /// Starts a record.
     pub(super) fn new(request_id: &str, started: Instant, operation: Operation) -> Self {
         Self {
@@ -184,12 +247,36 @@ impl Record {
             is_stream: false,
             is_traced: false,
             ending: Ending::CallerLeft,
+            cost: None,
         }
     }
 
     /// Returns the tokens of all attempts.
     pub fn usage(&self) -> Usage {
-        self.attempts.iter().fold(Usage::default(), |sum, attempt| sum.plus(attempt.usage))
+        self.attempts.iter().fold(Usage::default(), |sum, attempt| sum.plus(attempt.spent.tokens))
+    }
+
+    /// Returns the cost so far.
+    pub fn cost(&self) -> Cost {
+        let mut total = Amount::default();
+        let mut cost = Cost::default();
+        for attempt in &self.attempts {
+            let Some(charge) = attempt.charge() else { continue };
+            total += charge.total();
+            cost.unpriced = cost.unpriced.saturating_add(charge.unpriced);
+            cost.is_estimated |= attempt.is_cut();
+        }
+        Cost { nano_dollars: total.nano_dollars(), ..cost }
+    }
+
+    /// Returns the time that the gateway itself took until now: the time outside of attempts.
+    pub fn own_time(&self) -> Duration {
+        let now = self.started.elapsed();
+        let waits = self.attempts.iter().map(|attempt| {
+            let took = attempt.duration.or(attempt.first_event);
+            took.unwrap_or_else(|| now.saturating_sub(attempt.begun))
+        });
+        now.saturating_sub(waits.sum())
     }
 
     /// Returns the tokens of each turn.
@@ -200,7 +287,7 @@ impl Record {
             if turns.len() <= at {
                 turns.resize(at + 1, Usage::default());
             }
-            turns[at] = turns[at].plus(attempt.usage);
+            turns[at] = turns[at].plus(attempt.spent.tokens);
         }
         turns
     }
@@ -253,7 +340,9 @@ impl Record {
                 continue;
             }
             let own = self.attempts[n..].iter().filter(is_of);
-            target.used(own.fold(Usage::default(), |sum, own| sum.plus(own.usage)));
+            target.used(own.fold(Usage::default(), |sum, own| sum.plus(own.spent.tokens)));
+            let costs = self.attempts[n..].iter().filter(is_of).filter_map(Attempt::charge);
+            target.cost(&costs.fold(Charge::default(), |sum, own| sum + own));
         }
         if !self.policy_tags.is_empty() {
             metrics.policies().tagged(&self.policy_tags, &self.usage());

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use parking_lot::Mutex;
 
+use crate::catalogue::cost::Tariff;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::record::{Attempt, Operation, PassedOver, Record, StageRun, ToolCall, Why};
 use crate::telemetry::trace;
-use crate::wire::Usage;
+use crate::wire::Spent;
 
 /// The record of a running exchange. All parts of the gateway write to it, each fact once.
 #[derive(Debug)]
@@ -156,7 +157,11 @@ impl Story {
             begun,
             first_event: None,
             duration: None,
-            usage: Usage::default(),
+            spent: Spent::default(),
+            is_settled: false,
+            sent: to.sent,
+            relayed: 0,
+            tariff: to.tariff,
         });
         AttemptId(record.attempts.len() - 1)
     }
@@ -212,8 +217,18 @@ impl Story {
     }
 
     /// Records the tokens that an upstream reports. A later report of a counter overwrites an earlier one.
-    pub fn attempt_used(&self, id: AttemptId, read: impl FnOnce(&mut Usage)) {
-        read(&mut self.0.lock().attempts[id.0].usage);
+    pub fn attempt_used(&self, id: AttemptId, read: impl FnOnce(&mut Spent)) {
+        read(&mut self.0.lock().attempts[id.0].spent);
+    }
+
+    /// Records that the upstream's last report of tokens came.
+    pub fn attempt_settled(&self, id: AttemptId) {
+        self.0.lock().attempts[id.0].is_settled = true;
+    }
+
+    /// Records text that an upstream sent in a stream.
+    pub fn attempt_relayed(&self, id: AttemptId, bytes: usize) {
+        self.0.lock().attempts[id.0].relayed += bytes;
     }
 
     /// Records the end of an attempt's response.
@@ -250,6 +265,7 @@ impl Story {
         for attempt in &mut record.attempts {
             attempt.duration.get_or_insert(now.saturating_sub(attempt.begun));
         }
+        record.settle();
         record.report(metrics);
     }
 
@@ -271,6 +287,10 @@ pub struct AttemptStart<'a> {
     pub target: HeaderValue,
     /// The target's counters.
     pub metrics: Option<&'a Arc<TargetMetrics>>,
+    /// The bytes of the request.
+    pub sent: usize,
+    /// The target's rates; `None` on a forwarded route.
+    pub(crate) tariff: Option<Arc<Tariff>>,
 }
 
 /// The last attempt of an exchange.

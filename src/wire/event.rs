@@ -132,6 +132,11 @@ impl Event {
         joined(&self.frame)
     }
 
+    /// Returns the bytes of the frame.
+    pub(crate) fn size(&self) -> usize {
+        self.frame.len()
+    }
+
     /// Returns the JSON as `Bytes`. Shares the frame's bytes if the data is one line.
     pub fn data_bytes(&self) -> Bytes {
         match self.data() {

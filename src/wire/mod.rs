@@ -29,7 +29,7 @@ pub(crate) use pieces::Pieces;
 pub(crate) use readable::readable;
 pub(crate) use request::Read;
 pub use request::{Endpoint, MessagesRequest};
-pub(crate) use usage::Usage;
+pub(crate) use usage::{Spent, Usage};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};

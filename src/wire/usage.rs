@@ -1,5 +1,5 @@
 //! Token usage in responses: read for metering, added up over the turns of a tool loop.
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// The token counts for metering. Cache reads and writes are not part of `input`.
@@ -19,6 +19,96 @@ pub struct Usage {
     pub cache_read: u64,
 }
 
+/// All that the `usage` of an answer says: the tokens, and the facts that decide their price.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// The tokens of the whole answer.
+    pub tokens: Usage,
+    /// The way in which the upstream served the request.
+    pub mode: Mode,
+    /// The calls of the upstream's own server tools.
+    pub calls: Calls,
+    /// The model's runs inside of the answer. Where there are any, they replace `tokens` as the base of the price.
+    pub iterations: Vec<Iteration>,
+}
+
+/// The way in which an upstream served a request. Each fact may change the price.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mode {
+    /// `speed`
+    pub speed: Speed,
+    /// `service_tier`
+    pub tier: Tier,
+    /// `inference_geo`
+    pub geo: Geo,
+}
+
+/// The value of `usage.speed`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speed {
+    /// `fast`
+    Fast,
+    /// Every other value.
+    #[default]
+    #[serde(other)]
+    Standard,
+}
+
+/// The value of `usage.service_tier`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// `batch`
+    Batch,
+    /// `flex`
+    Flex,
+    /// `priority`
+    Priority,
+    /// Every other value.
+    #[default]
+    #[serde(other)]
+    Standard,
+}
+
+/// The value of `usage.inference_geo`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Geo {
+    /// `us`
+    Us,
+    /// Every other value.
+    #[default]
+    #[serde(other)]
+    Global,
+}
+
+/// The calls of an upstream's own server tools: `usage.server_tool_use`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Calls {
+    /// `web_search_requests`
+    #[serde(rename = "web_search_requests", deserialize_with = "or_zero")]
+    pub searches: u64,
+    /// `web_fetch_requests`
+    #[serde(rename = "web_fetch_requests", deserialize_with = "or_zero")]
+    pub fetches: u64,
+    /// `code_execution_requests`
+    #[serde(rename = "code_execution_requests", deserialize_with = "or_zero")]
+    pub code_runs: u64,
+}
+
+/// An entry of `usage.iterations`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Iteration {
+    /// The model; `None` for the model of the request.
+    pub model: Option<Box<str>>,
+    /// The tokens of this run.
+    pub tokens: Usage,
+    /// The way in which it was served, where it differs from that of the answer.
+    pub mode: Option<Mode>,
+}
+
 #[derive(Deserialize, Default)]
 struct Fields {
     input_tokens: Option<u64>,
@@ -26,6 +116,12 @@ struct Fields {
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation: Option<Writes>,
+    speed: Option<Speed>,
+    service_tier: Option<Tier>,
+    inference_geo: Option<Geo>,
+    server_tool_use: Option<Calls>,
+    model: Option<Box<str>>,
+    iterations: Option<Vec<Fields>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -34,7 +130,11 @@ struct Writes {
     ephemeral_1h_input_tokens: Option<u64>,
 }
 
-impl Usage {
+fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl Spent {
     /// Reads `usage` of a message, of `message_start.message` or of `message_delta`.
     ///
     /// `data` is a whole message or a whole event. Later values overwrite earlier ones, field by
@@ -57,7 +157,7 @@ impl Usage {
     }
 
     /// Reads `usage` of a whole message that is known to be well-formed JSON. Does the same as
-    /// [`Usage::update`], but does not parse the members before `usage`.
+    /// [`Spent::update`], but does not parse the members before `usage`.
     pub fn update_whole(&mut self, message: &[u8]) {
         match last_usage(message) {
             Some(new) => self.take(new),
@@ -66,10 +166,43 @@ impl Usage {
     }
 
     fn take(&mut self, new: Fields) {
-        let writes = new.cache_creation.unwrap_or_default();
+        self.tokens.take(&new);
+        self.mode = new.mode(self.mode);
+        self.calls = new.server_tool_use.unwrap_or(self.calls);
+        if let Some(iterations) = new.iterations {
+            self.iterations = iterations.into_iter().map(Iteration::of).collect();
+        }
+    }
+}
+
+impl Iteration {
+    fn of(fields: Fields) -> Self {
+        let mut tokens = Usage::default();
+        tokens.take(&fields);
+        let differs = fields.speed.is_some()
+            || fields.service_tier.is_some()
+            || fields.inference_geo.is_some();
+        let mode = differs.then(|| fields.mode(Mode::default()));
+        Self { model: fields.model, tokens, mode }
+    }
+}
+
+impl Fields {
+    fn mode(&self, earlier: Mode) -> Mode {
+        Mode {
+            speed: self.speed.unwrap_or(earlier.speed),
+            tier: self.service_tier.unwrap_or(earlier.tier),
+            geo: self.inference_geo.unwrap_or(earlier.geo),
+        }
+    }
+}
+
+impl Usage {
+    fn take(&mut self, new: &Fields) {
+        let writes = new.cache_creation.as_ref();
         let fields = [
-            (&mut self.cache_write_5m, writes.ephemeral_5m_input_tokens),
-            (&mut self.cache_write_1h, writes.ephemeral_1h_input_tokens),
+            (&mut self.cache_write_5m, writes.and_then(|writes| writes.ephemeral_5m_input_tokens)),
+            (&mut self.cache_write_1h, writes.and_then(|writes| writes.ephemeral_1h_input_tokens)),
             (&mut self.input, new.input_tokens),
             (&mut self.output, new.output_tokens),
             (&mut self.cache_creation, new.cache_creation_input_tokens),
@@ -78,6 +211,16 @@ impl Usage {
         for (field, value) in fields {
             *field = value.unwrap_or(*field);
         }
+    }
+
+    /// Returns all tokens of the prompt.
+    pub fn prompt(&self) -> u64 {
+        self.input.saturating_add(self.written()).saturating_add(self.cache_read)
+    }
+
+    /// Returns the tokens that were written to the cache. Some upstreams name only the parts.
+    pub fn written(&self) -> u64 {
+        self.cache_creation.max(self.cache_write_5m.saturating_add(self.cache_write_1h))
     }
 }
 

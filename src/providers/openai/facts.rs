@@ -32,7 +32,7 @@ pub(super) fn facts(row: Option<&Row>, api: Api) -> ModelFacts {
         },
         // OpenAI has a price for cache writes only where a request can place breakpoints
         takes_breakpoints: row.provider == "openai"
-            && row.price.as_ref().is_some_and(|price| price.cache_write.is_some()),
+            && row.price.as_ref().is_some_and(|price| price.has_cache_writes()),
     }
 }
 

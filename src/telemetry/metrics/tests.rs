@@ -14,11 +14,17 @@ use crate::wire::Usage;
 fn exchange(metrics: &Metrics, target: &Arc<TargetMetrics>, status: u16) {
     let story = Story::begin("req_1", Instant::now(), Operation::Messages);
     let name = HeaderValue::from_static("sim/fast");
-    let id =
-        story.attempt(AttemptStart { turn: 1, model: "fast", target: name, metrics: Some(target) });
+    let id = story.attempt(AttemptStart {
+        turn: 1,
+        model: "fast",
+        target: name,
+        metrics: Some(target),
+        sent: 0,
+        tariff: None,
+    });
     story.attempt_answered(id, status);
-    story.attempt_used(id, |usage| {
-        *usage = Usage { input: 10, output: 20, cache_read: 40, ..Usage::default() };
+    story.attempt_used(id, |spent| {
+        spent.tokens = Usage { input: 10, output: 20, cache_read: 40, ..Usage::default() };
     });
     story.answered(status);
     story.streams();

@@ -180,13 +180,13 @@ fn turns_add_up() {
 
 #[test]
 fn metering_reads_messages_and_events_and_survives_nonsense() {
-    let mut usage = Usage::default();
+    let mut usage = crate::wire::Spent::default();
     usage.update(start().to_string().as_bytes());
     usage.update(end()[0].to_string().as_bytes());
     for nonsense in ["", "{", "[]", "{\"usage\":7}", "{\"usage\":{\"output_tokens\":\"many\"}}"] {
         usage.update(nonsense.as_bytes());
     }
-    assert_eq!(usage, Usage { input: 7, output: 9, cache_read: 5, ..Usage::default() });
+    assert_eq!(usage.tokens, Usage { input: 7, output: 9, cache_read: 5, ..Usage::default() });
 }
 
 #[test]
@@ -203,9 +203,9 @@ fn an_error_event_has_the_envelope_of_an_error_answer() {
 #[test]
 fn the_usage_of_a_whole_message_is_its_own_wherever_it_stands() {
     let read = |message: &str| {
-        let mut usage = Usage::default();
+        let mut usage = crate::wire::Spent::default();
         usage.update_whole(message.as_bytes());
-        (usage.input, usage.output)
+        (usage.tokens.input, usage.tokens.output)
     };
     let cases = [
         (r#"{"content":[],"usage":{"input_tokens":1,"output_tokens":2}}"#, (1, 2)),
