@@ -30,7 +30,7 @@ const MAX_DROPPED: usize = 16;
 /// dropped.
 const MAX_HELD: usize = 64;
 /// The bytes of a `content_block_delta` beside its text.
-const DELTA_FRAME: usize = 113;
+const DELTA_FRAME: usize = 115;
 
 /// One call of one target.
 pub(super) struct Attempt<'a> {

@@ -7,6 +7,7 @@ mod commands;
 mod compat;
 mod complete;
 mod config;
+mod cost;
 mod docs;
 mod encodings;
 mod errors;
