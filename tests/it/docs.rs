@@ -38,6 +38,10 @@ fn folder() -> TempDir {
     fs::create_dir(folder.path().join("secrets")).unwrap();
     fs::write(folder.path().join("secrets/anthropic"), "sk-from-a-file\n").unwrap();
     fs::write(folder.path().join("models.yaml"), "models: []\n").unwrap();
+    // the page has the file that its config names
+    let page = include_str!("../../docs/operate/prices.md");
+    let prices = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    fs::write(folder.path().join("prices.yaml"), prices).unwrap();
     folder
 }
 

@@ -211,7 +211,7 @@ fn json_has_every_fact_and_null_for_what_is_unknown() {
     assert_eq!(nano["refuses_on_chat"], json!(["stop", "tools_with_effort"]));
     assert_eq!(nano["used_by"], json!(["gpt: up/gpt-5.4-nano"]));
     let gpt = read("gpt-5.4");
-    let above = json!([{"tokens": 272_000, "input": "5", "output": "22.5"}]);
+    let above = json!([{"tokens": 272_000, "inclusive": false, "input": "5", "cache_read": "0.5", "output": "22.5"}]);
     assert_eq!(gpt["price"]["above"], above);
     let silent = read("silent");
     for field in ["context", "max_output", "capabilities", "efforts", "price", "retires"] {
