@@ -11,12 +11,15 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 
 use crate::catalogue::cost::Charge;
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
 pub(crate) use crate::telemetry::policies::PolicyMetrics;
+use crate::telemetry::series::{
+    Counters, Dollars, Histograms, Labels, add, histograms, labels, with_status,
+};
 use crate::wire::Usage;
 
 /// The content type of [`Metrics::encode`].
@@ -51,10 +54,6 @@ const TOKEN_BUCKETS: &[f64] = &[
 const STAGE_BUCKETS: &[f64] =
     &[0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
 
-type Labels = Vec<(&'static str, String)>;
-type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
-type Counters = Family<Labels, Counter>;
-type Dollars = Counter<f64, AtomicU64>;
 type Targets = HashMap<[String; 3], Arc<TargetMetrics>>;
 
 /// Every metric of the process; it outlives generations.
@@ -66,8 +65,7 @@ pub struct Metrics {
     durations: Histograms,
     first_tokens: Histograms,
     tokens: Histograms,
-    costs: Family<Labels, Dollars>,
-    unpriced: Counters,
+    money: Money,
     attempts: Counters,
     stage_durations: Histograms,
     stage_failures: Counters,
@@ -81,6 +79,11 @@ pub struct Metrics {
     pub active_requests: Gauge,
     /// Generations that still serve a request, with the current one.
     pub generations_live: Gauge,
+}
+
+struct Money {
+    costs: Family<Labels, Dollars>,
+    unpriced: Counters,
 }
 
 struct Plugins {
@@ -186,18 +189,7 @@ impl Metrics {
                 "Tokens of an exchange, by type; cache reads and writes are not part of input",
                 || Histogram::new(TOKEN_BUCKETS.iter().copied()),
             ),
-            costs: add(
-                r,
-                "cost_usd",
-                "US dollars for the tokens and calls that have a price",
-                Family::default(),
-            ),
-            unpriced: add(
-                r,
-                "unpriced_tokens",
-                "Tokens of models without a price",
-                Family::default(),
-            ),
+            money: Money::new(r),
             attempts: add(r, "attempts", "Upstream requests", Family::default()),
             stage_durations: histograms(
                 r,
@@ -335,9 +327,28 @@ impl Metrics {
             duration: self.durations.get_or_create_owned(&request),
             first_token: self.first_tokens.get_or_create_owned(&request),
             tokens,
-            cost: self.costs.get_or_create_owned(&of_model),
-            unpriced: self.unpriced.get_or_create_owned(&of_model),
+            cost: self.money.costs.get_or_create_owned(&of_model),
+            unpriced: self.money.unpriced.get_or_create_owned(&of_model),
             labels,
+        }
+    }
+}
+
+impl Money {
+    fn new(r: &mut Registry) -> Self {
+        Self {
+            costs: add(
+                r,
+                "cost_usd",
+                "US dollars for the tokens and calls that have a price",
+                Family::default(),
+            ),
+            unpriced: add(
+                r,
+                "unpriced_tokens",
+                "Tokens of models without a price",
+                Family::default(),
+            ),
         }
     }
 }
@@ -461,11 +472,6 @@ impl fmt::Debug for Metrics {
     }
 }
 
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
-}
-
 fn policies(registry: &mut Registry) -> PolicyMetrics {
     let policies = PolicyMetrics::default();
     let (counts, requests) = (policies.counts.clone(), policies.requests.clone());
@@ -474,25 +480,6 @@ fn policies(registry: &mut Registry) -> PolicyMetrics {
     let tokens = policies.tokens.clone();
     add(registry, "tagged_tokens", "Tokens of requests that policies tagged, by type", tokens);
     policies
-}
-
-fn histograms(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    make: fn() -> Histogram,
-) -> Histograms {
-    add(registry, name, help, Family::new_with_constructor(make))
-}
-
-fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
-    pairs.map(|(name, value)| (name, value.to_owned())).into()
-}
-
-fn with_status(labels: &Labels, status: u16) -> Labels {
-    let mut labels = labels.clone();
-    labels.push(("status", status.to_string()));
-    labels
 }
 
 #[cfg(test)]

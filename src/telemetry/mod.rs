@@ -6,6 +6,7 @@ pub(crate) mod outcome;
 pub(crate) mod plugins;
 mod policies;
 pub(crate) mod record;
+mod series;
 pub(crate) mod story;
 mod trace;
 
