@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 pub use crate::auth::Caller;
 use crate::error::Secret;
+use crate::net::egress::collector::Collection;
 use crate::telemetry::story::Story;
 
 /// The facts that every part of a request's path may read.
@@ -28,6 +29,8 @@ pub struct Context {
     pub session: String,
     /// The model that the client requested, before any stage; empty if the body is unreadable.
     pub model: String,
+    /// The contents of the URLs that the exchange has fetched so far.
+    pub media: Arc<Collection>,
     /// The record of the exchange; every part of the gateway writes to it.
     pub story: Arc<Story>,
 }

@@ -61,6 +61,7 @@ pub(crate) fn context() -> Context {
         credential: None,
         session: "s".to_owned(),
         model: "m".to_owned(),
+        media: Arc::default(),
         story: Arc::default(),
     }
 }

@@ -81,6 +81,7 @@ fn passage(policy: &str) -> Result<Arc<Passage>, String> {
         credential: None,
         session: String::new(),
         model: "bench".to_owned(),
+        media: Arc::default(),
         story: Arc::default(),
     };
     Ok(Passage::new(&pipeline, &Arc::new(context)))

@@ -206,6 +206,7 @@ impl Trial {
             credential: None,
             session: self.key.clone(),
             model: request.model().to_owned(),
+            media: Arc::default(),
             story: Arc::default(),
         }
     }

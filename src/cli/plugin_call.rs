@@ -282,6 +282,7 @@ impl Trial {
             credential: None,
             session: self.key.clone(),
             model: model.to_owned(),
+            media: Arc::default(),
             story: Arc::default(),
         }
     }

@@ -9,6 +9,7 @@ use crate::config::read::Reader;
 use crate::config::{Config, default_drain_text, default_listen};
 use crate::models;
 use crate::net::egress;
+use crate::net::egress::pattern::HostPattern;
 use crate::policy::StageConfig;
 use crate::providers::registry;
 
@@ -67,6 +68,7 @@ impl Draft {
         config.plugins.dir = base_dir.join(&config.plugins.dir);
         config.files = expansion.files;
         config.egress.allow_private.retain(|block| block.parse::<egress::Cidr>().is_ok());
+        config.egress.media_hosts.retain(|host| HostPattern::parse(host).is_ok());
         if let Some(tls) = &mut config.server.tls {
             tls.cert = base_dir.join(&tls.cert);
             tls.key = base_dir.join(&tls.key);

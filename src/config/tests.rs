@@ -160,7 +160,12 @@ fn only_the_api_and_providers_that_opt_in_receive_citable_results() {
             format!("providers: {{ p: {{ {more} }} }}\nmodels: {{ \"*\": {{ provider: p }} }}\n");
         let config = Config::parse_with(&text, Path::new(""), &|_| None).unwrap();
         let catalogue = &Default::default();
-        let parts = providers::Parts { client: &client, base_dir: Path::new(""), catalogue };
+        let parts = providers::Parts {
+            client: &client,
+            base_dir: Path::new(""),
+            catalogue,
+            collector: None,
+        };
         config.providers["p"].build("p", &parts).unwrap().accepts().cites
     };
     assert!(cites("type: anthropic, api_key: k"));

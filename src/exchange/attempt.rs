@@ -14,6 +14,7 @@ use crate::exchange::route::{Choice, Terms};
 use crate::exchange::{count, reasoning};
 use crate::models::{Strictness, Target};
 use crate::net::client::Connections;
+use crate::net::egress::collector::Fetched;
 use crate::net::headers;
 use crate::policy::{self, Passage};
 use crate::providers::accepts::Inventory;
@@ -31,6 +32,9 @@ const MAX_DROPPED: usize = 16;
 const MAX_HELD: usize = 64;
 /// The bytes of a `content_block_delta` beside its text.
 const DELTA_FRAME: usize = 115;
+
+/// The name under which the record has a target that was passed over, because a URL could not be fetched.
+const EGRESS: &str = "egress";
 
 /// One call of one target.
 pub(super) struct Attempt<'a> {
@@ -84,6 +88,8 @@ impl<'a> Attempt<'a> {
         // the time of the stages is not the target's
         let prepared = tokio::time::timeout(left(), self.prepare(request.clone()));
         let prepared = prepared.await.unwrap_or_else(|_| Err(self.terms.too_late()))?;
+        let (bound, begun) = (self.bound(request), Instant::now());
+        self.fetch(&prepared.request, bound.time.min(left()) / 2).await?;
         let Choice { target, .. } = self.choice;
         let story = &self.passage.ctx.story;
         let id = story.attempt(AttemptStart {
@@ -94,13 +100,11 @@ impl<'a> Attempt<'a> {
             sent: prepared.request.document().size(),
             tariff: Some(target.tariff(&prepared.name)),
         });
-        let (bound, left) = (self.bound(request), left());
+        let (left, own) = (left(), bound.time.saturating_sub(begun.elapsed()));
         let answered =
-            match tokio::time::timeout(bound.time.min(left), self.call(prepared, id, connections))
-                .await
-            {
+            match tokio::time::timeout(own.min(left), self.call(prepared, id, connections)).await {
                 Ok(answered) => answered,
-                Err(_) if left < bound.time => Err(self.terms.too_late()),
+                Err(_) if left < own => Err(self.terms.too_late()),
                 Err(_) => Err(bound.over()),
             };
         match answered {
@@ -166,6 +170,37 @@ impl<'a> Attempt<'a> {
             dropped.extend(foreign.into_iter().map(str::to_owned));
         }
         Ok(Prepared { request, headers, name, dropped })
+    }
+
+    /// Fetches the URLs whose content the target has to receive.
+    ///
+    /// Under strictness `error` a URL without usable content is a reason to pass the target over.
+    async fn fetch(&self, request: &MessagesRequest, time: Duration) -> Result<()> {
+        let Choice { target, .. } = self.choice;
+        if target.accepts.is_native || !request.may_have_url_sources() {
+            return Ok(());
+        }
+        let ctx = &self.passage.ctx;
+        target.provider.fetch(ctx, request, time).await;
+        if self.terms.strictness(self.choice) != Strictness::Error {
+            return Ok(());
+        }
+        let losses = target.provider.losses(request, &ctx.media.fetched());
+        let lost = losses.iter().filter(|one| one.loss == Loss::Fetch);
+        let reasons: Vec<String> = lost
+            .map(|Dropped { pointer, reason, .. }| {
+                format!("`{}`: {reason}", pointer.trim_start_matches('/').replace('/', "."))
+            })
+            .collect();
+        match reasons.is_empty() {
+            true => Ok(()),
+            false => {
+                let label = self.choice.label(request);
+                let label = label.to_str().unwrap_or_default();
+                let reasons = reasons.join("; ");
+                Err(Error::passed_over(&EGRESS.into(), &format!("{label} needs {reasons}")))
+            }
+        }
     }
 
     async fn call(
@@ -263,7 +298,7 @@ impl<'a> Attempt<'a> {
             }
         };
         if strictness == Strictness::Error {
-            add_content_losses(&mut names, target.provider.losses(request));
+            add_content_losses(&mut names, target.provider.losses(request, &Fetched::Assumed));
         }
         names
     }
@@ -313,7 +348,7 @@ fn bad(message: &str) -> Error {
 
 /// Adds the names of losses of content, each once.
 fn add_content_losses(names: &mut Vec<String>, losses: Vec<Dropped>) {
-    for one in losses.into_iter().filter(|one| one.loss == Loss::Content) {
+    for one in losses.into_iter().filter(|one| one.loss != Loss::Hint) {
         if !names.iter().any(|known| **known == *one.name) {
             names.push(one.name.into_owned());
         }

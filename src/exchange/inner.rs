@@ -109,6 +109,7 @@ fn within(outer: &Context, request: &MessagesRequest) -> Context {
         credential: outer.credential.clone(),
         session: outer.session.clone(),
         model: request.model().to_owned(),
+        media: Arc::default(),
         story: Story::within(&outer.request_id, started),
     }
 }

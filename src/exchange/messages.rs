@@ -131,6 +131,7 @@ impl Entry<'_> {
             credential: self.identity.credential.clone(),
             session,
             model: request.map(|request| request.model().to_owned()).unwrap_or_default(),
+            media: Arc::default(),
             story: Arc::clone(self.story),
         })
     }

@@ -18,6 +18,7 @@ use crate::gateway::shared::Shared;
 use crate::models::{Models, Parts};
 use crate::net::cors::Cors;
 use crate::net::egress::Egress;
+use crate::net::egress::collector::Collector;
 use crate::net::receive::Bounds as BodyBounds;
 use crate::net::tls;
 use crate::plugin_host::{FilesConfig, WayOut};
@@ -162,10 +163,15 @@ type Providers = BTreeMap<String, Arc<dyn Provider>>;
 /// Builds the providers. Returns the built ones, and the problems of the others.
 fn build_providers(config: &Config, shared: &Shared) -> (Providers, Vec<Problem>) {
     let (mut providers, mut problems) = (BTreeMap::new(), Vec::new());
+    // wrong settings are problems of their own
+    let policy = config.egress.build(listeners(config)).ok().and_then(|own| own.media_policy());
+    let collector =
+        policy.map(|policy| Collector::new(&shared.egress, policy, config.server.max_body_bytes));
     let parts = providers::Parts {
         client: &shared.client,
         base_dir: &config.base_dir,
         catalogue: &config.catalogue,
+        collector: collector.as_ref(),
     };
     for (name, config) in &config.providers {
         match config.build(name, &parts) {

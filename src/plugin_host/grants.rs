@@ -1,6 +1,7 @@
 //! `Grants`: the capabilities that a plugin's manifest requests and the operator allows.
+use crate::net::egress::pattern::{HostPattern, common_hosts};
 use crate::plugin_host::manifest::Wants;
-use crate::plugin_host::pattern::{AliasPattern, HostPattern, common_aliases, common_hosts};
+use crate::plugin_host::pattern::{AliasPattern, common_aliases};
 use crate::plugin_host::settings::{Settings, place};
 
 /// The capabilities of a plugin.

@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
+use crate::net::egress::pattern::HostPattern;
 use crate::plugin_host::means::Limits;
-use crate::plugin_host::pattern::{AliasPattern, HostPattern};
+use crate::plugin_host::pattern::AliasPattern;
 use crate::wire::duration;
 
 /// The default number of concurrent tool calls of one plugin, and of its hook calls.

@@ -66,6 +66,7 @@ fn context() -> Arc<Context> {
         credential: None,
         session: "s-1".to_owned(),
         model: "claude-x".to_owned(),
+        media: Arc::default(),
         story: Arc::default(),
     })
 }

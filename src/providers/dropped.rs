@@ -9,7 +9,7 @@ pub struct Dropped {
     /// The JSON pointer of the part in the request.
     pub pointer: String,
     /// The reason, as a short phrase.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The kind of loss.
     pub loss: Loss,
 }
@@ -19,6 +19,8 @@ pub struct Dropped {
 pub enum Loss {
     /// The answer may differ: the model does not receive something, or a limit does not hold.
     Content,
+    /// The same, because the gateway could not fetch the content of a URL. The pointer leads to the URL.
+    Fetch,
     /// Only the speed or the price may differ. The loss is in the record, and not in a header.
     Hint,
 }
@@ -28,17 +30,27 @@ impl Dropped {
     pub fn content(
         name: impl Into<Cow<'static, str>>,
         pointer: impl Into<String>,
-        reason: &'static str,
+        reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { name: name.into(), pointer: pointer.into(), reason, loss: Loss::Content }
+        Self {
+            name: name.into(),
+            pointer: pointer.into(),
+            reason: reason.into(),
+            loss: Loss::Content,
+        }
+    }
+
+    /// Returns the loss of a block whose URL, at this pointer, has no content for the upstream.
+    pub fn fetch(name: String, pointer: String, reason: String) -> Self {
+        Self { name: name.into(), pointer, reason: reason.into(), loss: Loss::Fetch }
     }
 
     /// Returns the loss of a hint.
     pub fn hint(
         name: impl Into<Cow<'static, str>>,
         pointer: impl Into<String>,
-        reason: &'static str,
+        reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { name: name.into(), pointer: pointer.into(), reason, loss: Loss::Hint }
+        Self { name: name.into(), pointer: pointer.into(), reason: reason.into(), loss: Loss::Hint }
     }
 }

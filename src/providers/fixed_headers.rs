@@ -38,6 +38,14 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Returns whether one of these headers is set, in any spelling.
+    pub(super) fn has_any(&self, names: &[&str]) -> bool {
+        let is_set = |own: &String| names.iter().any(|name| own.eq_ignore_ascii_case(name));
+        self.0.keys().any(is_set)
+    }
+}
+
 impl FixedHeaders {
     /// Adds a header.
     ///

@@ -49,6 +49,13 @@ pub(super) fn check_base_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Returns the message for a key that is missing: the hosts of `needs` answer no request without one.
+pub(super) fn missing_key(base_url: &str, needs: impl Fn(&str) -> bool) -> Option<String> {
+    let url = check_base_url(base_url).ok()?;
+    let host = url.host_str().filter(|host| needs(host))?;
+    Some(format!("is missing, and `{host}` takes no request without one: set it"))
+}
+
 /// Reads `proxy:` of a provider; none if it is empty.
 ///
 /// Fails with the key, and a message that does not quote the URL.
@@ -68,18 +75,10 @@ pub(super) struct Base {
 }
 
 impl Base {
-    /// Reads the URL and the authorities that may sign the upstream's certificate.
+    /// Reads the URL and the authorities that may sign the upstream's certificate. Requests go through the proxy if
+    /// there is one.
     ///
     /// Fails with the key that has a wrong value, and a message.
-    pub(super) fn new(
-        base_url: &str,
-        ca_file: Option<&Path>,
-        client: &Client,
-    ) -> Result<Self, (&'static str, String)> {
-        Self::by(base_url, ca_file, None, client)
-    }
-
-    /// Does the same as [`Base::new`], through a proxy if there is one.
     pub(super) fn by(
         base_url: &str,
         ca_file: Option<&Path>,

@@ -35,6 +35,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Origin, Problem, Result, UpstreamOrigin};
 use crate::net::body::Body;
 use crate::net::client::{Client, Connections, Sending};
+use crate::net::egress::collector::{Collector, Fetched};
 use crate::net::headers::{self, Forwards, SHOULD_RETRY};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
@@ -66,6 +67,8 @@ pub struct Parts<'a> {
     pub base_dir: &'a Path,
     /// The table of models.
     pub catalogue: &'a Arc<Catalogue>,
+    /// The part that fetches the URLs of requests; `None` if the config has none fetched.
+    pub collector: Option<&'a Collector>,
 }
 
 /// The credential that an upstream receives.
@@ -187,11 +190,15 @@ pub trait Provider: Send + Sync {
         &headers::NO_FORWARDS
     }
 
-    /// Returns the parts of a request that the upstream would not receive, beside those that
-    /// [`Provider::accepts`] names.
-    fn losses(&self, _request: &MessagesRequest) -> Vec<Dropped> {
+    /// Returns the parts of a request that the upstream would not receive with these contents of URLs, beside
+    /// those that [`Provider::accepts`] names.
+    fn losses(&self, _request: &MessagesRequest, _fetched: &Fetched) -> Vec<Dropped> {
         Vec::new()
     }
+
+    /// Fetches the URLs of a request whose content the upstream has to receive, into `ctx.media`. A URL that cannot be
+    /// fetched has a reason there.
+    async fn fetch(&self, _ctx: &Context, _request: &MessagesRequest, _time: Duration) {}
 
     /// Sends one attempt. `Ok` is a success status, with a stream of events exactly if
     /// `request.is_stream()`. The kind and the retry advice of an `Err` define whether another

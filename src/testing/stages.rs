@@ -81,6 +81,7 @@ pub(crate) fn caller(key: &str, tags: &[(&str, &str)], model: &str) -> Arc<Conte
     Arc::new(Context {
         caller: Arc::new(Caller { key: key.to_owned(), tags }),
         model: model.to_owned(),
+        media: Arc::default(),
         story: Arc::default(),
         ..crate::testing::context()
     })

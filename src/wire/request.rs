@@ -62,6 +62,9 @@ impl Read {
     }
 }
 
+/// The type of sources that are URLs, as JSON.
+const URL: &[u8] = b"\"url\"";
+
 impl MessagesRequest {
     /// Parses a request in one validating scan, without a tree. Fails with a 400 that names the field.
     pub fn parse(raw: Bytes, endpoint: Endpoint) -> Result<Self> {
@@ -124,6 +127,17 @@ impl MessagesRequest {
         self.document.set_value(&[Step::Key("stream")], &stream)?;
         self.is_stream = stream;
         Ok(())
+    }
+
+    /// Returns whether a block may have a source of type `url`. One search over the messages answers that, so a text
+    /// elsewhere may count, too.
+    pub fn may_have_url_sources(&self) -> bool {
+        let Some(messages) = self.document.field("messages") else { return false };
+        let is_value = |at: usize| {
+            let after = messages[at + URL.len()..].iter().find(|byte| !byte.is_ascii_whitespace());
+            after != Some(&b':')
+        };
+        memchr::memmem::find_iter(&messages, URL).any(is_value)
     }
 
     /// Returns the bytes to send: the client's own if the document is unedited.

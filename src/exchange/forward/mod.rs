@@ -101,6 +101,7 @@ async fn answer(
         headers: headers::without_credentials(head.headers),
         credential: identity.credential,
         model: String::new(),
+        media: Arc::default(),
         story: Arc::clone(story),
     };
     let target = headers::value(&passthrough.name);

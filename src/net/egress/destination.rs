@@ -58,7 +58,7 @@ impl Destination {
         }
         let port = url.port_or_known_default().unwrap_or_default();
         if !(policy.may_reach)(&host, port) {
-            let message = format!("`{host}` on port {port} is not granted to this plugin");
+            let message = format!("`{host}` on port {port} is not granted");
             return Err(Refusal::new("not_granted", message));
         }
         Ok(Self { url, host, port, address })

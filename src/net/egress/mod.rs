@@ -1,7 +1,10 @@
-//! The only network access of plugins: the addresses of every hop are checked.
+//! The only network access of plugins, and of URLs in requests: the addresses of every hop are checked.
 pub(crate) mod cidr;
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod guard;
+pub(crate) mod media;
+pub(crate) mod pattern;
 mod answer;
 mod connect;
 mod destination;
@@ -21,13 +24,24 @@ use crate::error::Problem;
 
 pub(crate) use cidr::Cidr;
 pub(crate) use client::Client;
+use pattern::HostPattern;
 
-/// `egress:`, for plugins.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+/// `egress:`, for plugins and for the URLs of images and documents.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The CIDR blocks (`10.1.0.0/16`) that plugins may reach in addition to the public internet.
+    /// The CIDR blocks (`10.1.0.0/16`) that plugins and URLs of requests may reach in addition to the public
+    /// internet.
     pub allow_private: Vec<String>,
+    /// The hosts from which the gateway fetches the images and documents that a request names by their URL, for
+    /// upstreams that take no URL: entries as in `allow_hosts` of plugins. An empty list fetches nothing.
+    pub media_hosts: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { allow_private: Vec::new(), media_hosts: vec!["*:*".to_owned()] }
+    }
 }
 
 impl Config {
@@ -35,38 +49,53 @@ impl Config {
     pub fn problems(&self) -> Vec<Problem> {
         let blocks = self.allow_private.iter().enumerate();
         let wrong = blocks.filter(|(_, block)| block.parse::<Cidr>().is_err());
-        wrong
-            .map(|(n, block)| {
-                let path = format!("egress.allow_private[{n}]");
-                Problem::new(path, format!("`{block}` is no block such as `10.1.0.0/16`"))
-            })
-            .collect()
+        let wrong = wrong.map(|(n, block)| {
+            let path = format!("egress.allow_private[{n}]");
+            Problem::new(path, format!("`{block}` is no block such as `10.1.0.0/16`"))
+        });
+        let hosts = self.media_hosts.iter().enumerate().filter_map(|(n, host)| {
+            let message = HostPattern::parse(host).err()?;
+            Some(Problem::new(format!("egress.media_hosts[{n}]"), message))
+        });
+        wrong.chain(hosts).collect()
     }
 
     /// Returns the settings for all plugins of a generation; `own` are the gateway's listeners.
     ///
-    /// Fails with every invalid block.
+    /// Fails with every invalid block and host.
     pub fn build(&self, own: Vec<SocketAddr>) -> Result<Egress, Vec<Problem>> {
         let parsed: Vec<Cidr> =
             self.allow_private.iter().filter_map(|block| block.parse().ok()).collect();
+        let hosts = self.media_hosts.iter().filter_map(|host| HostPattern::parse(host).ok());
+        let media_hosts = hosts.collect();
         match self.problems() {
             wrong if wrong.is_empty() => {
-                Ok(Egress { allow_private: parsed, own, limits: Limits::default() })
+                Ok(Egress { allow_private: parsed, media_hosts, own, limits: Limits::default() })
             }
             wrong => Err(wrong),
         }
     }
 }
 
-/// The network settings for all plugins of a generation.
+/// The network settings of a generation.
 #[derive(Debug, Clone, Default)]
 pub struct Egress {
     allow_private: Vec<Cidr>,
+    media_hosts: Arc<[HostPattern]>,
     own: Vec<SocketAddr>,
     limits: Limits,
 }
 
 impl Egress {
+    /// Returns the policy for the URLs of images and documents; `None` if the config has none fetched.
+    pub(crate) fn media_policy(&self) -> Option<Policy> {
+        let hosts = Arc::clone(&self.media_hosts);
+        let is_used = !hosts.is_empty();
+        is_used.then(|| {
+            self.policy(Arc::new(move |host, port| hosts.iter().any(|own| own.allows(host, port))))
+        })
+    }
+
     /// Returns the policy for one plugin; `may_reach` decides about hosts and ports.
     pub fn policy(&self, may_reach: MayReach) -> Policy {
         Policy {

@@ -108,6 +108,7 @@ fn nowhere() -> SocketAddr {
 fn blocks_of_the_config_are_read_or_are_problems() {
     let config = |blocks: &[&str]| Config {
         allow_private: blocks.iter().map(|block| (*block).to_owned()).collect(),
+        ..Config::default()
     };
     assert!(config(&["10.1.0.0/16", "fd00::/8", "0.0.0.0/0", "::1/128"]).build(vec![]).is_ok());
     let wrong = [
@@ -125,4 +126,23 @@ fn blocks_of_the_config_are_read_or_are_problems() {
     let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
     let expect: Vec<_> = (1..wrong.len()).map(|n| format!("egress.allow_private[{n}]")).collect();
     assert_eq!(paths, expect);
+}
+
+#[test]
+fn the_hosts_of_urls_in_requests_are_patterns_or_problems() {
+    let config = |hosts: &[&str]| Config {
+        media_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        ..Config::default()
+    };
+    let may_reach =
+        |config: Config| config.build(vec![]).unwrap().media_policy().unwrap().may_reach;
+    let all = may_reach(Config::default());
+    assert!(all("example.com", 443) && all("10.0.0.1", 9000));
+    let some = may_reach(config(&["*.example.com", "wiki.corp:8080"]));
+    assert!(some("a.example.com", 443) && some("wiki.corp", 8080));
+    assert!(!some("example.org", 443) && !some("a.example.com", 8080) && !some("wiki.corp", 80));
+    assert!(config(&[]).build(vec![]).unwrap().media_policy().is_none());
+    let problems = config(&["*", "a b", "x:y"]).build(vec![]).unwrap_err();
+    let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["egress.media_hosts[1]", "egress.media_hosts[2]"]);
 }

@@ -14,7 +14,7 @@ use crate::testing::within;
 
 /// The guard, with loopback open.
 pub(crate) fn way_out() -> WayOut {
-    let config = Config { allow_private: vec!["127.0.0.0/8".to_owned()] };
+    let config = Config { allow_private: vec!["127.0.0.0/8".to_owned()], ..Config::default() };
     WayOut { client: Arc::new(Client::new()), egress: config.build(Vec::new()).unwrap() }
 }
 

@@ -21,6 +21,7 @@ fn of(key: &str) -> Arc<Context> {
         credential: None,
         session: facts.session.clone(),
         model: facts.model.clone(),
+        media: Arc::default(),
         story: Arc::default(),
     })
 }

@@ -153,6 +153,7 @@ impl CaseContext {
             credential: None,
             session: self.session.clone(),
             model: self.model.clone().unwrap_or(effects),
+            media: Arc::default(),
             story: Arc::default(),
         })
     }

@@ -55,6 +55,7 @@ fn context() -> Arc<Context> {
         credential: None,
         session: "session-1".to_owned(),
         model: "claude-first".to_owned(),
+        media: Arc::default(),
         story: Arc::default(),
     })
 }

@@ -1,21 +1,24 @@
 //! `type: gemini`: the settings of Google's Gemini API, at AI Studio or at Vertex AI.
 use std::path::{Path, PathBuf};
 
-use http::HeaderName;
+use ::http::HeaderName;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Secret;
 use crate::net::headers::Forwards;
+use crate::net::proxy::Proxy;
 use crate::providers::Parts;
 use crate::providers::fixed_headers;
-use crate::providers::http::check_base_url;
+use crate::providers::http::{self, check_base_url};
 use crate::providers::signer::environment::Environment;
 use crate::providers::signer::{Signer, google};
 
 /// The header of the key. As `?key=` it would be in logs.
 const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+/// The headers that may hold a credential.
+const CREDENTIALS: [&str; 2] = ["x-goog-api-key", "authorization"];
 /// The address of AI Studio.
 const STUDIO: &str = "https://generativelanguage.googleapis.com/v1beta";
 /// The beginning of the names of categories.
@@ -45,6 +48,10 @@ pub(crate) struct Config {
     /// Headers of every request.
     #[serde(default)]
     pub(super) headers: fixed_headers::Config,
+    /// An HTTP proxy on the way to the upstream, such as `http://proxy.example.com:3128`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub(super) proxy: Secret,
     /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
     #[serde(default)]
     pub(super) forward_headers: Vec<String>,
@@ -118,10 +125,17 @@ impl Config {
                 found.push(("api_key", message.to_owned()));
             }
         }
+        let has_other = self.vertex.is_some() || self.headers.has_any(&CREDENTIALS);
+        let is_own = |host: &str| host.ends_with(".googleapis.com");
+        if !has_other && self.api_key.is_empty() && self.forward_headers.is_empty() {
+            let missing = http::missing_key(&self.address(), is_own);
+            found.extend(missing.map(|message| ("api_key", format!("{message}, or `vertex`"))));
+        }
         if self.ca_file.is_some() && self.address().starts_with("http://") {
             let message = "has no effect, since `base_url` begins with `http://`: take one of them out, or write `https://`";
             found.push(("ca_file", message.to_owned()));
         }
+        found.extend(http::proxy(&self.proxy).err());
         found.extend(self.headers.build().err().map(|message| ("headers", message)));
         let forwards = Forwards::new(&self.forward_headers);
         found.extend(forwards.err().map(|message| ("forward_headers", message)));
@@ -131,7 +145,11 @@ impl Config {
     /// Makes the signer.
     ///
     /// Fails with the key that has a wrong value, and a message.
-    pub(super) fn signer(&self, parts: &Parts<'_>) -> Result<Signer, (&'static str, String)> {
+    pub(super) fn signer(
+        &self,
+        proxy: Option<&Proxy>,
+        parts: &Parts<'_>,
+    ) -> Result<Signer, (&'static str, String)> {
         let Some(vertex) = &self.vertex else {
             return match self.api_key.is_empty() {
                 true => Ok(Signer::Headers(Vec::new())),
@@ -139,7 +157,7 @@ impl Config {
             };
         };
         let environment = Environment::Process;
-        google::Source::new(&vertex.credentials, parts.base_dir, &environment, None, parts.client)
+        google::Source::new(&vertex.credentials, parts.base_dir, &environment, proxy, parts.client)
             .map(Signer::Google)
             .map_err(|message| ("vertex.credentials", message))
     }
@@ -327,6 +345,7 @@ mod tests {
         };
         assert_eq!(wrong(json!({"api_key": "k"})), [""; 0]);
         assert_eq!(wrong(json!({"base_url": "x"})), ["base_url"]);
+        assert_eq!(wrong(json!({"api_key": "k", "proxy": "socks5://p"})), ["proxy"]);
         let both = json!({"api_key": "k", "vertex": {"project": "a/b", "location": ""}});
         assert_eq!(wrong(both), ["vertex.project", "vertex.location", "api_key"]);
         assert_eq!(wrong(json!({"base_url": "http://x", "ca_file": "ca.pem"})), ["ca_file"]);

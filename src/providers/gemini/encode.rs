@@ -8,9 +8,10 @@ use super::body::{Body, GenerationConfig, Instruction, Json, Labels, Part};
 use super::config::{Backend, SafetySetting};
 use super::families::{self, Family};
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::egress::collector::Fetched;
 use crate::providers::dropped::Dropped;
 use crate::providers::translate::conversation::Conversation;
-use crate::providers::translate::encoded::{Encoded, Fetched};
+use crate::providers::translate::encoded::Encoded;
 use crate::providers::translate::envelope::Seal;
 use crate::providers::translate::facts::{ModelFacts, Sampling};
 use crate::providers::translate::names::Names;
@@ -38,6 +39,8 @@ pub(super) struct Encoder<'a> {
     pub(super) conversation: &'a Conversation<'a>,
     pub(super) terms: Terms<'a>,
     pub(super) names: Names,
+    /// The URLs whose content is not there yet.
+    pub(super) missing: Vec<String>,
     dropped: Vec<Dropped>,
 }
 
@@ -62,6 +65,7 @@ pub(crate) fn encode<'a>(conversation: &'a Conversation<'a>, terms: Terms<'a>) -
     Ok(Encoded {
         body: written.into(),
         dropped: encoder.dropped,
+        missing: encoder.missing,
         names: encoder.names,
         stops,
         prefill: None,
@@ -77,7 +81,8 @@ pub(super) fn written(body: &impl serde::Serialize) -> Result<Vec<u8>> {
 
 impl<'a> Encoder<'a> {
     pub(super) fn new(conversation: &'a Conversation<'a>, terms: Terms<'a>) -> Self {
-        Self { conversation, terms, names: Names::default(), dropped: Vec::new() }
+        let (missing, dropped) = (Vec::new(), Vec::new());
+        Self { conversation, terms, names: Names::default(), missing, dropped }
     }
 
     pub(super) fn drop_content(
@@ -87,6 +92,11 @@ impl<'a> Encoder<'a> {
         reason: &'static str,
     ) {
         self.dropped.push(Dropped::content(name, pointer, reason));
+    }
+
+    /// Notes a block whose URL, at this pointer, has no content for the upstream.
+    pub(super) fn drop_unfetched(&mut self, name: String, pointer: String, reason: &str) {
+        self.dropped.push(Dropped::fetch(name, pointer, reason.to_owned()));
     }
 
     /// Notes the loss of a hint, once for all of its places.

@@ -15,10 +15,12 @@ mod tools;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ::http::header::CONTENT_TYPE;
+use ::http::uri::InvalidUri;
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use async_trait::async_trait;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub(crate) use config::Config;
@@ -32,17 +34,18 @@ use crate::catalogue::row::Feature;
 use crate::catalogue::{Catalogue, Row};
 use crate::context::Context;
 use crate::error::{Error, Problem, Result};
+use crate::net::egress::collector::{Bounds, Collector, Fetched};
 use crate::net::headers::{self, Forwards};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
 use crate::providers::dropped::Dropped;
 use crate::providers::fixed_headers::FixedHeaders;
-use crate::providers::http::Base;
+use crate::providers::http::{self, Base};
 use crate::providers::signer::{Ready, Signer};
 use crate::providers::translate::call::{Call, Spare, call};
 use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;
-use crate::providers::translate::encoded::{Encoded, Fetched};
+use crate::providers::translate::encoded::Encoded;
 use crate::providers::translate::envelope::Seal;
 use crate::providers::translate::facts::{ModelFacts, Sampling};
 use crate::providers::translate::machine::Frame;
@@ -122,6 +125,7 @@ struct Gemini {
     seal: Seal,
     safety: Vec<SafetySetting>,
     catalogue: Arc<Catalogue>,
+    collector: Option<Collector>,
     accepts: Accepts,
 }
 
@@ -130,8 +134,10 @@ impl Gemini {
     fn new(config: &Config, path: &str, parts: &Parts<'_>) -> Result<Self, Problem> {
         let wrong = |(key, message): (&str, String)| Problem::new(format!("{path}.{key}"), message);
         let ca_file = config.ca_file.as_ref().map(|file| parts.base_dir.join(file));
-        let base = Base::new(&config.address(), ca_file.as_deref(), parts.client).map_err(wrong)?;
-        let signer = config.signer(parts).map_err(wrong)?;
+        let proxy = http::proxy(&config.proxy).map_err(wrong)?;
+        let base = Base::by(&config.address(), ca_file.as_deref(), proxy.as_ref(), parts.client)
+            .map_err(wrong)?;
+        let signer = config.signer(proxy.as_ref(), parts).map_err(wrong)?;
         let forwards = Forwards::new(&config.forward_headers)
             .map_err(|message| wrong(("forward_headers", message)))?;
         let name = path.rsplit('.').next().unwrap_or(path);
@@ -153,6 +159,7 @@ impl Gemini {
             seal,
             safety,
             catalogue,
+            collector: parts.collector.cloned(),
             accepts,
         })
     }
@@ -174,7 +181,7 @@ impl Gemini {
             path.extend(utf8_percent_encode(segment, ESCAPED));
         }
         path.push_str(verb.end());
-        path.parse().map_err(|e: http::uri::InvalidUri| {
+        path.parse().map_err(|e: InvalidUri| {
             Error::invalid("`model` is too long for an address").with_source(e)
         })
     }
@@ -193,8 +200,8 @@ impl Gemini {
     }
 
     /// Returns the facts about a model.
-    fn known(&self, model: &str) -> Known {
-        Known::of(model, self.row(model))
+    fn known(&self, model: &str, fetched: Fetched) -> Known {
+        Known { fetched, ..Known::of(model, self.row(model)) }
     }
 
     fn row(&self, model: &str) -> Option<&Row> {
@@ -208,10 +215,16 @@ impl Gemini {
         Terms { backend, family: *family, facts, seal, fetched, safety }
     }
 
+    fn encode_raw(&self, raw: &[u8], fetched: Fetched) -> Result<Encoded> {
+        let conversation = Conversation::read(raw)?;
+        let known = self.known(&conversation.model, fetched);
+        encode(&conversation, self.terms(Some(&self.seal), &known))
+    }
+
     async fn generate(&self, ctx: &Context, attempt: &Attempt) -> Result<Answer> {
         let raw = attempt.request.to_bytes();
         let conversation = Conversation::read(&raw)?;
-        let known = self.known(&conversation.model);
+        let known = self.known(&conversation.model, ctx.media.fetched());
         let encoded = encode(&conversation, self.terms(Some(&self.seal), &known))?;
         let Encoded { body, dropped, names, stops, .. } = encoded;
         let is_stream = attempt.request.is_stream();
@@ -250,7 +263,7 @@ impl Gemini {
     async fn count(&self, ctx: &Context, attempt: &Attempt) -> Result<Answer> {
         let raw = attempt.request.to_bytes();
         let conversation = Conversation::read(&raw)?;
-        let known = self.known(&conversation.model);
+        let known = self.known(&conversation.model, ctx.media.fetched());
         let terms = self.terms(Some(&self.seal), &known);
         let (body, dropped) = count::encode(&conversation, terms)?;
         let uri = self.uri(&conversation.model, Verb::Count)?;
@@ -269,7 +282,7 @@ impl Gemini {
     /// Notes a rejection of the gateway's own credential: the log says so, and the next request obtains another
     /// token.
     fn noted(&self, error: Error) -> Error {
-        match error.answer().map(http::Response::status) {
+        match error.answer().map(Response::status) {
             Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                 self.signer.forget();
                 let message = &error.message;
@@ -304,7 +317,7 @@ impl Known {
             refuses_stop: lacks(Feature::Stop),
             ..ModelFacts::default()
         };
-        Self { family: Family::of(model).with(row), facts, fetched: Fetched::new() }
+        Self { family: Family::of(model).with(row), facts, fetched: Fetched::default() }
     }
 }
 
@@ -322,13 +335,20 @@ impl Provider for Gemini {
         Some(FAMILY)
     }
 
-    fn losses(&self, request: &MessagesRequest) -> Vec<Dropped> {
-        let raw = request.to_bytes();
-        let encoded = Conversation::read(&raw).and_then(|read| {
-            let known = self.known(&read.model);
-            encode(&read, self.terms(Some(&self.seal), &known))
-        });
+    fn losses(&self, request: &MessagesRequest, fetched: &Fetched) -> Vec<Dropped> {
+        let fetched = self.collector.is_some().then(|| fetched.clone()).unwrap_or_default();
+        let encoded = self.encode_raw(&request.to_bytes(), fetched);
         encoded.map(|encoded| encoded.dropped).unwrap_or_default()
+    }
+
+    async fn fetch(&self, ctx: &Context, request: &MessagesRequest, time: Duration) {
+        let Some(collector) = &self.collector else { return };
+        let raw = request.to_bytes();
+        // a request that cannot be read is refused when it is sent
+        if let Ok(encoded) = self.encode_raw(&raw, ctx.media.fetched()) {
+            let bounds = Bounds { time, request: raw.len() };
+            collector.collect(&ctx.media, encoded.missing, bounds).await;
+        }
     }
 
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer> {

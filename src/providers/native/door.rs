@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::body::Body;
+use crate::net::egress::collector::Fetched;
 use crate::net::headers::{self, Forwards, REQUEST_ID};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
@@ -168,7 +169,7 @@ impl Provider for Door {
         &self.forwards
     }
 
-    fn losses(&self, request: &MessagesRequest) -> Vec<Dropped> {
+    fn losses(&self, request: &MessagesRequest, _: &Fetched) -> Vec<Dropped> {
         self.form.losses(request, &self.accepts)
     }
 

@@ -11,6 +11,11 @@ use crate::providers::fixed_headers;
 use crate::providers::http;
 use crate::providers::openai::profile::Profile;
 
+/// The host of OpenAI's own API.
+const OWN_HOST: &str = "api.openai.com";
+/// The headers that may hold a credential.
+const CREDENTIALS: [&str; 1] = ["authorization"];
+
 /// A server that speaks OpenAI's Chat Completions or Responses.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +42,10 @@ pub(crate) struct Config {
     /// Headers of every request.
     #[serde(default)]
     pub(super) headers: fixed_headers::Config,
+    /// An HTTP proxy on the way to the upstream, such as `http://proxy.example.com:3128`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub(super) proxy: Secret,
     /// The client's headers that the upstream receives beside the usual ones, such as `x-mine-*`.
     #[serde(default)]
     pub(super) forward_headers: Vec<String>,
@@ -72,10 +81,16 @@ impl Config {
         if let Err(message) = Profile::build(&self.flavor(), &self.profile) {
             found.push(("profile", message));
         }
+        let has_other = self.headers.has_any(&CREDENTIALS) || !self.forward_headers.is_empty();
+        if self.api_key.is_empty() && !has_other {
+            let is_own = |host: &str| host == OWN_HOST;
+            found.extend(http::missing_key(&self.base_url, is_own).map(|text| ("api_key", text)));
+        }
         if self.ca_file.is_some() && self.base_url.starts_with("http://") {
             let message = "has no effect, since `base_url` begins with `http://`: take one of them out, or write `https://`";
             found.push(("ca_file", message.to_owned()));
         }
+        found.extend(http::proxy(&self.proxy).err());
         found.extend(self.headers.build().err().map(|message| ("headers", message)));
         let forwards = Forwards::new(&self.forward_headers);
         found.extend(forwards.err().map(|message| ("forward_headers", message)));

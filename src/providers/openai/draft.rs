@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::egress::collector::Fetched;
 use crate::providers::dropped::Dropped;
-use crate::providers::openai::media::MediaUrl;
 use crate::providers::openai::profile::{CacheForm, JsonForm, Media, Profile};
 use crate::providers::translate::conversation::Conversation;
-use crate::providers::translate::encoded::{Encoded, Fetched};
+use crate::providers::translate::encoded::Encoded;
 use crate::providers::translate::envelope::Seal;
 use crate::providers::translate::facts::ModelFacts;
 use crate::providers::translate::names::{NameRule, Names};
@@ -47,7 +47,9 @@ pub(super) struct Draft<'a> {
     /// Whether a part has a cache breakpoint.
     pub(super) has_breakpoints: bool,
     names: Names,
-    fetched: &'a Fetched,
+    pub(super) fetched: &'a Fetched,
+    /// The URLs whose content is not there yet.
+    pub(super) missing: Vec<String>,
     dropped: Vec<Dropped>,
 }
 
@@ -63,6 +65,7 @@ impl<'a> Draft<'a> {
             has_breakpoints: false,
             names: Names::default(),
             fetched: terms.fetched,
+            missing: Vec::new(),
             dropped: Vec::new(),
         }
     }
@@ -88,10 +91,9 @@ impl<'a> Draft<'a> {
         self.names.forth(name, NameRule { longest: self.rules.longest_name, allows })
     }
 
-    /// Returns the media of an address that the gateway fetched.
-    pub(super) fn fetched(&self, url: &str) -> Option<MediaUrl<'a>> {
-        let (media_type, data) = self.fetched.get(url)?;
-        Some(MediaUrl::Data { media_type: media_type.into(), data: data.into() })
+    /// Reports a block whose URL, at this pointer, has no content for the server.
+    pub(super) fn drop_unfetched(&mut self, name: String, pointer: String, reason: &str) {
+        self.dropped.push(Dropped::fetch(name, pointer, reason.to_owned()));
     }
 
     /// Reports a last message of the assistant, which the server does not continue.
@@ -110,6 +112,7 @@ impl<'a> Draft<'a> {
         Ok(Encoded {
             body: written.into(),
             dropped: self.dropped,
+            missing: self.missing,
             names: self.names,
             stops,
             prefill: None,

@@ -12,6 +12,12 @@ pub(super) enum MediaUrl<'a> {
     Data { media_type: Cow<'a, str>, data: Cow<'a, str> },
 }
 
+impl<'a> MediaUrl<'a> {
+    pub(super) fn data(media_type: &'a str, data: &'a str) -> Self {
+        Self::Data { media_type: media_type.into(), data: data.into() }
+    }
+}
+
 impl fmt::Display for MediaUrl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -18,11 +18,12 @@ mod usage;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
 
 pub(crate) use config::Config;
 
@@ -30,12 +31,13 @@ use crate::catalogue::estimate::quick_estimate;
 use crate::catalogue::{Catalogue, Row};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};
+use crate::net::egress::collector::{Bounds, Collector, Fetched};
 use crate::net::headers::{self, Forwards};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
 use crate::providers::dropped::Dropped;
 use crate::providers::fixed_headers::FixedHeaders;
-use crate::providers::http::{Base, secret_value};
+use crate::providers::http::{self, Base, secret_value};
 use crate::providers::openai::config::Api;
 use crate::providers::openai::draft::Terms;
 use crate::providers::openai::profile::{Auth, Profile, Switch};
@@ -44,7 +46,7 @@ use crate::providers::translate::call::{Call, Spare, call};
 use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Conversation;
 use crate::providers::translate::decode::Parser;
-use crate::providers::translate::encoded::{Encoded, Fetched};
+use crate::providers::translate::encoded::Encoded;
 use crate::providers::translate::envelope::Seal;
 use crate::providers::translate::facts::ModelFacts;
 use crate::providers::translate::machine::Frame;
@@ -86,6 +88,7 @@ struct OpenAi {
     seal: Seal,
     accepts: Accepts,
     catalogue: Arc<Catalogue>,
+    collector: Option<Collector>,
     /// The vendor of the server's models in the table; `None` if they may be anybody's.
     family: Option<&'static str>,
 }
@@ -97,7 +100,9 @@ impl OpenAi {
         let profile = Profile::build(&config.flavor(), &config.profile)
             .map_err(|message| wrong(("profile", message)))?;
         let ca_file = config.ca_file.as_ref().map(|file| parts.base_dir.join(file));
-        let base = Base::new(&config.address(), ca_file.as_deref(), parts.client).map_err(wrong)?;
+        let proxy = http::proxy(&config.proxy).map_err(wrong)?;
+        let base = Base::by(&config.address(), ca_file.as_deref(), proxy.as_ref(), parts.client)
+            .map_err(wrong)?;
         let api = config.api();
         let uri_of = |route: &str| -> Result<Uri, Problem> {
             let query =
@@ -122,6 +127,7 @@ impl OpenAi {
         let accepts = accepts(api, &profile).without(path, &config.unsupported)?;
         let own = config.headers.build().map_err(|message| wrong(("headers", message)))?;
         let catalogue = Arc::clone(parts.catalogue);
+        let collector = parts.collector.cloned();
         let family = family(&config.flavor());
         Ok(Self {
             base,
@@ -135,6 +141,7 @@ impl OpenAi {
             seal,
             accepts,
             catalogue,
+            collector,
             family,
         })
     }
@@ -176,12 +183,18 @@ impl OpenAi {
     }
 
     /// Encodes a request for Responses, whatever the API of the answers is.
-    fn encode_for(&self, raw: &[u8], purpose: Purpose) -> Result<Bytes> {
+    fn encode_for(&self, raw: &[u8], fetched: &Fetched, purpose: Purpose) -> Result<Encoded> {
         let conversation = Conversation::read(raw)?;
         let facts = facts::facts(self.row(&conversation.model), Api::Responses);
-        let fetched = Fetched::new();
-        let terms = self.terms(&facts, &fetched);
-        responses::encode::encode(&conversation, terms, purpose).map(|encoded| encoded.body)
+        responses::encode::encode(&conversation, self.terms(&facts, fetched), purpose)
+    }
+
+    /// Encodes a request for the route of its endpoint.
+    fn encode_raw(&self, raw: &[u8], endpoint: Endpoint, fetched: &Fetched) -> Result<Encoded> {
+        match endpoint {
+            Endpoint::CountTokens => self.encode_for(raw, fetched, Purpose::Count),
+            Endpoint::Messages => self.encode(&Conversation::read(raw)?, fetched),
+        }
     }
 
     /// Counts the tokens of a request.
@@ -190,7 +203,8 @@ impl OpenAi {
             let message = "this upstream has no route that counts tokens";
             return Err(Error::new(ErrorKind::NotSupported, message));
         };
-        let body = self.encode_for(&attempt.request.to_bytes(), Purpose::Count)?;
+        let raw = attempt.request.to_bytes();
+        let body = self.encode_for(&raw, &ctx.media.fetched(), Purpose::Count)?.body;
         let head = || Ok(self.head(ctx, attempt, &route));
         let sending = attempt.sending(Awaits::Whole);
         let answer = self.base.send(head, body.into(), sending, attempt.timeouts).await;
@@ -210,7 +224,11 @@ impl OpenAi {
         parser: P,
     ) -> Result<Reply> {
         let is_stream = attempt.request.is_stream();
-        let without = || self.encode_for(&encoded.raw, Purpose::WithoutReasoning);
+        let without = || {
+            let spare =
+                self.encode_for(&encoded.raw, &encoded.fetched, Purpose::WithoutReasoning)?;
+            Ok(spare.body)
+        };
         let spare = Spare { is_needed: responses::refused::is_about_reasoning, body: &without };
         let sent = Call {
             request_id: &ctx.request_id,
@@ -230,6 +248,8 @@ impl OpenAi {
 struct Ready {
     /// The client's own request.
     raw: Bytes,
+    /// The contents of its URLs.
+    fetched: Fetched,
     body: Bytes,
     frame: Frame,
 }
@@ -252,21 +272,33 @@ impl Provider for OpenAi {
         self.family
     }
 
-    fn losses(&self, request: &MessagesRequest) -> Vec<Dropped> {
-        let raw = request.to_bytes();
-        let conversation = Conversation::read(&raw);
-        let encoded = conversation.and_then(|read| self.encode(&read, &Fetched::new()));
+    fn losses(&self, request: &MessagesRequest, fetched: &Fetched) -> Vec<Dropped> {
+        let fetched = if self.collector.is_some() { fetched } else { &Fetched::default() };
+        let encoded = self.encode_raw(&request.to_bytes(), Endpoint::Messages, fetched);
         encoded.map(|encoded| encoded.dropped).unwrap_or_default()
+    }
+
+    async fn fetch(&self, ctx: &Context, request: &MessagesRequest, time: Duration) {
+        let Some(collector) = &self.collector else { return };
+        if request.endpoint == Endpoint::CountTokens && self.count_uri.is_none() {
+            return;
+        }
+        let raw = request.to_bytes();
+        // a request that cannot be read is refused when it is sent
+        if let Ok(encoded) = self.encode_raw(&raw, request.endpoint, &ctx.media.fetched()) {
+            let bounds = Bounds { time, request: raw.len() };
+            collector.collect(&ctx.media, encoded.missing, bounds).await;
+        }
     }
 
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer> {
         if attempt.request.endpoint == Endpoint::CountTokens {
             return self.count(ctx, &attempt).await.map(Answer::from);
         }
-        let raw = attempt.request.to_bytes();
+        let (raw, fetched) = (attempt.request.to_bytes(), ctx.media.fetched());
         let (encoded, frame) = {
             let conversation = Conversation::read(&raw)?;
-            let encoded = self.encode(&conversation, &Fetched::new())?;
+            let encoded = self.encode(&conversation, &fetched)?;
             let frame = Frame {
                 asked_model: attempt.asked_model.clone(),
                 model: conversation.model.to_string(),
@@ -279,7 +311,7 @@ impl Provider for OpenAi {
             (encoded, frame)
         };
         let Encoded { body, dropped, prefill, .. } = encoded;
-        let ready = Ready { raw, body, frame };
+        let ready = Ready { raw, fetched, body, frame };
         let reply = match self.api {
             Api::Chat => {
                 let parser = chat::decode::Chat::new(&self.profile, prefill);

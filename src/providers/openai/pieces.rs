@@ -8,8 +8,11 @@ use crate::providers::openai::draft::Draft;
 use crate::providers::openai::media::MediaUrl;
 use crate::providers::openai::profile::{CacheForm, Media};
 use crate::providers::translate::conversation::{self as asked, Block, BlockBody, Source};
+use crate::providers::translate::media::{self, Content, IMAGES, Lack, Wanted};
 use crate::providers::translate::texts;
 
+/// The reason for a URL without an outcome.
+const NOT_FETCHED: &str = "the server takes no URL, and the gateway fetches none";
 /// The name of a document without a title.
 pub(super) const UNTITLED: &str = "document.pdf";
 
@@ -64,52 +67,91 @@ impl<'a> Draft<'a> {
             {
                 let context = context.as_deref().filter(|context| !context.is_empty());
                 before = context.map(Piece::text);
-                self.pdf(source, title.as_deref())
+                self.document(source, title.as_deref())
             }
-            _ => block.as_text().map(PieceBody::Text),
+            _ => block.as_text().map(PieceBody::Text).ok_or(Lack::Counterpart),
         };
         if block.has_citations {
             self.drop_content("citations", place, "the server cites nothing");
         }
         let piece = match body {
-            Some(body) => Piece { body, mark: self.mark(block) },
-            None => Piece::text(self.left_out(block, place)),
+            Ok(body) => Piece { body, mark: self.mark(block) },
+            Err(Lack::Counterpart) => Piece::text(self.left_out(block, place)),
+            Err(Lack::Content) => Piece::text(self.unfetched(block, place, NOT_FETCHED)),
+            Err(Lack::Use(reason)) => Piece::text(self.unfetched(block, place, &reason)),
         };
         before.into_iter().chain([piece]).collect()
     }
 
     /// Reports a block without a counterpart, and returns the line in its place.
     pub(super) fn left_out(&mut self, block: &Block<'_>, place: &str) -> String {
-        let (kind, title) = match &block.body {
-            BlockBody::Image(_) => ("image", None),
-            BlockBody::Document { title, .. } => ("document", title.as_deref()),
-            BlockBody::Other(kind) => (&**kind, None),
-            _ => ("unknown", None),
-        };
+        let (kind, title) = block.kind_and_title();
         self.drop_content(format!("block:{kind}"), place, "the server takes no such block");
         texts::placeholder(kind, title)
     }
 
-    fn image(&mut self, source: &'a Source<'a>) -> Option<PieceBody<'a>> {
-        self.media(source, self.profile.images).map(PieceBody::Image)
+    /// Reports a block whose URL has no content for the server, and returns the line in its place.
+    fn unfetched(&mut self, block: &Block<'_>, place: &str, reason: &str) -> String {
+        let (kind, title) = block.kind_and_title();
+        self.drop_unfetched(format!("block:{kind}"), format!("{place}/source/url"), reason);
+        texts::unfetched(kind, title, reason)
     }
 
-    fn pdf(&mut self, source: &'a Source<'a>, title: Option<&'a str>) -> Option<PieceBody<'a>> {
-        let data = self.media(source, self.rules.pdf)?;
-        let name = title.filter(|title| !title.is_empty()).unwrap_or(UNTITLED).into();
-        Some(PieceBody::File { name, data })
-    }
-
-    fn media(&self, source: &'a Source<'a>, taken: Media) -> Option<MediaUrl<'a>> {
-        match (source, taken) {
-            (_, Media::None) => None,
+    fn image(&mut self, source: &'a Source<'a>) -> Result<PieceBody<'a>, Lack> {
+        match (source, self.profile.images) {
+            (_, Media::None) => Err(Lack::Counterpart),
             (Source::Base64 { media_type, data }, _) => {
-                Some(MediaUrl::Data { media_type: media_type.clone(), data: data.clone() })
+                Ok(PieceBody::Image(MediaUrl::data(media_type, data)))
             }
-            (Source::Url(url), Media::Url) => Some(MediaUrl::Address(url.clone())),
-            (Source::Url(url), Media::Inline) => self.fetched(url),
-            _ => None,
+            (Source::Url(url), Media::Url) => Ok(PieceBody::Image(MediaUrl::Address(url.clone()))),
+            (Source::Url(url), Media::Inline) => match self.content(url, Wanted::Image(IMAGES))? {
+                Content::File { media_type, data } => {
+                    Ok(PieceBody::Image(MediaUrl::data(media_type, data)))
+                }
+                Content::Text(_) => Err(Lack::Counterpart),
+            },
+            _ => Err(Lack::Counterpart),
         }
+    }
+
+    /// Returns a document that is a file or at a URL. A server that takes no PDF documents still takes a text.
+    fn document(
+        &mut self,
+        source: &'a Source<'a>,
+        title: Option<&'a str>,
+    ) -> Result<PieceBody<'a>, Lack> {
+        let name = title.filter(|title| !title.is_empty()).unwrap_or(UNTITLED).into();
+        match (source, self.rules.pdf) {
+            (Source::Base64 { .. }, Media::None) => Err(Lack::Counterpart),
+            (Source::Base64 { media_type, data }, _) => {
+                Ok(PieceBody::File { name, data: MediaUrl::data(media_type, data) })
+            }
+            (Source::Url(url), Media::Url) if !media::needs_content(url) => {
+                Ok(PieceBody::File { name, data: MediaUrl::Address(url.clone()) })
+            }
+            (Source::Url(url), taken) => {
+                let takes_pdf = taken != Media::None;
+                let wanted = if takes_pdf { Wanted::Document } else { Wanted::Text };
+                Ok(match self.content(url, wanted)? {
+                    Content::File { media_type, data } => {
+                        PieceBody::File { name, data: MediaUrl::data(media_type, data) }
+                    }
+                    Content::Text(text) => {
+                        PieceBody::Text(texts::document(title, None, text).into())
+                    }
+                })
+            }
+            _ => Err(Lack::Counterpart),
+        }
+    }
+
+    /// Returns the content of a URL, or notes that it has to be fetched.
+    fn content(&mut self, url: &str, wanted: Wanted) -> Result<Content<'a>, Lack> {
+        let found = media::content(self.fetched, url, wanted);
+        if found == Err(Lack::Content) {
+            self.missing.push(url.to_owned());
+        }
+        found
     }
 
     fn document_content(

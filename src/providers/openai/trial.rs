@@ -2,11 +2,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::Result;
+use crate::net::egress::collector::Fetched;
 use crate::providers::dropped::Loss;
 use crate::providers::openai::draft::Terms;
 use crate::providers::openai::profile::Profile;
 use crate::providers::translate::conversation::Conversation;
-use crate::providers::translate::encoded::{Encoded, Fetched};
+use crate::providers::translate::encoded::Encoded;
 use crate::providers::translate::envelope::Seal;
 use crate::providers::translate::facts::ModelFacts;
 
@@ -32,7 +33,7 @@ pub(super) fn encoded(
     let profile = Profile::build(flavor, &Map::new()).unwrap();
     let raw = request.to_string();
     let conversation = Conversation::read(raw.as_bytes())?;
-    let fetched = Fetched::new();
+    let fetched = Fetched::default();
     let terms = Terms { profile: &profile, facts, seal, fetched: &fetched };
     let encoded = encode(&conversation, terms)?;
     let names = |loss: Loss| -> Vec<String> {
@@ -41,7 +42,7 @@ pub(super) fn encoded(
     };
     Ok(Case {
         body: serde_json::from_slice(&encoded.body).unwrap(),
-        dropped: names(Loss::Content),
+        dropped: [names(Loss::Content), names(Loss::Fetch)].concat(),
         hints: names(Loss::Hint),
         stops: encoded.stops.clone(),
     })

@@ -38,6 +38,7 @@ fn context(betas: &str) -> Context {
         credential: None,
         session: String::new(),
         model: "sim".to_owned(),
+        media: Arc::default(),
         story: Arc::default(),
     }
 }

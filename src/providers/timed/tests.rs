@@ -6,6 +6,10 @@ use http_body::Frame;
 
 use super::*;
 use crate::providers::frames::Frames;
+use crate::providers::translate::decode::{Parser, Translated};
+use crate::providers::translate::ops::{Finish, Op};
+use crate::providers::translate::sse::SseEvent;
+use crate::providers::translate::trial;
 
 const START: &str = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
 const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
@@ -168,4 +172,89 @@ fn an_error_ends_a_stream_and_the_last_event_completes_it() {
     ] {
         assert_eq!(before.after(kind), after, "{before:?} {kind:?}");
     }
+}
+
+/// A dialect in which every event is a text, and `end` ends the answer.
+struct Words;
+
+impl Parser for Words {
+    fn event(&mut self, event: &SseEvent) -> Result<Vec<Op>> {
+        let data = String::from_utf8_lossy(&event.data).into_owned();
+        Ok(match data.as_str() {
+            "end" => vec![Op::Finish(Finish::Turn), Op::Done],
+            _ => vec![Op::Text(data)],
+        })
+    }
+
+    fn whole(&mut self, _: &[u8]) -> Result<Vec<Op>> {
+        Ok(Vec::new())
+    }
+}
+
+type Silent = Timed<Steps, Translated<Words>>;
+
+/// Returns a translated stream of these steps.
+fn translated(steps: impl IntoIterator<Item = Step>) -> Silent {
+    let body = Steps(steps.into_iter().collect());
+    Timed::new(body, Translated::new(Words, trial::frame("words")), PATIENT)
+}
+
+/// Returns a stream whose upstream said nothing for the time of silence, and then takes these steps.
+async fn silent(steps: impl IntoIterator<Item = Step>) -> (Vec<EventKind>, Silent) {
+    let mut stream = translated([Step::Hang]);
+    assert_eq!(stream.early, Some(stream.clock.started + SILENCE));
+    stream.early = Some(stream.clock.started);
+    let mut begin = Vec::new();
+    for _ in 0..2 {
+        begin.push(stream.next().await.unwrap().unwrap().kind);
+    }
+    stream.body = Steps(steps.into_iter().collect());
+    (begin, stream)
+}
+
+async fn kinds_of(stream: &mut Silent) -> Vec<EventKind> {
+    let mut kinds = Vec::new();
+    while let Some(event) = stream.next().await {
+        kinds.push(event.unwrap().kind);
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn a_translated_stream_begins_with_a_ping_after_15_seconds_of_silence() {
+    use EventKind::{
+        ContentBlockDelta, ContentBlockStart, ContentBlockStop, MessageDelta, MessageStart,
+        MessageStop, Ping,
+    };
+    assert_eq!(SILENCE, Duration::from_secs(15));
+    let words = || [Step::Pause, data("data: hello\n\n"), data("data: end\n\n")];
+    let rest = [ContentBlockStart, ContentBlockDelta, ContentBlockStop, MessageDelta, MessageStop];
+    let (begin, mut stream) = silent(words()).await;
+    assert_eq!((begin, stream.early), (vec![MessageStart, Ping], None));
+    assert_eq!(kinds_of(&mut stream).await, rest);
+    // before the time is over the message waits for its content
+    let found = kinds_of(&mut translated(words())).await;
+    assert_eq!(found, [&[MessageStart][..], &rest].concat());
+}
+
+#[tokio::test]
+async fn a_stream_that_has_begun_does_not_begin_again_after_a_silence() {
+    let mut stream = translated([data("data: hello\n\n"), Step::Pause, Step::Break]);
+    for expected in [EventKind::MessageStart, EventKind::ContentBlockStart] {
+        assert_eq!(stream.next().await.unwrap().unwrap().kind, expected);
+    }
+    assert_eq!(stream.early, None);
+    assert_eq!(stream.next().await.unwrap().unwrap().kind, EventKind::ContentBlockDelta);
+    assert_eq!(stream.next().await.unwrap().unwrap_err().kind, ErrorKind::BadUpstream);
+}
+
+#[tokio::test]
+async fn a_failure_after_an_early_beginning_ends_the_stream_with_an_error() {
+    let (begin, mut stream) = silent([Step::Pause, Step::Break]).await;
+    assert_eq!(begin, [EventKind::MessageStart, EventKind::Ping]);
+    assert_eq!(stream.next().await.unwrap().unwrap_err().kind, ErrorKind::BadUpstream);
+    assert!(stream.next().await.is_none());
+    // before it, the failure is the first item, so that it becomes a status
+    let mut stream = translated([Step::Pause, Step::Break]);
+    assert!(stream.next().await.unwrap().is_err());
 }

@@ -1,13 +1,8 @@
 //! `Encoded`: a request in an upstream's dialect, and the facts that its answer needs.
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
 use crate::providers::dropped::Dropped;
 use crate::providers::translate::names::Names;
-
-/// The media that the gateway fetched, by address: media type and Base64.
-pub(crate) type Fetched = HashMap<String, (String, String)>;
 
 /// An encoded request.
 #[derive(Debug)]
@@ -16,6 +11,8 @@ pub(crate) struct Encoded {
     pub(crate) body: Bytes,
     /// The parts that the upstream does not receive.
     pub(crate) dropped: Vec<Dropped>,
+    /// The URLs whose content the encoder needs and does not have.
+    pub(crate) missing: Vec<String>,
     /// The way back for the names of tools.
     pub(crate) names: Names,
     /// The stop sequences that the gateway applies itself.

@@ -137,9 +137,12 @@ impl Machine {
         self.composer.take()
     }
 
-    /// Begins the message before its content, so that a silent upstream does not look dead.
+    /// Begins the message before its content, with a ping, so that a silent upstream does not look dead.
     pub(crate) fn begin_early(&mut self) -> Result<Vec<Event>> {
-        self.begin();
+        if !self.has_begun {
+            self.begin();
+            self.composer.pass(Event::ping());
+        }
         self.composer.take()
     }
 

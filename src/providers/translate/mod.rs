@@ -9,6 +9,7 @@ pub(crate) mod encoded;
 pub(crate) mod envelope;
 pub(crate) mod facts;
 pub(crate) mod machine;
+pub(crate) mod media;
 pub(crate) mod names;
 pub(crate) mod ops;
 pub(crate) mod rejected;

@@ -61,6 +61,16 @@ pub(crate) fn placeholder(kind: &str, title: Option<&str>) -> String {
     }
 }
 
+/// Returns a line in the place of a block whose URL has no content for an upstream, with the reason.
+pub(crate) fn unfetched(kind: &str, title: Option<&str>, reason: &str) -> String {
+    match title {
+        Some(title) if !title.is_empty() => {
+            format!("[the gateway left out a block of type `{kind}`: {title}: {reason}]")
+        }
+        _ => format!("[the gateway left out a block of type `{kind}`: {reason}]"),
+    }
+}
+
 /// Returns a call of a tool that the API ran, as a text.
 pub(crate) fn server_call(name: &str, input: &RawValue) -> String {
     format!("[the tool `{name}` was called with {}]", input_json(input))
@@ -107,6 +117,16 @@ impl<'a> Block<'a> {
         match &self.body {
             BlockBody::Text(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// Returns the kind of a block that cannot be carried, and its title.
+    pub(crate) fn kind_and_title(&self) -> (&str, Option<&str>) {
+        match &self.body {
+            BlockBody::Image(_) => ("image", None),
+            BlockBody::Document { title, .. } => ("document", title.as_deref()),
+            BlockBody::Other(kind) => (kind, None),
+            _ => ("unknown", None),
         }
     }
 

@@ -36,7 +36,7 @@ struct Given {
 
 impl Given {
     fn new(model: &'static str) -> Self {
-        let (facts, fetched) = (ModelFacts::default(), Fetched::new());
+        let (facts, fetched) = (ModelFacts::default(), Fetched::default());
         Self { model, backend: Backend::Studio, facts, fetched }
     }
 
@@ -77,7 +77,7 @@ impl Given {
         };
         Ok(Case {
             body: serde_json::from_slice(&encoded.body).unwrap(),
-            dropped: names(Loss::Content),
+            dropped: [names(Loss::Content), names(Loss::Fetch)].concat(),
             hints: names(Loss::Hint),
             encoded,
         })

@@ -45,7 +45,7 @@ fn nothing_is_sent_before_the_first_content() {
 #[test]
 fn a_silent_upstream_gets_an_early_start_once() {
     let mut machine = Machine::new(frame());
-    assert_eq!(kinds(&machine.begin_early().unwrap()), ["message_start"]);
+    assert_eq!(kinds(&machine.begin_early().unwrap()), ["message_start", "ping"]);
     assert!(machine.begin_early().unwrap().is_empty());
     let events = machine.push(vec![Op::Text("a".to_owned())]).unwrap();
     assert_eq!(kinds(&events), ["content_block_start", "content_block_delta"]);

@@ -131,7 +131,7 @@ fn safety_settings_come_from_the_config_only() {
     let safety: Vec<SafetySetting> = vec![serde_json::from_value(setting).unwrap()];
     let raw = json!({"model": NEW, "messages": [user(json!("hi"))]}).to_string();
     let conversation = Conversation::read(raw.as_bytes()).unwrap();
-    let (facts, fetched) = (ModelFacts::default(), Fetched::new());
+    let (facts, fetched) = (ModelFacts::default(), Fetched::default());
     let terms = Terms {
         backend: Backend::Studio,
         family: Family::of(NEW),

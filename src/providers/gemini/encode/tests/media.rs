@@ -1,5 +1,6 @@
 //! Images and documents, in messages and in results.
 use super::*;
+use crate::net::egress::media::{Media, Outcome};
 
 fn image(source: Value) -> Value {
     json!({"type": "image", "source": source})
@@ -51,7 +52,8 @@ fn addresses_are_sent_where_the_upstream_reads_them() {
 
 #[test]
 fn addresses_that_the_upstream_does_not_read_are_visible_losses() {
-    let placeholder = json!([{"text": "[the gateway left out a block of type `image`]"}]);
+    let line = "[the gateway left out a block of type `image`: the upstream does not read this URL, and the gateway fetches none]";
+    let placeholder = json!([{"text": line}]);
     let lost = (placeholder, vec!["block:image".to_owned()]);
     let png = || image(url("https://x.example/a.png"));
     assert_eq!(parts(&Given::new(OLD), png()), lost);
@@ -62,13 +64,58 @@ fn addresses_that_the_upstream_does_not_read_are_visible_losses() {
     assert_eq!(studio(image(url("https://x.example/a"))), lost);
 }
 
+/// Returns the parts and the losses of a block with this URL and its outcome, at Vertex AI.
+fn fetched(block: fn(Value) -> Value, outcome: Outcome) -> (Value, Vec<String>) {
+    let fetched = [("https://x.example/a".to_owned(), outcome)].into_iter().collect();
+    let given = Given { fetched, ..Given::vertex(NEW) };
+    parts(&given, block(url("https://x.example/a")))
+}
+
 #[test]
 fn fetched_media_are_inline() {
-    let media = ("image/webp".to_owned(), "QUJD".to_owned());
-    let fetched = [("https://x.example/a".to_owned(), media)].into_iter().collect();
-    let given = Given { fetched, ..Given::vertex(NEW) };
-    let expected = json!([{"inlineData": {"mimeType": "image/webp", "data": "QUJD"}}]);
-    assert_eq!(parts(&given, image(url("https://x.example/a"))), (expected, vec![]));
+    for media_type in ["image/webp", "image/heic"] {
+        let media = Media::Image { media_type, data: "QUJD".to_owned() };
+        let expected = json!([{"inlineData": {"mimeType": media_type, "data": "QUJD"}}]);
+        assert_eq!(fetched(image, Ok(media)), (expected, vec![]));
+    }
+    let expected = json!([{"inlineData": {"mimeType": "application/pdf", "data": "UERG"}}]);
+    assert_eq!(fetched(document, Ok(Media::Pdf("UERG".to_owned()))), (expected, vec![]));
+    let expected = json!([{"text": "[document: T]\nwords"}]);
+    assert_eq!(fetched(document, Ok(Media::Text("words".to_owned()))), (expected, vec![]));
+}
+
+#[test]
+fn a_url_without_usable_content_is_a_visible_loss_with_its_reason() {
+    let (shown, lost) = fetched(image, Err("the server answered 404".to_owned()));
+    let line = "[the gateway left out a block of type `image`: the server answered 404]";
+    assert_eq!((shown, lost), (json!([{"text": line}]), vec!["block:image".to_owned()]));
+    let (shown, lost) =
+        fetched(document, Ok(Media::Image { media_type: "image/png", data: "QQ==".to_owned() }));
+    assert!(shown.to_string().contains("expects a PDF document or a text"), "{shown}");
+    assert_eq!(lost, ["block:document"]);
+}
+
+#[test]
+fn only_urls_that_the_upstream_does_not_read_are_missing() {
+    let missing = |given: &Given, block: Value| -> Vec<String> {
+        given.case(json!({"messages": [user(json!([block]))]})).encoded.missing
+    };
+    let png = "https://x.example/a.png";
+    assert_eq!(missing(&Given::new(NEW), image(url(png))), [""; 0]);
+    assert_eq!(missing(&Given::vertex(NEW), image(url(png))), [png]);
+    // the address does not tell the type, or tells that it is a text
+    for (block, address) in [
+        (image as fn(Value) -> Value, "https://x.example/a"),
+        (document, "https://x.example/a.txt"),
+        (document, "data:application/pdf;base64,UERG"),
+    ] {
+        assert_eq!(missing(&Given::new(NEW), block(url(address))), [address]);
+    }
+    let results = json!({"messages": [
+        user(json!("go")), assistant(json!([call("t", "f")])),
+        user(json!([result("t", json!([image(url(png)), document(url(png))]))])),
+    ]});
+    assert_eq!(Given::vertex(NEW).case(results).encoded.missing, [png, png]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn all_functions_are_in_one_tool_and_their_schemas_pass_as_they_are() {
         r#"{{"model":"{NEW}","max_tokens":9,"messages":[{{"role":"user","content":"hi"}}],"tools":[{{"name":"f","input_schema":{schema},"input_examples":[{{}}],"defer_loading":true}},{{"name":"g","type":"custom","description":"d","input_schema":{{"type":"object"}}}}]}}"#
     );
     let conversation = Conversation::read(raw.as_bytes()).unwrap();
-    let (facts, fetched) = (ModelFacts::default(), Fetched::new());
+    let (facts, fetched) = (ModelFacts::default(), Fetched::default());
     let terms = Terms {
         backend: Backend::Studio,
         family: Family::of(NEW),

@@ -174,7 +174,7 @@ fn arguments_keep_their_bytes_and_are_an_object() {
         r#"{{"model":"{NEW}","messages":[{{"role":"user","content":"go"}},{{"role":"assistant","content":[{{"type":"tool_use","id":"t","name":"f","input":{input}}},{{"type":"tool_use","id":"u","name":"g","input":""}}]}}]}}"#
     );
     let conversation = Conversation::read(raw.as_bytes()).unwrap();
-    let (facts, fetched) = (ModelFacts::default(), Fetched::new());
+    let (facts, fetched) = (ModelFacts::default(), Fetched::default());
     let terms = Terms {
         backend: Backend::Studio,
         family: Family::of(NEW),

@@ -2,9 +2,10 @@
 use serde_json::Map;
 
 use super::*;
+use crate::net::egress::collector::Fetched;
+use crate::net::egress::media::{Media, Outcome};
 use crate::providers::openai::profile::Profile;
 use crate::providers::openai::trial::{assistant, call, result, text, user};
-use crate::providers::translate::encoded::Fetched;
 
 fn called(calls: &[(&str, &str)]) -> Value {
     let call = |(id, arguments): &(&str, &str)| {
@@ -172,19 +173,64 @@ fn media_goes_to_servers_that_take_it_and_is_a_visible_line_elsewhere() {
     assert_eq!(parts("openai", block("image", file)).1, ["block:image"]);
 }
 
-#[test]
-fn an_address_that_the_gateway_fetched_is_sent_as_data() {
-    let profile = Profile::build("ollama", &Map::new()).unwrap();
-    let image = json!({"type": "image", "source": {"type": "url", "url": "https://e.com/x"}});
-    let raw = request(json!({"messages": [user(json!([image]))]})).to_string();
+/// Returns the message, the pointers of losses and the missing URLs of a block with the URL `https://e.com/x`.
+fn with_url(flavor: &str, kind: &str, fetched: &Fetched) -> (Value, Vec<String>, Vec<String>) {
+    let profile = Profile::build(flavor, &Map::new()).unwrap();
+    let source = json!({"type": "url", "url": "https://e.com/x"});
+    let block = json!({"type": kind, "title": "T", "context": "C", "source": source});
+    let raw = request(json!({"messages": [user(json!([block, text("?")]))]})).to_string();
     let conversation = Conversation::read(raw.as_bytes()).unwrap();
-    let content = ("image/gif".to_owned(), "R0lG".to_owned());
-    let fetched = Fetched::from([("https://e.com/x".to_owned(), content)]);
     let (facts, seal) = (ModelFacts::default(), seal());
-    let terms = Terms { profile: &profile, facts: &facts, seal: &seal, fetched: &fetched };
-    let body: Value = serde_json::from_slice(&encode(&conversation, terms).unwrap().body).unwrap();
-    let url = &body["messages"][0]["content"][0]["image_url"]["url"];
-    assert_eq!(url, "data:image/gif;base64,R0lG");
+    let terms = Terms { profile: &profile, facts: &facts, seal: &seal, fetched };
+    let Encoded { body, dropped, missing, .. } = encode(&conversation, terms).unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let pointers = dropped.into_iter().map(|one| one.pointer).collect();
+    (body["messages"][0]["content"].clone(), pointers, missing)
+}
+
+fn fetched(outcome: Outcome) -> Fetched {
+    [("https://e.com/x".to_owned(), outcome)].into_iter().collect()
+}
+
+#[test]
+fn a_url_that_the_gateway_fetched_is_sent_as_its_content() {
+    let gif = Media::Image { media_type: "image/gif", data: "R0lG".to_owned() };
+    let (content, lost, missing) = with_url("ollama", "image", &fetched(Ok(gif)));
+    assert_eq!(content[0]["image_url"]["url"], "data:image/gif;base64,R0lG");
+    assert!(lost.is_empty() && missing.is_empty());
+    let pdf = || Media::Pdf("UERG".to_owned());
+    let content = with_url("openai", "document", &fetched(Ok(pdf()))).0;
+    let file = json!({"filename": "T", "file_data": "data:application/pdf;base64,UERG"});
+    assert_eq!((&content[0], &content[1]["file"]), (&text("C"), &file));
+    // a text is carried even by a server without PDF documents
+    for flavor in ["openai", "vllm"] {
+        let words = fetched(Ok(Media::Text("words".to_owned())));
+        let (content, lost, _) = with_url(flavor, "document", &words);
+        let content = content.to_string();
+        assert!(content.contains("[document: T]\\nwords") && lost.is_empty(), "{content}");
+    }
+    let (content, lost, _) = with_url("vllm", "document", &fetched(Ok(pdf())));
+    assert!(content.to_string().contains("it takes no PDF documents"), "{content}");
+    assert_eq!(lost, ["/messages/0/content/0/source/url"]);
+}
+
+#[test]
+fn a_url_without_content_is_asked_for_and_its_failure_is_shown() {
+    let (_, lost, missing) = with_url("ollama", "image", &Fetched::default());
+    assert_eq!((lost.len(), missing), (1, vec!["https://e.com/x".to_owned()]));
+    let failed = fetched(Err("the server answered 404".to_owned()));
+    let (content, lost, missing) = with_url("openai", "document", &failed);
+    let line = "[the gateway left out a block of type `document`: T: the server answered 404]";
+    assert!(content.as_str().unwrap().contains(line), "{content}");
+    assert_eq!(lost, ["/messages/0/content/0/source/url"]);
+    assert!(missing.is_empty());
+    for (flavor, kind) in [("ollama", "image"), ("openai", "document"), ("vllm", "document")] {
+        let (_, lost, missing) = with_url(flavor, kind, &Fetched::Assumed);
+        assert!(lost.is_empty() && missing.is_empty(), "{flavor} {kind}");
+    }
+    // a server that reads addresses needs nothing
+    let (_, lost, missing) = with_url("openai", "image", &Fetched::default());
+    assert!(lost.is_empty() && missing.is_empty());
 }
 
 #[test]
@@ -277,7 +323,7 @@ fn numbers_and_keys_of_inputs_stay_as_the_client_wrote_them() {
     let raw = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{"z": 1.0, "a": 10000000000000000000001}}]}]}"#;
     let conversation = Conversation::read(raw.as_bytes()).unwrap();
     let profile = Profile::build("generic", &Map::new()).unwrap();
-    let (facts, seal, fetched) = (ModelFacts::default(), seal(), Fetched::new());
+    let (facts, seal, fetched) = (ModelFacts::default(), seal(), Fetched::default());
     let terms = Terms { profile: &profile, facts: &facts, seal: &seal, fetched: &fetched };
     let body: Value = serde_json::from_slice(&encode(&conversation, terms).unwrap().body).unwrap();
     let arguments = &body["messages"][1]["tool_calls"][0]["function"]["arguments"];
