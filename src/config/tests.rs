@@ -215,6 +215,21 @@ fn the_schema_is_the_golden_one() {
 }
 
 #[test]
+fn every_type_of_upstream_has_the_keys_of_all_types() {
+    let schema = config::schema();
+    let types = schema["properties"]["providers"]["additionalProperties"]["oneOf"].clone();
+    let types = types.as_array().unwrap();
+    assert!(types.len() >= 7);
+    // the simulator connects to nothing
+    for provider in types.iter().filter(|one| one["properties"]["type"]["const"] != "simulator") {
+        for key in ["unsupported", "headers", "ca_file", "proxy", "forward_headers"] {
+            let name = &provider["properties"]["type"]["const"];
+            assert!(provider["properties"].get(key).is_some(), "`{key}` of {name}");
+        }
+    }
+}
+
+#[test]
 fn the_schema_takes_variables_for_numbers_and_either_form_of_a_model() {
     let schema = config::schema();
     let bytes = &schema["properties"]["server"]["properties"]["max_body_bytes"];

@@ -57,6 +57,11 @@ pub fn count(field: &str, value: &str, start: &str) -> usize {
     lines.filter(|line| line[field] == value && begins(line)).count()
 }
 
+/// Whether a text is in any line so far.
+pub fn has(text: &str) -> bool {
+    memchr::memmem::find(&LINES.lock().unwrap(), text.as_bytes()).is_some()
+}
+
 async fn find(what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     let mut found = None;
     until(&format!("a line of the log with {what}"), async || {
