@@ -94,6 +94,7 @@ async fn best(plugin: &Plugin, call: &Call<'_>) -> Result<Duration, String> {
         credential: None,
         session: String::new(),
         model: "bench".to_owned(),
+        media: Arc::default(),
         story: Arc::default(),
     });
     match call {

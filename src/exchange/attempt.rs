@@ -177,7 +177,7 @@ impl<'a> Attempt<'a> {
     /// Under strictness `error` a URL without usable content is a reason to pass the target over.
     async fn fetch(&self, request: &MessagesRequest, time: Duration) -> Result<()> {
         let Choice { target, .. } = self.choice;
-        if target.accepts.is_native || !request.may_have_url_sources() {
+        if !target.provider.fetches() || !request.may_have_url_sources() {
             return Ok(());
         }
         let ctx = &self.passage.ctx;

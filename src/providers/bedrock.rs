@@ -181,6 +181,7 @@ impl Config {
             betas: Betas::new(column, self.betas.clone()),
             fixed: self.headers.build().map_err(|message| ("headers", message))?,
             accepts: Accepts::default(),
+            collector: parts.collector.cloned(),
             forwards: forwards.map_err(|message| ("forward_headers", message))?,
             trust: Trust::Cloud,
         })

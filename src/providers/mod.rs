@@ -196,6 +196,11 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
+    /// Returns whether [`Provider::fetch`] may do something.
+    fn fetches(&self) -> bool {
+        false
+    }
+
     /// Fetches the URLs of a request whose content the upstream has to receive, into `ctx.media`. A URL that cannot be
     /// fetched has a reason there.
     async fn fetch(&self, _ctx: &Context, _request: &MessagesRequest, _time: Duration) {}

@@ -1,6 +1,7 @@
 //! Tests of plugins' network access. No test leaves loopback: the test decides about name resolution, and
 //! every allowed address leads to a server of the test.
 mod bodies;
+mod media;
 mod names;
 mod redirects;
 

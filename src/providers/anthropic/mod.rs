@@ -71,6 +71,7 @@ impl Config {
             betas: Betas::new(Column::Anthropic, self.betas.clone()),
             fixed: self.fixed()?,
             accepts: Accepts::default(),
+            collector: parts.collector.cloned(),
             forwards: forwards.map_err(|message| ("forward_headers", message))?,
             trust: if self.is_guarded() { Trust::Server } else { Trust::Api },
             base,

@@ -336,9 +336,16 @@ impl Provider for Gemini {
     }
 
     fn losses(&self, request: &MessagesRequest, fetched: &Fetched) -> Vec<Dropped> {
-        let fetched = self.collector.is_some().then(|| fetched.clone()).unwrap_or_default();
+        let fetched = match self.collector {
+            Some(_) => fetched.clone(),
+            None => Fetched::default(),
+        };
         let encoded = self.encode_raw(&request.to_bytes(), fetched);
         encoded.map(|encoded| encoded.dropped).unwrap_or_default()
+    }
+
+    fn fetches(&self) -> bool {
+        self.collector.is_some()
     }
 
     async fn fetch(&self, ctx: &Context, request: &MessagesRequest, time: Duration) {

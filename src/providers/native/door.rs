@@ -1,4 +1,6 @@
 //! `Door`: the provider of every native upstream. It encodes, signs, sends, and guards the answer.
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
@@ -7,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::body::Body;
-use crate::net::egress::collector::Fetched;
+use crate::net::egress::collector::{Bounds, Collector, Fetched};
 use crate::net::headers::{self, Forwards, REQUEST_ID};
 use crate::net::http1::Awaits;
 use crate::providers::accepts::Accepts;
@@ -21,6 +23,7 @@ use crate::providers::native::form::{Caller, Encoded, Form, Framing};
 use crate::providers::native::guard::{self, Guarded};
 use crate::providers::native::invoke;
 use crate::providers::native::invoked::Invoked;
+use crate::providers::native::urls;
 use crate::providers::signer::{Ready, Signer};
 use crate::providers::{Answer, Attempt, Credentials, Provider, refusal};
 use crate::wire::{Endpoint, MessagesRequest, Pieces, Reply, ReplyBody};
@@ -56,6 +59,7 @@ pub(in crate::providers) struct Door {
     pub(in crate::providers) accepts: Accepts,
     pub(in crate::providers) forwards: Forwards,
     pub(in crate::providers) trust: Trust,
+    pub(in crate::providers) collector: Option<Collector>,
 }
 
 impl Door {
@@ -169,8 +173,22 @@ impl Provider for Door {
         &self.forwards
     }
 
-    fn losses(&self, request: &MessagesRequest, _: &Fetched) -> Vec<Dropped> {
-        self.form.losses(request, &self.accepts)
+    fn losses(&self, request: &MessagesRequest, fetched: &Fetched) -> Vec<Dropped> {
+        self.form.losses(request, &self.accepts, fetched)
+    }
+
+    fn fetches(&self) -> bool {
+        self.collector.is_some() && self.form.lacks_urls()
+    }
+
+    async fn fetch(&self, ctx: &Context, request: &MessagesRequest, time: Duration) {
+        let Some(collector) = &self.collector else { return };
+        let inlined = urls::inlined(request.document().clone(), &ctx.media.fetched());
+        // a request that cannot be read is refused when it is sent
+        if let Ok(inlined) = inlined {
+            let bounds = Bounds { time, request: request.to_pieces().len() };
+            collector.collect(&ctx.media, inlined.missing, bounds).await;
+        }
     }
 
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer> {

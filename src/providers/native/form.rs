@@ -3,6 +3,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::net::egress::collector::Fetched;
 use crate::net::headers::{self, Forwards};
 use crate::providers::Attempt;
 use crate::providers::accepts::Accepts;
@@ -12,6 +13,7 @@ use crate::providers::native::betas::{Betas, Chosen};
 use crate::providers::native::invoke::{self, Facts};
 use crate::providers::native::names::{self, Profile};
 use crate::providers::native::rewrite::Rewrite;
+use crate::providers::native::urls::{self, Inlined};
 use crate::providers::native::vertex::{self, SystemMessages};
 use crate::wire::{Document, Endpoint, MessagesRequest, Pieces};
 
@@ -146,9 +148,26 @@ impl Form {
         matches!(self, Self::Messages { .. })
     }
 
-    /// Returns the losses of a request, apart from its betas.
-    pub(super) fn losses(&self, request: &MessagesRequest, accepts: &Accepts) -> Vec<Dropped> {
-        let document = request.document().clone();
+    /// Returns whether the door takes no URL of an image or a document.
+    pub(super) fn lacks_urls(&self) -> bool {
+        matches!(self, Self::Invoke { .. } | Self::Vertex { .. })
+    }
+
+    /// Returns the losses of a request with these contents of URLs, apart from its betas.
+    pub(super) fn losses(
+        &self,
+        request: &MessagesRequest,
+        accepts: &Accepts,
+        fetched: &Fetched,
+    ) -> Vec<Dropped> {
+        let mut document = request.document().clone();
+        let mut of_urls = Vec::new();
+        if self.lacks_urls()
+            && request.may_have_url_sources()
+            && let Ok(inlined) = urls::inlined(document.clone(), fetched)
+        {
+            (document, of_urls) = (inlined.document, inlined.dropped);
+        }
         let lost = match self {
             Self::Messages { .. } => return Vec::new(),
             Self::Bedrock { .. } => {
@@ -165,7 +184,7 @@ impl Form {
             }
         };
         // a request that cannot be read is refused when it is sent
-        lost.unwrap_or_default()
+        of_urls.into_iter().chain(lost.unwrap_or_default()).collect()
     }
 
     /// Encodes a request.
@@ -284,6 +303,17 @@ fn cut(document: Document, chosen: &Chosen, accepts: &Accepts) -> Result<Rewrite
     Ok(rewrite)
 }
 
+/// Puts the contents of URLs into a request. Returns it with the blocks that have none.
+fn with_contents(request: MessagesRequest, caller: Caller<'_>) -> Result<(Document, Vec<Dropped>)> {
+    let has_urls = request.may_have_url_sources();
+    let document = request.into_parts().1;
+    if !has_urls {
+        return Ok((document, Vec::new()));
+    }
+    let Inlined { document, dropped, .. } = urls::inlined(document, &caller.ctx.media.fetched())?;
+    Ok((document, dropped))
+}
+
 fn invocation(
     attempt: Attempt,
     caller: Caller<'_>,
@@ -311,13 +341,15 @@ fn invocation(
     for name in native {
         headers.remove(name);
     }
-    let invocation = invoke::rewritten(attempt.request.into_parts().1, id, &facts, accepts)?;
+    let (document, mut dropped) = with_contents(attempt.request, caller)?;
+    let invocation = invoke::rewritten(document, id, &facts, accepts)?;
+    dropped.extend(invocation.dropped);
     headers.extend(invocation.tier.map(|tier| (TIER, tier)));
     let body = match endpoint {
         Endpoint::Messages => invocation.document.to_pieces(),
         Endpoint::CountTokens => invoke::count_body(invocation.document)?.into(),
     };
-    Ok(Encoded { uri, headers: Some(headers), body, framing, dropped: invocation.dropped })
+    Ok(Encoded { uri, headers: Some(headers), body, framing, dropped })
 }
 
 fn prediction(
@@ -339,9 +371,10 @@ fn prediction(
     let chosen = caller.chosen_in_header(&mut headers);
     let version = headers.get(VERSION).and_then(|value| value.to_str().ok());
     let count = (framing == Framing::Count).then_some(id);
-    let document = attempt.request.into_parts().1;
-    let Rewrite { mut document, dropped } =
-        vertex::rewritten(document, count, version, &chosen, accepts)?;
+    let (document, mut dropped) = with_contents(attempt.request, caller)?;
+    let rewrite = vertex::rewritten(document, count, version, &chosen, accepts)?;
+    let mut document = rewrite.document;
+    dropped.extend(rewrite.dropped);
     if system == SystemMessages::Demote {
         vertex::demote_system(&mut document)?;
     }

@@ -8,4 +8,5 @@ pub(super) mod invoke;
 mod invoked;
 pub(super) mod names;
 mod rewrite;
+mod urls;
 pub(super) mod vertex;

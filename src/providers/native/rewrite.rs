@@ -261,7 +261,7 @@ impl Rewrite {
     }
 
     /// Visits the objects at a path and in the content of each: messages, blocks, tools.
-    fn each_object(
+    pub(super) fn each_object(
         &mut self,
         path: &mut Path,
         act: &mut impl FnMut(&mut Self, &[Step<'static>]) -> Result<()>,
@@ -367,7 +367,7 @@ const TOOL_CHANGES: [&str; 2] = ["tool_addition", "tool_removal"];
 const HINTS: [&str; 4] = ["cache_control", "service_tier", "tags", "diagnostics"];
 
 /// Returns the JSON pointer of a path.
-fn pointer(path: &[Step<'_>]) -> String {
+pub(super) fn pointer(path: &[Step<'_>]) -> String {
     path.iter().fold(String::new(), |pointer, step| match step {
         Step::Key(key) => format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
         Step::Index(at) => format!("{pointer}/{at}"),

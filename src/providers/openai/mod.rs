@@ -278,6 +278,10 @@ impl Provider for OpenAi {
         encoded.map(|encoded| encoded.dropped).unwrap_or_default()
     }
 
+    fn fetches(&self) -> bool {
+        self.collector.is_some()
+    }
+
     async fn fetch(&self, ctx: &Context, request: &MessagesRequest, time: Duration) {
         let Some(collector) = &self.collector else { return };
         if request.endpoint == Endpoint::CountTokens && self.count_uri.is_none() {

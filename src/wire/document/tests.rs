@@ -327,3 +327,27 @@ fn the_models_name_alone_changes_under_an_alias() {
     assert_eq!(request.to_bytes(), given.replace("fast", "claude-opus-4-6"));
     assert_eq!(request.model(), "claude-opus-4-6");
 }
+
+#[test]
+fn a_source_of_type_url_is_found_and_other_uses_of_the_word_are_not() {
+    let may_have = |content: &str| {
+        let body = format!(
+            r#"{{"model":"m","max_tokens":1,"system":"\"url\" ","messages":[{{"role":"user","content":{content}}}]}}"#
+        );
+        let request = MessagesRequest::parse(body.into(), Endpoint::Messages).unwrap();
+        request.may_have_url_sources()
+    };
+    for content in [
+        r#"[{"type":"image","source":{"type":"url","url":"https://x"}}]"#,
+        r#"[{"source":{"url":"x" , "type" : "url" }}]"#,
+    ] {
+        assert!(may_have(content), "{content}");
+    }
+    for content in [
+        r#""see \"url\", and url""#,
+        r#"[{"type":"tool_use","input":{"url":"https://x","my\"url": 1, "url" : 2}}]"#,
+        r#"[{"type":"image","source":{"type":"base64","data":"url"}}]"#.replace("\"url\"", "\"AA\"").as_str(),
+    ] {
+        assert!(!may_have(content), "{content}");
+    }
+}

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::{Builder, Gateway};
-use crate::support::logs;
 use crate::support::upstream::{self, Auto, Behaviour, Call, Upstream};
+use crate::support::{ANSWER, logs};
 
+const KEY: &str = include_str!("../../fixtures/test_account.pem");
 const LOOPBACK: &str = "egress: { allow_private: [\"127.0.0.0/8\"] }";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01";
 const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\n";
@@ -163,14 +164,19 @@ async fn images_documents_and_texts_reach_every_dialect_as_their_content() {
             assert_eq!(answer.header("x-tidegate-dropped"), None, "{dialect:?}");
             let sent = String::from_utf8(up.bodies().last().unwrap().to_vec()).unwrap();
             assert_eq!(sent.matches(&dialect.inline("image/png", PNG)).count(), 2, "{sent}");
-            match dialect {
-                // this API reads PDF documents from their URL
-                Dialect::Responses => assert!(sent.contains(&format!("\"file_url\":\"{pdf}\""))),
-                Dialect::Chat | Dialect::Gemini => {
-                    assert!(sent.contains(&dialect.inline("application/pdf", PDF)), "{sent}");
-                    assert!(sent.contains("café"), "{sent}");
-                }
-            }
+            check_documents(dialect, &sent, &pdf);
+        }
+    }
+}
+
+/// Checks that the PDF document and the text are in a body.
+fn check_documents(dialect: Dialect, sent: &str, pdf: &str) {
+    match dialect {
+        // this API reads PDF documents from their URL
+        Dialect::Responses => assert!(sent.contains(&format!("\"file_url\":\"{pdf}\""))),
+        Dialect::Chat | Dialect::Gemini => {
+            assert!(sent.contains(&dialect.inline("application/pdf", PDF)), "{sent}");
+            assert!(sent.contains("café"), "{sent}");
         }
     }
 }
@@ -374,4 +380,79 @@ async fn a_count_of_tokens_has_the_content_too() {
     assert_eq!(ask.send(gateway.address).await.message()["input_tokens"], 9);
     let sent = String::from_utf8(up.bodies()[0].to_vec()).unwrap();
     assert!(sent.contains(&Dialect::Gemini.inline("image/png", PNG)), "{sent}");
+}
+
+/// The doors to Claude that take no URL, each with a config and the end of its route.
+const DOORS: [(&str, &str); 2] = [
+    ("type: bedrock, region: us-east-1, api_key: k, base_url: \"http://ADDRESS\"", "/invoke"),
+    (
+        "type: vertex, project: p, base_url: \"http://ADDRESS/v1\", credentials: account.json",
+        ":rawPredict",
+    ),
+];
+
+fn cloud(call: &Call) -> Vec<u8> {
+    upstream::json(
+        200,
+        match call.head.target() {
+            "/token" => r#"{"access_token":"ya29.x","expires_in":3599}"#,
+            _ => ANSWER,
+        },
+    )
+}
+
+#[tokio::test]
+async fn doors_of_clouds_that_take_no_url_receive_the_content() {
+    let files = files().await;
+    for (settings, end) in DOORS {
+        let up = Upstream::by(|call: &Call| Behaviour::Answer(cloud(call))).await;
+        let account = json!({
+            "type": "service_account", "private_key_id": "kid-1", "private_key": KEY,
+            "client_email": "g@p.iam.gserviceaccount.com", "token_uri": format!("http://{}/token", up.address),
+        });
+        let settings = settings.replace("ADDRESS", &up.address.to_string());
+        let builder = |config: &str| {
+            Gateway::with()
+                .plugin("strictness")
+                .provider("up", &format!("{{ {settings} }}"))
+                .file("account.json", account.to_string())
+                .config(config)
+        };
+        let gateway = builder(LOOPBACK).start().await;
+        let text = json!({"type": "text", "text": "?"});
+        let blocks = [
+            text.clone(),
+            block("image", &url(&files, "/image")),
+            block("document", &url(&files, "/pdf")),
+            block("document", &url(&files, "/text")),
+        ];
+        let answer = send(&gateway, &message(&blocks)).await;
+        assert_eq!((answer.status, answer.header("x-tidegate-dropped")), (200, None), "{end}");
+        assert!(up.seen().last().unwrap().0.target().ends_with(end));
+        let content = |up: &Auto| {
+            let body = up.bodies().pop().unwrap();
+            serde_json::from_slice::<Value>(&body).unwrap()["messages"][0]["content"].clone()
+        };
+        let inline = |media_type: &str, body: &[u8]| {
+            let data = BASE64_STANDARD.encode(body);
+            json!({"type": "base64", "media_type": media_type, "data": data})
+        };
+        let sent = content(&up);
+        assert_eq!(sent[0], text);
+        assert_eq!(sent[1]["source"], inline("image/png", PNG));
+        assert_eq!(sent[2]["source"], inline("application/pdf", PDF));
+        assert_eq!(sent[3]["source"]["data"], "café");
+        let missing = message(&[block("image", &url(&files, "/none"))]);
+        let answer = send(&gateway, &missing).await;
+        assert_eq!(answer.header("x-tidegate-dropped"), Some("block:image"), "{end}");
+        let line = "[the gateway left out a block of type `image`: the server answered 404]";
+        assert_eq!(content(&up)[0]["text"], line);
+        let ask = Ask::message(missing.to_string()).header("x-tidegate-strictness", "error");
+        let refusal = ask.send(gateway.address).await.refusal(400, "invalid_request_error");
+        assert!(refusal.contains("`messages.0.content.0.source.url`"), "{refusal}");
+        // without a fetch the upstream itself says what it takes
+        let gateway = builder("egress: { media_hosts: [] }").start().await;
+        send(&gateway, &missing).await;
+        assert_eq!(content(&up)[0], missing["messages"][0]["content"][0]);
+    }
 }
