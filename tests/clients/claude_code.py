@@ -46,6 +46,7 @@ class Claude:
 
     def __init__(self, program, gateway, place):
         self.program, self.gateway, self.outside = program, gateway, Outside()
+        self.patience = PATIENCE
         self.home, self.work = place / "home", place / "work"
         self.home.mkdir(parents=True)
         self.work.mkdir()
@@ -67,7 +68,13 @@ class Claude:
         command = [self.program, "-p", prompt, "--model", model, "--output-format", "stream-json", "--verbose", *options]
         begin = time.monotonic()
         done = subprocess.run(
-            command, cwd=self.work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+            command,
+            cwd=self.work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=self.patience,
         )
         seconds = time.monotonic() - begin
         told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

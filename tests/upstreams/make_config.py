@@ -115,6 +115,13 @@ def providers(url, families):
             "api_key": sigv4.BEARER,
             "base_url": f"{url}/bedrock",
         },
+        "bedrock-mantle": {
+            "type": "bedrock",
+            "api": "mantle",
+            "region": claude.REGION,
+            "credentials": own,
+            "base_url": f"{url}/mantle",
+        },
         "vertex": {"type": "vertex", **google, "location": "global", "base_url": f"{url}/claude/v1"},
         "foundry": {"type": "foundry", "base_url": f"{url}/foundry/anthropic", "api_key": claude.FOUNDRY_KEY},
     }

@@ -22,15 +22,18 @@ HERE = Path(__file__).resolve().parent
 sys.path += [str(HERE), str(HERE.parent / "clients")]
 
 import aimock
+import doors
 import drive
 import gateways
 import llama
+import sessions
 from install import Missing, node_modules, place_of, run as install, target_dir, virtualenv
 from make_config import TABLES
 from report import Report
 
 OWN = ("grammar", "fakes", "driver")
-SUITES = (*OWN, *TABLES, "llama", "aimock")
+CLIENTS = ("claude-code",)
+SUITES = (*OWN, *TABLES, *CLIENTS, "llama", "aimock")
 # the wheel with Google's discovery document
 DOCUMENT = "google-api-python-client==2.202.0"
 INSIDE = "googleapiclient/discovery_cache/documents/aiplatform.v1.json"
@@ -104,6 +107,13 @@ def run_own(report, suite, options):
     return child(report, suite, [python, HERE / script, schemas, *more])
 
 
+def run_client(report, suite, options, place):
+    """A real client through every door."""
+    program = node_modules(HERE.parent / "clients" / "claude-code", "@anthropic-ai/claude-code-*/claude")
+    with doors.stage(options.binary, place, sdks()) as stage:
+        sessions.run(stage, program, report)
+
+
 def run_other(report, suite, options, place):
     if suite == "llama":
         return llama.run(options.binary, virtualenv(HERE / "requirements-llama.txt"), place, report)
@@ -169,9 +179,10 @@ def main():
         families = [suite for suite in chosen if suite in TABLES]
         if families:
             guarded(report, "+".join(families), options, run_families, families, options, place / "families")
-        for suite in ("llama", "aimock"):
+        for suite in (*CLIENTS, "llama", "aimock"):
             if suite in chosen:
-                guarded(report, suite, options, run_other, suite, options, place / suite)
+                function = run_client if suite in CLIENTS else run_other
+                guarded(report, suite, options, function, suite, options, place / suite)
     sys.exit(report.end())
 
 

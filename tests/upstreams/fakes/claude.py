@@ -11,7 +11,7 @@ from .claude_parts import *
 from .claude_scenarios import BEDROCK, FOUNDRY, VERTEX
 from .gemini import TOKEN
 from .limits import Refused
-from .server import play
+from .server import counted, play
 from .sigv4 import verify
 from .wire import whole
 
@@ -77,7 +77,7 @@ class Bedrock:
                 "max_tokens: Field required" if "max_tokens" not in inner else "anthropic_version: Field required"
             )
         messages(inner, self.schemas)
-        return whole({"inputTokens": COUNT})
+        return whole({"inputTokens": counted(request, model, COUNT)})
 
 
 class Vertex:
@@ -116,7 +116,7 @@ class Vertex:
                 raise Refused("model: Field required")
             vertex_version(body)
             messages({**body, "max_tokens": 1}, self.schemas)
-            return whole({"input_tokens": COUNT})
+            return whole({"input_tokens": counted(request, body["model"], COUNT)})
         request.form = "stream" if verb == "streamRawPredict" else "whole"
         if bool(body.get("stream")) != (request.form == "stream"):
             raise Refused(f"stream: {body.get('stream')!r} does not fit {verb}")
@@ -161,14 +161,17 @@ class Foundry:
             {"type": "error", "error": {"type": error.type, "message": str(error)}, "request_id": "req_1"}, error.status
         )
 
-    def answer(self, request):
+    def authorized(self, request):
         if FOUNDRY_KEY not in (request.headers.get("x-api-key"), request.headers.get("api-key")):
             raise Refused("Access token is invalid", 401)
+
+    def answer(self, request):
+        self.authorized(request)
         native(request)
         if request.path.endswith("/count_tokens"):
             request.form = "count"
             messages({**request.body, "max_tokens": 1}, self.schemas)
-            return whole({"input_tokens": COUNT})
+            return whole({"input_tokens": counted(request, request.body["model"], COUNT)})
         request.form = "stream" if request.body.get("stream") else "whole"
         messages(
             {key: value for key, value in request.body.items() if key != "stream"},
@@ -176,6 +179,25 @@ class Foundry:
             request.headers["anthropic-version"],
         )
         return play(request, FOUNDRY, request.body["model"])
+
+
+class Mantle(Foundry):
+    """The Messages API of Bedrock: SigV4 for a service of its own, and no structured outputs (4.9)."""
+
+    name = "mantle"
+
+    def takes(self, request):
+        return re.fullmatch(r"/mantle/anthropic/v1/messages(/count_tokens)?", request.path)
+
+    @staticmethod
+    def refusal(error):
+        kind = error.type if error.type.endswith("_error") else "permission_error"
+        return whole({"type": "error", "error": {"type": kind, "message": str(error)}}, error.status)
+
+    def authorized(self, request):
+        request.notes["auth"] = verify(request, REGION, "bedrock-mantle")
+        if "format" in (request.body.get("output_config") or {}):
+            raise Refused("output_config.format: Extra inputs are not permitted")
 
 
 class Google:

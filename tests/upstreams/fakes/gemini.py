@@ -6,7 +6,7 @@ import re
 from .gemini_judge import SIGNATURES, invalid, judge, judge_count
 from .limits import Refused
 from .scenario import Scenario, breaks, means, refused, table
-from .server import play
+from .server import counted, play
 from .wire import Reply, compact, sse, whole
 
 KEY = "AIza-fake-upstream"
@@ -206,7 +206,8 @@ class Gemini:
         if verb == "countTokens":
             request.form = "count"
             judge_count(request.body, request.flavor, model, self.schemas)
-            return whole({"totalTokens": COUNT, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": COUNT}]})
+            count = counted(request, model, COUNT)
+            return whole({"totalTokens": count, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": count}]})
         request.form = "stream" if verb == "streamGenerateContent" else "whole"
         judge(request.body, request.flavor, model, self.schemas)
         reply = play(request, SCENARIOS, model)

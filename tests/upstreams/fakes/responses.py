@@ -7,7 +7,7 @@ from .chat_errors import ERRORS
 from .responses_judge import judge, judge_count
 from .responses_parts import *
 from .scenario import Scenario, breaks, means, refused, table
-from .server import play
+from .server import counted, play
 from .wire import whole
 
 PATH = re.compile(r"/(openai|openrouter|groq|vllm|ollama|generic)/v1/responses(/input_tokens)?|/(azure)/openai/v1/responses")
@@ -177,7 +177,7 @@ class Responses:
         if found[2]:
             request.form = "count"
             judge_count(request.body, self.schemas)
-            return whole({"object": "response.input_tokens", "input_tokens": COUNT})
+            return whole({"object": "response.input_tokens", "input_tokens": counted(request, request.body["model"], COUNT)})
         request.form = "stream" if request.body.get("stream") else "whole"
         judge(request.body, self.schemas)
         return play(request, SCENARIOS, request.body["model"])

@@ -2,11 +2,12 @@
 
     python -m fakes PORT SCHEMAS [PUBLIC_KEY]
 
-`GET /__log` returns what was received since `POST /__reset`. After `POST /__forget`
-the upstream refuses all reasoning that it sealed, until the reset. A request's scenario stands in its model's name
-(`scenario-NAME`, anywhere in it); other names play `text`.
+`GET /__log` returns the requests since `POST /__reset`; `GET /__verdicts` returns them without their bodies. After
+`POST /__forget` the upstream refuses all reasoning that it sealed, until the reset. A request's scenario stands in its
+model's name (`scenario-NAME`, anywhere in it); other names play `text`. `scenario-directed` follows the user's text.
 """
 
+import itertools
 import json
 import re
 import socket
@@ -14,10 +15,13 @@ import struct
 import sys
 import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from . import directed
+from .dialogues import DIALECTS
 from .gemini_judge import SIGNATURES
 from .limits import Refused, Schemas
 from .responses_parts import SEALED
@@ -60,6 +64,12 @@ class Request:
     notes: dict = field(default_factory=dict)
     # whether the upstream has lost the key of the reasoning that it sealed
     forgets: bool = False
+    # counts the answers of each directed model
+    turns: dict | None = None
+
+    def verdict_only(self):
+        """The record without the bytes and the body, which may be large."""
+        return {name: value for name, value in self.record().items() if name not in ("text", "body")}
 
     def record(self):
         return {
@@ -91,6 +101,7 @@ class Fakes:
 
         self.schemas = Schemas(schemas)
         self.log, self.lock = [], threading.Lock()
+        self.turns = defaultdict(itertools.count)
         self.forgets = False
         dialects = [
             chat.Chat,
@@ -99,6 +110,7 @@ class Fakes:
             claude.Bedrock,
             claude.Vertex,
             claude.Foundry,
+            claude.Mantle,
             claude.Google,
         ]
         self.dialects = [dialect(self.schemas, public_key) for dialect in dialects]
@@ -106,7 +118,7 @@ class Fakes:
     def answer(self, request):
         reply = self.judged(request)
         with self.lock:
-            self.log.append(request.record())
+            self.log.append(request)
         return reply
 
     def judged(self, request):
@@ -116,9 +128,10 @@ class Fakes:
         else:
             request.verdict = {"status": 404, "message": f"no fake has the path {request.path}"}
             return whole({"error": {"message": f"unknown path {request.path}", "type": "invalid_request_error"}}, 404)
-        request.family, request.forgets = dialect.name, self.forgets
+        request.family, request.forgets, request.turns = dialect.name, self.forgets, self.turns
         try:
             request.body = json.loads(request.raw) if request.raw and dialect.is_json(request) else None
+            request.scenario = named(request)
             return dialect.answer(request)
         except Refused as refusal:
             request.verdict = {"status": refusal.status, "message": str(refusal)}
@@ -141,6 +154,8 @@ def play(request, table, model):
     """The reply of the scenario that the model's name holds."""
     found = NAME.search(model)
     request.scenario = found[1] if found else "text"
+    if directed.is_directed(request.scenario):
+        return directed.perform(request, DIALECTS[request.family])
     scenario = table.get(request.scenario)
     if scenario is None:
         raise Unplayable(f"{request.family} has no scenario {request.scenario}")
@@ -158,6 +173,21 @@ def play(request, table, model):
             ),
         )
     return reply
+
+
+def named(request):
+    """The scenario in the path or in the body's model; known before the judge can refuse."""
+    model = request.body.get("model") if isinstance(request.body, dict) else None
+    found = NAME.search(request.raw_path) or NAME.search(model if isinstance(model, str) else "")
+    return found[1] if found else ""
+
+
+def counted(request, model, usual):
+    """The tokens of a counted request: the same number always, or more for a longer request to a directed model."""
+    found = NAME.search(model)
+    if found is None or not directed.is_directed(found[1]):
+        return usual
+    return 50 + len(request.raw) // 20
 
 
 def refuse_sealed(request):
@@ -187,9 +217,11 @@ def handler(fakes):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            if self.path == "/__log":
+            if self.path in ("/__log", "/__verdicts"):
+                record = Request.record if self.path == "/__log" else Request.verdict_only
                 with fakes.lock:
-                    return self.send(whole(json.dumps(fakes.log)))
+                    found = list(fakes.log)
+                return self.send(whole(json.dumps([record(request) for request in found])))
             self.do_POST()
 
         def do_POST(self):
