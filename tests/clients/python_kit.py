@@ -21,6 +21,8 @@ WEATHER = {
 CALL_WEATHER = '[sim: call get_weather {"city": "Kiel"}]'
 CALL_DATETIME = '[sim: call datetime {"timezones": ["Asia/Tokyo"]}]'
 
+# the checks that the upstream cannot carry, and why
+LACKS = json.loads(os.environ.get("TIDEGATE_LACKS", "{}"))
 CHECKS = []
 
 
@@ -86,7 +88,13 @@ def text_of(message):
 
 
 def kinds(message):
-    return [block.type for block in message.content]
+    """The types of the blocks. A thinking block without text only carries an upstream's signature, and is left out."""
+    return [block.type for block in message.content if block.type != "thinking" or block.thinking]
+
+
+def call_of(message):
+    """The first call of a tool of the client."""
+    return next(block for block in message.content if block.type == "tool_use")
 
 
 def same(found, wanted):
@@ -144,8 +152,22 @@ def streamed_by(messages, first):
         return raw, opened.get_final_message()
 
 
+def lacking(name, function):
+    """The line of a check that must fail, because the upstream does not carry it."""
+    try:
+        function()
+    except Exception:  # in which way is no matter
+        return f"skip {name}: {LACKS[name]}"
+    return f"FAIL {name}: it passes, so the upstream carries it: {LACKS[name]}"
+
+
 def run_checks():
+    for name in LACKS.keys() - {name for name, _ in CHECKS}:
+        print(f"FAIL {name}: there is no such check", flush=True)
     for name, function in CHECKS:
+        if name in LACKS:
+            print(lacking(name, function), flush=True)
+            continue
         if function.__module__ == "python_tools" and "TIDEGATE_OUTSIDE" not in os.environ:
             print(f"skip {name}: the gateway was not started here", flush=True)
             continue

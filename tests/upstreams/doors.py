@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gateways
+from install import ROOT, target_dir
 
 HERE = Path(__file__).resolve().parent
 CLAUDE = "anthropic.claude-sonnet-5-"
@@ -46,20 +47,25 @@ class Stage:
     def __init__(self, binary, place, url, providers):
         self.binary, self.place, self.url, self.providers = binary, place, url, providers
         self.numbers = itertools.count(1)
+        # compiled plugins are known by content: what has not changed is not compiled again
+        self.compiled = target_dir() / "clients" / "compiled"
+        self.compiled.mkdir(parents=True, exist_ok=True)
 
     def target(self, door, fault=""):
         """`fault`: `529-3` is dead with this status from its third request on, `cut-3` closes its streams."""
         return Target(door, f"directed{'-' if fault else ''}{fault}-run{next(self.numbers)}")
 
     @contextmanager
-    def gateway(self, name, targets, strictness="warn", **more):
-        """A gateway whose every model is these targets; its address and its folder."""
+    def gateway(self, name, targets, alias="*", strictness="warn", **more):
+        """A gateway with this alias of these targets, and the bundled plugins; its address and its folder."""
         place = self.place / name
         place.mkdir()
+        (place / ".tidegate").symlink_to(self.compiled)
         found = [target.config() for target in targets]
         config = {
             "providers": {one["provider"]: self.providers[one["provider"]] for one in found},
-            "models": {"*": {"targets": found, "strictness": strictness}},
+            "models": {alias: {"targets": found, "strictness": strictness}},
+            "plugins": {"dir": str(ROOT / "plugins")},
             **more,
         }
         with gateways.gateway(self.binary, place, config) as url:

@@ -27,12 +27,13 @@ import drive
 import gateways
 import llama
 import sessions
+import through
 from install import Missing, node_modules, place_of, run as install, target_dir, virtualenv
 from make_config import TABLES
 from report import Report
 
 OWN = ("grammar", "fakes", "driver")
-CLIENTS = ("claude-code",)
+CLIENTS = ("claude-code", "sdks")
 SUITES = (*OWN, *TABLES, *CLIENTS, "llama", "aimock")
 # the wheel with Google's discovery document
 DOCUMENT = "google-api-python-client==2.202.0"
@@ -108,7 +109,11 @@ def run_own(report, suite, options):
 
 
 def run_client(report, suite, options, place):
-    """A real client through every door."""
+    """Real clients through every door, installed by the suites of `tests/clients`."""
+    if suite == "sdks":
+        programs = through.programs()
+        with doors.stage(options.binary, place, sdks()) as stage:
+            return through.run(stage, programs, report, options.verbose)
     program = node_modules(HERE.parent / "clients" / "claude-code", "@anthropic-ai/claude-code-*/claude")
     with doors.stage(options.binary, place, sdks()) as stage:
         sessions.run(stage, program, report)

@@ -25,8 +25,8 @@ TOOLS = "Write,Read,Bash,Agent"
 FAULTS = ("529-3", "cut-4", "500-5")
 # doors that seal reasoning, and must get it back
 SEALS = set(DOORS) - {"chat-openai"}
-# doors whose provider counts; the gateway estimates for the others
-COUNTS = {"chat-openai", "responses", "gemini", "gemini-vertex", "bedrock", "bedrock-mantle", "vertex", "foundry"}
+# doors whose provider counts this model; the gateway estimates for the others
+COUNTS = {"chat-openai", "responses", "gemini", "gemini-vertex", "bedrock-mantle", "vertex", "foundry"}
 
 
 @dataclass
@@ -74,7 +74,7 @@ def play(stage, program, one):
     """Runs one session; fills in what it left."""
     # with two targets, `warn` would prefer the one that supports more of Claude Code's requests
     strictness = "warn" if len(one.targets) == 1 else "off"
-    with stage.gateway(one.targets[0].scenario, one.targets, strictness) as (url, place):
+    with stage.gateway(one.targets[0].scenario, one.targets, strictness=strictness) as (url, place):
         claude = Claude(program, SimpleNamespace(url=url, key="none"), place)
         claude.patience = PATIENCE
         turns, _ = script(claude.work)

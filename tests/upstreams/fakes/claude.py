@@ -157,13 +157,15 @@ class Foundry:
     def refusal(error):
         if error.status == 401:
             return whole({"error": {"code": "Unauthorized", "message": str(error)}}, 401)
-        return whole(
-            {"type": "error", "error": {"type": error.type, "message": str(error)}, "request_id": "req_1"}, error.status
-        )
+        details = {"details": {"error_code": error.code}} if error.code else {}
+        found = {"type": error.type, "message": str(error), **details}
+        return whole({"type": "error", "error": found, "request_id": "req_1"}, error.status)
 
     def authorized(self, request):
         if FOUNDRY_KEY not in (request.headers.get("x-api-key"), request.headers.get("api-key")):
             raise Refused("Access token is invalid", 401)
+        if "thread" in request.body:
+            raise Refused("thread: this resource has no threads", code="thread_unsupported_request")
 
     def answer(self, request):
         self.authorized(request)

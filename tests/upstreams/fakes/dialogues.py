@@ -48,6 +48,18 @@ def names_of(entries, id):
     return next((entry[2] for entry in reversed(entries) if entry[0] == "call" and entry[1] == id), "")
 
 
+def schema_in(text):
+    """The JSON schema that stands in a prompt, for servers that only know "a JSON object"."""
+    for at in (at for at, letter in enumerate(text) if letter == "{"):
+        try:
+            found, _ = json.JSONDecoder().raw_decode(text[at:])
+        except ValueError:
+            continue
+        if "properties" in found:
+            return found
+    return None
+
+
 class Chat:
     BEGUN = 2
 
@@ -72,7 +84,10 @@ class Chat:
         talk.tools = {function["name"]: function.get("parameters", {}) for function in functions}
         choice = body.get("tool_choice", "auto")
         talk.choice = choice["function"]["name"] if isinstance(choice, dict) else {"required": "any"}.get(choice, choice)
-        talk.schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema")
+        format = body.get("response_format") or {}
+        talk.schema = (format.get("json_schema") or {}).get("schema")
+        if format.get("type") == "json_object":
+            talk.schema = schema_in("\n".join(text for one in body["messages"] for text in texts(one.get("content"), "text")))
         reasoning = body.get("reasoning") or {}
         talk.thinks = (
             (body.get("chat_template_kwargs") or {}).get("enable_thinking") is True
@@ -163,7 +178,7 @@ class Responses:
 
     @staticmethod
     def error_event(status):
-        code = {429: "rate_limit_exceeded"}.get(status, "server_error")
+        code = {429: "rate_limit_exceeded", 503: "engine_overloaded", 529: "engine_overloaded"}.get(status, "server_error")
         found = {"type": "error", "sequence_number": 9, "code": code, "message": words_of(status), "param": None}
         return event(("error", found))
 

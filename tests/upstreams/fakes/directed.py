@@ -14,11 +14,13 @@ import time
 from dataclasses import dataclass, field, replace
 
 from .limits import Refused
+from .wire import EVENTS
 
 NAME = re.compile(r"directed(?:-(\d{3}|cut)-(\d+))?(?:-run\d+)?")
 MARK = "[sim: "
 # texts that clients and the gateway add to a user's message, also inside a longer text
 ADDED = re.compile(r"<(system-reminder|system-message|system)>.*?</\1>", re.DOTALL)
+PADDED = re.compile(rb"(\}\r?\n\r?\n)$")
 WORDS = ("the", "tide", "comes", "in", "and", "goes", "out", "again")
 
 
@@ -51,6 +53,8 @@ class Answer:
     flavor: str = ""
     # what comes between two pieces of the stream, in seconds
     pace: float = 0
+    # blanks before the end of each event's JSON
+    is_padded: bool = False
     # of the SSE: arguments of `wire.sse`
     form: dict = field(default_factory=dict)
 
@@ -88,6 +92,8 @@ def perform(request, dialect):
     if request.form == "whole":
         return broken_whole(dialect, answer, fault)
     reply = dialect.stream(answer)
+    if answer.is_padded and reply.kind == EVENTS:
+        reply = replace(reply, pieces=tuple(PADDED.sub(b"   \\1", piece) for piece in reply.pieces))
     return paced(reply, answer.pace) if fault is None else broken(dialect, reply, fault)
 
 
@@ -215,7 +221,7 @@ def acted(talk, step, text, whole_script):
         if word == "crlf":
             answer.form["newline"] = "\r\n"
         elif word == "padded":
-            answer.form["space"] = "   "
+            answer.is_padded = True
         elif word.startswith("pace "):
             answer.pace = seconds(word[5:])
     calls = chosen(talk, calls, parallel)
