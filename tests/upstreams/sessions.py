@@ -1,7 +1,8 @@
 """The suite `claude-code`: Claude Code plays a session with tools and a sub-agent through every door.
 
-The model is a directed one: the prompt says which tools it calls, turn by turn. A second round of sessions goes to an
-alias whose first target dies in the middle; the next door takes over. `/context` must count through the gateway.
+The model is a directed one: the prompt says which tools it calls, turn by turn. Other sessions go to an alias whose
+first target dies in the middle, and to one whose targets die after one turn each, so that every turn goes to another
+door. `/context` must count through the gateway.
 """
 
 import json
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 from claude_code import MODEL, THINKER, Claude
 
+import check_sessions
 from client import Client
 from doors import DOORS
 
@@ -234,6 +236,12 @@ def went_over(one):
     return differ((second.count(None), len(second)), (8 - planned, 8 - planned))
 
 
+def turned(one):
+    """Every target answered one turn and failed at the next; the last ones were not needed."""
+    good = [[entry["notes"].get("fault") for entry in asked(seen)].count(None) for seen in one.seen]
+    return differ(good, [1] * 8 + [0] * (len(good) - 8))
+
+
 def nobody_else(one):
     return differ(one.outside, [])
 
@@ -253,10 +261,11 @@ ALONE = [
     ("/context counted through the gateway", context_counted),
 ]
 DYING = [("the second target took over in the middle", went_over)]
+TURNING = [("each turn went to another door", turned)]
 
 
 def plays(stage):
-    """A session through each door alone, and one with a first target that dies and the next door after it."""
+    """Pairs of a session and its own checks: each door alone, each door dying in the middle, and all doors in turn."""
     doors = list(DOORS)
     alone = [Play(door, (MODEL, THINKER)[n % 2], [stage.target(door)]) for n, door in enumerate(doors)]
     dying = []
@@ -264,17 +273,23 @@ def plays(stage):
         fault, after = FAULTS[n % len(FAULTS)], doors[(n + 4) % len(doors)]
         name = f"{door} ({fault.partition('-')[0]}), then {after}"
         dying.append(Play(name, (THINKER, MODEL)[n % 2], [stage.target(door, fault), stage.target(after)]))
-    return alone + dying
+    # from its second request on every target is dead
+    turning = [
+        Play(name, model, [stage.target(door, "529-2") for door in order])
+        for name, model, order in (("all doors", MODEL, doors), ("all doors backwards", THINKER, doors[::-1]))
+    ]
+    return [*((one, ALONE) for one in alone), *((one, DYING) for one in dying), *((one, TURNING) for one in turning)]
 
 
 def run(stage, program, report):
     found = plays(stage)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        done = list(pool.map(lambda one: play(stage, program, one), found))
+        list(pool.map(lambda pair: play(stage, program, pair[0]), found))
     log = Client(stage.url).get("/__verdicts")
     for number, entry in enumerate(log):
         entry["notes"]["number"] = number
-    for one in done:
+    for one, own in found:
         one.seen = [stage.seen(log, target) for target in one.targets]
-        for sentence, check in SESSION + (ALONE if len(one.targets) == 1 else DYING):
+        for sentence, check in SESSION + own:
             report.check(GROUP, f"{one.name}: {sentence}", check, one)
+    check_sessions.run(report, GROUP, found, SESSION)
