@@ -6,6 +6,7 @@ from .chat_answers import ANSWERS
 from .chat_errors import ERRORS
 from .chat_judge import LESS, judge
 from .chat_streams import STREAMS
+from .dialogues import sample
 from .limits import Refused
 from .server import play
 from .wire import whole
@@ -14,7 +15,7 @@ KEY = "sk-fake-upstream"
 FLAVORS = tuple(LESS)
 PLAIN = re.compile(rf"/({'|'.join(name for name in FLAVORS if name != 'azure')})(?:/v1)?/chat/completions")
 AZURE = re.compile(r"/azure/openai/(?:(v1)|deployments/([^/]+))/chat/completions")
-SCENARIOS = {**ANSWERS, **STREAMS, **ERRORS}
+SCENARIOS = {**ANSWERS, **STREAMS, **ERRORS, "from-directed": sample("chat")}
 
 
 def bearer(request):

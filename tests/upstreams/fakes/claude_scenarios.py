@@ -1,6 +1,7 @@
 """Scenarios of Claude on clouds (upstreams.md 4.2 to 4.6, 4.9)."""
 
 from .claude_parts import *
+from .dialogues import sample
 from .scenario import Scenario, breaks, means, refused, table
 from .wire import chunk_frame, error_frame, exception_frame, frames, sse, whole
 
@@ -46,6 +47,7 @@ LATE_USAGE = [*events(text(), start={"input_tokens": 25, "output_tokens": 1})[:-
               {"type": "message_stop", "usage": USAGE, **METRICS}]
 
 BEDROCK = table(
+    sample("bedrock"),
     *(Scenario(name, "4.3", f"{name}, by InvokeModel", expect, whole(message(*blocks, stop=stop)), framed(events(*blocks, stop=stop, last=METRICS)))
       for name, expect, blocks, stop in PARTS),
     Scenario("no-padding", "4.3", "frames without padding", SAYS, stream=frames([chunk_frame(event, "") for event in HELLO_EVENTS])),
@@ -106,6 +108,7 @@ def anthropic(name, status, kind):
 
 
 NATIVE = (
+    sample("foundry"),
     *(Scenario(name, "4.5", f"{name}, as the Messages API", expect, whole(message(*blocks, stop=stop)), named(events(*blocks, stop=stop))) for name, expect, blocks, stop in PARTS),
     Scenario("crlf", "4.5", "lines end with CR LF", SAYS, stream=named(HELLO_EVENTS, newline="\r\n")),
     Scenario("bytes", "8.2", "a write for each byte", TOOL, stream=named(events(tool(), stop="tool_use"), cutting="bytes")),

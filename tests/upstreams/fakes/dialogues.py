@@ -3,8 +3,9 @@
 import json
 
 from . import chat_parts, claude_parts, responses_parts
-from .directed import Talk, halves
+from .directed import Answer, Talk, halves
 from .gemini_judge import SIGNATURES
+from .scenario import Scenario, means
 from .wire import chunk_frame, compact, event, exception_frame, frames, sse, whole
 
 THOUGHT = "The user gave directions."
@@ -356,3 +357,13 @@ DIALECTS = {
     "vertex": Claude,
     "foundry": Claude,
 }
+
+
+def sample(family):
+    """An answer of the directed model as a scenario, so that the provider's SDK reads this dialect too."""
+    calls = [("a1_0", "get_weather", {"city": "Paris"}), ("a1_1", "get_time", {"zone": "UTC"})]
+    answer = Answer("I will use get_weather and get_time.", "a1_2", calls)
+    blocks = [("text", answer.text), *(("tool_use", name, given) for _, name, given in calls)]
+    dialect = DIALECTS[family]
+    says = "a text and two calls, as the directed model writes them"
+    return Scenario("from-directed", "8.2", says, means(*blocks, stop="tool_use"), dialect.whole(answer), dialect.stream(answer))

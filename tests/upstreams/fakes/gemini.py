@@ -3,6 +3,7 @@
 import json
 import re
 
+from .dialogues import sample
 from .gemini_judge import SIGNATURES, invalid, judge, judge_count
 from .limits import Refused
 from .scenario import Scenario, breaks, means, refused, table
@@ -175,6 +176,7 @@ SCENARIOS = table(
     failure("long-without-count", 400, "INVALID_ARGUMENT", "", refused(400, "invalid_request_error", "prompt is too long", "exceeds the maximum number of tokens allowed"),
             "a prompt that is too long, without its count", None, "The input token count exceeds the maximum number of tokens allowed (1048575)."),
     Scenario("error-html", "1.10", "a page of a load balancer", refused(503, "overloaded_error"), *[whole("<html>503</html>", 503, kind="text/html")] * 2, odd="an error"),
+    sample("gemini"),
     both("first-tool", "1.2 names", "a call of the first tool", means(WEATHER, stop="tool_use", usage=SPENT),
          {"functionCall": {"name": "@first@", "args": {"city": "Paris"}}, "thoughtSignature": SIGNATURE}),
 )

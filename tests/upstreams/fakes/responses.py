@@ -4,6 +4,7 @@ import re
 
 from .chat import bearer, azure_key, refusal
 from .chat_errors import ERRORS
+from .dialogues import sample
 from .responses_judge import judge, judge_count
 from .responses_parts import *
 from .scenario import Scenario, breaks, means, refused, table
@@ -150,6 +151,7 @@ OWN = table(
     Scenario("wrong-shape", "4.9", "JSON of another kind with status 200", refused(502, "api_error"),
              whole({"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}, "Version": "1.0"}),
              whole({"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}, "Version": "1.0"}), odd="no answer"),
+    sample("responses"),
     both("first-tool", "1.2 names", "a call of the first tool", TOOL, call(name="@first@")),
 )
 SHARED = [name for name in ERRORS if name.startswith(("status-", "long-", "quota", "limit", "error-html", "error-text", "error-empty"))]
