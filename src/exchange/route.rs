@@ -24,6 +24,8 @@ pub(super) struct Route {
     pub(super) choices: Vec<Choice>,
     /// The terms of all choices.
     pub(super) terms: Terms,
+    /// The targets that the request itself wants first.
+    first: Vec<String>,
 }
 
 /// One target, with the rules of the alias that leads to it.
@@ -89,7 +91,11 @@ impl Route {
                 target: Arc::clone(target),
                 requested: None,
             });
-            return Ok(Self { choices: choices.collect(), terms: Terms::default() });
+            return Ok(Self {
+                choices: choices.collect(),
+                terms: Terms::default(),
+                first: Vec::new(),
+            });
         };
         let mut ways = vec![Way { alias, model, requested: None }];
         ways.extend(fallbacks(caller, model, wanted)?);
@@ -115,11 +121,12 @@ impl Route {
         if let (Some(ignore), []) = (&wanted.ignore, choices.as_slice()) {
             return Err(Error::invalid(format!("`{}` leaves no target", ignore.field)));
         }
-        Ok(Self { choices, terms: Terms::new(caller.ctx, wanted) })
+        let first = preference.first.to_vec();
+        Ok(Self { choices, terms: Terms::new(caller.ctx, wanted), first })
     }
 
     /// Sorts the targets of each name by support if unsupported parts may be dropped: targets that
-    /// understand more of the request come first.
+    /// understand more of the request come first, after those that the request itself wants first.
     pub(super) fn by_support(self, request: &MessagesRequest) -> Self {
         if self.choices.iter().all(|choice| choice.target.accepts.is_all()) {
             return self;
@@ -127,9 +134,13 @@ impl Route {
         let inventory = Inventory::of(request);
         let mut choices = self.choices;
         for targets in choices.chunk_by_mut(|one, other| one.requested == other.requested) {
-            targets.sort_by_cached_key(|choice| match self.terms.strictness(choice) {
-                Strictness::Warn => choice.target.accepts.unsupported_in(&inventory).len(),
-                Strictness::Off | Strictness::Error => 0,
+            targets.sort_by_cached_key(|choice| {
+                let model = choice.requested.as_deref().unwrap_or(request.model());
+                let unsupported = match self.terms.strictness(choice) {
+                    Strictness::Warn => choice.target.accepts.unsupported_in(&inventory).len(),
+                    Strictness::Off | Strictness::Error => 0,
+                };
+                (choice.target.position(&self.first, model), unsupported)
             });
         }
         Self { choices, ..self }

@@ -72,10 +72,7 @@ impl Alias {
             let rank = |target: &Arc<Target>| standing(target, by).rank();
             targets.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
         }
-        targets.sort_by_key(|target| {
-            let mut first = preference.first.iter();
-            first.position(|name| target.is_named(name, model)).unwrap_or(usize::MAX)
-        });
+        targets.sort_by_key(|target| target.position(preference.first, model));
         if let (Some(by), Some(first)) = (measure, targets.first())
             && standing(first, by) == Standing::Due
         {
@@ -104,6 +101,11 @@ fn price(target: &Target, model: &str, request: &MessagesRequest) -> u128 {
 }
 
 impl Target {
+    /// Returns the position of the target in a list of names; the highest number if it is not there.
+    pub(crate) fn position(&self, names: &[String], model: &str) -> usize {
+        names.iter().position(|name| self.is_named(name, model)).unwrap_or(usize::MAX)
+    }
+
     /// Compares a name with the provider's, or with `x-tidegate-target` of a request for `model`.
     fn is_named(&self, name: &str, model: &str) -> bool {
         let Some(rest) = name.strip_prefix(&self.provider_name) else { return false };

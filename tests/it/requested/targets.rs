@@ -1,6 +1,7 @@
 //! `order`, `only`, `models` and `session_id`: which targets are asked.
 use super::{Three, asked, target, three, trace, with};
-use crate::support::gateway::Gateway;
+use crate::support::client::Ask;
+use crate::support::gateway::{Gateway, simulated_upstream};
 use crate::support::{ANSWER, MESSAGE};
 
 #[tokio::test]
@@ -24,7 +25,7 @@ async fn the_object_does_not_reach_the_upstream() {
 async fn counting_tokens_takes_the_object_too() {
     let three = three("").await;
     let body = r#"{"model":"m","messages":[],"gateway":{"only":["b"]}}"#;
-    let ask = crate::support::client::Ask::post("/v1/messages/count_tokens", body);
+    let ask = Ask::post("/v1/messages/count_tokens", body);
     let answer = ask.header("x-api-key", "all").send(three.gateway.address).await;
     assert_eq!((answer.status, target(&answer)), (200, "b/m"));
     assert_eq!(three.ups[1].seen()[0].1, br#"{"model":"m","messages":[]}"#);
@@ -176,4 +177,29 @@ async fn a_trace_tells_each_attempt() {
     // a refusal needs it most
     let refused = three("abc").await.ask(&with(MESSAGE, r#"{"debug":{"trace":true}}"#), &[]).await;
     assert_eq!((refused.status, trace(&refused)["attempts"].as_array().unwrap().len()), (529, 3));
+}
+
+#[tokio::test]
+async fn targets_named_in_order_come_before_those_that_support_more() {
+    let up = simulated_upstream().await;
+    let config = format!(
+        "providers:\n  poor: {{ type: anthropic, base_url: \"http://{0}\", unsupported: [top_k] }}\n  \
+         rich: {{ type: anthropic, base_url: \"http://{0}\" }}\n\
+         models: {{ m: {{ targets: [{{ provider: poor, model: x }}, {{ provider: rich, model: x }}] }} }}\n",
+        up.address
+    );
+    let gateway = Gateway::start(&config).await;
+    let body = MESSAGE.replace("\"max_tokens\":16", "\"max_tokens\":16,\"top_k\":3");
+    for (order, target) in
+        [("", "rich/x"), ("poor", "poor/x"), ("rich", "rich/x"), ("poor/x,rich", "poor/x")]
+    {
+        let ask = Ask::message(body.as_str());
+        let ask = if order.is_empty() { ask } else { ask.header("x-tidegate-order", order) };
+        let answer = ask.send(gateway.address).await;
+        assert_eq!(
+            (answer.status, answer.header("x-tidegate-target")),
+            (200, Some(target)),
+            "{order}"
+        );
+    }
 }
