@@ -16,6 +16,8 @@ pub struct Head {
     pub body: Body,
     /// Whether the peer closes the connection after this message.
     pub is_last: bool,
+    /// The path of a request; empty in an answer.
+    pub path: String,
 }
 
 impl Head {
@@ -31,7 +33,11 @@ impl Head {
             Some(digits) => digits.parse().map_err(|_| format!("`{first}` has no status"))?,
             None => 0,
         };
-        let mut head = Self { len: end + 4, status, body: Body::Plain(0), is_last: false };
+        let path = match status {
+            0 => first.split(' ').nth(1).unwrap_or_default().to_owned(),
+            _ => String::new(),
+        };
+        let mut head = Self { len: end + 4, status, body: Body::Plain(0), is_last: false, path };
         for line in lines {
             head.read_field(line)?;
         }

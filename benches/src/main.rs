@@ -2,6 +2,7 @@
 //! server.
 mod answers;
 mod arguments;
+mod foreign;
 mod http1;
 mod layer;
 mod load;
@@ -16,13 +17,15 @@ usage: tidegate-bench upstream [--port PORT]
        tidegate-bench policies
        tidegate-bench plugins [--guests DIR] [--plugins DIR]
        tidegate-bench load --port PORT [--connections N] [--seconds S] [--bytes N] [--model NAME]
+                           [--translated true]
 
 `upstream` answers POST /v1/messages on 127.0.0.1 and prints the port it listens on.
 `load` sends requests to 127.0.0.1:PORT, checks every answer and prints what it saw as JSON.
 `policies` measures the policy layer by itself and prints a table, `plugins` calls of plugins.
 The model says what the answer is: `bench` a small message, `bench-64` a stream of 64 events,
 `bench-64-5ms` the same with 5 ms between two events, `bench-tool-3` three turns that call the
-gateway's tool `idle` and then a last one, streams of 7 events each.";
+gateway's tool `idle` and then a last one, streams of 7 events each. The path selects the API of the
+answer. With `--translated` the load compares the lengths of answers only: the gateway makes their ids.";
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::answers::{Answer, CALL_ID};
 use crate::arguments::Arguments;
+use crate::foreign::Dialect;
 use crate::http1::{Body, Connection};
 
 /// The size in bytes of the searched edges of a body: the first one has to contain the model's
@@ -39,6 +40,7 @@ pub async fn run(given: &[String]) -> Result<(), String> {
 
 /// The encoded answers of one model: one, or one for each turn of a conversation.
 struct Prepared {
+    dialect: Dialect,
     model: String,
     turns: Vec<Turned>,
     pace: Duration,
@@ -57,13 +59,19 @@ async fn serve(stream: TcpStream, turn: &Turn) -> Result<(), String> {
     let mut prepared: Option<Prepared> = None;
     while let Some(head) = connection.head().await? {
         let (start, end) = read_body(&mut connection, head.body).await?;
-        let model = match model(&start) {
+        let dialect = Dialect::of(&head.path);
+        let named = match Dialect::model(&head.path) {
+            Some(model) => Ok(model),
+            None => model(&start),
+        };
+        let model = match named {
             Ok(model) => model,
             Err(message) => return connection.send(&refusal(&message)).await,
         };
-        if prepared.as_ref().is_none_or(|answer| answer.model != model) {
-            prepared = match Answer::of(model) {
-                Ok(answer) => Some(prepare(model, &answer)),
+        if prepared.as_ref().is_none_or(|answer| answer.model != model || answer.dialect != dialect)
+        {
+            prepared = match dialect.answer(model) {
+                Ok(answer) => Some(prepare(dialect, model, &answer)),
                 Err(message) => return connection.send(&refusal(&message)).await,
             };
         }
@@ -113,7 +121,7 @@ fn model(start: &[u8]) -> Result<&str, String> {
     name.ok_or_else(|| format!("no `model` within the first {EDGE_BYTES} bytes"))
 }
 
-fn prepare(model: &str, answer: &Answer) -> Prepared {
+fn prepare(dialect: Dialect, model: &str, answer: &Answer) -> Prepared {
     let (turns, pace) = match answer {
         Answer::Message(body) => {
             let whole = Turned { first: whole("200 OK", body), chunks: Vec::new() };
@@ -124,7 +132,7 @@ fn prepare(model: &str, answer: &Answer) -> Prepared {
             (turns.iter().map(|frames| stream(frames)).collect(), Duration::ZERO)
         }
     };
-    Prepared { model: model.to_owned(), turns, pace }
+    Prepared { dialect, model: model.to_owned(), turns, pace }
 }
 
 fn stream(frames: &[Vec<u8>]) -> Turned {

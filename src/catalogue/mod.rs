@@ -92,6 +92,11 @@ impl Catalogue {
     /// first. Understands dates, `-latest`, and the prefixes and suffixes of clouds: `us.anthropic.claude-…-v1:0`,
     /// `claude-…@20251001`, `openai/gpt-…`, `models/gemini-…`.
     pub(crate) fn find(&self, provider: Option<&str>, model: &str) -> Option<&Arc<Row>> {
+        // most names are those of the table
+        let exact = self.by_name.get(&names::folded(model.trim()));
+        if let Some(n) = exact.and_then(|rows| self.pick(provider, rows)) {
+            return Some(&self.rows[n]);
+        }
         let spellings = names::spellings(model);
         let named = |name: &String| self.by_name.get(name);
         // a version that the table does not know has the facts of the model without a date

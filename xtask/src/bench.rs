@@ -152,7 +152,13 @@ fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<V
     match scenario.sort {
         Sort::Proxy if is_gateway_here => Ok(vec![Kind::Nginx, plain]),
         Sort::Proxy => Ok(vec![Kind::Nginx]),
-        Sort::Stages | Sort::Loop { .. } if !is_gateway_here => Ok(Vec::new()),
+        Sort::Stages | Sort::Translated | Sort::Loop { .. } if !is_gateway_here => Ok(Vec::new()),
+        Sort::Translated => Ok(vec![
+            plain,
+            translated("Chat Completions", "type: openai, api: chat", "/v1"),
+            translated("Responses", "type: openai, api: responses", "/v1"),
+            translated("Gemini", "type: gemini", "/v1beta"),
+        ]),
         Sort::Loop { .. } => {
             Ok(vec![Kind::gateway("tidegate with a tool", &none, &place.dir.join("idle"))])
         }
@@ -173,6 +179,10 @@ fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<V
             Ok(all)
         }
     }
+}
+
+fn translated(name: &'static str, provider: &'static str, path: &'static str) -> Kind {
+    Kind::Translated { name, provider, path }
 }
 
 /// Returns the names of the files with this ending in a folder, without the ending.

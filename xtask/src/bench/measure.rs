@@ -33,12 +33,12 @@ pub fn measure(
     let mut running = Vec::new();
     for kind in contenders {
         let server = servers::start_server(place, kind, upstream)?;
-        run_load(place, scenario, &server, WARM_UP_SECONDS)?;
+        run_load(place, scenario, (kind, &server), WARM_UP_SECONDS)?;
         running.push((kind, server, Vec::new()));
     }
     for _ in 0..options.rounds {
         for (kind, server, samples) in &mut running {
-            let sample = run_load(place, scenario, server, options.seconds);
+            let sample = run_load(place, scenario, (*kind, server), options.seconds);
             samples.push(sample.map_err(|error| format!("{}: {error}", kind.name()))?);
         }
     }
@@ -48,7 +48,7 @@ pub fn measure(
 fn run_load(
     place: &Place,
     scenario: &Scenario,
-    server: &Server,
+    (kind, server): (&Kind, &Server),
     seconds: f64,
 ) -> Result<Sample, String> {
     let out = place.dir.join("load.json");
@@ -58,6 +58,9 @@ fn run_load(
     let [port, connections, bytes] = &numbers;
     let seconds_text = seconds.to_string();
     let mut command = vec![tool, "load", "--port", port, "--connections", connections];
+    if matches!(kind, Kind::Translated { .. }) {
+        command.extend(["--translated", "true"]);
+    }
     command.extend(["--seconds", &seconds_text, "--bytes", bytes, "--model", scenario.model]);
 
     let (before, busy_before) = (server.process.cpu(), process::busy(servers::SERVER_CORE));
@@ -96,7 +99,7 @@ fn row(scenario: &Scenario, kind: &Kind, server: &Server, samples: &[Sample]) ->
         server: kind.name().to_owned(),
         disturbance: median(samples.iter().map(|sample| sample.disturbance).collect()),
         is_paced: scenario.name == "paced",
-        is_gateway: matches!(kind, Kind::Gateway { .. }),
+        is_gateway: !matches!(kind, Kind::Nginx),
         cpu_us: median(rounds.clone()),
         cpu_rounds_us: rounds,
         per_second: of("requests_per_second"),

@@ -66,7 +66,7 @@ impl Row {
     fn markdown(&self, first: Option<&Self>) -> String {
         let ratio = match (self.sort, first) {
             (Sort::Proxy, Some(first)) => format!("{:.2}", self.ratio_to(first)),
-            (Sort::Stages, Some(first)) if self.is_gateway => {
+            (Sort::Stages | Sort::Translated, Some(first)) if self.is_gateway => {
                 format!("{:+.1} µs", self.added_to(first))
             }
             _ => String::new(),
@@ -104,6 +104,10 @@ impl Report {
         if self.rows.iter().any(|row| row.sort == Sort::Stages) {
             text.push_str("\nWith stages, 300 bytes, 16 connections:\n\n");
             text.push_str(&self.table(Sort::Stages, "added"));
+        }
+        if self.rows.iter().any(|row| row.sort == Sort::Translated) {
+            text.push_str("\nWith upstreams of other APIs; the difference is to a native one:\n\n");
+            text.push_str(&self.table(Sort::Translated, "added"));
         }
         text.push_str(&self.loops());
         let facts = self.facts();

@@ -24,6 +24,8 @@ pub enum Sort {
     /// Compares the gateway with policies and plugins with the gateway alone. nginx measures the
     /// machine's speed.
     Stages,
+    /// Compares translated upstreams with a native one.
+    Translated,
     /// Compares a request with tool calls with the same number of plain requests and one more.
     Loop {
         /// The number of calls, each in its own turn.
@@ -77,6 +79,22 @@ pub const ALL: &[Scenario] = &[
         ..SMALL
     },
     Scenario { name: "policies", sort: Sort::Stages, ..SMALL },
+    Scenario { name: "translated", sort: Sort::Translated, ..SMALL },
+    Scenario {
+        name: "translated-100k",
+        title: "100 KiB, 8 connections",
+        sort: Sort::Translated,
+        connections: 8,
+        bytes: 100 * 1024,
+        ..SMALL
+    },
+    Scenario {
+        name: "translated-64",
+        title: "64 events, 16 connections",
+        sort: Sort::Translated,
+        model: "bench-64",
+        ..SMALL
+    },
     Scenario { title: "no call", sort: Sort::Loop { calls: 0 }, model: "bench-7", ..LOOP },
     Scenario { title: "1 call", sort: Sort::Loop { calls: 1 }, model: "bench-tool-1", ..LOOP },
     Scenario { title: "4 calls", sort: Sort::Loop { calls: 4 }, model: "bench-tool-4", ..LOOP },

@@ -44,6 +44,15 @@ pub enum Kind {
         /// `plugins.dir`
         plugins: PathBuf,
     },
+    /// The gateway without stages, with an upstream of another API.
+    Translated {
+        /// The name in the tables.
+        name: &'static str,
+        /// The provider's keys beside its address.
+        provider: &'static str,
+        /// The path in the provider's `base_url`.
+        path: &'static str,
+    },
 }
 
 impl Kind {
@@ -58,6 +67,7 @@ impl Kind {
         match self {
             Self::Nginx => "nginx",
             Self::Gateway { name, .. } => name,
+            Self::Translated { name, .. } => name,
         }
     }
 }
@@ -96,16 +106,31 @@ pub fn start_server(place: &Place, kind: &Kind, upstream: u16) -> Result<Server,
             start(SERVER_CORE, &command, &place.dir.join("nginx.log"), port)
         }
         Kind::Gateway { policies, plugins, .. } => {
-            // one folder per gateway, because a gateway reloads when a config in its folder changes
-            let home = place.dir.join(format!("gateway-{port}"));
-            fs::create_dir_all(&home).map_err(|error| error.to_string())?;
-            let config = home.join("tidegate.yaml");
-            write(&config, &gateway_config((port, free_port()?), upstream, [policies, plugins]))?;
-            let gateway = place.gateway.as_ref().ok_or("no gateway to measure")?;
-            let command = [text(gateway)?, "serve", "--config", text(&config)?];
-            start(SERVER_CORE, &command, &home.join("tidegate.log"), port)
+            let provider = format!("type: anthropic, base_url: \"http://127.0.0.1:{upstream}\"");
+            start_gateway(place, port, &provider, [policies, plugins])
+        }
+        Kind::Translated { provider, path, .. } => {
+            let none = place.dir.join("none");
+            let provider = format!("{provider}, base_url: \"http://127.0.0.1:{upstream}{path}\"");
+            start_gateway(place, port, &provider, [&none, &none])
         }
     }
+}
+
+fn start_gateway(
+    place: &Place,
+    port: u16,
+    provider: &str,
+    stages: [&PathBuf; 2],
+) -> Result<Server, String> {
+    // one folder per gateway, because a gateway reloads when a config in its folder changes
+    let home = place.dir.join(format!("gateway-{port}"));
+    fs::create_dir_all(&home).map_err(|error| error.to_string())?;
+    let config = home.join("tidegate.yaml");
+    write(&config, &gateway_config([port, free_port()?], provider, stages))?;
+    let gateway = place.gateway.as_ref().ok_or("no gateway to measure")?;
+    let command = [text(gateway)?, "serve", "--config", text(&config)?];
+    start(SERVER_CORE, &command, &home.join("tidegate.log"), port)
 }
 
 fn start(core: usize, command: &[&str], log: &Path, port: u16) -> Result<Server, String> {
@@ -188,19 +213,19 @@ http {{
     )
 }
 
-fn gateway_config(ports: (u16, u16), upstream: u16, [policies, plugins]: [&PathBuf; 2]) -> String {
+fn gateway_config(ports: [u16; 2], provider: &str, [policies, plugins]: [&PathBuf; 2]) -> String {
     format!(
         r#"listen: 127.0.0.1:{}
 admin: {{ listen: "127.0.0.1:{}" }}
 providers:
-  upstream: {{ type: anthropic, base_url: "http://127.0.0.1:{upstream}", api_key: bench }}
+  upstream: {{ {provider}, api_key: bench }}
 models:
   "*": {{ provider: upstream }}
 policies: {{ dir: "{}" }}
 plugins: {{ dir: "{}" }}
 "#,
-        ports.0,
-        ports.1,
+        ports[0],
+        ports[1],
         policies.display(),
         plugins.display()
     )
