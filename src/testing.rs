@@ -4,6 +4,8 @@ pub(crate) mod aws_frames;
 #[expect(dead_code, reason = "tests/it uses all of it")]
 #[path = "../tests/it/support/events.rs"]
 pub(crate) mod events;
+#[path = "../tests/it/support/generated.rs"]
+pub(crate) mod generated;
 #[path = "../tests/it/support/grammar.rs"]
 pub(crate) mod grammar;
 #[path = "../tests/it/support/head.rs"]

@@ -6,6 +6,8 @@ pub(crate) mod accepts;
 mod anthropic;
 mod arriving;
 mod bedrock;
+#[cfg(test)]
+mod carried;
 pub(crate) mod dropped;
 mod fixed_headers;
 mod foundry;

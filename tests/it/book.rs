@@ -176,17 +176,3 @@ fn the_sdk_compiles_the_rust_code_of_every_page_for_plugins() {
     }
     assert!(included >= 5, "the examples are gone");
 }
-
-/// The part of a page between two lines, which is made from the code; `UPDATE_FIXTURES` writes it.
-fn check_generated(name: &str, begin: &str, made: &str) {
-    const END: &str = "<!-- end of the generated part -->\n";
-    let page = text(name);
-    let (before, rest) = page.split_once(begin).unwrap_or_else(|| panic!("{name} lacks {begin}"));
-    let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("{name} lacks {END}"));
-    let wanted = format!("{before}{begin}{made}{END}{after}");
-    if std::env::var_os("UPDATE_FIXTURES").is_some() {
-        fs::write(root().join(name), wanted).unwrap();
-        return;
-    }
-    assert!(page == wanted, "{name} is old: run the test with UPDATE_FIXTURES=1");
-}

@@ -133,6 +133,8 @@ impl Family {
 }
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -202,6 +202,8 @@ impl Betas {
 }
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -26,6 +26,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub(crate) use config::Config;
+#[cfg(test)]
+pub(super) use profile::flavors;
 
 use crate::catalogue::estimate::quick_estimate;
 use crate::catalogue::{Catalogue, Row};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use wildmatch::WildMatch;
 
@@ -13,7 +13,7 @@ use crate::providers::translate::names::Ids;
 const PROFILES: &str = include_str!("profiles.yaml");
 
 /// The entries of a profile. The defaults are those of an unknown server.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Profile {
     /// The hosts of the server, with `*` for any text: the flavor is chosen by them.
@@ -87,7 +87,7 @@ pub(crate) struct Profile {
 }
 
 /// The form of the system message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SystemForm {
     Text,
@@ -95,7 +95,7 @@ pub(super) enum SystemForm {
 }
 
 /// The role of a system message in the middle of a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum MidSystem {
     Same,
@@ -103,7 +103,7 @@ pub(super) enum MidSystem {
 }
 
 /// The name of the limit of output tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum MaxTokens {
     MaxTokens,
@@ -111,7 +111,7 @@ pub(super) enum MaxTokens {
 }
 
 /// The forms of `tool_choice` that have an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ToolChoices {
     All,
@@ -121,7 +121,7 @@ pub(super) enum ToolChoices {
 }
 
 /// The sources of media that are understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Media {
     None,
@@ -132,7 +132,7 @@ pub(super) enum Media {
 }
 
 /// The structured outputs that are understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum JsonForm {
     None,
@@ -142,7 +142,7 @@ pub(super) enum JsonForm {
 }
 
 /// The switch of the reasoning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Switch {
     None,
@@ -159,7 +159,7 @@ pub(super) enum Switch {
 }
 
 /// The form in which reasoning of earlier turns goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum History {
     None,
@@ -170,7 +170,7 @@ pub(super) enum History {
 }
 
 /// The field for a stable name of the user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum UserField {
     None,
@@ -179,7 +179,7 @@ pub(super) enum UserField {
 }
 
 /// The form of cache breakpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum CacheForm {
     None,
@@ -190,7 +190,7 @@ pub(super) enum CacheForm {
 }
 
 /// The treatment of a last message of the assistant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Prefill {
     /// The server takes it as history, and does not continue it.
@@ -204,7 +204,7 @@ pub(super) enum Prefill {
 }
 
 /// The header of the credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Auth {
     /// `authorization: Bearer`
@@ -305,6 +305,14 @@ fn tables() -> BTreeMap<String, Map<String, Value>> {
     serde_saphyr::from_str(PROFILES).unwrap_or_default()
 }
 
+/// Returns the names of all flavors.
+#[cfg(test)]
+pub(in crate::providers) fn flavors() -> Vec<String> {
+    Profile::flavors()
+}
+
+#[cfg(test)]
+mod page;
 #[cfg(test)]
 mod tests {
     use serde_json::json;

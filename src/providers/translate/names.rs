@@ -12,7 +12,9 @@ const HELD: &str = "tidegate_id_";
 const HASH: usize = 8;
 
 /// The ids of calls that an upstream takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Ids {
     /// Up to 40 characters.

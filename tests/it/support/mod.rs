@@ -3,6 +3,7 @@ pub mod aws_frames;
 pub mod client;
 pub mod events;
 pub mod gateway;
+pub mod generated;
 pub mod grammar;
 pub mod head;
 pub mod http2;
