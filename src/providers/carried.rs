@@ -170,11 +170,20 @@ fn anthropic() -> Door {
 }
 
 fn openai(heading: &'static str, flavor: &str, more: Value) -> Door {
+    // the table of models knows nothing of this one, so the profile alone decides
+    of_openai(heading, "a-model", flavor, more)
+}
+
+/// OpenAI itself with a current model.
+fn current(heading: &'static str, api: &str) -> Door {
+    of_openai(heading, "gpt-6.1-sol", "openai", json!({"api": api}))
+}
+
+fn of_openai(heading: &'static str, model: &'static str, flavor: &str, more: Value) -> Door {
     let mut settings =
         json!({"type": "openai", "base_url": "http://127.0.0.1:1/v1", "flavor": flavor});
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    // the table of models knows nothing of this one, so the profile alone decides
-    Door::new(heading, "a-model", settings)
+    Door::new(heading, model, settings)
 }
 
 fn gemini(heading: &'static str, model: &'static str) -> Door {
@@ -196,7 +205,8 @@ fn a_plain_request_loses_nothing_and_every_fate_occurs() {
         bedrock("", "mantle"),
         vertex(),
         foundry(),
-        openai("", "openai", json!({})),
+        current("", "responses"),
+        current("", "chat"),
         openai("", "generic", json!({})),
         gemini("", "gemini-3.5-flash"),
         gemini_on_vertex(),
@@ -218,7 +228,7 @@ fn the_page_of_all_parts_is_made_from_the_providers_themselves() {
         vertex(),
         bedrock("Bedrock `invoke`", "invoke"),
         bedrock("Bedrock `messages`, `mantle`", "messages"),
-        openai("OpenAI `responses`", "openai", json!({})),
+        current("OpenAI `responses`", "responses"),
         openai("`chat`, flavor `generic`", "generic", json!({})),
         gemini("Gemini 2.5", "gemini-2.5-flash"),
         gemini("Gemini 3.x", "gemini-3.5-flash"),
@@ -250,11 +260,36 @@ fn the_page_of_each_provider_lists_the_parts_that_it_loses() {
     losses(
         &page("openai"),
         &[
-            openai("OpenAI, `responses`", "openai", json!({})),
-            openai("OpenAI, `chat`", "openai", json!({"api": "chat"})),
+            current("OpenAI, `responses`", "responses"),
+            current("OpenAI, `chat`", "chat"),
             openai("another server, `chat`", "generic", json!({})),
         ],
     );
+}
+
+/// The plugin `strictness` may be absent: then the provider alone reports its losses.
+#[test]
+fn a_provider_reports_every_loss_by_itself() {
+    let doors = [
+        bedrock("invoke", "invoke"),
+        bedrock("mantle", "mantle"),
+        vertex(),
+        openai("responses", "openai", json!({})),
+        openai("chat", "generic", json!({})),
+        openai("ollama", "ollama", json!({})),
+        gemini("gemini", "gemini-3.5-flash"),
+    ];
+    let mut silent = Vec::new();
+    for (door, part) in
+        doors.iter().flat_map(|door| Part::all().into_iter().map(move |part| (door, part)))
+    {
+        let request = part.request(door.model);
+        let losses = door.provider.losses(&request);
+        let lacked = door.provider.accepts().unsupported_in(&Inventory::of(&request));
+        let unsaid = lacked.into_iter().filter(|name| losses.iter().all(|one| one.name != *name));
+        silent.extend(unsaid.map(|name| format!("{}: {name}", door.heading)));
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
 }
 
 #[test]
