@@ -376,15 +376,14 @@ fn accepts(api: Api, profile: &Profile) -> Accepts {
         "temperature",
         "top_p",
         "cache_control",
+        // the encoder names a tier that the server lacks; `auto` is every server's own choice
+        "service_tier",
     ];
     if is_responses || profile.reasoning != Switch::None {
         fields.push("thinking");
     }
     if profile.top_k {
         fields.push("top_k");
-    }
-    if !profile.service_tiers.is_empty() {
-        fields.push("service_tier");
     }
     let mut tools = client_tools::TYPES.to_vec();
     let has_search = is_responses && profile.web_search;

@@ -67,6 +67,8 @@ pub(crate) struct Conversation<'a> {
     pub(crate) safeguards: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) compaction: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) tags: Option<&'a RawValue>,
 }
 
 /// A message.
@@ -261,6 +263,7 @@ impl<'a> Conversation<'a> {
             ("fallbacks", self.fallbacks),
             ("safeguards", self.safeguards),
             ("compaction", self.compaction),
+            ("tags", self.tags),
         ];
         let is_used = |raw: &&RawValue| !matches!(raw.get(), "null" | "[]");
         let used = fields.into_iter().filter(|(_, raw)| raw.filter(is_used).is_some());

@@ -104,8 +104,13 @@ impl<'a> Encoder<'a> {
             }
             wish = Wish::Off;
         }
-        let Some(wanted) = wish.level() else { return };
         let profile = self.draft.profile;
+        let Some(wanted) = wish.level() else {
+            if profile.reasoning == Switch::None && self.draft.conversation.thinking.is_some() {
+                self.draft.cannot_switch();
+            }
+            return;
+        };
         let level = effort::nearest(wanted, self.draft.efforts()).map(str::to_owned);
         let is_off = wish == Wish::Off;
         let beside = level.clone().filter(|_| profile.effort_too && !is_off);

@@ -62,8 +62,9 @@ fn thinking_is_switched_in_the_words_of_each_server() {
     assert_eq!(field("llamacpp", off(), "chat_template_kwargs"), template(false));
     assert_eq!(field("vllm", on(), "chat_template_kwargs"), template(true));
     // adaptive thinking is the server's default
-    let adaptive = json!({"thinking": {"type": "adaptive"}});
-    assert_eq!(field("openai", adaptive, "reasoning_effort"), None);
+    let adaptive = || json!({"thinking": {"type": "adaptive"}});
+    assert_eq!(field("openai", adaptive(), "reasoning_effort"), None);
+    assert_eq!(case("generic", adaptive()).dropped, ["thinking"]);
     assert_eq!(case("generic", on()).dropped, ["thinking"]);
     let effort = json!({"output_config": {"effort": "low"}});
     assert_eq!(case("generic", effort).dropped, ["output_config.effort"]);
@@ -154,7 +155,7 @@ fn usage_is_requested_in_streams_only_where_the_server_knows_the_option() {
 fn fields_without_a_counterpart_are_named() {
     let more = json!({"container": "c", "mcp_servers": [{}], "speed": "fast",
         "context_management": {"edits": []}, "inference_geo": "us", "thread": {},
-        "fallbacks": ["x"], "cache_control": {"type": "ephemeral"}});
+        "fallbacks": ["x"], "tags": {"a": "b"}, "cache_control": {"type": "ephemeral"}});
     let case = case("openai", more);
     let mut dropped = case.dropped;
     dropped.sort();
@@ -165,6 +166,7 @@ fn fields_without_a_counterpart_are_named() {
         "inference_geo",
         "mcp_servers",
         "speed",
+        "tags",
         "thread",
     ];
     assert_eq!(dropped, expected);
