@@ -37,11 +37,17 @@ fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("secrets")).unwrap();
     fs::write(folder.path().join("secrets/anthropic"), "sk-from-a-file\n").unwrap();
-    fs::write(folder.path().join("models.yaml"), "models: []\n").unwrap();
-    // the page has the file that its config names
-    let page = include_str!("../../docs/operate/prices.md");
-    let prices = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    fs::write(folder.path().join("prices.yaml"), prices).unwrap();
+    // the pages have the files that their configs name
+    let files = [
+        ("models.yaml", "docs/operate/model-table.md", "yaml models.yaml"),
+        ("prices.yaml", "docs/operate/prices.md", "yaml"),
+    ];
+    for (file, page, info) in files {
+        let blocks = blocks(&text(page));
+        let block = blocks.iter().find(|block| block.info == info);
+        let block = block.unwrap_or_else(|| panic!("{page} has no block `{info}`"));
+        fs::write(folder.path().join(file), &block.text).unwrap();
+    }
     folder
 }
 
