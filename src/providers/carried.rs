@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, Table};
 use crate::net::client::Client;
+use crate::net::egress;
+use crate::net::egress::collector::{Collector, Fetched};
+use crate::net::egress::media::{Media, Outcome};
 use crate::providers::accepts::Inventory;
 use crate::providers::dropped::Loss;
 use crate::providers::openai::flavors;
@@ -58,10 +61,28 @@ impl Part {
     }
 }
 
+/// Returns the contents of the URLs that the parts name.
+fn fetched() -> Fetched {
+    let image = Media::Image { media_type: "image/png", data: "aGk=".to_owned() };
+    outcomes([Ok(image), Ok(Media::Pdf("aGk=".to_owned()))])
+}
+
+/// Returns the outcome of fetching the same URLs without success.
+fn unreachable() -> Fetched {
+    outcomes([const { Err(String::new()) }; 2])
+}
+
+fn outcomes(of_image_and_pdf: [Outcome; 2]) -> Fetched {
+    let urls = ["https://example.com/a.png", "https://example.com/a.pdf"];
+    urls.into_iter().map(ToOwned::to_owned).zip(of_image_and_pdf).collect()
+}
+
 /// The fate of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Carried,
+    /// The gateway fetches the content of the URL and sends it.
+    Fetched,
     /// Only the speed or the price may differ.
     HintLost,
     Dropped,
@@ -71,6 +92,7 @@ impl Fate {
     fn word(self) -> &'static str {
         match self {
             Self::Carried => "yes",
+            Self::Fetched => "fetched",
             Self::HintLost => "hint",
             Self::Dropped => "no",
         }
@@ -89,7 +111,14 @@ impl Door {
         let config: registry::Config = serde_json::from_value(settings).unwrap();
         let client = Client::new(1);
         let catalogue = Arc::new(Catalogue::build(&Table::default()).unwrap());
-        let parts = Parts { client: &client, base_dir: Path::new(""), catalogue: &catalogue };
+        let policy = egress::Config::default().build(Vec::new()).unwrap().media_policy().unwrap();
+        let collector = Collector::new(&Arc::new(egress::Client::new()), policy, 1 << 20);
+        let parts = Parts {
+            client: &client,
+            base_dir: Path::new(""),
+            catalogue: &catalogue,
+            collector: Some(&collector),
+        };
         let provider = config.build("p", &parts).unwrap_or_else(|found| panic!("{found:?}"));
         Self { heading, model, provider }
     }
@@ -98,15 +127,19 @@ impl Door {
     fn fate(&self, part: &Part, names: &mut BTreeSet<String>) -> Fate {
         let request = part.request(self.model);
         let lacked = self.provider.accepts().unsupported_in(&Inventory::of(&request));
-        let losses = self.provider.losses(&request);
+        let losses = self.provider.losses(&request, &fetched());
         let is_hint_only = losses.iter().any(|one| one.loss == Loss::Hint);
-        let lost = losses.into_iter().filter(|one| one.loss == Loss::Content);
+        // a provider whose upstream reads URLs itself does not look at this
+        let needs_fetch = self.provider.losses(&request, &unreachable());
+        let needs_fetch = needs_fetch.iter().any(|one| one.loss == Loss::Fetch);
+        let lost = losses.into_iter().filter(|one| one.loss != Loss::Hint);
         let dropped: BTreeSet<String> =
             lacked.into_iter().chain(lost.map(|one| one.name.into_owned())).collect();
-        let fate = match (dropped.is_empty(), is_hint_only) {
-            (false, _) => Fate::Dropped,
-            (true, true) => Fate::HintLost,
-            (true, false) => Fate::Carried,
+        let fate = match dropped.is_empty() {
+            false => Fate::Dropped,
+            true if needs_fetch => Fate::Fetched,
+            true if is_hint_only => Fate::HintLost,
+            true => Fate::Carried,
         };
         names.extend(dropped);
         fate
@@ -215,7 +248,7 @@ fn a_plain_request_loses_nothing_and_every_fate_occurs() {
         assert_eq!(door.fate(&plain, &mut BTreeSet::new()), Fate::Carried, "{}", door.heading);
     }
     let fates: Vec<Fate> = rows(&doors).into_iter().flat_map(|row| row.fates).collect();
-    for fate in [Fate::Carried, Fate::HintLost, Fate::Dropped] {
+    for fate in [Fate::Carried, Fate::Fetched, Fate::HintLost, Fate::Dropped] {
         assert!(fates.contains(&fate), "{fate:?}");
     }
 }
@@ -284,7 +317,7 @@ fn a_provider_reports_every_loss_by_itself() {
         doors.iter().flat_map(|door| Part::all().into_iter().map(move |part| (door, part)))
     {
         let request = part.request(door.model);
-        let losses = door.provider.losses(&request);
+        let losses = door.provider.losses(&request, &fetched());
         let lacked = door.provider.accepts().unsupported_in(&Inventory::of(&request));
         let unsaid = lacked.into_iter().filter(|name| losses.iter().all(|one| one.name != *name));
         silent.extend(unsaid.map(|name| format!("{}: {name}", door.heading)));
