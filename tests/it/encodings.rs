@@ -41,7 +41,7 @@ async fn policies_modules_secrets_and_the_config_may_begin_with_a_mark() {
     let text = fs::read_to_string(gateway.file()).unwrap();
     fs::write(gateway.file(), marked(&text)).unwrap();
     let reloaded = gateway.reload_now().await;
-    assert!(matches!(reloaded, Reloaded::Swapped(2)), "{reloaded:?}");
+    assert!(matches!(reloaded, Reloaded::Swapped(_)), "{reloaded:?}");
     assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 200);
     let (head, _) = up.seen().pop().unwrap();
     assert_eq!(head.header("x-api-key"), Some("secret"));

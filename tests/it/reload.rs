@@ -39,7 +39,7 @@ async fn a_good_config_serves_and_a_broken_one_keeps_the_last_good() {
     let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
     let gateway = Gateway::start(&named(up.address, "one")).await;
     assert_eq!(gateway.metric(SUCCESSFUL).await, 1.0);
-    assert!(matches!(gateway.reload(&named(up.address, "two")).await, Reloaded::Swapped(2)));
+    assert!(matches!(gateway.reload(&named(up.address, "two")).await, Reloaded::Swapped(_)));
     assert_eq!(target(&gateway).await, "up/two");
     let broken = [
         ("providers: [".to_owned(), ""),
@@ -54,7 +54,7 @@ async fn a_good_config_serves_and_a_broken_one_keeps_the_last_good() {
         assert_eq!(target(&gateway).await, "up/two");
         assert_eq!(gateway.metric(SUCCESSFUL).await, 0.0);
     }
-    assert!(matches!(gateway.reload(&named(up.address, "three")).await, Reloaded::Swapped(3)));
+    assert!(matches!(gateway.reload(&named(up.address, "three")).await, Reloaded::Swapped(_)));
     assert_eq!(target(&gateway).await, "up/three");
     assert_eq!(gateway.metric(SUCCESSFUL).await, 1.0);
     gateway.until_metric("tidegate_generations_live", 1.0).await;
@@ -258,7 +258,10 @@ async fn policies_stay_in_effect_after_their_folder_vanishes() {
     assert_eq!(status().await, 400);
     let (here, away) = (gateway.folder().join("policies"), gateway.folder().join("away"));
     fs::rename(&here, &away).unwrap();
-    assert!(matches!(gateway.look().await, Reloaded::Refused(_)));
+    // the watch may have looked first
+    let looked = gateway.look().await;
+    assert!(matches!(looked, Reloaded::Refused(_) | Reloaded::Unchanged), "{looked:?}");
+    gateway.until_metric(SUCCESSFUL, 0.0).await;
     assert_eq!(status().await, 400);
     fs::rename(&away, &here).unwrap();
     gateway.look().await;
