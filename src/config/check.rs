@@ -203,6 +203,8 @@ fn bounds(draft: &Draft) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(config.egress.problems());
     found.extend(config.plugins.files.problems());
+    let ledger = config.ledger.problems().into_iter();
+    found.extend(ledger.map(|(key, message)| Problem::new(format!("ledger.{key}"), message)));
     let numbers = [
         ("server.max_body_bytes", config.server.max_body_bytes == 0),
         ("server.max_connections", config.server.max_connections == 0),

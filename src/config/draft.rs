@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::keys;
 use crate::config::expand::Expansion;
 use crate::config::read::Reader;
-use crate::config::{Config, default_drain_text, default_listen};
+use crate::config::{Config, default_drain_text, default_listen, default_state_dir};
 use crate::models;
 use crate::net::egress;
 use crate::net::egress::pattern::HostPattern;
@@ -41,6 +41,8 @@ impl Draft {
             pipeline: None,
             tools: reader.take("tools").unwrap_or_default(),
             drain: reader.take("drain").unwrap_or_else(default_drain_text).0,
+            state_dir: reader.take("state_dir").unwrap_or_else(default_state_dir),
+            ledger: reader.take("ledger").unwrap_or_default(),
             log: reader.take("log").unwrap_or_default(),
             catalogue: Arc::default(),
             base_dir: PathBuf::new(),
@@ -66,6 +68,8 @@ impl Draft {
         config.pipeline = self.pipeline.map(|stages| stages.into_iter().flatten().collect());
         config.policies.dir = base_dir.join(&config.policies.dir);
         config.plugins.dir = base_dir.join(&config.plugins.dir);
+        config.state_dir = base_dir.join(&config.state_dir);
+        config.ledger.resolve(base_dir, &config.state_dir);
         config.files = expansion.files;
         config.egress.allow_private.retain(|block| block.parse::<egress::Cidr>().is_ok());
         config.egress.media_hosts.retain(|host| HostPattern::parse(host).is_ok());

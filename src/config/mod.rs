@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::keys;
 use crate::catalogue::Catalogue;
 use crate::config::listeners::{AdminConfig, ServerConfig};
+use crate::ledger::config::LedgerConfig;
 use crate::models;
 use crate::net::egress;
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
@@ -74,6 +75,12 @@ pub struct Config {
     /// The longest time for streams to finish after `SIGTERM`.
     #[schemars(with = "String", default = "default_drain_text")]
     pub drain: Duration,
+    /// The folder of the gateway's own state: compiled plugins and the ledger.
+    #[schemars(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+    /// The ledger: a row for every exchange.
+    #[schemars(default)]
+    pub ledger: LedgerConfig,
     /// The log on standard error.
     #[schemars(default)]
     pub log: LogConfig,
@@ -114,6 +121,10 @@ struct Span(#[serde(with = "crate::wire::duration")] Duration);
 
 fn default_listen() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 4000).into()
+}
+
+fn default_state_dir() -> PathBuf {
+    ".tidegate".into()
 }
 
 fn default_drain_text() -> Span {

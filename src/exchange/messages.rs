@@ -59,6 +59,7 @@ impl Entry<'_> {
     /// Reads the request and answers it. Every error from here on passes `on_error`, including that
     /// of an unreadable body.
     async fn answer(self, inbound: Inbound, endpoint: Endpoint) -> Answered {
+        self.story.identify(&self.identity.caller.key);
         let headers = &inbound.head.headers;
         let requested = HeaderWishes::of(&headers::for_gateway(headers));
         let raw = receive::body(inbound.body, headers, self.gateway.bounds.body).await;
@@ -139,14 +140,16 @@ impl Entry<'_> {
     fn session(&self, head: &Parts, request: Option<&MessagesRequest>) -> String {
         let header = |name| head.headers.get(name).and_then(|id| id.to_str().ok());
         let own = header(headers::SESSION_ID).filter(|id| !id.is_empty());
-        if let Some(id) = own.or_else(|| header(SESSION)) {
-            return id.to_owned();
-        }
-        let metadata = request.and_then(|request| request.document().field("metadata"));
-        if let Some(user) = metadata.and_then(|metadata| user_id(&metadata)) {
-            return user;
-        }
-        self.identity.caller.key.clone()
+        let named = own.or_else(|| header(SESSION));
+        let keeps_users = self.gateway.shared.ledger.keeps_users();
+        let user = || {
+            let metadata = request.and_then(|request| request.document().field("metadata"));
+            metadata.and_then(|metadata| user_id(&metadata))
+        };
+        let user = if keeps_users || named.is_none() { user() } else { None };
+        self.story.belongs(named, user.as_deref().filter(|_| keeps_users));
+        let named = named.map(ToOwned::to_owned);
+        named.or(user).unwrap_or_else(|| self.identity.caller.key.clone())
     }
 }
 

@@ -32,7 +32,7 @@ impl Meter {
     pub(super) fn settle(mut self, answered: Answered) -> Answered {
         let outcome = match answered.outcome {
             Err(error) => {
-                self.story.answered(error.status().as_u16());
+                self.story.refused(&error);
                 self.finish(Ending::Whole);
                 Err(error)
             }
@@ -63,9 +63,10 @@ impl Meter {
         if std::mem::replace(&mut self.is_finished, true) {
             return;
         }
-        let metrics = &self.gateway.shared.metrics;
-        metrics.active_requests.dec();
-        self.story.end(ending, metrics);
+        let shared = &self.gateway.shared;
+        self.story.end(ending, &shared.metrics);
+        shared.ledger.enter(&self.story);
+        shared.metrics.active_requests.dec();
     }
 }
 

@@ -266,6 +266,8 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("admin.token", hex::encode(Sha256::digest(token.unwrap_or_default()))),
         ("server.workers", config.server.workers.to_string()),
         ("server.max_connections", config.server.max_connections.to_string()),
+        ("state_dir", config.state_dir.display().to_string()),
+        ("ledger", format!("{:?}", config.ledger)),
         ("log", format!("{:?}", config.log)),
         ("drain", format!("{:?}", config.drain)),
     ]

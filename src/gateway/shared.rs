@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Problem;
+use crate::ledger::Ledger;
 use crate::models::HealthBook;
 use crate::net::client::Client;
 use crate::net::egress;
@@ -25,6 +26,8 @@ pub struct Shared {
     pub health: HealthBook,
     /// Hidden tool calls, kept until the client continues the conversation.
     pub carried: Carried,
+    /// The entrance of the ledger; takes nothing unless the gateway serves.
+    pub ledger: Ledger,
     /// The metrics of `/metrics`.
     pub metrics: Metrics,
 }
@@ -41,6 +44,7 @@ impl Shared {
             published: Published::default(),
             health: HealthBook::new(),
             carried: Carried::default(),
+            ledger: Ledger::default(),
             metrics: Metrics::new(),
         })
     }

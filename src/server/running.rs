@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinHandle;
 
@@ -12,7 +12,11 @@ use crate::error::{BoxError, Problem};
 use crate::gateway::reload::{Reloader, Start};
 use crate::gateway::shared::Shared;
 use crate::gateway::{Gateway, Live};
+use crate::ledger::{Ledger, Writing};
 use crate::server::{Server, watching, worker_count};
+
+/// The time for the ledger after a drain that took all of its own.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// The gateway that `tidegate serve` runs. Dropped without [`Self::stop`], it cuts every connection.
 pub struct Running {
@@ -24,6 +28,7 @@ pub struct Running {
     pub reloader: Arc<Reloader>,
     server: Server,
     admin: Option<Admin>,
+    ledger: Option<Writing>,
     watching: JoinHandle<()>,
     drain: Duration,
 }
@@ -34,8 +39,12 @@ impl Running {
     ///
     /// Fails with every problem of the generation, or with the listener that cannot be opened.
     pub async fn start(file: &Path, config: &Config) -> Result<Self, Vec<Problem>> {
-        let shared = Arc::new(Shared::new(worker_count(&config.server), cache_dir(config))?);
+        let mut shared = Shared::new(worker_count(&config.server), cache_dir(config))?;
         let disk = Start::of(config);
+        let started = Ledger::start(&config.ledger, &shared.metrics.ledger).await;
+        let (ledger, writing) = started.map_err(|problem| vec![problem])?;
+        shared.ledger = ledger;
+        let shared = Arc::new(shared);
         let gateway = Gateway::build(config, 1, &shared).await?;
         shared.metrics.reloaded(SystemTime::now());
         let live = Arc::new(Live::new(gateway));
@@ -50,6 +59,7 @@ impl Running {
             admin_address: admin.as_ref().map(|admin| admin.address),
             watching: tokio::spawn(watching::watch(Arc::clone(&reloader))),
             reloader,
+            ledger: writing,
             server,
             admin,
             drain: config.drain,
@@ -64,15 +74,20 @@ impl Running {
             admin.draining();
         }
         tracing::info!(seconds = self.drain.as_secs(), "draining");
+        let begun = Instant::now();
         let (server, drain) = (self.server, self.drain);
-        tokio::task::spawn_blocking(move || server.drain(drain)).await?;
+        let drained = tokio::task::spawn_blocking(move || server.drain(drain)).await;
+        if let Some(ledger) = self.ledger {
+            ledger.stop(drain.saturating_sub(begun.elapsed()).max(FLUSH)).await;
+        }
+        drained?;
         Ok(())
     }
 }
 
-/// Returns the folder for compiled plugins, beside the config; only the gateway writes to it.
+/// Returns the folder for compiled plugins; only the gateway writes to it.
 fn cache_dir(config: &Config) -> Option<PathBuf> {
-    let dir = config.base_dir.join(".tidegate").join("cache");
+    let dir = config.state_dir.join("cache");
     // the cache needs an absolute path; without one, every start recompiles the plugins
     std::path::absolute(dir).ok()
 }

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::catalogue::cost::Charge;
+use crate::telemetry::ledger::LedgerMetrics;
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
 pub(crate) use crate::telemetry::policies::PolicyMetrics;
@@ -74,6 +75,8 @@ pub struct Metrics {
     plugins: Plugins,
     reloads: Reloads,
     policies: PolicyMetrics,
+    /// The metrics of the ledger.
+    pub(crate) ledger: LedgerMetrics,
     targets: Mutex<Targets>,
     /// Requests in progress, streams included.
     pub active_requests: Gauge,
@@ -210,6 +213,7 @@ impl Metrics {
             active_requests: add(r, "active_requests", "Requests in progress", Gauge::default()),
             generations_live: add(r, "generations_live", "Generations in use", Gauge::default()),
             policies: policies(r),
+            ledger: LedgerMetrics::new(r),
             targets: Mutex::default(),
             registry,
         }

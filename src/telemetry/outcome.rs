@@ -15,7 +15,7 @@ pub enum AttemptOutcome {
 
 impl AttemptOutcome {
     /// Returns the label of the metric.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Refused => "refused",

@@ -31,6 +31,12 @@ pub struct Record {
     pub operation: Operation,
     /// The name of the client's key; empty until the client is known.
     pub key: Box<str>,
+    /// Whether the client is known. It stays unknown if it sent no valid key.
+    pub is_identified: bool,
+    /// The session that the client names in a header.
+    pub session: Option<Box<str>>,
+    /// `metadata.user_id`, if the ledger keeps it.
+    pub user: Option<Box<str>>,
     /// The model that the client requested; empty until the body has been read.
     pub model: Box<str>,
     /// Tags of the key and of the request.
@@ -49,6 +55,8 @@ pub struct Record {
     pub dropped: Vec<Box<str>>,
     /// The status that the client received.
     pub status: u16,
+    /// The `error.type` that the client received, unless the upstream's own answer was passed on.
+    pub error: Option<&'static str>,
     /// The time from the head of the request to the first event, for a streamed response.
     pub first_event: Option<Duration>,
     /// The time from the head of the request to the last byte of the response.
@@ -142,6 +150,8 @@ pub struct Attempt {
     pub relayed: usize,
     /// The rates of the target; `None` on a forwarded route.
     pub(crate) tariff: Option<Arc<Tariff>>,
+    /// The share of the exchange's cost; `None` until the end, and on a forwarded route.
+    pub cost: Option<Cost>,
 }
 
 /// A target that was not called.
@@ -222,7 +232,23 @@ impl Record {
         if self.operation == Operation::Messages {
             self.attempts.iter_mut().for_each(Attempt::estimate);
         }
-        self.cost = Some(self.cost());
+        let mut total = Amount::default();
+        let mut sum = Cost::default();
+        for attempt in &mut self.attempts {
+            let Some(charge) = attempt.charge() else { continue };
+            total += charge.total();
+            // the exchange is rounded once, so each attempt has the difference of two rounded sums
+            let cost = Cost {
+                nano_dollars: total.nano_dollars() - sum.nano_dollars,
+                unpriced: charge.unpriced,
+                is_estimated: attempt.is_cut(),
+            };
+            sum.nano_dollars += cost.nano_dollars;
+            sum.unpriced = sum.unpriced.saturating_add(cost.unpriced);
+            sum.is_estimated |= cost.is_estimated;
+            attempt.cost = Some(cost);
+        }
+        self.cost = Some(sum);
     }
 
     /// Starts a record.
@@ -233,6 +259,9 @@ impl Record {
             started,
             operation,
             key: Box::default(),
+            is_identified: false,
+            session: None,
+            user: None,
             model: Box::default(),
             tags: BTreeMap::new(),
             policy_tags: BTreeMap::new(),
@@ -242,6 +271,7 @@ impl Record {
             tool_calls: Vec::new(),
             dropped: Vec::new(),
             status: CALLER_LEFT,
+            error: None,
             first_event: None,
             duration: Duration::ZERO,
             is_stream: false,

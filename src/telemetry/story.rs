@@ -56,10 +56,24 @@ impl Story {
         read(&self.0.lock())
     }
 
-    /// Records the client's key and the model that the client requested.
-    pub fn name(&self, key: &str, model: &str) {
+    /// Records the client's key, before the request is read.
+    pub fn identify(&self, key: &str) {
         let mut record = self.0.lock();
         record.key = key.into();
+        record.is_identified = true;
+    }
+
+    /// Records the session and the user that the client names.
+    pub fn belongs(&self, session: Option<&str>, user: Option<&str>) {
+        let mut record = self.0.lock();
+        record.session = session.map(Into::into);
+        record.user = user.map(Into::into);
+    }
+
+    /// Records the client's key and the model that the client requested.
+    pub fn name(&self, key: &str, model: &str) {
+        self.identify(key);
+        let mut record = self.0.lock();
         record.model = model.into();
     }
 
@@ -162,6 +176,7 @@ impl Story {
             sent: to.sent,
             relayed: 0,
             tariff: to.tariff,
+            cost: None,
         });
         AttemptId(record.attempts.len() - 1)
     }
@@ -242,6 +257,13 @@ impl Story {
     /// Records the status that the client receives.
     pub fn answered(&self, status: u16) {
         self.0.lock().status = status;
+    }
+
+    /// Records the error that the client receives.
+    pub fn refused(&self, error: &Error) {
+        let mut record = self.0.lock();
+        record.status = error.status().as_u16();
+        record.error = Some(error.kind.as_str());
     }
 
     /// Records that the response is a stream of events.

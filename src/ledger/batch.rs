@@ -1,0 +1,127 @@
+//! `Batch`: rows that are written in one transaction, and the quarters of an hour that they add to.
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Serialize;
+
+use crate::ledger::queue::{Entry, Held};
+use crate::ledger::row::{QUARTER, Row, Tokens};
+
+/// The rows of a transaction.
+pub(super) struct Batch {
+    pub(super) rows: Vec<Row>,
+    /// The room in the queue that they occupy.
+    pub(super) held: Held,
+}
+
+/// The kinds of rows that follow an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    Attempts,
+    Stages,
+    ToolCalls,
+    Tags,
+    Quarters,
+}
+
+impl Rows {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Attempts, Self::Stages, Self::ToolCalls, Self::Tags, Self::Quarters];
+}
+
+/// The row of `quarter` that an exchange adds to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Quarter {
+    at: i64,
+    key: String,
+    model: String,
+    target: String,
+}
+
+/// The amounts that are added to a row of `quarter`.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Added {
+    requests: i64,
+    errors: i64,
+    #[serde(flatten)]
+    tokens: Tokens,
+    cost_nano: i64,
+    unpriced: i64,
+    unpriced_tokens: i64,
+    ms: i64,
+}
+
+#[derive(Serialize)]
+struct QuarterRow<'a> {
+    #[serde(flatten)]
+    quarter: &'a Quarter,
+    #[serde(flatten)]
+    added: Added,
+}
+
+impl Batch {
+    /// Makes the rows of finished exchanges.
+    pub(super) fn of(entries: &[Entry]) -> Self {
+        let rows = entries.iter().filter_map(|entry| {
+            entry.story.read(|record| Row::of(record, entry.ended))
+        });
+        Self { rows: rows.collect(), held: Held::of(entries) }
+    }
+
+    /// Returns the exchanges as a JSON list.
+    pub(super) fn exchanges(&self) -> String {
+        json(self.rows.iter().map(|row| &row.exchange))
+    }
+
+    /// Returns one kind of rows of the exchanges in `new` as a JSON list; `None` if there are none.
+    pub(super) fn of_kind(&self, kind: Rows, new: &HashSet<String>) -> Option<String> {
+        let rows = || self.rows.iter().filter(|row| new.contains(&row.exchange.id));
+        let text = match kind {
+            Rows::Attempts => json(rows().flat_map(|row| &row.attempts)),
+            Rows::Stages => json(rows().flat_map(|row| &row.stages)),
+            Rows::ToolCalls => json(rows().flat_map(|row| &row.tool_calls)),
+            Rows::Tags => json(rows().flat_map(|row| &row.tags)),
+            Rows::Quarters => {
+                let quarters = quarters(rows());
+                json(quarters.iter().map(|(quarter, added)| QuarterRow { quarter, added: *added }))
+            }
+        };
+        (text != "[]").then_some(text)
+    }
+}
+
+fn json(rows: impl Iterator<Item = impl Serialize>) -> String {
+    // texts and numbers can always be written
+    serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default()
+}
+
+/// Adds exchanges up. An exchange counts once, under its last target; its tokens and its cost belong to the targets
+/// that caused them.
+fn quarters<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<Quarter, Added> {
+    const ERROR: i64 = 400;
+    let mut quarters: BTreeMap<Quarter, Added> = BTreeMap::new();
+    for row in rows {
+        let exchange = &row.exchange;
+        let place = |model: &str, target: &str| Quarter {
+            at: exchange.at.div_euclid(QUARTER) * QUARTER,
+            key: exchange.key.clone(),
+            model: model.to_owned(),
+            target: target.to_owned(),
+        };
+        let whole = quarters.entry(place(&exchange.model, &exchange.target)).or_default();
+        whole.requests += 1;
+        whole.errors += i64::from(exchange.status >= ERROR);
+        whole.unpriced += i64::from(exchange.unpriced_tokens > 0);
+        whole.ms = whole.ms.saturating_add(exchange.ms);
+        for attempt in &row.attempts {
+            let part = quarters.entry(place(&attempt.model, &attempt.target)).or_default();
+            part.tokens = part.tokens.plus(attempt.tokens);
+            part.cost_nano += attempt.cost_nano;
+            part.unpriced_tokens += attempt.unpriced_tokens;
+        }
+    }
+    // an attempt that used nothing, such as one that failed, is no row of its own
+    quarters.retain(|_, added| {
+        added.requests > 0 || added.tokens != Tokens::default() || added.cost_nano > 0
+    });
+    quarters
+}

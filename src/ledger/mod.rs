@@ -1,0 +1,89 @@
+//! The ledger: a row for every exchange, written by a task of its own, and the sums that are read from it.
+mod batch;
+pub(crate) mod config;
+mod postgres;
+mod queue;
+pub(crate) mod report;
+mod row;
+mod schema;
+mod sqlite;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::error::Problem;
+use crate::ledger::config::LedgerConfig;
+use crate::ledger::queue::Queue;
+use crate::ledger::writer::{Store, Writer};
+use crate::telemetry::ledger::{Dropped, LedgerMetrics};
+use crate::telemetry::story::Story;
+
+/// The entrance of the ledger, for the workers. Without a ledger it takes nothing.
+#[derive(Clone, Default)]
+pub struct Ledger {
+    queue: Option<Arc<Queue>>,
+    keeps_users: bool,
+}
+
+/// The task that writes. Dropped without [`Writing::stop`], it stops at once, and loses what waits.
+pub(crate) struct Writing {
+    queue: Arc<Queue>,
+    task: JoinHandle<()>,
+    metrics: LedgerMetrics,
+}
+
+impl Ledger {
+    /// Opens the database and starts the writer on the caller's runtime. Returns no writer if `ledger.url` is `off`.
+    ///
+    /// Fails if the database cannot be used.
+    pub(crate) async fn start(
+        config: &LedgerConfig,
+        metrics: &LedgerMetrics,
+    ) -> Result<(Self, Option<Writing>), Problem> {
+        let Some(store) = Store::open(config).await? else {
+            return Ok((Self::default(), None));
+        };
+        let queue = Arc::new(Queue::new(config.queue, metrics.clone()));
+        let writer = Writer::new(Arc::clone(&queue), store, config, metrics.clone());
+        let task = tokio::spawn(writer.run());
+        let writing = Writing { queue: Arc::clone(&queue), task, metrics: metrics.clone() };
+        Ok((Self { queue: Some(queue), keeps_users: config.user_id }, Some(writing)))
+    }
+
+    /// Takes a finished exchange; never waits.
+    pub(crate) fn enter(&self, story: &Arc<Story>) {
+        if let Some(queue) = &self.queue {
+            queue.push(story);
+        }
+    }
+
+    /// Returns whether `metadata.user_id` is stored.
+    pub(crate) fn keeps_users(&self) -> bool {
+        self.keeps_users
+    }
+}
+
+impl Writing {
+    /// Writes what waits, and closes the database. Rows that are not written within `patience` are lost and counted.
+    pub(crate) async fn stop(mut self, patience: Duration) {
+        self.queue.close();
+        if tokio::time::timeout(patience, &mut self.task).await.is_ok() {
+            return;
+        }
+        self.task.abort();
+        // the task is over either way
+        let _ = (&mut self.task).await;
+        let lost = self.queue.clear();
+        self.metrics.dropped(Dropped::Stopped, lost);
+        tracing::error!(rows = lost, "the ledger's database was away until the end of the drain: its rows are lost");
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

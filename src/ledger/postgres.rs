@@ -1,0 +1,171 @@
+//! The ledger in a PostgreSQL database: one writing connection, opened again when it is lost.
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
+
+use crate::error::Problem;
+use crate::ledger::batch::{Batch, Rows};
+use crate::ledger::schema::{self, Dialect};
+
+/// The longest time for a connection, and for a statement.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for the database itself, in milliseconds.
+const STATEMENT: &str = "8000";
+/// The key of the advisory lock during migrations: `tidegate` in ASCII.
+const MIGRATIONS: i64 = 0x7469_6465_6761_7465;
+/// The most rows that one transaction deletes.
+const PORTION: i64 = 1000;
+
+/// The writer's connection.
+pub(super) struct Postgres {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+}
+
+impl Postgres {
+    /// Reads the URL, connects, and brings the tables up to date.
+    ///
+    /// Fails if the database is away: the gateway starts with a ledger that it has seen.
+    pub(super) async fn open(url: &str) -> Result<Self, Problem> {
+        // neither the URL nor an error about it may be shown: they may have a password
+        let options = options(url)?;
+        let broken = |e: sqlx::Error| {
+            Problem::new("ledger.url", format!("the database cannot be used as a ledger: {e}"))
+        };
+        let mut connection = connect(&options).await.map_err(broken)?;
+        let known = schema::migrations(Dialect::Postgres).len();
+        // a newer schema works with this gateway: replicas are updated one after the other
+        let version = migrate(&mut connection).await.map_err(broken)?;
+        if version > known {
+            tracing::info!(version, known, "the ledger's tables were made by a newer Tidegate");
+        }
+        Ok(Self { options, connection: Some(connection) })
+    }
+
+    /// Writes a batch in one transaction. Rows that are there already do not count again.
+    pub(super) async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
+        let connection = self.connected().await?;
+        let written = within(write(connection, batch)).await;
+        self.judge(written)
+    }
+
+    /// Deletes a portion of the rows that began before a time. Returns whether there may be more.
+    pub(super) async fn prune(&mut self, before: i64) -> Result<bool, sqlx::Error> {
+        let connection = self.connected().await?;
+        let deleted = within(delete(connection, before)).await;
+        Ok(self.judge(deleted)? > 0)
+    }
+
+    /// Ends the connection.
+    pub(super) async fn close(self) {
+        if let Some(connection) = self.connection {
+            // the database notices a closed socket as well
+            let _ = within(connection.close()).await;
+        }
+    }
+
+    async fn connected(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            none => Ok(none.insert(connect(&self.options).await?)),
+        }
+    }
+
+    /// Gives a connection up after an error that is not the database's answer.
+    fn judge<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if result.as_ref().is_err_and(|e| e.as_database_error().is_none() || !is_rejection(e)) {
+            self.connection = None;
+        }
+        result
+    }
+}
+
+/// Opens a connection for queries.
+pub(super) async fn reader(url: &str) -> Result<PgConnection, Problem> {
+    let options = options(url)?.options([("default_transaction_read_only", "on")]);
+    connect(&options).await.map_err(|e| Problem::new("ledger.url", e.to_string()))
+}
+
+/// Returns whether an error is about the rows, so that another try has the same end.
+pub(super) fn is_rejection(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    // data exceptions, and violations of constraints
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, Problem> {
+    let read = url.parse::<PgConnectOptions>();
+    let read = read.map_err(|_| {
+        Problem::new("ledger.url", "expected `postgres://USER:PASSWORD@HOST:PORT/NAME`, found a URL that cannot be read")
+    })?;
+    Ok(read
+        .application_name("tidegate")
+        .options([("statement_timeout", STATEMENT)])
+        .disable_statement_logging())
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    within(options.connect()).await
+}
+
+/// Limits the time of an operation: a database that hangs answers nothing.
+async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(result) => result,
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
+}
+
+async fn write(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let insert = schema::insert_exchanges(Dialect::Postgres);
+    let inserted = sqlx::query(AssertSqlSafe(insert)).bind(batch.exchanges());
+    let inserted = inserted.fetch_all(&mut *transaction).await?;
+    let new: HashSet<String> = inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    for kind in Rows::ALL {
+        let Some(rows) = batch.of_kind(kind, &new) else { continue };
+        let insert = schema::insert_rows(Dialect::Postgres, kind);
+        sqlx::query(AssertSqlSafe(insert)).bind(rows).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+async fn delete(connection: &mut PgConnection, before: i64) -> Result<u64, sqlx::Error> {
+    // replicas share the work: a row that another one deletes is skipped
+    const EXCHANGES: &str = "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange \
+         WHERE at < to_timestamp($1 / 1000.0) ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+    const QUARTERS: &str = "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
+         WHERE at + interval '15 minutes' <= least(to_timestamp($1 / 1000.0), (SELECT min(at) FROM exchange)) \
+         ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+    let mut transaction = connection.begin().await?;
+    let mut deleted = 0;
+    for statement in [EXCHANGES, QUARTERS] {
+        let done = sqlx::query(statement).bind(before).bind(PORTION);
+        deleted += done.execute(&mut *transaction).await?.rows_affected();
+    }
+    transaction.commit().await?;
+    Ok(deleted)
+}
+
+/// Applies the migrations that are missing, while other gateways wait. Returns the version.
+async fn migrate(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
+    const TABLE: &str = "CREATE TABLE IF NOT EXISTS tidegate_ledger (version BIGINT NOT NULL)";
+    const VERSION: &str = "SELECT coalesce(max(version), 0) FROM tidegate_ledger";
+    let mut transaction = connection.begin().await?;
+    // it ends with the transaction
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS);
+    lock.execute(&mut *transaction).await?;
+    sqlx::raw_sql(TABLE).execute(&mut *transaction).await?;
+    let found = sqlx::query(VERSION).fetch_one(&mut *transaction).await?;
+    let found = usize::try_from(found.try_get::<i64, _>(0)?).unwrap_or(0);
+    let migrations = schema::migrations(Dialect::Postgres);
+    for (n, migration) in migrations.iter().enumerate().skip(found) {
+        sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
+        let insert = sqlx::query("INSERT INTO tidegate_ledger VALUES ($1)").bind(n as i64 + 1);
+        insert.execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(found.max(migrations.len()))
+}

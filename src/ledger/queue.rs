@@ -1,0 +1,253 @@
+//! `Queue`: finished exchanges on their way to the writer, bounded by number and memory.
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::ledger::config::QueueConfig;
+use crate::telemetry::ledger::{Dropped, LedgerMetrics};
+use crate::telemetry::record::Record;
+use crate::telemetry::story::Story;
+
+/// The most exchanges of a batch.
+pub(super) const BATCH: usize = 256;
+/// The longest time for which a batch stays open.
+const OPEN: Duration = Duration::from_millis(200);
+/// The memory of a list's element or a map's entry, roughly, without its texts.
+const ELEMENT: usize = 64;
+
+/// The queue. Entries count until the writer has released them, so those that it retries count too.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+    bounds: QueueConfig,
+    metrics: LedgerMetrics,
+}
+
+/// A finished exchange. The writer makes its row, so that the worker only adds a pointer.
+pub(super) struct Entry {
+    /// The record.
+    pub(super) story: Arc<Story>,
+    /// The time at which it ended.
+    pub(super) ended: SystemTime,
+    /// The memory that it occupies, roughly.
+    bytes: u64,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Entry>,
+    held: Held,
+    is_closed: bool,
+}
+
+/// The size of entries that wait, or that the writer works on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Their number.
+    pub(super) entries: usize,
+    /// Their memory.
+    pub(super) bytes: u64,
+}
+
+impl Held {
+    /// Returns the size of these entries.
+    pub(super) fn of(entries: &[Entry]) -> Self {
+        Self { entries: entries.len(), bytes: entries.iter().map(|entry| entry.bytes).sum() }
+    }
+}
+
+impl Queue {
+    pub(super) fn new(bounds: QueueConfig, metrics: LedgerMetrics) -> Self {
+        Self { state: Mutex::default(), changed: Notify::new(), bounds, metrics }
+    }
+
+    /// Adds a finished exchange; never waits. An exchange beyond the bounds is dropped and counted.
+    pub(super) fn push(&self, story: &Arc<Story>) {
+        let bytes = story.read(size) as u64;
+        let mut state = self.state.lock();
+        let held =
+            Held { entries: state.held.entries + 1, bytes: state.held.bytes.saturating_add(bytes) };
+        if held.entries > self.bounds.entries || held.bytes > self.bounds.bytes.0 {
+            drop(state);
+            self.metrics.dropped(Dropped::Full, 1);
+            return;
+        }
+        state.held = held;
+        state.waiting.push(Entry { story: Arc::clone(story), ended: SystemTime::now(), bytes });
+        let waiting = state.waiting.len();
+        self.show(held);
+        drop(state);
+        // the writer sleeps in between
+        if waiting == 1 || waiting == BATCH {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for a batch: until it is full, or has been open for 200 ms. After the end of the queue it returns the rest,
+    /// and then nothing. Dropped before its end, it takes nothing.
+    pub(super) async fn batch(&self) -> Vec<Entry> {
+        let mut closes: Option<Instant> = None;
+        loop {
+            {
+                let mut state = self.state.lock();
+                let waiting = state.waiting.len();
+                let is_over = closes.is_some_and(|closes| closes <= Instant::now());
+                if waiting >= BATCH || state.is_closed || (waiting > 0 && is_over) {
+                    return state.waiting.drain(..waiting.min(BATCH)).collect();
+                }
+                if waiting > 0 {
+                    closes.get_or_insert_with(|| Instant::now() + OPEN);
+                }
+            }
+            let changed = self.changed.notified();
+            match closes {
+                None => changed.await,
+                Some(closes) => {
+                    // either way the state decides
+                    let _ = tokio::time::timeout_at(closes, changed).await;
+                }
+            }
+        }
+    }
+
+    /// Returns whether the writer has nothing to do at once.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting.is_empty() && !state.is_closed
+    }
+
+    /// Returns whether no further exchange comes.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
+    }
+
+    /// Frees the room of entries that are written or lost.
+    pub(super) fn release(&self, done: Held) {
+        let mut state = self.state.lock();
+        state.held.entries -= done.entries;
+        state.held.bytes -= done.bytes;
+        self.show(state.held);
+    }
+
+    /// Ends the queue: the writer takes the rest at once.
+    pub(super) fn close(&self) {
+        self.state.lock().is_closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until the queue is closed.
+    pub(super) async fn closed(&self) {
+        while !self.is_closed() {
+            self.changed.notified().await;
+        }
+        // another wait may need the same notice
+        self.changed.notify_one();
+    }
+
+    /// Drops all that is left. Returns the number.
+    pub(super) fn clear(&self) -> usize {
+        let mut state = self.state.lock();
+        state.waiting.clear();
+        let held = std::mem::take(&mut state.held);
+        self.show(held);
+        held.entries
+    }
+
+    fn show(&self, held: Held) {
+        self.metrics.entries.set(i64::try_from(held.entries).unwrap_or(i64::MAX));
+        self.metrics.bytes.set(i64::try_from(held.bytes).unwrap_or(i64::MAX));
+    }
+}
+
+/// Returns the memory of a record, roughly. Clients choose the length of some texts.
+fn size(record: &Record) -> usize {
+    let tags = record.tags.iter().chain(&record.policy_tags);
+    let tags: usize = tags.map(|(name, value)| name.len() + value.len() + ELEMENT).sum();
+    let attempts: usize = record.attempts.iter().map(|one| size_of_val(one) + one.model.len()).sum();
+    let calls: usize = record.tool_calls.iter().map(|one| size_of_val(one) + one.tool.len()).sum();
+    let dropped: usize = record.dropped.iter().map(|name| name.len() + ELEMENT).sum();
+    let texts = [&record.user, &record.session, &record.parent];
+    let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+    let route = match &record.operation {
+        crate::telemetry::record::Operation::Forward { route, provider } => route.len() + provider.len(),
+        _ => 0,
+    };
+    size_of::<Story>()
+        + texts
+        + route
+        + tags
+        + attempts
+        + calls
+        + dropped
+        + record.key.len()
+        + record.model.len()
+        + record.request_id.len()
+        + size_of_val(&*record.stages)
+        + record.passed_over.len() * ELEMENT
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ledger::config::Size;
+    use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::record::Operation;
+
+    use super::*;
+
+    fn story(model: &str) -> Arc<Story> {
+        let story = Story::begin("req_1", std::time::Instant::now(), Operation::Messages);
+        story.name("key", model);
+        story
+    }
+
+    fn dropped(metrics: &Metrics) -> String {
+        let text = metrics.encode().unwrap();
+        let name = "tidegate_ledger_dropped_total{reason=\"full\"} ";
+        text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_number_is_bounded_until_entries_are_released() {
+        let metrics = Metrics::new();
+        let bounds = QueueConfig { entries: 2, ..QueueConfig::default() };
+        let queue = Queue::new(bounds, metrics.ledger.clone());
+        (0..5).for_each(|_| queue.push(&story("m")));
+        assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (2, "3"));
+        queue.close();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let batch = runtime.block_on(queue.batch());
+        assert_eq!(batch.len(), 2);
+        queue.push(&story("m"));
+        assert_eq!(dropped(&metrics), "4");
+        queue.release(Held::of(&batch));
+        assert_eq!((metrics.ledger.entries.get(), metrics.ledger.bytes.get()), (0, 0));
+        queue.push(&story("m"));
+        assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (1, "4"));
+    }
+
+    #[test]
+    fn the_memory_is_bounded_with_texts_of_clients() {
+        let metrics = Metrics::new();
+        let bounds = QueueConfig { bytes: Size(100_000), ..QueueConfig::default() };
+        let queue = Queue::new(bounds, metrics.ledger.clone());
+        queue.push(&story(&"m".repeat(100_000)));
+        assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (0, "1"));
+        (0..10).for_each(|_| queue.push(&story(&"m".repeat(30_000))));
+        assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (3, "8"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_closes_when_it_is_full_or_old() {
+        let metrics = Metrics::new();
+        let queue = Arc::new(Queue::new(QueueConfig::default(), metrics.ledger.clone()));
+        (0..300).for_each(|_| queue.push(&story("m")));
+        let begun = Instant::now();
+        assert_eq!(queue.batch().await.len(), BATCH);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(queue.batch().await.len(), 300 - BATCH);
+        assert!(begun.elapsed() >= OPEN);
+    }
+}

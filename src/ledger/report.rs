@@ -1,0 +1,305 @@
+//! Sums of the ledger by key, model, target, tag or day, for a range of days in a named zone.
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use sqlx::{AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments};
+
+use crate::error::Problem;
+use crate::ledger::config::LedgerUrl;
+use crate::ledger::row::{QUARTER, Tokens};
+use crate::ledger::schema::Dialect;
+use crate::ledger::{postgres, sqlite};
+
+/// The property that the lines of a report have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The client's key.
+    Key,
+    /// The model's name that was looked up in the config.
+    Model,
+    /// `provider/model` of the last attempt.
+    Target,
+    /// The day in the zone.
+    Day,
+    /// Every tag with its value; exchanges with several tags are in several lines.
+    Tags,
+    /// The values of one tag.
+    Tag(String),
+}
+
+/// A range of days, both included.
+#[derive(Debug, Clone)]
+pub(crate) struct Range {
+    /// The first day.
+    pub(crate) from: Option<Date>,
+    /// The last day.
+    pub(crate) to: Option<Date>,
+    /// The zone in which days begin.
+    pub(crate) zone: TimeZone,
+}
+
+/// The lines and their sum.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// The lines: days in their order, others by their cost.
+    pub(crate) lines: Vec<Line>,
+    /// The sum over all exchanges, each counted once.
+    pub(crate) total: Sums,
+}
+
+/// A line of a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// The key, model, target, day, or the tag's name.
+    pub(crate) name: String,
+    /// The tag's value.
+    pub(crate) value: String,
+    /// The sums.
+    pub(crate) sums: Sums,
+}
+
+/// Sums over exchanges.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    /// The number of exchanges.
+    pub(crate) requests: i64,
+    /// The tokens.
+    pub(crate) tokens: Tokens,
+    /// The cost in nano-dollars.
+    pub(crate) cost_nano: i64,
+    /// The number of exchanges with tokens that have no price.
+    pub(crate) unpriced: i64,
+    /// The number of these tokens.
+    pub(crate) unpriced_tokens: i64,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.tokens = self.tokens.plus(other.tokens);
+        self.cost_nano = self.cost_nano.saturating_add(other.cost_nano);
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
+        self.unpriced_tokens = self.unpriced_tokens.saturating_add(other.unpriced_tokens);
+    }
+}
+
+/// Time, name, value, and the fields of [`Sums`].
+type Found = (i64, String, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
+
+impl Range {
+    /// Returns the first and the first later moment, in milliseconds. A quarter of an hour belongs to the day in which it
+    /// begins.
+    ///
+    /// Fails if a day is out of the calendar.
+    fn bounds(&self) -> Result<(i64, i64), jiff::Error> {
+        let begin = |day: Date| -> Result<i64, jiff::Error> {
+            let begin = day.to_zoned(self.zone.clone())?.timestamp().as_millisecond();
+            Ok((begin + QUARTER - 1).div_euclid(QUARTER) * QUARTER)
+        };
+        let from = self.from.map(begin).transpose()?.unwrap_or(0);
+        let to = match self.to {
+            Some(last) => begin(last.tomorrow()?)?,
+            // the last moment of the calendar, for both databases
+            None => Timestamp::MAX.as_millisecond(),
+        };
+        Ok((from, to))
+    }
+
+    fn day(&self, at: i64) -> String {
+        let at = Timestamp::from_millisecond(at).unwrap_or_default();
+        at.to_zoned(self.zone.clone()).date().to_string()
+    }
+}
+
+/// Reads a report from the ledger, which a gateway may be writing to.
+///
+/// Fails if there is no ledger, or if it cannot be read.
+pub(crate) async fn report(url: &LedgerUrl, by: &By, range: &Range) -> Result<Report, Problem> {
+    let bounds = range.bounds().map_err(|e| Problem::new("", format!("the range of days: {e}")))?;
+    let unread =
+        |e: sqlx::Error| Problem::new("ledger.url", format!("{url:?} cannot be read: {e}"));
+    let (lines, total) = match url {
+        LedgerUrl::Off | LedgerUrl::Sqlite(None) => {
+            return Err(Problem::new("ledger.url", "the ledger is `off`: nothing is recorded"));
+        }
+        LedgerUrl::Sqlite(Some(path)) => {
+            if !path.exists() {
+                let message = format!("{}: no gateway has written a ledger yet", path.display());
+                return Err(Problem::new("ledger.url", message));
+            }
+            let mut connection = sqlite::reader(path).await.map_err(unread)?;
+            read(&mut connection, Dialect::Sqlite, by, bounds).await.map_err(unread)?
+        }
+        LedgerUrl::Postgres(url) => {
+            let mut connection = postgres::reader(url.expose()).await?;
+            read(&mut connection, Dialect::Postgres, by, bounds).await.map_err(unread)?
+        }
+    };
+    Ok(collected(by, range, lines, total))
+}
+
+/// Adds quarters of an hour up to days, orders the lines, and sums them up.
+fn collected(by: &By, range: &Range, found: Vec<Found>, total: Option<Found>) -> Report {
+    let mut lines: BTreeMap<[String; 2], Sums> = BTreeMap::new();
+    let mut sum = Sums::default();
+    for found in found {
+        let sums = sums(&found);
+        let (at, name, value, ..) = found;
+        let name = if *by == By::Day { range.day(at) } else { name };
+        lines.entry([name, value]).or_default().add(sums);
+        sum.add(sums);
+    }
+    let lines = lines.into_iter().map(|([name, value], sums)| Line { name, value, sums });
+    let mut lines: Vec<Line> = lines.collect();
+    if *by != By::Day {
+        // the sort keeps the order of names
+        lines.sort_by_key(|line| std::cmp::Reverse((line.sums.cost_nano, line.sums.requests)));
+    }
+    Report { lines, total: total.as_ref().map_or(sum, sums) }
+}
+
+fn sums(found: &Found) -> Sums {
+    let &(_, _, _, requests, uncached, write_5m, write_1h, read, output, cost_nano, unpriced, tokens) =
+        found;
+    Sums {
+        requests,
+        tokens: Tokens { uncached, write_5m, write_1h, read, output },
+        cost_nano,
+        unpriced,
+        unpriced_tokens: tokens,
+    }
+}
+
+/// Returns the lines, and the total if it is not their sum.
+async fn read<C, D>(
+    connection: &mut C,
+    dialect: Dialect,
+    by: &By,
+    (from, to): (i64, i64),
+) -> Result<(Vec<Found>, Option<Found>), sqlx::Error>
+where
+    C: Connection<Database = D>,
+    D: Database,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    D::Arguments: IntoArguments<D>,
+    for<'r> Found: FromRow<'r, D::Row>,
+    i64: sqlx::Type<D> + for<'q> sqlx::Encode<'q, D>,
+    String: sqlx::Type<D> + for<'q> sqlx::Encode<'q, D>,
+    Option<String>: sqlx::Type<D> + for<'q> sqlx::Encode<'q, D>,
+{
+    let tag = match by {
+        By::Tag(tag) => Some(tag.clone()),
+        _ => None,
+    };
+    // both statements see the same moment
+    let mut transaction = connection.begin().await?;
+    let lines = sqlx::query_as::<D, Found>(AssertSqlSafe(select(dialect, by)));
+    let lines = match by {
+        By::Tag(_) => lines.bind(from).bind(to).bind(tag),
+        _ => lines.bind(from).bind(to),
+    };
+    let lines = lines.fetch_all(&mut *transaction).await?;
+    let total = match by {
+        By::Tags | By::Tag(_) => {
+            let total = sqlx::query_as::<D, Found>(AssertSqlSafe(select_total(dialect)));
+            Some(total.bind(from).bind(to).fetch_one(&mut *transaction).await?)
+        }
+        _ => None,
+    };
+    transaction.rollback().await?;
+    Ok((lines, total))
+}
+
+fn select(dialect: Dialect, by: &By) -> String {
+    let quarters = |name: &str| {
+        let sums = QUARTERS.map(whole).join(", ");
+        let within = within(dialect, "at");
+        format!("SELECT {ZERO}, {name}, '', {sums} FROM quarter WHERE {within} GROUP BY {name}")
+    };
+    match by {
+        By::Key => quarters("key"),
+        By::Model => quarters("model"),
+        By::Target => quarters("target"),
+        By::Day => {
+            let at = match dialect {
+                Dialect::Sqlite => "at",
+                Dialect::Postgres => "CAST(extract(epoch FROM at) * 1000 AS BIGINT)",
+            };
+            let sums = QUARTERS.map(whole).join(", ");
+            let within = within(dialect, "at");
+            format!("SELECT {at}, '', '', {sums} FROM quarter WHERE {within} GROUP BY at")
+        }
+        By::Tags | By::Tag(_) => {
+            let [.., third] = arguments(dialect);
+            let named = match by {
+                By::Tag(_) => format!(" AND tag.tag = {third}"),
+                _ => String::new(),
+            };
+            let sums = EXCHANGES.map(whole).join(", ");
+            let within = within(dialect, "exchange.at");
+            format!(
+                "SELECT {ZERO}, coalesce(tag.tag, ''), coalesce(tag.value, ''), {sums} FROM exchange \
+                 LEFT JOIN tag ON tag.exchange = exchange.id{named} WHERE {within} \
+                 GROUP BY coalesce(tag.tag, ''), coalesce(tag.value, '')"
+            )
+        }
+    }
+}
+
+fn select_total(dialect: Dialect) -> String {
+    let (sums, within) = (EXCHANGES.map(whole).join(", "), within(dialect, "at"));
+    format!("SELECT {ZERO}, '', '', {sums} FROM exchange WHERE {within}")
+}
+
+const ZERO: &str = "CAST(0 AS BIGINT)";
+/// The sums over rows of `quarter`, in the order of [`Found`].
+const QUARTERS: [&str; 9] = [
+    "requests",
+    "uncached",
+    "write_5m",
+    "write_1h",
+    "read",
+    "output",
+    "cost_nano",
+    "unpriced",
+    "unpriced_tokens",
+];
+/// The same over rows of `exchange`.
+const EXCHANGES: [&str; 9] = [
+    "1",
+    "uncached",
+    "write_5m",
+    "write_1h",
+    "read",
+    "output",
+    "cost_nano",
+    "CASE WHEN unpriced_tokens > 0 THEN 1 ELSE 0 END",
+    "unpriced_tokens",
+];
+
+/// Returns a sum as a whole number: PostgreSQL's own is a decimal one.
+fn whole(term: &str) -> String {
+    format!("CAST(coalesce(sum({term}), 0) AS BIGINT)")
+}
+
+fn within(dialect: Dialect, at: &str) -> String {
+    let [from, to, _] = arguments(dialect);
+    match dialect {
+        Dialect::Sqlite => format!("{at} >= {from} AND {at} < {to}"),
+        Dialect::Postgres => {
+            format!("{at} >= to_timestamp({from} / 1000.0) AND {at} < to_timestamp({to} / 1000.0)")
+        }
+    }
+}
+
+fn arguments(dialect: Dialect) -> [&'static str; 3] {
+    match dialect {
+        Dialect::Sqlite => ["?1", "?2", "?3"],
+        Dialect::Postgres => ["$1", "$2", "$3"],
+    }
+}
+
+#[cfg(test)]
+mod tests;

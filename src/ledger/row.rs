@@ -1,0 +1,332 @@
+//! `Row`: an exchange as the ledger stores it, without bodies and credentials, with bounded texts.
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::telemetry::record::{Attempt, Cost, Operation, Record, StageRun};
+use crate::wire::Usage;
+
+/// The most bytes of a text. Clients choose some of them.
+const TEXT: usize = 256;
+/// The most children of one kind.
+const CHILDREN: usize = 256;
+/// The most tokens of one count. Sums of such counts stay in 63 bits.
+const TOKENS: u64 = 1_000_000_000_000;
+/// The most nano-dollars of an attempt: ten million dollars.
+const NANO: i64 = 10_000_000_000_000_000;
+/// A quarter of an hour.
+pub(crate) const QUARTER: i64 = 15 * 60 * 1000;
+
+/// A row of `exchange` with its children.
+pub(super) struct Row {
+    pub(super) exchange: Exchange,
+    pub(super) attempts: Vec<AttemptRow>,
+    pub(super) stages: Vec<StageRow>,
+    pub(super) tool_calls: Vec<ToolCallRow>,
+    pub(super) tags: Vec<TagRow>,
+}
+
+/// A row of `exchange`. The names of the fields are those of the columns.
+#[derive(Serialize)]
+pub(super) struct Exchange {
+    /// The gateway's own UUID (version 7) in hexadecimal digits.
+    pub(super) id: String,
+    /// The start in milliseconds since 1970.
+    pub(super) at: i64,
+    operation: &'static str,
+    pub(super) key: String,
+    user_id: Option<String>,
+    session: Option<String>,
+    request_id: String,
+    parent: Option<String>,
+    pub(super) model: String,
+    pub(super) target: String,
+    route: Option<String>,
+    is_stream: i64,
+    pub(super) status: i64,
+    ending: &'static str,
+    error: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) tokens: Tokens,
+    /// `None` if no token has a price.
+    cost_nano: Option<i64>,
+    cost_state: &'static str,
+    pub(super) unpriced_tokens: i64,
+    ttft_ms: Option<i64>,
+    pub(super) ms: i64,
+    attempts: i64,
+}
+
+/// Tokens by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Tokens {
+    /// Input outside of the cache.
+    pub(crate) uncached: i64,
+    /// Writes to the cache for 5 minutes.
+    pub(crate) write_5m: i64,
+    /// Writes to the cache for an hour.
+    pub(crate) write_1h: i64,
+    /// Reads from the cache.
+    pub(crate) read: i64,
+    /// Output.
+    pub(crate) output: i64,
+}
+
+/// A row of `attempt`.
+#[derive(Serialize)]
+pub(super) struct AttemptRow {
+    exchange: String,
+    n: usize,
+    turn: u32,
+    pub(super) model: String,
+    pub(super) target: String,
+    status: Option<u16>,
+    outcome: Option<&'static str>,
+    error: Option<&'static str>,
+    begun_ms: i64,
+    ttft_ms: Option<i64>,
+    ms: Option<i64>,
+    #[serde(flatten)]
+    pub(super) tokens: Tokens,
+    pub(super) cost_nano: i64,
+    pub(super) unpriced_tokens: i64,
+}
+
+/// A row of `stage`.
+#[derive(Serialize)]
+pub(super) struct StageRow {
+    exchange: String,
+    n: usize,
+    name: String,
+    hook: &'static str,
+    runs: u32,
+    us: i64,
+    outcome: &'static str,
+}
+
+/// A row of `tool_call`.
+#[derive(Serialize)]
+pub(super) struct ToolCallRow {
+    exchange: String,
+    n: usize,
+    turn: u32,
+    tool: String,
+    is_error: i64,
+    ms: i64,
+}
+
+/// A row of `tag`.
+#[derive(Serialize)]
+pub(super) struct TagRow {
+    exchange: String,
+    tag: String,
+    value: String,
+}
+
+impl Row {
+    /// Returns the row of an exchange that ended at a time; `None` if it is not recorded: the client was rejected before
+    /// the gateway knew it.
+    pub(super) fn of(record: &Record, ended: SystemTime) -> Option<Self> {
+        const UNAUTHORIZED: u16 = 401;
+        if record.status == UNAUTHORIZED && !record.is_identified {
+            return None;
+        }
+        let ended = ended.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = millis(ended.saturating_sub(record.duration));
+        let id = uuid_v7(at);
+        let attempts: Vec<_> = first(&record.attempts).map(|(n, one)| attempt(&id, n, one)).collect();
+        let tool_calls = first(&record.tool_calls).map(|(n, call)| ToolCallRow {
+            exchange: id.clone(),
+            n,
+            turn: call.turn,
+            tool: text(&call.tool),
+            is_error: i64::from(call.is_error),
+            ms: millis(call.took),
+        });
+        let tags: BTreeMap<String, String> = record
+            .tags
+            .iter()
+            .chain(&record.policy_tags)
+            .map(|(tag, value)| (text(tag), text(value)))
+            .collect();
+        let tags = tags.into_iter().take(CHILDREN);
+        Some(Self {
+            stages: first(&record.stages).map(|(n, run)| stage(&id, n, run)).collect(),
+            tool_calls: tool_calls.collect(),
+            tags: tags.map(|(tag, value)| TagRow { exchange: id.clone(), tag, value }).collect(),
+            exchange: exchange(record, id, at, &attempts),
+            attempts,
+        })
+    }
+}
+
+fn exchange(record: &Record, id: String, at: i64, attempts: &[AttemptRow]) -> Exchange {
+    let (operation, route) = match &record.operation {
+        Operation::Messages => ("messages", None),
+        Operation::CountTokens => ("count_tokens", None),
+        Operation::Forward { route, .. } => ("forward", Some(text(route))),
+    };
+    let last = attempts.last();
+    let cost = record.cost.unwrap_or_default();
+    let cost_nano = attempts.iter().map(|attempt| attempt.cost_nano).sum();
+    let unpriced_tokens = attempts.iter().map(|attempt| attempt.unpriced_tokens).sum();
+    Exchange {
+        id,
+        at,
+        operation,
+        key: text(&record.key),
+        user_id: record.user.as_deref().map(text),
+        session: record.session.as_deref().map(text),
+        request_id: text(&record.request_id),
+        parent: record.parent.as_deref().map(text),
+        model: last.map_or_else(|| text(&record.model), |last| last.model.clone()),
+        target: last.map(|last| last.target.clone()).unwrap_or_default(),
+        route,
+        is_stream: i64::from(record.is_stream),
+        status: i64::from(record.status),
+        ending: record.ending.as_str(),
+        error: record.error,
+        tokens: attempts.iter().map(|attempt| attempt.tokens).fold(Tokens::default(), Tokens::plus),
+        cost_nano: (cost_nano > 0 || unpriced_tokens == 0).then_some(cost_nano),
+        cost_state: state(cost),
+        unpriced_tokens,
+        ttft_ms: record.first_event.map(millis),
+        ms: millis(record.duration),
+        attempts: record.attempts.len() as i64,
+    }
+}
+
+fn state(cost: Cost) -> &'static str {
+    match cost {
+        Cost { unpriced: 1.., .. } => "unpriced",
+        Cost { is_estimated: true, .. } => "estimated",
+        _ => "priced",
+    }
+}
+
+fn attempt(exchange: &str, n: usize, attempt: &Attempt) -> AttemptRow {
+    let cost = attempt.cost.unwrap_or_default();
+    AttemptRow {
+        exchange: exchange.to_owned(),
+        n,
+        turn: attempt.turn,
+        model: text(&attempt.model),
+        target: text(&String::from_utf8_lossy(attempt.target.as_bytes())),
+        status: attempt.status,
+        outcome: attempt.outcome.map(|outcome| outcome.as_str()),
+        error: attempt.error,
+        begun_ms: millis(attempt.begun),
+        ttft_ms: attempt.first_event.map(millis),
+        ms: attempt.duration.map(millis),
+        tokens: Tokens::of(attempt.spent.tokens),
+        cost_nano: cost.nano_dollars.clamp(0, NANO),
+        unpriced_tokens: count(cost.unpriced),
+    }
+}
+
+fn stage(exchange: &str, n: usize, run: &StageRun) -> StageRow {
+    StageRow {
+        exchange: exchange.to_owned(),
+        n,
+        name: text(&run.stage),
+        hook: run.hook,
+        runs: run.runs,
+        us: i64::try_from(run.took.as_micros()).unwrap_or(i64::MAX),
+        outcome: match (run.failed, run.denied, run.edited) {
+            (true, _, _) => "failed",
+            (_, true, _) => "denied",
+            (_, _, true) => "edited",
+            _ => "ran",
+        },
+    }
+}
+
+impl Tokens {
+    fn of(usage: Usage) -> Self {
+        let hour = usage.cache_write_1h;
+        Self {
+            uncached: count(usage.input),
+            // a write without a duration is one for minutes
+            write_5m: count(usage.written().saturating_sub(hour)),
+            write_1h: count(hour),
+            read: count(usage.cache_read),
+            output: count(usage.output),
+        }
+    }
+
+    /// Returns the sum.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            uncached: self.uncached.saturating_add(other.uncached),
+            write_5m: self.write_5m.saturating_add(other.write_5m),
+            write_1h: self.write_1h.saturating_add(other.write_1h),
+            read: self.read.saturating_add(other.read),
+            output: self.output.saturating_add(other.output),
+        }
+    }
+}
+
+fn first<T>(list: &[T]) -> impl Iterator<Item = (usize, &T)> {
+    list.iter().take(CHILDREN).enumerate()
+}
+
+fn count(tokens: u64) -> i64 {
+    tokens.min(TOKENS).cast_signed()
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Returns a text of bounded length. Control characters, and those that change the direction of what follows, are
+/// replaced: rows are shown in terminals and on pages, and PostgreSQL accepts no NUL.
+pub(super) fn text(text: &str) -> String {
+    let end = text.floor_char_boundary(TEXT);
+    text[..end].chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Returns a UUID of version 7 in hexadecimal digits: milliseconds since 1970, then random bits.
+fn uuid_v7(at: i64) -> String {
+    let mut bytes = [0; 16];
+    fastrand::fill(&mut bytes[6..]);
+    bytes[..6].copy_from_slice(&at.cast_unsigned().to_be_bytes()[2..]);
+    bytes[6] = 0x70 | (bytes[6] & 0x0f);
+    bytes[8] = 0x80 | (bytes[8] & 0x3f);
+    hex::encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_bounded_and_changes_neither_lines_nor_direction() {
+        assert_eq!(text("claude-opus-5-5"), "claude-opus-5-5");
+        assert_eq!(text("a\0b\u{202e}c\u{1b}[2J\n\u{2066}\u{200f}"), "a�b�c�[2J���");
+        let long = text(&"é".repeat(5000));
+        assert_eq!((long.len(), long.chars().all(|c| c == 'é')), (TEXT, true));
+        assert_eq!(text(&format!("{}é", "a".repeat(TEXT - 1))).len(), TEXT - 1);
+    }
+
+    #[test]
+    fn an_id_is_a_uuid_of_version_7_that_begins_with_its_time() {
+        let id = uuid_v7(0x0123_4567_89ab);
+        assert_eq!((&id[..12], &id[12..13], id.len()), ("0123456789ab", "7", 32));
+        assert!(matches!(&id[16..17], "8" | "9" | "a" | "b"), "{id}");
+        assert_ne!(id, uuid_v7(0x0123_4567_89ab));
+    }
+
+    #[test]
+    fn a_count_beyond_reason_is_bounded() {
+        let usage = Usage { input: u64::MAX, cache_creation: 9, cache_write_1h: 4, ..Usage::default() };
+        let tokens = Tokens::of(usage);
+        assert_eq!((tokens.uncached, tokens.write_5m, tokens.write_1h), (1_000_000_000_000, 5, 4));
+    }
+}

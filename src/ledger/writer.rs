@@ -1,0 +1,191 @@
+//! The writer: one task that writes batches, keeps a batch that failed and tries again, and deletes old rows.
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::error::Problem;
+use crate::ledger::batch::Batch;
+use crate::ledger::config::{LedgerConfig, LedgerUrl};
+use crate::ledger::postgres::{self, Postgres};
+use crate::ledger::queue::{Held, Queue};
+use crate::ledger::sqlite::{self, Sqlite};
+use crate::telemetry::ledger::{Dropped, LedgerMetrics};
+
+/// The wait after a first failure; it doubles up to `LONGEST`.
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(5);
+/// The wait during the drain, which has a time limit of its own.
+const DRAINING: Duration = Duration::from_millis(100);
+/// The pause between looks for old rows.
+const LOOKS: Duration = Duration::from_secs(1);
+
+/// The task's state.
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    store: Store,
+    keep: Duration,
+    metrics: LedgerMetrics,
+}
+
+/// The database.
+pub(super) enum Store {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// Opens the database; `None` if there is to be no ledger.
+    pub(super) async fn open(config: &LedgerConfig) -> Result<Option<Self>, Problem> {
+        match &config.url {
+            LedgerUrl::Off | LedgerUrl::Sqlite(None) => Ok(None),
+            LedgerUrl::Sqlite(Some(path)) => {
+                Ok(Some(Self::Sqlite(Sqlite::open(path, config.max_size.0).await?)))
+            }
+            LedgerUrl::Postgres(url) => {
+                Ok(Some(Self::Postgres(Postgres::open(url.expose()).await?)))
+            }
+        }
+    }
+
+    async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(store) => store.write(batch).await,
+            Self::Postgres(store) => store.write(batch).await,
+        }
+    }
+
+    async fn prune(&mut self, before: i64) -> Result<bool, sqlx::Error> {
+        match self {
+            Self::Sqlite(store) => store.prune(before).await,
+            Self::Postgres(store) => store.prune(before).await,
+        }
+    }
+
+    /// Deletes old rows because the database has no room. Returns whether that may help.
+    async fn make_room(&mut self, error: &sqlx::Error) -> bool {
+        match self {
+            Self::Sqlite(store) if sqlite::is_full(error) => {
+                store.make_room().await.unwrap_or_default()
+            }
+            _ => false,
+        }
+    }
+
+    fn is_rejection(&self, error: &sqlx::Error) -> bool {
+        match self {
+            Self::Sqlite(_) => sqlite::is_rejection(error),
+            Self::Postgres(_) => postgres::is_rejection(error),
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(
+        queue: Arc<Queue>,
+        store: Store,
+        config: &LedgerConfig,
+        metrics: LedgerMetrics,
+    ) -> Self {
+        Self { queue, store, keep: config.keep, metrics }
+    }
+
+    /// Writes until the queue is closed and empty.
+    pub(super) async fn run(mut self) {
+        let mut looks = tokio::time::interval(LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let queue = Arc::clone(&self.queue);
+        loop {
+            let entries = tokio::select! {
+                biased;
+                entries = queue.batch() => entries,
+                _ = looks.tick() => {
+                    self.prune(&mut looks).await;
+                    continue;
+                }
+            };
+            if entries.is_empty() {
+                break;
+            }
+            let batch = Batch::of(&entries);
+            drop(entries);
+            self.write(batch).await;
+        }
+        self.store.close().await;
+    }
+
+    /// Writes a batch, however often it takes.
+    async fn write(&mut self, batch: Batch) {
+        let mut wait = SHORTEST;
+        let mut has_failed = false;
+        while let Err(error) = self.store.write(&batch).await {
+            self.metrics.failures.inc();
+            if self.store.is_rejection(&error) {
+                return self.write_apart(batch, &error).await;
+            }
+            if !std::mem::replace(&mut has_failed, true) {
+                tracing::error!(error = %error, "the ledger cannot be written: its rows wait, and are lost beyond the bounds of `ledger.queue`");
+            }
+            if self.store.make_room(&error).await {
+                continue;
+            }
+            self.pause(wait).await;
+            wait = (wait * 2).min(LONGEST);
+        }
+        if has_failed {
+            tracing::info!("the ledger is written again");
+        }
+        self.written(batch.rows.len());
+        self.queue.release(batch.held);
+    }
+
+    /// Writes the rows of a batch one by one, because the database rejects one of them; that one is dropped.
+    async fn write_apart(&mut self, batch: Batch, error: &sqlx::Error) {
+        if let [row] = batch.rows.as_slice() {
+            tracing::error!(error = %error, id = row.exchange.id, "the ledger's database rejects a row: it is dropped");
+            self.metrics.dropped(Dropped::Rejected, 1);
+            self.queue.release(batch.held);
+            return;
+        }
+        for row in batch.rows {
+            let one = Batch { rows: vec![row], held: Held::default() };
+            Box::pin(self.write(one)).await;
+        }
+        self.queue.release(batch.held);
+    }
+
+    fn written(&self, rows: usize) {
+        self.metrics.written.inc_by(rows as u64);
+    }
+
+    async fn pause(&self, wait: Duration) {
+        if self.queue.is_closed() {
+            tokio::time::sleep(wait.min(DRAINING)).await;
+        } else {
+            // a drain ends the wait
+            let _ = tokio::time::timeout(wait, self.queue.closed()).await;
+        }
+    }
+
+    /// Deletes old rows in portions, as long as nothing waits to be written.
+    async fn prune(&mut self, looks: &mut Interval) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let before = i64::try_from(now.saturating_sub(self.keep).as_millis()).unwrap_or(i64::MAX);
+        match self.store.prune(before).await {
+            // further portions follow after the next batch, if one waits
+            Ok(true) if self.queue.is_idle() => looks.reset_immediately(),
+            Ok(true) => looks.reset_after(Duration::from_millis(1)),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(error = %error, "old rows of the ledger could not be deleted");
+            }
+        }
+    }
+}
