@@ -3,6 +3,7 @@ pub mod check;
 mod eval;
 mod eval_show;
 mod key;
+mod ledger;
 mod models;
 mod plugin;
 mod plugin_build;
@@ -66,6 +67,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prints the sums of the ledger: requests, tokens and cost. It works while the gateway runs.
+    Ledger(ledger::Query),
     /// Prints the JSON Schema of the config.
     Schema,
     /// Creates caller keys.
@@ -132,6 +135,7 @@ fn command(cli: Cli) -> ExitCode {
             let form = if json { models::Form::Json } else { models::Form::Text };
             models::run(&cli.config, pattern.as_deref(), form)
         }
+        Command::Ledger(query) => ledger::run(&cli.config, &query),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
     }

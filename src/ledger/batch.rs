@@ -61,9 +61,9 @@ struct QuarterRow<'a> {
 impl Batch {
     /// Makes the rows of finished exchanges.
     pub(super) fn of(entries: &[Entry]) -> Self {
-        let rows = entries.iter().filter_map(|entry| {
-            entry.story.read(|record| Row::of(record, entry.ended))
-        });
+        let rows = entries
+            .iter()
+            .filter_map(|entry| entry.story.read(|record| Row::of(record, entry.ended)));
         Self { rows: rows.collect(), held: Held::of(entries) }
     }
 

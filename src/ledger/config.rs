@@ -256,7 +256,8 @@ mod tests {
         }
         assert_eq!(read(json!({"max_size": "1536MiB"})).unwrap().max_size, Size(1536 << 20));
         assert_eq!(read(json!({"keep": "36h"})).unwrap().keep, Duration::from_secs(36 * 3600));
-        let small = json!({"keep": "0d", "max_size": "1KiB", "queue": {"entries": 0, "bytes": "0B"}});
+        let small =
+            json!({"keep": "0d", "max_size": "1KiB", "queue": {"entries": 0, "bytes": "0B"}});
         let keys: Vec<_> = read(small).unwrap().problems().iter().map(|found| found.0).collect();
         assert_eq!(keys, ["keep", "max_size", "queue.entries", "queue.bytes"]);
     }

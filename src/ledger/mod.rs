@@ -78,7 +78,10 @@ impl Writing {
         let _ = (&mut self.task).await;
         let lost = self.queue.clear();
         self.metrics.dropped(Dropped::Stopped, lost);
-        tracing::error!(rows = lost, "the ledger's database was away until the end of the drain: its rows are lost");
+        tracing::error!(
+            rows = lost,
+            "the ledger's database was away until the end of the drain: its rows are lost"
+        );
     }
 }
 

@@ -98,7 +98,10 @@ pub(super) fn is_rejection(error: &sqlx::Error) -> bool {
 fn options(url: &str) -> Result<PgConnectOptions, Problem> {
     let read = url.parse::<PgConnectOptions>();
     let read = read.map_err(|_| {
-        Problem::new("ledger.url", "expected `postgres://USER:PASSWORD@HOST:PORT/NAME`, found a URL that cannot be read")
+        Problem::new(
+            "ledger.url",
+            "expected `postgres://USER:PASSWORD@HOST:PORT/NAME`, found a URL that cannot be read",
+        )
     })?;
     Ok(read
         .application_name("tidegate")
@@ -123,7 +126,8 @@ async fn write(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx:
     let insert = schema::insert_exchanges(Dialect::Postgres);
     let inserted = sqlx::query(AssertSqlSafe(insert)).bind(batch.exchanges());
     let inserted = inserted.fetch_all(&mut *transaction).await?;
-    let new: HashSet<String> = inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let new: HashSet<String> =
+        inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     for kind in Rows::ALL {
         let Some(rows) = batch.of_kind(kind, &new) else { continue };
         let insert = schema::insert_rows(Dialect::Postgres, kind);

@@ -166,13 +166,16 @@ impl Queue {
 fn size(record: &Record) -> usize {
     let tags = record.tags.iter().chain(&record.policy_tags);
     let tags: usize = tags.map(|(name, value)| name.len() + value.len() + ELEMENT).sum();
-    let attempts: usize = record.attempts.iter().map(|one| size_of_val(one) + one.model.len()).sum();
+    let attempts: usize =
+        record.attempts.iter().map(|one| size_of_val(one) + one.model.len()).sum();
     let calls: usize = record.tool_calls.iter().map(|one| size_of_val(one) + one.tool.len()).sum();
     let dropped: usize = record.dropped.iter().map(|name| name.len() + ELEMENT).sum();
     let texts = [&record.user, &record.session, &record.parent];
     let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
     let route = match &record.operation {
-        crate::telemetry::record::Operation::Forward { route, provider } => route.len() + provider.len(),
+        crate::telemetry::record::Operation::Forward { route, provider } => {
+            route.len() + provider.len()
+        }
         _ => 0,
     };
     size_of::<Story>()

@@ -161,8 +161,20 @@ fn collected(by: &By, range: &Range, found: Vec<Found>, total: Option<Found>) ->
 }
 
 fn sums(found: &Found) -> Sums {
-    let &(_, _, _, requests, uncached, write_5m, write_1h, read, output, cost_nano, unpriced, tokens) =
-        found;
+    let &(
+        _,
+        _,
+        _,
+        requests,
+        uncached,
+        write_5m,
+        write_1h,
+        read,
+        output,
+        cost_nano,
+        unpriced,
+        tokens,
+    ) = found;
     Sums {
         requests,
         tokens: Tokens { uncached, write_5m, write_1h, read, output },

@@ -135,7 +135,8 @@ impl Row {
         let ended = ended.duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = millis(ended.saturating_sub(record.duration));
         let id = uuid_v7(at);
-        let attempts: Vec<_> = first(&record.attempts).map(|(n, one)| attempt(&id, n, one)).collect();
+        let attempts: Vec<_> =
+            first(&record.attempts).map(|(n, one)| attempt(&id, n, one)).collect();
         let tool_calls = first(&record.tool_calls).map(|(n, call)| ToolCallRow {
             exchange: id.clone(),
             n,
@@ -283,7 +284,10 @@ fn millis(time: Duration) -> i64 {
 /// replaced: rows are shown in terminals and on pages, and PostgreSQL accepts no NUL.
 pub(super) fn text(text: &str) -> String {
     let end = text.floor_char_boundary(TEXT);
-    text[..end].chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text[..end]
+        .chars()
+        .map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 fn is_harmful(c: char) -> bool {
@@ -325,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_count_beyond_reason_is_bounded() {
-        let usage = Usage { input: u64::MAX, cache_creation: 9, cache_write_1h: 4, ..Usage::default() };
+        let usage =
+            Usage { input: u64::MAX, cache_creation: 9, cache_write_1h: 4, ..Usage::default() };
         let tokens = Tokens::of(usage);
         assert_eq!((tokens.uncached, tokens.write_5m, tokens.write_1h), (1_000_000_000_000, 5, 4));
     }

@@ -140,7 +140,8 @@ pub(super) fn insert_rows(dialect: Dialect, rows: Rows) -> String {
             let insert = insert(dialect, "quarter", QUARTER);
             let (key, sums) = QUARTER.split_at(QUARTER_KEY);
             let key: Vec<&str> = key.iter().map(|(name, _)| *name).collect();
-            let sums = sums.iter().map(|(name, _)| format!("{name} = quarter.{name} + excluded.{name}"));
+            let sums =
+                sums.iter().map(|(name, _)| format!("{name} = quarter.{name} + excluded.{name}"));
             let sums: Vec<String> = sums.collect();
             format!("{insert} ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), sums.join(", "))
         }
@@ -165,7 +166,10 @@ fn insert(dialect: Dialect, table: &str, columns: Columns) -> String {
                 Time | Number => format!("{name} bigint"),
                 Text => format!("{name} text"),
             });
-            format!("jsonb_to_recordset($1::jsonb) AS rows ({})", types.collect::<Vec<_>>().join(", "))
+            format!(
+                "jsonb_to_recordset($1::jsonb) AS rows ({})",
+                types.collect::<Vec<_>>().join(", ")
+            )
         }
     };
     format!("INSERT INTO {table} ({}) SELECT {values} FROM {from}", names.join(", "))

@@ -37,9 +37,8 @@ impl Sqlite {
     ///
     /// Fails if another process writes to it, or if it cannot be written.
     pub(super) async fn open(path: &Path, max_size: u64) -> Result<Self, Problem> {
-        let problem = |message: String| {
-            Problem::new("ledger.url", format!("{}: {message}", path.display()))
-        };
+        let problem =
+            |message: String| Problem::new("ledger.url", format!("{}: {message}", path.display()));
         let unusable = |e: std::io::Error| {
             problem(format!(
                 "cannot be written: {e}; name another `state_dir` or `ledger.url`, or set `ledger.url` to `off`"

@@ -63,7 +63,12 @@ impl LedgerMetrics {
                 "Memory of the exchanges that wait for the ledger's database",
                 Gauge::default(),
             ),
-            written: add(r, "ledger_written", "Exchanges written to the ledger", Counter::default()),
+            written: add(
+                r,
+                "ledger_written",
+                "Exchanges written to the ledger",
+                Counter::default(),
+            ),
             failures: add(
                 r,
                 "ledger_failures",

@@ -92,9 +92,8 @@ fn a_day_has_23_24_or_25_hours_and_begins_in_its_zone() {
 
 #[test]
 fn lines_are_ordered_by_cost_and_a_total_of_its_own_is_kept() {
-    let line = |name: &str, cost: i64| {
-        (0, name.to_owned(), "v".to_owned(), 1, 1, 0, 0, 0, 0, cost, 0, 0)
-    };
+    let line =
+        |name: &str, cost: i64| (0, name.to_owned(), "v".to_owned(), 1, 1, 0, 0, 0, 0, cost, 0, 0);
     let found = vec![line("b", 1), line("a", 5), line("c", 1)];
     let report = collected(&By::Tags, &range("UTC", None, None), found, Some(line("", 6)));
     let names: Vec<&str> = report.lines.iter().map(|line| line.name.as_str()).collect();
