@@ -55,7 +55,7 @@ pub struct Record {
     pub dropped: Vec<Box<str>>,
     /// The status that the client received.
     pub status: u16,
-    /// The `error.type` that the client received, unless the upstream's own answer was passed on.
+    /// The kind of the error that ended the exchange.
     pub error: Option<&'static str>,
     /// The time from the head of the request to the first event, for a streamed response.
     pub first_event: Option<Duration>,

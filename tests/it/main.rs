@@ -15,6 +15,7 @@ mod examples;
 mod failover;
 mod hooks;
 mod images;
+mod ledger;
 mod library;
 mod limits;
 mod plugin;

@@ -1,0 +1,134 @@
+//! The bounds of the ledger: its queue, its file, its age, and texts of clients.
+use std::fs;
+
+use serde_json::{Value, json};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::{WRITTEN, file, report, rows, total, written};
+use crate::support::gateway::Gateway;
+use crate::support::until;
+
+const TABLES: [&str; 6] = ["exchange", "attempt", "stage", "tool_call", "tag", "quarter"];
+
+async fn counts(gateway: &Gateway) -> Vec<i64> {
+    let mut counts = Vec::new();
+    for table in TABLES {
+        let found = rows(&file(gateway.folder()), &format!("SELECT count(*) FROM {table}")).await;
+        counts.push(found[0].as_i64().unwrap());
+    }
+    counts
+}
+
+fn body(model: &str) -> Value {
+    json!({"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": "[sim: say hi]"}]})
+}
+
+/// A transaction of another process that keeps the gateway from writing.
+async fn hold(gateway: &Gateway) -> sqlx::SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(file(gateway.folder()));
+    let mut connection = options.disable_statement_logging().connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_queue_is_counted_and_no_request_waits() {
+    let gateway = Gateway::with()
+        .provider("sim", "{ type: simulator }")
+        .config("ledger: { queue: { entries: 5 } }")
+        .start()
+        .await;
+    let held = hold(&gateway).await;
+    for _ in 0..12 {
+        gateway.ask(&body("m")).await.message();
+    }
+    gateway.until_idle().await;
+    assert_eq!(gateway.metric("tidegate_ledger_queue_entries").await, 5.0);
+    assert_eq!(gateway.metric("tidegate_ledger_dropped_total{reason=\"full\"}").await, 7.0);
+    assert_eq!(gateway.metric(WRITTEN).await, 0.0);
+    drop(held);
+    written(&gateway, 5).await;
+    gateway.until_metric("tidegate_ledger_queue_bytes", 0.0).await;
+    assert_eq!(total(&gateway.file())["requests"], 5);
+}
+
+#[tokio::test]
+async fn a_full_file_makes_room_for_new_rows_and_serves_on() {
+    // the rows of each exchange have about 3 KiB, so some hundreds fill the file
+    let tags: String =
+        (0..40).map(|n| format!("tag(\"t{n}\", \"{}\"); ", "v".repeat(60))).collect();
+    let gateway = Gateway::with()
+        .provider("sim", "{ type: simulator }")
+        .policy("tags", &format!("fn on_request(request, ctx) {{ {tags} }}"))
+        .config("ledger: { max_size: 1MiB }")
+        .start()
+        .await;
+    for n in 1..=5 {
+        for _ in 0..100 {
+            gateway.ask(&body("m")).await.message();
+        }
+        written(&gateway, n * 100).await;
+    }
+    let size = fs::metadata(file(gateway.folder())).unwrap().len();
+    assert!(size <= 1024 * 1024, "{size}");
+    assert_eq!(gateway.measured("tidegate_ledger_dropped_total", "reason").await, 0.0);
+    let found = counts(&gateway).await;
+    assert!(found[0] < 500 && found[4] == found[0] * 40, "{found:?}");
+    // sums never have less than the rows that are left
+    assert!(total(&gateway.file())["requests"].as_i64().unwrap() >= found[0]);
+}
+
+#[tokio::test]
+async fn old_rows_leave_every_table() {
+    let gateway = Gateway::with()
+        .provider("sim", "{ type: simulator }")
+        .plugin("datetime")
+        .policy("tags", "fn on_request(request, ctx) { tag(\"team\", \"ml\"); }")
+        .config("ledger: { keep: 1d }")
+        .start()
+        .await;
+    let mut tool = json!({"model": "m", "max_tokens": 64, "tools": [{"type": "gateway:datetime"}]});
+    tool["messages"] =
+        json!([{"role": "user", "content": "[sim: call datetime] [sim: then] [sim: say done]"}]);
+    gateway.ask(&tool).await.message();
+    written(&gateway, 1).await;
+    let found = counts(&gateway).await;
+    assert!(found.iter().all(|count| *count > 0), "{found:?}");
+    // two days pass
+    let options = SqliteConnectOptions::new().filename(file(gateway.folder()));
+    let mut connection = options.connect().await.unwrap();
+    let past = "UPDATE exchange SET at = at - 172800000; UPDATE quarter SET at = at - 172800000";
+    sqlx::raw_sql(past).execute(&mut connection).await.unwrap();
+    until("all tables to be empty", async || counts(&gateway).await == [0; 6]).await;
+}
+
+#[tokio::test]
+async fn hostile_names_stay_bounded_and_harmless() {
+    let gateway =
+        Gateway::with().provider("sim", "{ type: simulator }").config("ledger: {}").start().await;
+    let names = [
+        "x".repeat(10_000),
+        "nul\0and\u{1b}[2J".to_owned(),
+        "\u{202e}txet\u{2066}".to_owned(),
+        "'); DROP TABLE exchange; --".to_owned(),
+        "=cmd|'/c calc'!A1".to_owned(),
+        "\"quoted\", \\u0000 and\nlines".to_owned(),
+    ];
+    for name in &names {
+        gateway.ask(&body(name)).await;
+    }
+    written(&gateway, names.len() as u32).await;
+    let found = report(&gateway.file(), &["--by", "model"]);
+    assert_eq!(found["total"]["requests"], names.len());
+    for row in found["rows"].as_array().unwrap() {
+        let name = row["model"].as_str().unwrap();
+        let is_harmless = |c: char| !c.is_control() && !matches!(c, '\u{202e}' | '\u{2066}');
+        assert!(name.len() <= 1024 && name.chars().all(is_harmless), "{name:?}");
+    }
+    let output =
+        crate::commands::tidegate(&gateway.file(), &["ledger", "--by", "model", "--format", "csv"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("\r\n'=cmd|'/c calc'!A1,1,"), "{text}");
+    assert_eq!(text.lines().count(), names.len() + 1);
+}

@@ -1,0 +1,92 @@
+//! A second gateway on the same file, a restart, and a gateway that is killed.
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::{file, rows, total, written};
+use crate::commands::{CONFIG, Serving, folder, tidegate};
+use crate::support::client::Ask;
+use crate::support::gateway::Gateway;
+use crate::support::{MESSAGE, until};
+
+/// Starts the program on free ports. Returns the addresses of its listeners.
+fn serve(config: &Path) -> (Serving, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["serve", "--config"]).arg(config).stderr(Stdio::piped());
+    let mut serving = Serving(command.spawn().unwrap());
+    let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+    let line = lines.find_map(|line| line.ok().filter(|line| line.contains("tidegate serves")));
+    let start: Value = serde_json::from_str(&line.unwrap()).unwrap();
+    // the rest is read, so that the program can go on writing
+    std::thread::spawn(move || lines.for_each(drop));
+    (serving, start["listen"].as_str().unwrap().parse().unwrap())
+}
+
+const LISTEN: &str = "listen: 127.0.0.1:0\nlog: { format: json }\n";
+
+#[tokio::test]
+async fn a_second_gateway_on_the_same_file_is_refused() {
+    let gateway =
+        Gateway::with().provider("sim", "{ type: simulator }").config("ledger: {}").start().await;
+    let other = format!(
+        "{LISTEN}{CONFIG}ledger: {{ url: \"sqlite:{}\" }}\n",
+        file(gateway.folder()).display()
+    );
+    let (_folder, config) = folder(&other, &[]);
+    let output = tidegate(&config, &["serve"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("ledger.url: ") && said.contains("another gateway writes to this file"),
+        "{said}"
+    );
+    // the first one goes on
+    Ask::message(MESSAGE).send(gateway.address).await.message();
+    written(&gateway, 1).await;
+}
+
+#[tokio::test]
+async fn a_ledger_outlives_its_gateway_and_a_drain_writes_everything() {
+    let (_folder, config) = folder(&format!("{LISTEN}{CONFIG}state_dir: own/state\n"), &[]);
+    for round in 1..=3 {
+        let (mut serving, address) = serve(&config);
+        for _ in 0..20 {
+            Ask::message(MESSAGE).send(address).await.message();
+        }
+        let pid = serving.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(serving.0.wait().unwrap().success());
+        assert_eq!(total(&config)["requests"], round * 20);
+    }
+    let state = config.parent().unwrap().join("own/state");
+    assert!(state.join("ledger.sqlite").exists() && state.join("cache").exists());
+    assert!(!config.parent().unwrap().join(".tidegate").exists());
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_killed_loses_nothing_that_was_written_and_starts_again() {
+    let (folder, config) = folder(&format!("{LISTEN}{CONFIG}"), &[]);
+    let (mut serving, address) = serve(&config);
+    for _ in 0..50 {
+        Ask::message(MESSAGE).send(address).await.message();
+    }
+    // without further requests, the last batch is written too
+    let ledger = file(folder.path());
+    until("all rows", async || rows(&ledger, "SELECT count(*) FROM exchange").await == [50]).await;
+    for _ in 0..10 {
+        Ask::message(MESSAGE).send(address).await.message();
+    }
+    serving.0.kill().unwrap();
+    serving.0.wait().unwrap();
+    let kept = total(&config)["requests"].as_i64().unwrap();
+    assert!((50..=60).contains(&kept), "{kept}");
+    // the rows and their sums are of the same transactions
+    assert_eq!(rows(&ledger, "SELECT count(*) FROM exchange").await, [kept]);
+    assert_eq!(rows(&ledger, "PRAGMA integrity_check").await, ["ok"]);
+    let (_serving, address) = serve(&config);
+    Ask::message(MESSAGE).send(address).await.message();
+    until("the next row", async || total(&config)["requests"] == kept + 1).await;
+}
