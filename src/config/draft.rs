@@ -25,6 +25,7 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let named = ["policies", "plugins"].map(|section| reader.has(section, "dir"));
+        reader.lengthen("ledger", "url");
         let mut config = Config {
             listen: reader.take("listen").unwrap_or_else(default_listen),
             admin: reader.take("admin"),

@@ -74,6 +74,14 @@ impl Reader {
         self.root.get(key).and_then(|node| node.get(inner)).is_some_and(|node| !node.is_null())
     }
 
+    /// Turns a text at a key, the short form, into a mapping with the text at `inner`.
+    pub(crate) fn lengthen(&mut self, key: &str, inner: &str) {
+        if let Some(node) = self.root.get_mut(key).filter(|node| node.is_string()) {
+            let text = node.take();
+            *node = Value::Object(Map::from_iter([(inner.to_owned(), text)]));
+        }
+    }
+
     /// Returns the value of a key; `None` if it is absent, `null`, or wrong.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
         let node = self.node(key)?;

@@ -16,6 +16,10 @@ pub fn schema() -> Value {
     let mut schema = Value::from(schema);
     schema["title"] = "tidegate.yaml".into();
     schema["additionalProperties"] = false.into();
+    // `ledger: off` is short for `ledger: { url: off }`
+    if let Some(ledger) = schema.pointer_mut("/properties/ledger") {
+        ledger["type"] = json!(["object", "string"]);
+    }
     let choices = [
         ("/properties/models/additionalProperties", ["provider", "targets"]),
         ("/properties/keys/items", ["hash", "key"]),

@@ -15,7 +15,7 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 /// The smallest SQLite file that holds the tables and a batch.
 const SMALLEST: u64 = 1024 * 1024;
 
-/// `ledger:`, the record of every exchange: tokens, cost, status.
+/// `ledger:`, the record of every exchange: tokens, cost, status. A text is short for its `url`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerConfig {

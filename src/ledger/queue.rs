@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::ledger::config::QueueConfig;
 use crate::telemetry::ledger::{Dropped, LedgerMetrics};
-use crate::telemetry::record::Record;
+use crate::telemetry::record::{Operation, Record};
 use crate::telemetry::story::Story;
 
 /// The most exchanges of a batch.
@@ -52,6 +52,28 @@ pub(super) struct Held {
     pub(super) bytes: u64,
 }
 
+/// The state of the next batch.
+enum Next {
+    /// It is closed.
+    Batch(Vec<Entry>),
+    /// It has entries and waits for more.
+    Open,
+    /// Nothing waits.
+    None,
+}
+
+impl State {
+    /// Returns the next batch if it is full, if its time is over, or if the queue is closed.
+    fn next(&mut self, is_over: bool) -> Next {
+        let waiting = self.waiting.len();
+        match waiting >= BATCH || self.is_closed || (waiting > 0 && is_over) {
+            true => Next::Batch(self.waiting.drain(..waiting.min(BATCH)).collect()),
+            false if waiting > 0 => Next::Open,
+            false => Next::None,
+        }
+    }
+}
+
 impl Held {
     /// Returns the size of these entries.
     pub(super) fn of(entries: &[Entry]) -> Self {
@@ -91,21 +113,14 @@ impl Queue {
     pub(super) async fn batch(&self) -> Vec<Entry> {
         let mut closes: Option<Instant> = None;
         loop {
-            {
-                let mut state = self.state.lock();
-                let waiting = state.waiting.len();
-                let is_over = closes.is_some_and(|closes| closes <= Instant::now());
-                if waiting >= BATCH || state.is_closed || (waiting > 0 && is_over) {
-                    return state.waiting.drain(..waiting.min(BATCH)).collect();
-                }
-                if waiting > 0 {
-                    closes.get_or_insert_with(|| Instant::now() + OPEN);
-                }
-            }
+            let is_over = closes.is_some_and(|closes| closes <= Instant::now());
+            let next = self.state.lock().next(is_over);
             let changed = self.changed.notified();
-            match closes {
-                None => changed.await,
-                Some(closes) => {
+            match next {
+                Next::Batch(entries) => return entries,
+                Next::None => changed.await,
+                Next::Open => {
+                    let closes = *closes.get_or_insert_with(|| Instant::now() + OPEN);
                     // either way the state decides
                     let _ = tokio::time::timeout_at(closes, changed).await;
                 }
@@ -173,9 +188,7 @@ fn size(record: &Record) -> usize {
     let texts = [&record.user, &record.session, &record.parent];
     let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
     let route = match &record.operation {
-        crate::telemetry::record::Operation::Forward { route, provider } => {
-            route.len() + provider.len()
-        }
+        Operation::Forward { route, provider } => route.len() + provider.len(),
         _ => 0,
     };
     size_of::<Story>()
@@ -196,7 +209,6 @@ fn size(record: &Record) -> usize {
 mod tests {
     use crate::ledger::config::Size;
     use crate::telemetry::metrics::Metrics;
-    use crate::telemetry::record::Operation;
 
     use super::*;
 
@@ -242,15 +254,19 @@ mod tests {
         assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (3, "8"));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_batch_closes_when_it_is_full_or_old() {
         let metrics = Metrics::new();
         let queue = Arc::new(Queue::new(QueueConfig::default(), metrics.ledger.clone()));
         (0..300).for_each(|_| queue.push(&story("m")));
-        let begun = Instant::now();
         assert_eq!(queue.batch().await.len(), BATCH);
-        assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(queue.batch().await.len(), 300 - BATCH);
-        assert!(begun.elapsed() >= OPEN);
+        let late = Arc::clone(&queue);
+        let task = tokio::spawn(async move { late.batch().await.len() });
+        tokio::task::yield_now().await;
+        queue.push(&story("m"));
+        assert_eq!(task.await.unwrap(), 1);
+        queue.close();
+        assert_eq!(queue.batch().await.len(), 0);
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Writer {
 /// The database.
 pub(super) enum Store {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Store {
@@ -43,7 +43,7 @@ impl Store {
                 Ok(Some(Self::Sqlite(Sqlite::open(path, config.max_size.0).await?)))
             }
             LedgerUrl::Postgres(url) => {
-                Ok(Some(Self::Postgres(Postgres::open(url.expose()).await?)))
+                Ok(Some(Self::Postgres(Box::new(Postgres::open(url.expose()).await?))))
             }
         }
     }
@@ -124,26 +124,35 @@ impl Writer {
     /// Writes a batch, however often it takes.
     async fn write(&mut self, batch: Batch) {
         let mut wait = SHORTEST;
-        let mut has_failed = false;
+        let mut failures = 0;
         while let Err(error) = self.store.write(&batch).await {
-            self.metrics.failures.inc();
+            failures += 1;
+            self.failed(&error, failures);
             if self.store.is_rejection(&error) {
                 return self.write_apart(batch, &error).await;
             }
-            if !std::mem::replace(&mut has_failed, true) {
-                tracing::error!(error = %error, "the ledger cannot be written: its rows wait, and are lost beyond the bounds of `ledger.queue`");
+            if !self.store.make_room(&error).await {
+                self.pause(wait).await;
+                wait = (wait * 2).min(LONGEST);
             }
-            if self.store.make_room(&error).await {
-                continue;
-            }
-            self.pause(wait).await;
-            wait = (wait * 2).min(LONGEST);
         }
-        if has_failed {
+        self.succeeded(&batch, failures);
+    }
+
+    fn succeeded(&self, batch: &Batch, failures: u32) {
+        if failures > 0 {
             tracing::info!("the ledger is written again");
         }
-        self.written(batch.rows.len());
+        self.metrics.written.inc_by(batch.rows.len() as u64);
         self.queue.release(batch.held);
+    }
+
+    /// Counts a failure, and logs the first one of a batch.
+    fn failed(&self, error: &sqlx::Error, failures: u32) {
+        self.metrics.failures.inc();
+        if failures == 1 {
+            tracing::error!(error = %error, "the ledger cannot be written: its rows wait, and are lost beyond the bounds of `ledger.queue`");
+        }
     }
 
     /// Writes the rows of a batch one by one, because the database rejects one of them; that one is dropped.
@@ -159,10 +168,6 @@ impl Writer {
             Box::pin(self.write(one)).await;
         }
         self.queue.release(batch.held);
-    }
-
-    fn written(&self, rows: usize) {
-        self.metrics.written.inc_by(rows as u64);
     }
 
     async fn pause(&self, wait: Duration) {

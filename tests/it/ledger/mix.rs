@@ -108,8 +108,8 @@ fn body(model: &str, text: &str) -> Value {
     json!({"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": text}]})
 }
 
-#[tokio::test]
-async fn the_sums_are_those_of_the_upstreams_own_book() {
+/// Sends every kind of request with two keys: 14 exchanges and a wrong key. Returns the gateway and the book.
+async fn mixed() -> (Gateway, Book) {
     let book = Arc::new(Mutex::new(Book::default()));
     let up = bookkeeper(&book).await;
     let opus = "{ provider: up, model: claude-opus-5-5 }";
@@ -145,6 +145,12 @@ async fn the_sums_are_those_of_the_upstreams_own_book() {
     assert_eq!(send("wrong-key-0123456789", &body("claude-opus-5-5", "hi")).await, 401);
     written(&gateway, 14).await;
     let book = *book.lock().unwrap();
+    (gateway, book)
+}
+
+#[tokio::test]
+async fn the_sums_are_those_of_the_upstreams_own_book() {
+    let (gateway, book) = mixed().await;
     assert_eq!(sums(&total(&gateway.file())), book.sums(14));
     let found = report(&gateway.file(), &["--by", "tag:team"]);
     let teams: Vec<_> = found["rows"]
@@ -173,6 +179,11 @@ async fn the_sums_are_those_of_the_upstreams_own_book() {
     let all: u64 =
         found["rows"].as_array().unwrap().iter().map(|row| row["requests"].as_u64().unwrap()).sum();
     assert_eq!((all, sums(&found["total"])), (8 + 8 + 6, book.sums(14)));
+}
+
+#[tokio::test]
+async fn every_kind_of_exchange_is_a_row_except_one_with_a_wrong_key() {
+    let (gateway, _) = mixed().await;
     let ledger = file(gateway.folder());
     let kinds = "SELECT status, ending, attempts, coalesce(error, '') FROM exchange WHERE key = 'ci' ORDER BY 1, 2, 3, 4";
     let expected = [

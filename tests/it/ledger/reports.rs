@@ -75,9 +75,11 @@ fn bad_input_gets_a_clear_error() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains(expected), "{args:?}: {said}");
     }
-    let (_folder, file) = folder(&format!("{CONFIG}ledger: {{ url: off }}\n"), &[]);
-    let said = String::from_utf8(tidegate(&file, &["ledger"]).stderr).unwrap();
-    assert_eq!(said, "ledger.url: the ledger is `off`: nothing is recorded\n");
+    for config in ["ledger: off", "ledger: { url: off }"] {
+        let (_folder, file) = folder(&format!("{CONFIG}{config}\n"), &[]);
+        let said = String::from_utf8(tidegate(&file, &["ledger"]).stderr).unwrap();
+        assert_eq!(said, "ledger.url: the ledger is `off`: nothing is recorded\n");
+    }
 }
 
 #[test]

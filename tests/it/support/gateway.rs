@@ -271,7 +271,7 @@ pub fn completed(yaml: &str) -> String {
         ("admin:", "admin: { listen: 127.0.0.1:0 }\n"),
         ("server:", "server: { workers: 1 }\n"),
         // a database for each of many gateways takes time
-        ("ledger:", "ledger: { url: off }\n"),
+        ("ledger:", "ledger: off\n"),
     ] {
         if !has(yaml, key) {
             text.insert_str(0, line);
