@@ -7,6 +7,7 @@ use crate::config::expand::Expansion;
 use crate::config::tree::Place;
 use crate::config::wording;
 use crate::error::Problem;
+use crate::ledger;
 use crate::models;
 use crate::net::cors::Cors;
 use crate::policy::StageConfig;
@@ -203,7 +204,7 @@ fn bounds(draft: &Draft) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(config.egress.problems());
     found.extend(config.plugins.files.problems());
-    let ledger = config.ledger.problems().into_iter();
+    let ledger = ledger::problems(&config.ledger).into_iter();
     found.extend(ledger.map(|(key, message)| Problem::new(format!("ledger.{key}"), message)));
     let numbers = [
         ("server.max_body_bytes", config.server.max_body_bytes == 0),

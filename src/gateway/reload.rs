@@ -268,6 +268,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("server.max_connections", config.server.max_connections.to_string()),
         ("state_dir", config.state_dir.display().to_string()),
         ("ledger", format!("{:?}", config.ledger)),
+        ("ledger.url", hex::encode(Sha256::digest(config.ledger.url.secret()))),
         ("log", format!("{:?}", config.log)),
         ("drain", format!("{:?}", config.drain)),
     ]

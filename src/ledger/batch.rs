@@ -7,6 +7,7 @@ use crate::ledger::queue::{Entry, Held};
 use crate::ledger::row::{QUARTER, Row, Tokens};
 
 /// The rows of a transaction.
+#[derive(Default)]
 pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
     /// The room in the queue that they occupy.

@@ -81,7 +81,7 @@ impl Default for QueueConfig {
 
 impl LedgerConfig {
     /// Returns each wrong value: its key below `ledger`, and a message.
-    pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         if self.keep.is_zero() {
             found.push(("keep", "must be more than 0".to_owned()));
@@ -105,6 +105,16 @@ impl LedgerConfig {
                 Some(path) => base_dir.join(path),
                 None => state_dir.join(FILE),
             });
+        }
+    }
+}
+
+impl LedgerUrl {
+    /// Returns the part that may hold a password; empty if there is none.
+    pub(crate) fn secret(&self) -> &str {
+        match self {
+            Self::Postgres(url) => url.expose(),
+            Self::Off | Self::Sqlite(_) => "",
         }
     }
 }

@@ -15,11 +15,22 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::error::Problem;
-use crate::ledger::config::LedgerConfig;
+use crate::ledger::config::{LedgerConfig, LedgerUrl};
 use crate::ledger::queue::Queue;
 use crate::ledger::writer::{Store, Writer};
 use crate::telemetry::ledger::{Dropped, LedgerMetrics};
 use crate::telemetry::story::Story;
+
+/// Returns each wrong value of `ledger:`: its key, and a message.
+pub(crate) fn problems(config: &LedgerConfig) -> Vec<(&'static str, String)> {
+    let mut found = config.problems();
+    if let LedgerUrl::Postgres(url) = &config.url
+        && let Err(problem) = postgres::options(url.expose())
+    {
+        found.push(("url", problem.message));
+    }
+    found
+}
 
 /// The entrance of the ledger, for the workers. Without a ledger it takes nothing.
 #[derive(Clone, Default)]

@@ -95,7 +95,8 @@ pub(super) fn is_rejection(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
-fn options(url: &str) -> Result<PgConnectOptions, Problem> {
+/// Reads a URL. A problem never shows it.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, Problem> {
     let read = url.parse::<PgConnectOptions>();
     let read = read.map_err(|_| {
         Problem::new(

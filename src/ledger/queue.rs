@@ -90,12 +90,15 @@ impl Queue {
     pub(super) fn push(&self, story: &Arc<Story>) {
         let bytes = story.read(size) as u64;
         let mut state = self.state.lock();
+        if state.is_closed {
+            drop(state);
+            return self.metrics.dropped(Dropped::Stopped, 1);
+        }
         let held =
             Held { entries: state.held.entries + 1, bytes: state.held.bytes.saturating_add(bytes) };
         if held.entries > self.bounds.entries || held.bytes > self.bounds.bytes.0 {
             drop(state);
-            self.metrics.dropped(Dropped::Full, 1);
-            return;
+            return self.metrics.dropped(Dropped::Full, 1);
         }
         state.held = held;
         state.waiting.push(Entry { story: Arc::clone(story), ended: SystemTime::now(), bytes });
@@ -231,7 +234,6 @@ mod tests {
         let queue = Queue::new(bounds, metrics.ledger.clone());
         (0..5).for_each(|_| queue.push(&story("m")));
         assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (2, "3"));
-        queue.close();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let batch = runtime.block_on(queue.batch());
         assert_eq!(batch.len(), 2);
@@ -241,6 +243,14 @@ mod tests {
         assert_eq!((metrics.ledger.entries.get(), metrics.ledger.bytes.get()), (0, 0));
         queue.push(&story("m"));
         assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (1, "4"));
+        queue.close();
+        queue.push(&story("m"));
+        assert!(
+            metrics
+                .encode()
+                .unwrap()
+                .contains("tidegate_ledger_dropped_total{reason=\"stopped\"} 1\n")
+        );
     }
 
     #[test]

@@ -207,3 +207,6 @@ fn lock(path: &Path) -> Result<File, TryLockError> {
 fn private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path)
 }
+
+#[cfg(test)]
+mod tests;

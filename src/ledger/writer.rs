@@ -36,15 +36,25 @@ pub(super) enum Store {
 
 impl Store {
     /// Opens the database; `None` if there is to be no ledger.
+    ///
+    /// Fails also if rows could not be written.
     pub(super) async fn open(config: &LedgerConfig) -> Result<Option<Self>, Problem> {
-        match &config.url {
-            LedgerUrl::Off | LedgerUrl::Sqlite(None) => Ok(None),
+        let mut store = match &config.url {
+            LedgerUrl::Off | LedgerUrl::Sqlite(None) => return Ok(None),
             LedgerUrl::Sqlite(Some(path)) => {
-                Ok(Some(Self::Sqlite(Sqlite::open(path, config.max_size.0).await?)))
+                Self::Sqlite(Sqlite::open(path, config.max_size.0).await?)
             }
             LedgerUrl::Postgres(url) => {
-                Ok(Some(Self::Postgres(Box::new(Postgres::open(url.expose()).await?))))
+                Self::Postgres(Box::new(Postgres::open(url.expose()).await?))
             }
+        };
+        match store.write(&Batch::default()).await {
+            // a full file gets room later
+            Err(e) if !matches!(&store, Self::Sqlite(_) if sqlite::is_full(&e)) => {
+                let message = format!("the ledger cannot be written: {e}");
+                Err(Problem::new("ledger.url", message))
+            }
+            _ => Ok(Some(store)),
         }
     }
 

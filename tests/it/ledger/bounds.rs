@@ -80,6 +80,23 @@ async fn a_full_file_makes_room_for_new_rows_and_serves_on() {
 }
 
 #[tokio::test]
+async fn a_row_that_the_database_rejects_is_dropped_and_counted_and_the_others_are_written() {
+    let gateway =
+        Gateway::with().provider("sim", "{ type: simulator }").config("ledger: {}").start().await;
+    let options = SqliteConnectOptions::new().filename(file(gateway.folder()));
+    let mut connection = options.connect().await.unwrap();
+    let trigger = "CREATE TRIGGER t BEFORE INSERT ON exchange WHEN NEW.model = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::raw_sql(trigger).execute(&mut connection).await.unwrap();
+    for model in ["good", "bad", "good", "bad", "good"] {
+        gateway.ask(&body(model)).await.message();
+    }
+    written(&gateway, 3).await;
+    gateway.until_metric("tidegate_ledger_dropped_total{reason=\"rejected\"}", 2.0).await;
+    gateway.until_metric("tidegate_ledger_queue_entries", 0.0).await;
+    assert_eq!(total(&gateway.file())["requests"], 3);
+}
+
+#[tokio::test]
 async fn old_rows_leave_every_table() {
     let gateway = Gateway::with()
         .provider("sim", "{ type: simulator }")

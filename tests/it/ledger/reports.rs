@@ -86,6 +86,7 @@ fn bad_input_gets_a_clear_error() {
 fn the_config_of_the_ledger_is_checked() {
     for (config, expected) in [
         ("url: mysql://u:hunter2@h/db", "ledger.url: expected `sqlite`"),
+        ("url: \"postgres://u:hunter2@h:port/db\"", "ledger.url: expected `postgres://"),
         ("keep: forever", "ledger.keep: `forever` is no duration"),
         ("keep: 0d", "ledger.keep: must be more than 0"),
         ("max_size: 2", "ledger.max_size: "),

@@ -1,0 +1,94 @@
+//! Tests of the file: batches that are sent twice, settings, and files that cannot be used.
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::ledger::config::QueueConfig;
+use crate::ledger::queue::Queue;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::outcome::Ending;
+use crate::telemetry::record::Operation;
+use crate::telemetry::story::Story;
+
+use super::*;
+
+const SIZE: u64 = 1 << 30;
+
+/// A batch of exchanges without attempts.
+async fn batch(models: &[&str]) -> Batch {
+    let metrics = Metrics::new();
+    let queue = Queue::new(QueueConfig::default(), metrics.ledger.clone());
+    for model in models {
+        let story = Story::begin("req_1", Instant::now(), Operation::Messages);
+        story.name("key", model);
+        story.end(Ending::Whole, &metrics);
+        queue.push(&Arc::clone(&story));
+    }
+    Batch::of(&queue.batch().await)
+}
+
+async fn number(store: &mut Sqlite, statement: &'static str) -> i64 {
+    let row = sqlx::query(statement).fetch_one(&mut store.connection).await.unwrap();
+    row.get(0)
+}
+
+#[tokio::test]
+async fn a_batch_that_is_sent_again_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(&folder.path().join("l.sqlite"), SIZE).await.unwrap();
+    let mut first = batch(&["a", "b"]).await;
+    let other = batch(&["a"]).await;
+    for _ in 0..3 {
+        store.write(&first).await.unwrap();
+    }
+    // new rows beside old ones count
+    first.rows.extend(other.rows);
+    store.write(&first).await.unwrap();
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, 3);
+    assert_eq!(number(&mut store, "SELECT sum(requests) FROM quarter").await, 3);
+}
+
+#[tokio::test]
+async fn a_file_is_set_up_for_one_writer_and_many_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/er/l.sqlite");
+    let mut store = Sqlite::open(&path, SIZE).await.unwrap();
+    for (pragma, value) in [
+        ("PRAGMA auto_vacuum", 2),
+        ("PRAGMA synchronous", 1),
+        ("PRAGMA foreign_keys", 1),
+        ("PRAGMA user_version", 1),
+        ("PRAGMA max_page_count", 1 << 18),
+        ("PRAGMA journal_size_limit", 16 << 20),
+    ] {
+        assert_eq!(number(&mut store, pragma).await, value, "{pragma}");
+    }
+    let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&mut store.connection).await.unwrap();
+    assert_eq!(mode.get::<String, _>(0), "wal");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_file_in_use_of_a_newer_version_or_of_another_kind_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sqlite");
+    let refused = async |path: &Path| match Sqlite::open(path, SIZE).await {
+        Ok(_) => panic!("the file was opened"),
+        Err(problem) => problem.to_string(),
+    };
+    let mut store = Sqlite::open(&path, SIZE).await.unwrap();
+    let said = refused(&path).await;
+    assert!(said.contains("another gateway writes to this file"), "{said}");
+    sqlx::raw_sql("PRAGMA user_version = 7").execute(&mut store.connection).await.unwrap();
+    store.close().await;
+    let said = refused(&path).await;
+    assert!(said.contains("version 7") && said.contains("up to 1"), "{said}");
+    let path = folder.path().join("other");
+    std::fs::write(&path, "no database ".repeat(100)).unwrap();
+    let said = refused(&path).await;
+    assert!(said.contains("cannot be used as a ledger"), "{said}");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let said = refused(&path).await;
+    assert!(said.contains("cannot be written"), "{said}");
+}
