@@ -26,6 +26,7 @@ impl Draft {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let named = ["policies", "plugins"].map(|section| reader.has(section, "dir"));
         reader.lengthen("ledger", "url");
+        let is_ledger_named = reader.has("ledger", "url");
         let mut config = Config {
             listen: reader.take("listen").unwrap_or_else(default_listen),
             admin: reader.take("admin"),
@@ -49,6 +50,7 @@ impl Draft {
             base_dir: PathBuf::new(),
             files: Vec::new(),
         };
+        config.ledger.is_url_named = is_ledger_named;
         [config.policies.is_dir_named, config.plugins.is_dir_named] = named;
         Self {
             config,

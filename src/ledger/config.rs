@@ -33,6 +33,9 @@ pub struct LedgerConfig {
     pub queue: QueueConfig,
     /// Whether `metadata.user_id` of requests is stored.
     pub user_id: bool,
+    /// Whether the config names the `url`.
+    #[serde(skip)]
+    pub is_url_named: bool,
 }
 
 /// `ledger.queue`.
@@ -69,6 +72,7 @@ impl Default for LedgerConfig {
             max_size: Size(2 << 30),
             queue: QueueConfig::default(),
             user_id: false,
+            is_url_named: false,
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) fn problems(config: &LedgerConfig) -> Vec<(&'static str, String)> {
 #[derive(Clone, Default)]
 pub struct Ledger {
     queue: Option<Arc<Queue>>,
+    /// The metrics, if the default ledger cannot be written: each exchange counts as lost.
+    lost: Option<LedgerMetrics>,
     keeps_users: bool,
 }
 
@@ -49,11 +51,19 @@ pub(crate) struct Writing {
 impl Ledger {
     /// Opens the database and starts the writer on the caller's runtime. Returns no writer if `ledger.url` is `off`.
     ///
-    /// Fails if the database cannot be used.
+    /// Fails if the database cannot be used. Only a default ledger in a folder that cannot be written is left out, with a
+    /// warning: a gateway needs no writable folder.
     pub(crate) async fn start(
         config: &LedgerConfig,
         metrics: &LedgerMetrics,
     ) -> Result<(Self, Option<Writing>), Problem> {
+        if let LedgerUrl::Sqlite(Some(path)) = &config.url
+            && !config.is_url_named
+            && let Some(error) = sqlite::unwritable(path)
+        {
+            tracing::warn!(path = %path.display(), error = %error, "the ledger cannot be written, so exchanges are not recorded: name a writable `state_dir`, or set `ledger` to `off`");
+            return Ok((Self { lost: Some(metrics.clone()), ..Self::default() }, None));
+        }
         let Some(store) = Store::open(config).await? else {
             return Ok((Self::default(), None));
         };
@@ -61,13 +71,16 @@ impl Ledger {
         let writer = Writer::new(Arc::clone(&queue), store, config, metrics.clone());
         let task = tokio::spawn(writer.run());
         let writing = Writing { queue: Arc::clone(&queue), task, metrics: metrics.clone() };
-        Ok((Self { queue: Some(queue), keeps_users: config.user_id }, Some(writing)))
+        let this = Self { queue: Some(queue), lost: None, keeps_users: config.user_id };
+        Ok((this, Some(writing)))
     }
 
     /// Takes a finished exchange; never waits.
     pub(crate) fn enter(&self, story: &Arc<Story>) {
         if let Some(queue) = &self.queue {
             queue.push(story);
+        } else if let Some(metrics) = &self.lost {
+            metrics.dropped(Dropped::Unwritable, 1);
         }
     }
 

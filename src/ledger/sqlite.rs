@@ -144,6 +144,17 @@ impl Sqlite {
     }
 }
 
+/// Returns the error if this process may not write to the folder of a file, such as in a read-only container.
+pub(super) fn unwritable(path: &Path) -> Option<std::io::Error> {
+    let created = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let error = created.and_then(|()| private(&lock_file(path))).err()?;
+    let is_forbidden = matches!(
+        error.kind(),
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+    );
+    is_forbidden.then_some(error)
+}
+
 /// Opens a file for queries; it may be in use by a gateway.
 pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new()
@@ -196,11 +207,15 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<Version, sqlx::Err
 
 /// Takes the lock of a ledger: a file beside it, since SQLite's own locks are held for a moment only.
 fn lock(path: &Path) -> Result<File, TryLockError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = private(&PathBuf::from(name)).map_err(TryLockError::Error)?;
+    let file = private(&lock_file(path)).map_err(TryLockError::Error)?;
     file.try_lock()?;
     Ok(file)
+}
+
+fn lock_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
 }
 
 /// Opens or creates a file that only this user can read.

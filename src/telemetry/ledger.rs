@@ -29,16 +29,19 @@ pub(crate) enum Dropped {
     Rejected,
     /// The gateway stopped while the database was away.
     Stopped,
+    /// The folder of the default ledger cannot be written.
+    Unwritable,
 }
 
 impl Dropped {
-    const ALL: [Self; 3] = [Self::Full, Self::Rejected, Self::Stopped];
+    const ALL: [Self; 4] = [Self::Full, Self::Rejected, Self::Stopped, Self::Unwritable];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Rejected => "rejected",
             Self::Stopped => "stopped",
+            Self::Unwritable => "unwritable",
         }
     }
 }

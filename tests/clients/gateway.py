@@ -165,7 +165,9 @@ def started(binary, place, outside):
     compiled = target_dir() / "clients" / "compiled"
     compiled.mkdir(parents=True, exist_ok=True)
     for home in (place, other):
-        (home / ".tidegate").symlink_to(compiled)
+        # the rest of the folder, such as the ledger, belongs to one gateway
+        (home / ".tidegate").mkdir()
+        (home / ".tidegate" / "cache").symlink_to(compiled)
     for name in ("web-fetch", "web-search"):
         (other / "plugins" / f"{name}.wasm").symlink_to(plugins / f"{name}.wasm")
     with (

@@ -145,7 +145,8 @@ class Run:
     def share_compiled(self, home):
         compiled = BUILT / "compiled"
         compiled.mkdir(parents=True, exist_ok=True)
-        (home / ".tidegate").symlink_to(compiled)
+        (home / ".tidegate").mkdir()
+        (home / ".tidegate" / "cache").symlink_to(compiled)
 
     def checks(self):
         """What is checked, as pairs of a sentence and a function."""

@@ -15,8 +15,12 @@ use crate::support::{MESSAGE, until};
 /// Starts the program on free ports. Returns the addresses of its listeners.
 fn serve(config: &Path) -> (Serving, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(["serve", "--config"]).arg(config).stderr(Stdio::piped());
-    let mut serving = Serving(command.spawn().unwrap());
+    command.args(["serve", "--config"]).arg(config);
+    serving(command)
+}
+
+fn serving(mut command: Command) -> (Serving, SocketAddr) {
+    let mut serving = Serving(command.stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
     let line = lines.find_map(|line| line.ok().filter(|line| line.contains("tidegate serves")));
     let start: Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -46,6 +50,29 @@ async fn a_second_gateway_on_the_same_file_is_refused() {
     // the first one goes on
     Ask::message(MESSAGE).send(gateway.address).await.message();
     written(&gateway, 1).await;
+}
+
+#[tokio::test]
+async fn without_a_writable_folder_only_a_ledger_that_the_config_names_stops_the_start() {
+    let (folder, config) = folder(&format!("{LISTEN}{CONFIG}state_dir: /proc/state\n"), &[]);
+    // the kernel refuses new folders in `/proc` with `ENOENT`, also to root: that is no matter of permission
+    let said = String::from_utf8(tidegate(&config, &["serve"]).stderr).unwrap();
+    assert!(said.contains("ledger.url: /proc/state/ledger.sqlite: cannot be written"), "{said}");
+    let readable = |ledger: &str| {
+        std::fs::write(&config, format!("{LISTEN}{CONFIG}state_dir: state\n{ledger}")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["serve", "--config"]).arg(&config);
+        // a folder without permission to write, and a user to whom it matters
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), mode).unwrap();
+        std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+        command
+    };
+    let output = readable("ledger: sqlite\n").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cannot be written: Permission denied"), "{said}");
+    let (_serving, address) = serving(readable(""));
+    Ask::message(MESSAGE).send(address).await.message();
 }
 
 #[tokio::test]
