@@ -1,5 +1,5 @@
 //! Reload: a whole new generation or the last good one, and never a lost request.
-mod unread;
+pub mod unread;
 
 use std::fs;
 use std::net::SocketAddr;

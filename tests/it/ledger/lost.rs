@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{file, rows, total, written};
 use crate::commands::{CONFIG, Serving, folder, tidegate};
+use crate::reload::unread::as_user;
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
 use crate::support::{MESSAGE, until};
@@ -60,12 +61,9 @@ async fn without_a_writable_folder_only_a_ledger_that_the_config_names_stops_the
     assert!(said.contains("ledger.url: /proc/state/ledger.sqlite: cannot be written"), "{said}");
     let readable = |ledger: &str| {
         std::fs::write(&config, format!("{LISTEN}{CONFIG}state_dir: state\n{ledger}")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.args(["serve", "--config"]).arg(&config);
-        // a folder without permission to write, and a user to whom it matters
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        let command = as_user(&folder, &config, "serve");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o555);
         std::fs::set_permissions(folder.path(), mode).unwrap();
-        std::os::unix::process::CommandExt::uid(&mut command, 65_534);
         command
     };
     let output = readable("ledger: sqlite\n").output().unwrap();

@@ -258,7 +258,7 @@ fn editors_files_are_never_read() {
 }
 
 /// Runs a command as a user whom permissions bind, also if the tests run as root.
-fn as_user(folder: &TempDir, file: &Path, command: &str) -> Command {
+pub fn as_user(folder: &TempDir, file: &Path, command: &str) -> Command {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     // the folder of the build may be closed to other users
     let binary = folder.path().join("tidegate");
