@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 pub use crate::auth::Caller;
 use crate::error::Secret;
+use crate::limits::Admission;
 use crate::net::egress::collector::Collection;
 use crate::telemetry::story::Story;
 
@@ -33,4 +34,6 @@ pub struct Context {
     pub media: Arc<Collection>,
     /// The record of the exchange; every part of the gateway writes to it.
     pub story: Arc<Story>,
+    /// The reservation of limits and budgets; `None` if the request needs none.
+    pub admission: Option<Arc<Admission>>,
 }

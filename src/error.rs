@@ -103,6 +103,8 @@ pub enum Retry {
     Now,
     /// A retry may succeed after this time: `retry-after`.
     After(Duration),
+    /// A retry fails for this time, which is too long for a client to wait: `retry-after`, and `x-should-retry: false`.
+    NotWithin(Duration),
 }
 
 /// An error on the path of one request.

@@ -11,6 +11,7 @@ mod catalogue;
 mod net;
 mod telemetry;
 mod auth;
+mod limits;
 mod ledger;
 mod context;
 mod plugin_host;

@@ -65,6 +65,7 @@ pub(crate) fn context() -> Context {
         model: "m".to_owned(),
         media: Arc::default(),
         story: Arc::default(),
+        admission: None,
     }
 }
 

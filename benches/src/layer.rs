@@ -83,6 +83,7 @@ fn passage(policy: &str) -> Result<Arc<Passage>, String> {
         model: "bench".to_owned(),
         media: Arc::default(),
         story: Arc::default(),
+        admission: None,
     };
     Ok(Passage::new(&pipeline, &Arc::new(context)))
 }

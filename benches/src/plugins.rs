@@ -96,6 +96,7 @@ async fn best(plugin: &Plugin, call: &Call<'_>) -> Result<Duration, String> {
         model: "bench".to_owned(),
         media: Arc::default(),
         story: Arc::default(),
+        admission: None,
     });
     match call {
         Call::Tool { name, input, options } => {

@@ -1,5 +1,6 @@
 //! Authentication of clients: keys from the config, sent in one of several headers.
 pub(crate) mod keys;
+mod when;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -9,6 +10,9 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, header};
 use subtle::ConstantTimeEq;
 use wildmatch::WildMatch;
+
+pub(crate) use when::When;
+pub(crate) use when::WhenConfig;
 
 use crate::auth::keys::Digest;
 use crate::error::{Error, ErrorKind, Problem, Result, Secret};

@@ -208,6 +208,7 @@ impl Trial {
             model: request.model().to_owned(),
             media: Arc::default(),
             story: Arc::default(),
+            admission: None,
         }
     }
 }

@@ -284,6 +284,7 @@ impl Trial {
             model: model.to_owned(),
             media: Arc::default(),
             story: Arc::default(),
+            admission: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::config::tree::Place;
 use crate::config::wording;
 use crate::error::Problem;
 use crate::ledger;
+use crate::limits;
 use crate::models;
 use crate::net::cors::Cors;
 use crate::policy::StageConfig;
@@ -25,6 +26,7 @@ pub(crate) fn problems(draft: &Draft) -> Vec<Problem> {
     found.extend(passthrough(draft));
     found.extend(pipeline(draft));
     found.extend(bounds(draft));
+    found.extend(limits(draft));
     found
 }
 
@@ -197,6 +199,11 @@ fn stage_problems(here: &Place, stage: &StageConfig) -> Vec<Problem> {
         Problem::new(place.to_string(), "an empty pattern matches nothing: write `*` for all")
     }));
     found
+}
+
+fn limits(draft: &Draft) -> Vec<Problem> {
+    let aliases: Vec<&str> = draft.models.iter().map(|(alias, _)| alias.as_str()).collect();
+    limits::problems(&draft.config.limits, &draft.config.budgets, &aliases)
 }
 
 fn bounds(draft: &Draft) -> Vec<Problem> {

@@ -42,6 +42,8 @@ impl Draft {
             egress: reader.take("egress").unwrap_or_default(),
             pipeline: None,
             tools: reader.take("tools").unwrap_or_default(),
+            limits: reader.take("limits").unwrap_or_default(),
+            budgets: reader.take("budgets").unwrap_or_default(),
             drain: reader.take("drain").unwrap_or_else(default_drain_text).0,
             state_dir: reader.take("state_dir").unwrap_or_else(default_state_dir),
             ledger: reader.take("ledger").unwrap_or_default(),

@@ -23,6 +23,7 @@ use crate::auth::keys;
 use crate::catalogue::Catalogue;
 use crate::config::listeners::{AdminConfig, ServerConfig};
 use crate::ledger::config::LedgerConfig;
+use crate::limits;
 use crate::models;
 use crate::net::egress;
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
@@ -72,6 +73,12 @@ pub struct Config {
     /// The limits of the server tools in one request.
     #[schemars(default)]
     pub tools: ToolsConfig,
+    /// The most that clients may use per time.
+    #[schemars(default)]
+    pub limits: limits::config::Config,
+    /// The most money that clients may spend in calendar periods.
+    #[schemars(default)]
+    pub budgets: limits::budget::Config,
     /// The longest time for streams to finish after `SIGTERM`.
     #[schemars(with = "String", default = "default_drain_text")]
     pub drain: Duration,

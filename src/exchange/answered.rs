@@ -5,7 +5,7 @@ use http::HeaderValue;
 
 use crate::error::Result;
 use crate::net::header_edits::HeaderEdits;
-use crate::net::headers;
+use crate::net::{headers, rate_limits};
 use crate::telemetry::money::dollars;
 use crate::telemetry::record::Operation;
 use crate::telemetry::story::Story;
@@ -72,5 +72,24 @@ impl Answered {
             }
         }
         Self { outcome, headers: edits, story }
+    }
+
+    /// Replaces the upstream's rate limits in the headers by those of the client.
+    pub(super) fn limited(mut self, own: HeaderEdits) -> Self {
+        match &mut self.outcome {
+            Ok(reply) => {
+                rate_limits::remove(&mut reply.headers);
+                own.apply(&mut reply.headers);
+            }
+            Err(error) => {
+                if let Some(answer) = error.answer_mut() {
+                    rate_limits::remove(answer.headers_mut());
+                }
+                // the edits of stages come last
+                let stages = std::mem::replace(&mut self.headers, own);
+                self.headers.extend(stages);
+            }
+        }
+        self
     }
 }

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Origin, Result, Retry, Scope, StageOrigin, 
 use crate::exchange::attempt::Attempt;
 use crate::exchange::reasoning;
 use crate::exchange::route::{Choice, Route, Terms};
+use crate::limits::{Name, TargetEntry};
 use crate::models::health::Try;
 use crate::models::{Alias, Strictness};
 use crate::net::client::Connections;
@@ -69,15 +70,22 @@ pub(super) async fn send(
     let search = Search { passage, route, request, turn, inventory: OnceLock::new() };
     let choices = turn.choices(route);
     let mut ends = Ends::default();
+    search.leave_limits();
     for choice in &*choices {
         if route.terms.is_over() {
             return Err(ends.last.unwrap_or_else(|| route.terms.too_late()));
+        }
+        if let Err(error) = search.enter_limits(choice) {
+            ends.add_limited(error);
+            passage.ctx.story.passed_over(choice.label(request), Why::Limit);
+            continue;
         }
         let entered = match choice.target.health.at(request.endpoint).enter(Instant::now()) {
             Ok(entered) => Some(entered),
             // a single target is called even if it cools down: the attempt tests its health
             Err(_) if choices.len() == 1 => None,
             Err(wait) => {
+                search.leave_limits();
                 ends.soonest = ends.soonest.min(wait);
                 ends.is_holder_cooling |= turn.holder.is_some_and(|holder| holder.is(choice));
                 passage.ctx.story.passed_over(choice.label(request), Why::Cooling);
@@ -86,13 +94,17 @@ pub(super) async fn send(
         };
         match search.try_target(choice, entered).await {
             Ok(reply) => return Ok(Sent { reply, choice: choice.clone() }),
-            Err((error, Next::Failover)) => ends.add(error),
+            Err((error, Next::Failover)) => {
+                search.leave_limits();
+                ends.add(error);
+            }
             Err((error, _)) => return Err(error),
         }
     }
     match turn.holder {
         // the conversation has begun: its target is called although it cools down, since no other answered
         Some(holder) if ends.is_holder_cooling => {
+            search.enter_limits(holder)?;
             let reply = search.try_target(holder, None).await.map_err(|(error, _)| error)?;
             Ok(Sent { reply, choice: holder.clone() })
         }
@@ -106,6 +118,8 @@ struct Ends {
     /// The time until the first cooling target is tried again.
     soonest: Duration,
     passed_over: Vec<String>,
+    /// The refusal of the target that is within its limits first.
+    limited: Option<Error>,
     /// The target of the turn before cools down, so it was not called.
     is_holder_cooling: bool,
 }
@@ -113,7 +127,7 @@ struct Ends {
 impl Default for Ends {
     fn default() -> Self {
         let (soonest, passed_over) = (Duration::MAX, Vec::new());
-        Self { last: None, soonest, passed_over, is_holder_cooling: false }
+        Self { last: None, soonest, passed_over, limited: None, is_holder_cooling: false }
     }
 }
 
@@ -125,7 +139,23 @@ impl Ends {
         }
     }
 
+    fn add_limited(&mut self, error: Error) {
+        let wait = |error: &Error| match error.retry {
+            Retry::After(wait) => wait,
+            _ => Duration::MAX,
+        };
+        if self.limited.as_ref().is_none_or(|known| wait(&error) < wait(known)) {
+            self.limited = Some(error);
+        }
+    }
+
     fn error(self) -> Error {
+        if let (None, Some(limited)) = (&self.last, self.limited) {
+            return match limited.retry {
+                Retry::After(wait) => limited.with_retry(Retry::After(wait.min(self.soonest))),
+                _ => limited,
+            };
+        }
         match (self.last, self.passed_over.as_slice()) {
             (Some(error), _) => error,
             (None, reasons @ [_, ..]) if self.soonest == Duration::MAX => unsupported(reasons),
@@ -145,6 +175,28 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Reserves by the limits of a target. A conversation stays at its target also beyond them.
+    fn enter_limits(&self, choice: &Choice) -> Result<()> {
+        let ctx = &self.passage.ctx;
+        let Some(admission) = &ctx.admission else { return Ok(()) };
+        let model = choice.requested.as_deref().unwrap_or(self.request.model());
+        let entry = TargetEntry {
+            target: &choice.target.key,
+            name: Name { model: model.into(), alias: choice.alias.name.as_str().into() },
+            attempts: ctx.story.attempts() as usize,
+            is_holder: self.turn.holder.is_some_and(|holder| holder.is(choice)),
+        };
+        admission.enter_target(&ctx.caller, entry)
+    }
+
+    /// Settles what was reserved for the target before.
+    fn leave_limits(&self) {
+        let ctx = &self.passage.ctx;
+        if let Some(admission) = &ctx.admission {
+            ctx.story.read(|record| admission.leave_target(record));
+        }
+    }
+
     /// Calls a target, retries as often as its alias allows, and updates its health.
     async fn try_target(
         &self,

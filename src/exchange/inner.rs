@@ -19,6 +19,7 @@ use crate::exchange::dispatch::Exchange;
 use crate::exchange::meter::Meter;
 use crate::exchange::requested::HeaderWishes;
 use crate::gateway::Gateway;
+use crate::limits::Source;
 use crate::net::header_edits::HeaderEdits;
 use crate::plugin_host::{ModelAnswer, ModelCall, Publish, Reach, published};
 use crate::policy::Passage;
@@ -77,13 +78,14 @@ async fn call_model(
     request.set_stream(false)?;
     identity.check_model(request.model())?;
     let declared = declare::declared(&mut request)?;
-    let ctx = Arc::new(within(&outer, &request));
+    let inner = within(&outer, &request);
+    let meter = Meter::start(&gateway, &inner.story, Source::Plugin);
+    let ctx = Arc::new(Context { admission: meter.admission(), ..inner });
     let reach = Reach::default().models(Arc::new(|_| Box::pin(async { Err(too_deep()) })));
     let passage = Passage::reaching(&gateway.pipeline, &ctx, Some(reach));
     let story = Arc::clone(&ctx.story);
     story.name(&ctx.caller.key, &ctx.model);
     story.tag(&ctx.caller.tags);
-    let meter = Meter::start(&gateway, &story);
     let requested = HeaderWishes::default();
     let exchange = Exchange { gateway, identity, passage, requested, declared };
     let answered = exchange.dispatch(request).await;
@@ -111,6 +113,7 @@ fn within(outer: &Context, request: &MessagesRequest) -> Context {
         model: request.model().to_owned(),
         media: Arc::default(),
         story: Story::within(&outer.request_id, started),
+        admission: None,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::exchange::inner;
 use crate::exchange::meter::Meter;
 use crate::exchange::requested::HeaderWishes;
 use crate::gateway::Gateway;
+use crate::limits::{Admission, Name, Source};
 use crate::net::header_edits::HeaderEdits;
 use crate::net::{headers, receive};
 use crate::policy::{Hook, Passage, Verdict};
@@ -37,10 +38,10 @@ pub(crate) async fn messages(
         Endpoint::CountTokens => Operation::CountTokens,
     };
     let story = Story::begin(&inbound.request_id, inbound.started, operation);
-    let meter = Meter::start(gateway, &story);
+    let meter = Meter::start(gateway, &story, Source::Client);
     let answered = match gateway.auth.authenticate(&inbound.head.headers) {
         Ok(identity) => {
-            let entry = Entry { gateway, identity, story: &story };
+            let entry = Entry { gateway, identity, story: &story, admission: meter.admission() };
             entry.answer(inbound, endpoint).await
         }
         Err(error) => Answered::new(Err(error), HeaderEdits::default(), Arc::clone(&story)),
@@ -53,6 +54,7 @@ struct Entry<'a> {
     gateway: &'a Arc<Gateway>,
     identity: Identity,
     story: &'a Arc<Story>,
+    admission: Option<Arc<Admission>>,
 }
 
 impl Entry<'_> {
@@ -123,6 +125,12 @@ impl Entry<'_> {
         request: Option<&MessagesRequest>,
     ) -> Arc<Context> {
         let session = self.session(&head, request);
+        if let (Some(admission), Some(request)) = (&self.admission, request) {
+            let alias = self.gateway.models.resolve(request.model());
+            let alias = alias.map_or("", |alias| &alias.name);
+            let name = Name { model: request.model().into(), alias: alias.into() };
+            admission.note(&self.identity.caller, name);
+        }
         Arc::new(Context {
             request_id,
             started: self.story.read(|record| record.started),
@@ -134,6 +142,7 @@ impl Entry<'_> {
             model: request.map(|request| request.model().to_owned()).unwrap_or_default(),
             media: Arc::default(),
             story: Arc::clone(self.story),
+            admission: self.admission.clone(),
         })
     }
 

@@ -8,7 +8,9 @@ use futures_util::Stream;
 use crate::error::Result;
 use crate::exchange::answered::Answered;
 use crate::gateway::Gateway;
+use crate::limits::{Admission, Source};
 use crate::telemetry::outcome::Ending;
+use crate::telemetry::record::Operation;
 use crate::telemetry::story::Story;
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody};
 
@@ -17,19 +19,34 @@ pub(super) struct Meter {
     /// The gateway, held to the end of the stream: a generation lives as long as its last request.
     gateway: Arc<Gateway>,
     story: Arc<Story>,
+    /// The reservation of limits and budgets.
+    admission: Option<Arc<Admission>>,
     is_finished: bool,
 }
 
 impl Meter {
     /// Starts to count the exchange.
-    pub(super) fn start(gateway: &Arc<Gateway>, story: &Arc<Story>) -> Self {
+    pub(super) fn start(gateway: &Arc<Gateway>, story: &Arc<Story>, source: Source) -> Self {
         gateway.shared.metrics.active_requests.inc();
-        Self { gateway: Arc::clone(gateway), story: Arc::clone(story), is_finished: false }
+        let is_free = story.read(|record| record.operation == Operation::CountTokens);
+        let limits = gateway.limits.as_ref().filter(|_| !is_free);
+        Self {
+            gateway: Arc::clone(gateway),
+            story: Arc::clone(story),
+            admission: limits.map(|limits| Admission::new(limits, source)),
+            is_finished: false,
+        }
+    }
+
+    /// Returns the reservation, which the meter settles at the end.
+    pub(super) fn admission(&self) -> Option<Arc<Admission>> {
+        self.admission.clone()
     }
 
     /// Takes the answer. Ends the record at once if the answer is whole, else at the end of its
     /// stream.
     pub(super) fn settle(mut self, answered: Answered) -> Answered {
+        let admission = self.admission();
         let outcome = match answered.outcome {
             Err(error) => {
                 self.story.refused(&error);
@@ -41,7 +58,11 @@ impl Meter {
                 Ok(self.follow(reply))
             }
         };
-        Answered { outcome, ..answered }
+        let answered = Answered { outcome, ..answered };
+        match admission.and_then(|admission| admission.headers()) {
+            Some(own) => answered.limited(own),
+            None => answered,
+        }
     }
 
     fn follow(mut self, reply: Reply) -> Reply {
@@ -65,6 +86,9 @@ impl Meter {
         }
         let shared = &self.gateway.shared;
         self.story.end(ending, &shared.metrics);
+        if let Some(admission) = &self.admission {
+            self.story.read(|record| admission.settle(record));
+        }
         shared.ledger.enter(&self.story);
         shared.metrics.active_requests.dec();
     }

@@ -1,4 +1,5 @@
 //! Handles one request, from its head to the reply.
+mod admit;
 mod answered;
 mod attempt;
 mod binding;

@@ -15,6 +15,7 @@ use crate::catalogue::Catalogue;
 use crate::config::{Config, ToolsConfig};
 use crate::error::Problem;
 use crate::gateway::shared::Shared;
+use crate::limits::{self, Limits};
 use crate::models::{Models, Parts};
 use crate::net::cors::Cors;
 use crate::net::egress::Egress;
@@ -55,6 +56,8 @@ pub struct Gateway {
     pub files: FilesConfig,
     /// The limits of the tool loop.
     pub tools: ToolsConfig,
+    /// The limits and budgets of the clients; `None` without any rule.
+    pub(crate) limits: Option<Arc<Limits>>,
     /// The state that outlives generations.
     pub shared: Arc<Shared>,
 }
@@ -137,6 +140,7 @@ impl Gateway {
             },
             files: config.plugins.files.clone(),
             tools: config.tools.clone(),
+            limits: build_limits(config, shared),
             shared: Arc::clone(shared),
         })
     }
@@ -209,6 +213,20 @@ fn build_passthrough(
         found => Ok(found
             .map(|provider| Passthrough { name: name.clone(), provider: Arc::clone(provider) })),
     }
+}
+
+/// Builds the limits and budgets. Sums of budgets are saved from now on.
+fn build_limits(config: &Config, shared: &Shared) -> Option<Arc<Limits>> {
+    let (limits, budgets) = (&config.limits, &config.budgets);
+    for (rule, tag) in limits::tags(limits, budgets) {
+        if !config.keys.iter().any(|key| key.tags.contains_key(tag)) {
+            tracing::warn!(rule, tag, "no key in `keys` has the tag of this rule");
+        }
+    }
+    if !budgets.rules.is_empty() {
+        shared.limits.save();
+    }
+    Limits::build(limits, budgets, &shared.limits.store, shared.metrics.limits())
 }
 
 fn listeners(config: &Config) -> Vec<SocketAddr> {

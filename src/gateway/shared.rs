@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Problem;
 use crate::ledger::Ledger;
+use crate::limits::Counters;
 use crate::models::HealthBook;
 use crate::net::client::Client;
 use crate::net::egress;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub carried: Carried,
     /// The entrance of the ledger; takes nothing unless the gateway serves.
     pub ledger: Ledger,
+    /// The counters of limits and budgets.
+    pub(crate) limits: Counters,
     /// The metrics of `/metrics`.
     pub metrics: Metrics,
 }
@@ -45,6 +48,7 @@ impl Shared {
             health: HealthBook::new(),
             carried: Carried::default(),
             ledger: Ledger::default(),
+            limits: Counters::default(),
             metrics: Metrics::new(),
         })
     }

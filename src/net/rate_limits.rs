@@ -34,6 +34,15 @@ pub(crate) fn translated(upstream: &HeaderMap) -> Vec<(HeaderName, HeaderValue)>
     found
 }
 
+/// Removes the limits of an upstream's account from an answer. Those of its priority tier stay.
+pub(crate) fn remove(headers: &mut HeaderMap) {
+    let is_limit = |name: &&HeaderName| name.as_str().starts_with("anthropic-ratelimit-");
+    let names: Vec<HeaderName> = headers.keys().filter(is_limit).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 /// Returns the wait until the first limit that is used up is reset; `None` if the upstream reports none.
 pub(crate) fn wait(upstream: &HeaderMap) -> Option<Duration> {
     let text = |part: &str, unit: &str| {

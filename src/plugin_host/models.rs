@@ -105,7 +105,7 @@ fn model_problem(error: &Error) -> Problem {
         None => (error.kind.as_str().to_owned(), error.message.clone()),
     };
     let status = error.status();
-    let retryable = error.retry != Retry::Never
+    let retryable = !matches!(error.retry, Retry::Never | Retry::NotWithin(_))
         && (status.is_server_error() || status.as_u16() == 429 || error.retry == Retry::Now);
     Problem { code, message, retryable }
 }

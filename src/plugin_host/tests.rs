@@ -68,6 +68,7 @@ fn context() -> Arc<Context> {
         model: "claude-x".to_owned(),
         media: Arc::default(),
         story: Arc::default(),
+        admission: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The config of `policies:`, `plugins:` and the entries of `pipeline:`.
 use std::time::Duration;
 
+use crate::auth::WhenConfig;
 use crate::plugin_host::{FilesConfig, PluginConfig};
 use crate::policy::script::Limits;
 
@@ -90,18 +91,6 @@ pub struct StageConfig {
     /// The reaction if the stage fails.
     #[serde(default)]
     pub on_error: OnError,
-}
-
-/// The requests that a stage runs for. Each pattern may contain `*` as a wildcard; absent keys match all.
-#[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct WhenConfig {
-    /// The model that the caller named.
-    pub model: Option<String>,
-    /// The name of the caller's key.
-    pub key: Option<String>,
-    /// Tags of the key.
-    pub tags: std::collections::BTreeMap<String, String>,
 }
 
 /// The requests that a stage runs for, and the reaction if it fails.

@@ -28,7 +28,7 @@ pub(crate) mod watch;
 mod window;
 
 pub(crate) use build::Plan;
-pub(crate) use config::{OnError, PluginsConfig, PoliciesConfig, StageConfig, WhenConfig};
+pub(crate) use config::{OnError, PluginsConfig, PoliciesConfig, StageConfig};
 pub(crate) use hook::{Hook, Hooks};
 pub(crate) use outcome::{Outcome, Verdict, Wishes};
 pub use passage::Passage;

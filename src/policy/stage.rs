@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use wildmatch::WildMatch;
 
+use crate::auth::When;
 use crate::context::Context;
 use crate::error::{Act, Error, ErrorKind, Result, Scope};
 use crate::plugin_host::{Decision, Plugin};
@@ -14,7 +14,7 @@ use crate::policy::facts::Facts;
 use crate::policy::script::api::With;
 use crate::policy::script::{Script, ScriptCall};
 use crate::policy::window::WindowRules;
-use crate::policy::{Hook, Hooks, OnError, Outcome, Verdict, WhenConfig, plugin_stage};
+use crate::policy::{Hook, Hooks, OnError, Outcome, Verdict, plugin_stage};
 use crate::telemetry::metrics::{Metrics, StageMetrics};
 use crate::telemetry::story::Run;
 use crate::wire::Document;
@@ -108,7 +108,9 @@ impl Stage {
 
     /// Returns whether the stage defines the hook and runs for this request.
     pub(super) fn is_for(&self, hook: Hook, ctx: &Context) -> bool {
-        self.hooks.has(hook) && self.when.is_for(ctx)
+        self.hooks.has(hook)
+            && self.when.fits_caller(&ctx.caller)
+            && self.when.fits_model(&ctx.model)
     }
 
     /// Returns whether `on_upstream_request` runs only if a target does not support a part of the request.
@@ -118,7 +120,7 @@ impl Stage {
 
     /// Returns whether its `when` matches the model. Key and tags are ignored.
     pub(super) fn is_for_model(&self, model: &str) -> bool {
-        self.when.model.as_ref().is_none_or(|pattern| pattern.matches(model))
+        self.when.fits_model(model)
     }
 
     /// Returns the script and a call of it, for the hooks that only scripts have.
@@ -303,39 +305,5 @@ fn unreadable(hook: Hook, error: Error) -> Error {
             let message = format!("the upstream's answer cannot be read: {why}");
             Error::new(ErrorKind::BadUpstream, message)
         }
-    }
-}
-
-/// The requests that a stage runs for.
-#[derive(Debug, Default)]
-struct When {
-    model: Option<WildMatch>,
-    key: Option<WildMatch>,
-    tags: Vec<(String, WildMatch)>,
-}
-
-impl When {
-    fn new(config: &WhenConfig) -> Self {
-        let pattern = |text: &Option<String>| text.as_deref().map(WildMatch::new);
-        Self {
-            model: pattern(&config.model),
-            key: pattern(&config.key),
-            tags: config
-                .tags
-                .iter()
-                .map(|(tag, text)| (tag.clone(), WildMatch::new(text)))
-                .collect(),
-        }
-    }
-
-    fn is_for(&self, ctx: &Context) -> bool {
-        let fits = |pattern: &Option<WildMatch>, text: &str| {
-            pattern.as_ref().is_none_or(|pattern| pattern.matches(text))
-        };
-        fits(&self.model, &ctx.model)
-            && fits(&self.key, &ctx.caller.key)
-            && self.tags.iter().all(|(tag, pattern)| {
-                ctx.caller.tags.get(tag).is_some_and(|value| pattern.matches(value))
-            })
     }
 }

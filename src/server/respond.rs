@@ -126,10 +126,18 @@ fn advise(error: &Error, headers: &mut HeaderMap) {
         }
         Retry::Never | Retry::Now => {}
         Retry::After(wait) => {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            headers.insert(RETRY_AFTER, seconds(wait));
+        }
+        Retry::NotWithin(wait) => {
+            headers.insert(RETRY_AFTER, seconds(wait));
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }
+}
+
+/// Returns whole seconds, rounded up; at least one.
+fn seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }
 
 fn named(headers: &HeaderMap) -> Option<&str> {

@@ -31,6 +31,7 @@ pub struct Running {
     ledger: Option<Writing>,
     watching: JoinHandle<()>,
     drain: Duration,
+    shared: Arc<Shared>,
 }
 
 impl Running {
@@ -40,6 +41,7 @@ impl Running {
     /// Fails with every problem of the generation, or with the listener that cannot be opened.
     pub async fn start(file: &Path, config: &Config) -> Result<Self, Vec<Problem>> {
         let mut shared = Shared::new(worker_count(&config.server), cache_dir(config))?;
+        shared.limits.keep_in(&config.state_dir);
         let disk = Start::of(config);
         let started = Ledger::start(&config.ledger, &shared.metrics.ledger).await;
         let (ledger, writing) = started.map_err(|problem| vec![problem])?;
@@ -63,6 +65,7 @@ impl Running {
             server,
             admin,
             drain: config.drain,
+            shared,
         })
     }
 
@@ -75,8 +78,12 @@ impl Running {
         }
         tracing::info!(seconds = self.drain.as_secs(), "draining");
         let begun = Instant::now();
-        let (server, drain) = (self.server, self.drain);
-        let drained = tokio::task::spawn_blocking(move || server.drain(drain)).await;
+        let (server, drain, shared) = (self.server, self.drain, self.shared);
+        let drained = tokio::task::spawn_blocking(move || {
+            server.drain(drain);
+            shared.limits.finish();
+        })
+        .await;
         if let Some(ledger) = self.ledger {
             ledger.stop(drain.saturating_sub(begun.elapsed()).max(FLUSH)).await;
         }

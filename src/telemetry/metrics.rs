@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use crate::catalogue::cost::Charge;
 use crate::telemetry::ledger::LedgerMetrics;
+use crate::telemetry::limits::LimitMetrics;
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
 pub(crate) use crate::telemetry::policies::PolicyMetrics;
@@ -77,6 +78,7 @@ pub struct Metrics {
     policies: PolicyMetrics,
     /// The metrics of the ledger.
     pub(crate) ledger: LedgerMetrics,
+    limits: LimitMetrics,
     targets: Mutex<Targets>,
     /// Requests in progress, streams included.
     pub active_requests: Gauge,
@@ -214,6 +216,7 @@ impl Metrics {
             generations_live: add(r, "generations_live", "Generations in use", Gauge::default()),
             policies: policies(r),
             ledger: LedgerMetrics::new(r),
+            limits: LimitMetrics::new(r),
             targets: Mutex::default(),
             registry,
         }
@@ -262,6 +265,11 @@ impl Metrics {
     /// Returns the metrics that policies define.
     pub fn policies(&self) -> PolicyMetrics {
         self.policies.clone()
+    }
+
+    /// Returns the counters of limits and budgets.
+    pub(crate) fn limits(&self) -> &LimitMetrics {
+        &self.limits
     }
 
     /// Counts a finished request on a forwarded route.

@@ -1,5 +1,6 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
 pub(crate) mod ledger;
+pub(crate) mod limits;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod money;

@@ -53,6 +53,8 @@ pub struct Record {
     pub tool_calls: Vec<ToolCall>,
     /// Parts of the request that were not sent to a target.
     pub dropped: Vec<Box<str>>,
+    /// The alias that a budget sent the request to, since it was used up.
+    pub rerouted: Option<Box<str>>,
     /// The status that the client received.
     pub status: u16,
     /// The kind of the error that ended the exchange.
@@ -170,6 +172,8 @@ pub struct PassedOver {
 pub enum Why {
     /// The target is cooling down after a failure.
     Cooling,
+    /// A limit of the target is reached.
+    Limit,
     /// The stage of this name refused the target.
     Stage(Arc<str>),
 }
@@ -179,6 +183,7 @@ impl Why {
     pub fn as_str(&self) -> &str {
         match self {
             Self::Cooling => "cooling",
+            Self::Limit => "limit",
             Self::Stage(stage) => stage,
         }
     }
@@ -221,7 +226,7 @@ impl Attempt {
     }
 
     /// Returns the cost; `None` on a forwarded route.
-    fn charge(&self) -> Option<Charge> {
+    pub(crate) fn charge(&self) -> Option<Charge> {
         self.tariff.as_ref().map(|tariff| tariff.charge(&self.spent, today()))
     }
 }
@@ -270,6 +275,7 @@ impl Record {
             passed_over: Vec::new(),
             tool_calls: Vec::new(),
             dropped: Vec::new(),
+            rerouted: None,
             status: CALLER_LEFT,
             error: None,
             first_event: None,
@@ -394,6 +400,7 @@ impl Record {
             key = &*self.key,
             model = &*one_line(&self.model),
             upstream,
+            rerouted = self.rerouted.as_deref(),
             tags = ?tags(),
             status = self.status,
             ending = self.ending.as_str(),

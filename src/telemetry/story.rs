@@ -136,6 +136,11 @@ impl Story {
         }
     }
 
+    /// Records that a budget sent the request to another alias.
+    pub fn rerouted(&self, alias: &str) {
+        self.0.lock().rerouted = Some(alias.into());
+    }
+
     /// Records a target that is passed over.
     pub fn passed_over(&self, target: HeaderValue, why: Why) {
         let mut record = self.0.lock();

@@ -45,6 +45,11 @@ pub(crate) fn serialize<S: serde::Serializer>(
     duration: &Duration,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text(*duration))
+}
+
+/// Returns a duration in the largest unit that holds it whole.
+pub(crate) fn text(duration: Duration) -> String {
     let millis = duration.as_millis();
     let (count, unit) = match millis {
         0 => (0, "s"),
@@ -53,7 +58,7 @@ pub(crate) fn serialize<S: serde::Serializer>(
         n if n % 1_000 == 0 => (n / 1_000, "s"),
         n => (n, "ms"),
     };
-    serializer.collect_str(&format_args!("{count}{unit}"))
+    format!("{count}{unit}")
 }
 
 /// The same for a duration that may be absent: `#[serde(with = "crate::wire::duration::optional")]`.

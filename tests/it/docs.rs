@@ -188,6 +188,9 @@ async fn the_readme_examples_work_and_the_metrics_page_names_every_metric() {
     assert_eq!(Ask::get("/v1/files").send(at.gateway.address).await.status, 404);
     let counting = "fn on_request(request, ctx) { count(\"asked\"); tag(\"team\", \"docs\"); }";
     fs::write(at.gateway.folder().join("policies/counting.rhai"), counting).unwrap();
+    let rules = "limits: { rules: [{ per: key, requests: 100/1m }] }\nbudgets: { rules: [{ per: key, usd: 100, every: day }] }";
+    let config = fs::read_to_string(at.gateway.file()).unwrap();
+    fs::write(at.gateway.file(), format!("{config}\n{rules}\n")).unwrap();
     at.gateway.look().await;
     assert_eq!(Ask::message(MESSAGE).send(at.gateway.address).await.status, 200);
     assert_eq!(metric_names(&at.gateway.metrics().await), documented_metrics());

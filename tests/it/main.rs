@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod authoring;
 mod book;
+mod budgets;
 mod catalogue;
 mod commands;
 mod compat;
@@ -17,6 +18,8 @@ mod hooks;
 mod images;
 mod ledger;
 mod library;
+mod limit_rules;
+mod limit_targets;
 mod limits;
 mod plugin;
 mod reload;

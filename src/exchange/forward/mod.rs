@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 
 use crate::context::Context;
@@ -17,10 +17,11 @@ use crate::exchange::answered::{self, Answered};
 use crate::exchange::inbound::Inbound;
 use crate::exchange::meter::Meter;
 use crate::gateway::Gateway;
+use crate::limits::{Admission, Source};
 use crate::net::body::Body;
 use crate::net::header_edits::HeaderEdits;
 use crate::net::pace::Paced;
-use crate::net::{headers, receive};
+use crate::net::{headers, rate_limits, receive};
 use crate::telemetry::logs::one_line;
 use crate::telemetry::record::Operation;
 use crate::telemetry::story::{AttemptId, AttemptStart, Story};
@@ -41,12 +42,17 @@ pub(crate) async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str
         provider: provider.map_or("", |passthrough| &passthrough.name).into(),
     };
     let story = Story::begin(&inbound.request_id, inbound.started, operation);
-    let meter = Meter::start(gateway, &story);
-    let answered = answer(gateway, inbound, path, &story).await;
+    let meter = Meter::start(gateway, &story, Source::Client);
+    let admission = meter.admission();
+    let answered = answer(gateway, inbound, path, &story, admission.as_deref()).await;
     match answered {
         Ok((mut answer, id)) => {
             story.answered(answer.status().as_u16());
             answered::tried(&story).apply(answer.headers_mut());
+            if let Some(own) = admission.and_then(|admission| admission.headers()) {
+                rate_limits::remove(answer.headers_mut());
+                own.apply(answer.headers_mut());
+            }
             Forwarded::Answer(transit::metered(answer, meter, &story, id))
         }
         Err(error) => {
@@ -69,6 +75,7 @@ async fn answer(
     inbound: Inbound,
     path: &str,
     story: &Arc<Story>,
+    admission: Option<&Admission>,
 ) -> Result<(Response<Body>, AttemptId)> {
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     story.name(&identity.caller.key, "");
@@ -79,6 +86,10 @@ async fn answer(
             identity.caller.key
         );
         return Err(Error::new(ErrorKind::Permission, message));
+    }
+    // reading costs nothing
+    if let Some(admission) = admission.filter(|_| inbound.head.method == Method::POST) {
+        admission.ask_budgets(&identity.caller)?;
     }
     let Some(passthrough) = &gateway.passthrough else {
         let shown: String = path.chars().take(128).collect();
@@ -103,6 +114,7 @@ async fn answer(
         model: String::new(),
         media: Arc::default(),
         story: Arc::clone(story),
+        admission: None,
     };
     let target = headers::value(&passthrough.name);
     let id = story.attempt(AttemptStart {

@@ -23,6 +23,7 @@ fn of(key: &str) -> Arc<Context> {
         model: facts.model.clone(),
         media: Arc::default(),
         story: Arc::default(),
+        admission: None,
     })
 }
 

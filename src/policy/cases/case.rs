@@ -155,6 +155,7 @@ impl CaseContext {
             model: self.model.clone().unwrap_or(effects),
             media: Arc::default(),
             story: Arc::default(),
+            admission: None,
         })
     }
 }

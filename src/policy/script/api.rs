@@ -191,6 +191,8 @@ fn ctx(engine: &mut Engine) {
         .register_get("target", target)
         .register_get("attempts", |ctx: &mut Ctx| i64::from(ctx.context.story.attempts()))
         .register_get("usage", usage)
+        .register_get("limits", limits)
+        .register_get("budget", budget)
         .register_get("with", |ctx: &mut Ctx| ctx.with.clone())
         .register_get("state", |ctx: &mut Ctx| ctx.state.clone())
         .register_get("headers", |ctx: &mut Ctx| Headers(ctx.context.clone()))
@@ -235,10 +237,33 @@ fn usage(ctx: &mut Ctx) -> Map {
         ("cache_creation_input_tokens", usage.cache_creation),
         ("cache_read_input_tokens", usage.cache_read),
     ];
-    let count = |(name, count): (&str, u64)| {
-        (name.into(), Dynamic::from_int(i64::try_from(count).unwrap_or(i64::MAX)))
+    counts.into_iter().map(|(name, count)| (name.into(), int(count))).collect()
+}
+
+/// Returns the amounts that are left of the client's limits.
+fn limits(ctx: &mut Ctx) -> Map {
+    let admission = ctx.context.admission.as_ref();
+    let left = admission.map(|admission| admission.limits_left()).unwrap_or_default();
+    left.into_iter().map(|(unit, left)| (unit.into(), int(left))).collect()
+}
+
+/// Returns the budget with the least left; `()` without one.
+fn budget(ctx: &mut Ctx) -> Dynamic {
+    let admission = ctx.context.admission.as_ref();
+    let Some(budget) = admission.and_then(|admission| admission.budget_left()) else {
+        return Dynamic::UNIT;
     };
-    counts.into_iter().map(count).collect()
+    let dollars = |nano: u64| Dynamic::from_float(nano as f64 / 1e9);
+    let fields = [
+        ("usd", dollars(budget.limit)),
+        ("left", dollars(budget.left)),
+        ("every", text(&budget.every.to_string()).into()),
+    ];
+    Dynamic::from_map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+}
+
+fn int(value: u64) -> Dynamic {
+    Dynamic::from_int(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 fn text(value: &str) -> ImmutableString {

@@ -57,6 +57,7 @@ fn context() -> Arc<Context> {
         model: "claude-first".to_owned(),
         media: Arc::default(),
         story: Arc::default(),
+        admission: None,
     })
 }
 

@@ -40,6 +40,7 @@ fn context(betas: &str) -> Context {
         model: "sim".to_owned(),
         media: Arc::default(),
         story: Arc::default(),
+        admission: None,
     }
 }
 

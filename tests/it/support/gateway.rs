@@ -106,7 +106,7 @@ impl Builder {
         // compiled plugins are shared by all gateways and kept between runs
         let compiled = plugins::compiled();
         fs::create_dir_all(&compiled).unwrap();
-        fs::create_dir(folder.path().join(".tidegate")).unwrap();
+        fs::create_dir_all(folder.path().join(".tidegate")).unwrap();
         symlink(compiled, folder.path().join(".tidegate/cache")).unwrap();
         let file = folder.path().join("tidegate.yaml");
         fs::write(&file, self.yaml()).unwrap();

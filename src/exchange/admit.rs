@@ -1,0 +1,85 @@
+//! Asks limits and budgets before a request goes to its targets, and sends it to another model where a budget says so.
+use crate::catalogue::price::today;
+use crate::error::Result;
+use crate::exchange::requested::Requested;
+use crate::gateway::Gateway;
+use crate::limits::{Admission, Admitted, Estimate, Name};
+use crate::models::Alias;
+use crate::policy::Passage;
+use crate::wire::{MessagesRequest, Spent, Usage};
+
+/// The bytes of a token of input, by estimate.
+const BYTES_A_TOKEN: u64 = 4;
+
+/// A request with its own options.
+pub(super) struct Wanted {
+    pub(super) request: MessagesRequest,
+    pub(super) requested: Option<Box<Requested>>,
+}
+
+/// Reserves what a request will need. Returns it as it may be sent: under the name of another alias if a budget with
+/// `then: route` is used up.
+///
+/// Fails with a 429 of a limit or of a budget.
+pub(super) fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) -> Result<Wanted> {
+    let ctx = &passage.ctx;
+    let Some(admission) = &ctx.admission else { return Ok(wanted) };
+    let mut wanted = wanted;
+    // each turn of the loop takes a further budget out of the decision
+    loop {
+        let Wanted { request, requested } = &mut wanted;
+        let alias = gateway.models.resolve(request.model())?;
+        let names = names(gateway, request.model(), requested.as_deref());
+        let estimate = estimate(admission, alias, request);
+        match admission.admit(&ctx.caller, &names, estimate)? {
+            Admitted::Whole => return Ok(wanted),
+            Admitted::Route(to) => {
+                request.set_model(&to)?;
+                ctx.story.rerouted(&to);
+                if let Some(requested) = requested {
+                    // the client's choice was about the model that is too expensive
+                    requested.models = None;
+                    requested.order = None;
+                    requested.only = None;
+                    requested.ignore = None;
+                }
+            }
+        }
+    }
+}
+
+/// Returns the names that a request may use: its own, then its fallbacks.
+fn names(gateway: &Gateway, model: &str, requested: Option<&Requested>) -> Vec<Name> {
+    let fallbacks = requested.and_then(|requested| requested.models.as_ref());
+    let fallbacks = fallbacks.into_iter().flat_map(|models| &models.names).map(String::as_str);
+    let mut names: Vec<Name> = Vec::new();
+    for model in std::iter::once(model).chain(fallbacks) {
+        if names.iter().all(|name| *name.model != *model) {
+            // an unknown fallback is an error of its own later
+            let alias = gateway.models.resolve(model).map_or("", |alias| &alias.name);
+            names.push(Name { model: model.into(), alias: alias.into() });
+        }
+    }
+    names
+}
+
+fn estimate(admission: &Admission, alias: &Alias, request: &MessagesRequest) -> Estimate {
+    let model = request.model();
+    let input = request.document().size() as u64 / BYTES_A_TOKEN;
+    let wanted = request.document().field("max_tokens");
+    let wanted = wanted.and_then(|number| serde_json::from_slice::<u64>(&number).ok());
+    let rows = alias.targets.iter().filter_map(|target| target.row(model)?.max_output);
+    let output = match (wanted, rows.max()) {
+        (Some(wanted), Some(most)) => wanted.min(most),
+        (wanted, most) => wanted.or(most).unwrap_or(0),
+    };
+    let nano_dollars = match alias.targets.first() {
+        Some(target) if admission.needs_price() => {
+            let tokens = Usage { input, output, ..Usage::default() };
+            let spent = Spent { tokens, ..Spent::default() };
+            admission.price(&target.tariff(model).charge(&spent, today()), output)
+        }
+        _ => 0,
+    };
+    Estimate { input, output, nano_dollars }
+}

@@ -1,0 +1,141 @@
+//! The config of `limits:`.
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::WhenConfig;
+use crate::wire::duration;
+
+/// `limits:`, the most that clients may use per time.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The place of the counters: `memory`, which is this process.
+    pub store: String,
+    /// The rules. A request must be within all that apply to it.
+    pub rules: Vec<RuleConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { store: MEMORY.to_owned(), rules: Vec::new() }
+    }
+}
+
+/// The only store of this version.
+pub(super) const MEMORY: &str = "memory";
+
+/// An entry of `limits.rules`, with at least one limit.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleConfig {
+    /// The owner of each counter: `key`, `model` (the alias), `target`, or `tag:NAME` for a tag of the key.
+    #[schemars(with = "String")]
+    pub per: Per,
+    /// The requests that the rule applies to; all if absent. `model` is the model that the request is sent to.
+    #[serde(default)]
+    pub when: WhenConfig,
+    /// Requests, as a number and a time: `60/1m`.
+    #[schemars(with = "Option<String>")]
+    pub requests: Option<Rate>,
+    /// Tokens without reads from the cache: uncached input, cache writes and output.
+    #[schemars(with = "Option<String>")]
+    pub tokens: Option<Rate>,
+    /// Input tokens without reads from the cache: uncached input and cache writes.
+    #[schemars(with = "Option<String>")]
+    pub input_tokens: Option<Rate>,
+    /// Output tokens.
+    #[schemars(with = "Option<String>")]
+    pub output_tokens: Option<Rate>,
+    /// Requests at the same time, streams to their end.
+    pub concurrent: Option<u64>,
+}
+
+/// The owner of a counter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Per {
+    /// The client's key.
+    Key,
+    /// The alias.
+    Model,
+    /// The target: a provider and its model.
+    Target,
+    /// The value of a tag of the client's key.
+    Tag(String),
+}
+
+impl TryFrom<String> for Per {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "key" => Ok(Self::Key),
+            "model" => Ok(Self::Model),
+            "target" => Ok(Self::Target),
+            other => match other.strip_prefix("tag:") {
+                Some(tag) if !tag.is_empty() => Ok(Self::Tag(tag.to_owned())),
+                _ => Err(format!(
+                    "expected `key`, `model`, `target` or `tag:` and a tag's name, found `{other}`"
+                )),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Per {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key => f.write_str("key"),
+            Self::Model => f.write_str("model"),
+            Self::Target => f.write_str("target"),
+            Self::Tag(tag) => write!(f, "tag:{tag}"),
+        }
+    }
+}
+
+impl From<Per> for String {
+    fn from(per: Per) -> Self {
+        per.to_string()
+    }
+}
+
+/// A number in any window of a length, such as `60/1m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rate {
+    /// The number.
+    pub number: u64,
+    /// The length of the window.
+    pub window: Duration,
+}
+
+impl TryFrom<String> for Rate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("expected a number and a time such as `60/1m`, found `{text}`");
+        let (number, window) = text.split_once('/').ok_or_else(wrong)?;
+        let number = number.trim().parse().map_err(|_| wrong())?;
+        let window = duration::parse(window.trim()).map_err(|_| wrong())?;
+        match (number, window.is_zero()) {
+            (0, _) => Err(format!("expected at least 1 in a window, found `{text}`")),
+            (_, true) => Err(format!("expected a window longer than 0, found `{text}`")),
+            (number, _) => Ok(Self { number, window }),
+        }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, duration::text(self.window))
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.to_string()
+    }
+}

@@ -1,0 +1,335 @@
+//! `Store`: the counters of limits and budgets in memory. All counters of a request change in one step.
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use crate::limits::budget::Period;
+use crate::limits::sums::Sum;
+use crate::limits::window::{Change, Window};
+
+/// The most counters; beyond it, those that were unused for the longest time are removed.
+const MAX_COUNTERS: usize = 100_000;
+/// The number of counters at which idle ones are removed for the first time.
+const FIRST_SWEEP: usize = 1024;
+/// The advice for a request that waits for another one to end.
+const CONCURRENT_WAIT: Duration = Duration::from_secs(1);
+
+/// The identity of a counter. It survives a reload that changes no more than the number of the limit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct CounterId {
+    /// The rule: owner, conditions, unit and window.
+    pub(crate) rule: Arc<str>,
+    /// The owner's name.
+    pub(crate) subject: Box<str>,
+}
+
+/// The kind of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A sliding window of this many milliseconds.
+    Window(u64),
+    /// Requests at the same time.
+    Concurrent,
+    /// A sum of a calendar period.
+    Sum(Period),
+}
+
+/// An amount that a request needs of a counter.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// The counter.
+    pub(crate) id: CounterId,
+    /// Its kind.
+    pub(crate) kind: Kind,
+    /// The amount.
+    pub(crate) amount: u64,
+    /// The most that the counter may hold.
+    pub(crate) limit: u64,
+}
+
+/// A time for all counters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// Milliseconds on a clock that never goes back.
+    pub(crate) millis: u64,
+    /// Seconds since 1970.
+    pub(crate) second: i64,
+}
+
+/// A claim that the counter refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Over {
+    /// The position of the claim.
+    pub(crate) claim: usize,
+    /// The time after which it would fit, if nothing else comes.
+    pub(crate) wait: Duration,
+}
+
+/// The state of a counter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Level {
+    /// The amount in use.
+    pub(crate) used: u64,
+    /// The time until nothing is in use.
+    pub(crate) full_in: Duration,
+}
+
+/// A reserved claim, and what it really used.
+#[derive(Debug)]
+pub(crate) struct Settlement<'a> {
+    /// The claim.
+    pub(crate) claim: &'a Claim,
+    /// The mark that the reservation returned.
+    pub(crate) mark: u64,
+    /// The true amount.
+    pub(crate) used: u64,
+}
+
+/// All counters of the process.
+#[derive(Debug)]
+pub(crate) struct Store {
+    started: Instant,
+    counters: Mutex<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    by_id: HashMap<CounterId, Counter>,
+    sweep_at: usize,
+    /// Whether a sum changed since the last [`Store::changed_sums`].
+    is_changed: bool,
+}
+
+#[derive(Debug)]
+enum Counter {
+    Window(Window, u64),
+    Concurrent(u64),
+    Sum(Sum),
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { started: Instant::now(), counters: Mutex::default() }
+    }
+}
+
+impl Store {
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> Now {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { millis, second: Timestamp::now().as_second() }
+    }
+
+    /// Reserves all claims, or none of them. Returns a mark for each.
+    ///
+    /// Fails with the claims that do not fit.
+    pub(crate) fn reserve(&self, claims: &[Claim], now: Now) -> Result<Vec<u64>, Vec<Over>> {
+        let mut counters = self.counters.lock();
+        let over = counters.over(claims, now);
+        match over.is_empty() {
+            true => Ok(claims.iter().map(|claim| counters.add(claim, now)).collect()),
+            false => Err(over),
+        }
+    }
+
+    /// Returns the claims that do not fit, and reserves nothing.
+    pub(crate) fn over(&self, claims: &[Claim], now: Now) -> Vec<Over> {
+        self.counters.lock().over(claims, now)
+    }
+
+    /// Reserves all claims, whether they fit or not. Returns a mark for each.
+    pub(crate) fn charge(&self, claims: &[Claim], now: Now) -> Vec<u64> {
+        let mut counters = self.counters.lock();
+        claims.iter().map(|claim| counters.add(claim, now)).collect()
+    }
+
+    /// Replaces reserved amounts by the true ones.
+    pub(crate) fn settle<'a>(
+        &self,
+        settlements: impl IntoIterator<Item = Settlement<'a>>,
+        now: Now,
+    ) {
+        let mut counters = self.counters.lock();
+        for Settlement { claim, mark, used } in settlements {
+            let Some(counter) = counters.by_id.get_mut(&claim.id) else { continue };
+            let change = Change { slot: mark, reserved: claim.amount, used };
+            match (counter, claim.kind) {
+                (Counter::Window(window, length), _) => window.settle(now.millis, *length, change),
+                (Counter::Concurrent(number), _) => {
+                    *number = number.saturating_sub(claim.amount).saturating_add(used);
+                }
+                (Counter::Sum(sum), Kind::Sum(period)) => {
+                    sum.settle(period, claim.amount, used);
+                    counters.is_changed = true;
+                }
+                (Counter::Sum(_), _) => {}
+            }
+        }
+    }
+
+    /// Returns the state of a claim's counter.
+    pub(crate) fn level(&self, claim: &Claim, now: Now) -> Level {
+        let counters = self.counters.lock();
+        counters.by_id.get(&claim.id).map_or_else(Level::default, |it| it.level(claim, now))
+    }
+
+    /// Returns whether a sum reaches a threshold for the first time in its period.
+    pub(crate) fn warns(&self, claim: &Claim, threshold: u64) -> bool {
+        let mut counters = self.counters.lock();
+        let Kind::Sum(period) = claim.kind else { return false };
+        let warns = match counters.by_id.get_mut(&claim.id) {
+            Some(Counter::Sum(sum)) => sum.warns(period, threshold),
+            _ => false,
+        };
+        counters.is_changed |= warns;
+        warns
+    }
+
+    /// Returns all sums of current periods if one changed since the last call.
+    pub(crate) fn changed_sums(&self) -> Option<Vec<(CounterId, Sum)>> {
+        let mut counters = self.counters.lock();
+        if !std::mem::take(&mut counters.is_changed) {
+            return None;
+        }
+        let sums = counters.by_id.iter().filter_map(|(id, counter)| match counter {
+            Counter::Sum(sum) => Some((id.clone(), sum.clone())),
+            Counter::Window(..) | Counter::Concurrent(_) => None,
+        });
+        Some(sums.collect())
+    }
+
+    /// Notes that the sums are not on the disk.
+    pub(crate) fn sums_are_unsaved(&self) {
+        self.counters.lock().is_changed = true;
+    }
+
+    /// Adds sums of an earlier process. Sums that exist already stay.
+    pub(crate) fn restore(&self, sums: Vec<(CounterId, Sum)>) {
+        let mut counters = self.counters.lock();
+        for (id, sum) in sums {
+            counters.by_id.entry(id).or_insert(Counter::Sum(sum));
+        }
+    }
+
+    /// Returns the number of counters.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.counters.lock().by_id.len()
+    }
+}
+
+impl Counters {
+    fn over(&self, claims: &[Claim], now: Now) -> Vec<Over> {
+        let over = claims.iter().enumerate().filter_map(|(n, claim)| {
+            let wait = self.by_id.get(&claim.id)?.wait(claim, now)?;
+            Some(Over { claim: n, wait })
+        });
+        over.collect()
+    }
+
+    fn add(&mut self, claim: &Claim, now: Now) -> u64 {
+        if self.by_id.len() >= self.sweep_at.max(FIRST_SWEEP) && !self.by_id.contains_key(&claim.id)
+        {
+            self.sweep(now);
+        }
+        let counter =
+            self.by_id.entry(claim.id.clone()).or_insert_with(|| Counter::new(claim.kind));
+        self.is_changed |= matches!(counter, Counter::Sum(_));
+        counter.add(claim, now)
+    }
+
+    /// Removes idle counters. If all are in use and there are too many, removes the windows that were unused for the
+    /// longest time; sums and running requests stay.
+    fn sweep(&mut self, now: Now) {
+        self.by_id.retain(|_, counter| !counter.is_idle(now));
+        if self.by_id.len() >= MAX_COUNTERS {
+            let mut windows: Vec<(u64, CounterId)> = self
+                .by_id
+                .iter()
+                .filter_map(|(id, counter)| match counter {
+                    Counter::Window(window, _) => Some((window.last(), id.clone())),
+                    Counter::Concurrent(_) | Counter::Sum(_) => None,
+                })
+                .collect();
+            windows.sort_unstable_by_key(|(last, _)| *last);
+            for (_, id) in windows.into_iter().take(MAX_COUNTERS / 10) {
+                self.by_id.remove(&id);
+            }
+        }
+        self.sweep_at = (self.by_id.len() * 2).min(MAX_COUNTERS);
+    }
+}
+
+impl Counter {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Window(length) => Self::Window(Window::default(), length),
+            Kind::Concurrent => Self::Concurrent(0),
+            Kind::Sum(period) => Self::Sum(Sum::new(period)),
+        }
+    }
+
+    /// Returns the time after which a claim fits; `None` if it fits now.
+    fn wait(&self, claim: &Claim, now: Now) -> Option<Duration> {
+        match (self, claim.kind) {
+            (Self::Window(window, length), _) => {
+                let wait = window.wait(now.millis, *length, claim.amount, claim.limit);
+                (wait > 0).then(|| Duration::from_millis(wait))
+            }
+            (Self::Concurrent(number), _) => {
+                (number.saturating_add(claim.amount) > claim.limit).then_some(CONCURRENT_WAIT)
+            }
+            (Self::Sum(sum), Kind::Sum(period)) => {
+                let used = sum.used(period);
+                let is_over =
+                    used >= claim.limit || used.saturating_add(claim.amount) > claim.limit;
+                let left = u64::try_from(period.end - now.second).unwrap_or(0);
+                is_over.then(|| Duration::from_secs(left.max(1)))
+            }
+            (Self::Sum(_), _) => None,
+        }
+    }
+
+    fn add(&mut self, claim: &Claim, now: Now) -> u64 {
+        match (self, claim.kind) {
+            (Self::Window(window, length), _) => window.add(now.millis, *length, claim.amount),
+            (Self::Concurrent(number), _) => {
+                *number = number.saturating_add(claim.amount);
+                0
+            }
+            (Self::Sum(sum), Kind::Sum(period)) => {
+                sum.reserve(period, claim.amount);
+                0
+            }
+            (Self::Sum(_), _) => 0,
+        }
+    }
+
+    fn level(&self, claim: &Claim, now: Now) -> Level {
+        match (self, claim.kind) {
+            (Self::Window(window, length), _) => Level {
+                used: window.used(now.millis, *length),
+                full_in: Duration::from_millis(window.until_empty(now.millis, *length)),
+            },
+            (Self::Concurrent(number), _) => Level { used: *number, full_in: Duration::ZERO },
+            (Self::Sum(sum), Kind::Sum(period)) => {
+                Level { used: sum.used(period), full_in: Duration::ZERO }
+            }
+            (Self::Sum(_), _) => Level::default(),
+        }
+    }
+
+    fn is_idle(&self, now: Now) -> bool {
+        match self {
+            Self::Window(window, length) => window.is_idle(now.millis, *length),
+            Self::Concurrent(number) => *number == 0,
+            Self::Sum(sum) => sum.is_over(now.second),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Tests of the counters in memory: exact under threads, all or nothing, settled once, bounded.
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use super::*;
+
+const MINUTE: u64 = 60_000;
+
+fn at(millis: u64) -> Now {
+    Now { millis, second: (millis / 1000) as i64 }
+}
+
+fn claim(rule: &str, subject: &str, amount: u64, limit: u64) -> Claim {
+    let id = CounterId { rule: rule.into(), subject: subject.into() };
+    Claim { id, kind: Kind::Window(MINUTE), amount, limit }
+}
+
+fn concurrent(limit: u64) -> Claim {
+    Claim { kind: Kind::Concurrent, ..claim("concurrent", "ci", 1, limit) }
+}
+
+fn used(store: &Store, claim: &Claim, millis: u64) -> u64 {
+    store.level(claim, at(millis)).used
+}
+
+#[test]
+fn exactly_the_limit_passes_however_many_threads_try() {
+    let (store, passed) = (Store::default(), AtomicU64::new(0));
+    let claims = [claim("requests", "ci", 1, 1000), concurrent(u64::MAX)];
+    let tries = || {
+        let passes = (0..300).filter(|_| store.reserve(&claims, at(5)).is_ok());
+        passed.fetch_add(passes.count() as u64, Ordering::Relaxed);
+    };
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(tries))));
+    assert_eq!(passed.into_inner(), 1000);
+    assert_eq!(used(&store, &claims[1], 5), 1000);
+}
+
+/// Reserves and settles random amounts. Returns the sum of the true ones.
+fn random_requests(store: &Store, seed: u64, limit: u64) -> u64 {
+    let (mut random, mut truth) = (fastrand::Rng::with_seed(seed), 0);
+    for n in 0..400 {
+        let claims = [claim("tokens", "ci", random.u64(1..900), limit), concurrent(3)];
+        let Ok(marks) = store.reserve(&claims, at(n)) else { continue };
+        let spent = random.u64(0..1500);
+        truth += spent;
+        let all = claims.iter().zip(marks).zip([spent, 0]);
+        let all = all.map(|((claim, mark), used)| Settlement { claim, mark, used });
+        store.settle(all, at(n));
+    }
+    truth
+}
+
+#[test]
+fn settlements_of_many_threads_lose_and_gain_nothing() {
+    let (store, limit) = (Store::default(), 10_000_000);
+    let store = &store;
+    let truth: u64 = thread::scope(|scope| {
+        let threads = (0..8).map(|seed| scope.spawn(move || random_requests(store, seed, limit)));
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(truth > 0);
+    assert_eq!(used(store, &claim("tokens", "ci", 0, limit), 400), truth);
+    assert_eq!(used(store, &concurrent(3), 400), 0);
+}
+
+#[test]
+fn a_refusal_by_one_limit_charges_none() {
+    let store = Store::default();
+    let claims = [claim("requests", "ci", 1, 10), claim("tokens", "ci", 60, 100), concurrent(5)];
+    store.reserve(&claims, at(0)).unwrap();
+    let over = store.reserve(&claims, at(30_000)).unwrap_err();
+    assert_eq!(over, [Over { claim: 1, wait: Duration::from_secs(30) }]);
+    let levels = claims.each_ref().map(|claim| used(&store, claim, 30_000));
+    assert_eq!(levels, [1, 60, 1]);
+}
+
+#[test]
+fn parallel_requests_reserve_before_they_are_sent() {
+    let store = Store::default();
+    let passed = (0..5).filter(|_| store.reserve(&[claim("tokens", "ci", 40, 100)], at(0)).is_ok());
+    assert_eq!(passed.count(), 2);
+}
+
+#[test]
+fn a_settlement_frees_what_was_not_used() {
+    let store = Store::default();
+    let claims = [claim("tokens", "ci", 900, 1000)];
+    let marks = store.reserve(&claims, at(0)).unwrap();
+    let next = claim("tokens", "ci", 200, 1000);
+    assert!(store.reserve(std::slice::from_ref(&next), at(1)).is_err());
+    store.settle([Settlement { claim: &claims[0], mark: marks[0], used: 100 }], at(2));
+    assert!(store.reserve(&[next], at(3)).is_ok());
+}
+
+#[test]
+fn an_overrun_is_remembered() {
+    let store = Store::default();
+    let claims = [claim("tokens", "ci", 10, 1000)];
+    let marks = store.reserve(&claims, at(0)).unwrap();
+    store.settle([Settlement { claim: &claims[0], mark: marks[0], used: 5000 }], at(1));
+    let over = store.reserve(&claims, at(2)).unwrap_err();
+    assert_eq!(over[0].wait, Duration::from_millis(MINUTE - 2));
+}
+
+#[test]
+fn owners_have_counters_of_their_own() {
+    let store = Store::default();
+    for subject in ["a", "b"] {
+        assert!(store.reserve(&[claim("requests", subject, 1, 1)], at(0)).is_ok());
+        assert!(store.reserve(&[claim("requests", subject, 1, 1)], at(0)).is_err());
+    }
+}
+
+#[test]
+fn a_sum_starts_again_with_its_period_only() {
+    let store = Store::default();
+    let sum = |period, amount| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", amount, 100) };
+    let [first, second] = [Period { start: 0, end: 60 }, Period { start: 60, end: 120 }];
+    let marks = store.reserve(&[sum(first, 70)], at(0)).unwrap();
+    let over = store.reserve(&[sum(first, 31)], at(10_000)).unwrap_err();
+    assert_eq!(over[0].wait, Duration::from_secs(50));
+    store.reserve(&[sum(second, 100)], at(60_000)).unwrap();
+    // the money of the first period is charged in no other
+    store.settle([Settlement { claim: &sum(first, 70), mark: marks[0], used: 90 }], at(61_000));
+    assert_eq!(used(&store, &sum(second, 0), 61_000), 100);
+    // a budget that is used up refuses also a request that costs nothing
+    assert!(store.reserve(&[sum(second, 0)], at(62_000)).is_err());
+}
+
+#[test]
+fn a_budget_warns_once_a_period_from_settled_and_reserved_money() {
+    let store = Store::default();
+    let sum = |period, amount| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", amount, 100) };
+    let [first, second] = [Period { start: 0, end: 60 }, Period { start: 60, end: 120 }];
+    let warns = |claim: &Claim| store.warns(claim, 80);
+    let small = sum(first, 79);
+    let marks = store.reserve(std::slice::from_ref(&small), at(0)).unwrap();
+    assert!(!warns(&small));
+    store.settle([Settlement { claim: &small, mark: marks[0], used: 40 }], at(1));
+    assert!(!warns(&small));
+    store.reserve(&[sum(first, 40)], at(2)).unwrap();
+    assert_eq!((warns(&small), warns(&small)), (true, false));
+    store.reserve(&[sum(second, 90)], at(60_000)).unwrap();
+    assert_eq!((warns(&sum(second, 0)), warns(&sum(second, 0))), (true, false));
+}
+
+#[test]
+fn idle_counters_are_removed_and_those_in_use_stay() {
+    let store = Store::default();
+    store.reserve(&[concurrent(5)], at(0)).unwrap();
+    for n in 0..20_000_u64 {
+        store.reserve(&[claim("requests", &n.to_string(), 1, 5)], at(n * 100)).unwrap();
+    }
+    // 600 counters are within a minute
+    assert!(store.len() < 4 * FIRST_SWEEP, "{}", store.len());
+    assert_eq!(used(&store, &concurrent(5), 2_000_000), 1);
+}
+
+#[test]
+fn there_are_never_more_counters_than_the_bound() {
+    let store = Store::default();
+    let sum = Claim { kind: Kind::Sum(Period { start: 0, end: 60 }), ..claim("usd", "ci", 7, 100) };
+    store.reserve(std::slice::from_ref(&sum), at(0)).unwrap();
+    for n in 0..MAX_COUNTERS as u64 + 5_000 {
+        store.reserve(&[claim("requests", &n.to_string(), 1, 5)], at(n / 100)).unwrap();
+    }
+    assert!(store.len() <= MAX_COUNTERS, "{}", store.len());
+    assert_eq!(used(&store, &sum, 1000), 7);
+    // the newest are there
+    let newest = claim("requests", &(MAX_COUNTERS + 4_999).to_string(), 1, 5);
+    assert_eq!(used(&store, &newest, 1100), 1);
+}
