@@ -7,12 +7,13 @@ use serde::Deserialize;
 use crate::error::Secret;
 use crate::providers::signer::cached::{Lease, Missing};
 
-/// The JSON of the container endpoint and of the instance metadata.
+/// The JSON of the container endpoint, of the instance metadata and of programs.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Json {
     access_key_id: String,
     secret_access_key: Secret,
+    #[serde(alias = "SessionToken")]
     token: Option<Secret>,
     expiration: Option<String>,
 }

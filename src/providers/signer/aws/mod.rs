@@ -1,7 +1,9 @@
 //! The AWS credentials chain: environment, profile, web identity, container, instance.
 pub(in crate::providers) mod config;
 mod keys;
+mod process;
 mod profile;
+mod sso;
 
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +17,7 @@ use crate::net::client::Client;
 use crate::net::proxy::Proxy;
 use crate::providers::signer::aws::config::{Config, Keys};
 use crate::providers::signer::aws::profile::Settings;
+use crate::providers::signer::aws::sso::{SignOn, Way};
 use crate::providers::signer::cached::{Cached, Lease, Missing};
 use crate::providers::signer::environment::Environment;
 use crate::providers::signer::fetch::{Endpoint, Response, read, set_secret};
@@ -52,6 +55,7 @@ struct Places {
     sts: Result<Endpoint, String>,
     container: Option<Result<Endpoint, String>>,
     instance: Result<Endpoint, String>,
+    proxy: Option<Proxy>,
 }
 
 /// A role, and the file with the token that proves the identity.
@@ -119,6 +123,7 @@ impl Places {
             container: container.map(|url| Endpoint::new(&url?, client)),
             instance: Endpoint::new(&instance, client),
             region: region.to_owned(),
+            proxy: proxy.cloned(),
             environment,
         }
     }
@@ -184,19 +189,69 @@ impl Places {
             let source = self.source_of(name, &settings).await?;
             return self.assume(role, &session, &settings, &source.value).await.map(Some);
         }
-        let others = ["sso_session", "sso_start_url", "credential_process", "login_session"];
-        match others.iter().find(|other| settings.get(other).is_some()) {
+        self.other(name, &settings).await
+    }
+
+    /// Returns the keys of a profile that has neither keys nor a role of its own.
+    async fn other(
+        &self,
+        name: &str,
+        settings: &Settings,
+    ) -> Result<Option<Lease<Credentials>>, Missing> {
+        if settings.get("sso_session").or(settings.get("sso_start_url")).is_some() {
+            return self.sign_on(name, settings).await.map(Some);
+        }
+        if let Some(command) = settings.get("credential_process") {
+            return process::keys(command).await.map(Some);
+        }
+        match settings.get("login_session") {
             None => Ok(None),
-            Some(other) => Err(Missing::new(format!(
-                "the AWS profile `{name}` uses `{other}`, which the gateway does not support: give it keys, a role, or other credentials"
+            Some(_) => Err(Missing::new(format!(
+                "the AWS profile `{name}` uses `login_session`, which the gateway does not support: give it keys, a role, or other credentials"
             ))),
         }
+    }
+
+    async fn sign_on(&self, name: &str, own: &Settings) -> Result<Lease<Credentials>, Missing> {
+        let session = match own.get("sso_session") {
+            None => Settings::default(),
+            Some(session) => {
+                let config = self.file("AWS_CONFIG_FILE", ".aws/config").await?;
+                Settings::of_session(session, &config)
+            }
+        };
+        let needed = |key: &str| {
+            let found = own.get(key).or_else(|| session.get(key)).map(ToOwned::to_owned);
+            found.ok_or_else(|| Missing::new(format!("the AWS profile `{name}` has no `{key}`")))
+        };
+        let token_of = match own.get("sso_session") {
+            Some(session) => session.to_owned(),
+            None => needed("sso_start_url")?,
+        };
+        let sign_on = SignOn {
+            token_of,
+            region: needed("sso_region")?,
+            account: needed("sso_account_id")?,
+            role: needed("sso_role_name")?,
+        };
+        let way = Way {
+            endpoint: self.environment.get("AWS_ENDPOINT_URL_SSO"),
+            proxy: self.proxy.as_ref(),
+            cache: self.environment.home(".aws/sso/cache").unwrap_or_default(),
+        };
+        sign_on.keys(way).await
     }
 
     /// Returns the keys with which a profile assumes its role.
     async fn source_of(&self, name: &str, own: &Settings) -> Result<Lease<Credentials>, Missing> {
         let keys = match (own.get("source_profile"), own.get("credential_source")) {
-            (Some(source), _) => fixed(&self.settings(source).await?),
+            (Some(source), _) => {
+                let settings = self.settings(source).await?;
+                match fixed(&settings) {
+                    Some(keys) => Some(keys),
+                    None => self.other(source, &settings).await?,
+                }
+            }
             (None, Some("Environment")) => self.variables(),
             (None, Some("Ec2InstanceMetadata")) => Some(self.instance().await?),
             (None, Some("EcsContainer")) => match &self.container {

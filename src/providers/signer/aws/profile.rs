@@ -27,6 +27,17 @@ impl Settings {
         collect(credentials, |section| section == profile, &mut found);
         Self(found)
     }
+
+    /// Reads a session of the sign-on from the config file.
+    pub(super) fn of_session(session: &str, config: &str) -> Self {
+        let is_it = |section: &str| match section.strip_prefix("sso-session") {
+            Some(name) => name.starts_with([' ', '\t']) && name.trim() == session,
+            None => false,
+        };
+        let mut found = BTreeMap::new();
+        collect(config, is_it, &mut found);
+        Self(found)
+    }
 }
 
 /// Adds the settings of the sections that `is_wanted` accepts. Indented lines belong to the setting

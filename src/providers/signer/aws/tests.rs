@@ -7,6 +7,7 @@ use crate::testing::head::Head;
 use crate::testing::upstream::{self, Auto, Behaviour, Call, Upstream};
 
 const KEYS: &str = r#"{"Code":"Success","AccessKeyId":"ASIA1","SecretAccessKey":"secret","Token":"token","Expiration":"2099-01-01T00:00:00Z"}"#;
+const ROLE: &str = r#"{"roleCredentials":{"accessKeyId":"ASIA4","secretAccessKey":"secret","sessionToken":"token","expiration":4070908800000}}"#;
 const XML: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA2</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
 
 /// A server of all places: instance, container, and the Security Token Service.
@@ -17,6 +18,11 @@ async fn server() -> Auto {
             "PUT /latest/api/token HTTP/1.1" => answer("imds-token"),
             "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1" => answer("my-role\n"),
             "GET /latest/meta-data/iam/security-credentials/my-role HTTP/1.1" => answer(KEYS),
+            "GET /federation/credentials?role_name=my+role&account_id=123 HTTP/1.1"
+                if call.head.header("x-amz-sso_bearer_token") == Some("signed-on") =>
+            {
+                answer(ROLE)
+            }
             "GET /creds HTTP/1.1" => answer(&KEYS.replace("ASIA1", "ASIA3")),
             "POST / HTTP/1.1" => answer(XML),
             _ => Behaviour::Answer(upstream::answer(404, "", "<Code>NoSuchThing</Code>")),
@@ -139,9 +145,18 @@ async fn a_place_that_is_configured_and_fails_ends_the_search() {
     let server = server().await;
     let place = || Place::new(server.address);
     let sso = place().file(".aws/config", "[default]\nsso_session = x\n");
+    let login = place().file(".aws/config", "[default]\nlogin_session = x\n");
+    let process = |command: &str| {
+        place().file(".aws/config", &format!("[default]\ncredential_process = {command}\n"))
+    };
     let table = [
         (place().with("AWS_PROFILE", "none"), "the AWS profile `none` is not in the files"),
-        (sso, "uses `sso_session`"),
+        (sso, "has no `sso_region`"),
+        (login, "uses `login_session`"),
+        (process("/nowhere/at-all"), "cannot be started"),
+        (process("sh -c 'exit 3'"), "failed: exit status: 3"),
+        (process("echo no-json-secret"), "answered without keys"),
+        (process("sh 'open"), "has an open quote"),
         (
             place().with("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/t").with("AWS_ROLE_ARN", "r"),
             "`/nowhere/t` cannot be read",
@@ -201,4 +216,47 @@ fn credentials_are_read_in_three_forms() {
         let message = read(text).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_profile_may_sign_on_by_the_token_of_its_session() {
+    let server = server().await;
+    let session = "[default]\nsso_session = corp\nsso_account_id = 123\nsso_role_name = my role\n[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n";
+    let older = "[default]\nsso_start_url = https://corp.awsapps.com/start\nsso_region = eu-west-1\nsso_account_id = 123\nsso_role_name = my role\n";
+    // the names are the SHA-1 of the session and of the start URL
+    for (config, file) in [
+        (session, "ee0bfd2552fbd840c02cc48b6e823320543c450f"),
+        (older, "a51746d4aa793ae07b25e90c3a5db96fc7832bd7"),
+    ] {
+        let place = Place::new(server.address).with("AWS_ENDPOINT_URL_SSO", "http://ADDRESS");
+        std::fs::create_dir_all(place.home.path().join(".aws/sso/cache")).unwrap();
+        let token = format!(".aws/sso/cache/{file}.json");
+        let place = place.file(".aws/config", config);
+        let message = place.default_keys().await.unwrap_err();
+        assert!(message.contains("run `aws sso login`"), "{message}");
+        let place =
+            place.file(&token, r#"{"accessToken":"old","expiresAt":"2001-01-01T00:00:00Z"}"#);
+        let message = place.default_keys().await.unwrap_err();
+        assert_eq!(message, "the sign-on ended at 2001-01-01T00:00:00Z: run `aws sso login`");
+        let place =
+            place.file(&token, r#"{"accessToken":"signed-on","expiresAt":"2099-01-01T00:00:00Z"}"#);
+        assert_eq!(place.default_keys().await.unwrap(), "ASIA4");
+    }
+}
+
+#[tokio::test]
+async fn a_profile_may_name_a_program_that_prints_keys() {
+    let server = server().await;
+    let keys = r#"{"Version":1,"AccessKeyId":"ASIA5","SecretAccessKey":"secret","SessionToken":"token","Expiration":"2099-01-01T00:00:00Z"}"#;
+    let place = Place::new(server.address).file("keys.json", keys);
+    let file = place.home.path().join("keys.json");
+    let config = format!(
+        "[default]\ncredential_process = cat \"{}\"\n[profile role]\nrole_arn = arn:role\nsource_profile = default\n",
+        file.display()
+    );
+    let place = place.file(".aws/config", &config);
+    assert_eq!(place.default_keys().await.unwrap(), "ASIA5");
+    let role = Config::Profile(config::Profile { profile: "role".to_owned() });
+    assert_eq!(place.keys(&role).await.unwrap(), "ASIA2");
+    assert!(last(&server).0.header("authorization").unwrap().contains("Credential=ASIA5/"));
 }
