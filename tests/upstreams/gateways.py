@@ -68,6 +68,8 @@ def gateway(binary, place, config=None):
     found = json.loads(file.read_text()) if config is None else config
     port, admin = free_ports(2)
     found |= {"listen": f"127.0.0.1:{port}", "admin": {"listen": f"127.0.0.1:{admin}"}}
+    # several gateways run in one folder, and a ledger belongs to one of them
+    found.setdefault("ledger", "off")
     file.write_text(json.dumps(found, indent=1))
     with program([binary, "serve"], place / "gateway.log", answers(f"http://127.0.0.1:{admin}/readyz"), cwd=place):
         yield f"http://127.0.0.1:{port}"

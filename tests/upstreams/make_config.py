@@ -164,7 +164,6 @@ def config(url, port, admin, families):
     return {
         "listen": f"127.0.0.1:{port}",
         "admin": {"listen": f"127.0.0.1:{admin}"},
-        "ledger": "off",  # several gateways of one run have one folder
         "providers": providers(url, families),
         "models": models(families),
     }
