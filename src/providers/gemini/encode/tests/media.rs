@@ -53,8 +53,8 @@ fn addresses_are_sent_where_the_upstream_reads_them() {
 #[test]
 fn addresses_that_the_upstream_does_not_read_are_visible_losses() {
     let line = "[the gateway left out a block of type `image`: the upstream does not read this URL, and the gateway fetches none]";
-    let placeholder = json!([{"text": line}]);
-    let lost = (placeholder, vec!["block:image".to_owned()]);
+    let visible = json!([{"text": line}]);
+    let lost = (visible, vec!["block:image".to_owned()]);
     let png = || image(url("https://x.example/a.png"));
     assert_eq!(parts(&Given::new(OLD), png()), lost);
     assert_eq!(parts(&Given::vertex(NEW), png()), lost);
