@@ -17,9 +17,11 @@ pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-atte
 
 /// The prefix of every header addressed to the gateway.
 const OURS: &str = "x-tidegate-";
-/// `x-tidegate-dropped`: the parts of the request that were not sent, since the target does not support them.
+/// `x-tidegate-cost-usd`: the price of a whole answer.
 pub(crate) const COST: HeaderName = HeaderName::from_static("x-tidegate-cost-usd");
+/// `server-timing`: the gateway's own time.
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// `x-tidegate-dropped`: the parts of the request that were not sent, since the target does not support them.
 pub(crate) const DROPPED: HeaderName = HeaderName::from_static("x-tidegate-dropped");
 /// `x-tidegate-estimated: true`: the gateway estimated the count, since the upstream counts none.
 pub(crate) const ESTIMATED: HeaderName = HeaderName::from_static("x-tidegate-estimated");

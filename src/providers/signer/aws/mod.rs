@@ -247,9 +247,14 @@ impl Places {
         let keys = match (own.get("source_profile"), own.get("credential_source")) {
             (Some(source), _) => {
                 let settings = self.settings(source).await?;
-                match fixed(&settings) {
-                    Some(keys) => Some(keys),
-                    None => self.other(source, &settings).await?,
+                match (fixed(&settings), settings.get("role_arn")) {
+                    (Some(keys), _) => Some(keys),
+                    (None, None) => self.other(source, &settings).await?,
+                    (None, Some(_)) => {
+                        return Err(Missing::new(format!(
+                            "the AWS profile `{name}` has the `source_profile` `{source}`, which assumes a role itself: the gateway does not support chains of roles"
+                        )));
+                    }
                 }
             }
             (None, Some("Environment")) => self.variables(),

@@ -58,10 +58,19 @@ fn collect(text: &str, is_wanted: impl Fn(&str) -> bool, found: &mut BTreeMap<St
     }
 }
 
-/// Removes a comment, which begins with a blank and `#` or `;`.
+/// Removes a comment, which begins with a blank and `#` or `;` outside of quotes.
 fn without_comment(value: &str) -> &str {
-    let ends = [" #", " ;", "\t#", "\t;"].iter().filter_map(|mark| value.find(mark));
-    value[..ends.min().unwrap_or(value.len())].trim()
+    let (mut quote, mut is_after_blank) = (None, false);
+    for (at, character) in value.char_indices() {
+        match (character, quote) {
+            ('#' | ';', None) if is_after_blank => return value[..at].trim(),
+            ('"' | '\'', None) => quote = Some(character),
+            (_, Some(open)) if open == character => quote = None,
+            _ => {}
+        }
+        is_after_blank = matches!(character, ' ' | '\t');
+    }
+    value.trim()
 }
 
 #[cfg(test)]

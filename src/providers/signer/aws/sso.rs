@@ -96,7 +96,9 @@ impl SignOn {
         let text = read(file).await.map_err(|Missing(why)| login(&why))?;
         let token: Token = serde_json::from_str(&text)
             .map_err(|_| login("the file of the sign-on has no `accessToken` and `expiresAt`"))?;
-        let expires = token.expires_at.parse::<jiff::Timestamp>().map(SystemTime::from);
+        // early versions of the command wrote `2020-06-17T10:02:08UTC`
+        let expires = token.expires_at.replace("UTC", "Z");
+        let expires = expires.parse::<jiff::Timestamp>().map(SystemTime::from);
         let expires = expires.map_err(|_| login("`expiresAt` of the sign-on is no time"))?;
         match expires > SystemTime::now() {
             true => Ok(token.access_token),

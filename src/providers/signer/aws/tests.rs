@@ -175,6 +175,15 @@ async fn a_place_that_is_configured_and_fails_ends_the_search() {
             "no AWS credentials",
         ),
         (place().file(".aws/config", "[default]\nrole_arn = r\n"), "no `source_profile`"),
+        (
+            place().file(
+                ".aws/config",
+                "[default]\nrole_arn = r\nsource_profile = b\n[profile b]\nrole_arn = r\nsource_profile = c\ncredential_process = echo no\n",
+            ),
+            "does not support chains of roles",
+        ),
+        (process("sh -c \"true ; exit 4\""), "failed: exit status: 4"),
+        (process("sh -c 'exit 5' ; a comment"), "failed: exit status: 5"),
     ];
     for (place, part) in table {
         let message = place.default_keys().await.unwrap_err();
@@ -238,8 +247,8 @@ async fn a_profile_may_sign_on_by_the_token_of_its_session() {
             place.file(&token, r#"{"accessToken":"old","expiresAt":"2001-01-01T00:00:00Z"}"#);
         let message = place.default_keys().await.unwrap_err();
         assert_eq!(message, "the sign-on ended at 2001-01-01T00:00:00Z: run `aws sso login`");
-        let place =
-            place.file(&token, r#"{"accessToken":"signed-on","expiresAt":"2099-01-01T00:00:00Z"}"#);
+        let place = place
+            .file(&token, r#"{"accessToken":"signed-on","expiresAt":"2099-01-01T00:00:00UTC"}"#);
         assert_eq!(place.default_keys().await.unwrap(), "ASIA4");
     }
 }
