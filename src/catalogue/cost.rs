@@ -85,7 +85,7 @@ impl Tariff {
                     }
                     None => own,
                 };
-                sum + self.tokens(row, one.tokens, one.mode.unwrap_or(spent.mode), day)
+                sum + self.tokens(row, one.tokens, one.service.over(spent.mode), day)
             }),
         };
         if let Some(row) = own {

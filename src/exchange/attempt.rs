@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, header};
 
+use crate::catalogue::Row;
+use crate::catalogue::estimate::quick_estimate;
 use crate::error::{Error, ErrorKind, Origin, Result, UpstreamOrigin};
 use crate::exchange::requested::bounded::Bounded;
 use crate::exchange::route::{Choice, Terms};
@@ -97,15 +99,18 @@ impl<'a> Attempt<'a> {
             model: &prepared.name,
             target: target.label(&prepared.name),
             metrics: Some(&target.metrics),
-            sent: prepared.request.document().size(),
             tariff: Some(target.tariff(&prepared.name)),
         });
         let (left, own) = (left(), bound.time.saturating_sub(begun.elapsed()));
+        let model = &prepared.name;
+        let open = Open { story, id, request, row: target.row(model).cloned(), is_over: false };
         let answered =
             match tokio::time::timeout(own.min(left), self.call(prepared, id, connections)).await {
-                Ok(answered) => answered,
+                Ok(answered) => open.over(answered),
+                // the client's own limit: its request is paid for as if it had left
                 Err(_) if left < own => Err(self.terms.too_late()),
-                Err(_) => Err(bound.over()),
+                Err(_) if bound.is_callers => Err(bound.over()),
+                Err(_) => open.over(Err(bound.over())),
             };
         match answered {
             Ok(reply) => {
@@ -355,6 +360,12 @@ fn add_content_losses(names: &mut Vec<String>, losses: Vec<Dropped>) {
     }
 }
 
+/// Returns whether a delta has the signature of thinking.
+fn is_signature(event: &Event) -> bool {
+    let data = event.data();
+    memchr::memmem::find(&data[..data.len().min(DELTA_FRAME)], b"\"signature_delta\"").is_some()
+}
+
 /// Returns the value of `x-tidegate-dropped`.
 fn names(dropped: &[String]) -> HeaderValue {
     let named = dropped.iter().take(MAX_DROPPED).map(String::as_str);
@@ -362,6 +373,35 @@ fn names(dropped: &[String]) -> HeaderValue {
     match dropped.len().saturating_sub(MAX_DROPPED) {
         0 => headers::value(&named),
         more => headers::value(&format!("{named}, and {more} more")),
+    }
+}
+
+/// A call whose upstream has not answered yet.
+struct Open<'a> {
+    story: &'a Story,
+    id: AttemptId,
+    request: &'a MessagesRequest,
+    row: Option<Arc<Row>>,
+    is_over: bool,
+}
+
+impl Open<'_> {
+    /// Ends with the result of the call.
+    fn over<T>(mut self, result: T) -> T {
+        self.is_over = true;
+        result
+    }
+}
+
+impl Drop for Open<'_> {
+    /// Records that the client left: the upstream may work on the prompt, and reports no tokens any more.
+    fn drop(&mut self) {
+        if self.is_over || self.request.endpoint == Endpoint::CountTokens {
+            return;
+        }
+        let row = self.row.as_deref();
+        let most = row.and_then(|row| row.context).unwrap_or(u64::MAX);
+        self.story.attempt_given_up(self.id, quick_estimate(self.request, row).min(most));
     }
 }
 
@@ -403,7 +443,10 @@ impl Metered {
                 target.health.pace.began(now - *begun, now);
             }
             EventKind::ContentBlockDelta => {
-                story.attempt_relayed(*id, event.size().saturating_sub(DELTA_FRAME));
+                // a signature is no text of the model
+                if !is_signature(event) {
+                    story.attempt_relayed(*id, event.size().saturating_sub(DELTA_FRAME));
+                }
             }
             EventKind::Error => story.attempt_broke(*id, &message::error_of(event)),
             EventKind::MessageStop => {

@@ -220,7 +220,7 @@ fn attempt(exchange: &str, n: usize, attempt: &Attempt) -> AttemptRow {
         begun_ms: millis(attempt.begun),
         ttft_ms: attempt.first_event.map(millis),
         ms: attempt.duration.map(millis),
-        tokens: Tokens::of(attempt.spent.tokens),
+        tokens: Tokens::of(attempt.spent.billed()),
         cost_nano: cost.nano_dollars.clamp(0, NANO),
         unpriced_tokens: count(cost.unpriced),
     }

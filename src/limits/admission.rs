@@ -264,7 +264,7 @@ impl Admission {
         let unit = match claimed.rule {
             Rule::Budget(_) => {
                 let prices = own.filter_map(|attempt| {
-                    let output = attempt.spent.tokens.output;
+                    let output = attempt.spent.billed().output;
                     Some(self.price(&attempt.charge()?, output))
                 });
                 return prices.fold(0, u64::saturating_add);
@@ -357,7 +357,7 @@ impl Claimed {
 }
 
 fn tokens(attempt: &Attempt, unit: Unit) -> u64 {
-    let tokens = attempt.spent.tokens;
+    let tokens = attempt.spent.billed();
     let input = tokens.input.saturating_add(tokens.written());
     match unit {
         Unit::InputTokens => input,

@@ -146,8 +146,8 @@ pub struct Attempt {
     pub spent: Spent,
     /// Whether the last report of the tokens came. Until then they are a part only.
     pub is_settled: bool,
-    /// The bytes of the request that was sent.
-    pub sent: usize,
+    /// The estimated tokens of the prompt, if the gateway gave up the call before the upstream reported any.
+    pub given_up: Option<u64>,
     /// The bytes of text that the upstream sent so far, in a stream.
     pub relayed: usize,
     /// The rates of the target; `None` on a forwarded route.
@@ -205,22 +205,19 @@ pub struct ToolCall {
 impl Attempt {
     /// Returns whether the upstream works, or worked, on an answer whose last report of tokens never came.
     pub fn is_cut(&self) -> bool {
-        let is_open = matches!(self.outcome, None | Some(AttemptOutcome::Success));
-        is_open
-            && !self.is_settled
-            && self.status.is_none_or(|status| status < 400)
-            && self.tariff.is_some()
+        let is_broken = self.outcome == Some(AttemptOutcome::Success) && self.tariff.is_some();
+        !self.is_settled && (is_broken || self.given_up.is_some())
     }
 
-    /// Replaces the tokens of an answer that was cut by an estimate: a token for 4 bytes, unless the upstream
-    /// reported more.
+    /// Replaces the tokens of an answer that was cut by an estimate, unless the upstream reported more: for output
+    /// a token for 4 bytes of text.
     fn estimate(&mut self) {
         if !self.is_cut() {
             return;
         }
         let tokens = &mut self.spent.tokens;
         if tokens.prompt() == 0 {
-            tokens.input = (self.sent / BYTES_A_TOKEN) as u64;
+            tokens.input = self.given_up.unwrap_or_default();
         }
         tokens.output = tokens.output.max((self.relayed / BYTES_A_TOKEN) as u64);
     }
@@ -289,7 +286,7 @@ impl Record {
 
     /// Returns the tokens of all attempts.
     pub fn usage(&self) -> Usage {
-        self.attempts.iter().fold(Usage::default(), |sum, attempt| sum.plus(attempt.spent.tokens))
+        self.attempts.iter().fold(Usage::default(), |sum, attempt| sum.plus(attempt.spent.billed()))
     }
 
     /// Returns the cost so far.
@@ -323,7 +320,7 @@ impl Record {
             if turns.len() <= at {
                 turns.resize(at + 1, Usage::default());
             }
-            turns[at] = turns[at].plus(attempt.spent.tokens);
+            turns[at] = turns[at].plus(attempt.spent.billed());
         }
         turns
     }
@@ -376,7 +373,7 @@ impl Record {
                 continue;
             }
             let own = self.attempts[n..].iter().filter(is_of);
-            target.used(own.fold(Usage::default(), |sum, own| sum.plus(own.spent.tokens)));
+            target.used(own.fold(Usage::default(), |sum, own| sum.plus(own.spent.billed())));
             let costs = self.attempts[n..].iter().filter(is_of).filter_map(Attempt::charge);
             target.cost(&costs.fold(Charge::default(), |sum, own| sum + own));
         }

@@ -178,7 +178,7 @@ impl Story {
             duration: None,
             spent: Spent::default(),
             is_settled: false,
-            sent: to.sent,
+            given_up: None,
             relayed: 0,
             tariff: to.tariff,
             cost: None,
@@ -244,6 +244,11 @@ impl Story {
     /// Records that the upstream's last report of tokens came.
     pub fn attempt_settled(&self, id: AttemptId) {
         self.0.lock().attempts[id.0].is_settled = true;
+    }
+
+    /// Records that the gateway gave up a call because of the client, with the estimated tokens of the prompt.
+    pub fn attempt_given_up(&self, id: AttemptId, prompt: u64) {
+        self.0.lock().attempts[id.0].given_up = Some(prompt);
     }
 
     /// Records text that an upstream sent in a stream.
@@ -314,8 +319,6 @@ pub struct AttemptStart<'a> {
     pub target: HeaderValue,
     /// The target's counters.
     pub metrics: Option<&'a Arc<TargetMetrics>>,
-    /// The bytes of the request.
-    pub sent: usize,
     /// The target's rates; `None` on a forwarded route.
     pub(crate) tariff: Option<Arc<Tariff>>,
 }

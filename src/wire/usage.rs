@@ -43,6 +43,25 @@ pub struct Mode {
     pub geo: Geo,
 }
 
+/// The facts about a service that one report names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Service {
+    speed: Option<Speed>,
+    tier: Option<Tier>,
+    geo: Option<Geo>,
+}
+
+impl Service {
+    /// Returns these facts, and the earlier ones where there is none.
+    pub fn over(self, earlier: Mode) -> Mode {
+        Mode {
+            speed: self.speed.unwrap_or(earlier.speed),
+            tier: self.tier.unwrap_or(earlier.tier),
+            geo: self.geo.unwrap_or(earlier.geo),
+        }
+    }
+}
+
 /// The value of `usage.speed`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,8 +124,8 @@ pub struct Iteration {
     pub model: Option<Box<str>>,
     /// The tokens of this run.
     pub tokens: Usage,
-    /// The way in which it was served, where it differs from that of the answer.
-    pub mode: Option<Mode>,
+    /// The facts about its service that the entry itself names.
+    pub service: Service,
 }
 
 #[derive(Deserialize, Default)]
@@ -165,9 +184,17 @@ impl Spent {
         }
     }
 
+    /// Returns the tokens that have a price: the sum of the iterations if there are any.
+    pub fn billed(&self) -> Usage {
+        match self.iterations.as_slice() {
+            [] => self.tokens,
+            all => all.iter().fold(Usage::default(), |sum, one| sum.plus(one.tokens)),
+        }
+    }
+
     fn take(&mut self, new: Fields) {
         self.tokens.take(&new);
-        self.mode = new.mode(self.mode);
+        self.mode = new.service().over(self.mode);
         self.calls = new.server_tool_use.unwrap_or(self.calls);
         if let Some(iterations) = new.iterations {
             self.iterations = iterations.into_iter().map(Iteration::of).collect();
@@ -179,21 +206,14 @@ impl Iteration {
     fn of(fields: Fields) -> Self {
         let mut tokens = Usage::default();
         tokens.take(&fields);
-        let differs = fields.speed.is_some()
-            || fields.service_tier.is_some()
-            || fields.inference_geo.is_some();
-        let mode = differs.then(|| fields.mode(Mode::default()));
-        Self { model: fields.model, tokens, mode }
+        let service = fields.service();
+        Self { model: fields.model, tokens, service }
     }
 }
 
 impl Fields {
-    fn mode(&self, earlier: Mode) -> Mode {
-        Mode {
-            speed: self.speed.unwrap_or(earlier.speed),
-            tier: self.service_tier.unwrap_or(earlier.tier),
-            geo: self.inference_geo.unwrap_or(earlier.geo),
-        }
+    fn service(&self) -> Service {
+        Service { speed: self.speed, tier: self.service_tier, geo: self.inference_geo }
     }
 }
 

@@ -144,21 +144,61 @@ data: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}
     gateway.until_metric(COST, 0.006).await;
 }
 
-#[tokio::test]
-async fn a_caller_that_leaves_before_the_answer_pays_for_its_prompt() {
+/// Sends a request, and leaves once the upstream has it. Returns the metered cost, once there is one.
+async fn cost_of_leaving(body: String) -> f64 {
     let mut up = Upstream::start().await;
     let gateway = Gateway::with().upstream(up.address).start().await;
-    let body = request("claude-opus-5-5", false).replace("hi", &"word ".repeat(800));
-    let tokens = body.len() / 4;
     let open = Ask::message(body).open(gateway.address);
     let call = tokio::select! {
         call = up.call() => call,
         _ = open => panic!("an answer before the upstream's"),
     };
-    let cost = tokens as f64 * 4e-6;
-    until("the cost of the prompt", async || (gateway.metric(COST).await - cost).abs() < 1e-12)
-        .await;
+    until("the cost of the prompt", async || gateway.metric(COST).await > 0.0).await;
     drop(call);
+    gateway.metric(COST).await
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_before_the_answer_pays_for_its_prompt() {
+    let body = request("claude-opus-5-5", false).replace("hi", &"word ".repeat(800));
+    let cost = cost_of_leaving(body).await;
+    // 4000 bytes are 1000 tokens of o200k by estimate, times the factor of the family: 1.6
+    assert!((0.0064..0.0067).contains(&cost), "{cost}");
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_pays_for_an_image_as_for_an_image() {
+    let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0K".repeat(500_000)}});
+    let body = json!({"model": "claude-opus-5-5", "max_tokens": 16, "messages": [{"role": "user", "content": [image]}]});
+    let cost = cost_of_leaving(body.to_string()).await;
+    assert!(cost < 0.01, "{cost}");
+    // no prompt is longer than the model's context: a million tokens of 4 dollars
+    let body = request("claude-opus-5-5", false).replace("hi", &"word ".repeat(1_200_000));
+    let cost = cost_of_leaving(body).await;
+    assert!((cost - 4.0).abs() < 1e-9, "{cost}");
+}
+
+#[tokio::test]
+async fn the_callers_own_time_limit_is_paid_for_and_the_operators_is_not() {
+    let up = Upstream::always(Behaviour::Silence).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
+    for header in ["x-tidegate-timeout-ms", "x-tidegate-attempt-timeout-ms"] {
+        let before = gateway.metric(COST).await;
+        let body = request("claude-opus-5-5", false).replace("hi", &"word ".repeat(800));
+        let found = Ask::message(body).header(header, "60").send(gateway.address).await;
+        assert_eq!(found.status, 504, "{header}");
+        until("the cost of the prompt", async || gateway.metric(COST).await > before + 0.006).await;
+    }
+    let config = format!(
+        "providers: {{ up: {{ type: anthropic, base_url: \"http://{}\" }} }}\n\
+         models: {{ \"*\": {{ provider: up, timeouts: {{ total: 60ms }} }} }}\n",
+        up.address
+    );
+    let gateway = Gateway::start(&config).await;
+    let found = Ask::message(request("claude-opus-5-5", false)).send(gateway.address).await;
+    assert_eq!(found.status, 504);
+    gateway.until_idle().await;
+    assert_eq!(gateway.metric(COST).await, 0.0);
 }
 
 #[tokio::test]

@@ -161,6 +161,11 @@ fn iterations_replace_the_sum_and_have_their_own_models() {
     let mut fast = usage;
     fast["speed"] = json!("fast");
     fast["iterations"][1]["speed"] = json!("standard");
+    // an entry that names one fact keeps the answer's others: residency in the US is 1.1 times
+    fast["inference_geo"] = json!("us");
+    let dollars = (8_000_000_000_i64 + 400_000_000 + 5_250_000_000) * 11 / 10;
+    assert_eq!(cost("claude-opus-5-5", fast.clone()), dollars);
+    fast["inference_geo"] = json!("global");
     // Opus 5.5 is twice as dear in fast mode; the advisor was not fast
     assert_eq!(cost("claude-opus-5-5", fast), 8_000_000_000 + 400_000_000 + 5_250_000_000);
 }

@@ -117,14 +117,8 @@ async fn answer(
         admission: None,
     };
     let target = headers::value(&passthrough.name);
-    let id = story.attempt(AttemptStart {
-        turn: 1,
-        model: "",
-        target,
-        metrics: None,
-        sent: 0,
-        tariff: None,
-    });
+    let id =
+        story.attempt(AttemptStart { turn: 1, model: "", target, metrics: None, tariff: None });
     let answer = passthrough.provider.forward(&ctx, request).await;
     // a caller that stopped sending looks like an upstream that closes the connection
     let answer = match answer.map_err(|error| fault.take().unwrap_or(error)) {

@@ -19,7 +19,6 @@ fn exchange(metrics: &Metrics, target: &Arc<TargetMetrics>, status: u16) {
         model: "fast",
         target: name,
         metrics: Some(target),
-        sent: 0,
         tariff: None,
     });
     story.attempt_answered(id, status);
