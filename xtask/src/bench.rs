@@ -152,7 +152,10 @@ fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<V
     match scenario.sort {
         Sort::Proxy if is_gateway_here => Ok(vec![Kind::Nginx, plain]),
         Sort::Proxy => Ok(vec![Kind::Nginx]),
-        Sort::Stages | Sort::Translated | Sort::Loop { .. } if !is_gateway_here => Ok(Vec::new()),
+        Sort::Stages | Sort::Translated | Sort::Team | Sort::Loop { .. } if !is_gateway_here => {
+            Ok(Vec::new())
+        }
+        Sort::Team => Ok(TEAM.iter().map(|(name, more)| Kind::Team { name, more }).collect()),
         Sort::Translated => Ok(vec![
             plain,
             translated("Chat Completions", "type: openai, api: chat", "/v1"),
@@ -180,6 +183,18 @@ fn contenders(options: &Options, place: &Place, scenario: &Scenario) -> Result<V
         }
     }
 }
+
+/// The gateways of `team`: names, and what each adds to the config.
+const TEAM: [(&str, &str); 3] = [
+    ("tidegate without a ledger", "ledger: off\n"),
+    ("with the ledger", ""),
+    (
+        "with ledger, key, limit, budget",
+        "keys: [{ name: bench, key: bench }]\n\
+         limits: { rules: [{ per: key, requests: 100000000/1m }] }\n\
+         budgets: { rules: [{ per: key, usd: 1000000000, every: day }] }\n",
+    ),
+];
 
 fn translated(name: &'static str, provider: &'static str, path: &'static str) -> Kind {
     Kind::Translated { name, provider, path }

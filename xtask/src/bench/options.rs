@@ -18,7 +18,7 @@ usage: cargo xtask bench [OPTIONS]
   --write          put the tables into benches/README.md
 
 `--only` knows: small-1 small-16 small-64 100k 1m stream-64 stream-1000 paced policies
-translated translated-100k translated-64 loop layer plugins";
+team translated translated-100k translated-64 loop layer plugins";
 
 /// The options of the command line.
 pub struct Options {

@@ -66,7 +66,7 @@ impl Row {
     fn markdown(&self, first: Option<&Self>) -> String {
         let ratio = match (self.sort, first) {
             (Sort::Proxy, Some(first)) => format!("{:.2}", self.ratio_to(first)),
-            (Sort::Stages | Sort::Translated, Some(first)) if self.is_gateway => {
+            (Sort::Stages | Sort::Translated | Sort::Team, Some(first)) if self.is_gateway => {
                 format!("{:+.1} µs", self.added_to(first))
             }
             _ => String::new(),
@@ -108,6 +108,12 @@ impl Report {
         if self.rows.iter().any(|row| row.sort == Sort::Translated) {
             text.push_str("\nWith upstreams of other APIs; the difference is to a native one:\n\n");
             text.push_str(&self.table(Sort::Translated, "added"));
+        }
+        if self.rows.iter().any(|row| row.sort == Sort::Team) {
+            text.push_str(
+                "\nWith ledger, keys, a limit and a budget, 300 bytes, 16 connections:\n\n",
+            );
+            text.push_str(&self.table(Sort::Team, "added"));
         }
         text.push_str(&self.loops());
         let facts = self.facts();

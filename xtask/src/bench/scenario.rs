@@ -26,6 +26,8 @@ pub enum Sort {
     Stages,
     /// Compares translated upstreams with a native one.
     Translated,
+    /// Compares the ledger, keys, limits and budgets with a gateway without them.
+    Team,
     /// Compares a request with tool calls with the same number of plain requests and one more.
     Loop {
         /// The number of calls, each in its own turn.
@@ -79,6 +81,7 @@ pub const ALL: &[Scenario] = &[
         ..SMALL
     },
     Scenario { name: "policies", sort: Sort::Stages, ..SMALL },
+    Scenario { name: "team", sort: Sort::Team, ..SMALL },
     Scenario { name: "translated", sort: Sort::Translated, ..SMALL },
     Scenario {
         name: "translated-100k",

@@ -44,6 +44,13 @@ pub enum Kind {
         /// `plugins.dir`
         plugins: PathBuf,
     },
+    /// The gateway without stages, with more keys in its config.
+    Team {
+        /// The name in the tables.
+        name: &'static str,
+        /// Lines of the config.
+        more: &'static str,
+    },
     /// The gateway without stages, with an upstream of another API.
     Translated {
         /// The name in the tables.
@@ -67,7 +74,7 @@ impl Kind {
         match self {
             Self::Nginx => "nginx",
             Self::Gateway { name, .. } => name,
-            Self::Translated { name, .. } => name,
+            Self::Translated { name, .. } | Self::Team { name, .. } => name,
         }
     }
 }
@@ -107,12 +114,17 @@ pub fn start_server(place: &Place, kind: &Kind, upstream: u16) -> Result<Server,
         }
         Kind::Gateway { policies, plugins, .. } => {
             let provider = format!("type: anthropic, base_url: \"http://127.0.0.1:{upstream}\"");
-            start_gateway(place, port, &provider, [policies, plugins])
+            start_gateway(place, port, &[&provider, ""], [policies, plugins])
+        }
+        Kind::Team { more, .. } => {
+            let none = place.dir.join("none");
+            let provider = format!("type: anthropic, base_url: \"http://127.0.0.1:{upstream}\"");
+            start_gateway(place, port, &[&provider, more], [&none, &none])
         }
         Kind::Translated { provider, path, .. } => {
             let none = place.dir.join("none");
             let provider = format!("{provider}, base_url: \"http://127.0.0.1:{upstream}{path}\"");
-            start_gateway(place, port, &provider, [&none, &none])
+            start_gateway(place, port, &[&provider, ""], [&none, &none])
         }
     }
 }
@@ -120,14 +132,15 @@ pub fn start_server(place: &Place, kind: &Kind, upstream: u16) -> Result<Server,
 fn start_gateway(
     place: &Place,
     port: u16,
-    provider: &str,
+    [provider, more]: &[&str; 2],
     stages: [&PathBuf; 2],
 ) -> Result<Server, String> {
     // one folder per gateway, because a gateway reloads when a config in its folder changes
     let home = place.dir.join(format!("gateway-{port}"));
     fs::create_dir_all(&home).map_err(|error| error.to_string())?;
     let config = home.join("tidegate.yaml");
-    write(&config, &gateway_config([port, free_port()?], provider, stages))?;
+    let yaml = gateway_config([port, free_port()?], provider, stages);
+    write(&config, &format!("{yaml}{more}"))?;
     let gateway = place.gateway.as_ref().ok_or("no gateway to measure")?;
     let command = [text(gateway)?, "serve", "--config", text(&config)?];
     start(SERVER_CORE, &command, &home.join("tidegate.log"), port)
@@ -164,7 +177,7 @@ fn ask(port: u16) -> std::io::Result<u16> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let head = format!(
         "POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n\
-         anthropic-version: 2023-06-01\r\ncontent-length: {}\r\n\r\n",
+         anthropic-version: 2023-06-01\r\nx-api-key: bench\r\ncontent-length: {}\r\n\r\n",
         BODY.len()
     );
     stream.write_all(&[head.as_bytes(), BODY.as_bytes()].concat())?;
