@@ -269,13 +269,17 @@ impl Search<'_> {
             (true, _) if !is_alone && !is_callers => {
                 let cooldown = upstream.retry_after.unwrap_or(alias.cooldown).min(MAX_COOLDOWN);
                 if entered.failed(cooldown) {
-                    let error = one_line(&error.message);
-                    tracing::warn!(request_id = ctx.request_id, upstream = %target.key, ?cooldown, %error, "target failed, cooling down");
+                    cools_down(ctx, &target.key, cooldown, error);
                 }
             }
             _ => {}
         }
     }
+}
+
+fn cools_down(ctx: &Context, upstream: &str, cooldown: Duration, error: &Error) {
+    let (request_id, error) = (&*ctx.request_id, one_line(&error.message));
+    tracing::warn!(request_id, upstream, ?cooldown, %error, "target failed, cooling down");
 }
 
 /// A request without the thinking that its target refused.

@@ -206,8 +206,12 @@ impl Reloader {
             Ok(built) => built,
             Err(problems) => return self.refused(state, problems),
         };
-        state.number = gateway.number;
         state.present = present;
+        self.swapped(state, gateway)
+    }
+
+    fn swapped(&self, state: &mut State, gateway: Gateway) -> Reloaded {
+        state.number = gateway.number;
         self.live.swap(gateway);
         self.shared.metrics.reloaded(SystemTime::now());
         tracing::info!(generation = state.number, "new generation in use");
@@ -238,12 +242,14 @@ impl Reloader {
 
     fn refused(&self, state: &State, problems: Vec<Problem>) -> Reloaded {
         self.shared.metrics.reload_failed();
-        for problem in &problems {
-            tracing::warn!(problem = %problem, "reload failed");
-        }
+        problems.iter().for_each(failed);
         tracing::warn!(generation = state.number, "the last good generation stays in use");
         Reloaded::Refused(problems)
     }
+}
+
+fn failed(problem: &Problem) {
+    tracing::warn!(problem = %problem, "reload failed");
 }
 
 fn warn_of_restart(state: &State, config: &Config) {

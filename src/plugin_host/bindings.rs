@@ -50,6 +50,10 @@ pub(super) fn link(linker: &mut Linker<PluginCall>) -> wasmtime::Result<()> {
 impl tidegate::plugin::types::Host for PluginCall {}
 
 impl Host for PluginCall {
+    #[expect(
+        clippy::cognitive_complexity,
+        reason = "the macros of `tracing` count, one for each level"
+    )]
     fn log(&mut self, level: Level, mut message: String) -> wasmtime::Result<()> {
         if message.len() > LONGEST_LINE {
             let end = (0..=LONGEST_LINE).rev().find(|end| message.is_char_boundary(*end));

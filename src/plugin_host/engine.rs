@@ -96,21 +96,26 @@ fn build(
             Ok((engine, Allocator::Pool))
         }
         Err(error) => {
-            let mut on_demand = config(cache)?;
-            // each call reserves only the memory it uses: a memory that grows moves
-            on_demand.memory_reservation(0).memory_reservation_for_growth(1 << 20);
-            on_demand.memory_guard_size(64 << 10);
-            let engine = Engine::new(&on_demand).map_err(problem)?;
+            let engine = on_demand(cache)?;
             let why = format!("{error:#}");
-            tracing::warn!(
-                allocator = "on demand",
-                calls,
-                why,
-                "no address space for a pool: plugins run slower"
-            );
+            no_pool(calls, &why);
             Ok((engine, Allocator::OnDemand))
         }
     }
+}
+
+/// Makes an engine without a pool.
+fn on_demand(cache: Option<&Path>) -> Result<Engine, Problem> {
+    let mut config = config(cache)?;
+    // each call reserves only the memory it uses: a memory that grows moves
+    config.memory_reservation(0).memory_reservation_for_growth(1 << 20);
+    config.memory_guard_size(64 << 10);
+    Engine::new(&config).map_err(problem)
+}
+
+fn no_pool(calls: u32, why: &str) {
+    let message = "no address space for a pool: plugins run slower";
+    tracing::warn!(allocator = "on demand", calls, why, "{message}");
 }
 
 fn config(cache: Option<&Path>) -> Result<Config, Problem> {

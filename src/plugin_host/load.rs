@@ -121,18 +121,11 @@ fn report(host: &PluginHost, file: &str, manifest: &Manifest, grants: &Grants) {
     if host.note_report(file, &line).as_deref() == Some(&*line) {
         return;
     }
-    match missing.is_empty() {
-        true => tracing::info!(plugin = file, version, granted, "plugin loaded"),
-        false => {
-            tracing::info!(
-                plugin = file,
-                version,
-                granted,
-                missing,
-                "plugin loaded, some requested capabilities are not granted"
-            );
-        }
-    }
+    let (missing, message) = match missing.is_empty() {
+        true => (None, "plugin loaded"),
+        false => (Some(missing), "plugin loaded, some requested capabilities are not granted"),
+    };
+    tracing::info!(plugin = file, version, granted, missing, "{message}");
 }
 
 fn config_text(config: &Map<String, Value>) -> String {

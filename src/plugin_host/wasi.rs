@@ -133,6 +133,10 @@ impl Lines {
         }
     }
 
+    #[expect(
+        clippy::cognitive_complexity,
+        reason = "the macros of `tracing` count, one for each level"
+    )]
     fn end(&mut self) {
         let line = mem::take(&mut self.begun);
         let line = String::from_utf8_lossy(&line);

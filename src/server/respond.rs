@@ -145,6 +145,10 @@ fn named(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Writes the log line of a failure, with the upstream's id: the client may know only that one.
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "the macros of `tracing` count, one for each level"
+)]
 pub(super) fn log(
     error: &Error,
     request_id: &str,

@@ -242,6 +242,10 @@ fn log(level: &str, text: &str) -> ScriptResult<()> {
     Ok(())
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "the macros of `tracing` count, one for each level"
+)]
 fn emit(run: &Run, level: &str, text: &str) {
     if run.is_muted {
         return;

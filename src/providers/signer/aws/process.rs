@@ -137,6 +137,12 @@ mod tests {
         keys_within(command, limit).await.map(|_| ()).unwrap_err().0.to_string()
     }
 
+    async fn until(is_true: impl Fn() -> bool) {
+        while !is_true() {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     const KEYS: &str = r#"{"Version":1,"AccessKeyId":"ASIA","SecretAccessKey":"s"}"#;
 
     #[tokio::test]
@@ -174,12 +180,7 @@ mod tests {
             !pid.trim().is_empty()
                 && !std::path::Path::new(&format!("/proc/{}", pid.trim())).exists()
         };
-        let until = async {
-            while !ended() {
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), until).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), until(ended)).await.unwrap();
     }
 
     #[test]
