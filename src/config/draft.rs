@@ -77,7 +77,8 @@ impl Draft {
         config.ledger.resolve(base_dir, &config.state_dir);
         config.files = expansion.files;
         config.egress.allow_private.retain(|block| block.parse::<egress::Cidr>().is_ok());
-        config.egress.media_hosts.retain(|host| HostPattern::parse(host).is_ok());
+        let media_hosts = config.egress.media_hosts.iter_mut();
+        media_hosts.for_each(|hosts| hosts.retain(|host| HostPattern::parse(host).is_ok()));
         if let Some(tls) = &mut config.server.tls {
             tls.cert = base_dir.join(&tls.cert);
             tls.key = base_dir.join(&tls.key);

@@ -21,7 +21,7 @@ use crate::net::headers;
 use crate::policy::{self, Passage};
 use crate::providers::accepts::Inventory;
 use crate::providers::dropped::{Dropped, Loss};
-use crate::providers::{self, Answer, refusal};
+use crate::providers::{self, Answer, Unfetched, refusal};
 use crate::telemetry::story::{AttemptId, AttemptStart, Story};
 use crate::wire::{
     Endpoint, Event, EventKind, EventStream, MessagesRequest, Reply, ReplyBody, message,
@@ -177,12 +177,14 @@ impl<'a> Attempt<'a> {
         Ok(Prepared { request, headers, name, dropped })
     }
 
-    /// Fetches the URLs whose content the target has to receive.
+    /// Fetches the URLs whose content the target has to receive. An estimate of tokens needs none.
     ///
     /// Under strictness `error` a URL without usable content is a reason to pass the target over.
     async fn fetch(&self, request: &MessagesRequest, time: Duration) -> Result<()> {
         let Choice { target, .. } = self.choice;
-        if !target.provider.fetches() || !request.may_have_url_sources() {
+        let is_estimate =
+            request.endpoint == Endpoint::CountTokens && !target.provider.counts(request.model());
+        if is_estimate || !target.provider.fetches() || !request.may_have_url_sources() {
             return Ok(());
         }
         let ctx = &self.passage.ctx;
@@ -219,7 +221,13 @@ impl<'a> Attempt<'a> {
         let story = &self.passage.ctx.story;
         let timeouts = alias.timeouts;
         let (endpoint, begun) = (request.endpoint, Instant::now());
-        let attempt = providers::Attempt { request, asked_model, headers, timeouts, connections };
+        let strictness = self.terms.strictness(self.choice);
+        let unfetched = match strictness {
+            Strictness::Off => Unfetched::Unchanged,
+            Strictness::Warn | Strictness::Error => Unfetched::Line,
+        };
+        let attempt =
+            providers::Attempt { request, asked_model, headers, timeouts, connections, unfetched };
         let Answer { reply, dropped: lost } = match endpoint {
             Endpoint::CountTokens => count::count(&self.passage.ctx, target, attempt).await?,
             Endpoint::Messages => target.provider.send(&self.passage.ctx, attempt).await?,
@@ -247,7 +255,7 @@ impl<'a> Attempt<'a> {
                 Reply { body: ReplyBody::Full(message), ..reply }
             }
         };
-        if self.terms.strictness(self.choice) != Strictness::Off {
+        if strictness != Strictness::Off {
             let hints = lost.iter().filter(|one| one.loss == Loss::Hint);
             story.dropped(&hints.map(|one| one.name.to_string()).collect::<Vec<_>>());
             add_content_losses(&mut dropped, lost);

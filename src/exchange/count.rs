@@ -17,7 +17,7 @@ use crate::wire::{MessagesRequest, Reply, ReplyBody};
 pub(super) async fn count(ctx: &Context, target: &Target, attempt: Attempt) -> Result<Answer> {
     let request = attempt.request.clone();
     let row = target.row(request.model()).cloned();
-    if !target.provider.counts() {
+    if !target.provider.counts(request.model()) {
         return estimated(request, row).await;
     }
     match target.provider.send(ctx, attempt).await {

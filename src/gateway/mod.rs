@@ -169,8 +169,8 @@ fn build_providers(config: &Config, shared: &Shared) -> (Providers, Vec<Problem>
     let (mut providers, mut problems) = (BTreeMap::new(), Vec::new());
     // wrong settings are problems of their own
     let policy = config.egress.build(listeners(config)).ok().and_then(|own| own.media_policy());
-    let collector =
-        policy.map(|policy| Collector::new(&shared.egress, policy, config.server.max_body_bytes));
+    let (client, memory, most) = (&shared.egress, &shared.media, config.server.max_body_bytes);
+    let collector = policy.map(|policy| Collector::new(client, policy, memory, most));
     let parts = providers::Parts {
         client: &shared.client,
         base_dir: &config.base_dir,

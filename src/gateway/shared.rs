@@ -8,6 +8,7 @@ use crate::limits::Counters;
 use crate::models::HealthBook;
 use crate::net::client::Client;
 use crate::net::egress;
+use crate::net::egress::memory::Memory;
 use crate::plugin_host::PluginHost;
 use crate::plugin_host::published::Published;
 use crate::server_tools::hidden::Carried;
@@ -19,6 +20,8 @@ pub struct Shared {
     pub client: Client,
     /// The client for plugins' requests.
     pub egress: Arc<egress::Client>,
+    /// The memory for the images and documents that requests name by URL.
+    pub media: Memory,
     /// The wasm engine and its compiled plugins.
     pub plugins: Arc<PluginHost>,
     /// Files that plugins published.
@@ -43,6 +46,7 @@ impl Shared {
         Ok(Self {
             client: Client::new(workers),
             egress: Arc::new(egress::Client::new()),
+            media: Memory::default(),
             plugins: plugin_host(cache_dir).map_err(|problem| vec![problem])?,
             published: Published::default(),
             health: HealthBook::new(),

@@ -12,6 +12,7 @@ use crate::net::client::Client;
 use crate::net::egress;
 use crate::net::egress::collector::{Collector, Fetched};
 use crate::net::egress::media::{Media, Outcome};
+use crate::net::egress::memory::Memory;
 use crate::providers::accepts::Inventory;
 use crate::providers::dropped::Loss;
 use crate::providers::openai::flavors;
@@ -112,7 +113,8 @@ impl Door {
         let client = Client::new(1);
         let catalogue = Arc::new(Catalogue::build(&Table::default()).unwrap());
         let policy = egress::Config::default().build(Vec::new()).unwrap().media_policy().unwrap();
-        let collector = Collector::new(&Arc::new(egress::Client::new()), policy, 1 << 20);
+        let client_of_media = Arc::new(egress::Client::new());
+        let collector = Collector::new(&client_of_media, policy, &Memory::default(), 1 << 20);
         let parts = Parts {
             client: &client,
             base_dir: Path::new(""),

@@ -132,6 +132,17 @@ pub struct Attempt {
     pub timeouts: Timeouts,
     /// The connections that it may use.
     pub connections: Connections,
+    /// The form of a block whose URL a native upstream does not take and the gateway could not fetch.
+    pub unfetched: Unfetched,
+}
+
+/// The form of a block whose URL a native upstream does not take and the gateway could not fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfetched {
+    /// A visible line, and the block is named as dropped.
+    Line,
+    /// The block as it is: the upstream decides about it.
+    Unchanged,
 }
 
 impl Attempt {
@@ -177,8 +188,8 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Returns whether the upstream counts tokens. If not, the gateway estimates them.
-    fn counts(&self) -> bool {
+    /// Returns whether the upstream counts the tokens of a model. If not, the gateway estimates them.
+    fn counts(&self, _model: &str) -> bool {
         true
     }
 

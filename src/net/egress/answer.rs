@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio_util::io::StreamReader;
 
 use crate::net::coding::{Coding, Reader, Unknown};
+use crate::net::egress::memory::Hold;
 use crate::net::egress::{Limits, Refusal};
 use crate::net::http1::Driven;
 
@@ -47,12 +48,13 @@ impl Arriving {
         Self { driven, incoming, arrived: Arc::default(), most: usize::MAX }
     }
 
-    /// Reads at most `wanted` decoded bytes. Returns whether there was more.
+    /// Reads at most `wanted` decoded bytes, which take their memory from `hold`. Returns whether there was more.
     pub(crate) async fn read(
         mut self,
         headers: &HeaderMap,
         wanted: usize,
         limits: Limits,
+        hold: Option<&mut Hold<'_>>,
     ) -> Result<(Bytes, bool), Refusal> {
         // a response to HEAD, or with a bodiless status, may name a coding of nothing
         if self.incoming.is_end_stream() {
@@ -69,7 +71,7 @@ impl Arriving {
         for coding in codings.iter().rev() {
             reader = coding.decode(reader).await.map_err(broken)?;
         }
-        bounds.collect(reader, &arrived).await
+        bounds.collect(reader, &arrived, hold).await
     }
 }
 
@@ -83,7 +85,7 @@ impl Arriving {
         limits: Limits,
     ) -> (Bytes, bool) {
         let limits = Limits { encoded: limits.encoded.min(MAX_GLANCE), ..limits };
-        let read = self.read(headers, wanted.min(MAX_GLANCE), limits);
+        let read = self.read(headers, wanted.min(MAX_GLANCE), limits, None);
         let read = tokio::time::timeout(GLANCE, read).await;
         read.ok().and_then(Result::ok).unwrap_or((Bytes::new(), true))
     }
@@ -123,6 +125,7 @@ impl Bounds {
         &self,
         mut reader: Reader,
         arrived: &AtomicUsize,
+        mut hold: Option<&mut Hold<'_>>,
     ) -> Result<(Bytes, bool), Refusal> {
         let mut whole = BytesMut::new();
         let mut piece = [0; 8 * 1024];
@@ -132,6 +135,9 @@ impl Bounds {
             let read = reader.read(&mut piece[..room]).await.map_err(broken)?;
             if read == 0 {
                 return Ok((whole.freeze(), false));
+            }
+            if let Some(hold) = &mut hold {
+                hold.arrive(self.wanted.min(whole.len() + read)).await?;
             }
             whole.extend_from_slice(&piece[..read]);
             self.check(whole.len(), arrived.load(Ordering::Relaxed))?;

@@ -2,6 +2,7 @@
 use crate::net::egress::answer::Arriving;
 use crate::net::egress::connect::{self, Connect, Opener};
 use crate::net::egress::hop::{self, Hop, Step};
+use crate::net::egress::memory::Hold;
 use crate::net::egress::resolve::{self, Resolve};
 use crate::net::egress::{MAX_REDIRECTS, Policy, Refusal, Request, Response};
 use crate::net::http1::{Awaits, Driven};
@@ -35,9 +36,28 @@ impl Client {
     ///
     /// Refuses every hop that `policy` does not allow, and fails at the policy's limits.
     pub async fn fetch(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
+        self.within_time(None, policy, request).await
+    }
+
+    /// Fetches a URL in the same way. The body takes its memory from `hold` while it arrives.
+    pub(super) async fn fetch_into(
+        &self,
+        hold: &mut Hold<'_>,
+        policy: &Policy,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        self.within_time(Some(hold), policy, request).await
+    }
+
+    async fn within_time(
+        &self,
+        hold: Option<&mut Hold<'_>>,
+        policy: &Policy,
+        request: Request,
+    ) -> Result<Response, Refusal> {
         let total = policy.limits.total;
         let limit = request.timeout.map_or(total, |own| own.min(total));
-        match tokio::time::timeout(limit, self.follow(policy, request)).await {
+        match tokio::time::timeout(limit, self.follow(hold, policy, request)).await {
             Ok(done) => done,
             Err(_) => {
                 let message = format!("no whole answer within {} ms", limit.as_millis());
@@ -46,7 +66,12 @@ impl Client {
         }
     }
 
-    async fn follow(&self, policy: &Policy, request: Request) -> Result<Response, Refusal> {
+    async fn follow(
+        &self,
+        hold: Option<&mut Hold<'_>>,
+        policy: &Policy,
+        request: Request,
+    ) -> Result<Response, Refusal> {
         let most = policy.limits.decoded;
         let wanted = request.max_bytes.map_or(most, |own| own.min(most));
         let follows = request.redirects.map(|own| own.min(MAX_REDIRECTS));
@@ -65,7 +90,7 @@ impl Client {
                     let arriving = Arriving::new(driven, incoming);
                     let (body, truncated) = match hop::location(head.status, &head.headers) {
                         Some(_) => arriving.glance(&head.headers, wanted, policy.limits).await,
-                        None => arriving.read(&head.headers, wanted, policy.limits).await?,
+                        None => arriving.read(&head.headers, wanted, policy.limits, hold).await?,
                     };
                     return Ok(Response {
                         status: head.status.as_u16(),

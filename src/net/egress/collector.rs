@@ -1,6 +1,6 @@
 //! `Collector`: fetches the images and documents that a request names by their URL. `Collection`: their contents,
 //! for all attempts and turns of one exchange.
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::net::egress::client::Client;
 use crate::net::egress::media::{self, Media, Outcome};
+use crate::net::egress::memory::{Hold, Kept, Memory, Share};
 use crate::net::egress::{Limits, Policy, Refusal, Request};
 
 /// The most URLs of one exchange.
@@ -31,39 +32,66 @@ type Contents = HashMap<String, Arc<Outcome>>;
 
 /// The contents of URLs in one exchange. Later attempts and turns find them here.
 #[derive(Default)]
-pub struct Collection(Mutex<Contents>);
+pub struct Collection(Mutex<Found>);
+
+/// The outcomes of an exchange's fetches, and the memory of the contents.
+#[derive(Default)]
+struct Found {
+    contents: Contents,
+    kept: Vec<Kept>,
+}
+
+/// A URL to fetch, and the number of blocks that have it.
+struct Wanted {
+    url: String,
+    uses: usize,
+}
 
 impl fmt::Debug for Collection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Collection of {} URLs", self.0.lock().len())
+        write!(f, "Collection of {} URLs", self.len())
     }
 }
 
 impl Collection {
     /// Returns the contents for an encoder.
     pub(crate) fn fetched(&self) -> Fetched {
-        Fetched::Known(self.0.lock().clone())
+        Fetched::Known(self.0.lock().contents.clone())
     }
 
     /// Returns the URLs that are not here yet, each once.
-    fn new_ones(&self, urls: Vec<String>) -> Vec<String> {
-        let contents = self.0.lock();
-        let mut seen = HashSet::new();
-        let is_new = |url: &String| !contents.contains_key(url) && seen.insert(url.clone());
-        urls.into_iter().filter(is_new).collect()
+    fn new_ones(&self, urls: Vec<String>) -> Vec<Wanted> {
+        let found = self.0.lock();
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for url in urls.into_iter().filter(|url| !found.contents.contains_key(url)) {
+            match places.get(&url) {
+                Some(place) => wanted[*place].uses += 1,
+                None => {
+                    places.insert(url.clone(), wanted.len());
+                    wanted.push(Wanted { url, uses: 1 });
+                }
+            }
+        }
+        wanted
     }
 
+    /// Returns the bytes that the contents add to the request.
     fn size(&self) -> usize {
-        let contents = self.0.lock();
-        contents.values().filter_map(|one| one.as_ref().as_ref().ok()).map(Media::size).sum()
+        self.0.lock().kept.iter().map(|kept| kept.size).sum()
     }
 
     fn len(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().contents.len()
     }
 
-    fn add(&self, url: String, outcome: Outcome) {
-        self.0.lock().insert(url, Arc::new(outcome));
+    fn add(&self, url: String, outcome: Result<(Media, Kept), String>) {
+        let mut found = self.0.lock();
+        let outcome = outcome.map(|(media, kept)| {
+            found.kept.push(kept);
+            media
+        });
+        found.contents.insert(url, Arc::new(outcome));
     }
 }
 
@@ -104,17 +132,25 @@ pub(crate) struct Bounds {
 pub struct Collector {
     client: Arc<Client>,
     policy: Policy,
+    /// The memory for the contents of all requests.
+    memory: Memory,
     /// The most bytes of a request with all of its contents.
     max_body: usize,
 }
 
 impl Collector {
-    /// Makes a collector for requests of up to `max_body` bytes.
-    pub(crate) fn new(client: &Arc<Client>, policy: Policy, max_body: u64) -> Self {
+    /// Makes a collector for requests of up to `max_body` bytes. `memory` bounds the contents of all requests.
+    pub(crate) fn new(
+        client: &Arc<Client>,
+        policy: Policy,
+        memory: &Memory,
+        max_body: u64,
+    ) -> Self {
         let limits =
             Limits { total: MAX_TIME, decoded: MAX_FILE, encoded: MAX_FILE, ..Limits::default() };
         let max_body = usize::try_from(max_body).unwrap_or(usize::MAX);
-        Self { client: Arc::clone(client), policy: Policy { limits, ..policy }, max_body }
+        let (client, memory) = (Arc::clone(client), memory.clone());
+        Self { client, policy: Policy { limits, ..policy }, memory, max_body }
     }
 
     /// Fetches the URLs that the collection does not have yet. Afterwards it has an outcome for each of them. Dropping the
@@ -123,36 +159,36 @@ impl Collector {
         let urls = into.new_ones(urls);
         let number = MAX_URLS.saturating_sub(into.len());
         let end = Instant::now() + bounds.time.min(MAX_TIME);
-        let room = self.max_body.saturating_sub(bounds.request);
-        let fetches = urls.into_iter().enumerate().map(|(n, url)| async move {
+        let share = &Share::new(self.max_body, bounds.request.saturating_add(into.size()));
+        let fetches = urls.into_iter().enumerate().map(|(n, Wanted { url, uses })| async move {
             let outcome = match n < number {
-                true => self.content(&url, end, room).await,
+                true => self.content(&url, Hold::new(&self.memory, share, uses, end)).await,
                 false => Err(format!("the request has more than {MAX_URLS} URLs to fetch")),
             };
             (url, outcome)
         });
-        let mut fetches = pin!(stream::iter(fetches).buffered(MAX_AT_ONCE));
+        // a slow server must not keep the URLs after its own from being requested
+        let mut fetches = pin!(stream::iter(fetches).buffer_unordered(MAX_AT_ONCE));
         while let Some((url, outcome)) = fetches.next().await {
-            let outcome = outcome.and_then(|media| match into.size() + media.size() > room {
-                true => Err(format!(
-                    "the request with its fetched content is larger than {} bytes",
-                    self.max_body
-                )),
-                false => Ok(media),
-            });
             into.add(url, outcome);
         }
     }
 
-    async fn content(&self, url: &str, end: Instant, room: usize) -> Outcome {
-        if let Some(held) = media::held(url) {
-            return held;
-        }
-        let left = end.saturating_duration_since(Instant::now());
+    async fn content(&self, url: &str, mut hold: Hold<'_>) -> Result<(Media, Kept), String> {
+        let media = match media::held(url) {
+            Some(held) => held?,
+            None => self.fetch(url, &mut hold).await?,
+        };
+        let kept = hold.keep(media.size()).await.map_err(reason)?;
+        Ok((media, kept))
+    }
+
+    async fn fetch(&self, url: &str, hold: &mut Hold<'_>) -> Outcome {
+        let left = hold.until().saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err("the time for fetching was over".to_owned());
         }
-        let most = MAX_FILE.min(room);
+        let most = MAX_FILE.min(hold.fitting()?);
         let request = Request {
             method: "GET".to_owned(),
             url: url.to_owned(),
@@ -161,7 +197,7 @@ impl Collector {
             timeout: Some(left),
             ..Request::default()
         };
-        let response = self.client.fetch(&self.policy, request).await.map_err(reason)?;
+        let response = self.client.fetch_into(hold, &self.policy, request).await.map_err(reason)?;
         match (response.status, response.truncated) {
             (200, false) => {
                 let named = response.headers.iter().find(|(name, _)| name == "content-type");

@@ -81,7 +81,8 @@ impl Destination {
         for ip in &found {
             if let Some(purpose) = guard::refuse(*ip, &policy.allow_private) {
                 let message = format!(
-                    "`{host}` is not on the public internet, its address is {purpose}: the operator may allow it in `egress.allow_private`"
+                    "`{host}` is not on the public internet, its address is {purpose}: the operator may allow it in {}",
+                    policy.remedy
                 );
                 return Err(Refusal::new("url_not_allowed", message));
             }

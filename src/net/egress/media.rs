@@ -15,6 +15,10 @@ use percent_encoding::percent_decode_str;
 const PDF: &[u8] = b"%PDF-";
 /// The number of bytes in which a PDF document has to begin.
 const PDF_WITHIN: usize = 1024;
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+/// The beginnings of pages whose server names no type.
+const PAGE_BEGINS: [&[u8]; 2] = [b"<!doctype html", b"<html"];
 /// The scheme of URLs that hold their content.
 const DATA: &str = "data:";
 /// The reason of a content without a byte.
@@ -76,16 +80,24 @@ impl Media {
         if body.is_empty() {
             return Err(EMPTY.to_owned());
         }
-        let image = image_type(body);
-        let is_pdf = is_pdf(body);
+        let is_vague = VAGUE.contains(&&*kind);
+        let readable = readable(body);
+        // a text may begin with the letters of an image's type
+        let image = image_type(body).filter(|_| readable.is_none());
         match (&*kind, image) {
-            (kind, Some(media_type)) if VAGUE.contains(&kind) || kind.starts_with("image/") => {
+            (kind, Some(media_type)) if is_vague || kind.starts_with("image/") => {
                 Ok(Self::Image { media_type, data: BASE64_STANDARD.encode(body) })
             }
-            ("application/pdf" | "application/x-pdf", _) if is_pdf => Ok(Self::pdf(body)),
-            (kind, _) if VAGUE.contains(&kind) && is_pdf => Ok(Self::pdf(body)),
-            (kind, None) if is_text(kind) && !is_pdf => text(content_type, body).map(Self::Text),
-            ("", _) => Err("the server names no type of the content, and its first bytes are neither an image nor a PDF document".to_owned()),
+            ("application/pdf" | "application/x-pdf", _) if has_pdf(body) => Ok(Self::pdf(body)),
+            (_, _) if is_vague && begins_as_pdf(body) => Ok(Self::pdf(body)),
+            (_, None) if is_vague && readable.is_some_and(|text| !is_page(text)) => {
+                text("", body).map(Self::Text)
+            }
+            (_, _) if is_vague && has_pdf(body) => Ok(Self::pdf(body)),
+            (kind, None) if is_text(kind) && !begins_as_pdf(body) => {
+                text(content_type, body).map(Self::Text)
+            }
+            ("", _) => Err("the server names no type of the content, and it is neither an image nor a PDF document nor a text in UTF-8".to_owned()),
             (kind, _) => Err(unexpected(kind)),
         }
     }
@@ -137,8 +149,27 @@ fn image_type(body: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn is_pdf(body: &[u8]) -> bool {
+/// Returns whether a PDF document begins within the body, maybe after other bytes.
+fn has_pdf(body: &[u8]) -> bool {
     memchr::memmem::find(&body[..body.len().min(PDF_WITHIN)], PDF).is_some()
+}
+
+/// Returns whether the body itself begins as a PDF document does.
+fn begins_as_pdf(body: &[u8]) -> bool {
+    body.strip_prefix(MARK).unwrap_or(body).trim_ascii_start().starts_with(PDF)
+}
+
+/// Returns a body that is a text by its bytes alone: UTF-8 without NUL.
+fn readable(body: &[u8]) -> Option<&str> {
+    std::str::from_utf8(body).ok().filter(|text| !text.contains('\0'))
+}
+
+/// Returns whether a text begins as a page of HTML does.
+fn is_page(text: &str) -> bool {
+    let begin = text.trim_start_matches('\u{feff}').trim_start().as_bytes();
+    PAGE_BEGINS
+        .iter()
+        .any(|page| begin.get(..page.len()).is_some_and(|own| own.eq_ignore_ascii_case(page)))
 }
 
 fn is_text(kind: &str) -> bool {
@@ -244,7 +275,7 @@ mod tests {
             assert!(message.contains(&format!("`{kind}`")), "{header}: {message}");
         }
         assert_eq!(Media::read("image/png", b"").unwrap_err(), "the content is empty");
-        assert!(Media::read("", b"words").unwrap_err().contains("names no type"));
+        assert!(Media::read("", b"\xff\xfe\xfd").unwrap_err().contains("names no type"));
         let long = Media::read(&"x".repeat(500), b"a").unwrap_err();
         assert!(!long.contains(&"x".repeat(LONGEST_TYPE + 1)));
     }
@@ -266,6 +297,43 @@ mod tests {
         }
         let binary = Media::read("text/plain", b"a\0b").unwrap_err();
         assert!(binary.contains("binary"), "{binary}");
+    }
+
+    #[test]
+    fn a_vague_type_leaves_the_decision_to_the_bytes() {
+        for header in VAGUE {
+            for (body, expected) in [
+                (&b"# Title\n"[..], "# Title\n"),
+                ("\u{feff}caf\u{e9}".as_bytes(), "caf\u{e9}"),
+                (b"a reader finds %PDF- here", "a reader finds %PDF- here"),
+                (b"GIF89a is the name of a format", "GIF89a is the name of a format"),
+            ] {
+                assert_eq!(text_of(header, body), expected, "{header}");
+            }
+            for pdf in [&b"%PDF-1.7 ascii"[..], b"\n%PDF-1.7 ascii", b"\xfe\xff %PDF-1.7"] {
+                assert!(matches!(Media::read(header, pdf), Ok(Media::Pdf(_))), "{header} {pdf:?}");
+            }
+            for body in
+                [&b"caf\xe9"[..], b"a\0b", b"<html>log in", b"\xef\xbb\xbf\n<!DOCTYPE HTML>"]
+            {
+                assert!(Media::read(header, body).is_err(), "{header} {body:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_may_mention_other_types_but_not_begin_as_a_pdf() {
+        for (header, body) in [
+            ("text/plain", &b"see %PDF-1.7 in the header"[..]),
+            ("text/markdown", b"caf\xe9 %PDF-"),
+            ("application/json", br#"{"magic": "%PDF-"}"#),
+            ("text/plain", b"GIF89a is the name of a format"),
+        ] {
+            assert!(matches!(Media::read(header, body), Ok(Media::Text(_))), "{header}");
+        }
+        for body in [&b"%PDF-1.7"[..], b"\xef\xbb\xbf%PDF-1.7", b"\r\n%PDF-1.7"] {
+            assert!(Media::read("text/plain", body).is_err(), "{body:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod collector;
 pub(crate) mod guard;
 pub(crate) mod media;
+pub(crate) mod memory;
 pub(crate) mod pattern;
 mod answer;
 mod connect;
@@ -27,21 +28,16 @@ pub(crate) use client::Client;
 use pattern::HostPattern;
 
 /// `egress:`, for plugins and for the URLs of images and documents.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The CIDR blocks (`10.1.0.0/16`) that plugins and URLs of requests may reach in addition to the public
-    /// internet.
+    /// The CIDR blocks (`10.1.0.0/16`) that plugins may reach in addition to the public internet, and the URLs of
+    /// requests if `media_hosts` is set.
     pub allow_private: Vec<String>,
     /// The hosts from which the gateway fetches the images and documents that a request names by their URL, for
-    /// upstreams that take no URL: entries as in `allow_hosts` of plugins. An empty list fetches nothing.
-    pub media_hosts: Vec<String>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { allow_private: Vec::new(), media_hosts: vec!["*:*".to_owned()] }
-    }
+    /// upstreams that take no URL: entries as in `allow_hosts` of plugins. An empty list fetches nothing. If left
+    /// out, every host of the public internet, and none in `allow_private`.
+    pub media_hosts: Option<Vec<String>>,
 }
 
 impl Config {
@@ -53,7 +49,7 @@ impl Config {
             let path = format!("egress.allow_private[{n}]");
             Problem::new(path, format!("`{block}` is no block such as `10.1.0.0/16`"))
         });
-        let hosts = self.media_hosts.iter().enumerate().filter_map(|(n, host)| {
+        let hosts = self.media_hosts.iter().flatten().enumerate().filter_map(|(n, host)| {
             let message = HostPattern::parse(host).err()?;
             Some(Problem::new(format!("egress.media_hosts[{n}]"), message))
         });
@@ -66,8 +62,9 @@ impl Config {
     pub fn build(&self, own: Vec<SocketAddr>) -> Result<Egress, Vec<Problem>> {
         let parsed: Vec<Cidr> =
             self.allow_private.iter().filter_map(|block| block.parse().ok()).collect();
-        let hosts = self.media_hosts.iter().filter_map(|host| HostPattern::parse(host).ok());
-        let media_hosts = hosts.collect();
+        let parse = |host: &String| HostPattern::parse(host).ok();
+        let media_hosts = self.media_hosts.as_ref();
+        let media_hosts = media_hosts.map(|hosts| hosts.iter().filter_map(parse).collect());
         match self.problems() {
             wrong if wrong.is_empty() => {
                 Ok(Egress { allow_private: parsed, media_hosts, own, limits: Limits::default() })
@@ -81,19 +78,32 @@ impl Config {
 #[derive(Debug, Clone, Default)]
 pub struct Egress {
     allow_private: Vec<Cidr>,
-    media_hosts: Arc<[HostPattern]>,
+    /// `None` if the config does not choose them.
+    media_hosts: Option<Arc<[HostPattern]>>,
     own: Vec<SocketAddr>,
     limits: Limits,
 }
 
 impl Egress {
     /// Returns the policy for the URLs of images and documents; `None` if the config has none fetched.
+    ///
+    /// Every holder of a key can request such a URL. A block that the operator allows for a plugin is allowed here only
+    /// together with a list of hosts.
     pub(crate) fn media_policy(&self) -> Option<Policy> {
-        let hosts = Arc::clone(&self.media_hosts);
-        let is_used = !hosts.is_empty();
-        is_used.then(|| {
-            self.policy(Arc::new(move |host, port| hosts.iter().any(|own| own.allows(host, port))))
-        })
+        let remedy = "`egress.allow_private`, and its host in `egress.media_hosts`";
+        match &self.media_hosts {
+            Some(hosts) if hosts.is_empty() => None,
+            Some(hosts) => {
+                let hosts = Arc::clone(hosts);
+                let may_reach =
+                    move |host: &str, port| hosts.iter().any(|own| own.allows(host, port));
+                Some(Policy { remedy, ..self.policy(Arc::new(may_reach)) })
+            }
+            None => {
+                let public = self.policy(Arc::new(|_, _| true));
+                Some(Policy { allow_private: Vec::new(), remedy, ..public })
+            }
+        }
     }
 
     /// Returns the policy for one plugin; `may_reach` decides about hosts and ports.
@@ -103,6 +113,7 @@ impl Egress {
             own: self.own.clone(),
             may_reach,
             limits: self.limits,
+            remedy: "`egress.allow_private`",
         }
     }
 }
@@ -123,6 +134,8 @@ pub struct Policy {
     pub may_reach: MayReach,
     /// The limits of time and size.
     pub limits: Limits,
+    /// The keys of the config that allow an address.
+    pub remedy: &'static str,
 }
 
 /// The limits of one fetch, with all of its hops.

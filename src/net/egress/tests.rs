@@ -93,6 +93,7 @@ fn anything() -> Policy {
         own: Vec::new(),
         may_reach: Arc::new(|_, port| matches!(port, 80 | 443)),
         limits: Limits { total: Duration::from_secs(60), ..Limits::default() },
+        remedy: "`egress.allow_private`",
     }
 }
 
@@ -129,21 +130,44 @@ fn blocks_of_the_config_are_read_or_are_problems() {
     assert_eq!(paths, expect);
 }
 
+fn hosts(hosts: &[&str]) -> Config {
+    let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+    Config { media_hosts: Some(hosts), ..Config::default() }
+}
+
 #[test]
 fn the_hosts_of_urls_in_requests_are_patterns_or_problems() {
-    let config = |hosts: &[&str]| Config {
-        media_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-        ..Config::default()
-    };
     let may_reach =
         |config: Config| config.build(vec![]).unwrap().media_policy().unwrap().may_reach;
     let all = may_reach(Config::default());
     assert!(all("example.com", 443) && all("10.0.0.1", 9000));
-    let some = may_reach(config(&["*.example.com", "wiki.corp:8080"]));
+    let some = may_reach(hosts(&["*.example.com", "wiki.corp:8080"]));
     assert!(some("a.example.com", 443) && some("wiki.corp", 8080));
     assert!(!some("example.org", 443) && !some("a.example.com", 8080) && !some("wiki.corp", 80));
-    assert!(config(&[]).build(vec![]).unwrap().media_policy().is_none());
-    let problems = config(&["*", "a b", "x:y"]).build(vec![]).unwrap_err();
+    assert!(hosts(&[]).build(vec![]).unwrap().media_policy().is_none());
+    let problems = hosts(&["*", "a b", "x:y"]).build(vec![]).unwrap_err();
     let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, ["egress.media_hosts[1]", "egress.media_hosts[2]"]);
+}
+
+#[tokio::test]
+async fn a_private_block_is_open_to_urls_in_requests_only_with_a_list_of_hosts() {
+    let fetch = async |config: Config, own: &[&str]| {
+        let net = Net::leading_to(nowhere());
+        let own = own.iter().map(|own| own.parse().unwrap()).collect();
+        let config = Config { allow_private: vec!["10.0.0.0/8".to_owned()], ..config };
+        let policy = config.build(own).unwrap().media_policy().unwrap();
+        let refusal = net.fetch(&policy, get("http://10.1.1.1/x")).await.unwrap_err();
+        (refusal.code, net.dialled(), refusal.message)
+    };
+    let (code, dialled, message) = fetch(Config::default(), &[]).await;
+    assert_eq!((code, dialled.len()), ("url_not_allowed", 0));
+    assert!(message.contains("`egress.allow_private`, and its host in `egress.media_hosts`"));
+    for pattern in ["10.1.1.1", "*:*"] {
+        let (code, dialled, _) = fetch(hosts(&[pattern]), &[]).await;
+        assert_eq!((code, dialled), ("unreachable", vec!["10.1.1.1:80".to_owned()]));
+    }
+    assert_eq!(fetch(hosts(&["example.com"]), &[]).await.0, "not_granted");
+    // the gateway's own listeners stay out of reach
+    assert_eq!(fetch(hosts(&["*"]), &["10.1.1.1:80"]).await.0, "url_not_allowed");
 }

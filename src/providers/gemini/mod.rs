@@ -215,10 +215,19 @@ impl Gemini {
         Terms { backend, family: *family, facts, seal, fetched, safety }
     }
 
+    /// Encodes a request for an answer.
     fn encode_raw(&self, raw: &[u8], fetched: Fetched) -> Result<Encoded> {
         let conversation = Conversation::read(raw)?;
         let known = self.known(&conversation.model, fetched);
         encode(&conversation, self.terms(Some(&self.seal), &known))
+    }
+
+    /// Returns the parts of a request that are not counted.
+    fn uncounted(&self, raw: &[u8], fetched: Fetched) -> Result<Vec<Dropped>> {
+        let conversation = Conversation::read(raw)?;
+        let known = self.known(&conversation.model, fetched);
+        let counted = count::encode(&conversation, self.terms(Some(&self.seal), &known))?;
+        Ok(counted.1)
     }
 
     async fn generate(&self, ctx: &Context, attempt: &Attempt) -> Result<Answer> {
@@ -340,8 +349,12 @@ impl Provider for Gemini {
             Some(_) => fetched.clone(),
             None => Fetched::default(),
         };
-        let encoded = self.encode_raw(&request.to_bytes(), fetched);
-        encoded.map(|encoded| encoded.dropped).unwrap_or_default()
+        let raw = request.to_bytes();
+        let dropped = match request.endpoint {
+            Endpoint::Messages => self.encode_raw(&raw, fetched).map(|encoded| encoded.dropped),
+            Endpoint::CountTokens => self.uncounted(&raw, fetched),
+        };
+        dropped.unwrap_or_default()
     }
 
     fn fetches(&self) -> bool {

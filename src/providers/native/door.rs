@@ -25,7 +25,7 @@ use crate::providers::native::invoke;
 use crate::providers::native::invoked::Invoked;
 use crate::providers::native::urls;
 use crate::providers::signer::{Ready, Signer};
-use crate::providers::{Answer, Attempt, Credentials, Provider, refusal};
+use crate::providers::{Answer, Attempt, Credentials, Provider, Unfetched, refusal};
 use crate::wire::{Endpoint, MessagesRequest, Pieces, Reply, ReplyBody};
 
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -173,7 +173,12 @@ impl Provider for Door {
         &self.forwards
     }
 
+    fn counts(&self, model: &str) -> bool {
+        self.form.counts(model)
+    }
+
     fn losses(&self, request: &MessagesRequest, fetched: &Fetched) -> Vec<Dropped> {
+        let fetched = if self.collector.is_some() { fetched } else { &Fetched::default() };
         self.form.losses(request, &self.accepts, fetched)
     }
 
@@ -183,7 +188,8 @@ impl Provider for Door {
 
     async fn fetch(&self, ctx: &Context, request: &MessagesRequest, time: Duration) {
         let Some(collector) = &self.collector else { return };
-        let inlined = urls::inlined(request.document().clone(), &ctx.media.fetched());
+        let (document, fetched) = (request.document().clone(), ctx.media.fetched());
+        let inlined = urls::inlined(document, &fetched, Unfetched::Unchanged);
         // a request that cannot be read is refused when it is sent
         if let Ok(inlined) = inlined {
             let bounds = Bounds { time, request: request.to_pieces().len() };

@@ -5,7 +5,6 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::net::egress::collector::Fetched;
 use crate::net::headers::{self, Forwards};
-use crate::providers::Attempt;
 use crate::providers::accepts::Accepts;
 use crate::providers::dropped::Dropped;
 use crate::providers::http::{Base, uri};
@@ -15,6 +14,7 @@ use crate::providers::native::names::{self, Profile};
 use crate::providers::native::rewrite::Rewrite;
 use crate::providers::native::urls::{self, Inlined};
 use crate::providers::native::vertex::{self, SystemMessages};
+use crate::providers::{Attempt, Unfetched};
 use crate::wire::{Document, Endpoint, MessagesRequest, Pieces};
 
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
@@ -148,6 +148,16 @@ impl Form {
         matches!(self, Self::Messages { .. })
     }
 
+    /// Returns whether the upstream counts the tokens of a model, as far as that is known.
+    pub(super) fn counts(&self, model: &str) -> bool {
+        match self {
+            Self::Invoke { profile, .. } => {
+                invoke::counted(&names::bedrock(model, *profile)).is_ok()
+            }
+            Self::Messages { .. } | Self::Bedrock { .. } | Self::Vertex { .. } => true,
+        }
+    }
+
     /// Returns whether the door takes no URL of an image or a document.
     pub(super) fn lacks_urls(&self) -> bool {
         matches!(self, Self::Invoke { .. } | Self::Vertex { .. })
@@ -164,7 +174,7 @@ impl Form {
         let mut of_urls = Vec::new();
         if self.lacks_urls()
             && request.may_have_url_sources()
-            && let Ok(inlined) = urls::inlined(document.clone(), fetched)
+            && let Ok(inlined) = urls::inlined(document.clone(), fetched, Unfetched::Line)
         {
             (document, of_urls) = (inlined.document, inlined.dropped);
         }
@@ -304,13 +314,14 @@ fn cut(document: Document, chosen: &Chosen, accepts: &Accepts) -> Result<Rewrite
 }
 
 /// Puts the contents of URLs into a request. Returns it with the blocks that have none.
-fn with_contents(request: MessagesRequest, caller: Caller<'_>) -> Result<(Document, Vec<Dropped>)> {
-    let has_urls = request.may_have_url_sources();
-    let document = request.into_parts().1;
+fn with_contents(attempt: Attempt, caller: Caller<'_>) -> Result<(Document, Vec<Dropped>)> {
+    let has_urls = attempt.request.may_have_url_sources();
+    let document = attempt.request.into_parts().1;
     if !has_urls {
         return Ok((document, Vec::new()));
     }
-    let Inlined { document, dropped, .. } = urls::inlined(document, &caller.ctx.media.fetched())?;
+    let fetched = caller.ctx.media.fetched();
+    let Inlined { document, dropped, .. } = urls::inlined(document, &fetched, attempt.unfetched)?;
     Ok((document, dropped))
 }
 
@@ -321,6 +332,7 @@ fn invocation(
     accepts: &Accepts,
 ) -> Result<Encoded> {
     let Model { prefix, id } = model;
+    let mut attempt = attempt;
     let endpoint = attempt.request.endpoint;
     let is_stream = attempt.request.is_stream();
     let (id, action, framing) = match (endpoint, is_stream) {
@@ -329,7 +341,7 @@ fn invocation(
         (_, false) => (id, "invoke", Framing::Invoked),
     };
     let uri = uri(&format!("{prefix}/{}/{action}", invoke::segment(id)?), None)?;
-    let mut headers = caller.headers(attempt.headers);
+    let mut headers = caller.headers(attempt.headers.take());
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let facts = Facts {
         version: text(VERSION).map(ToOwned::to_owned),
@@ -341,7 +353,7 @@ fn invocation(
     for name in native {
         headers.remove(name);
     }
-    let (document, mut dropped) = with_contents(attempt.request, caller)?;
+    let (document, mut dropped) = with_contents(attempt, caller)?;
     let invocation = invoke::rewritten(document, id, &facts, accepts)?;
     dropped.extend(invocation.dropped);
     headers.extend(invocation.tier.map(|tier| (TIER, tier)));
@@ -360,6 +372,7 @@ fn prediction(
     system: SystemMessages,
 ) -> Result<Encoded> {
     let Model { prefix, id } = model;
+    let mut attempt = attempt;
     let framing = framing(&attempt.request);
     let (name, action) = match framing {
         Framing::Count => ("count-tokens".into(), "rawPredict"),
@@ -367,11 +380,11 @@ fn prediction(
         _ => (vertex::segment(id)?, "rawPredict"),
     };
     let uri = uri(&format!("{prefix}/{name}:{action}"), None)?;
-    let mut headers = caller.headers(attempt.headers);
+    let mut headers = caller.headers(attempt.headers.take());
     let chosen = caller.chosen_in_header(&mut headers);
     let version = headers.get(VERSION).and_then(|value| value.to_str().ok());
     let count = (framing == Framing::Count).then_some(id);
-    let (document, mut dropped) = with_contents(attempt.request, caller)?;
+    let (document, mut dropped) = with_contents(attempt, caller)?;
     let rewrite = vertex::rewritten(document, count, version, &chosen, accepts)?;
     let mut document = rewrite.document;
     dropped.extend(rewrite.dropped);

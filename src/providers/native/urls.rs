@@ -3,31 +3,49 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::net::egress::collector::Fetched;
+use crate::providers::Unfetched;
 use crate::providers::dropped::Dropped;
 use crate::providers::native::rewrite::{Rewrite, pointer};
 use crate::providers::translate::media::{Content, IMAGES, Lack, Wanted, content};
 use crate::providers::translate::texts;
 use crate::wire::{Document, Kind, Step};
 
+/// The reason for a URL without an outcome.
+const NOT_FETCHED: &str = "the upstream takes no URL, and the gateway fetches none";
+
 /// A request with the contents of its URLs.
 pub(super) struct Inlined {
     pub(super) document: Document,
     /// The blocks whose URL has no content for the upstream; a visible line stands in their place.
     pub(super) dropped: Vec<Dropped>,
-    /// The URLs whose content is not there yet; they are left as they are.
+    /// The URLs whose content is not there yet.
     pub(super) missing: Vec<String>,
 }
 
-/// Puts the contents of URLs into a request.
+/// Puts the contents of URLs into a request. A URL without a usable content has the form `unfetched`.
 ///
 /// Fails with a 400 if an edited object has duplicate keys.
-pub(super) fn inlined(document: Document, fetched: &Fetched) -> Result<Inlined> {
+pub(super) fn inlined(
+    document: Document,
+    fetched: &Fetched,
+    unfetched: Unfetched,
+) -> Result<Inlined> {
     let mut rewrite = Rewrite::new(document);
     let mut missing = Vec::new();
     let mut act = |this: &mut Rewrite, path: &[Step<'static>]| {
-        let Some(url) = url_of(this, path)? else { return Ok(()) };
-        missing.extend(inline(this, path, &url, fetched)?);
-        Ok(())
+        let Some(block) = url_of(this, path)? else { return Ok(()) };
+        let reason = match content(fetched, &block.url, block.wanted) {
+            Ok(content) => return inline(this, path, content),
+            Err(Lack::Use(reason)) => reason,
+            Err(Lack::Content | Lack::Counterpart) => {
+                missing.push(block.url.clone());
+                NOT_FETCHED.to_owned()
+            }
+        };
+        match unfetched {
+            Unfetched::Line => replace(this, path, &block.kind, reason),
+            Unfetched::Unchanged => Ok(()),
+        }
     };
     rewrite.each_object(&mut vec![Step::Key("messages")], &mut act)?;
     let Rewrite { document, dropped } = rewrite;
@@ -60,37 +78,36 @@ fn url_of(rewrite: &mut Rewrite, path: &[Step<'static>]) -> Result<Option<UrlBlo
     Ok(url.map(|url| UrlBlock { kind, wanted, url }))
 }
 
-/// Puts the content of one URL into its place. Returns the URL if the content is not there yet.
-fn inline(
-    rewrite: &mut Rewrite,
-    path: &[Step<'static>],
-    block: &UrlBlock,
-    fetched: &Fetched,
-) -> Result<Option<String>> {
-    let UrlBlock { kind, wanted, url } = block;
-    let source = match content(fetched, url, *wanted) {
-        Ok(Content::File { media_type, data }) => {
+/// Puts a content into the place of its URL.
+fn inline(rewrite: &mut Rewrite, path: &[Step<'static>], content: Content<'_>) -> Result<()> {
+    let source = match content {
+        Content::File { media_type, data } => {
             json!({"type": "base64", "media_type": media_type, "data": data})
         }
-        Ok(Content::Text(text)) => {
+        Content::Text(text) => {
             json!({"type": "text", "media_type": "text/plain", "data": text})
         }
-        Err(Lack::Content | Lack::Counterpart) => return Ok(Some(url.clone())),
-        Err(Lack::Use(reason)) => {
-            let title = rewrite.text(&[path, &[Step::Key("title")]].concat())?;
-            let line = texts::unfetched(kind, title.as_deref(), &reason);
-            let place = format!("{}/source/url", pointer(path));
-            rewrite.dropped.push(Dropped::fetch(format!("block:{kind}"), place, reason));
-            let control = rewrite.document.get(&[path, &[Step::Key("cache_control")]].concat())?;
-            rewrite.document.set_value(path, &json!({"type": "text", "text": line}))?;
-            if let Some(control) = control {
-                rewrite.document.set(&[path, &[Step::Key("cache_control")]].concat(), control)?;
-            }
-            return Ok(None);
-        }
     };
-    rewrite.document.set_value(&[path, &[Step::Key("source")]].concat(), &source)?;
-    Ok(None)
+    rewrite.document.set_value(&[path, &[Step::Key("source")]].concat(), &source)
+}
+
+/// Puts a visible line into the place of a block, and reports the block.
+fn replace(
+    rewrite: &mut Rewrite,
+    path: &[Step<'static>],
+    kind: &str,
+    reason: String,
+) -> Result<()> {
+    let title = rewrite.text(&[path, &[Step::Key("title")]].concat())?;
+    let line = texts::unfetched(kind, title.as_deref(), &reason);
+    let place = format!("{}/source/url", pointer(path));
+    rewrite.dropped.push(Dropped::fetch(format!("block:{kind}"), place, reason));
+    let control = rewrite.document.get(&[path, &[Step::Key("cache_control")]].concat())?;
+    rewrite.document.set_value(path, &json!({"type": "text", "text": line}))?;
+    if let Some(control) = control {
+        rewrite.document.set(&[path, &[Step::Key("cache_control")]].concat(), control)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -102,9 +119,17 @@ mod tests {
     use crate::net::egress::media::{Media, Outcome};
 
     fn run(blocks: &Value, fetched: &Fetched) -> (Value, Vec<String>, Vec<String>) {
+        run_as(blocks, fetched, Unfetched::Line)
+    }
+
+    fn run_as(
+        blocks: &Value,
+        fetched: &Fetched,
+        unfetched: Unfetched,
+    ) -> (Value, Vec<String>, Vec<String>) {
         let body = json!({"messages": [{"role": "user", "content": blocks}]});
         let document = Document::parse(Bytes::from(body.to_string())).unwrap();
-        let Inlined { document, dropped, missing } = inlined(document, fetched).unwrap();
+        let Inlined { document, dropped, missing } = inlined(document, fetched, unfetched).unwrap();
         let body: Value = serde_json::from_slice(&document.to_bytes()).unwrap();
         let pointers = dropped.into_iter().map(|one| one.pointer).collect();
         (body["messages"][0]["content"].clone(), pointers, missing)
@@ -139,16 +164,23 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_a_visible_line_and_an_unknown_url_stays() {
+    fn a_url_without_content_is_a_visible_line_or_stays() {
         let blocks =
             json!([{"type": "tool_result", "tool_use_id": "t", "content": [block("image")]}]);
-        let (found, lost, _) = run(&blocks, &known(Err("the server answered 404".to_owned())));
-        let line = "[the gateway left out a block of type `image`: the server answered 404]";
-        let expected =
-            json!({"type": "text", "text": line, "cache_control": {"type": "ephemeral"}});
-        assert_eq!(found[0]["content"][0], expected);
-        assert_eq!(lost, ["/messages/0/content/0/content/0/source/url"]);
-        let (found, lost, missing) = run(&blocks, &Fetched::default());
-        assert_eq!((found, lost.len(), missing), (blocks, 0, vec!["https://e.com/x".to_owned()]));
+        let url = "https://e.com/x".to_owned();
+        let failed = known(Err("the server answered 404".to_owned()));
+        for (fetched, reason, missing) in [
+            (failed, "the server answered 404", Vec::new()),
+            (Fetched::default(), NOT_FETCHED, vec![url]),
+        ] {
+            let (found, lost, asked) = run(&blocks, &fetched);
+            let line = format!("[the gateway left out a block of type `image`: {reason}]");
+            let expected =
+                json!({"type": "text", "text": line, "cache_control": {"type": "ephemeral"}});
+            assert_eq!((&found[0]["content"][0], &asked), (&expected, &missing));
+            assert_eq!(lost, ["/messages/0/content/0/content/0/source/url"]);
+            let (found, lost, asked) = run_as(&blocks, &fetched, Unfetched::Unchanged);
+            assert_eq!((&found, lost.len(), &asked), (&blocks, 0, &missing));
+        }
     }
 }

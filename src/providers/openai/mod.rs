@@ -191,22 +191,23 @@ impl OpenAi {
         responses::encode::encode(&conversation, self.terms(&facts, fetched), purpose)
     }
 
-    /// Encodes a request for the route of its endpoint.
-    fn encode_raw(&self, raw: &[u8], endpoint: Endpoint, fetched: &Fetched) -> Result<Encoded> {
-        match endpoint {
-            Endpoint::CountTokens => self.encode_for(raw, fetched, Purpose::Count),
-            Endpoint::Messages => self.encode(&Conversation::read(raw)?, fetched),
+    /// Encodes a request for the route of its endpoint. Without a route for counts, the losses are those of the answer.
+    fn encode_request(&self, request: &MessagesRequest, fetched: &Fetched) -> Result<Encoded> {
+        let raw = request.to_bytes();
+        match (request.endpoint, &self.count_uri) {
+            (Endpoint::CountTokens, Some(_)) => self.encode_for(&raw, fetched, Purpose::Count),
+            _ => self.encode(&Conversation::read(&raw)?, fetched),
         }
     }
 
     /// Counts the tokens of a request.
-    async fn count(&self, ctx: &Context, attempt: &Attempt) -> Result<Reply> {
+    async fn count(&self, ctx: &Context, attempt: &Attempt) -> Result<Answer> {
         let Some(route) = self.count_uri.clone() else {
             let message = "this upstream has no route that counts tokens";
             return Err(Error::new(ErrorKind::NotSupported, message));
         };
-        let raw = attempt.request.to_bytes();
-        let body = self.encode_for(&raw, &ctx.media.fetched(), Purpose::Count)?.body;
+        let encoded = self.encode_request(&attempt.request, &ctx.media.fetched())?;
+        let Encoded { body, dropped, .. } = encoded;
         let head = || Ok(self.head(ctx, attempt, &route));
         let sending = attempt.sending(Awaits::Whole);
         let answer = self.base.send(head, body.into(), sending, attempt.timeouts).await;
@@ -214,7 +215,7 @@ impl OpenAi {
         let (status, mut headers) = (answer.status, answer.for_caller());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = ReplyBody::Full(responses::count::answer(&answer.json().await?)?);
-        Ok(Reply { status, headers, body })
+        Ok(Answer { reply: Reply { status, headers, body }, dropped })
     }
 
     /// Sends a request whose answer `parser` reads.
@@ -262,7 +263,7 @@ impl Provider for OpenAi {
         &self.accepts
     }
 
-    fn counts(&self) -> bool {
+    fn counts(&self, _model: &str) -> bool {
         self.count_uri.is_some()
     }
 
@@ -276,7 +277,7 @@ impl Provider for OpenAi {
 
     fn losses(&self, request: &MessagesRequest, fetched: &Fetched) -> Vec<Dropped> {
         let fetched = if self.collector.is_some() { fetched } else { &Fetched::default() };
-        let encoded = self.encode_raw(&request.to_bytes(), Endpoint::Messages, fetched);
+        let encoded = self.encode_request(request, fetched);
         encoded.map(|encoded| encoded.dropped).unwrap_or_default()
     }
 
@@ -286,20 +287,16 @@ impl Provider for OpenAi {
 
     async fn fetch(&self, ctx: &Context, request: &MessagesRequest, time: Duration) {
         let Some(collector) = &self.collector else { return };
-        if request.endpoint == Endpoint::CountTokens && self.count_uri.is_none() {
-            return;
-        }
-        let raw = request.to_bytes();
         // a request that cannot be read is refused when it is sent
-        if let Ok(encoded) = self.encode_raw(&raw, request.endpoint, &ctx.media.fetched()) {
-            let bounds = Bounds { time, request: raw.len() };
+        if let Ok(encoded) = self.encode_request(request, &ctx.media.fetched()) {
+            let bounds = Bounds { time, request: request.to_pieces().len() };
             collector.collect(&ctx.media, encoded.missing, bounds).await;
         }
     }
 
     async fn send(&self, ctx: &Context, attempt: Attempt) -> Result<Answer> {
         if attempt.request.endpoint == Endpoint::CountTokens {
-            return self.count(ctx, &attempt).await.map(Answer::from);
+            return self.count(ctx, &attempt).await;
         }
         let (raw, fetched) = (attempt.request.to_bytes(), ctx.media.fetched());
         let (encoded, frame) = {

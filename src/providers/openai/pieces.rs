@@ -129,6 +129,8 @@ impl<'a> Draft<'a> {
             (Source::Url(url), Media::Url) if !media::needs_content(url) => {
                 Ok(PieceBody::File { name, data: MediaUrl::Address(url.clone()) })
             }
+            // the content is a PDF document unless the address says that it is a text
+            (Source::Url(url), Media::None) if !media::needs_content(url) => Err(Lack::Counterpart),
             (Source::Url(url), taken) => {
                 let takes_pdf = taken != Media::None;
                 let wanted = if takes_pdf { Wanted::Document } else { Wanted::Text };

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use crate::providers::openai::draft::Draft;
 use crate::providers::openai::media::Json;
-use crate::providers::openai::profile::ToolChoices;
+use crate::providers::openai::profile::{Switch, ToolChoices};
 use crate::providers::translate::client_tools;
 use crate::providers::translate::conversation::Tool;
 use crate::providers::translate::effort::Wish;
@@ -82,12 +82,41 @@ impl<'a> Draft<'a> {
         None
     }
 
-    /// Returns the choice; `None` for the server's default.
-    pub(super) fn choice(&mut self) -> Option<Choice> {
+    /// Returns the wish for reasoning. Servers that refuse a forced choice while they think do so by default: the
+    /// reasoning that a request does not mention is off then, as it is in the Messages API.
+    pub(super) fn wish(&self) -> Wish<'a> {
+        let wish = Wish::of(self.conversation);
+        let is_open = wish == Wish::Default && self.conversation.thinking.is_none();
+        let can_switch = self.profile.reasoning != Switch::None;
+        match is_open && can_switch && self.is_forced() && !self.profile.tool_choice_with_thinking {
+            true => Wish::Off,
+            false => wish,
+        }
+    }
+
+    /// Returns whether the request forces a call of a tool.
+    fn is_forced(&self) -> bool {
+        let choice = self.conversation.tool_choice.as_ref();
+        let has_tools = self.conversation.tools.as_ref().is_some_and(|tools| !tools.is_empty());
+        has_tools && choice.is_some_and(|choice| matches!(&*choice.kind, "any" | "tool"))
+    }
+
+    /// Returns whether the server thinks with this wish, as far as that is known.
+    fn may_think(&self, wish: Wish<'_>) -> bool {
+        match wish {
+            Wish::Off => false,
+            Wish::Default => {
+                self.conversation.thinking.is_some() || self.profile.reasoning != Switch::None
+            }
+            Wish::Effort(_) | Wish::Budget(_) => true,
+        }
+    }
+
+    /// Returns the choice; `None` for the server's default. `wish` is the wish for reasoning that the server receives.
+    pub(super) fn choice(&mut self, wish: Wish<'_>) -> Option<Choice> {
         let choice = self.conversation.tool_choice.as_ref()?;
-        let is_forced = matches!(&*choice.kind, "any" | "tool");
-        let thinks = !matches!(Wish::of(self.conversation), Wish::Off | Wish::Default);
-        let is_refused = is_forced && thinks && !self.profile.tool_choice_with_thinking;
+        let is_refused =
+            self.is_forced() && !self.profile.tool_choice_with_thinking && self.may_think(wish);
         if is_refused || (self.profile.tool_choice == ToolChoices::None && choice.kind != "auto") {
             self.drop_content("tool_choice", "/tool_choice", "the server cannot be forced");
             return None;

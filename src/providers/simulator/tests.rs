@@ -7,7 +7,7 @@ use crate::context::{Caller, Context};
 use crate::error::Error;
 use crate::net::client::Connections;
 use crate::providers::simulator::Simulator;
-use crate::providers::{Attempt, Provider, Timeouts};
+use crate::providers::{Attempt, Provider, Timeouts, Unfetched};
 use crate::wire::message::Fold;
 use crate::wire::{Endpoint, Event, MessagesRequest, ReplyBody};
 use bytes::Bytes;
@@ -48,7 +48,14 @@ fn attempt(body: &Value, endpoint: Endpoint) -> Attempt {
     let request = MessagesRequest::parse(Bytes::from(body.to_string()), endpoint).unwrap();
     let timeouts = Timeouts { connect: LONG, first_event: LONG, idle: LONG, total: LONG };
     let asked_model = request.model().to_owned();
-    Attempt { request, asked_model, headers: None, timeouts, connections: Connections::Any }
+    Attempt {
+        request,
+        asked_model,
+        headers: None,
+        timeouts,
+        connections: Connections::Any,
+        unfetched: Unfetched::Line,
+    }
 }
 
 fn simulator() -> Simulator {

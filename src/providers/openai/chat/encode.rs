@@ -82,7 +82,8 @@ impl<'a> Encoder<'a> {
         }
         body.parallel_tool_calls = self.draft.parallel();
         let any = self.draft.profile.any_tool.as_str();
-        body.tool_choice = self.draft.choice().map(|choice| match choice {
+        let wish = self.draft.wish();
+        body.tool_choice = self.draft.choice(wish).map(|choice| match choice {
             Choice::Auto => "auto".into(),
             Choice::None => "none".into(),
             Choice::Any => any.into(),
@@ -95,7 +96,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn reasoning(&mut self, body: &mut Body<'a>) {
-        let mut wish = Wish::of(self.draft.conversation);
+        let mut wish = self.draft.wish();
         let takes_neither = self.draft.facts.chat_tools == ChatTools::WithoutReasoning;
         if takes_neither && !body.tools.is_empty() {
             if !matches!(wish, Wish::Default | Wish::Off) {

@@ -89,7 +89,8 @@ impl<'a> Encoder<'a> {
         }
         body.parallel_tool_calls = self.draft.parallel();
         let any = self.draft.profile.any_tool.as_str();
-        body.tool_choice = self.draft.choice().map(|choice| match choice {
+        let wish = Wish::of(self.draft.conversation);
+        body.tool_choice = self.draft.choice(wish).map(|choice| match choice {
             Choice::Auto => "auto".into(),
             Choice::None => "none".into(),
             Choice::Any => any.into(),

@@ -76,13 +76,43 @@ fn every_tool_choice_has_the_words_of_the_server() {
 
 #[test]
 fn a_forced_choice_while_thinking_is_named_where_the_server_refuses_it() {
-    let thinking = json!({"type": "enabled", "budget_tokens": 2000});
-    let case =
-        with_tools("deepseek", json!({"tool_choice": {"type": "any"}, "thinking": thinking}));
-    assert_eq!(
-        (case.body.get("tool_choice"), case.dropped),
-        (None, vec!["tool_choice".to_owned()])
-    );
+    let budget = json!({"thinking": {"type": "enabled", "budget_tokens": 2000}});
+    let adaptive = json!({"thinking": {"type": "adaptive"}});
+    let enabled = json!({"thinking": {"type": "enabled"}});
+    let effort = json!({"output_config": {"effort": "high"}});
+    for mut more in [budget, adaptive, enabled, effort] {
+        for choice in [json!({"type": "any"}), json!({"type": "tool", "name": "g"})] {
+            more["tool_choice"] = choice;
+            let case = with_tools("deepseek", more.clone());
+            assert_eq!(case.body.get("tool_choice"), None, "{more}");
+            assert_eq!(case.dropped, ["tool_choice"], "{more}");
+        }
+        let body = with_tools("groq", more).body;
+        assert!(body.get("tool_choice").is_some(), "{body}");
+    }
+}
+
+#[test]
+fn a_forced_choice_turns_off_thinking_that_was_not_requested_where_the_server_refuses_both() {
+    let off = json!({"type": "disabled"});
+    for choice in [json!({"type": "any"}), json!({"type": "tool", "name": "g"})] {
+        for more in
+            [json!({"tool_choice": choice}), json!({"tool_choice": choice, "thinking": off})]
+        {
+            let case = with_tools("deepseek", more);
+            assert!(case.body.get("tool_choice").is_some() && case.dropped.is_empty());
+            assert_eq!(case.body["thinking"], off);
+        }
+    }
+    // nothing else changes the server's default
+    for choice in [json!({"type": "auto"}), json!({"type": "none"})] {
+        let body = with_tools("deepseek", json!({"tool_choice": choice})).body;
+        assert_eq!((body["tool_choice"].is_null(), body.get("thinking")), (false, None));
+    }
+    let body = case("deepseek", json!({"tool_choice": {"type": "any"}})).body;
+    assert_eq!(body.get("thinking"), None);
+    let body = with_tools("mistral", json!({"tool_choice": {"type": "any"}})).body;
+    assert_eq!((&body["tool_choice"], body.get("reasoning_effort")), (&json!("any"), None));
 }
 
 #[test]

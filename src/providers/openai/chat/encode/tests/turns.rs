@@ -173,10 +173,21 @@ fn media_goes_to_servers_that_take_it_and_is_a_visible_line_elsewhere() {
     assert_eq!(parts("openai", block("image", file)).1, ["block:image"]);
 }
 
-/// Returns the message, the pointers of losses and the missing URLs of a block with the URL `https://e.com/x`.
+/// Returns the message, the pointers of losses and the missing URLs of a block with the URL `https://e.com/x`. A server
+/// without PDF documents gets the URL of a text.
 fn with_url(flavor: &str, kind: &str, fetched: &Fetched) -> (Value, Vec<String>, Vec<String>) {
+    let url = if flavor == "vllm" { "https://e.com/x.txt" } else { "https://e.com/x" };
+    with_block(flavor, kind, url, fetched)
+}
+
+fn with_block(
+    flavor: &str,
+    kind: &str,
+    url: &str,
+    fetched: &Fetched,
+) -> (Value, Vec<String>, Vec<String>) {
     let profile = Profile::build(flavor, &Map::new()).unwrap();
-    let source = json!({"type": "url", "url": "https://e.com/x"});
+    let source = json!({"type": "url", "url": url});
     let block = json!({"type": kind, "title": "T", "context": "C", "source": source});
     let raw = request(json!({"messages": [user(json!([block, text("?")]))]})).to_string();
     let conversation = Conversation::read(raw.as_bytes()).unwrap();
@@ -189,7 +200,29 @@ fn with_url(flavor: &str, kind: &str, fetched: &Fetched) -> (Value, Vec<String>,
 }
 
 fn fetched(outcome: Outcome) -> Fetched {
-    [("https://e.com/x".to_owned(), outcome)].into_iter().collect()
+    let urls = ["https://e.com/x", "https://e.com/x.txt"];
+    urls.into_iter().map(|url| (url.to_owned(), outcome.clone())).collect()
+}
+
+#[test]
+fn a_server_without_pdf_documents_needs_the_content_of_texts_only() {
+    for (url, is_needed) in [
+        ("https://e.com/x.pdf", false),
+        ("https://e.com/x", false),
+        ("https://e.com/x.MD?y=1", true),
+        ("https://e.com/x.csv", true),
+    ] {
+        for flavor in ["vllm", "generic", "ollama", "llamacpp", "lmstudio"] {
+            let (content, _, missing) = with_block(flavor, "document", url, &Fetched::default());
+            assert_eq!(!missing.is_empty(), is_needed, "{flavor} {url}");
+            let (_, lost, _) = with_block(flavor, "document", url, &Fetched::Assumed);
+            assert_eq!(lost.is_empty(), is_needed, "{flavor} {url}");
+            assert!(content.to_string().contains("block of type"), "{content}");
+        }
+        // a server that takes images from their address, or none, needs nothing
+        let (_, _, missing) = with_block("deepseek", "image", url, &Fetched::default());
+        assert!(missing.is_empty());
+    }
 }
 
 #[test]
