@@ -65,7 +65,7 @@ pub struct Config {
     /// The folder of the plugins, and their config.
     #[schemars(default)]
     pub plugins: PluginsConfig,
-    /// The network access of plugins.
+    /// The network access of plugins and of URLs in requests.
     #[schemars(default)]
     pub egress: egress::Config,
     /// The stages in order; if absent, every policy of the folder in the order of names, then every plugin with hooks.

@@ -222,10 +222,7 @@ impl<'a> Attempt<'a> {
         let timeouts = alias.timeouts;
         let (endpoint, begun) = (request.endpoint, Instant::now());
         let strictness = self.terms.strictness(self.choice);
-        let unfetched = match strictness {
-            Strictness::Off => Unfetched::Unchanged,
-            Strictness::Warn | Strictness::Error => Unfetched::Line,
-        };
+        let unfetched = unfetched(strictness);
         let attempt =
             providers::Attempt { request, asked_model, headers, timeouts, connections, unfetched };
         let Answer { reply, dropped: lost } = match endpoint {
@@ -372,6 +369,14 @@ fn add_content_losses(names: &mut Vec<String>, losses: Vec<Dropped>) {
 fn is_signature(event: &Event) -> bool {
     let data = event.data();
     memchr::memmem::find(&data[..data.len().min(DELTA_FRAME)], b"\"signature_delta\"").is_some()
+}
+
+/// Returns the form of a block whose URL could not be fetched: under `off` a native target gets the request as it is.
+fn unfetched(strictness: Strictness) -> Unfetched {
+    match strictness {
+        Strictness::Off => Unfetched::Unchanged,
+        Strictness::Warn | Strictness::Error => Unfetched::Line,
+    }
 }
 
 /// Returns the value of `x-tidegate-dropped`.

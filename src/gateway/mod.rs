@@ -40,7 +40,7 @@ pub struct Gateway {
     pub(crate) catalogue: Arc<Catalogue>,
     /// The stages and the server tools.
     pub pipeline: Arc<Pipeline>,
-    /// The network access of plugins.
+    /// The network access of plugins and of URLs in requests.
     pub egress: Egress,
     /// The provider for unknown `/v1/*` routes.
     pub passthrough: Option<Passthrough>,

@@ -1,16 +1,18 @@
 //! URLs of images and documents that a translated upstream does not read: the gateway fetches them through the egress
 //! guard, once for all attempts of an exchange.
+mod counts;
+mod doors;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::{Builder, Gateway};
+use crate::support::logs;
 use crate::support::upstream::{self, Auto, Behaviour, Call, Upstream};
-use crate::support::{ANSWER, logs};
 
-const KEY: &str = include_str!("../../fixtures/test_account.pem");
-const LOOPBACK: &str = "egress: { allow_private: [\"127.0.0.0/8\"] }";
+const LOOPBACK: &str = "egress: { allow_private: [\"127.0.0.0/8\"], media_hosts: [\"*:*\"] }";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01";
 const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\n";
 
@@ -250,30 +252,32 @@ async fn a_redirect_to_an_allowed_address_is_followed_and_a_data_url_needs_no_fe
 }
 
 #[tokio::test]
-async fn a_private_address_is_refused_without_a_line_of_the_config() {
-    let (files, up) = (files().await, model().await);
-    let gateway = builder(Dialect::Chat, &up).start().await;
-    let answer = send(&gateway, &message(&[block("image", &url(&files, "/image"))])).await;
-    assert_eq!(answer.header("x-tidegate-dropped"), Some("block:image"));
-    let sent = up.requests()[0]["messages"][0]["content"].clone();
-    assert!(sent.as_str().unwrap().contains("`egress.allow_private`"), "{sent}");
-    assert_eq!(files.count(), 0);
-}
-
-#[tokio::test]
 async fn the_config_chooses_the_hosts_of_media() {
     let (files, up) = (files().await, model().await);
-    for (hosts, reason) in [
-        ("media_hosts: [\"example.com\"]", "is not granted in `egress.media_hosts`"),
-        ("media_hosts: []", "the gateway fetches none"),
+    let private = "`egress.allow_private`, and its host in `egress.media_hosts`";
+    for (config, reason) in [
+        ("{}", private),
+        // a block that is open for plugins is not open for every caller's URLs
+        ("{ allow_private: [\"127.0.0.0/8\"] }", private),
+        ("{ media_hosts: [\"*:*\"] }", private),
+        (
+            "{ allow_private: [\"127.0.0.0/8\"], media_hosts: [\"example.com\"] }",
+            "is not granted in `egress.media_hosts`",
+        ),
+        ("{ allow_private: [\"127.0.0.0/8\"], media_hosts: [] }", "the gateway fetches none"),
     ] {
-        let config = LOOPBACK.replace(" }", &format!(", {hosts} }}"));
+        let config = format!("egress: {config}");
         let gateway = builder(Dialect::Chat, &up).config(config).start().await;
-        send(&gateway, &message(&[block("image", &url(&files, "/image"))])).await;
+        let answer = send(&gateway, &message(&[block("image", &url(&files, "/image"))])).await;
+        assert_eq!(answer.header("x-tidegate-dropped"), Some("block:image"));
         let sent = up.requests().pop().unwrap()["messages"][0]["content"].clone();
         assert!(sent.as_str().unwrap().contains(reason), "{sent}");
     }
     assert_eq!(files.count(), 0);
+    let config = "egress: { allow_private: [\"127.0.0.0/8\"], media_hosts: [\"127.0.0.1:*\"] }";
+    let gateway = builder(Dialect::Chat, &up).config(config).start().await;
+    let answer = send(&gateway, &message(&[block("image", &url(&files, "/image"))])).await;
+    assert_eq!((answer.header("x-tidegate-dropped"), files.count()), (None, 1));
 }
 
 #[tokio::test]
@@ -369,90 +373,4 @@ async fn no_url_is_in_the_log() {
     assert_eq!(answer.status, 400);
     logs::line("request_id", answer.header("request-id").unwrap()).await;
     assert!(!logs::has("hidden-"));
-}
-
-#[tokio::test]
-async fn a_count_of_tokens_has_the_content_too() {
-    let (files, up) = (files().await, model().await);
-    let gateway = gateway(Dialect::Gemini, &up).await;
-    let body = message(&[block("image", &url(&files, "/image"))]);
-    let ask = Ask::post("/v1/messages/count_tokens", body.to_string());
-    assert_eq!(ask.send(gateway.address).await.message()["input_tokens"], 9);
-    let sent = String::from_utf8(up.bodies()[0].to_vec()).unwrap();
-    assert!(sent.contains(&Dialect::Gemini.inline("image/png", PNG)), "{sent}");
-}
-
-/// The doors to Claude that take no URL, each with a config and the end of its route.
-const DOORS: [(&str, &str); 2] = [
-    ("type: bedrock, region: us-east-1, api_key: k, base_url: \"http://ADDRESS\"", "/invoke"),
-    (
-        "type: vertex, project: p, base_url: \"http://ADDRESS/v1\", credentials: account.json",
-        ":rawPredict",
-    ),
-];
-
-fn cloud(call: &Call) -> Vec<u8> {
-    upstream::json(
-        200,
-        match call.head.target() {
-            "/token" => r#"{"access_token":"ya29.x","expires_in":3599}"#,
-            _ => ANSWER,
-        },
-    )
-}
-
-#[tokio::test]
-async fn doors_of_clouds_that_take_no_url_receive_the_content() {
-    let files = files().await;
-    for (settings, end) in DOORS {
-        let up = Upstream::by(|call: &Call| Behaviour::Answer(cloud(call))).await;
-        let account = json!({
-            "type": "service_account", "private_key_id": "kid-1", "private_key": KEY,
-            "client_email": "g@p.iam.gserviceaccount.com", "token_uri": format!("http://{}/token", up.address),
-        });
-        let settings = settings.replace("ADDRESS", &up.address.to_string());
-        let builder = |config: &str| {
-            Gateway::with()
-                .plugin("strictness")
-                .provider("up", &format!("{{ {settings} }}"))
-                .file("account.json", account.to_string())
-                .config(config)
-        };
-        let gateway = builder(LOOPBACK).start().await;
-        let text = json!({"type": "text", "text": "?"});
-        let blocks = [
-            text.clone(),
-            block("image", &url(&files, "/image")),
-            block("document", &url(&files, "/pdf")),
-            block("document", &url(&files, "/text")),
-        ];
-        let answer = send(&gateway, &message(&blocks)).await;
-        assert_eq!((answer.status, answer.header("x-tidegate-dropped")), (200, None), "{end}");
-        assert!(up.seen().last().unwrap().0.target().ends_with(end));
-        let content = |up: &Auto| {
-            let body = up.bodies().pop().unwrap();
-            serde_json::from_slice::<Value>(&body).unwrap()["messages"][0]["content"].clone()
-        };
-        let inline = |media_type: &str, body: &[u8]| {
-            let data = BASE64_STANDARD.encode(body);
-            json!({"type": "base64", "media_type": media_type, "data": data})
-        };
-        let sent = content(&up);
-        assert_eq!(sent[0], text);
-        assert_eq!(sent[1]["source"], inline("image/png", PNG));
-        assert_eq!(sent[2]["source"], inline("application/pdf", PDF));
-        assert_eq!(sent[3]["source"]["data"], "café");
-        let missing = message(&[block("image", &url(&files, "/none"))]);
-        let answer = send(&gateway, &missing).await;
-        assert_eq!(answer.header("x-tidegate-dropped"), Some("block:image"), "{end}");
-        let line = "[the gateway left out a block of type `image`: the server answered 404]";
-        assert_eq!(content(&up)[0]["text"], line);
-        let ask = Ask::message(missing.to_string()).header("x-tidegate-strictness", "error");
-        let refusal = ask.send(gateway.address).await.refusal(400, "invalid_request_error");
-        assert!(refusal.contains("`messages.0.content.0.source.url`"), "{refusal}");
-        // without a fetch the upstream itself says what it takes
-        let gateway = builder("egress: { media_hosts: [] }").start().await;
-        send(&gateway, &missing).await;
-        assert_eq!(content(&up)[0], missing["messages"][0]["content"][0]);
-    }
 }
