@@ -456,8 +456,7 @@ impl Metered {
                 target.health.pace.began(now - *begun, now);
             }
             // a signature is no text of the model
-            EventKind::ContentBlockDelta if is_signature(event) => {}
-            EventKind::ContentBlockDelta => {
+            EventKind::ContentBlockDelta if !is_signature(event) => {
                 story.attempt_relayed(*id, event.size().saturating_sub(DELTA_FRAME));
             }
             EventKind::Error => story.attempt_broke(*id, &message::error_of(event)),
