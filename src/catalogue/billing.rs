@@ -68,7 +68,19 @@ impl<'de> Deserialize<'de> for Factor {
     }
 }
 
-/// The factors of a model's rates by the service that the answer names.
+/// The place where a cloud runs a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere, or a place that costs nothing more.
+    #[default]
+    Global,
+    /// A region, or the regions of a geography.
+    Region,
+    /// A region for the government of the United States.
+    Gov,
+}
+
+/// The factors of a model's rates by the service that the answer names, and by the place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Factors {
@@ -76,6 +88,10 @@ pub(crate) struct Factors {
     fast: Option<Factor>,
     /// `usage.inference_geo: us`
     us: Option<Factor>,
+    /// An endpoint of a region or a geography at a cloud.
+    region: Option<Factor>,
+    /// GovCloud.
+    gov: Option<Factor>,
     /// `usage.service_tier: batch`
     batch: Option<Factor>,
     /// `usage.service_tier: flex`
@@ -86,7 +102,7 @@ pub(crate) struct Factors {
 
 impl Factors {
     /// Returns the factors that apply. One that the table does not name is 1. Fast mode is never part of a batch.
-    pub(super) fn of(self, mode: Mode) -> [Factor; 3] {
+    pub(super) fn of(self, mode: Mode, place: Place) -> [Factor; 3] {
         let tier = match mode.tier {
             Tier::Standard => None,
             Tier::Batch => self.batch,
@@ -97,9 +113,11 @@ impl Factors {
             Speed::Fast if mode.tier != Tier::Batch => self.fast,
             Speed::Fast | Speed::Standard => None,
         };
-        let geo = match mode.geo {
-            Geo::Us => self.us,
-            Geo::Global => None,
+        let geo = match (place, mode.geo) {
+            (Place::Region, _) => self.region,
+            (Place::Gov, _) => self.gov,
+            (Place::Global, Geo::Us) => self.us,
+            (Place::Global, Geo::Global) => None,
         };
         [tier, speed, geo].map(|factor| factor.unwrap_or(Factor::ONE))
     }
@@ -109,6 +127,8 @@ impl Factors {
         Self {
             fast: self.fast.or(other.fast),
             us: self.us.or(other.us),
+            region: self.region.or(other.region),
+            gov: self.gov.or(other.gov),
             batch: self.batch.or(other.batch),
             flex: self.flex.or(other.flex),
             priority: self.priority.or(other.priority),

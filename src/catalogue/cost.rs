@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use crate::catalogue::billing::{Amount, Factor};
+use crate::catalogue::billing::{Amount, Factor, Place};
 use crate::catalogue::price::Rates;
 use crate::catalogue::{Catalogue, Row};
 use crate::wire::usage::Mode;
@@ -60,6 +60,8 @@ pub(crate) struct Tariff {
     family: Option<Box<str>>,
     /// The row of the target's model.
     row: Option<Arc<Row>>,
+    /// The place where the target runs the model.
+    place: Place,
 }
 
 impl Tariff {
@@ -68,8 +70,10 @@ impl Tariff {
         catalogue: &Arc<Catalogue>,
         family: Option<&str>,
         row: Option<&Arc<Row>>,
+        place: Place,
     ) -> Self {
-        Self { catalogue: Arc::clone(catalogue), family: family.map(Into::into), row: row.cloned() }
+        let catalogue = Arc::clone(catalogue);
+        Self { catalogue, family: family.map(Into::into), row: row.cloned(), place }
     }
 
     /// Returns the cost of an answer on a day.
@@ -100,7 +104,8 @@ impl Tariff {
             let unpriced = tokens.prompt().saturating_add(tokens.output);
             return Charge { unpriced, ..Charge::default() };
         };
-        let factors = row.factors.or(self.catalogue.billing(&row.provider).factors).of(mode);
+        let factors =
+            row.factors.or(self.catalogue.billing(&row.provider).factors).of(mode, self.place);
         priced(tokens, period.rates(tokens.prompt()), factors)
     }
 }

@@ -220,7 +220,10 @@ impl Target {
         let find = |model: &String| parts.catalogue.find(provider.family(), model).cloned();
         let row = config.model.as_ref().and_then(find);
         let model = config.model.as_deref().unwrap_or("*");
-        let tariff = || Arc::new(Tariff::new(parts.catalogue, provider.family(), row.as_ref()));
+        let tariff = || {
+            let place = provider.place(model);
+            Arc::new(Tariff::new(parts.catalogue, provider.family(), row.as_ref(), place))
+        };
         Self {
             tariff: config.model.is_some().then(tariff),
             row,
@@ -247,8 +250,10 @@ impl Target {
 
     /// Returns the rates of the upstream's model in a request for `model`.
     pub(crate) fn tariff(&self, model: &str) -> Arc<Tariff> {
-        let new =
-            || Arc::new(Tariff::new(&self.catalogue, self.provider.family(), self.row(model)));
+        let new = || {
+            let (provider, row) = (&self.provider, self.row(model));
+            Arc::new(Tariff::new(&self.catalogue, provider.family(), row, provider.place(model)))
+        };
         self.tariff.clone().unwrap_or_else(new)
     }
 

@@ -33,6 +33,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::catalogue::Catalogue;
+use crate::catalogue::billing::Place;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Origin, Problem, Result, UpstreamOrigin};
 use crate::net::body::Body;
@@ -186,6 +187,11 @@ pub trait Provider: Send + Sync {
     /// they may be anybody's.
     fn family(&self) -> Option<&str> {
         None
+    }
+
+    /// Returns the place where the upstream runs a model, which may change its price.
+    fn place(&self, _model: &str) -> Place {
+        Place::Global
     }
 
     /// Returns whether the upstream counts the tokens of a model. If not, the gateway estimates them.

@@ -51,7 +51,7 @@ async fn a_portkey_config_opens_no_model_that_the_key_may_not_use() {
 #[tokio::test]
 async fn vercel_options_order_the_targets_and_fall_back_to_models() {
     let three = speaking("vercel", "b").await;
-    let body = plus(r#""providerOptions":{"gateway":{"order":["b","c"],"sort":"cost"}}"#);
+    let body = plus(r#""providerOptions":{"gateway":{"order":["b","c"],"sort":"newest"}}"#);
     let answer = three.ask(&body, &[]).await;
     assert_eq!((answer.status, target(&answer)), (200, "c/x/y"));
     assert_eq!(answer.header("x-tidegate-ignored"), Some("sort"));

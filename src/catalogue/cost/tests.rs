@@ -13,9 +13,13 @@ fn catalogue() -> Arc<Catalogue> {
 }
 
 fn tariff(model: &str) -> Tariff {
+    tariff_at(model, Place::Global)
+}
+
+fn tariff_at(model: &str, place: Place) -> Tariff {
     let catalogue = catalogue();
     let row = catalogue.find(None, model).cloned();
-    Tariff::new(&catalogue, Some("anthropic"), row.as_ref())
+    Tariff::new(&catalogue, Some("anthropic"), row.as_ref(), place)
 }
 
 fn spent(usage: Value) -> Spent {
@@ -49,6 +53,26 @@ fn each_kind_of_token_has_its_own_rate() {
         (json!({"input_tokens": 0, "output_tokens": 0}), 0),
     ] {
         assert_eq!(cost("claude-opus-5-5", usage.clone()), nano, "{usage}");
+    }
+}
+
+#[test]
+fn the_place_of_a_cloud_multiplies_the_rates_of_models_since_4_5() {
+    let million = json!({"input_tokens": 1_000_000, "inference_geo": "us"});
+    for (model, place, nano) in [
+        ("claude-opus-5-5", Place::Region, 4_400_000_000),
+        ("claude-opus-5-5", Place::Gov, 4_800_000_000),
+        ("claude-haiku-4-5", Place::Region, 1_100_000_000),
+        ("claude-sonnet-4-5", Place::Gov, 3_600_000_000),
+        ("claude-opus-4-5", Place::Global, 5_000_000_000),
+        ("claude-opus-4-1", Place::Region, 15_000_000_000),
+    ] {
+        let charge = tariff_at(model, place).charge(&spent(million.clone()), DAY);
+        assert_eq!(
+            (charge.total().nano_dollars(), charge.unpriced),
+            (nano, 0),
+            "{model} {place:?}"
+        );
     }
 }
 
@@ -210,7 +234,7 @@ fn an_amount_is_rounded_once_half_up() {
     .unwrap();
     let own = Arc::new(Catalogue::build(&table).unwrap());
     let row = own.find(None, "odd").cloned();
-    let odd = Tariff::new(&own, None, row.as_ref());
+    let odd = Tariff::new(&own, None, row.as_ref(), Place::Global);
     let one = odd.charge(&spent(json!({"input_tokens": 1})), DAY).total();
     assert_eq!(one.nano_dollars(), 1);
     assert_eq!((one + one).nano_dollars(), 1, "the sum is exact before it is rounded");

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
 
+use crate::catalogue::billing::Place;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::body::Body;
@@ -156,6 +157,10 @@ impl Door {
 impl Provider for Door {
     fn family(&self) -> Option<&str> {
         Some("anthropic")
+    }
+
+    fn place(&self, model: &str) -> Place {
+        self.form.place(model)
     }
 
     fn credentials(&self) -> Credentials {

@@ -1,6 +1,7 @@
 //! `Form`: the path, the headers and the body of a request at each kind of native door.
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use crate::catalogue::billing::Place;
 use crate::context::Context;
 use crate::error::Result;
 use crate::net::egress::collector::Fetched;
@@ -146,6 +147,17 @@ impl Form {
     /// Returns whether every route of the API is there, in the API's own form.
     pub(super) fn is_plain(&self) -> bool {
         matches!(self, Self::Messages { .. })
+    }
+
+    /// Returns the place where the upstream runs a model. Mantle and the API itself have one price everywhere.
+    pub(super) fn place(&self, model: &str) -> Place {
+        match self {
+            Self::Messages { .. } | Self::Bedrock { naming: Naming::Mantle, .. } => Place::Global,
+            Self::Bedrock { naming: Naming::Runtime(profile), .. }
+            | Self::Invoke { profile, .. } => names::place(&names::bedrock(model, *profile)),
+            Self::Vertex { prefix, .. } if prefix.contains("/locations/global/") => Place::Global,
+            Self::Vertex { .. } => Place::Region,
+        }
     }
 
     /// Returns whether the upstream counts the tokens of a model, as far as that is known.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::catalogue::billing::Place;
+
 /// Ids that do not follow the rule: the API's name, its snapshot, and the id at Bedrock without
 /// `anthropic.`.
 ///
@@ -115,6 +117,21 @@ pub(in crate::providers) fn vertex(model: &str) -> Cow<'_, str> {
 pub(in crate::providers) fn without_profile(id: &str) -> &str {
     let bare = PROFILES.iter().find_map(|profile| id.strip_prefix(profile.prefix()));
     bare.filter(|bare| bare.starts_with("anthropic.")).unwrap_or(id)
+}
+
+/// Returns the place of an id at Bedrock: the profile of an id, or of the last part of an ARN, names it. An id without a
+/// profile runs in the provider's own region. The profiles that an account makes itself have no known place.
+pub(in crate::providers) fn place(id: &str) -> Place {
+    let (arn, name) = id.rsplit_once('/').map_or(("", id), |(arn, name)| (arn, name));
+    let profile = PROFILES.iter().find(|profile| name.starts_with(profile.prefix()));
+    match profile {
+        Some(Profile::Global) => Place::Global,
+        Some(Profile::UsGov) => Place::Gov,
+        Some(_) => Place::Region,
+        None if arn.starts_with("arn:aws-us-gov:") => Place::Gov,
+        None if name.starts_with("anthropic.") => Place::Region,
+        None => Place::Global,
+    }
 }
 
 /// Returns whether a model of Bedrock knows only the first version of the Messages API there: ids with
@@ -236,6 +253,37 @@ mod tests {
             assert_eq!(bedrock(id, Profile::Eu), id);
             assert_eq!(mantle(id), id);
             assert_eq!(vertex(id), id);
+        }
+    }
+
+    #[test]
+    fn an_id_names_its_place() {
+        let table = [
+            ("anthropic.claude-opus-5", Place::Region),
+            ("us.anthropic.claude-opus-5", Place::Region),
+            ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", Place::Region),
+            ("global.anthropic.claude-opus-5", Place::Global),
+            ("us-gov.anthropic.claude-opus-4-5", Place::Gov),
+            (
+                "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/global.anthropic.claude-opus-5",
+                Place::Global,
+            ),
+            (
+                "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.claude-opus-5",
+                Place::Region,
+            ),
+            (
+                "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.claude-opus-4-5",
+                Place::Gov,
+            ),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123",
+                Place::Global,
+            ),
+            ("my-deployment", Place::Global),
+        ];
+        for (id, expected) in table {
+            assert_eq!(place(id), expected, "{id}");
         }
     }
 
