@@ -65,7 +65,7 @@ fn the_place_of_a_cloud_multiplies_the_rates_of_models_since_4_5() {
         ("claude-haiku-4-5", Place::Region, 1_100_000_000),
         ("claude-sonnet-4-5", Place::Gov, 3_600_000_000),
         ("claude-opus-4-5", Place::Global, 5_000_000_000),
-        ("claude-opus-4-1", Place::Region, 15_000_000_000),
+        ("gpt-4o", Place::Region, 2_500_000_000),
     ] {
         let charge = tariff_at(model, place).charge(&spent(million.clone()), DAY);
         assert_eq!(
@@ -215,7 +215,7 @@ fn a_model_without_a_price_is_unpriced_and_not_free() {
     let own = Arc::new(Catalogue::build(&table).unwrap());
     let charge = |model: &str| {
         let row = own.find(None, model).cloned();
-        Tariff::new(&own, None, row.as_ref()).charge(&spent(tokens.clone()), DAY)
+        Tariff::new(&own, None, row.as_ref(), Place::Global).charge(&spent(tokens.clone()), DAY)
     };
     assert_eq!(charge("new").unpriced, 20);
     // a price of zero is a price
