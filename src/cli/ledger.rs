@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::Problem;
-use crate::ledger::report::{By, Line, Range, Report, Sums, report};
+use crate::ledger::report::{By, Line, Range, Report, SUMS, Sums, report};
 use crate::telemetry::money::dollars;
 
 /// The arguments.
@@ -44,20 +44,15 @@ enum Format {
     Json,
 }
 
-/// The columns after the names, in the order of the output.
-const SUMS: [&str; 9] = [
-    "requests",
-    "uncached",
-    "write_5m",
-    "write_1h",
-    "read",
-    "output",
-    "cost_usd",
-    "unpriced",
-    "unpriced_tokens",
-];
-/// The position of `cost_usd`, the only text among numbers.
+/// The position of the cost, the only text among numbers.
 const COST: usize = 6;
+
+/// Returns the columns after the names.
+fn columns() -> [&'static str; 9] {
+    let mut columns = SUMS;
+    columns[COST] = "cost_usd";
+    columns
+}
 
 fn by(text: &str) -> Result<By, String> {
     match (text, text.strip_prefix("tag:")) {
@@ -158,7 +153,7 @@ impl Query {
     }
 
     fn csv(&self, report: &Report) -> String {
-        let mut text = [self.names(), &SUMS].concat().join(",") + "\r\n";
+        let mut text = [self.names(), &columns()].concat().join(",") + "\r\n";
         for line in &report.lines {
             let names = self.named(line).into_iter().map(cell);
             let cells: Vec<String> = names.chain(numbers(&line.sums)).collect();
@@ -168,7 +163,7 @@ impl Query {
     }
 
     fn table(&self, report: &Report) -> String {
-        let heads = [self.names(), &SUMS].concat();
+        let heads = [self.names(), &columns()].concat();
         let mut lines = vec![heads.iter().map(|head| head.to_uppercase()).collect::<Vec<_>>()];
         for line in &report.lines {
             let names = self.named(line).into_iter().map(|name| match name {
@@ -200,20 +195,15 @@ impl Query {
 }
 
 fn fields(sums: &Sums) -> impl Iterator<Item = (String, Value)> {
-    let values = counts(sums).map(Value::from);
-    SUMS.iter().map(|name| (*name).to_owned()).zip(values).map({
-        let cost = dollars(sums.cost_nano);
-        move |(name, value)| match name == SUMS[COST] {
-            true => (name, Value::from(cost.as_str())),
-            false => (name, value),
-        }
-    })
+    let mut values = counts(sums).map(Value::from);
+    values[COST] = dollars(sums.cost_nano).into();
+    columns().map(ToOwned::to_owned).into_iter().zip(values)
 }
 
 fn numbers(sums: &Sums) -> impl Iterator<Item = String> {
-    let cost = dollars(sums.cost_nano);
-    let texts = counts(sums).into_iter().map(|count| count.to_string()).enumerate();
-    texts.map(move |(n, text)| if n == COST { cost.clone() } else { text })
+    let mut texts = counts(sums).map(|count| count.to_string());
+    texts[COST] = dollars(sums.cost_nano);
+    texts.into_iter()
 }
 
 /// Returns the numbers in the order of [`SUMS`].

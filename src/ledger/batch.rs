@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 
 use crate::ledger::queue::{Entry, Held};
-use crate::ledger::row::{QUARTER, Row, Tokens};
+use crate::ledger::row::{CHILDREN, QUARTER, Row, Tokens};
 
 /// The rows of a transaction.
 #[derive(Default)]
@@ -62,9 +62,8 @@ struct QuarterRow<'a> {
 impl Batch {
     /// Makes the rows of finished exchanges.
     pub(super) fn of(entries: &[Entry]) -> Self {
-        let rows = entries
-            .iter()
-            .filter_map(|entry| entry.story.read(|record| Row::of(record, entry.ended)));
+        let rows =
+            entries.iter().map(|entry| entry.story.read(|record| Row::of(record, entry.ended)));
         Self { rows: rows.collect(), held: Held::of(entries) }
     }
 
@@ -73,11 +72,19 @@ impl Batch {
         json(self.rows.iter().map(|row| &row.exchange))
     }
 
+    /// Returns the size of all rows as JSON.
+    pub(super) fn bytes(&self) -> u64 {
+        let all: HashSet<String> = self.rows.iter().map(|row| row.exchange.id.clone()).collect();
+        let children = Rows::ALL.into_iter().filter_map(|kind| self.of_kind(kind, &all));
+        let children: usize = children.map(|text| text.len()).sum();
+        (self.exchanges().len() + children) as u64
+    }
+
     /// Returns one kind of rows of the exchanges in `new` as a JSON list; `None` if there are none.
     pub(super) fn of_kind(&self, kind: Rows, new: &HashSet<String>) -> Option<String> {
         let rows = || self.rows.iter().filter(|row| new.contains(&row.exchange.id));
         let text = match kind {
-            Rows::Attempts => json(rows().flat_map(|row| &row.attempts)),
+            Rows::Attempts => json(rows().flat_map(|row| row.attempts.iter().take(CHILDREN))),
             Rows::Stages => json(rows().flat_map(|row| &row.stages)),
             Rows::ToolCalls => json(rows().flat_map(|row| &row.tool_calls)),
             Rows::Tags => json(rows().flat_map(|row| &row.tags)),
@@ -111,13 +118,13 @@ fn quarters<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<Quarter, Added>
         let whole = quarters.entry(place(&exchange.model, &exchange.target)).or_default();
         whole.requests += 1;
         whole.errors += i64::from(exchange.status >= ERROR);
-        whole.unpriced += i64::from(exchange.unpriced_tokens > 0);
+        whole.unpriced += i64::from(exchange.is_unpriced());
         whole.ms = whole.ms.saturating_add(exchange.ms);
         for attempt in &row.attempts {
             let part = quarters.entry(place(&attempt.model, &attempt.target)).or_default();
             part.tokens = part.tokens.plus(attempt.tokens);
-            part.cost_nano += attempt.cost_nano;
-            part.unpriced_tokens += attempt.unpriced_tokens;
+            part.cost_nano = part.cost_nano.saturating_add(attempt.cost_nano);
+            part.unpriced_tokens = part.unpriced_tokens.saturating_add(attempt.unpriced_tokens);
         }
     }
     // an attempt that used nothing, such as one that failed, is no row of its own

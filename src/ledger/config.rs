@@ -12,8 +12,8 @@ use crate::wire::duration;
 /// The file in `state_dir`.
 const FILE: &str = "ledger.sqlite";
 const DAY: u64 = 24 * 60 * 60 * 1000;
-/// The smallest SQLite file that holds the tables and a batch.
-const SMALLEST: u64 = 1024 * 1024;
+/// The smallest SQLite file that holds every row, and some hours of small ones.
+const SMALLEST: u64 = 8 << 20;
 
 /// `ledger:`, the record of every exchange: tokens, cost, status. A text is short for its `url`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -91,7 +91,7 @@ impl LedgerConfig {
             found.push(("keep", "must be more than 0".to_owned()));
         }
         if self.max_size.0 < SMALLEST {
-            found.push(("max_size", "must be at least `1MiB`".to_owned()));
+            found.push(("max_size", "must be at least `8MiB`".to_owned()));
         }
         if self.queue.entries == 0 {
             found.push(("queue.entries", "must be more than 0".to_owned()));

@@ -7,6 +7,8 @@ pub(crate) mod report;
 mod row;
 mod schema;
 mod sqlite;
+mod transaction;
+mod trouble;
 mod writer;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::error::Problem;
 use crate::ledger::config::{LedgerConfig, LedgerUrl};
 use crate::ledger::queue::Queue;
+use crate::ledger::sqlite::Unopened;
 use crate::ledger::writer::{Store, Writer};
 use crate::telemetry::ledger::{Dropped, LedgerMetrics};
 use crate::telemetry::story::Story;
@@ -51,21 +54,20 @@ pub(crate) struct Writing {
 impl Ledger {
     /// Opens the database and starts the writer on the caller's runtime. Returns no writer if `ledger.url` is `off`.
     ///
-    /// Fails if the database cannot be used. Only a default ledger in a folder that cannot be written is left out, with a
-    /// warning: a gateway needs no writable folder.
+    /// Fails if the database cannot be used. Only a ledger that the config does not name is left out, with a warning:
+    /// a gateway needs no ledger to serve. It is an error even then if another gateway writes to the same file.
     pub(crate) async fn start(
         config: &LedgerConfig,
         metrics: &LedgerMetrics,
     ) -> Result<(Self, Option<Writing>), Problem> {
-        if let LedgerUrl::Sqlite(Some(path)) = &config.url
-            && !config.is_url_named
-            && let Some(error) = sqlite::unwritable(path)
-        {
-            tracing::warn!(path = %path.display(), error = %error, "the ledger cannot be written, so exchanges are not recorded: name a writable `state_dir`, or set `ledger` to `off`");
-            return Ok((Self { lost: Some(metrics.clone()), ..Self::default() }, None));
-        }
-        let Some(store) = Store::open(config).await? else {
-            return Ok((Self::default(), None));
+        let store = match Store::open(config).await {
+            Ok(Some(store)) => store,
+            Ok(None) => return Ok((Self::default(), None)),
+            Err(Unopened::Unusable(problem)) if !config.is_url_named => {
+                tracing::warn!(error = %problem, "the ledger cannot be used, so exchanges are not recorded until the next start: mend it, or set `ledger` to `off`");
+                return Ok((Self { lost: Some(metrics.clone()), ..Self::default() }, None));
+            }
+            Err(Unopened::InUse(problem) | Unopened::Unusable(problem)) => return Err(problem),
         };
         let queue = Arc::new(Queue::new(config.queue, metrics.clone()));
         let writer = Writer::new(Arc::clone(&queue), store, config, metrics.clone());
@@ -75,8 +77,11 @@ impl Ledger {
         Ok((this, Some(writing)))
     }
 
-    /// Takes a finished exchange; never waits.
+    /// Takes a finished exchange; never waits. An exchange that has no row takes no room.
     pub(crate) fn enter(&self, story: &Arc<Story>) {
+        if !story.read(row::is_recorded) {
+            return;
+        }
         if let Some(queue) = &self.queue {
             queue.push(story);
         } else if let Some(metrics) = &self.lost {

@@ -1,22 +1,22 @@
 //! The ledger in a PostgreSQL database: one writing connection, opened again when it is lost.
-use std::collections::HashSet;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgQueryResult};
+use sqlx::{ConnectOptions, Connection, Postgres as Database, Row as _};
 
 use crate::error::Problem;
-use crate::ledger::batch::{Batch, Rows};
+use crate::ledger::batch::Batch;
 use crate::ledger::schema::{self, Dialect};
+use crate::ledger::transaction;
 
-/// The longest time for a connection, and for a statement.
+/// The longest time for a connection, and for a statement of the writer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The same for the database itself, in milliseconds.
-const STATEMENT: &str = "8000";
+/// The same for the database itself.
+const WRITING: &str = "8s";
+/// The longest time for a query of a report, which may read every row.
+const READING: &str = "10min";
 /// The key of the advisory lock during migrations: `tidegate` in ASCII.
 const MIGRATIONS: i64 = 0x7469_6465_6761_7465;
-/// The most rows that one transaction deletes.
-const PORTION: i64 = 1000;
 
 /// The writer's connection.
 pub(super) struct Postgres {
@@ -30,7 +30,7 @@ impl Postgres {
     /// Fails if the database is away: the gateway starts with a ledger that it has seen.
     pub(super) async fn open(url: &str) -> Result<Self, Problem> {
         // neither the URL nor an error about it may be shown: they may have a password
-        let options = options(url)?;
+        let options = options(url)?.options([("statement_timeout", WRITING)]);
         let broken = |e: sqlx::Error| {
             Problem::new("ledger.url", format!("the database cannot be used as a ledger: {e}"))
         };
@@ -47,14 +47,18 @@ impl Postgres {
     /// Writes a batch in one transaction. Rows that are there already do not count again.
     pub(super) async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
         let connection = self.connected().await?;
-        let written = within(write(connection, batch)).await;
+        let written =
+            within(transaction::insert::<Database>(connection, Dialect::Postgres, batch)).await;
         self.judge(written)
     }
 
     /// Deletes a portion of the rows that began before a time. Returns whether there may be more.
     pub(super) async fn prune(&mut self, before: i64) -> Result<bool, sqlx::Error> {
         let connection = self.connected().await?;
-        let deleted = within(delete(connection, before)).await;
+        let affected = PgQueryResult::rows_affected;
+        let deleted =
+            transaction::delete::<Database>(connection, Dialect::Postgres, before, affected);
+        let deleted = within(deleted).await;
         Ok(self.judge(deleted)? > 0)
     }
 
@@ -84,8 +88,11 @@ impl Postgres {
 
 /// Opens a connection for queries.
 pub(super) async fn reader(url: &str) -> Result<PgConnection, Problem> {
-    let options = options(url)?.options([("default_transaction_read_only", "on")]);
-    connect(&options).await.map_err(|e| Problem::new("ledger.url", e.to_string()))
+    connect(&reading(options(url)?)).await.map_err(|e| Problem::new("ledger.url", e.to_string()))
+}
+
+fn reading(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("default_transaction_read_only", "on"), ("statement_timeout", READING)])
 }
 
 /// Returns whether an error is about the rows, so that another try has the same end.
@@ -104,10 +111,7 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, Problem> {
             "expected `postgres://USER:PASSWORD@HOST:PORT/NAME`, found a URL that cannot be read",
         )
     })?;
-    Ok(read
-        .application_name("tidegate")
-        .options([("statement_timeout", STATEMENT)])
-        .disable_statement_logging())
+    Ok(read.application_name("tidegate").disable_statement_logging())
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
@@ -120,38 +124,6 @@ async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result
         Ok(result) => result,
         Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
-}
-
-async fn write(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    let insert = schema::insert_exchanges(Dialect::Postgres);
-    let inserted = sqlx::query(AssertSqlSafe(insert)).bind(batch.exchanges());
-    let inserted = inserted.fetch_all(&mut *transaction).await?;
-    let new: HashSet<String> =
-        inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    for kind in Rows::ALL {
-        let Some(rows) = batch.of_kind(kind, &new) else { continue };
-        let insert = schema::insert_rows(Dialect::Postgres, kind);
-        sqlx::query(AssertSqlSafe(insert)).bind(rows).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await
-}
-
-async fn delete(connection: &mut PgConnection, before: i64) -> Result<u64, sqlx::Error> {
-    // replicas share the work: a row that another one deletes is skipped
-    const EXCHANGES: &str = "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange \
-         WHERE at < to_timestamp($1 / 1000.0) ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
-    const QUARTERS: &str = "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
-         WHERE at + interval '15 minutes' <= least(to_timestamp($1 / 1000.0), (SELECT min(at) FROM exchange)) \
-         ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
-    let mut transaction = connection.begin().await?;
-    let mut deleted = 0;
-    for statement in [EXCHANGES, QUARTERS] {
-        let done = sqlx::query(statement).bind(before).bind(PORTION);
-        deleted += done.execute(&mut *transaction).await?.rows_affected();
-    }
-    transaction.commit().await?;
-    Ok(deleted)
 }
 
 /// Applies the migrations that are missing, while other gateways wait. Returns the version.

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ledger::config::QueueConfig;
+use crate::ledger::trouble::{Failure, Trouble};
 use crate::telemetry::ledger::{Dropped, LedgerMetrics};
 use crate::telemetry::record::{Operation, Record};
 use crate::telemetry::story::Story;
@@ -24,6 +25,7 @@ pub(super) struct Queue {
     changed: Notify,
     bounds: QueueConfig,
     metrics: LedgerMetrics,
+    trouble: Trouble,
 }
 
 /// A finished exchange. The writer makes its row, so that the worker only adds a pointer.
@@ -34,6 +36,8 @@ pub(super) struct Entry {
     pub(super) ended: SystemTime,
     /// The memory that it occupies, roughly.
     bytes: u64,
+    /// The time at which it began to wait.
+    since: Instant,
 }
 
 #[derive(Default)]
@@ -56,20 +60,22 @@ pub(super) struct Held {
 enum Next {
     /// It is closed.
     Batch(Vec<Entry>),
-    /// It has entries and waits for more.
-    Open,
+    /// It has entries, and waits for more until this time.
+    Open(Instant),
     /// Nothing waits.
     None,
 }
 
 impl State {
-    /// Returns the next batch if it is full, if its time is over, or if the queue is closed.
-    fn next(&mut self, is_over: bool) -> Next {
+    /// Returns the next batch if it is full, if its first entry has waited long enough, or if the queue is closed.
+    fn next(&mut self, now: Instant) -> Next {
+        let Some(closes) = self.waiting.first().map(|first| first.since + OPEN) else {
+            return if self.is_closed { Next::Batch(Vec::new()) } else { Next::None };
+        };
         let waiting = self.waiting.len();
-        match waiting >= BATCH || self.is_closed || (waiting > 0 && is_over) {
+        match waiting >= BATCH || self.is_closed || closes <= now {
             true => Next::Batch(self.waiting.drain(..waiting.min(BATCH)).collect()),
-            false if waiting > 0 => Next::Open,
-            false => Next::None,
+            false => Next::Open(closes),
         }
     }
 }
@@ -83,7 +89,13 @@ impl Held {
 
 impl Queue {
     pub(super) fn new(bounds: QueueConfig, metrics: LedgerMetrics) -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), bounds, metrics }
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            bounds,
+            metrics,
+            trouble: Trouble::default(),
+        }
     }
 
     /// Adds a finished exchange; never waits. An exchange beyond the bounds is dropped and counted.
@@ -97,11 +109,15 @@ impl Queue {
         let held =
             Held { entries: state.held.entries + 1, bytes: state.held.bytes.saturating_add(bytes) };
         if held.entries > self.bounds.entries || held.bytes > self.bounds.bytes.0 {
+            let waiting = state.held.entries;
             drop(state);
-            return self.metrics.dropped(Dropped::Full, 1);
+            self.metrics.dropped(Dropped::Full, 1);
+            return self.trouble.note(Failure::Full, waiting);
         }
         state.held = held;
-        state.waiting.push(Entry { story: Arc::clone(story), ended: SystemTime::now(), bytes });
+        let story = Arc::clone(story);
+        let (ended, since) = (SystemTime::now(), Instant::now());
+        state.waiting.push(Entry { story, ended, bytes, since });
         let waiting = state.waiting.len();
         self.show(held);
         drop(state);
@@ -112,18 +128,15 @@ impl Queue {
     }
 
     /// Waits for a batch: until it is full, or has been open for 200 ms. After the end of the queue it returns the rest,
-    /// and then nothing. Dropped before its end, it takes nothing.
+    /// and then nothing. Dropped before its end, it takes nothing, and the next call goes on with the same 200 ms.
     pub(super) async fn batch(&self) -> Vec<Entry> {
-        let mut closes: Option<Instant> = None;
         loop {
-            let is_over = closes.is_some_and(|closes| closes <= Instant::now());
-            let next = self.state.lock().next(is_over);
+            let next = self.state.lock().next(Instant::now());
             let changed = self.changed.notified();
             match next {
                 Next::Batch(entries) => return entries,
                 Next::None => changed.await,
-                Next::Open => {
-                    let closes = *closes.get_or_insert_with(|| Instant::now() + OPEN);
+                Next::Open(closes) => {
                     // either way the state decides
                     let _ = tokio::time::timeout_at(closes, changed).await;
                 }
@@ -135,6 +148,25 @@ impl Queue {
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state.lock();
         state.waiting.is_empty() && !state.is_closed
+    }
+
+    /// Counts a failure of the database, and logs it at most once a minute.
+    pub(super) fn failed(&self, failure: Failure<'_>) {
+        self.trouble.note(failure, self.entries());
+    }
+
+    /// Logs dropped exchanges that the log does not name yet, at most once a minute.
+    pub(super) fn look(&self) {
+        self.trouble.look(self.entries());
+    }
+
+    /// Logs the end of a failure.
+    pub(super) fn recovered(&self) {
+        self.trouble.written(self.entries());
+    }
+
+    fn entries(&self) -> usize {
+        self.state.lock().held.entries
     }
 
     /// Returns whether no further exchange comes.
@@ -262,6 +294,36 @@ mod tests {
         assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (0, "1"));
         (0..10).for_each(|_| queue.push(&story(&"m".repeat(30_000))));
         assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (3, "8"));
+    }
+
+    #[tokio::test]
+    async fn a_batch_closes_in_time_however_often_its_wait_is_dropped() {
+        let queue = Queue::new(QueueConfig::default(), Metrics::new().ledger);
+        queue.push(&story("m"));
+        let batch = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    batch = queue.batch() => break batch,
+                    // the writer deletes old rows in between
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        };
+        let batch = tokio::time::timeout(Duration::from_secs(60), batch).await;
+        assert_eq!(batch.expect("a batch").len(), 1);
+    }
+
+    #[test]
+    fn the_rest_of_a_full_batch_waits_no_longer_than_its_first_entry_may() {
+        let queue = Queue::new(QueueConfig::default(), Metrics::new().ledger);
+        (0..=BATCH).for_each(|_| queue.push(&story("m")));
+        let mut state = queue.state.lock();
+        let begin = state.waiting[BATCH].since;
+        assert!(matches!(state.next(begin), Next::Batch(batch) if batch.len() == BATCH));
+        assert!(matches!(state.next(begin), Next::Open(closes) if closes == begin + OPEN));
+        assert!(matches!(state.next(begin + OPEN), Next::Batch(batch) if batch.len() == 1));
+        assert!(matches!(state.next(begin + OPEN), Next::None));
     }
 
     #[tokio::test]

@@ -69,7 +69,7 @@ pub(crate) struct Sums {
     pub(crate) tokens: Tokens,
     /// The cost in nano-dollars.
     pub(crate) cost_nano: i64,
-    /// The number of exchanges with tokens that have no price.
+    /// The number of exchanges whose cost is not known, or is only a part.
     pub(crate) unpriced: i64,
     /// The number of these tokens.
     pub(crate) unpriced_tokens: i64,
@@ -84,6 +84,19 @@ impl Sums {
         self.unpriced_tokens = self.unpriced_tokens.saturating_add(other.unpriced_tokens);
     }
 }
+
+/// The names of the sums, which are columns of `quarter`, in the order of the output.
+pub(crate) const SUMS: [&str; 9] = [
+    "requests",
+    "uncached",
+    "write_5m",
+    "write_1h",
+    "read",
+    "output",
+    "cost_nano",
+    "unpriced",
+    "unpriced_tokens",
+];
 
 /// Time, name, value, and the fields of [`Sums`].
 type Found = (i64, String, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
@@ -206,7 +219,7 @@ where
         _ => None,
     };
     // both statements see the same moment
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(dialect.begin_reading()).await?;
     let lines = sqlx::query_as::<D, Found>(AssertSqlSafe(select(dialect, by)));
     let lines = match by {
         By::Tag(_) => lines.bind(from).bind(to).bind(tag),
@@ -226,7 +239,7 @@ where
 
 fn select(dialect: Dialect, by: &By) -> String {
     let quarters = |name: &str| {
-        let sums = QUARTERS.map(whole).join(", ");
+        let sums = SUMS.map(whole).join(", ");
         let within = within(dialect, "at");
         format!("SELECT {ZERO}, {name}, '', {sums} FROM quarter WHERE {within} GROUP BY {name}")
     };
@@ -239,7 +252,7 @@ fn select(dialect: Dialect, by: &By) -> String {
                 Dialect::Sqlite => "at",
                 Dialect::Postgres => "CAST(extract(epoch FROM at) * 1000 AS BIGINT)",
             };
-            let sums = QUARTERS.map(whole).join(", ");
+            let sums = SUMS.map(whole).join(", ");
             let within = within(dialect, "at");
             format!("SELECT {at}, '', '', {sums} FROM quarter WHERE {within} GROUP BY at")
         }
@@ -249,7 +262,7 @@ fn select(dialect: Dialect, by: &By) -> String {
                 By::Tag(_) => format!(" AND tag.tag = {third}"),
                 _ => String::new(),
             };
-            let sums = EXCHANGES.map(whole).join(", ");
+            let sums = of_exchanges().join(", ");
             let within = within(dialect, "exchange.at");
             format!(
                 "SELECT {ZERO}, coalesce(tag.tag, ''), coalesce(tag.value, ''), {sums} FROM exchange \
@@ -261,35 +274,21 @@ fn select(dialect: Dialect, by: &By) -> String {
 }
 
 fn select_total(dialect: Dialect) -> String {
-    let (sums, within) = (EXCHANGES.map(whole).join(", "), within(dialect, "at"));
+    let (sums, within) = (of_exchanges().join(", "), within(dialect, "at"));
     format!("SELECT {ZERO}, '', '', {sums} FROM exchange WHERE {within}")
 }
 
 const ZERO: &str = "CAST(0 AS BIGINT)";
-/// The sums over rows of `quarter`, in the order of [`Found`].
-const QUARTERS: [&str; 9] = [
-    "requests",
-    "uncached",
-    "write_5m",
-    "write_1h",
-    "read",
-    "output",
-    "cost_nano",
-    "unpriced",
-    "unpriced_tokens",
-];
-/// The same over rows of `exchange`.
-const EXCHANGES: [&str; 9] = [
-    "1",
-    "uncached",
-    "write_5m",
-    "write_1h",
-    "read",
-    "output",
-    "cost_nano",
-    "CASE WHEN unpriced_tokens > 0 THEN 1 ELSE 0 END",
-    "unpriced_tokens",
-];
+/// Returns the sums of [`SUMS`] over rows of `exchange`.
+fn of_exchanges() -> [String; 9] {
+    SUMS.map(|sum| match sum {
+        "requests" => whole("1"),
+        "unpriced" => {
+            whole("CASE WHEN unpriced_tokens > 0 OR cost_state = 'unmetered' THEN 1 ELSE 0 END")
+        }
+        column => whole(column),
+    })
+}
 
 /// Returns a sum as a whole number: PostgreSQL's own is a decimal one.
 fn whole(term: &str) -> String {

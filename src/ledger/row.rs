@@ -9,18 +9,21 @@ use crate::wire::Usage;
 
 /// The most bytes of a text. Clients choose some of them.
 const TEXT: usize = 256;
-/// The most children of one kind.
-const CHILDREN: usize = 256;
+/// The most children of one kind that are stored.
+pub(super) const CHILDREN: usize = 256;
 /// The most tokens of one count. Sums of such counts stay in 63 bits.
 const TOKENS: u64 = 1_000_000_000_000;
 /// The most nano-dollars of an attempt: ten million dollars.
 const NANO: i64 = 10_000_000_000_000_000;
+/// The state of a cost that the gateway cannot see. Queries know the word as well.
+const UNMETERED: &str = "unmetered";
 /// A quarter of an hour.
 pub(crate) const QUARTER: i64 = 15 * 60 * 1000;
 
 /// A row of `exchange` with its children.
 pub(super) struct Row {
     pub(super) exchange: Exchange,
+    /// All attempts, since the sums count all of them. Only the first [`CHILDREN`] are stored.
     pub(super) attempts: Vec<AttemptRow>,
     pub(super) stages: Vec<StageRow>,
     pub(super) tool_calls: Vec<ToolCallRow>,
@@ -49,7 +52,7 @@ pub(super) struct Exchange {
     error: Option<&'static str>,
     #[serde(flatten)]
     pub(super) tokens: Tokens,
-    /// `None` if no token has a price.
+    /// `None` if no token has a price, or if the gateway cannot see the cost.
     cost_nano: Option<i64>,
     cost_state: &'static str,
     pub(super) unpriced_tokens: i64,
@@ -125,18 +128,13 @@ pub(super) struct TagRow {
 }
 
 impl Row {
-    /// Returns the row of an exchange that ended at a time; `None` if it is not recorded: the client was rejected before
-    /// the gateway knew it.
-    pub(super) fn of(record: &Record, ended: SystemTime) -> Option<Self> {
-        const UNAUTHORIZED: u16 = 401;
-        if record.status == UNAUTHORIZED && !record.is_identified {
-            return None;
-        }
+    /// Returns the row of an exchange that ended at a time.
+    pub(super) fn of(record: &Record, ended: SystemTime) -> Self {
         let ended = ended.duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = millis(ended.saturating_sub(record.duration));
         let id = uuid_v7(at);
-        let attempts: Vec<_> =
-            first(&record.attempts).map(|(n, one)| attempt(&id, n, one)).collect();
+        let attempts = record.attempts.iter().enumerate();
+        let attempts: Vec<_> = attempts.map(|(n, one)| attempt(&id, n, one)).collect();
         let tool_calls = first(&record.tool_calls).map(|(n, call)| ToolCallRow {
             exchange: id.clone(),
             n,
@@ -152,14 +150,27 @@ impl Row {
             .map(|(tag, value)| (text(tag), text(value)))
             .collect();
         let tags = tags.into_iter().take(CHILDREN);
-        Some(Self {
+        Self {
             stages: first(&record.stages).map(|(n, run)| stage(&id, n, run)).collect(),
             tool_calls: tool_calls.collect(),
             tags: tags.map(|(tag, value)| TagRow { exchange: id.clone(), tag, value }).collect(),
             exchange: exchange(record, id, at, &attempts),
             attempts,
-        })
+        }
     }
+}
+
+impl Exchange {
+    /// Returns whether the cost is not known, or is only a part.
+    pub(super) fn is_unpriced(&self) -> bool {
+        self.unpriced_tokens > 0 || self.cost_state == UNMETERED
+    }
+}
+
+/// Returns whether an exchange has a row. A client that was rejected before the gateway knew it has none.
+pub(super) fn is_recorded(record: &Record) -> bool {
+    const UNAUTHORIZED: u16 = 401;
+    record.status != UNAUTHORIZED || record.is_identified
 }
 
 fn exchange(record: &Record, id: String, at: i64, attempts: &[AttemptRow]) -> Exchange {
@@ -170,8 +181,11 @@ fn exchange(record: &Record, id: String, at: i64, attempts: &[AttemptRow]) -> Ex
     };
     let last = attempts.last();
     let cost = record.cost.unwrap_or_default();
-    let cost_nano = attempts.iter().map(|attempt| attempt.cost_nano).sum();
-    let unpriced_tokens = attempts.iter().map(|attempt| attempt.unpriced_tokens).sum();
+    let cost_nano = attempts.iter().map(|attempt| attempt.cost_nano).fold(0, i64::saturating_add);
+    let unpriced = attempts.iter().map(|attempt| attempt.unpriced_tokens);
+    let unpriced_tokens = unpriced.fold(0, i64::saturating_add);
+    let cost_state = if is_unmetered(record) { UNMETERED } else { state(cost) };
+    let is_known = unpriced_tokens == 0 && cost_state != UNMETERED;
     Exchange {
         id,
         at,
@@ -189,13 +203,25 @@ fn exchange(record: &Record, id: String, at: i64, attempts: &[AttemptRow]) -> Ex
         ending: record.ending.as_str(),
         error: record.error,
         tokens: attempts.iter().map(|attempt| attempt.tokens).fold(Tokens::default(), Tokens::plus),
-        cost_nano: (cost_nano > 0 || unpriced_tokens == 0).then_some(cost_nano),
-        cost_state: state(cost),
+        cost_nano: (cost_nano > 0 || is_known).then_some(cost_nano),
+        cost_state,
         unpriced_tokens,
         ttft_ms: record.first_event.map(millis),
         ms: millis(record.duration),
         attempts: record.attempts.len() as i64,
     }
+}
+
+/// Returns whether an upstream may have accepted a forwarded request that costs money, such as a batch: its answer does
+/// not name the cost.
+fn is_unmetered(record: &Record) -> bool {
+    let Operation::Forward { route, .. } = &record.operation else { return false };
+    let is_reading = route.starts_with("GET ") || route.starts_with("HEAD ");
+    let is_accepted = |status: u16| (200..300).contains(&status);
+    // an upstream may accept a request whose client left before the answer
+    let mut attempts = record.attempts.iter().map(|attempt| attempt.status);
+    let is_accepted = is_accepted(record.status) || attempts.any(|it| it.is_none_or(is_accepted));
+    !is_reading && is_accepted
 }
 
 fn state(cost: Cost) -> &'static str {

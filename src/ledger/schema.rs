@@ -10,6 +10,26 @@ pub(super) enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// The statement that begins a transaction of the writer.
+    pub(super) fn begin(self) -> &'static str {
+        match self {
+            // a transaction that begins with reading fails at once if another connection wrote in the meantime
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// The statement that begins a transaction whose queries all see the moment of the first one.
+    pub(super) fn begin_reading(self) -> &'static str {
+        match self {
+            // a snapshot of the write-ahead log
+            Self::Sqlite => "BEGIN",
+            Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        }
+    }
+}
+
 /// The migrations, in order: the version of a schema is the number of those that were applied. A migration that was
 /// released never changes, and the gateway of the version before works with the result.
 pub(super) fn migrations(dialect: Dialect) -> &'static [&'static str] {
@@ -32,89 +52,118 @@ use Kind::{Id, Number, Text, Time};
 
 type Columns = &'static [(&'static str, Kind)];
 
-const EXCHANGE: Columns = &[
-    ("id", Id),
-    ("at", Time),
-    ("operation", Text),
-    ("key", Text),
-    ("user_id", Text),
-    ("session", Text),
-    ("request_id", Text),
-    ("parent", Text),
-    ("model", Text),
-    ("target", Text),
-    ("route", Text),
-    ("is_stream", Number),
-    ("status", Number),
-    ("ending", Text),
-    ("error", Text),
+/// A table: its name, and its columns in parts, which may be the same in several tables.
+struct Table {
+    name: &'static str,
+    parts: &'static [Columns],
+}
+
+impl Table {
+    fn columns(&self) -> impl Iterator<Item = (&'static str, Kind)> {
+        self.parts.iter().copied().flatten().copied()
+    }
+}
+
+/// The columns of `Tokens`.
+const TOKENS: Columns = &[
     ("uncached", Number),
     ("write_5m", Number),
     ("write_1h", Number),
     ("read", Number),
     ("output", Number),
-    ("cost_nano", Number),
-    ("cost_state", Text),
-    ("unpriced_tokens", Number),
-    ("ttft_ms", Number),
-    ("ms", Number),
-    ("attempts", Number),
 ];
-const ATTEMPT: Columns = &[
-    ("exchange", Id),
-    ("n", Number),
-    ("turn", Number),
-    ("model", Text),
-    ("target", Text),
-    ("status", Number),
-    ("outcome", Text),
-    ("error", Text),
-    ("begun_ms", Number),
-    ("ttft_ms", Number),
-    ("ms", Number),
-    ("uncached", Number),
-    ("write_5m", Number),
-    ("write_1h", Number),
-    ("read", Number),
-    ("output", Number),
-    ("cost_nano", Number),
-    ("unpriced_tokens", Number),
-];
-const STAGE: Columns = &[
-    ("exchange", Id),
-    ("n", Number),
-    ("name", Text),
-    ("hook", Text),
-    ("runs", Number),
-    ("us", Number),
-    ("outcome", Text),
-];
-const TOOL_CALL: Columns = &[
-    ("exchange", Id),
-    ("n", Number),
-    ("turn", Number),
-    ("tool", Text),
-    ("is_error", Number),
-    ("ms", Number),
-];
-const TAG: Columns = &[("exchange", Id), ("tag", Text), ("value", Text)];
-const QUARTER: Columns = &[
-    ("at", Time),
-    ("key", Text),
-    ("model", Text),
-    ("target", Text),
-    ("requests", Number),
-    ("errors", Number),
-    ("uncached", Number),
-    ("write_5m", Number),
-    ("write_1h", Number),
-    ("read", Number),
-    ("output", Number),
-    ("cost_nano", Number),
-    ("unpriced", Number),
-    ("unpriced_tokens", Number),
-    ("ms", Number),
-];
+
+const EXCHANGE: Table = Table {
+    name: "exchange",
+    parts: &[
+        &[
+            ("id", Id),
+            ("at", Time),
+            ("operation", Text),
+            ("key", Text),
+            ("user_id", Text),
+            ("session", Text),
+            ("request_id", Text),
+            ("parent", Text),
+            ("model", Text),
+            ("target", Text),
+            ("route", Text),
+            ("is_stream", Number),
+            ("status", Number),
+            ("ending", Text),
+            ("error", Text),
+        ],
+        TOKENS,
+        &[
+            ("cost_nano", Number),
+            ("cost_state", Text),
+            ("unpriced_tokens", Number),
+            ("ttft_ms", Number),
+            ("ms", Number),
+            ("attempts", Number),
+        ],
+    ],
+};
+const ATTEMPT: Table = Table {
+    name: "attempt",
+    parts: &[
+        &[
+            ("exchange", Id),
+            ("n", Number),
+            ("turn", Number),
+            ("model", Text),
+            ("target", Text),
+            ("status", Number),
+            ("outcome", Text),
+            ("error", Text),
+            ("begun_ms", Number),
+            ("ttft_ms", Number),
+            ("ms", Number),
+        ],
+        TOKENS,
+        &[("cost_nano", Number), ("unpriced_tokens", Number)],
+    ],
+};
+const STAGE: Table = Table {
+    name: "stage",
+    parts: &[&[
+        ("exchange", Id),
+        ("n", Number),
+        ("name", Text),
+        ("hook", Text),
+        ("runs", Number),
+        ("us", Number),
+        ("outcome", Text),
+    ]],
+};
+const TOOL_CALL: Table = Table {
+    name: "tool_call",
+    parts: &[&[
+        ("exchange", Id),
+        ("n", Number),
+        ("turn", Number),
+        ("tool", Text),
+        ("is_error", Number),
+        ("ms", Number),
+    ]],
+};
+const TAG: Table =
+    Table { name: "tag", parts: &[&[("exchange", Id), ("tag", Text), ("value", Text)]] };
+const QUARTER: Table = Table {
+    name: "quarter",
+    parts: &[
+        &[
+            ("at", Time),
+            ("key", Text),
+            ("model", Text),
+            ("target", Text),
+            ("requests", Number),
+            ("errors", Number),
+        ],
+        TOKENS,
+        &[("cost_nano", Number), ("unpriced", Number), ("unpriced_tokens", Number), ("ms", Number)],
+    ],
+};
 /// The columns of `quarter` that name a row; the others are sums.
 const QUARTER_KEY: usize = 4;
 
@@ -125,43 +174,62 @@ pub(super) fn insert_exchanges(dialect: Dialect) -> String {
         Dialect::Sqlite => "lower(hex(id))",
         Dialect::Postgres => "replace(id::text, '-', '')",
     };
-    let insert = insert(dialect, "exchange", EXCHANGE);
+    let insert = insert(dialect, &EXCHANGE);
     format!("{insert} ON CONFLICT (id) DO NOTHING RETURNING {returned}")
 }
 
 /// The statement that inserts rows of another table.
 pub(super) fn insert_rows(dialect: Dialect, rows: Rows) -> String {
     match rows {
-        Rows::Attempts => insert(dialect, "attempt", ATTEMPT),
-        Rows::Stages => insert(dialect, "stage", STAGE),
-        Rows::ToolCalls => insert(dialect, "tool_call", TOOL_CALL),
-        Rows::Tags => insert(dialect, "tag", TAG),
+        Rows::Attempts => insert(dialect, &ATTEMPT),
+        Rows::Stages => insert(dialect, &STAGE),
+        Rows::ToolCalls => insert(dialect, &TOOL_CALL),
+        Rows::Tags => insert(dialect, &TAG),
         Rows::Quarters => {
-            let insert = insert(dialect, "quarter", QUARTER);
-            let (key, sums) = QUARTER.split_at(QUARTER_KEY);
-            let key: Vec<&str> = key.iter().map(|(name, _)| *name).collect();
-            let sums =
-                sums.iter().map(|(name, _)| format!("{name} = quarter.{name} + excluded.{name}"));
+            let insert = insert(dialect, &QUARTER);
+            let names: Vec<&str> = QUARTER.columns().map(|(name, _)| name).collect();
+            let (key, sums) = names.split_at(QUARTER_KEY);
+            let sums = sums.iter().map(|name| format!("{name} = quarter.{name} + excluded.{name}"));
             let sums: Vec<String> = sums.collect();
             format!("{insert} ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), sums.join(", "))
         }
     }
 }
 
-fn insert(dialect: Dialect, table: &str, columns: Columns) -> String {
-    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let values = columns.iter().map(|(name, kind)| match (dialect, kind) {
+/// The statements that delete rows: a time, and the most rows.
+pub(super) fn deletes(dialect: Dialect) -> [&'static str; 2] {
+    // sums stay as long as there are rows of their quarter of an hour
+    match dialect {
+        Dialect::Sqlite => [
+            "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange WHERE at < ?1 ORDER BY at LIMIT ?2)",
+            "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
+             WHERE at + 900000 <= min(?1, coalesce((SELECT min(at) FROM exchange), ?1)) ORDER BY at LIMIT ?2)",
+        ],
+        // replicas share the work: a row that another one deletes is skipped
+        Dialect::Postgres => [
+            "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange \
+             WHERE at < to_timestamp($1 / 1000.0) ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
+             WHERE at + interval '15 minutes' <= least(to_timestamp($1 / 1000.0), (SELECT min(at) FROM exchange)) \
+             ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        ],
+    }
+}
+
+fn insert(dialect: Dialect, table: &Table) -> String {
+    let names: Vec<&str> = table.columns().map(|(name, _)| name).collect();
+    let values = table.columns().map(|(name, kind)| match (dialect, kind) {
         (Dialect::Sqlite, Id) => format!("unhex(value ->> '{name}')"),
         (Dialect::Sqlite, _) => format!("value ->> '{name}'"),
         (Dialect::Postgres, Time) => format!("to_timestamp({name} / 1000.0)"),
-        (Dialect::Postgres, _) => (*name).to_owned(),
+        (Dialect::Postgres, _) => name.to_owned(),
     });
     let values = values.collect::<Vec<_>>().join(", ");
     let from = match dialect {
         // without the condition, the parser reads `ON CONFLICT` as a part of a join
         Dialect::Sqlite => "json_each(?1) WHERE true".to_owned(),
         Dialect::Postgres => {
-            let types = columns.iter().map(|(name, kind)| match kind {
+            let types = table.columns().map(|(name, kind)| match kind {
                 Id => format!("{name} uuid"),
                 Time | Number => format!("{name} bigint"),
                 Text => format!("{name} text"),
@@ -172,5 +240,5 @@ fn insert(dialect: Dialect, table: &str, columns: Columns) -> String {
             )
         }
     };
-    format!("INSERT INTO {table} ({}) SELECT {values} FROM {from}", names.join(", "))
+    format!("INSERT INTO {} ({}) SELECT {values} FROM {from}", table.name, names.join(", "))
 }

@@ -1,158 +1,225 @@
 //! The ledger in a SQLite file: one writer, which holds a lock, and readers that open the file for reading only.
-use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
+    SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, Sqlite as Database};
 
 use crate::error::Problem;
-use crate::ledger::batch::{Batch, Rows};
+use crate::ledger::batch::Batch;
 use crate::ledger::schema::{self, Dialect};
+use crate::ledger::transaction;
 
 const PAGE: u64 = 4096;
 /// The size to which the write-ahead log shrinks after a checkpoint.
 const WAL_BYTES: &str = "16777216";
 /// The longest wait for a lock of another connection.
 const BUSY: Duration = Duration::from_secs(5);
-/// The most rows that one transaction deletes.
-const PORTION: i64 = 1000;
 /// The pages that are given back at a time.
 const FREED: &str = "PRAGMA incremental_vacuum(256)";
 
-/// The writer's connection.
+/// The most bytes of the file for a byte of a batch as JSON: indexes, pages that are half full, and a page of its own
+/// for the end of each long row.
+const GROWTH: u64 = 6;
+/// The size of an empty file, with room to spare.
+const EMPTY: u64 = 32 * PAGE;
+
+/// The writer's connection, opened again after an error.
 pub(super) struct Sqlite {
-    connection: SqliteConnection,
-    max_pages: i64,
+    path: PathBuf,
+    options: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+    max_size: u64,
     /// Kept for its lock, which ends with the process.
     _lock: File,
+}
+
+/// The reason for which a ledger is not opened.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    /// Another gateway writes to the file.
+    InUse(Problem),
+    /// The database cannot be used.
+    Unusable(Problem),
+}
+
+/// The result of a search for room in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// The file has less rows now.
+    Made,
+    /// The file is empty, and too small for the batch.
+    TooSmall,
+    /// The file has room for the batch, so the disk has none.
+    Enough,
 }
 
 impl Sqlite {
     /// Opens or creates the file, and brings its tables up to date.
     ///
     /// Fails if another process writes to it, or if it cannot be written.
-    pub(super) async fn open(path: &Path, max_size: u64) -> Result<Self, Problem> {
+    pub(super) async fn open(path: &Path, max_size: u64) -> Result<Self, Unopened> {
         let problem =
             |message: String| Problem::new("ledger.url", format!("{}: {message}", path.display()));
         let unusable = |e: std::io::Error| {
-            problem(format!(
+            Unopened::Unusable(problem(format!(
                 "cannot be written: {e}; name another `state_dir` or `ledger.url`, or set `ledger.url` to `off`"
-            ))
+            )))
         };
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(unusable)?;
         }
         let lock = lock(path).map_err(|e| match e {
-            TryLockError::WouldBlock => problem(
+            TryLockError::WouldBlock => Unopened::InUse(problem(
                 "another gateway writes to this file: stop it, or give each gateway its own `state_dir`, or a PostgreSQL database"
                     .to_owned(),
-            ),
+            )),
             TryLockError::Error(e) => unusable(e),
         })?;
-        // SQLite creates the other files with the permissions of this one
+        // the other errors of the file come from SQLite, without the name of the system's error
         private(path).map_err(unusable)?;
-        let max_pages = i64::try_from(max_size / PAGE).unwrap_or(i64::MAX);
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .page_size(PAGE as u32)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .foreign_keys(true)
-            .busy_timeout(BUSY)
-            .pragma("journal_size_limit", WAL_BYTES)
-            .pragma("max_page_count", max_pages.to_string());
-        let options = options.disable_statement_logging();
-        let broken = |e: sqlx::Error| problem(format!("cannot be used as a ledger: {e}"));
-        let mut connection = options.connect().await.map_err(broken)?;
-        match migrate(&mut connection).await.map_err(broken)? {
-            Version::Current => Ok(Self { connection, max_pages, _lock: lock }),
-            Version::Newer(version) => Err(problem(format!(
-                "its tables have version {version}, which a newer Tidegate made: this one knows up to {}",
-                schema::migrations(Dialect::Sqlite).len()
+        let mut this = Self {
+            path: path.to_owned(),
+            options: options(path, max_size),
+            connection: None,
+            max_size,
+            _lock: lock,
+        };
+        let broken = |message: String| {
+            Unopened::Unusable(problem(format!("cannot be used as a ledger: {message}")))
+        };
+        let (connection, version) = this.connect().await.map_err(|e| broken(e.to_string()))?;
+        this.connection = Some(connection);
+        let known = schema::migrations(Dialect::Sqlite).len() as i64;
+        match version <= known {
+            true => Ok(this),
+            false => Err(broken(format!(
+                "its tables have version {version}, which a newer Tidegate made: this one knows up to {known}"
             ))),
         }
     }
 
     /// Writes a batch in one transaction. Rows that are there already do not count again.
     pub(super) async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
-        // a transaction that begins with reading fails at once if another connection wrote in the meantime
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let insert = schema::insert_exchanges(Dialect::Sqlite);
-        let inserted = sqlx::query(AssertSqlSafe(insert)).bind(batch.exchanges());
-        let inserted = inserted.fetch_all(&mut *transaction).await?;
-        let new = inserted.iter().map(|row| row.try_get(0));
-        let new: HashSet<String> = new.collect::<Result<_, _>>()?;
-        for kind in Rows::ALL {
-            let Some(rows) = batch.of_kind(kind, &new) else { continue };
-            let insert = schema::insert_rows(Dialect::Sqlite, kind);
-            sqlx::query(AssertSqlSafe(insert)).bind(rows).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
+        let connection = self.connected().await?;
+        let written = transaction::insert::<Database>(connection, Dialect::Sqlite, batch).await;
+        self.judge(written).await
     }
 
     /// Deletes a portion of the rows that began before a time, or of the oldest ones if the file is almost full.
     /// Returns whether there may be more.
     pub(super) async fn prune(&mut self, before: i64) -> Result<bool, sqlx::Error> {
-        let is_full = self.used().await? > self.max_pages / 10 * 9;
-        let before = if is_full { i64::MAX } else { before };
-        let deleted = self.delete(before).await?;
-        if deleted > 0 {
-            // each step of the statement frees a page
-            sqlx::query(FREED).fetch_all(&mut self.connection).await?;
-        }
-        Ok(deleted > 0)
+        let almost = self.max_size / 10 * 9;
+        let connection = self.connected().await?;
+        let deleted = prune(connection, before, almost).await;
+        Ok(self.judge(deleted).await? > 0)
     }
 
-    /// Deletes the oldest rows. Returns whether there were any.
-    pub(super) async fn make_room(&mut self) -> Result<bool, sqlx::Error> {
-        Ok(self.delete(i64::MAX).await? > 0)
+    /// Deletes the oldest rows if the file has no room for a batch.
+    pub(super) async fn make_room(&mut self, batch: &Batch) -> Result<Room, sqlx::Error> {
+        let needed = EMPTY.saturating_add(batch.bytes().saturating_mul(GROWTH));
+        let room = self.max_size.saturating_sub(needed);
+        let connection = self.connected().await?;
+        let made = make_room(connection, room).await;
+        self.judge(made).await
     }
 
     /// Closes the file. Everything is in it then, without a write-ahead log beside it.
     pub(super) async fn close(self) {
-        if let Err(e) = self.connection.close().await {
+        if let Some(connection) = self.connection
+            && let Err(e) = connection.close().await
+        {
             tracing::warn!(error = %e, "the ledger's file could not be closed");
         }
     }
 
-    async fn delete(&mut self, before: i64) -> Result<u64, sqlx::Error> {
-        const EXCHANGES: &str = "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange WHERE at < ?1 ORDER BY at LIMIT ?2)";
-        // sums stay as long as there are rows of their quarter of an hour
-        const QUARTERS: &str = "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
-             WHERE at + 900000 <= min(?1, coalesce((SELECT min(at) FROM exchange), ?1)) ORDER BY at LIMIT ?2)";
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let mut deleted = 0;
-        for statement in [EXCHANGES, QUARTERS] {
-            let done = sqlx::query(statement).bind(before).bind(PORTION);
-            deleted += done.execute(&mut *transaction).await?.rows_affected();
+    async fn connected(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        if self.connection.is_none() {
+            // the version was checked at the start, and the lock keeps other gateways away
+            let (connection, _version) = self.connect().await?;
+            self.connection = Some(connection);
         }
-        transaction.commit().await?;
-        Ok(deleted)
+        self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)
     }
 
-    /// Returns the number of pages with content.
-    async fn used(&mut self) -> Result<i64, sqlx::Error> {
-        let pages = sqlx::query("PRAGMA page_count").fetch_one(&mut self.connection).await?;
-        let free = sqlx::query("PRAGMA freelist_count").fetch_one(&mut self.connection).await?;
-        Ok(pages.try_get::<i64, _>(0)? - free.try_get::<i64, _>(0)?)
+    /// Opens the file, creates the tables that are missing, and returns their version.
+    async fn connect(&self) -> Result<(SqliteConnection, i64), sqlx::Error> {
+        // SQLite creates the other files with the permissions of this one
+        private(&self.path)?;
+        let mut connection = self.options.connect().await?;
+        let version = migrate(&mut connection).await?;
+        Ok((connection, version))
+    }
+
+    /// Gives the connection up after an error. After some errors SQLite ends the transaction by itself, and sqlx would
+    /// count it as open for ever.
+    async fn judge<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if result.is_err()
+            && let Some(connection) = self.connection.take()
+        {
+            // its locks end before the next one begins; the first error is the one that counts
+            let _ = connection.close().await;
+        }
+        result
     }
 }
 
-/// Returns the error if this process may not write to the folder of a file, such as in a read-only container.
-pub(super) fn unwritable(path: &Path) -> Option<std::io::Error> {
-    let created = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    let error = created.and_then(|()| private(&lock_file(path))).err()?;
-    let is_forbidden = matches!(
-        error.kind(),
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
-    );
-    is_forbidden.then_some(error)
+fn options(path: &Path, max_size: u64) -> SqliteConnectOptions {
+    let max_pages = i64::try_from(max_size / PAGE).unwrap_or(i64::MAX);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .page_size(PAGE as u32)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .pragma("journal_size_limit", WAL_BYTES)
+        .pragma("max_page_count", max_pages.to_string());
+    options.disable_statement_logging()
+}
+
+async fn prune(
+    connection: &mut SqliteConnection,
+    before: i64,
+    almost: u64,
+) -> Result<u64, sqlx::Error> {
+    let before = if used(connection).await? > almost { i64::MAX } else { before };
+    let deleted = delete(connection, before).await?;
+    if deleted > 0 {
+        // each step of the statement frees a page
+        sqlx::query(FREED).fetch_all(connection).await?;
+    }
+    Ok(deleted)
+}
+
+/// Deletes the oldest rows if there are more bytes than `room`.
+async fn make_room(connection: &mut SqliteConnection, room: u64) -> Result<Room, sqlx::Error> {
+    if used(connection).await? <= room {
+        return Ok(Room::Enough);
+    }
+    match delete(connection, i64::MAX).await? {
+        0 => Ok(Room::TooSmall),
+        _ => Ok(Room::Made),
+    }
+}
+
+async fn delete(connection: &mut SqliteConnection, before: i64) -> Result<u64, sqlx::Error> {
+    let affected = SqliteQueryResult::rows_affected;
+    transaction::delete::<Database>(connection, Dialect::Sqlite, before, affected).await
+}
+
+/// Returns the bytes of the pages with content.
+async fn used(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let pages = sqlx::query("PRAGMA page_count").fetch_one(&mut *connection).await?;
+    let free = sqlx::query("PRAGMA freelist_count").fetch_one(connection).await?;
+    let pages = pages.try_get::<i64, _>(0)?.saturating_sub(free.try_get(0)?);
+    Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE))
 }
 
 /// Opens a file for queries; it may be in use by a gateway.
@@ -167,8 +234,8 @@ pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, sqlx::Error>
 
 /// Returns whether an error is about the rows, so that another try has the same end.
 pub(super) fn is_rejection(error: &sqlx::Error) -> bool {
-    // generic, too big, constraint, mismatch
-    matches!(code(error), Some(1 | 18 | 19 | 20))
+    // too big, constraint, mismatch
+    matches!(code(error), Some(18..=20))
 }
 
 /// Returns whether the file has reached its largest size, or the disk is full.
@@ -182,27 +249,20 @@ fn code(error: &sqlx::Error) -> Option<u32> {
     Some(extended & 0xff)
 }
 
-enum Version {
-    Current,
-    Newer(i64),
-}
-
-/// Applies the migrations that are missing, each in a transaction.
-async fn migrate(connection: &mut SqliteConnection) -> Result<Version, sqlx::Error> {
+/// Applies the migrations that are missing, each in a transaction. Returns the version of the tables, which a newer
+/// gateway may have made.
+async fn migrate(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let migrations = schema::migrations(Dialect::Sqlite);
     let found = sqlx::query("PRAGMA user_version").fetch_one(&mut *connection).await?;
     let found: i64 = found.try_get(0)?;
-    if found > migrations.len() as i64 {
-        return Ok(Version::Newer(found));
-    }
     for (n, migration) in migrations.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = connection.begin_with(Dialect::Sqlite.begin()).await?;
         sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
         let version = format!("PRAGMA user_version = {}", n + 1);
         sqlx::raw_sql(AssertSqlSafe(version)).execute(&mut *transaction).await?;
         transaction.commit().await?;
     }
-    Ok(Version::Current)
+    Ok(found.max(migrations.len() as i64))
 }
 
 /// Takes the lock of a ledger: a file beside it, since SQLite's own locks are held for a moment only.

@@ -9,7 +9,8 @@ use crate::ledger::batch::Batch;
 use crate::ledger::config::{LedgerConfig, LedgerUrl};
 use crate::ledger::postgres::{self, Postgres};
 use crate::ledger::queue::{Held, Queue};
-use crate::ledger::sqlite::{self, Sqlite};
+use crate::ledger::sqlite::{self, Room, Sqlite, Unopened};
+use crate::ledger::trouble::Failure;
 use crate::telemetry::ledger::{Dropped, LedgerMetrics};
 
 /// The wait after a first failure; it doubles up to `LONGEST`.
@@ -28,6 +29,17 @@ pub(super) struct Writer {
     metrics: LedgerMetrics,
 }
 
+/// The next step after a batch that could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    /// The cause is gone.
+    Again,
+    /// The rows are written one by one.
+    Apart,
+    /// The database may recover.
+    Wait,
+}
+
 /// The database.
 pub(super) enum Store {
     Sqlite(Sqlite),
@@ -38,21 +50,22 @@ impl Store {
     /// Opens the database; `None` if there is to be no ledger.
     ///
     /// Fails also if rows could not be written.
-    pub(super) async fn open(config: &LedgerConfig) -> Result<Option<Self>, Problem> {
+    pub(super) async fn open(config: &LedgerConfig) -> Result<Option<Self>, Unopened> {
         let mut store = match &config.url {
             LedgerUrl::Off | LedgerUrl::Sqlite(None) => return Ok(None),
             LedgerUrl::Sqlite(Some(path)) => {
                 Self::Sqlite(Sqlite::open(path, config.max_size.0).await?)
             }
             LedgerUrl::Postgres(url) => {
-                Self::Postgres(Box::new(Postgres::open(url.expose()).await?))
+                let store = Postgres::open(url.expose()).await.map_err(Unopened::Unusable)?;
+                Self::Postgres(Box::new(store))
             }
         };
         match store.write(&Batch::default()).await {
             // a full file gets room later
             Err(e) if !matches!(&store, Self::Sqlite(_) if sqlite::is_full(&e)) => {
                 let message = format!("the ledger cannot be written: {e}");
-                Err(Problem::new("ledger.url", message))
+                Err(Unopened::Unusable(Problem::new("ledger.url", message)))
             }
             _ => Ok(Some(store)),
         }
@@ -72,20 +85,17 @@ impl Store {
         }
     }
 
-    /// Deletes old rows because the database has no room. Returns whether that may help.
-    async fn make_room(&mut self, error: &sqlx::Error) -> bool {
+    /// Returns the next step after an error. Deletes old rows if the file has no room for the batch.
+    async fn remedy(&mut self, error: &sqlx::Error, batch: &Batch) -> Remedy {
         match self {
-            Self::Sqlite(store) if sqlite::is_full(error) => {
-                store.make_room().await.unwrap_or_default()
-            }
-            _ => false,
-        }
-    }
-
-    fn is_rejection(&self, error: &sqlx::Error) -> bool {
-        match self {
-            Self::Sqlite(_) => sqlite::is_rejection(error),
-            Self::Postgres(_) => postgres::is_rejection(error),
+            Self::Postgres(_) if postgres::is_rejection(error) => Remedy::Apart,
+            Self::Sqlite(_) if sqlite::is_rejection(error) => Remedy::Apart,
+            Self::Sqlite(store) if sqlite::is_full(error) => match store.make_room(batch).await {
+                Ok(Room::Made) => Remedy::Again,
+                Ok(Room::TooSmall) => Remedy::Apart,
+                Ok(Room::Enough) | Err(_) => Remedy::Wait,
+            },
+            _ => Remedy::Wait,
         }
     }
 
@@ -117,6 +127,7 @@ impl Writer {
                 biased;
                 entries = queue.batch() => entries,
                 _ = looks.tick() => {
+                    queue.look();
                     self.prune(&mut looks).await;
                     continue;
                 }
@@ -134,42 +145,29 @@ impl Writer {
     /// Writes a batch, however often it takes.
     async fn write(&mut self, batch: Batch) {
         let mut wait = SHORTEST;
-        let mut failures = 0;
         while let Err(error) = self.store.write(&batch).await {
-            failures += 1;
-            self.failed(&error, failures);
-            if self.store.is_rejection(&error) {
-                return self.write_apart(batch, &error).await;
-            }
-            if !self.store.make_room(&error).await {
-                self.pause(wait).await;
-                wait = (wait * 2).min(LONGEST);
+            self.metrics.failures.inc();
+            match self.store.remedy(&error, &batch).await {
+                Remedy::Again => {}
+                Remedy::Apart => return self.write_apart(batch, &error).await,
+                Remedy::Wait => {
+                    self.queue.failed(Failure::Write(&error));
+                    self.pause(wait).await;
+                    wait = (wait * 2).min(LONGEST);
+                }
             }
         }
-        self.succeeded(&batch, failures);
-    }
-
-    fn succeeded(&self, batch: &Batch, failures: u32) {
-        if failures > 0 {
-            tracing::info!("the ledger is written again");
-        }
+        self.queue.recovered();
         self.metrics.written.inc_by(batch.rows.len() as u64);
         self.queue.release(batch.held);
     }
 
-    /// Counts a failure, and logs the first one of a batch.
-    fn failed(&self, error: &sqlx::Error, failures: u32) {
-        self.metrics.failures.inc();
-        if failures == 1 {
-            tracing::error!(error = %error, "the ledger cannot be written: its rows wait, and are lost beyond the bounds of `ledger.queue`");
-        }
-    }
-
-    /// Writes the rows of a batch one by one, because the database rejects one of them; that one is dropped.
+    /// Writes the rows of a batch one by one, because the database rejects one of them, or has no room for all of them
+    /// at once. A single row is dropped.
     async fn write_apart(&mut self, batch: Batch, error: &sqlx::Error) {
         if let [row] = batch.rows.as_slice() {
-            tracing::error!(error = %error, id = row.exchange.id, "the ledger's database rejects a row: it is dropped");
             self.metrics.dropped(Dropped::Rejected, 1);
+            self.queue.failed(Failure::Rejected(error, &row.exchange.id));
             self.queue.release(batch.held);
             return;
         }
@@ -199,7 +197,8 @@ impl Writer {
             Ok(true) => looks.reset_after(Duration::from_millis(1)),
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(error = %error, "old rows of the ledger could not be deleted");
+                self.metrics.failures.inc();
+                self.queue.failed(Failure::Prune(&error));
             }
         }
     }
