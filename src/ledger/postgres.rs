@@ -146,3 +146,18 @@ async fn migrate(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
     transaction.commit().await?;
     Ok(found.max(migrations.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_may_take_longer_than_a_batch() {
+        let url = || options("postgres://u:p@h/db?options=-c%20statement_timeout%3D5").unwrap();
+        let reading = reading(url());
+        let found = reading.get_options().unwrap();
+        assert!(found.ends_with("-c statement_timeout=10min"), "{found}");
+        assert!(found.contains("-c default_transaction_read_only=on"), "{found}");
+        assert!(!found.contains(WRITING), "{found}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The ledger: its rows and sums are those of the upstream's own book, whatever ends an exchange.
 mod bounds;
+mod disk;
 mod lost;
 mod mix;
 mod postgres;

@@ -27,7 +27,7 @@ async fn batch(models: &[&str]) -> Batch {
 }
 
 async fn number(store: &mut Sqlite, statement: &'static str) -> i64 {
-    let row = sqlx::query(statement).fetch_one(&mut store.connection).await.unwrap();
+    let row = sqlx::query(statement).fetch_one(store.connected().await.unwrap()).await.unwrap();
     row.get(0)
 }
 
@@ -62,7 +62,8 @@ async fn a_file_is_set_up_for_one_writer_and_many_readers() {
     ] {
         assert_eq!(number(&mut store, pragma).await, value, "{pragma}");
     }
-    let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&mut store.connection).await.unwrap();
+    let mode = sqlx::query("PRAGMA journal_mode").fetch_one(store.connected().await.unwrap());
+    let mode = mode.await.unwrap();
     assert_eq!(mode.get::<String, _>(0), "wal");
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
@@ -74,12 +75,19 @@ async fn a_file_in_use_of_a_newer_version_or_of_another_kind_is_refused() {
     let path = folder.path().join("l.sqlite");
     let refused = async |path: &Path| match Sqlite::open(path, SIZE).await {
         Ok(_) => panic!("the file was opened"),
-        Err(problem) => problem.to_string(),
+        Err(Unopened::InUse(problem)) => format!("in use: {problem}"),
+        Err(Unopened::Unusable(problem)) => problem.to_string(),
     };
     let mut store = Sqlite::open(&path, SIZE).await.unwrap();
     let said = refused(&path).await;
-    assert!(said.contains("another gateway writes to this file"), "{said}");
-    sqlx::raw_sql("PRAGMA user_version = 7").execute(&mut store.connection).await.unwrap();
+    assert!(
+        said.starts_with("in use") && said.contains("another gateway writes to this file"),
+        "{said}"
+    );
+    sqlx::raw_sql("PRAGMA user_version = 7")
+        .execute(store.connected().await.unwrap())
+        .await
+        .unwrap();
     store.close().await;
     let said = refused(&path).await;
     assert!(said.contains("version 7") && said.contains("up to 1"), "{said}");
@@ -91,4 +99,59 @@ async fn a_file_in_use_of_a_newer_version_or_of_another_kind_is_refused() {
     std::fs::create_dir(&path).unwrap();
     let said = refused(&path).await;
     assert!(said.contains("cannot be written"), "{said}");
+}
+
+/// Makes the next commit fail, and SQLite end the transaction by itself, as it does when the disk fails.
+async fn break_next_commit(store: &mut Sqlite) {
+    let connection = store.connected().await.unwrap();
+    connection.lock_handle().await.unwrap().set_commit_hook(|| false);
+}
+
+#[tokio::test]
+async fn the_file_is_opened_again_after_an_error_in_which_sqlite_ends_the_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(&folder.path().join("l.sqlite"), SIZE).await.unwrap();
+    let first = batch(&["a"]).await;
+    break_next_commit(&mut store).await;
+    assert!(store.write(&first).await.is_err());
+    store.write(&first).await.unwrap();
+    break_next_commit(&mut store).await;
+    assert!(store.prune(i64::MAX).await.is_err());
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, 1);
+    assert!(store.prune(i64::MAX).await.unwrap());
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, 0);
+    // the settings are those of the first time, and the lock is kept
+    assert_eq!(number(&mut store, "PRAGMA max_page_count").await, 1 << 18);
+    let second = Sqlite::open(&folder.path().join("l.sqlite"), SIZE).await;
+    assert!(matches!(second, Err(Unopened::InUse(_))));
+}
+
+#[tokio::test]
+async fn a_file_that_was_removed_is_created_again_after_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sqlite");
+    let mut store = Sqlite::open(&path, SIZE).await.unwrap();
+    break_next_commit(&mut store).await;
+    assert!(store.write(&batch(&["a"]).await).await.is_err());
+    std::fs::remove_file(&path).unwrap();
+    store.write(&batch(&["a", "b"]).await).await.unwrap();
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, 2);
+}
+
+#[tokio::test]
+async fn rows_are_deleted_for_a_batch_only_if_the_file_has_no_room_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sqlite");
+    let mut store = Sqlite::open(&path, 1 << 20).await.unwrap();
+    store.write(&batch(&["a", "b"]).await).await.unwrap();
+    // the disk is full, not the file
+    assert_eq!(store.make_room(&batch(&["c"]).await).await.unwrap(), Room::Enough);
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, 2);
+    let large = batch(&["m"; crate::ledger::queue::BATCH]).await;
+    assert!(large.bytes() * GROWTH > 1 << 19, "{}", large.bytes());
+    store.close().await;
+    let mut store = Sqlite::open(&path, large.bytes() * GROWTH).await.unwrap();
+    assert_eq!(store.make_room(&large).await.unwrap(), Room::Made);
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, 0);
+    assert_eq!(store.make_room(&large).await.unwrap(), Room::TooSmall);
 }

@@ -1,11 +1,13 @@
 //! The bounds of the ledger: its queue, its file, its age, and texts of clients.
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{WRITTEN, file, report, rows, total, written};
+use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
 use crate::support::until;
 
@@ -25,8 +27,8 @@ fn body(model: &str) -> Value {
 }
 
 /// A transaction of another process that keeps the gateway from writing.
-async fn hold(gateway: &Gateway) -> sqlx::SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(file(gateway.folder()));
+pub(super) async fn hold(file: &Path) -> sqlx::SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(file);
     let mut connection = options.disable_statement_logging().connect().await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
     connection
@@ -39,7 +41,7 @@ async fn what_does_not_fit_into_the_queue_is_counted_and_no_request_waits() {
         .config("ledger: { queue: { entries: 5 } }")
         .start()
         .await;
-    let held = hold(&gateway).await;
+    let held = hold(&file(gateway.folder())).await;
     for _ in 0..12 {
         gateway.ask(&body("m")).await.message();
     }
@@ -54,14 +56,39 @@ async fn what_does_not_fit_into_the_queue_is_counted_and_no_request_waits() {
 }
 
 #[tokio::test]
+async fn requests_with_a_wrong_key_take_no_room_in_the_queue() {
+    let gateway = Gateway::with()
+        .provider("sim", "{ type: simulator }")
+        .config("ledger: { queue: { entries: 2 } }\nkeys: [{ name: ci, key: ci-key-0123456789 }]")
+        .start()
+        .await;
+    let held = hold(&file(gateway.folder())).await;
+    let send = async |key: &str| {
+        let ask = Ask::message(body("m").to_string()).header("x-api-key", key);
+        ask.send(gateway.address).await.status
+    };
+    for _ in 0..20 {
+        assert_eq!(send("wrong-key-0123456789").await, 401);
+    }
+    for _ in 0..2 {
+        assert_eq!(send("ci-key-0123456789").await, 200);
+    }
+    gateway.until_idle().await;
+    assert_eq!(gateway.metric("tidegate_ledger_queue_entries").await, 2.0);
+    assert_eq!(gateway.measured("tidegate_ledger_dropped_total", "reason").await, 0.0);
+    drop(held);
+    written(&gateway, 2).await;
+}
+
+#[tokio::test]
 async fn a_full_file_makes_room_for_new_rows_and_serves_on() {
-    // the rows of each exchange have about 3 KiB, so some hundreds fill the file
+    // the rows of each exchange have about 30 KiB, so some hundreds fill the file
     let tags: String =
-        (0..40).map(|n| format!("tag(\"t{n}\", \"{}\"); ", "v".repeat(60))).collect();
+        (0..100).map(|n| format!("tag(\"t{n}\", \"{}\"); ", "v".repeat(250))).collect();
     let gateway = Gateway::with()
         .provider("sim", "{ type: simulator }")
         .policy("tags", &format!("fn on_request(request, ctx) {{ {tags} }}"))
-        .config("ledger: { max_size: 1MiB }")
+        .config("ledger: { max_size: 8MiB }")
         .start()
         .await;
     for n in 1..=5 {
@@ -71,12 +98,34 @@ async fn a_full_file_makes_room_for_new_rows_and_serves_on() {
         written(&gateway, n * 100).await;
     }
     let size = fs::metadata(file(gateway.folder())).unwrap().len();
-    assert!(size <= 1024 * 1024, "{size}");
+    assert!(size <= 8 << 20, "{size}");
     assert_eq!(gateway.measured("tidegate_ledger_dropped_total", "reason").await, 0.0);
     let found = counts(&gateway).await;
-    assert!(found[0] < 500 && found[4] == found[0] * 40, "{found:?}");
+    assert!(found[0] < 500 && found[4] == found[0] * 100, "{found:?}");
     // sums never have less than the rows that are left
     assert!(total(&gateway.file())["requests"].as_i64().unwrap() >= found[0]);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_larger_than_the_file_is_written_in_parts() {
+    // the rows of each exchange have about 100 KiB, and those of a batch more than the file
+    let tags: String =
+        (0..250).map(|n| format!("tag(\"t{n}\", \"{}\"); ", "v".repeat(250))).collect();
+    let gateway = Gateway::with()
+        .provider("sim", "{ type: simulator }")
+        .policy("tags", &format!("fn on_request(request, ctx) {{ {tags} }}"))
+        .config("ledger: { max_size: 8MiB }")
+        .start()
+        .await;
+    let held = hold(&file(gateway.folder())).await;
+    for _ in 0..200 {
+        gateway.ask(&body("m")).await.message();
+    }
+    gateway.until_metric("tidegate_ledger_queue_entries", 200.0).await;
+    drop(held);
+    written(&gateway, 200).await;
+    assert_eq!(gateway.measured("tidegate_ledger_dropped_total", "reason").await, 0.0);
+    assert!(fs::metadata(file(gateway.folder())).unwrap().len() <= 8 << 20);
 }
 
 #[tokio::test]

@@ -36,18 +36,19 @@ const LISTEN: &str = "listen: 127.0.0.1:0\nlog: { format: json }\n";
 async fn a_second_gateway_on_the_same_file_is_refused() {
     let gateway =
         Gateway::with().provider("sim", "{ type: simulator }").config("ledger: {}").start().await;
-    let other = format!(
-        "{LISTEN}{CONFIG}ledger: {{ url: \"sqlite:{}\" }}\n",
-        file(gateway.folder()).display()
-    );
-    let (_folder, config) = folder(&other, &[]);
-    let output = tidegate(&config, &["serve"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.starts_with("ledger.url: ") && said.contains("another gateway writes to this file"),
-        "{said}"
-    );
+    let ledger = file(gateway.folder());
+    // a ledger that is not named is refused as well: two gateways would have one state
+    for other in [
+        format!("ledger: {{ url: \"sqlite:{}\" }}", ledger.display()),
+        format!("state_dir: {}", ledger.parent().unwrap().display()),
+    ] {
+        let (_folder, config) = folder(&format!("{LISTEN}{CONFIG}{other}\n"), &[]);
+        let output = tidegate(&config, &["serve"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let expected = "another gateway writes to this file";
+        assert!(said.starts_with("ledger.url: ") && said.contains(expected), "{said}");
+    }
     // the first one goes on
     Ask::message(MESSAGE).send(gateway.address).await.message();
     written(&gateway, 1).await;
@@ -55,10 +56,15 @@ async fn a_second_gateway_on_the_same_file_is_refused() {
 
 #[tokio::test]
 async fn without_a_writable_folder_only_a_ledger_that_the_config_names_stops_the_start() {
-    let (folder, config) = folder(&format!("{LISTEN}{CONFIG}state_dir: /proc/state\n"), &[]);
+    let (folder, config) = folder("", &[]);
     // the kernel refuses new folders in `/proc` with `ENOENT`, also to root: that is no matter of permission
+    let proc = format!("{LISTEN}{CONFIG}state_dir: /proc/state\n");
+    std::fs::write(&config, format!("{proc}ledger: sqlite\n")).unwrap();
     let said = String::from_utf8(tidegate(&config, &["serve"]).stderr).unwrap();
     assert!(said.contains("ledger.url: /proc/state/ledger.sqlite: cannot be written"), "{said}");
+    std::fs::write(&config, proc).unwrap();
+    let (_serving, address) = serve(&config);
+    Ask::message(MESSAGE).send(address).await.message();
     let readable = |ledger: &str| {
         std::fs::write(&config, format!("{LISTEN}{CONFIG}state_dir: state\n{ledger}")).unwrap();
         let command = as_user(&folder, &config, "serve");

@@ -245,6 +245,35 @@ async fn a_caller_that_leaves_and_a_count_and_a_forwarded_route_are_rows() {
 }
 
 #[tokio::test]
+async fn the_cost_of_a_forwarded_post_is_unknown_and_counted_as_such() {
+    let batch = r#"{"id":"msgbatch_1","type":"message_batch"}"#;
+    let up = Upstream::by(move |call: &Call| {
+        let is_bad = String::from_utf8_lossy(&call.body).contains("bad");
+        Behaviour::Answer(whole(if is_bad { 400 } else { 200 }, batch))
+    })
+    .await;
+    let gateway =
+        Gateway::with().upstream(up.address).config("ledger: {}\npassthrough: up").start().await;
+    let route = "/v1/messages/batches";
+    for ask in [Ask::post(route, "{}"), Ask::post(route, "bad"), Ask::get(route)] {
+        ask.send(gateway.address).await;
+    }
+    written(&gateway, 3).await;
+    let found = rows(
+        &file(gateway.folder()),
+        "SELECT status, cost_state, cost_nano FROM exchange ORDER BY route DESC, status",
+    )
+    .await;
+    let expected =
+        [json!([200, "unmetered", null]), json!([400, "priced", 0]), json!([200, "priced", 0])];
+    assert_eq!(found, expected);
+    for by in ["day", "key", "target", "tag"] {
+        let found = report(&gateway.file(), &["--by", by]);
+        assert_eq!(sums(&found["total"]), json!([3, 0, 0, 0, 0, 0, "0", 1]), "{by}");
+    }
+}
+
+#[tokio::test]
 async fn an_unpriced_exchange_is_counted_beside_the_cost_of_the_others() {
     let usage = json!({"input_tokens": 30, "output_tokens": 12});
     let mut message = turn::message(json!([turn::text("hello")]), "end_turn");

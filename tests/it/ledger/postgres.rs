@@ -180,3 +180,43 @@ async fn a_ledger_in_postgresql_has_the_same_sums_and_survives_the_loss_of_its_d
     let said = String::from_utf8(said).unwrap();
     assert!(said.starts_with("ledger.url: ") && !said.contains("hunter2"), "{said}");
 }
+
+#[tokio::test]
+async fn a_report_from_postgresql_sees_one_moment_and_has_minutes() {
+    const LOCK: i64 = 42;
+    let Some(server) = Server::start() else { return };
+    let up = Upstream::always(Behaviour::Answer(whole(200, ANSWER))).await;
+    let gateway = gateway(&server, &up).await;
+    gateway.ask(&body("claude-opus-5-5")).await.message();
+    written(&gateway, 1).await;
+    // the first statement of a report waits for a lock, and shows its own time limit
+    let mut other = server.open().await;
+    let view = "ALTER TABLE tag RENAME TO stored; \
+         CREATE FUNCTION waits() RETURNS text LANGUAGE plpgsql VOLATILE AS $$ BEGIN \
+           PERFORM pg_advisory_lock_shared(42); RETURN current_setting('statement_timeout'); END $$; \
+         CREATE VIEW tag AS SELECT exchange, tag, waits() AS value FROM stored";
+    sqlx::raw_sql(view).execute(&mut other).await.unwrap();
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK);
+    lock.execute(&mut other).await.unwrap();
+    let file = gateway.file();
+    let report = tokio::task::spawn_blocking(move || report(&file, &["--by", "tag"]));
+    until("the report to wait", async || {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut server.open().await).await.unwrap() == 1
+    })
+    .await;
+    // a row comes between the two statements
+    let copy = "INSERT INTO exchange SELECT (jsonb_populate_record(exchange, \
+         jsonb_build_object('id', gen_random_uuid()))).* FROM exchange";
+    sqlx::raw_sql(copy).execute(&mut other).await.unwrap();
+    let unlock = sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK);
+    unlock.execute(&mut other).await.unwrap();
+    let found = report.await.unwrap();
+    assert_eq!(found["rows"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(
+        (&found["rows"][0]["requests"], &found["total"]["requests"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(found["rows"][0]["value"], "10min");
+    assert_eq!(server.count("exchange").await, 2);
+}

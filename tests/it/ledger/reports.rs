@@ -90,7 +90,7 @@ fn the_config_of_the_ledger_is_checked() {
         ("keep: forever", "ledger.keep: `forever` is no duration"),
         ("keep: 0d", "ledger.keep: must be more than 0"),
         ("max_size: 2", "ledger.max_size: "),
-        ("max_size: 10KiB", "ledger.max_size: must be at least `1MiB`"),
+        ("max_size: 10KiB", "ledger.max_size: must be at least `8MiB`"),
         ("queue: { entries: 0 }", "ledger.queue.entries: must be more than 0"),
         ("queue: { bytes: 1MB }", "ledger.queue.bytes: `1MB` is no size"),
         ("kep: 1d", "ledger.kep: unknown key"),
