@@ -39,7 +39,7 @@ pub(crate) fn problems(config: &LedgerConfig) -> Vec<(&'static str, String)> {
 #[derive(Clone, Default)]
 pub struct Ledger {
     queue: Option<Arc<Queue>>,
-    /// The metrics, if the default ledger cannot be written: each exchange counts as lost.
+    /// The metrics, if the default ledger could not be used at the start: each exchange counts as lost.
     lost: Option<LedgerMetrics>,
     keeps_users: bool,
 }
@@ -99,23 +99,78 @@ impl Writing {
     /// Writes what waits, and closes the database. Rows that are not written within `patience` are lost and counted.
     pub(crate) async fn stop(mut self, patience: Duration) {
         self.queue.close();
-        if tokio::time::timeout(patience, &mut self.task).await.is_ok() {
-            return;
-        }
+        let cause = match tokio::time::timeout(patience, &mut self.task).await {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) => "the ledger's writer panicked",
+            Err(_) => "the ledger's database was away until the end of the drain",
+        };
         self.task.abort();
-        // the task is over either way
-        let _ = (&mut self.task).await;
+        // a task that is over must not be awaited again
+        if !self.task.is_finished() {
+            let _ = (&mut self.task).await;
+        }
         let lost = self.queue.clear();
         self.metrics.dropped(Dropped::Stopped, lost);
-        tracing::error!(
-            rows = lost,
-            "the ledger's database was away until the end of the drain: its rows are lost"
-        );
+        tracing::error!(rows = lost, "{cause}: its rows are lost");
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use crate::ledger::config::QueueConfig;
+    use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::record::Operation;
+
+    use super::*;
+
+    fn story(status: u16, is_identified: bool) -> Arc<Story> {
+        let story = Story::begin("req_1", Instant::now(), Operation::Messages);
+        if is_identified {
+            story.identify("key");
+        }
+        story.answered(status);
+        story
+    }
+
+    fn dropped(metrics: &Metrics, reason: &str) -> String {
+        let text = metrics.encode().unwrap();
+        let name = format!("tidegate_ledger_dropped_total{{reason=\"{reason}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn rows_that_a_writer_leaves_because_it_panicked_are_counted() {
+        let metrics = Metrics::new();
+        let queue = Arc::new(Queue::new(QueueConfig::default(), metrics.ledger.clone()));
+        (0..3).for_each(|_| queue.push(&story(200, true)));
+        let task = tokio::spawn(async { panic!("a fault of the writer") });
+        let writing = Writing { queue, task, metrics: metrics.ledger.clone() };
+        writing.stop(Duration::from_secs(60)).await;
+        assert_eq!((dropped(&metrics, "stopped"), metrics.ledger.entries.get()), ("3".into(), 0));
+    }
+
+    #[test]
+    fn a_client_that_is_not_known_neither_waits_nor_is_missing() {
+        let metrics = Metrics::new();
+        let queue = Arc::new(Queue::new(QueueConfig::default(), metrics.ledger.clone()));
+        let ledger = Ledger { queue: Some(queue), ..Ledger::default() };
+        let without = Ledger { lost: Some(metrics.ledger.clone()), ..Ledger::default() };
+        for (status, is_identified, recorded) in
+            [(401, false, 0), (401, true, 1), (200, true, 2), (403, true, 3), (404, false, 4)]
+        {
+            for ledger in [&ledger, &without] {
+                ledger.enter(&story(status, is_identified));
+            }
+            assert_eq!(metrics.ledger.entries.get(), recorded, "{status}");
+            assert_eq!(dropped(&metrics, "unwritable"), recorded.to_string(), "{status}");
+        }
     }
 }

@@ -157,9 +157,9 @@ impl Writer {
                 }
             }
         }
-        self.queue.recovered();
         self.metrics.written.inc_by(batch.rows.len() as u64);
         self.queue.release(batch.held);
+        self.queue.recovered();
     }
 
     /// Writes the rows of a batch one by one, because the database rejects one of them, or has no room for all of them

@@ -29,7 +29,7 @@ pub(crate) enum Dropped {
     Rejected,
     /// The gateway stopped while the database was away.
     Stopped,
-    /// The folder of the default ledger cannot be written.
+    /// The config names no ledger, and the default one could not be used at the start.
     Unwritable,
 }
 

@@ -12,7 +12,8 @@ use crate::commands::{CONFIG, Serving, folder};
 use crate::support::client::Ask;
 use crate::support::{MESSAGE, until};
 
-const LISTEN: &str = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: { format: json }\n";
+const LISTEN: &str =
+    "listen: 127.0.0.1:0\nadmin: { listen: \"127.0.0.1:0\" }\nlog: { format: json }\n";
 const AWAY: &str = "the ledger cannot be written";
 const BACK: &str = "the ledger is written again";
 
@@ -26,7 +27,7 @@ struct Process {
 
 impl Process {
     /// Runs a command that serves; `None` if it ends before it serves.
-    fn start(mut command: Command) -> Option<Self> {
+    fn start(command: &mut Command) -> Option<Self> {
         let mut serving = Serving(command.stderr(Stdio::piped()).spawn().ok()?);
         let lines = BufReader::new(serving.0.stderr.take()?).lines();
         let mut lines = lines.map_while(Result::ok).map(|line| match serde_json::from_str(&line) {
@@ -106,7 +107,11 @@ async fn outlives(gateway: &Process, break_disk: impl FnOnce(), mend_disk: impl 
 fn on_small_disk(config: &Path) -> Option<(Command, PathBuf)> {
     let state = config.parent().unwrap().join("state");
     std::fs::create_dir(&state).unwrap();
-    let script = r#"mount -t tmpfs -o size=1m tmpfs "$1" && shift && exec "$@""#;
+    let script = r#"
+        mount -t tmpfs -o size=1m tmpfs "$1" || exit 1
+        [ -z "$FULL" ] || cat /dev/zero >"$1/filler" 2>/dev/null
+        shift
+        exec "$@""#;
     let options = [&["--mount"][..], &["--mount", "--map-root-user"]];
     let own = |options: &[&str], program: &[&str]| {
         let mut command = Command::new("unshare");
@@ -133,14 +138,31 @@ fn fill(path: &Path) {
 #[tokio::test]
 async fn a_full_disk_stops_the_ledger_only_until_it_has_room() {
     let (_folder, config) = folder(&format!("{LISTEN}{CONFIG}state_dir: state\n"), &[]);
-    let Some((command, state)) = on_small_disk(&config) else {
+    let Some((mut command, state)) = on_small_disk(&config) else {
         eprintln!("skipped: this user may not mount a file system");
         return;
     };
-    let gateway = Process::start(command).unwrap();
+    let gateway = Process::start(&mut command).unwrap();
     let root = PathBuf::from(format!("/proc/{}/root", gateway.pid()));
     let filler = root.join(state.strip_prefix("/").unwrap()).join("filler");
     outlives(&gateway, || fill(&filler), || std::fs::remove_file(&filler).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_the_start_stops_it_only_if_the_config_names_the_ledger() {
+    let (_folder, config) = folder(&format!("{LISTEN}{CONFIG}state_dir: state\n"), &[]);
+    let Some((mut command, _)) = on_small_disk(&config) else {
+        eprintln!("skipped: this user may not mount a file system");
+        return;
+    };
+    let gateway = Process::start(command.env("FULL", "1")).unwrap();
+    gateway.send(4).await;
+    gateway.until("tidegate_ledger_dropped_total{reason=\"unwritable\"}", |lost| lost == 4).await;
+    let named = format!("{LISTEN}{CONFIG}state_dir: state\nledger: sqlite\n");
+    std::fs::write(&config, named).unwrap();
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("cannot be used as a ledger"), "{said}");
 }
 
 #[tokio::test]
@@ -150,7 +172,7 @@ async fn a_disk_that_fails_stops_the_ledger_only_until_it_works() {
     let mut command = Command::new("sh");
     command.args(["-c", r#"trap "" XFSZ; exec "$0" serve --config "$1""#]);
     command.arg(env!("CARGO_BIN_EXE_tidegate")).arg(&config);
-    let gateway = Process::start(command).unwrap();
+    let gateway = Process::start(&mut command).unwrap();
     let limit = |size: &str| {
         let pid = gateway.pid().to_string();
         let size = format!("--fsize={size}");
@@ -173,7 +195,7 @@ async fn a_damaged_file_stops_the_start_only_if_the_config_names_the_ledger() {
         command.args(["serve", "--config"]).arg(config);
         command
     };
-    let gateway = Process::start(serve(&config)).unwrap();
+    let gateway = Process::start(&mut serve(&config)).unwrap();
     gateway.send(4).await;
     let unwritable = "tidegate_ledger_dropped_total{reason=\"unwritable\"}";
     gateway.until(unwritable, |dropped| dropped == 4).await;
@@ -194,7 +216,7 @@ async fn a_full_queue_has_one_line_in_the_log() {
     let (folder, config) = folder(&format!("{LISTEN}{CONFIG}{queue}"), &[]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command.args(["serve", "--config"]).arg(&config);
-    let gateway = Process::start(command).unwrap();
+    let gateway = Process::start(&mut command).unwrap();
     let held = super::bounds::hold(&file(folder.path())).await;
     gateway.send(12).await;
     let full = "tidegate_ledger_dropped_total{reason=\"full\"}";
