@@ -42,7 +42,7 @@ enum Remedy {
 
 /// The database.
 pub(super) enum Store {
-    Sqlite(Sqlite),
+    Sqlite(Box<Sqlite>),
     Postgres(Box<Postgres>),
 }
 
@@ -54,7 +54,7 @@ impl Store {
         let mut store = match &config.url {
             LedgerUrl::Off | LedgerUrl::Sqlite(None) => return Ok(None),
             LedgerUrl::Sqlite(Some(path)) => {
-                Self::Sqlite(Sqlite::open(path, config.max_size.0).await?)
+                Self::Sqlite(Box::new(Sqlite::open(path, config.max_size.0).await?))
             }
             LedgerUrl::Postgres(url) => {
                 let store = Postgres::open(url.expose()).await.map_err(Unopened::Unusable)?;

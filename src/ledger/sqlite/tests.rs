@@ -155,3 +155,19 @@ async fn rows_are_deleted_for_a_batch_only_if_the_file_has_no_room_for_it() {
     assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, 0);
     assert_eq!(store.make_room(&large).await.unwrap(), Room::TooSmall);
 }
+
+#[tokio::test]
+async fn the_queries_of_a_report_see_one_moment_while_rows_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sqlite");
+    let mut store = Sqlite::open(&path, SIZE).await.unwrap();
+    store.write(&batch(&["a"]).await).await.unwrap();
+    let mut reader = reader(&path).await.unwrap();
+    let count = || sqlx::query_scalar::<_, i64>("SELECT count(*) FROM exchange");
+    let mut report = reader.begin_with(Dialect::Sqlite.begin_reading()).await.unwrap();
+    assert_eq!(count().fetch_one(&mut *report).await.unwrap(), 1);
+    store.write(&batch(&["b", "c"]).await).await.unwrap();
+    assert_eq!(count().fetch_one(&mut *report).await.unwrap(), 1);
+    report.rollback().await.unwrap();
+    assert_eq!(count().fetch_one(&mut reader).await.unwrap(), 3);
+}
