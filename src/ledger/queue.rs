@@ -202,7 +202,7 @@ impl Queue {
         let mut state = self.state.lock();
         state.waiting.clear();
         let held = std::mem::take(&mut state.held);
-        self.show(held);
+        self.show(state.held);
         held.entries
     }
 

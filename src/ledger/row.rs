@@ -352,14 +352,8 @@ mod tests {
         for n in 0..attempts {
             let target = HeaderValue::from_static(if n % 2 == 0 { "up/a" } else { "up/b" });
             let (metrics, tariff) = (None, None);
-            let _ = story.attempt(AttemptStart {
-                turn: 1,
-                model: "m",
-                target,
-                metrics,
-                sent: 0,
-                tariff,
-            });
+            let start = AttemptStart { turn: 1, model: "m", target, metrics, tariff };
+            let _ = story.attempt(start);
         }
         story.end(Ending::Whole, &Metrics::new());
         story.read(Record::clone)
