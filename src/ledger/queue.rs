@@ -296,21 +296,22 @@ mod tests {
         assert_eq!((metrics.ledger.entries.get(), dropped(&metrics).as_str()), (3, "8"));
     }
 
+    /// Waits for a batch like the writer, which deletes old rows in between.
+    async fn interrupted(queue: &Queue) -> Vec<Entry> {
+        loop {
+            tokio::select! {
+                biased;
+                batch = queue.batch() => return batch,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_batch_closes_in_time_however_often_its_wait_is_dropped() {
         let queue = Queue::new(QueueConfig::default(), Metrics::new().ledger);
         queue.push(&story("m"));
-        let batch = async {
-            loop {
-                tokio::select! {
-                    biased;
-                    batch = queue.batch() => break batch,
-                    // the writer deletes old rows in between
-                    () = tokio::task::yield_now() => {}
-                }
-            }
-        };
-        let batch = tokio::time::timeout(Duration::from_secs(60), batch).await;
+        let batch = tokio::time::timeout(Duration::from_secs(60), interrupted(&queue)).await;
         assert_eq!(batch.expect("a batch").len(), 1);
     }
 

@@ -99,27 +99,33 @@ impl State {
     }
 }
 
-fn log(failure: Failure<'_>, amounts: Amounts, waiting: usize) {
-    let Amounts { failures, dropped } = amounts;
-    match failure {
-        Failure::Write(error) => {
-            tracing::error!(error = %error, waiting, failures, dropped, "the ledger cannot be written: its rows wait, and are lost beyond the bounds of `ledger.queue`");
-        }
-        Failure::Prune(error) => {
-            tracing::warn!(error = %error, waiting, failures, dropped, "old rows of the ledger cannot be deleted");
-        }
-        Failure::Rejected(error, id) => {
-            tracing::error!(error = %error, id, waiting, failures, dropped, "the ledger's database rejects rows: they are dropped");
-        }
-        Failure::Full => {
-            tracing::error!(
-                waiting,
-                failures,
-                dropped,
-                "exchanges are missing in the ledger: more wait for its database than `ledger.queue` allows"
-            );
+impl Failure<'_> {
+    /// Returns the database's error, the id of the row that it is about, and the message of the log.
+    fn parts(&self) -> (Option<&sqlx::Error>, Option<&str>, &'static str) {
+        match self {
+            Self::Write(error) => (
+                Some(error),
+                None,
+                "the ledger cannot be written: its rows wait, and are lost beyond the bounds of `ledger.queue`",
+            ),
+            Self::Prune(error) => (Some(error), None, "old rows of the ledger cannot be deleted"),
+            Self::Rejected(error, id) => {
+                (Some(error), Some(id), "the ledger's database rejects rows: they are dropped")
+            }
+            Self::Full => (
+                None,
+                None,
+                "exchanges are missing in the ledger: more wait for its database than `ledger.queue` allows",
+            ),
         }
     }
+}
+
+fn log(failure: Failure<'_>, amounts: Amounts, waiting: usize) {
+    let (error, id, message) = failure.parts();
+    let error = error.map(tracing::field::display);
+    let Amounts { failures, dropped } = amounts;
+    tracing::error!(error, id, waiting, failures, dropped, "{message}");
 }
 
 #[cfg(test)]

@@ -77,6 +77,13 @@ impl Process {
     }
 }
 
+async fn lost_nothing(gateway: &Process) {
+    for reason in ["full", "rejected", "stopped", "unwritable"] {
+        let name = format!("tidegate_ledger_dropped_total{{reason=\"{reason}\"}}");
+        assert_eq!(gateway.metric(&name).await, 0, "{reason}");
+    }
+}
+
 /// Checks that rows which wait for a disk are written when it works again, with one line in the log.
 async fn outlives(gateway: &Process, break_disk: impl FnOnce(), mend_disk: impl FnOnce()) {
     const WRITTEN: &str = "tidegate_ledger_written_total";
@@ -94,10 +101,7 @@ async fn outlives(gateway: &Process, break_disk: impl FnOnce(), mend_disk: impl 
     let lines = gateway.lines(AWAY);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0]["waiting"].as_u64().unwrap() > 0, "{lines:?}");
-    for reason in ["full", "rejected", "stopped", "unwritable"] {
-        let name = format!("tidegate_ledger_dropped_total{{reason=\"{reason}\"}}");
-        assert_eq!(gateway.metric(&name).await, 0, "{reason}");
-    }
+    lost_nothing(gateway).await;
     // the ledger goes on
     gateway.send(5).await;
     gateway.until(WRITTEN, |written| written == 28).await;
