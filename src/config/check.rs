@@ -8,7 +8,7 @@ use crate::config::tree::Place;
 use crate::config::wording;
 use crate::error::Problem;
 use crate::ledger;
-use crate::limits;
+use crate::limits::{self, Known};
 use crate::models;
 use crate::net::cors::Cors;
 use crate::policy::StageConfig;
@@ -203,7 +203,10 @@ fn stage_problems(here: &Place, stage: &StageConfig) -> Vec<Problem> {
 
 fn limits(draft: &Draft) -> Vec<Problem> {
     let aliases: Vec<&str> = draft.models.iter().map(|(alias, _)| alias.as_str()).collect();
-    limits::problems(&draft.config.limits, &draft.config.budgets, &aliases)
+    // nothing is known about the names and tags of an entry that cannot be read
+    let keys: Option<Vec<&keys::Config>> = draft.keys.iter().map(Option::as_ref).collect();
+    let known = Known { aliases: &aliases, keys: &keys.unwrap_or_default() };
+    limits::problems(&draft.config.limits, &draft.config.budgets, known)
 }
 
 fn bounds(draft: &Draft) -> Vec<Problem> {

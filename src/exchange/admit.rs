@@ -6,6 +6,7 @@ use crate::gateway::Gateway;
 use crate::limits::{Admission, Admitted, Estimate, Name};
 use crate::models::Alias;
 use crate::policy::Passage;
+use crate::telemetry::record::Why;
 use crate::wire::{MessagesRequest, Spent, Usage};
 
 /// The bytes of a token of input, by estimate.
@@ -18,14 +19,14 @@ pub(super) struct Wanted {
 }
 
 /// Reserves what a request will need. Returns it as it may be sent: under the name of another alias if a budget with
-/// `then: route` is used up.
+/// `then: route` is used up, and without fallbacks that are over a limit or a budget.
 ///
 /// Fails with a 429 of a limit or of a budget.
 pub(super) fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) -> Result<Wanted> {
     let ctx = &passage.ctx;
     let Some(admission) = &ctx.admission else { return Ok(wanted) };
     let mut wanted = wanted;
-    // each turn of the loop takes a further budget out of the decision
+    // each turn of the loop leaves a further model or fallback out
     loop {
         let Wanted { request, requested } = &mut wanted;
         let alias = gateway.models.resolve(request.model())?;
@@ -33,6 +34,7 @@ pub(super) fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) -> Res
         let estimate = estimate(admission, alias, request);
         match admission.admit(&ctx.caller, &names, estimate)? {
             Admitted::Whole => return Ok(wanted),
+            Admitted::Without(left_out) => leave_out(gateway, passage, &mut wanted, &left_out),
             Admitted::Route(to) => {
                 request.set_model(&to)?;
                 ctx.story.rerouted(&to);
@@ -48,16 +50,31 @@ pub(super) fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) -> Res
     }
 }
 
+/// Removes fallbacks from a request. Its trace has their targets.
+fn leave_out(gateway: &Gateway, passage: &Passage, wanted: &mut Wanted, left_out: &[Box<str>]) {
+    let Some(requested) = &mut wanted.requested else { return };
+    let Some(models) = &mut requested.models else { return };
+    models.names.retain(|name| {
+        let is_left_out = left_out.iter().any(|one| **one == **name);
+        if is_left_out && let Ok(alias) = gateway.models.resolve(name) {
+            for target in &alias.targets {
+                passage.ctx.story.passed_over(target.label(name), Why::Limit);
+            }
+        }
+        !is_left_out
+    });
+}
+
 /// Returns the names that a request may use: its own, then its fallbacks.
 fn names(gateway: &Gateway, model: &str, requested: Option<&Requested>) -> Vec<Name> {
     let fallbacks = requested.and_then(|requested| requested.models.as_ref());
     let fallbacks = fallbacks.into_iter().flat_map(|models| &models.names).map(String::as_str);
     let mut names: Vec<Name> = Vec::new();
     for model in std::iter::once(model).chain(fallbacks) {
+        // an unknown fallback is an error of its own later
+        let Ok(alias) = gateway.models.resolve(model) else { continue };
         if names.iter().all(|name| *name.model != *model) {
-            // an unknown fallback is an error of its own later
-            let alias = gateway.models.resolve(model).map_or("", |alias| &alias.name);
-            names.push(Name { model: model.into(), alias: alias.into() });
+            names.push(Name { model: model.into(), alias: alias.name.as_str().into() });
         }
     }
     names

@@ -13,12 +13,14 @@ use crate::wire::{Reply, ReplyBody};
 
 /// The result of an exchange.
 pub struct Answered {
-    /// The reply with complete headers, or the error.
+    /// The reply, with complete headers after [`Self::completed`], or the error.
     pub outcome: Result<Reply>,
     /// The headers to set or remove in the response to an error.
     pub headers: HeaderEdits,
     /// The record of the exchange.
     pub story: Arc<Story>,
+    /// The edits that come last: those of stages, then the trace.
+    last: HeaderEdits,
 }
 
 /// Returns the headers that name the last target and the number of attempts; none without an attempt.
@@ -45,50 +47,41 @@ fn priced(story: &Story, body: &ReplyBody, edits: &mut HeaderEdits) {
     edits.push(headers::SERVER_TIMING, Some(headers::value(&format!("gateway;dur={millis:.3}"))));
 }
 
-impl Answered {
-    /// Adds the gateway's own headers, then the edits of stages: a stage may remove a header of the
-    /// gateway.
-    pub(super) fn new(outcome: Result<Reply>, stages: HeaderEdits, story: Arc<Story>) -> Self {
-        let mut outcome = outcome;
-        let mut edits = HeaderEdits::default();
-        let mut tried = tried(&story);
-        if let Ok(reply) = &outcome {
-            priced(&story, &reply.body, &mut tried);
-        }
-        match &mut outcome {
-            Ok(reply) => tried.apply(&mut reply.headers),
-            Err(_) => edits.extend(tried),
-        }
-        match &mut outcome {
-            Ok(reply) => stages.apply(&mut reply.headers),
-            Err(_) => edits.extend(stages),
-        }
-        if let Some(trace) = story.trace() {
-            match &mut outcome {
-                Ok(reply) => {
-                    reply.headers.insert(headers::TRACE, trace);
-                }
-                Err(_) => edits.push(headers::TRACE, Some(trace)),
+/// Removes the limits of the upstream's account from an outcome.
+pub(super) fn without_rate_limits(outcome: Result<Reply>) -> Result<Reply> {
+    let mut outcome = outcome;
+    match &mut outcome {
+        Ok(reply) => rate_limits::remove(&mut reply.headers),
+        Err(error) => {
+            if let Some(answer) = error.answer_mut() {
+                rate_limits::remove(answer.headers_mut());
             }
         }
-        Self { outcome, headers: edits, story }
+    }
+    outcome
+}
+
+impl Answered {
+    /// Collects the gateway's own headers and the edits of stages; [`Self::completed`] applies them.
+    pub(super) fn new(outcome: Result<Reply>, stages: HeaderEdits, story: Arc<Story>) -> Self {
+        let mut edits = tried(&story);
+        if let Ok(reply) = &outcome {
+            priced(&story, &reply.body, &mut edits);
+        }
+        let mut last = stages;
+        if let Some(trace) = story.trace() {
+            last.push(headers::TRACE, Some(trace));
+        }
+        Self { outcome, headers: edits, story, last }
     }
 
-    /// Replaces the upstream's rate limits in the headers by those of the client.
-    pub(super) fn limited(mut self, own: HeaderEdits) -> Self {
-        match &mut self.outcome {
-            Ok(reply) => {
-                rate_limits::remove(&mut reply.headers);
-                own.apply(&mut reply.headers);
-            }
-            Err(error) => {
-                if let Some(answer) = error.answer_mut() {
-                    rate_limits::remove(answer.headers_mut());
-                }
-                // the edits of stages come last
-                let stages = std::mem::replace(&mut self.headers, own);
-                self.headers.extend(stages);
-            }
+    /// Completes the headers: the gateway's own ones, the client's rate limits, then the edits of stages. A stage may
+    /// change or remove a header of the gateway.
+    pub(super) fn completed(mut self, rate_limits: Option<HeaderEdits>) -> Self {
+        self.headers.extend(rate_limits.unwrap_or_default());
+        self.headers.extend(std::mem::take(&mut self.last));
+        if let Ok(reply) = &mut self.outcome {
+            std::mem::take(&mut self.headers).apply(&mut reply.headers);
         }
         self
     }

@@ -112,6 +112,13 @@ pub(super) async fn send(
     }
 }
 
+/// Settles what was reserved for the target of the last turn.
+pub(super) fn leave_limits(ctx: &Context) {
+    if let Some(admission) = &ctx.admission {
+        ctx.story.read(|record| admission.leave_target(record));
+    }
+}
+
 /// The targets that did not accept a request.
 struct Ends {
     last: Option<Error>,
@@ -189,12 +196,8 @@ impl Search<'_> {
         admission.enter_target(&ctx.caller, entry)
     }
 
-    /// Settles what was reserved for the target before.
     fn leave_limits(&self) {
-        let ctx = &self.passage.ctx;
-        if let Some(admission) = &ctx.admission {
-            ctx.story.read(|record| admission.leave_target(record));
-        }
+        leave_limits(&self.passage.ctx);
     }
 
     /// Calls a target, retries as often as its alias allows, and updates its health.

@@ -79,7 +79,7 @@ async fn call_model(
     identity.check_model(request.model())?;
     let declared = declare::declared(&mut request)?;
     let inner = within(&outer, &request);
-    let meter = Meter::start(&gateway, &inner.story, Source::Plugin);
+    let meter = Meter::start(&gateway, &inner.story, Source::Plugin(outer.admission.clone()));
     let ctx = Arc::new(Context { admission: meter.admission(), ..inner });
     let reach = Reach::default().models(Arc::new(|_| Box::pin(async { Err(too_deep()) })));
     let passage = Passage::reaching(&gateway.pipeline, &ctx, Some(reach));

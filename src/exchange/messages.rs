@@ -8,7 +8,7 @@ use http::request::Parts;
 use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::Result;
-use crate::exchange::answered::Answered;
+use crate::exchange::answered::{self, Answered};
 use crate::exchange::dispatch::Exchange;
 use crate::exchange::forward;
 use crate::exchange::inbound::Inbound;
@@ -74,6 +74,7 @@ impl Entry<'_> {
         let reach = inner::reach(self.gateway, &self.identity, &ctx, here);
         let passage = Passage::reaching(&self.gateway.pipeline, &ctx, reach);
         let story = Arc::clone(self.story);
+        let is_limited = self.gateway.has_limits_for(&ctx.caller);
         let answered = match request {
             Ok(request) => self.serve(&passage, request, requested).await,
             Err(error) => Err(error),
@@ -83,6 +84,10 @@ impl Entry<'_> {
             (answered, _) => answered,
         };
         let answered = answered.map_err(|error| passage.on_error(error));
+        let answered = match is_limited {
+            true => answered::without_rate_limits(answered),
+            false => answered,
+        };
         Answered::new(answered, passage.response_headers(), story)
     }
 

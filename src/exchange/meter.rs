@@ -43,11 +43,11 @@ impl Meter {
         self.admission.clone()
     }
 
-    /// Takes the answer. Ends the record at once if the answer is whole, else at the end of its
-    /// stream.
+    /// Takes the answer and completes its headers. Ends the record at once if the answer is whole, else at the end of
+    /// its stream.
     pub(super) fn settle(mut self, answered: Answered) -> Answered {
-        let admission = self.admission();
-        let outcome = match answered.outcome {
+        let (admission, mut answered) = (self.admission(), answered);
+        answered.outcome = match answered.outcome {
             Err(error) => {
                 self.story.refused(&error);
                 self.finish(Ending::Whole);
@@ -58,11 +58,8 @@ impl Meter {
                 Ok(self.follow(reply))
             }
         };
-        let answered = Answered { outcome, ..answered };
-        match admission.and_then(|admission| admission.headers()) {
-            Some(own) => answered.limited(own),
-            None => answered,
-        }
+        let own = admission.and_then(|admission| admission.headers());
+        answered.completed(own)
     }
 
     fn follow(mut self, reply: Reply) -> Reply {

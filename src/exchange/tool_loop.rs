@@ -194,6 +194,8 @@ impl Conversation {
             if !self.relay(&mut events, &mut splice).await? {
                 return Ok(());
             }
+            // tools take no place at the target, and may call it themselves
+            failover::leave_limits(&self.passage.ctx);
             let calls = splice.calls();
             if calls.is_empty() {
                 self.note(&splice, &calls, &[])?;

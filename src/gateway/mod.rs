@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Caller};
 use crate::catalogue::Catalogue;
 use crate::config::{Config, ToolsConfig};
 use crate::error::Problem;
@@ -144,6 +144,11 @@ impl Gateway {
             shared: Arc::clone(shared),
         })
     }
+
+    /// Returns whether some limit or budget may apply to a client.
+    pub(crate) fn has_limits_for(&self, caller: &Caller) -> bool {
+        self.limits.as_ref().is_some_and(|limits| limits.concern(caller))
+    }
 }
 
 impl Drop for Gateway {
@@ -218,10 +223,11 @@ fn build_passthrough(
 /// Builds the limits and budgets. Sums of budgets are saved from now on.
 fn build_limits(config: &Config, shared: &Shared) -> Option<Arc<Limits>> {
     let (limits, budgets) = (&config.limits, &config.budgets);
-    for (rule, tag) in limits::tags(limits, budgets) {
-        if !config.keys.iter().any(|key| key.tags.contains_key(tag)) {
-            tracing::warn!(rule, tag, "no key in `keys` has the tag of this rule");
-        }
+    for rule in limits::of_named(limits, budgets).filter(|_| config.keys.is_empty()) {
+        tracing::warn!(
+            rule,
+            "the rule applies to no request: without `keys` no client has a name or tags"
+        );
     }
     if !budgets.rules.is_empty() {
         shared.limits.save();

@@ -9,7 +9,8 @@ use crate::catalogue::cost::Charge;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::limits::budget::Then;
 use crate::limits::rules::{Asked, Claimed, Estimate, Limits, Name, Rule, Unit};
-use crate::limits::store::{Kind, Now, Over, Settlement};
+use crate::limits::store::{Cause, Claim, CounterId, Kind, Now, Over, Settlement};
+use crate::limits::sums::Mark;
 use crate::telemetry::record::{Attempt, Record};
 
 /// The reservation of one exchange. Its owner settles it once, with the record of the exchange.
@@ -21,12 +22,13 @@ pub struct Admission {
 }
 
 /// The sender of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// A client.
     Client,
-    /// A plugin, within a client's request. It counts tokens and money, but is no request of the client.
-    Plugin,
+    /// A plugin, within a client's request with this reservation. It counts tokens and money, but is no request of the
+    /// client.
+    Plugin(Option<Arc<Admission>>),
 }
 
 /// The decision about a request.
@@ -36,6 +38,8 @@ pub(crate) enum Admitted {
     Whole,
     /// A budget is used up: the request goes to this alias, and is admitted again under its name.
     Route(String),
+    /// A limit or a budget of these fallbacks is reached: the request is admitted again without them.
+    Without(Vec<Box<str>>),
 }
 
 #[derive(Debug, Default)]
@@ -47,8 +51,10 @@ struct State {
     target: Option<(Vec<Placed>, usize)>,
     /// The claims that apply to the exchange, reserved or refused.
     shown: Vec<Claimed>,
-    /// The budgets that sent the request to another model. They refuse no more.
-    rerouted: Vec<usize>,
+    /// The sums of the budgets that sent the request to another model. They refuse no more.
+    rerouted: Vec<CounterId>,
+    /// The models from which budgets sent the request on.
+    left: Vec<Box<str>>,
     /// The estimate of the request, for limits of targets.
     estimate: Estimate,
 }
@@ -63,7 +69,7 @@ struct Facts {
 #[derive(Debug)]
 struct Placed {
     claimed: Claimed,
-    mark: u64,
+    mark: Mark,
 }
 
 impl Admission {
@@ -93,11 +99,10 @@ impl Admission {
     ) -> Result<Admitted> {
         let now = self.limits.store.now();
         let asked = Asked { caller, names, target: None, estimate };
-        let mut claimed = self.limits.quota_claims(&asked);
-        claimed.retain(|claimed| self.counts(claimed.rule));
+        let mut claimed = self.quota_claims(&asked);
         claimed.extend(self.limits.budget_claims(&asked, now));
         self.state.lock().estimate = estimate;
-        self.reserve(claimed, now)
+        self.reserve(claimed, names, now)
     }
 
     /// Fails with a 429 if a budget of the client is used up. Reserves nothing: on a forwarded route the gateway does
@@ -110,70 +115,134 @@ impl Admission {
         for one in &claimed {
             let over = self.limits.store.over(std::slice::from_ref(&one.claim), now);
             if let Some(over) = over.first() {
-                return Err(self.denied(one, over, now));
+                return Err(self.denied(one, over));
             }
         }
         Ok(())
     }
 
-    fn counts(&self, rule: Rule) -> bool {
-        let is_of_client = matches!(rule, Rule::Quota(_, Unit::Requests | Unit::Concurrent));
-        self.source == Source::Client || !is_of_client
+    /// Returns the claims on limits that count a request of this source.
+    fn quota_claims(&self, asked: &Asked<'_>) -> Vec<Claimed> {
+        let mut claimed = self.limits.quota_claims(asked);
+        claimed.retain(|claimed| self.counts(claimed.rule));
+        claimed
     }
 
-    fn reserve(&self, claimed: Vec<Claimed>, now: Now) -> Result<Admitted> {
+    fn counts(&self, rule: Rule) -> bool {
+        let is_of_client = matches!(rule, Rule::Quota(_, Unit::Requests | Unit::Concurrent));
+        matches!(self.source, Source::Client) || !is_of_client
+    }
+
+    /// Reserves all claims, or none of them. Where a plugin's call does not fit, the reservation of the client's request
+    /// for the same counter stands for both: the call would wait for its own request.
+    fn take(&self, claimed: &mut [Claimed], now: Now) -> std::result::Result<Vec<Mark>, Vec<Over>> {
+        let taken = self.limits.store.reserve(&claims(claimed), now);
+        let (Err(over), Source::Plugin(Some(outer))) = (&taken, &self.source) else { return taken };
+        for over in over {
+            let claim = &mut claimed[over.claim].claim;
+            if outer.holds(&claim.id) {
+                claim.amount = 0;
+            }
+        }
+        self.limits.store.reserve(&claims(claimed), now)
+    }
+
+    fn holds(&self, id: &CounterId) -> bool {
+        let state = self.state.lock();
+        let target = state.target.iter().flat_map(|(placed, _)| placed);
+        state.own.iter().chain(target).any(|placed| placed.claimed.claim.id == *id)
+    }
+
+    fn reserve(&self, claimed: Vec<Claimed>, names: &[Name], now: Now) -> Result<Admitted> {
         let mut state = self.state.lock();
         state.shown.clone_from(&claimed);
-        let is_exempt = |claimed: &Claimed| matches!(claimed.rule, Rule::Budget(n) if state.rerouted.contains(&n));
+        let model = names.first().map_or("", |own| &own.model);
         // an exempt budget is charged and never refuses
-        let (exempt, checked): (Vec<_>, Vec<_>) = claimed.into_iter().partition(is_exempt);
-        let claims: Vec<_> = checked.iter().map(|claimed| claimed.claim.clone()).collect();
-        match self.limits.store.reserve(&claims, now) {
+        let (exempt, mut checked): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|claimed| self.is_exempt(&state, claimed, model));
+        let over = self.limits.store.over(&claims(&exempt), now);
+        let others =
+            over.iter().flat_map(|over| exempt[over.claim].others(names)).collect::<Vec<_>>();
+        if !others.is_empty() {
+            return Ok(Admitted::Without(others));
+        }
+        match self.take(&mut checked, now) {
             Ok(marks) => {
-                let placed = checked.into_iter().zip(marks);
-                state.own = placed.map(|(claimed, mark)| Placed { claimed, mark }).collect();
-                let claims: Vec<_> = exempt.iter().map(|claimed| claimed.claim.clone()).collect();
-                let marks = self.limits.store.charge(&claims, now);
-                let placed = exempt.into_iter().zip(marks);
-                state.own.extend(placed.map(|(claimed, mark)| Placed { claimed, mark }));
+                state.own = placed(checked, marks);
+                let marks = self.limits.store.charge(&claims(&exempt), now);
+                state.own.extend(placed(exempt, marks));
                 self.warn(&state.own);
                 Ok(Admitted::Whole)
             }
-            Err(over) => self.refused(&mut state, &checked, &over, now),
+            Err(over) => self.refused(&mut state, Refused { claimed: &checked, over, names }),
         }
     }
 
-    /// Decides about a request that does not fit: a budget that denies comes first, then one that routes, then the
-    /// limit with the longest wait.
-    fn refused(
-        &self,
-        state: &mut State,
-        claimed: &[Claimed],
-        over: &[Over],
-        now: Now,
-    ) -> Result<Admitted> {
-        let budgets = over.iter().filter_map(|over| match claimed[over.claim].rule {
-            Rule::Budget(n) => Some((n, over)),
+    /// Returns whether a budget sent the request to its model, or would send it there.
+    fn is_exempt(&self, state: &State, claimed: &Claimed, model: &str) -> bool {
+        let Rule::Budget(n) = claimed.rule else { return false };
+        let id = &claimed.claim.id;
+        let leads_there = || self.limits.budget(n).leads_to(model, &id.subject);
+        claimed.has_own && (state.rerouted.contains(id) || leads_there())
+    }
+
+    /// Decides about a request that does not fit: its own model comes before its fallbacks, a budget that denies before
+    /// one that routes, then the refusal with the longest wait.
+    fn refused(&self, state: &mut State, refused: Refused<'_>) -> Result<Admitted> {
+        let Refused { claimed, over, names } = refused;
+        let (own, others): (Vec<_>, Vec<_>) =
+            over.into_iter().partition(|over| claimed[over.claim].has_own);
+        if own.is_empty() {
+            let others = others.iter().map(|over| &claimed[over.claim]);
+            return Ok(Admitted::Without(self.left_out(others, names)));
+        }
+        let model = names.first().map_or("", |own| &own.model);
+        // no request comes back to a model that it has left: it would pass the budget of that model
+        let is_open = |to: &str| *to != *model && state.left.iter().all(|left| **left != *to);
+        let route = |over: &Over| match claimed[over.claim].rule {
+            Rule::Budget(n) => match &self.limits.budget(n).then {
+                Then::Route(to) => is_open(to).then_some((n, to)),
+                Then::Deny => None,
+            },
             Rule::Quota(..) => None,
-        });
-        let budgets: Vec<_> = budgets.collect();
-        let denies = |(n, _): &&(usize, &Over)| self.limits.budget(*n).then == Then::Deny;
-        let longest = budgets.iter().filter(denies).max_by_key(|(_, over)| over.wait);
-        if let Some((_, over)) = longest {
-            return Err(self.denied(&claimed[over.claim], over, now));
+        };
+        let is_budget = |over: &Over| matches!(claimed[over.claim].rule, Rule::Budget(_));
+        let denies = own.iter().any(|over| is_budget(over) && route(over).is_none());
+        if let (Some((n, to)), false) = (own.iter().find_map(route), denies) {
+            self.limits.budget(n).metrics.rerouted.inc();
+            let ids = own.iter().filter(|over| is_budget(over));
+            let ids: Vec<_> = ids.map(|over| claimed[over.claim].claim.id.clone()).collect();
+            state.rerouted.extend(ids);
+            state.left.push(model.into());
+            return Ok(Admitted::Route(to.clone()));
         }
-        if let Some((n, _)) = budgets.first()
-            && let Then::Route(alias) = &self.limits.budget(*n).then
-        {
-            self.limits.budget(*n).metrics.rerouted.inc();
-            state.rerouted.extend(budgets.iter().map(|(n, _)| *n));
-            return Ok(Admitted::Route(alias.clone()));
-        }
-        let longest = over.iter().max_by_key(|over| over.wait);
-        Err(longest.map_or_else(unknown, |over| self.limited(&claimed[over.claim], over)))
+        let is_final = |over: &Over| is_budget(over) && over.cause == Cause::UsedUp;
+        let refusals = own.iter().filter(|over| route(over).is_none());
+        let worst = refusals.max_by_key(|over| (is_final(over), over.wait));
+        Err(worst.map_or_else(unknown, |over| match claimed[over.claim].rule {
+            Rule::Budget(_) => self.denied(&claimed[over.claim], over),
+            Rule::Quota(..) => self.limited(&claimed[over.claim], over),
+        }))
     }
 
-    fn denied(&self, claimed: &Claimed, over: &Over, now: Now) -> Error {
+    /// Returns the fallbacks whose limits or budgets refuse.
+    fn left_out<'a>(
+        &self,
+        refusals: impl Iterator<Item = &'a Claimed>,
+        names: &[Name],
+    ) -> Vec<Box<str>> {
+        let mut left_out = Vec::new();
+        for claimed in refusals {
+            if let Rule::Quota(n, _) = claimed.rule {
+                self.limits.quota(n).refused.inc();
+            }
+            left_out.extend(claimed.others(names));
+        }
+        left_out
+    }
+
+    /// Returns the refusal of a budget. The client may try again soon if only running requests hold the rest.
+    fn denied(&self, claimed: &Claimed, over: &Over) -> Error {
         let Rule::Budget(n) = claimed.rule else { return unknown() };
         let budget = self.limits.budget(n);
         budget.metrics.denied.inc();
@@ -182,12 +251,15 @@ impl Admission {
             Kind::Window(_) | Kind::Concurrent => String::new(),
         };
         let (text, owner) = (&budget.text, budget.owner(&claimed.claim.id.subject));
-        let level = self.limits.store.level(&claimed.claim, now);
-        let state = match level.used >= claimed.claim.limit {
-            true => "is used up",
-            false => "has too little left for this request",
-        };
-        let message = format!("the budget of {text} for {owner} {state}: it starts again at {end}");
+        if over.cause == Cause::Held {
+            let seconds = over.wait.as_secs();
+            let message = format!(
+                "running requests may need the rest of the budget of {text} for {owner}: try again in {seconds} s"
+            );
+            return Error::new(ErrorKind::RateLimit, message).with_retry(Retry::After(over.wait));
+        }
+        let message =
+            format!("the budget of {text} for {owner} is used up: it starts again at {end}");
         Error::new(ErrorKind::Billing, message).with_retry(Retry::NotWithin(over.wait))
     }
 
@@ -215,21 +287,18 @@ impl Admission {
         let estimate = state.estimate;
         let names = [entry.name];
         let asked = Asked { caller, names: &names, target: Some(entry.target), estimate };
-        let claimed = self.limits.quota_claims(&asked);
+        let mut claimed = self.quota_claims(&asked);
         if claimed.is_empty() {
             return Ok(());
         }
-        let claims: Vec<_> = claimed.iter().map(|claimed| claimed.claim.clone()).collect();
         let marks = match entry.is_holder {
-            true => self.limits.store.charge(&claims, now),
-            false => self.limits.store.reserve(&claims, now).map_err(|over| {
+            true => self.limits.store.charge(&claims(&claimed), now),
+            false => self.take(&mut claimed, now).map_err(|over| {
                 let longest = over.iter().max_by_key(|over| over.wait);
                 longest.map_or_else(unknown, |over| self.limited(&claimed[over.claim], over))
             })?,
         };
-        let placed = claimed.into_iter().zip(marks);
-        let placed = placed.map(|(claimed, mark)| Placed { claimed, mark }).collect();
-        state.target = Some((placed, entry.attempts));
+        state.target = Some((placed(claimed, marks), entry.attempts));
         Ok(())
     }
 
@@ -330,7 +399,7 @@ impl Drop for Admission {
             mark: *mark,
             used: match claimed.claim.kind {
                 Kind::Concurrent => 0,
-                Kind::Window(_) | Kind::Sum(_) => claimed.claim.amount,
+                Kind::Window(_) | Kind::Sum(_) => mark.amount,
             },
         });
         self.limits.store.settle(settlements, self.limits.store.now());
@@ -354,6 +423,25 @@ impl Claimed {
     fn has_attempt(&self, attempt: &Attempt) -> bool {
         self.names.as_ref().is_none_or(|names| names.contains(&attempt.model))
     }
+}
+
+/// A request that does not fit.
+struct Refused<'a> {
+    /// The claims that were checked.
+    claimed: &'a [Claimed],
+    /// Those that do not fit.
+    over: Vec<Over>,
+    /// The models that the request may use, its own first.
+    names: &'a [Name],
+}
+
+fn claims(claimed: &[Claimed]) -> Vec<Claim> {
+    claimed.iter().map(|claimed| claimed.claim.clone()).collect()
+}
+
+fn placed(claimed: Vec<Claimed>, marks: Vec<Mark>) -> Vec<Placed> {
+    let placed = claimed.into_iter().zip(marks);
+    placed.map(|(claimed, mark)| Placed { claimed, mark }).collect()
 }
 
 fn tokens(attempt: &Attempt, unit: Unit) -> u64 {

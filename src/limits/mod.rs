@@ -11,7 +11,7 @@ mod sums;
 mod window;
 
 pub(crate) use admission::{Admission, Admitted, Source, TargetEntry};
-pub(crate) use problems::{problems, tags};
+pub(crate) use problems::{Known, of_named, problems};
 
 pub(crate) use rules::{Estimate, Limits, Name};
 pub(crate) use saved::Counters;

@@ -3,41 +3,50 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use wildmatch::WildMatch;
 
-use crate::auth::WhenConfig;
+use crate::auth::{Caller, When, WhenConfig, keys};
 use crate::error::Problem;
 use crate::limits::budget::{self, Then, Unpriced, nano};
 use crate::limits::config::{self, MEMORY, Per};
 use crate::limits::rules::{identity, rates};
 
-/// Returns the problems of both sections. `aliases` are the names of `models:`.
+/// The names that rules may refer to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// The names of `models:`.
+    pub(crate) aliases: &'a [&'a str],
+    /// The entries of `keys:`, the only source of names and tags of clients. Without any, nothing is known about them.
+    pub(crate) keys: &'a [&'a keys::Config],
+}
+
+/// Returns the problems of both sections.
 pub(crate) fn problems(
     limits: &config::Config,
     budgets: &budget::Config,
-    aliases: &[&str],
+    known: Known<'_>,
 ) -> Vec<Problem> {
-    let mut found = of_limits(limits, aliases);
-    found.extend(of_budgets(budgets, aliases));
+    let mut found = of_limits(limits, known);
+    found.extend(of_budgets(budgets, known));
     found
 }
 
-/// Returns the tags that own counters, each with its rule.
-pub(crate) fn tags<'a>(
+/// Returns the places of the rules that apply to no client without a name and tags.
+pub(crate) fn of_named<'a>(
     limits: &'a config::Config,
     budgets: &'a budget::Config,
-) -> Vec<(String, &'a str)> {
-    let limits = limits.rules.iter().map(|rule| &rule.per).enumerate();
-    let budgets = budgets.rules.iter().map(|rule| &rule.per).enumerate();
-    let limits = limits.map(|(n, per)| (format!("limits.rules[{n}]"), per));
-    let budgets = budgets.map(|(n, per)| (format!("budgets.rules[{n}]"), per));
-    let tags = limits.chain(budgets).filter_map(|(rule, per)| match per {
-        Per::Tag(tag) => Some((rule, tag.as_str())),
-        Per::Key | Per::Model | Per::Target => None,
-    });
-    tags.collect()
+) -> impl Iterator<Item = String> + 'a {
+    let limits = limits.rules.iter().map(|rule| (&rule.per, &rule.when)).enumerate();
+    let budgets = budgets.rules.iter().map(|rule| (&rule.per, &rule.when)).enumerate();
+    let limits = limits.map(|(n, rule)| (format!("limits.rules[{n}]"), rule));
+    let budgets = budgets.map(|(n, rule)| (format!("budgets.rules[{n}]"), rule));
+    limits.chain(budgets).filter_map(|(place, (per, when))| {
+        let needs_tag = matches!(per, Per::Tag(_));
+        (needs_tag || !When::new(when).fits_caller(&Caller::default())).then_some(place)
+    })
 }
 
-fn of_limits(config: &config::Config, aliases: &[&str]) -> Vec<Problem> {
+fn of_limits(config: &config::Config, names: Known<'_>) -> Vec<Problem> {
     let mut found = Vec::new();
     if config.store != MEMORY {
         let message = match config.store.starts_with("redis") {
@@ -57,7 +66,8 @@ fn of_limits(config: &config::Config, aliases: &[&str]) -> Vec<Problem> {
         if rule.concurrent == Some(0) {
             found.push(Problem::new(format!("{here}.concurrent"), "must be 1 or more"));
         }
-        found.extend(of_when(&here, &rule.when, aliases));
+        found.extend(of_when(&here, &rule.when, names.aliases));
+        found.extend(of_clients(&here, Scope { per: &rule.per, when: &rule.when }, names.keys));
         let units = rates.iter().map(|(unit, rate)| (unit.as_str(), format!("{:?}", rate.window)));
         let concurrent = rule.concurrent.map(|_| ("concurrent", String::new()));
         for (unit, window) in units.chain(concurrent) {
@@ -68,7 +78,7 @@ fn of_limits(config: &config::Config, aliases: &[&str]) -> Vec<Problem> {
     found
 }
 
-fn of_budgets(config: &budget::Config, aliases: &[&str]) -> Vec<Problem> {
+fn of_budgets(config: &budget::Config, names: Known<'_>) -> Vec<Problem> {
     let mut found = Vec::new();
     if TimeZone::get(&config.timezone).is_err() {
         let message = format!(
@@ -105,12 +115,23 @@ fn of_budgets(config: &budget::Config, aliases: &[&str]) -> Vec<Problem> {
             found.push(Problem::new(format!("{here}.warn_at"), message));
         }
         if let Then::Route(alias) = &rule.then
-            && (alias.contains(['*', '?']) || !aliases.iter().any(|known| overlap(alias, known)))
+            && (alias.contains(['*', '?'])
+                || !names.aliases.iter().any(|known| overlap(alias, known)))
         {
             let message = format!("no model is named `{alias}`");
             found.push(Problem::new(format!("{here}.then.route"), message));
         }
-        found.extend(of_when(&here, &rule.when, aliases));
+        if let (Then::Route(to), Some(model)) = (&rule.then, &rule.when.model)
+            && to == model
+            && rule.per != Per::Model
+        {
+            let message = format!(
+                "`{to}` is the only model of the rule: the budget would never end a request"
+            );
+            found.push(Problem::new(format!("{here}.then.route"), message));
+        }
+        found.extend(of_when(&here, &rule.when, names.aliases));
+        found.extend(of_clients(&here, Scope { per: &rule.per, when: &rule.when }, names.keys));
         let id = identity(&rule.per, &rule.when, &rule.every.to_string());
         found.extend(twice(&mut known, id, n, here, "budgets"));
     }
@@ -149,6 +170,49 @@ fn of_when(here: &str, when: &WhenConfig, aliases: &[&str]) -> Vec<Problem> {
         found.push(Problem::new(format!("{here}.when.model"), message));
     }
     found
+}
+
+/// Reports a rule that applies to no key, with the first part of it that fits none.
+fn of_clients(here: &str, rule: Scope<'_>, keys: &[&keys::Config]) -> Option<Problem> {
+    let Scope { per, when } = rule;
+    let mut left = keys.to_vec();
+    if left.is_empty() {
+        return None;
+    }
+    let mut narrow = |path: String, fits: &dyn Fn(&keys::Config) -> bool, message: String| {
+        left.retain(|key| fits(key));
+        left.is_empty().then(|| Problem::new(format!("{here}.{path}"), message))
+    };
+    if let Some(pattern) = when.key.as_deref().filter(|pattern| !pattern.is_empty()) {
+        let names = WildMatch::new(pattern);
+        let message = format!("no key in `keys` can match `{pattern}`: the rule would never apply");
+        let found = narrow("when.key".to_owned(), &|key| names.matches(&key.name), message);
+        if found.is_some() {
+            return found;
+        }
+    }
+    for (tag, pattern) in when.tags.iter().filter(|(_, pattern)| !pattern.is_empty()) {
+        let values = WildMatch::new(pattern);
+        let fits = |key: &keys::Config| key.tags.get(tag).is_some_and(|it| values.matches(it));
+        let message = format!(
+            "no key in `keys` that the rule is for has a tag `{tag}` that matches `{pattern}`: the rule would never apply"
+        );
+        let found = narrow(format!("when.tags.{tag}"), &fits, message);
+        if found.is_some() {
+            return found;
+        }
+    }
+    let Per::Tag(tag) = per else { return None };
+    let message = format!(
+        "no key in `keys` that the rule is for has the tag `{tag}`: the rule would never apply"
+    );
+    narrow("per".to_owned(), &|key| key.tags.contains_key(tag), message)
+}
+
+/// The owner and the conditions of a rule.
+struct Scope<'a> {
+    per: &'a Per,
+    when: &'a WhenConfig,
 }
 
 /// Returns whether some text matches both of two patterns. `*` is any text, `?` any character.

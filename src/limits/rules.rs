@@ -132,6 +132,15 @@ pub(super) struct Claimed {
     pub(super) has_own: bool,
 }
 
+impl Claimed {
+    /// Returns the fallbacks that the claim counts, of the models that a request may use.
+    pub(super) fn others(&self, names: &[Name]) -> Vec<Box<str>> {
+        let counts =
+            |name: &&Name| self.names.as_ref().is_none_or(|names| names.contains(&name.model));
+        names.iter().skip(1).filter(counts).map(|name| name.model.clone()).collect()
+    }
+}
+
 /// The place of a rule in [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
@@ -162,6 +171,19 @@ impl Limits {
     /// Returns whether a request may need its price.
     pub(super) fn has_budgets(&self) -> bool {
         !self.budgets.is_empty()
+    }
+
+    /// Returns whether some rule may apply to a client, whichever model it uses.
+    pub(crate) fn concern(&self, caller: &Caller) -> bool {
+        let quotas = self.quotas.iter().map(|quota| (&quota.per, &quota.when));
+        let budgets = self.budgets.iter().map(|budget| (&budget.per, &budget.when));
+        quotas.chain(budgets).any(|(per, when)| {
+            let has_owner = match per {
+                Per::Tag(tag) => caller.tags.contains_key(tag),
+                Per::Key | Per::Model | Per::Target => true,
+            };
+            has_owner && when.fits_caller(caller)
+        })
     }
 
     /// Returns whether a rule counts what is sent to a target.
@@ -217,7 +239,7 @@ impl Limits {
                             subject: owner.subject.clone(),
                         },
                         kind: Kind::Sum(budget.every.around(now, &self.zone)),
-                        amount: asked.estimate.nano_dollars.min(budget.limit),
+                        amount: asked.estimate.nano_dollars,
                         limit: budget.limit,
                     },
                 ));
@@ -340,6 +362,13 @@ impl Budget {
             metrics: metrics.budget(&rule.per.to_string(), &rule.every.to_string()),
             limit,
         }
+    }
+
+    /// Returns whether the budget charges a request for a model and never refuses it, since it sends the requests of
+    /// the same sum to this model. A sum of that model alone refuses, or nothing would bound it.
+    pub(super) fn leads_to(&self, model: &str, subject: &str) -> bool {
+        matches!(&self.then, Then::Route(alias) if alias == model)
+            && (self.per != Per::Model || subject != model)
     }
 
     pub(super) fn every(&self) -> Every {

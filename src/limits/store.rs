@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::limits::budget::Period;
-use crate::limits::sums::Sum;
+use crate::limits::sums::{Mark, Sum};
 use crate::limits::window::{Change, Window};
 
 /// The most counters; beyond it, those that were unused for the longest time are removed.
@@ -16,6 +16,8 @@ const MAX_COUNTERS: usize = 100_000;
 const FIRST_SWEEP: usize = 1024;
 /// The advice for a request that waits for another one to end.
 const CONCURRENT_WAIT: Duration = Duration::from_secs(1);
+/// The advice for a request that waits for money which running requests may need.
+const HELD_WAIT: Duration = Duration::from_secs(5);
 
 /// The identity of a counter. It survives a reload that changes no more than the number of the limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -64,8 +66,19 @@ pub(crate) struct Now {
 pub(crate) struct Over {
     /// The position of the claim.
     pub(crate) claim: usize,
+    /// The reason.
+    pub(crate) cause: Cause,
     /// The time after which it would fit, if nothing else comes.
     pub(crate) wait: Duration,
+}
+
+/// The reason of a counter for a refusal, the one that lasts longest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    /// Running requests hold what is left.
+    Held,
+    /// It is used up.
+    UsedUp,
 }
 
 /// The state of a counter.
@@ -83,7 +96,7 @@ pub(crate) struct Settlement<'a> {
     /// The claim.
     pub(crate) claim: &'a Claim,
     /// The mark that the reservation returned.
-    pub(crate) mark: u64,
+    pub(crate) mark: Mark,
     /// The true amount.
     pub(crate) used: u64,
 }
@@ -126,7 +139,7 @@ impl Store {
     /// Reserves all claims, or none of them. Returns a mark for each.
     ///
     /// Fails with the claims that do not fit.
-    pub(crate) fn reserve(&self, claims: &[Claim], now: Now) -> Result<Vec<u64>, Vec<Over>> {
+    pub(crate) fn reserve(&self, claims: &[Claim], now: Now) -> Result<Vec<Mark>, Vec<Over>> {
         let mut counters = self.counters.lock();
         let over = counters.over(claims, now);
         match over.is_empty() {
@@ -141,7 +154,7 @@ impl Store {
     }
 
     /// Reserves all claims, whether they fit or not. Returns a mark for each.
-    pub(crate) fn charge(&self, claims: &[Claim], now: Now) -> Vec<u64> {
+    pub(crate) fn charge(&self, claims: &[Claim], now: Now) -> Vec<Mark> {
         let mut counters = self.counters.lock();
         claims.iter().map(|claim| counters.add(claim, now)).collect()
     }
@@ -155,17 +168,19 @@ impl Store {
         let mut counters = self.counters.lock();
         for Settlement { claim, mark, used } in settlements {
             let Some(counter) = counters.by_id.get_mut(&claim.id) else { continue };
-            let change = Change { slot: mark, reserved: claim.amount, used };
-            match (counter, claim.kind) {
-                (Counter::Window(window, length), _) => window.settle(now.millis, *length, change),
-                (Counter::Concurrent(number), _) => {
-                    *number = number.saturating_sub(claim.amount).saturating_add(used);
+            let Mark { place, amount } = mark;
+            match counter {
+                Counter::Window(window, length) => {
+                    let change = Change { slot: place, reserved: amount, used };
+                    window.settle(now.millis, *length, change);
                 }
-                (Counter::Sum(sum), Kind::Sum(period)) => {
-                    sum.settle(period, claim.amount, used);
+                Counter::Concurrent(number) => {
+                    *number = number.saturating_sub(amount).saturating_add(used);
+                }
+                Counter::Sum(sum) => {
+                    sum.settle(mark, used);
                     counters.is_changed = true;
                 }
-                (Counter::Sum(_), _) => {}
             }
         }
     }
@@ -224,13 +239,13 @@ impl Store {
 impl Counters {
     fn over(&self, claims: &[Claim], now: Now) -> Vec<Over> {
         let over = claims.iter().enumerate().filter_map(|(n, claim)| {
-            let wait = self.by_id.get(&claim.id)?.wait(claim, now)?;
-            Some(Over { claim: n, wait })
+            let (cause, wait) = self.by_id.get(&claim.id)?.refusal(claim, now)?;
+            Some(Over { claim: n, cause, wait })
         });
         over.collect()
     }
 
-    fn add(&mut self, claim: &Claim, now: Now) -> u64 {
+    fn add(&mut self, claim: &Claim, now: Now) -> Mark {
         if self.by_id.len() >= self.sweep_at.max(FIRST_SWEEP) && !self.by_id.contains_key(&claim.id)
         {
             self.sweep(now);
@@ -272,39 +287,42 @@ impl Counter {
         }
     }
 
-    /// Returns the time after which a claim fits; `None` if it fits now.
-    fn wait(&self, claim: &Claim, now: Now) -> Option<Duration> {
+    /// Returns the reason for a refusal, and the time after which the claim fits; `None` if it fits now.
+    ///
+    /// Money fits while some is left: the estimate is an upper bound that few requests reach.
+    fn refusal(&self, claim: &Claim, now: Now) -> Option<(Cause, Duration)> {
         match (self, claim.kind) {
             (Self::Window(window, length), _) => {
                 let wait = window.wait(now.millis, *length, claim.amount, claim.limit);
-                (wait > 0).then(|| Duration::from_millis(wait))
+                (wait > 0).then(|| (Cause::UsedUp, Duration::from_millis(wait)))
             }
-            (Self::Concurrent(number), _) => {
-                (number.saturating_add(claim.amount) > claim.limit).then_some(CONCURRENT_WAIT)
-            }
+            (Self::Concurrent(number), _) => (number.saturating_add(claim.amount) > claim.limit)
+                .then_some((Cause::Held, CONCURRENT_WAIT)),
             (Self::Sum(sum), Kind::Sum(period)) => {
-                let used = sum.used(period);
-                let is_over =
-                    used >= claim.limit || used.saturating_add(claim.amount) > claim.limit;
                 let left = u64::try_from(period.end - now.second).unwrap_or(0);
-                is_over.then(|| Duration::from_secs(left.max(1)))
+                let left = Duration::from_secs(left.max(1));
+                if sum.spent(period) >= claim.limit {
+                    return Some((Cause::UsedUp, left));
+                }
+                let is_held = claim.amount > 0 && sum.used(period) >= claim.limit;
+                is_held.then(|| (Cause::Held, HELD_WAIT.min(left)))
             }
             (Self::Sum(_), _) => None,
         }
     }
 
-    fn add(&mut self, claim: &Claim, now: Now) -> u64 {
+    fn add(&mut self, claim: &Claim, now: Now) -> Mark {
+        let amount = claim.amount;
         match (self, claim.kind) {
-            (Self::Window(window, length), _) => window.add(now.millis, *length, claim.amount),
+            (Self::Window(window, length), _) => {
+                Mark { place: window.add(now.millis, *length, amount), amount }
+            }
             (Self::Concurrent(number), _) => {
-                *number = number.saturating_add(claim.amount);
-                0
+                *number = number.saturating_add(amount);
+                Mark { place: 0, amount }
             }
-            (Self::Sum(sum), Kind::Sum(period)) => {
-                sum.reserve(period, claim.amount);
-                0
-            }
-            (Self::Sum(_), _) => 0,
+            (Self::Sum(sum), Kind::Sum(period)) => sum.reserve(period, amount, claim.limit),
+            (Self::Sum(_), _) => Mark { place: 0, amount: 0 },
         }
     }
 

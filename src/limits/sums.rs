@@ -3,6 +3,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::budget::Period;
 
+/// The place and the amount of a reservation in its counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The slot of a window, or the start of a sum.
+    pub(crate) place: u64,
+    /// The amount, which may be less than the estimate.
+    pub(crate) amount: u64,
+}
+
 /// The nano-dollars of one owner in one period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,27 +38,51 @@ impl Sum {
 
     /// Returns the money of a period, settled and reserved.
     pub(super) fn used(&self, period: Period) -> u64 {
-        match period.start > self.start {
+        match self.is_of_another(period) {
             true => 0,
-            false => u64::try_from(self.spent.saturating_add(self.reserved)).unwrap_or(0),
+            false => unsigned(self.spent.saturating_add(self.reserved)),
         }
     }
 
-    /// Adds the estimate of a request. A later period starts at zero.
-    pub(super) fn reserve(&mut self, period: Period, amount: u64) {
-        if period.start > self.start {
+    /// Returns the money of ended requests in a period.
+    pub(super) fn spent(&self, period: Period) -> u64 {
+        match self.is_of_another(period) {
+            true => 0,
+            false => unsigned(self.spent),
+        }
+    }
+
+    /// Adds the estimate of a request, but no more than is left of the limit. Another period starts at zero.
+    pub(super) fn reserve(&mut self, period: Period, amount: u64, limit: u64) -> Mark {
+        if self.is_of_another(period) {
             *self = Self::new(period);
         }
+        let amount = amount.min(limit.saturating_sub(self.used(period)));
         self.reserved = self.reserved.saturating_add(signed(amount));
+        Mark { place: self.start.cast_unsigned(), amount }
     }
 
-    /// Replaces an estimate by the true cost, unless the period of the estimate is over.
-    pub(super) fn settle(&mut self, period: Period, reserved: u64, used: u64) {
-        if period.start < self.start {
+    /// Replaces an estimate by the true cost, unless the period that has the estimate is over.
+    pub(super) fn settle(&mut self, mark: Mark, used: u64) {
+        if mark.place != self.start.cast_unsigned() {
             return;
         }
-        self.reserved = self.reserved.saturating_sub(signed(reserved)).max(0);
+        self.reserved = self.reserved.saturating_sub(signed(mark.amount)).max(0);
         self.spent = self.spent.saturating_add(signed(used));
+    }
+
+    /// Returns whether the sum does not count for a period, which starts at zero then.
+    ///
+    /// Start and end of a period move when a reload changes the time zone or when the wall clock is set. A period with
+    /// most of the sum's time is the same one, and a clock that steps back over the start leaves the sum as it is.
+    fn is_of_another(&self, period: Period) -> bool {
+        let Period { start, end } = period;
+        let shared = self.end.saturating_sub(start);
+        match start > self.start {
+            true => shared.saturating_mul(2) < end.saturating_sub(start),
+            // the sum's own start was never reached
+            false => end < self.start,
+        }
     }
 
     /// Returns whether the period reaches a threshold for the first time.
@@ -63,6 +96,10 @@ impl Sum {
     pub(super) fn is_over(&self, second: i64) -> bool {
         self.end <= second && self.reserved == 0
     }
+}
+
+fn unsigned(amount: i64) -> u64 {
+    u64::try_from(amount).unwrap_or(0)
 }
 
 fn signed(amount: u64) -> i64 {

@@ -27,7 +27,7 @@ const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=ut
 
 /// Writes the result of an exchange as a response. Uses `request_id` if no upstream sent an id.
 pub fn answered(answered: Answered, request_id: &str, ping: Duration) -> Response<Body> {
-    let Answered { outcome, headers, story } = answered;
+    let Answered { outcome, headers, story, .. } = answered;
     match outcome {
         Ok(reply) => self::reply(reply, request_id, ping, story),
         Err(error) => {

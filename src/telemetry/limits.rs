@@ -28,7 +28,7 @@ pub(crate) struct BudgetMetrics {
 impl LimitMetrics {
     pub(super) fn new(r: &mut Registry) -> Self {
         let refusals = "Requests rejected, or targets passed over, since a limit was reached";
-        let denials = "Requests rejected since a budget was used up";
+        let denials = "Requests rejected by a budget";
         let warnings = "Periods in which a budget reached its `warn_at`";
         let reroutes = "Requests sent to another model since a budget was used up";
         Self {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::limit_rules::assert_problem;
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::{self, Builder, Gateway};
-use crate::support::until;
 use crate::support::upstream::{Auto, Behaviour, Upstream, json};
+use crate::support::{ANSWER, until};
 
 const KEYS: &str =
     "keys:\n  - { name: ci, key: k-ci, tags: { team: ml } }\n  - { name: web, key: k-web }\n";
@@ -54,17 +54,61 @@ async fn a_budget_that_is_used_up_refuses_to_the_end_of_its_period() {
     gateway.until_metric(refusals, 1.0).await;
 }
 
-#[tokio::test]
-async fn a_request_that_would_cost_more_than_is_left_is_refused_before_it_is_sent() {
-    let up = selling().await;
-    let gateway = budgeted(&up, "{ rules: [{ per: key, usd: 0.01, every: month }] }").start().await;
-    assert_eq!(ask(&gateway, "k-ci", "claude-opus-5-5").await.status, 200);
+/// A request whose estimate is more than any budget here.
+fn large() -> Ask {
     let body = json!({"model": "claude-opus-5-5", "max_tokens": 30_000, "messages": [{"role": "user", "content": "hi"}]});
-    let found =
-        Ask::message(body.to_string()).header("x-api-key", "k-ci").send(gateway.address).await;
-    let message = found.refusal(429, "billing_error");
-    assert!(message.contains("has too little left for this request"), "{message}");
-    assert_eq!(up.count(), 1);
+    Ask::message(body.to_string()).header("x-api-key", "k-ci")
+}
+
+#[tokio::test]
+async fn a_large_estimate_is_served_until_the_budget_is_really_used_up() {
+    let up = selling().await;
+    let gateway = budgeted(&up, "{ rules: [{ per: key, usd: 0.02, every: month }] }").start().await;
+    for _ in 0..4 {
+        let found = large().send(gateway.address).await;
+        assert_eq!(found.status, 200, "{}", found.text());
+    }
+    let message = large().send(gateway.address).await.refusal(429, "billing_error");
+    assert!(message.contains("is used up"), "{message}");
+    assert_eq!(up.count(), 4);
+}
+
+#[tokio::test]
+async fn money_that_running_requests_hold_is_refused_for_seconds_only() {
+    let mut up = Upstream::start().await;
+    let budgets = format!("{KEYS}budgets: {{ rules: [{{ per: key, usd: 0.01, every: month }}] }}");
+    let gateway = Gateway::with().upstream(up.address).config(budgets).start().await;
+    let running = tokio::spawn(large().send(gateway.address));
+    let call = up.call().await;
+    let found = large().send(gateway.address).await;
+    let message = found.refusal(429, "rate_limit_error");
+    let expected = "running requests may need the rest of the budget of 0.01 USD every month for the key `ci`: try again in 5 s";
+    assert_eq!(message, expected);
+    assert_eq!((found.header("retry-after"), found.header("x-should-retry")), (Some("5"), None));
+    call.finish(json(200, ANSWER)).await;
+    assert_eq!(running.await.unwrap().status, 200);
+    let answered = async { up.call().await.finish(json(200, ANSWER)).await };
+    let (found, ()) = tokio::join!(large().send(gateway.address), answered);
+    assert_eq!(found.status, 200, "{}", found.text());
+}
+
+#[tokio::test]
+async fn a_model_that_budgets_send_requests_to_has_its_own_budget() {
+    let up = selling().await;
+    let budgets =
+        "{ rules: [{ per: model, usd: 0.005, every: day, then: { route: claude-haiku-4-5 } }] }";
+    let gateway = budgeted(&up, budgets)
+        .model("claude-opus-5-5", "{ provider: up }")
+        .model("claude-haiku-4-5", "{ provider: up }");
+    let gateway = gateway.start().await;
+    let mut found = Vec::new();
+    for _ in 0..6 {
+        found.push(ask(&gateway, "k-ci", "claude-opus-5-5").await.status);
+    }
+    // once on opus for 0.006 dollars, then on haiku for 0.0015 each
+    assert_eq!(found, [200, 200, 200, 200, 200, 429]);
+    let message = ask(&gateway, "k-web", "claude-haiku-4-5").await.refusal(429, "billing_error");
+    assert!(message.contains("for the model `claude-haiku-4-5` is used up"), "{message}");
 }
 
 #[tokio::test]
@@ -147,10 +191,23 @@ async fn a_forwarded_route_that_may_cost_money_asks_the_budget() {
     let message = found.refusal(429, "billing_error");
     assert!(message.contains("is used up"), "{message}");
     assert_eq!(found.header("x-should-retry"), Some("false"));
+    // a running batch can be cancelled
+    let cancel = Ask::post("/v1/messages/batches/msgbatch_1/cancel", "");
+    assert_eq!(cancel.header("x-api-key", "k-ci").send(gateway.address).await.status, 200);
     // results can still be read
     let read = Ask::get("/v1/messages/batches/x").header("x-api-key", "k-ci");
     assert_eq!(read.send(gateway.address).await.status, 200);
-    assert_eq!(up.count(), 3);
+    assert_eq!(up.count(), 4);
+}
+
+#[tokio::test]
+async fn a_route_that_does_not_exist_is_not_found_whatever_the_budget_says() {
+    let up = selling().await;
+    let budgets = "{ rules: [{ per: key, usd: 0.005, every: day }] }";
+    let gateway = budgeted(&up, budgets).start().await;
+    assert_eq!(ask(&gateway, "k-ci", "claude-opus-5-5").await.status, 200);
+    let batch = Ask::post("/v1/messages/batches", "{}").header("x-api-key", "k-ci");
+    batch.send(gateway.address).await.refusal(404, "not_found_error");
 }
 
 #[tokio::test]
@@ -223,6 +280,10 @@ fn wrong_budgets_are_problems_with_their_place() {
         (
             "{ rules: [{ per: key, usd: 1, every: day, then: { route: gpt } }] }",
             "budgets.rules[0].then.route: no model is named `gpt`",
+        ),
+        (
+            "{ rules: [{ per: key, usd: 1, every: day, when: { model: claude-x }, then: { route: claude-x } }] }",
+            "budgets.rules[0].then.route: `claude-x` is the only model of the rule",
         ),
         (
             "{ rules: [{ per: key, usd: 1, every: day, when: { model: gpt } }] }",

@@ -365,6 +365,45 @@ fn wrong_limits_are_problems_with_their_place() {
     }
 }
 
+#[test]
+fn a_rule_that_fits_no_key_is_a_problem() {
+    const KEYS: &str = "keys: [{ name: ci, key: k-ci, tags: { team: ml } }, { name: ops, key: k-o, tags: { stage: prod } }]";
+    for (rule, expected) in [
+        ("per: key, when: { key: cl }", "when.key: no key in `keys` can match `cl`"),
+        ("per: key, when: { key: \"c?x\" }", "when.key: no key in `keys` can match `c?x`"),
+        (
+            "per: key, when: { tags: { taem: ml } }",
+            "when.tags.taem: no key in `keys` that the rule is for has a tag `taem` that matches `ml`",
+        ),
+        (
+            "per: key, when: { tags: { team: mk } }",
+            "when.tags.team: no key in `keys` that the rule is for has a tag `team` that matches `mk`",
+        ),
+        // each part fits some key, and no key fits both
+        (
+            "per: key, when: { key: ops, tags: { team: ml } }",
+            "when.tags.team: no key in `keys` that the rule is for has a tag `team`",
+        ),
+        ("per: \"tag:taem\"", "per: no key in `keys` that the rule is for has the tag `taem`"),
+        (
+            "per: \"tag:team\", when: { key: ops }",
+            "per: no key in `keys` that the rule is for has the tag `team`",
+        ),
+    ] {
+        let limits = format!("{KEYS}\nlimits: {{ rules: [{{ {rule}, requests: 1/1m }}] }}");
+        assert_problem(&limits, &format!("limits.rules[0].{expected}"));
+        let budgets = format!("{KEYS}\nbudgets: {{ rules: [{{ {rule}, usd: 1, every: day }}] }}");
+        assert_problem(&budgets, &format!("budgets.rules[0].{expected}"));
+    }
+    let fine = "per: \"tag:team\", when: { key: \"c*\", tags: { team: \"*\" } }, requests: 1/1m";
+    for keys in [KEYS, ""] {
+        let sim = "providers: { sim: { type: simulator } }\nmodels: { \"*\": { provider: sim } }";
+        let text = format!("{sim}\n{keys}\nlimits: {{ rules: [{{ {fine} }}] }}\n");
+        let found = tidegate::config::Config::parse(&text, std::path::Path::new(""));
+        assert!(found.is_ok(), "{found:?}");
+    }
+}
+
 /// Asserts that a config with these lines has one problem.
 pub(super) fn assert_problem(lines: &str, expected: &str) {
     let sim =

@@ -9,7 +9,7 @@ use crate::support::turn::{call, frames, message, text};
 use crate::support::upstream::{Auto, Behaviour, Upstream, json, stream};
 
 #[tokio::test]
-async fn a_fallback_of_the_client_does_not_pass_the_limit_of_its_model() {
+async fn a_fallback_over_the_limit_of_its_model_is_left_out() {
     let down = Upstream::always(Behaviour::Answer(json(529, "{}"))).await;
     let up = answering().await;
     let gateway = limited(up.address, "{ per: key, when: { model: big }, requests: 1/1m }")
@@ -17,18 +17,28 @@ async fn a_fallback_of_the_client_does_not_pass_the_limit_of_its_model() {
             "down",
             &format!("{{ type: anthropic, api_key: k, base_url: \"http://{}\" }}", down.address),
         )
-        .model("small", "{ provider: down, cooldown: 0s }")
+        .model("broken", "{ provider: down, cooldown: 0s }")
+        .model("small", "{ provider: up }")
         .model("big", "{ provider: up }")
         .start()
         .await;
-    let body = MESSAGE.replace("\"m\"", "\"small\"");
-    let mut found = Vec::new();
-    for _ in 0..2 {
-        let ask = Ask::message(body.clone()).header("x-api-key", "k-ci");
-        let ask = ask.header("x-tidegate-models", "big");
-        found.push(ask.send(gateway.address).await.status);
-    }
-    assert_eq!(found, [200, 429]);
+    let ask = async |model: &str, fallback: &str| {
+        let body = MESSAGE.replace("\"m\"", &format!("\"{model}\""));
+        let ask = Ask::message(body).header("x-api-key", "k-ci");
+        let ask = ask.header("x-tidegate-models", fallback).header("x-tidegate-debug", "trace");
+        ask.send(gateway.address).await
+    };
+    assert_eq!(ask("broken", "big").await.header("x-tidegate-target"), Some("up/big"));
+    // the fallback does not pass its limit, and the request's own model is served
+    assert_eq!(ask("broken", "big").await.status, 529);
+    let found = ask("small", "big").await;
+    assert_eq!((found.status, found.header("x-tidegate-target")), (200, Some("up/small")));
+    let trace: Value = serde_json::from_str(found.header("x-tidegate-trace").unwrap()).unwrap();
+    assert_eq!(trace["attempts"][0], json!({"target": "up/big", "skipped": "limit"}));
+    ask("big", "small").await.refusal(429, "rate_limit_error");
+    // other fallbacks stay
+    let found = ask("broken", "big, small").await;
+    assert_eq!((found.status, found.header("x-tidegate-target")), (200, Some("up/small")));
 }
 
 #[tokio::test]
@@ -127,4 +137,43 @@ async fn a_model_that_a_plugin_calls_counts_tokens_and_takes_no_place() {
         (remaining(&found, "requests"), remaining(&found, "tokens")),
         (Some("4"), Some("4961"))
     );
+}
+
+#[tokio::test]
+async fn a_model_that_a_plugin_calls_does_not_wait_for_the_request_that_calls_it() {
+    let up = calling("gateway_advisor", json!({"prompt": "tea?"})).await;
+    // the estimates are above the limits of the key, so the client's request holds all of them
+    let config = "plugins: { dir: plugins, config: { advisor: { allow_models: [\"*\"] } } }
+limits: { rules: [{ per: key, tokens: 60/1m }, { per: target, requests: 1/1m, concurrent: 1 }] }
+budgets: { rules: [{ per: key, usd: 0.001, every: month }] }";
+    let gateway = gateway::looping(up.address).config(config).start().await;
+    let body = json!({"model": "m", "max_tokens": 50, "tools": [{"type": "gateway:advisor", "model": "m"}],
+        "messages": [{"role": "user", "content": "hi"}]});
+    let found = gateway.ask(&body).await;
+    assert_eq!((found.status, up.count()), (200, 3), "{}", found.text());
+    assert_eq!(remaining(&found, "tokens"), Some("21"));
+    assert!(found.text().contains("done"), "{}", found.text());
+}
+
+#[tokio::test]
+async fn a_target_is_free_while_tools_run() {
+    let mut up = Upstream::start().await;
+    let config = "plugins: { dir: plugins, config: { advisor: { allow_models: [\"*\"] } } }
+limits: { rules: [{ per: target, concurrent: 1 }] }";
+    let gateway = gateway::looping(up.address).config(config).start().await;
+    let body = json!({"model": "m", "max_tokens": 50, "tools": [{"type": "gateway:advisor", "model": "m"}],
+        "messages": [{"role": "user", "content": "hi"}]});
+    let asking = tokio::spawn(Ask::message(body.to_string()).send(gateway.address));
+    let call =
+        message(json!([call("c1", "gateway_advisor", json!({"prompt": "tea?"}))]), "tool_use");
+    up.call().await.finish(stream(&frames(&call))).await;
+    // the tool waits for its model
+    let advice = up.call().await;
+    let other = tokio::spawn(Ask::message(MESSAGE).send(gateway.address));
+    let last = message(json!([text("done")]), "end_turn");
+    up.call().await.finish(json(200, &last.to_string())).await;
+    assert_eq!(other.await.unwrap().status, 200);
+    advice.finish(json(200, &last.to_string())).await;
+    up.call().await.finish(stream(&frames(&last))).await;
+    assert_eq!(asking.await.unwrap().status, 200);
 }

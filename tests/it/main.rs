@@ -18,6 +18,7 @@ mod hooks;
 mod images;
 mod ledger;
 mod library;
+mod limit_answers;
 mod limit_rules;
 mod limit_targets;
 mod limits;

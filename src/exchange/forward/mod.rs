@@ -49,10 +49,6 @@ pub(crate) async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str
         Ok((mut answer, id)) => {
             story.answered(answer.status().as_u16());
             answered::tried(&story).apply(answer.headers_mut());
-            if let Some(own) = admission.and_then(|admission| admission.headers()) {
-                rate_limits::remove(answer.headers_mut());
-                own.apply(answer.headers_mut());
-            }
             Forwarded::Answer(transit::metered(answer, meter, &story, id))
         }
         Err(error) => {
@@ -80,24 +76,14 @@ async fn answer(
     let identity = gateway.auth.authenticate(&inbound.head.headers)?;
     story.name(&identity.caller.key, "");
     story.tag(&identity.caller.tags);
+    let Some(passthrough) = &gateway.passthrough else { return Err(no_provider(path)) };
     if !identity.may_use_all() {
-        let message = format!(
-            "the key `{}` may use some models only, and on this route the gateway does not see which is used",
-            identity.caller.key
-        );
-        return Err(Error::new(ErrorKind::Permission, message));
+        return Err(sees_no_model(&identity.caller.key));
     }
-    // reading costs nothing
-    if let Some(admission) = admission.filter(|_| inbound.head.method == Method::POST) {
+    if let Some(admission) = admission.filter(|_| may_cost(&inbound.head.method, path)) {
         admission.ask_budgets(&identity.caller)?;
     }
-    let Some(passthrough) = &gateway.passthrough else {
-        let shown: String = path.chars().take(128).collect();
-        let message = format!(
-            "there is no route `{shown}`, and the config names no provider for such routes (`passthrough:`)"
-        );
-        return Err(Error::new(ErrorKind::NotFound, message));
-    };
+    let is_limited = gateway.has_limits_for(&identity.caller);
     let head = inbound.head;
     let here = here(gateway, &head);
     let body = Paced::new(inbound.body, gateway.bounds.body.pause, stalled);
@@ -129,7 +115,31 @@ async fn answer(
         Ok(answer) => story.attempt_answered(id, answer.status().as_u16()),
         Err(error) => story.attempt_failed(id, error),
     }
-    Ok((answer?, id))
+    let mut answer = answer?;
+    if is_limited {
+        rate_limits::remove(answer.headers_mut());
+    }
+    Ok((answer, id))
+}
+
+fn no_provider(path: &str) -> Error {
+    let shown: String = path.chars().take(128).collect();
+    let message = format!(
+        "there is no route `{shown}`, and the config names no provider for such routes (`passthrough:`)"
+    );
+    Error::new(ErrorKind::NotFound, message)
+}
+
+fn sees_no_model(key: &str) -> Error {
+    let message = format!(
+        "the key `{key}` may use some models only, and on this route the gateway does not see which is used"
+    );
+    Error::new(ErrorKind::Permission, message)
+}
+
+/// Returns whether a request may cost money: reading costs nothing, and to cancel a running job saves money.
+fn may_cost(method: &Method, path: &str) -> bool {
+    *method == Method::POST && !path.ends_with("/cancel")
 }
 
 /// Creates the request that the provider forwards. The body stays unchanged, so its type and coding

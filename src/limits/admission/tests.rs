@@ -7,9 +7,34 @@ use crate::telemetry::limits::LimitMetrics;
 use crate::telemetry::story::Story;
 
 fn limits(rules: &str) -> Arc<Limits> {
-    let config: config::Config = serde_saphyr::from_str(&format!("rules: [{rules}]")).unwrap();
+    built(rules, "")
+}
+
+fn budgets(rules: &str) -> Arc<Limits> {
+    built("", rules)
+}
+
+fn built(limits: &str, budgets: &str) -> Arc<Limits> {
+    let limits: config::Config = serde_saphyr::from_str(&format!("rules: [{limits}]")).unwrap();
+    let budgets: budget::Config = serde_saphyr::from_str(&format!("rules: [{budgets}]")).unwrap();
     let (store, metrics) = (Arc::<Store>::default(), LimitMetrics::default());
-    Limits::build(&config, &budget::Config::default(), &store, &metrics).unwrap()
+    Limits::build(&limits, &budgets, &store, &metrics).unwrap()
+}
+
+fn name(model: &str) -> Name {
+    Name { model: model.into(), alias: model.into() }
+}
+
+/// Admits a request that costs a dollar, by the models that it may use.
+fn pay(admission: &Admission, models: &[&str]) -> Result<Admitted> {
+    let names: Vec<Name> = models.iter().map(|model| name(model)).collect();
+    let estimate = Estimate { nano_dollars: 1_000_000_000, ..Estimate::default() };
+    admission.admit(&caller("ci"), &names, estimate)
+}
+
+/// Uses up a budget of a dollar: the request is never settled, so its estimate stays.
+fn use_up(limits: &Arc<Limits>, models: &[&str]) {
+    pay(&Admission::new(limits, Source::Client), models).unwrap();
 }
 
 fn caller(key: &str) -> Caller {
@@ -103,7 +128,7 @@ fn a_plugins_call_counts_tokens_and_is_no_request() {
     let limits = limits("{ per: key, concurrent: 1, requests: 1/1m, input_tokens: 100/1m }");
     let outer = Admission::new(&limits, Source::Client);
     admit(&outer, 10).unwrap();
-    let inner = Admission::new(&limits, Source::Plugin);
+    let inner = Admission::new(&limits, Source::Plugin(Some(Arc::clone(&outer))));
     admit(&inner, 20).unwrap();
     assert_eq!(left(&outer), [pair("requests", "0"), pair("input-tokens", "70")]);
 }
@@ -116,4 +141,140 @@ fn counters_of_rules_with_other_conditions_are_apart() {
         |when: &WhenConfig| crate::limits::rules::identity(&config::Per::Key, when, "requests");
     assert_ne!(id(&one), id(&other));
     assert_ne!(id(&one), id(&WhenConfig::default()));
+}
+
+#[test]
+fn a_budget_per_model_refuses_the_model_that_it_sends_requests_to() {
+    let limits = budgets("{ per: model, usd: 1, every: day, then: { route: haiku } }");
+    use_up(&limits, &["opus"]);
+    let to_haiku = Ok(Admitted::Route("haiku".to_owned()));
+    let rerouted = Admission::new(&limits, Source::Client);
+    assert_eq!(pay(&rerouted, &["opus"]).map_err(|e| e.message), to_haiku);
+    assert_eq!(pay(&rerouted, &["haiku"]).map_err(|e| e.message), Ok(Admitted::Whole));
+    drop(rerouted);
+    // the budget of haiku itself is used up now, whether a client names it or a budget does
+    let message = |result: Result<Admitted>| result.unwrap_err().message;
+    let direct = message(pay(&Admission::new(&limits, Source::Client), &["haiku"]));
+    assert!(direct.contains("for the model `haiku` is used up"), "{direct}");
+    let rerouted = Admission::new(&limits, Source::Client);
+    assert_eq!(pay(&rerouted, &["opus"]).map_err(|e| e.message), to_haiku);
+    assert_eq!(message(pay(&rerouted, &["haiku"])), direct);
+    // another model has a budget of its own
+    use_up(&limits, &["sonnet"]);
+}
+
+#[test]
+fn no_request_comes_back_to_a_model_with_a_used_up_budget() {
+    let limits = budgets(
+        "{ per: model, when: { model: opus }, usd: 1, every: day, then: { route: haiku } }, { per: model, when: { model: haiku }, usd: 1, every: day, then: { route: opus } }",
+    );
+    for model in ["opus", "haiku"] {
+        use_up(&limits, &[model]);
+    }
+    for [first, second] in [["opus", "haiku"], ["haiku", "opus"]] {
+        let admission = Admission::new(&limits, Source::Client);
+        assert_eq!(pay(&admission, &[first]).unwrap(), Admitted::Route(second.to_owned()));
+        let error = pay(&admission, &[second]).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Billing);
+        assert!(error.message.contains(&format!("for the model `{second}`")), "{}", error.message);
+    }
+}
+
+#[test]
+fn a_budget_of_several_models_charges_the_model_that_it_sends_requests_to() {
+    let limits = budgets("{ per: key, usd: 1, every: day, then: { route: haiku } }");
+    use_up(&limits, &["opus"]);
+    // whether the client names the model or the budget does
+    let rerouted = Admission::new(&limits, Source::Client);
+    assert_eq!(pay(&rerouted, &["opus"]).unwrap(), Admitted::Route("haiku".to_owned()));
+    assert_eq!(pay(&rerouted, &["haiku"]).unwrap(), Admitted::Whole);
+    assert_eq!(pay(&Admission::new(&limits, Source::Client), &["haiku"]).unwrap(), Admitted::Whole);
+    // a fallback does not lead back
+    let direct = Admission::new(&limits, Source::Client);
+    let without = Admitted::Without(vec!["opus".into()]);
+    assert_eq!(pay(&direct, &["haiku", "opus"]).unwrap(), without);
+    assert_eq!(pay(&direct, &["haiku"]).unwrap(), Admitted::Whole);
+}
+
+#[test]
+fn a_fallback_over_its_limit_or_budget_is_left_out() {
+    let of_big = "when: { model: big }";
+    for (limits, budgets) in [
+        (format!("{{ per: key, {of_big}, requests: 1/1m }}"), String::new()),
+        (format!("{{ per: model, {of_big}, concurrent: 1 }}"), String::new()),
+        (String::new(), format!("{{ per: key, {of_big}, usd: 1, every: day }}")),
+        (
+            String::new(),
+            format!("{{ per: model, {of_big}, usd: 1, every: day, then: {{ route: small }} }}"),
+        ),
+        (
+            String::new(),
+            format!("{{ per: key, {of_big}, usd: 1, every: day, then: {{ route: small }} }}"),
+        ),
+    ] {
+        let limits = built(&limits, &budgets);
+        let holder = Admission::new(&limits, Source::Client);
+        pay(&holder, &["big"]).unwrap();
+        let admission = Admission::new(&limits, Source::Client);
+        let found = pay(&admission, &["small", "big", "medium"]).unwrap();
+        assert_eq!(found, Admitted::Without(vec!["big".into()]), "{budgets}");
+        assert_eq!(pay(&admission, &["small", "medium"]).unwrap(), Admitted::Whole);
+        // the own model is refused or sent on
+        let own = pay(&Admission::new(&limits, Source::Client), &["big", "small"]);
+        assert!(matches!(own, Err(_) | Ok(Admitted::Route(_))), "{own:?}");
+    }
+}
+
+#[test]
+fn the_reservation_of_a_request_stands_for_the_calls_of_its_plugins() {
+    let limits = built("{ per: key, tokens: 100/1m }", "{ per: key, usd: 1, every: day }");
+    let outer = Admission::new(&limits, Source::Client);
+    let names = [name("m")];
+    let estimate = Estimate { input: 5000, output: 5000, nano_dollars: 3_000_000_000 };
+    outer.admit(&caller("ci"), &names, estimate).unwrap();
+    let inner = Admission::new(&limits, Source::Plugin(Some(Arc::clone(&outer))));
+    assert_eq!(inner.admit(&caller("ci"), &names, estimate).unwrap(), Admitted::Whole);
+    // other requests wait
+    let other = Admission::new(&limits, Source::Client);
+    assert_eq!(
+        other.admit(&caller("ci"), &names, estimate).unwrap_err().kind,
+        ErrorKind::RateLimit
+    );
+    // a plugin within a request of another client has no such reservation
+    let other = Admission::new(&limits, Source::Plugin(Some(other)));
+    assert!(other.admit(&caller("ci"), &names, estimate).is_err());
+}
+
+#[test]
+fn a_plugins_call_takes_no_place_at_a_target() {
+    let limits = limits("{ per: target, requests: 1/1m, concurrent: 1, input_tokens: 100/1m }");
+    let enter = |admission: &Admission| {
+        let name = name("m");
+        let entry = TargetEntry { target: "up/m", name, attempts: 0, is_holder: false };
+        admission.enter_target(&caller("ci"), entry)
+    };
+    let outer = Admission::new(&limits, Source::Client);
+    admit(&outer, 100).unwrap();
+    enter(&outer).unwrap();
+    let inner = Admission::new(&limits, Source::Plugin(Some(Arc::clone(&outer))));
+    admit(&inner, 100).unwrap();
+    enter(&inner).unwrap();
+    let other = Admission::new(&limits, Source::Client);
+    admit(&other, 100).unwrap();
+    assert!(enter(&other).is_err());
+}
+
+#[test]
+fn a_client_that_no_rule_can_apply_to_has_no_limits() {
+    for (rules, expected) in [
+        ("{ per: key, requests: 1/1m }", true),
+        ("{ per: target, requests: 1/1m }", true),
+        ("{ per: model, when: { model: other }, requests: 1/1m }", true),
+        ("{ per: key, when: { key: web }, requests: 1/1m }", false),
+        ("{ per: \"tag:team\", requests: 1/1m }", false),
+        ("{ per: key, when: { tags: { team: \"*\" } }, requests: 1/1m }", false),
+    ] {
+        assert_eq!(limits(rules).concern(&caller("ci")), expected, "{rules}");
+    }
+    assert!(budgets("{ per: key, usd: 1, every: day }").concern(&caller("ci")));
 }

@@ -71,7 +71,7 @@ fn a_refusal_by_one_limit_charges_none() {
     let claims = [claim("requests", "ci", 1, 10), claim("tokens", "ci", 60, 100), concurrent(5)];
     store.reserve(&claims, at(0)).unwrap();
     let over = store.reserve(&claims, at(30_000)).unwrap_err();
-    assert_eq!(over, [Over { claim: 1, wait: Duration::from_secs(30) }]);
+    assert_eq!(over, [Over { claim: 1, cause: Cause::UsedUp, wait: Duration::from_secs(30) }]);
     let levels = claims.each_ref().map(|claim| used(&store, claim, 30_000));
     assert_eq!(levels, [1, 60, 1]);
 }
@@ -119,14 +119,121 @@ fn a_sum_starts_again_with_its_period_only() {
     let sum = |period, amount| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", amount, 100) };
     let [first, second] = [Period { start: 0, end: 60 }, Period { start: 60, end: 120 }];
     let marks = store.reserve(&[sum(first, 70)], at(0)).unwrap();
-    let over = store.reserve(&[sum(first, 31)], at(10_000)).unwrap_err();
-    assert_eq!(over[0].wait, Duration::from_secs(50));
+    assert_eq!(used(&store, &sum(first, 0), 10_000), 70);
     store.reserve(&[sum(second, 100)], at(60_000)).unwrap();
     // the money of the first period is charged in no other
     store.settle([Settlement { claim: &sum(first, 70), mark: marks[0], used: 90 }], at(61_000));
     assert_eq!(used(&store, &sum(second, 0), 61_000), 100);
-    // a budget that is used up refuses also a request that costs nothing
-    assert!(store.reserve(&[sum(second, 0)], at(62_000)).is_err());
+}
+
+#[test]
+fn a_budget_serves_while_something_is_left_and_no_running_request_holds_it() {
+    let store = Store::default();
+    let period = Period { start: 0, end: 60 };
+    let sum = |amount| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", amount, 100) };
+    // an estimate above the whole budget reserves what is left, again and again
+    for (n, left) in [(1, 99), (2, 98), (3, 97)] {
+        let marks = store.reserve(&[sum(160)], at(0)).unwrap();
+        assert_eq!(used(&store, &sum(0), 0), 100);
+        // running requests hold the rest for seconds, not to the end of the period
+        let over = store.reserve(&[sum(1)], at(0)).unwrap_err();
+        assert_eq!(over, [Over { claim: 0, cause: Cause::Held, wait: HELD_WAIT }]);
+        // what costs nothing fits
+        let free = store.reserve(&[sum(0)], at(0)).unwrap();
+        store.settle([Settlement { claim: &sum(0), mark: free[0], used: 0 }], at(0));
+        store.settle([Settlement { claim: &sum(160), mark: marks[0], used: 1 }], at(0));
+        assert_eq!(used(&store, &sum(0), 0), 100 - left, "{n}");
+    }
+    // near the end of the period no wait is longer than the period
+    let marks = store.reserve(&[sum(160)], at(58_000)).unwrap();
+    let over = store.reserve(&[sum(1)], at(58_000)).unwrap_err();
+    assert_eq!((over[0].cause, over[0].wait), (Cause::Held, Duration::from_secs(2)));
+    store.settle([Settlement { claim: &sum(160), mark: marks[0], used: 97 }], at(59_000));
+    // used up, it refuses also a request that costs nothing
+    let over = store.reserve(&[sum(0)], at(50_000)).unwrap_err();
+    assert_eq!(over, [Over { claim: 0, cause: Cause::UsedUp, wait: Duration::from_secs(10) }]);
+}
+
+#[test]
+fn the_first_requests_of_an_owner_share_the_budget_however_many_come_at_once() {
+    let (store, passed) = (Store::default(), AtomicU64::new(0));
+    let period = Period { start: 0, end: 60 };
+    let claims = [Claim { kind: Kind::Sum(period), ..claim("usd", "new", 40, 100) }];
+    let tries = || {
+        let passes = (0..50).filter(|_| store.reserve(&claims, at(5)).is_ok());
+        passed.fetch_add(passes.count() as u64, Ordering::Relaxed);
+    };
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(tries))));
+    // 40, 40 and the last 20
+    assert_eq!(passed.into_inner(), 3);
+    assert_eq!(used(&store, &claims[0], 5), 100);
+}
+
+#[test]
+fn a_restored_sum_counts_in_its_own_period_only() {
+    let sum_of = |store: &Store| store.changed_sums().unwrap();
+    let first = Period { start: 0, end: 60 };
+    let sum = |period| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", 70, 100) };
+    let before = Store::default();
+    let marks = before.reserve(&[sum(first)], at(0)).unwrap();
+    before.settle([Settlement { claim: &sum(first), mark: marks[0], used: 100 }], at(1));
+    for (period, second, is_over) in [
+        (first, 59, true),
+        (Period { start: 60, end: 120 }, 60, false),
+        (Period { start: 600, end: 660 }, 600, false),
+    ] {
+        let store = Store::default();
+        store.restore(sum_of(&before));
+        before.sums_are_unsaved();
+        // the level that is shown and the refusal read one counter, as often as they like
+        for _ in 0..3 {
+            let expected = if is_over { 100 } else { 0 };
+            assert_eq!(used(&store, &sum(period), second * 1000), expected, "{second}");
+            assert_eq!(!store.over(&[sum(period)], at(second * 1000)).is_empty(), is_over);
+        }
+        assert_eq!(store.reserve(&[sum(period)], at(second * 1000)).is_err(), is_over);
+    }
+}
+
+#[test]
+fn a_reservation_is_settled_though_the_start_of_its_period_moves() {
+    for (moved, second) in [
+        // another zone: the day of the same moment begins earlier or later
+        (Period { start: 40, end: 126 }, 100),
+        (Period { start: 70, end: 156 }, 100),
+        // the clock steps back over the start
+        (Period { start: -26, end: 60 }, 59),
+    ] {
+        let store = Store::default();
+        let now = at(second * 1000);
+        let own = Period { start: 60, end: 146 };
+        let sum = |period, amount| {
+            let kind = Kind::Sum(period);
+            Claim { kind, ..claim("usd", "ci", amount, 100) }
+        };
+        let before = store.reserve(&[sum(own, 30)], now).unwrap();
+        let after = store.reserve(&[sum(moved, 40)], now).unwrap();
+        assert_eq!(used(&store, &sum(moved, 0), second * 1000), 70, "{moved:?}");
+        store.settle([Settlement { claim: &sum(own, 30), mark: before[0], used: 3 }], now);
+        store.settle([Settlement { claim: &sum(moved, 40), mark: after[0], used: 4 }], now);
+        assert_eq!(used(&store, &sum(moved, 0), second * 1000), 7, "{moved:?}");
+        // a budget that was used up stays so
+        let rest = store.reserve(&[sum(moved, 93)], now).unwrap();
+        store.settle([Settlement { claim: &sum(moved, 93), mark: rest[0], used: 93 }], now);
+        assert_eq!(store.over(&[sum(moved, 1)], now)[0].cause, Cause::UsedUp, "{moved:?}");
+    }
+}
+
+#[test]
+fn a_sum_of_a_clock_that_was_far_ahead_does_not_block() {
+    let store = Store::default();
+    let sum = |period| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", 100, 100) };
+    let (wrong, right) = (Period { start: 6000, end: 6060 }, Period { start: 0, end: 60 });
+    let marks = store.reserve(&[sum(wrong)], at(6_000_000)).unwrap();
+    store.settle([Settlement { claim: &sum(wrong), mark: marks[0], used: 100 }], at(6_001_000));
+    assert!(store.over(&[sum(wrong)], at(6_002_000)).len() == 1);
+    assert!(store.over(&[sum(right)], at(1000)).is_empty());
+    store.reserve(&[sum(right)], at(1000)).unwrap();
 }
 
 #[test]
