@@ -1,25 +1,43 @@
-//! The admin listener: metrics and health, on its own address.
+//! The admin listener: metrics, health and the admin API, on an address of its own.
+mod answer;
+mod call;
+mod document;
+mod entrance;
+mod failure;
+mod page;
+mod parse;
+mod parts;
+mod queried;
+mod route;
+mod router;
+mod state;
+mod tag;
+mod time;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::admin::answer::{Answer, harden};
+use crate::admin::entrance::Entrance;
+use crate::admin::router::Router;
+use crate::admin::state::{Phase, Readiness, State};
 pub(crate) use crate::config::listeners::AdminConfig as Config;
-use crate::error::{Problem, Secret};
+use crate::error::Problem;
+use crate::gateway::Live;
+use crate::gateway::reload::Reloader;
 use crate::gateway::shared::Shared;
+use crate::ledger::database::Database;
 use crate::net::body::Body;
-use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
 
 /// The running listener.
 pub(crate) struct Admin {
@@ -28,51 +46,74 @@ pub(crate) struct Admin {
     state: Arc<State>,
 }
 
-struct State {
-    shared: Arc<Shared>,
-    token: Secret,
-    is_draining: AtomicBool,
+/// The parts of the gateway that the listener reads and changes.
+pub(crate) struct Parts {
+    /// The parts that outlive generations.
+    pub(crate) shared: Arc<Shared>,
+    /// The pointer to the current generation.
+    pub(crate) live: Arc<Live>,
+    /// The builder of the next generation.
+    pub(crate) reloader: Arc<Reloader>,
+    /// The ledger's database; `None` without a ledger.
+    pub(crate) database: Option<Arc<Database>>,
 }
 
 impl Admin {
     /// Makes `/readyz` report that no new work should be sent.
     pub(crate) fn draining(&self) {
-        self.state.is_draining.store(true, Ordering::Relaxed);
+        self.state.readiness.set(Phase::Draining);
+    }
+
+    /// Waits until an operator stops the gateway through the API.
+    pub(crate) async fn stopped(&self) {
+        self.state.readiness.stopped().await;
     }
 }
 
 /// Opens the listener on the caller's runtime.
 ///
 /// Fails if the address cannot be bound.
-pub(crate) async fn start(config: &Config, shared: &Arc<Shared>) -> Result<Admin, Problem> {
+pub(crate) async fn start(config: &Config, parts: Parts) -> Result<Admin, Problem> {
     let unusable = |e: std::io::Error| {
         Problem::new("admin.listen", format!("cannot listen on {}: {e}", config.listen))
     };
     let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
+    let Parts { shared, live, reloader, database } = parts;
     let state = Arc::new(State {
-        shared: Arc::clone(shared),
-        token: config.token.clone(),
-        is_draining: AtomicBool::new(false),
+        shared,
+        live,
+        reloader,
+        database,
+        readiness: Readiness::default(),
+        started: SystemTime::now(),
     });
-    tokio::spawn(accept(listener, Arc::clone(&state)));
+    let router = Router::new(Arc::clone(&state), Entrance::new(config, address));
+    let door = Arc::new(Door { state: Arc::clone(&state), router });
+    tokio::spawn(accept(listener, door));
     Ok(Admin { address, state })
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
+/// The listener's side of a connection.
+struct Door {
+    state: Arc<State>,
+    router: Router,
+}
+
+async fn accept(listener: TcpListener, door: Arc<Door>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        tokio::spawn(serve(stream, Arc::clone(&state)));
+        tokio::spawn(serve(stream, peer, Arc::clone(&door)));
     }
 }
 
-async fn serve(stream: TcpStream, state: Arc<State>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
     let service = service_fn(|request| {
-        let response = answer(&state, &request);
-        async { Ok::<_, Infallible>(response) }
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.answer(request, peer).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -84,48 +125,25 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
     }
 }
 
-fn answer(state: &State, request: &Request<Incoming>) -> Response<Body> {
-    match (request.method(), request.uri().path()) {
-        // probes have no token
-        (&Method::GET | &Method::HEAD, "/healthz") => text(StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") => {
-            match state.is_draining.load(Ordering::Relaxed) {
-                false => text(StatusCode::OK, "ready\n"),
-                true => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-            }
-        }
-        _ if !is_allowed(state, request) => {
-            text(StatusCode::UNAUTHORIZED, "send the admin token as `authorization: Bearer`\n")
-        }
-        (&Method::GET, "/metrics") => metrics(state),
-        _ => text(StatusCode::NOT_FOUND, "not found: use /metrics, /healthz or /readyz\n"),
+impl Door {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let mut response = match request.uri().path() {
+            // probes have no token, and name the machine in any way
+            "/healthz" if is_read => text(StatusCode::OK, "ok\n"),
+            "/readyz" if is_read => match self.state.readiness.phase() {
+                Phase::Ready => text(StatusCode::OK, "ready\n"),
+                Phase::Unready => text(StatusCode::SERVICE_UNAVAILABLE, "unready\n"),
+                Phase::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            },
+            _ => self.router.answer(request, peer).await,
+        };
+        harden(response.headers_mut());
+        response
     }
-}
-
-fn metrics(state: &State) -> Response<Body> {
-    let Ok(encoded) = state.shared.metrics.encode() else {
-        return text(StatusCode::INTERNAL_SERVER_ERROR, "cannot encode the metrics\n");
-    };
-    let mut response = Response::new(Body::from(Bytes::from(encoded)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
-    response
-}
-
-/// Returns whether a request may read metrics; always, if the config has no token (loopback only).
-fn is_allowed(state: &State, request: &Request<Incoming>) -> bool {
-    if state.token.is_empty() {
-        return true;
-    }
-    let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let sent = sent.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    sent.as_bytes().ct_eq(state.token.expose().as_bytes()).into()
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::from_static(text.as_bytes())));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
+    let body = Bytes::from_static(text.as_bytes());
+    Answer::of("text/plain; charset=utf-8", body).status(status).response
 }

@@ -34,7 +34,10 @@ fn serve(file: &Path) -> Result<(), Vec<Problem>> {
         let running = Running::start(file, &config).await?;
         let scheme = if config.server.tls.is_some() { "https" } else { "http" };
         tracing::info!(listen = %running.address, scheme, admin = running.admin_address.map(tracing::field::display), "tidegate serves");
-        let stopped = until_stopped().await;
+        let stopped = tokio::select! {
+            stopped = until_stopped() => stopped,
+            () = running.stopped() => Ok(()),
+        };
         let drained = running.stop().await;
         stopped.and(drained).map_err(|e| vec![Problem::new("", e.to_string())])
     });

@@ -19,6 +19,9 @@ pub struct AdminConfig {
     #[serde(default)]
     #[schemars(with = "String")]
     pub token: Secret,
+    /// Further names that `host` may have in requests to an address on loopback, such as those of a proxy.
+    #[serde(default)]
+    pub hosts: Vec<String>,
 }
 
 /// `server:`, the limits for clients.

@@ -2,8 +2,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex as SyncMutex;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -31,6 +32,22 @@ pub struct Reloader {
     shared: Arc<Shared>,
     live: Arc<Live>,
     state: Mutex<State>,
+    last: SyncMutex<LastTry>,
+}
+
+/// The last attempt to build a generation, the first one of the process included.
+#[derive(Debug, Clone)]
+pub(crate) struct LastTry {
+    /// The digest of the files that it read.
+    pub(crate) digest: [u8; 32],
+    /// The time at which it ended.
+    pub(crate) at: SystemTime,
+    /// Its duration; `None` for the start of the process.
+    pub(crate) took: Option<Duration>,
+    /// The problems; empty if the generation is in use.
+    pub(crate) problems: Vec<Problem>,
+    /// The changed settings that only a restart applies.
+    pub(crate) needs_restart: Vec<&'static str>,
 }
 
 struct State {
@@ -43,6 +60,8 @@ struct State {
     watched: Watched,
     /// The folders that existed when the current generation was built.
     present: Vec<PathBuf>,
+    /// The changed settings that only a restart applies.
+    needs_restart: Vec<&'static str>,
 }
 
 /// The state of the disk before a first generation is built.
@@ -159,19 +178,34 @@ impl Reloader {
         live: &Arc<Live>,
     ) -> Self {
         let Start { watched, tried } = start;
+        let gateway = live.load();
+        let last = LastTry {
+            digest: tried,
+            at: gateway.built,
+            took: None,
+            problems: Vec::new(),
+            needs_restart: Vec::new(),
+        };
         let state = State {
             tried,
-            number: live.load().number,
+            number: gateway.number,
             fixed: fixed(config),
             present: watched.present(),
             watched,
+            needs_restart: Vec::new(),
         };
         Self {
             file: file.to_owned(),
             shared: Arc::clone(shared),
             live: Arc::clone(live),
             state: Mutex::new(state),
+            last: SyncMutex::new(last),
         }
+    }
+
+    /// Returns the last attempt; never waits for one that is under way.
+    pub(crate) fn last(&self) -> LastTry {
+        self.last.lock().clone()
     }
 
     /// Returns the files and folders to watch now.
@@ -185,7 +219,7 @@ impl Reloader {
         match state.digest().await {
             Ok(now) if now == state.tried => Reloaded::Unchanged,
             Ok(_) => self.reload_locked(&mut state).await,
-            Err(problem) => self.refused(&state, vec![problem]),
+            Err(problem) => self.refused(&state, Instant::now(), vec![problem]),
         }
     }
 
@@ -196,23 +230,25 @@ impl Reloader {
     }
 
     async fn reload_locked(&self, state: &mut State) -> Reloaded {
+        let begun = Instant::now();
         // before reading: a later change is found by the next check
         match state.digest().await {
             Ok(now) => state.tried = now,
-            Err(problem) => return self.refused(state, vec![problem]),
+            Err(problem) => return self.refused(state, begun, vec![problem]),
         }
         tracing::info!(generation = state.number + 1, "building a new generation");
         let (gateway, present) = match self.built(state).await {
             Ok(built) => built,
-            Err(problems) => return self.refused(state, problems),
+            Err(problems) => return self.refused(state, begun, problems),
         };
         state.present = present;
-        self.swapped(state, gateway)
+        self.swapped(state, begun, gateway)
     }
 
-    fn swapped(&self, state: &mut State, gateway: Gateway) -> Reloaded {
+    fn swapped(&self, state: &mut State, begun: Instant, gateway: Gateway) -> Reloaded {
         state.number = gateway.number;
         self.live.swap(gateway);
+        self.note(state, begun, &[]);
         self.shared.metrics.reloaded(SystemTime::now());
         tracing::info!(generation = state.number, "new generation in use");
         Reloaded::Swapped(state.number)
@@ -226,7 +262,8 @@ impl Reloader {
         // newly watched files may have changed since they were read: `tried` covers the old set, so that the
         // next check reads once more
         state.watched = Watched::of(&config);
-        warn_of_restart(state, &config);
+        state.needs_restart = needing_restart(&state.fixed, &config);
+        warn_of_restart(&state.needs_restart);
         let (watched, present) = (state.watched.clone(), state.present.clone());
         let (number, shared) = (state.number + 1, Arc::clone(&self.shared));
         let build = move || {
@@ -240,11 +277,22 @@ impl Reloader {
         apart(build).await.map_err(|problem| vec![problem])?
     }
 
-    fn refused(&self, state: &State, problems: Vec<Problem>) -> Reloaded {
+    fn refused(&self, state: &State, begun: Instant, problems: Vec<Problem>) -> Reloaded {
+        self.note(state, begun, &problems);
         self.shared.metrics.reload_failed();
         problems.iter().for_each(failed);
         tracing::warn!(generation = state.number, "the last good generation stays in use");
         Reloaded::Refused(problems)
+    }
+
+    fn note(&self, state: &State, begun: Instant, problems: &[Problem]) {
+        *self.last.lock() = LastTry {
+            digest: state.tried,
+            at: SystemTime::now(),
+            took: Some(begun.elapsed()),
+            problems: problems.to_vec(),
+            needs_restart: state.needs_restart.clone(),
+        };
     }
 }
 
@@ -252,14 +300,21 @@ fn failed(problem: &Problem) {
     tracing::warn!(problem = %problem, "reload failed");
 }
 
-fn warn_of_restart(state: &State, config: &Config) {
+/// Returns the settings with other values than at the start.
+fn needing_restart(
+    fixed_at_start: &[(&'static str, String)],
+    config: &Config,
+) -> Vec<&'static str> {
     let now = fixed(config);
-    for ((name, was), (_, is)) in state.fixed.iter().zip(&now) {
-        if was != is {
-            tracing::warn!(
-                "`{name}` has changed: it takes effect after a restart, all other changes now"
-            );
-        }
+    let pairs = fixed_at_start.iter().zip(&now);
+    pairs.filter(|((_, was), (_, is))| was != is).map(|((name, _), _)| *name).collect()
+}
+
+fn warn_of_restart(names: &[&str]) {
+    for name in names {
+        tracing::warn!(
+            "`{name}` has changed: it takes effect after a restart, all other changes now"
+        );
     }
 }
 

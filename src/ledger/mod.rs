@@ -1,6 +1,8 @@
 //! The ledger: a row for every exchange, written by a task of its own, and the sums that are read from it.
+pub(crate) mod audit;
 mod batch;
 pub(crate) mod config;
+pub(crate) mod database;
 mod postgres;
 mod queue;
 pub(crate) mod report;

@@ -323,7 +323,7 @@ fn is_harmful(c: char) -> bool {
 }
 
 /// Returns a UUID of version 7 in hexadecimal digits: milliseconds since 1970, then random bits.
-fn uuid_v7(at: i64) -> String {
+pub(super) fn uuid_v7(at: i64) -> String {
     let mut bytes = [0; 16];
     fastrand::fill(&mut bytes[6..]);
     bytes[..6].copy_from_slice(&at.cast_unsigned().to_be_bytes()[2..]);

@@ -34,8 +34,12 @@ impl Dialect {
 /// released never changes, and the gateway of the version before works with the result.
 pub(super) fn migrations(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::Sqlite => &[include_str!("schema/sqlite_1.sql")],
-        Dialect::Postgres => &[include_str!("schema/postgres_1.sql")],
+        Dialect::Sqlite => {
+            &[include_str!("schema/sqlite_1.sql"), include_str!("schema/sqlite_4.sql")]
+        }
+        Dialect::Postgres => {
+            &[include_str!("schema/postgres_1.sql"), include_str!("schema/postgres_4.sql")]
+        }
     }
 }
 

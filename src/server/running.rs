@@ -12,6 +12,7 @@ use crate::error::{BoxError, Problem};
 use crate::gateway::reload::{Reloader, Start};
 use crate::gateway::shared::Shared;
 use crate::gateway::{Gateway, Live};
+use crate::ledger::database::Database;
 use crate::ledger::{Ledger, Writing};
 use crate::server::{Server, watching, worker_count};
 
@@ -50,12 +51,21 @@ impl Running {
         let gateway = Gateway::build(config, 1, &shared).await?;
         shared.metrics.reloaded(SystemTime::now());
         let live = Arc::new(Live::new(gateway));
+        let reloader = Arc::new(Reloader::new(file, config, disk, &shared, &live));
         let admin = match &config.admin {
             None => None,
-            Some(admin) => Some(admin::start(admin, &shared).await.map_err(|p| vec![p])?),
+            Some(admin) => {
+                let database = writing.as_ref().and_then(|_| Database::of(&config.ledger.url));
+                let parts = admin::Parts {
+                    shared: Arc::clone(&shared),
+                    live: Arc::clone(&live),
+                    reloader: Arc::clone(&reloader),
+                    database: database.map(Arc::new),
+                };
+                Some(admin::start(admin, parts).await.map_err(|p| vec![p])?)
+            }
         };
         let server = Server::start(config.listen, &config.server, &live).map_err(|p| vec![p])?;
-        let reloader = Arc::new(Reloader::new(file, config, disk, &shared, &live));
         Ok(Self {
             address: server.address,
             admin_address: admin.as_ref().map(|admin| admin.address),
@@ -67,6 +77,14 @@ impl Running {
             drain: config.drain,
             shared,
         })
+    }
+
+    /// Waits until an operator stops the gateway through the admin API; forever without an admin listener.
+    pub async fn stopped(&self) {
+        match &self.admin {
+            Some(admin) => admin.stopped().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Accepts no new connections, lets open requests finish within `drain`, and returns when all

@@ -1,5 +1,6 @@
 //! The one integration binary: every test is a sentence about what is promised.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod admin;
 mod authoring;
 mod book;
 mod budgets;

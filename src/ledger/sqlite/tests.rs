@@ -56,7 +56,7 @@ async fn a_file_is_set_up_for_one_writer_and_many_readers() {
         ("PRAGMA auto_vacuum", 2),
         ("PRAGMA synchronous", 1),
         ("PRAGMA foreign_keys", 1),
-        ("PRAGMA user_version", 1),
+        ("PRAGMA user_version", 2),
         ("PRAGMA max_page_count", 1 << 18),
         ("PRAGMA journal_size_limit", 16 << 20),
     ] {

@@ -142,6 +142,7 @@ async fn curl(command: &str, folder: &Path, at: &Shown) -> Answer {
     assert_ne!(path, "", "no URL: {command}");
     let ask = if body.is_empty() { Ask::get(path) } else { Ask::post(path, body) };
     let headers = headers.iter().map(|header| header.split_once(": ").unwrap());
+    let ask = if to == at.gateway.admin { ask.admin() } else { ask };
     headers.fold(ask, |ask, (name, value)| ask.header(name, value)).send(to).await
 }
 

@@ -26,6 +26,11 @@ impl Ask {
         Self { method, target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
+    /// With a body.
+    pub fn with_body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
     /// A `GET`.
     pub fn get(target: &str) -> Self {
         Self::new("GET", target)
@@ -47,14 +52,26 @@ impl Ask {
         self
     }
 
+    /// To the admin listener, which is on loopback.
+    pub fn admin(self) -> Self {
+        self.header("host", "localhost")
+    }
+
+    /// The method and the path.
+    pub fn line(&self) -> (&'static str, String) {
+        (self.method, self.target.clone())
+    }
+
     /// The bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nhost: gateway.test\r\n", self.method, self.target);
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            head.push_str("host: gateway.test\r\n");
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        if self.method == "POST" {
+        if self.method == "POST" || !self.body.is_empty() {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
         head.push_str("\r\n");

@@ -194,7 +194,7 @@ impl Gateway {
 
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> String {
-        let answer = Ask::get("/metrics").send(self.admin).await;
+        let answer = Ask::get("/metrics").admin().send(self.admin).await;
         assert_eq!(answer.status, 200);
         answer.text()
     }
@@ -226,6 +226,11 @@ impl Gateway {
     /// Waits until no request is under way.
     pub async fn until_idle(&self) {
         self.until_metric("tidegate_active_requests", 0.0).await;
+    }
+
+    /// Waits until an operator stops the gateway through the admin API.
+    pub async fn stopped(&self) {
+        within("a stop through the admin API", self.running.stopped()).await;
     }
 
     /// Drains.

@@ -13,7 +13,7 @@ async fn probes_need_no_token_and_metrics_do() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(Ask::get(path).send(gateway.admin).await.status, 200, "{path}");
     }
-    let metrics = Ask::get("/metrics");
+    let metrics = Ask::get("/metrics").admin();
     for wrong in ["", "Bearer", "Bearer wrong", "Basic secret", "Bearer secret2"] {
         let ask = metrics.clone().header("authorization", wrong);
         assert_eq!(ask.send(gateway.admin).await.status, 401, "{wrong}");
@@ -28,5 +28,5 @@ async fn probes_need_no_token_and_metrics_do() {
 async fn neither_listener_serves_the_others_routes() {
     let gateway = Gateway::start(CONFIG).await;
     assert_eq!(Ask::get("/metrics").send(gateway.address).await.status, 404);
-    assert_eq!(Ask::get("/v1/models").send(gateway.admin).await.status, 404);
+    assert_eq!(Ask::get("/v1/models").admin().send(gateway.admin).await.status, 404);
 }

@@ -1,0 +1,15 @@
+//! The routes of the admin API, a file for each object.
+mod audit;
+mod drain;
+mod generation;
+mod status;
+
+use crate::admin::route::Route;
+
+/// Returns every route.
+pub(super) fn routes() -> Vec<Route> {
+    [status::routes(), generation::routes(), drain::routes(), audit::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}

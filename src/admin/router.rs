@@ -1,0 +1,244 @@
+//! `Router`: finds the route of a request, runs it, and records writes.
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::IF_MATCH;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+
+use crate::admin::answer::{Answer, Note, failed};
+use crate::admin::call::{Call, Caller};
+use crate::admin::document;
+use crate::admin::entrance::Entrance;
+use crate::admin::failure::Failure;
+use crate::admin::parts;
+use crate::admin::route::Route;
+use crate::admin::state::State;
+use crate::admin::tag::missing;
+use crate::error::BoxError;
+use crate::ledger::audit::{self, AuditRow};
+use crate::net::body::Body;
+use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
+
+/// The routes of the admin listener.
+pub(super) struct Router {
+    state: Arc<State>,
+    entrance: Entrance,
+    routes: Vec<Route>,
+    document: Bytes,
+}
+
+impl Router {
+    pub(super) fn new(state: Arc<State>, entrance: Entrance) -> Self {
+        let routes = parts::routes();
+        let document = Bytes::from(document::document(&routes).to_string());
+        Self { state, entrance, routes, document }
+    }
+
+    /// Answers a request.
+    pub(super) async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        let (head, body) = request.into_parts();
+        match self.run(head, body, peer).await {
+            Ok(answer) => answer.response,
+            Err(failure) => failed(&failure),
+        }
+    }
+
+    async fn run<B>(&self, head: Parts, body: B, peer: SocketAddr) -> Result<Answer, Failure>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        let caller = self.entrance.admit(&head, peer)?;
+        let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
+        let path = head.uri.path().to_owned();
+        match (&method, path.as_str()) {
+            (&Method::GET, "/metrics") => return self.metrics(),
+            (&Method::GET, document::PATH) => {
+                return Ok(Answer::of("application/json", self.document.clone()));
+            }
+            _ => {}
+        }
+        let found = self.find(&method, &path)?;
+        let route = found.route;
+        if !route.is_write() {
+            return self.call(found, head, body, caller).await;
+        }
+        let object = found.values.join("/");
+        let done = match head.headers.contains_key(IF_MATCH) {
+            true => self.call(found, head, body, caller.clone()).await,
+            false => Err(missing()),
+        };
+        self.record(route, &caller, Done::of(&done, object)).await;
+        done
+    }
+
+    async fn call<B>(
+        &self,
+        found: Found<'_>,
+        head: Parts,
+        body: B,
+        caller: Caller,
+    ) -> Result<Answer, Failure>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        let call = Call::read(head, body, found.values, caller).await?;
+        (found.route.run)(Arc::clone(&self.state), call).await
+    }
+
+    /// Records a write. The change is made at this time, so a database that is away is logged, and loses the row only.
+    async fn record(&self, route: &Route, caller: &Caller, done: Done) {
+        let Done { status, note } = done;
+        let row = AuditRow {
+            at: SystemTime::now(),
+            credential: caller.credential,
+            address: caller.address.ip().to_string(),
+            method: route.method.to_string(),
+            route: route.path,
+            object: note.object,
+            status,
+            detail: note.detail,
+        };
+        log(&row);
+        if let Some(database) = self.state.database.as_ref().filter(|_| !note.is_written)
+            && let Err(error) = audit::write(database, &row).await
+        {
+            tracing::error!(error = %error, route = row.route, "a write of the admin API could not be recorded in the audit table");
+        }
+    }
+
+    /// Finds a route. A fixed segment of a path wins over a parameter.
+    fn find(&self, method: &Method, path: &str) -> Result<Found<'_>, Failure> {
+        let fits = self.routes.iter();
+        let fits = fits.filter_map(|route| Some(Found { values: route.fit(path)?, route }));
+        let fits: Vec<Found<'_>> = fits.collect();
+        let Some(least) = fits.iter().map(|found| found.values.len()).min() else {
+            let shown: String = path.chars().take(128).collect();
+            let message = format!(
+                "there is no route `{shown}`: `{}` lists those of the API; the others are /metrics, /healthz and /readyz",
+                document::PATH
+            );
+            return Err(Failure::not_found(message));
+        };
+        let fits = fits.into_iter().filter(|found| found.values.len() == least);
+        let is_own = |found: &Found<'_>| found.route.method == *method;
+        let (own, others): (Vec<_>, Vec<_>) = fits.partition(is_own);
+        own.into_iter().next().ok_or_else(|| {
+            let allowed: Vec<&str> = others.iter().map(|it| it.route.method.as_str()).collect();
+            let allowed = allowed.join(", ");
+            let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "");
+            let failure = failure.about("method", allowed.clone(), method.as_str());
+            Failure { allowed: Some(allowed), ..failure }
+        })
+    }
+
+    fn metrics(&self) -> Result<Answer, Failure> {
+        let wrong = |_| {
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written as text")
+        };
+        let text = self.state.shared.metrics.encode().map_err(wrong)?;
+        Ok(Answer::of(METRICS_TYPE, Bytes::from(text)))
+    }
+}
+
+fn log(row: &AuditRow) {
+    let AuditRow { credential, address, method, route, object, status, .. } = row;
+    tracing::info!(credential, address, method, route, object, status, "a write of the admin API");
+}
+
+/// A route that fits a request, and the values of the path's parameters.
+struct Found<'a> {
+    route: &'a Route,
+    values: Vec<String>,
+}
+
+/// The end of a write.
+struct Done {
+    status: u16,
+    note: Note,
+}
+
+impl Done {
+    fn of(done: &Result<Answer, Failure>, object: String) -> Self {
+        let (status, mut note) = match done {
+            Ok(answer) => (answer.response.status(), answer.audit.clone()),
+            Err(failure) => {
+                let detail = Some(failure.message().to_owned());
+                (failure.status, Note { detail, ..Note::default() })
+            }
+        };
+        if note.object.is_empty() {
+            note.object = object;
+        }
+        Self { status: status.as_u16(), note }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_in_the_document_with_its_answers() {
+        let routes = parts::routes();
+        let document = document::document(&routes);
+        let paths = document["paths"].as_object().unwrap();
+        for route in &routes {
+            let method = route.method.as_str().to_lowercase();
+            let operation = &document["paths"][route.path][&method];
+            let place = format!("{method} {}", route.path);
+            assert!(route.path.starts_with("/api/"), "{place}");
+            assert!(operation["summary"].as_str().is_some_and(|it| it.ends_with('.')), "{place}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.keys().any(|status| status.starts_with('2')), "{place}");
+            assert!(responses.contains_key("default"), "{place}");
+        }
+        let operations: usize = paths.values().map(|it| it.as_object().unwrap().len()).sum();
+        // the document itself is the one more
+        assert_eq!(operations, routes.len() + 1, "two routes have the same method and path");
+        let ids = paths.values().flat_map(|path| path.as_object().unwrap().values());
+        let mut ids: Vec<&str> = ids.filter_map(|it| it["operationId"].as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), operations);
+    }
+
+    #[test]
+    fn every_field_of_the_document_is_described() {
+        fn missing(schema: &Value, path: &str, found: &mut Vec<String>) {
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                let path = format!("{path}.{name}");
+                let is_bare = field["description"].as_str().is_none_or(str::is_empty);
+                found.extend(is_bare.then(|| path.clone()));
+                missing(field, &path, found);
+            }
+            if schema["items"].is_object() {
+                missing(&schema["items"], &format!("{path}[]"), found);
+            }
+        }
+        let document = document::document(&parts::routes());
+        let operations =
+            document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
+                let methods = methods.as_object().unwrap().iter();
+                methods.map(move |(method, operation)| (format!("{method} {path}"), operation))
+            });
+        let mut found = Vec::new();
+        for (place, operation) in operations {
+            let answers = operation["responses"].as_object().unwrap().values();
+            let schemas = answers.map(|it| &it["content"]["application/json"]["schema"]);
+            schemas.for_each(|schema| missing(schema, &place, &mut found));
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let bare = parameters.filter(|it| it["in"] == "query" && it["description"] == "");
+            found.extend(bare.map(|it| format!("{place}: {}", it["name"])));
+        }
+        assert!(found.is_empty(), "without a description:\n{}", found.join("\n"));
+    }
+}

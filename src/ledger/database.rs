@@ -1,0 +1,289 @@
+//! `Database`: the ledger's database for the admin API. A few statements at a time, each bounded in time, and none on the
+//! threads of requests.
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::{Query, QueryScalar};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Sqlite};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::error::Secret;
+use crate::ledger::config::LedgerUrl;
+use crate::ledger::schema::Dialect;
+use crate::ledger::{postgres, sqlite};
+
+/// The most statements at a time.
+const PLACES: usize = 4;
+/// The longest wait for a place.
+const WAIT: Duration = Duration::from_secs(2);
+/// The longest time for the statements of one call.
+pub(crate) const TIME: Duration = Duration::from_secs(5);
+/// The instructions of SQLite between two looks at the clock.
+const STEPS: i32 = 10_000;
+
+/// The database of a ledger. Its tables exist: the writer has made them.
+pub(crate) struct Database {
+    place: Place,
+    places: Semaphore,
+}
+
+enum Place {
+    Sqlite(PathBuf),
+    Postgres(Secret),
+}
+
+/// A statement with its arguments. Each row of a query is one text: a JSON object.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    /// The text, with arguments as `$1`, `$2`, ….
+    pub(crate) text: String,
+    /// The arguments.
+    pub(crate) arguments: Vec<Argument>,
+}
+
+/// An argument of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Argument {
+    /// A whole number.
+    Number(i64),
+    /// A text.
+    Text(String),
+    /// A text or nothing.
+    Maybe(Option<String>),
+}
+
+/// The reason for which a database gave no rows.
+#[derive(Debug)]
+pub(crate) enum Unavailable {
+    /// Other queries take all places.
+    Busy,
+    /// The statements took too long, and were stopped.
+    TooSlow,
+    /// The database is away, or rejects the statement. The text is for the log.
+    Failed(String),
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("too many queries run at the same time"),
+            Self::TooSlow => write!(f, "the query took longer than {} s", TIME.as_secs()),
+            Self::Failed(error) => f.write_str(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Unavailable {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLITE_INTERRUPT, and `query_canceled` of PostgreSQL
+        let code = error.as_database_error().and_then(|error| error.code());
+        match code.as_deref() {
+            Some("9" | "57014") => Self::TooSlow,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// An open connection.
+enum Connected {
+    Sqlite(SqliteConnection),
+    Postgres(Box<PgConnection>),
+}
+
+/// The access that a connection needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+impl Database {
+    /// Returns the database of a ledger; `None` if there is none.
+    pub(crate) fn of(url: &LedgerUrl) -> Option<Self> {
+        let place = match url {
+            LedgerUrl::Off | LedgerUrl::Sqlite(None) => return None,
+            LedgerUrl::Sqlite(Some(path)) => Place::Sqlite(path.clone()),
+            LedgerUrl::Postgres(url) => Place::Postgres(url.clone()),
+        };
+        Some(Self { place, places: Semaphore::new(PLACES) })
+    }
+
+    /// Returns the dialect of its statements.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self.place {
+            Place::Sqlite(_) => Dialect::Sqlite,
+            Place::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs queries, which all see the same moment. Returns the rows of each.
+    pub(crate) async fn read(&self, queries: &[Statement]) -> Result<Vec<Vec<Value>>, Unavailable> {
+        let _place = self.enter().await?;
+        let end = Instant::now() + TIME;
+        let work = async {
+            match self.connect(Access::Read, end).await? {
+                Connected::Sqlite(connection) => read_sqlite(connection, queries).await,
+                Connected::Postgres(connection) => read_postgres(*connection, queries).await,
+            }
+        };
+        let texts = within(work).await?;
+        let parsed = texts.into_iter().map(|rows| {
+            let rows = rows.iter().map(|row| serde_json::from_str(row));
+            rows.collect::<Result<Vec<Value>, _>>()
+        });
+        let wrong = |e: serde_json::Error| Unavailable::Failed(format!("a row is no JSON: {e}"));
+        parsed.collect::<Result<_, _>>().map_err(wrong)
+    }
+
+    /// Runs statements in one transaction: all of them, or none.
+    pub(crate) async fn write(&self, statements: &[Statement]) -> Result<(), Unavailable> {
+        let _place = self.enter().await?;
+        let end = Instant::now() + TIME;
+        let work = async {
+            match self.connect(Access::Write, end).await? {
+                Connected::Sqlite(connection) => write_sqlite(connection, statements).await,
+                Connected::Postgres(connection) => write_postgres(*connection, statements).await,
+            }
+        };
+        within(work).await
+    }
+
+    async fn enter(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
+        let place = tokio::time::timeout(WAIT, self.places.acquire()).await;
+        place.ok().and_then(Result::ok).ok_or(Unavailable::Busy)
+    }
+
+    async fn connect(&self, access: Access, end: Instant) -> Result<Connected, Unavailable> {
+        match &self.place {
+            Place::Sqlite(path) => {
+                let mut connection = match access {
+                    Access::Read => sqlite::reader(path).await?,
+                    Access::Write => {
+                        let options = SqliteConnectOptions::new().filename(path);
+                        options.busy_timeout(WAIT).disable_statement_logging().connect().await?
+                    }
+                };
+                // a query runs on a thread of its own, and goes on if nothing waits for it
+                let is_in_time = move || Instant::now() < end;
+                connection.lock_handle().await?.set_progress_handler(STEPS, is_in_time);
+                Ok(Connected::Sqlite(connection))
+            }
+            Place::Postgres(url) => {
+                let failed = |problem: crate::error::Problem| Unavailable::Failed(problem.message);
+                let connection = match access {
+                    Access::Read => postgres::reader(url.expose()).await.map_err(failed)?,
+                    Access::Write => {
+                        postgres::options(url.expose()).map_err(failed)?.connect().await?
+                    }
+                };
+                Ok(Connected::Postgres(Box::new(connection)))
+            }
+        }
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
+    match tokio::time::timeout(TIME, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Unavailable::TooSlow),
+    }
+}
+
+async fn read_sqlite(
+    mut connection: SqliteConnection,
+    queries: &[Statement],
+) -> Result<Vec<Vec<String>>, Unavailable> {
+    let mut transaction = connection.begin().await?;
+    let mut all = Vec::new();
+    for query in queries {
+        let text = AssertSqlSafe(query.text.clone());
+        let mut scalar: QueryScalar<'_, Sqlite, String, SqliteArguments> = sqlx::query_scalar(text);
+        for argument in &query.arguments {
+            scalar = match argument {
+                Argument::Number(number) => scalar.bind(*number),
+                Argument::Text(text) => scalar.bind(text.clone()),
+                Argument::Maybe(text) => scalar.bind(text.clone()),
+            };
+        }
+        all.push(scalar.fetch_all(&mut *transaction).await?);
+    }
+    transaction.rollback().await?;
+    connection.close().await?;
+    Ok(all)
+}
+
+async fn read_postgres(
+    mut connection: PgConnection,
+    queries: &[Statement],
+) -> Result<Vec<Vec<String>>, Unavailable> {
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let mut transaction = connection.begin_with(begin).await?;
+    let mut all = Vec::new();
+    for query in queries {
+        let text = AssertSqlSafe(query.text.clone());
+        let mut scalar: QueryScalar<'_, Postgres, String, PgArguments> = sqlx::query_scalar(text);
+        for argument in &query.arguments {
+            scalar = match argument {
+                Argument::Number(number) => scalar.bind(*number),
+                Argument::Text(text) => scalar.bind(text.clone()),
+                Argument::Maybe(text) => scalar.bind(text.clone()),
+            };
+        }
+        all.push(scalar.fetch_all(&mut *transaction).await?);
+    }
+    transaction.rollback().await?;
+    connection.close().await?;
+    Ok(all)
+}
+
+async fn write_sqlite(
+    mut connection: SqliteConnection,
+    statements: &[Statement],
+) -> Result<(), Unavailable> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for statement in statements {
+        sqlite_query(statement).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(connection.close().await?)
+}
+
+async fn write_postgres(
+    mut connection: PgConnection,
+    statements: &[Statement],
+) -> Result<(), Unavailable> {
+    let mut transaction = connection.begin().await?;
+    for statement in statements {
+        postgres_query(statement).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(connection.close().await?)
+}
+
+fn sqlite_query(statement: &Statement) -> Query<'_, Sqlite, SqliteArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
+    for argument in &statement.arguments {
+        query = match argument {
+            Argument::Number(number) => query.bind(*number),
+            Argument::Text(text) => query.bind(text.clone()),
+            Argument::Maybe(text) => query.bind(text.clone()),
+        };
+    }
+    query
+}
+
+fn postgres_query(statement: &Statement) -> Query<'_, Postgres, PgArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
+    for argument in &statement.arguments {
+        query = match argument {
+            Argument::Number(number) => query.bind(*number),
+            Argument::Text(text) => query.bind(text.clone()),
+            Argument::Maybe(text) => query.bind(text.clone()),
+        };
+    }
+    query
+}
