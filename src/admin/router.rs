@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::IF_MATCH;
+use http::header::{ACCEPT, IF_MATCH};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 
 use crate::admin::answer::{Answer, Note, failed};
@@ -21,7 +21,7 @@ use crate::admin::tag::missing;
 use crate::error::BoxError;
 use crate::ledger::audit::{self, AuditRow};
 use crate::net::body::Body;
-use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
+use crate::telemetry::exposition::Format;
 
 /// The routes of the admin listener.
 pub(super) struct Router {
@@ -58,7 +58,7 @@ impl Router {
         let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
         let path = head.uri.path().to_owned();
         match (&method, path.as_str()) {
-            (&Method::GET, "/metrics") => return self.metrics(),
+            (&Method::GET, "/metrics") => return self.metrics(&head.headers),
             (&Method::GET, document::PATH) => {
                 return Ok(Answer::of("application/json", self.document.clone()));
             }
@@ -138,12 +138,15 @@ impl Router {
         })
     }
 
-    fn metrics(&self) -> Result<Answer, Failure> {
+    /// Returns the metrics in a format that the scraper accepts.
+    fn metrics(&self, headers: &HeaderMap) -> Result<Answer, Failure> {
         let wrong = |_| {
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written as text")
         };
-        let text = self.state.shared.metrics.encode().map_err(wrong)?;
-        Ok(Answer::of(METRICS_TYPE, Bytes::from(text)))
+        let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let format = Format::accepted(accept);
+        let text = self.state.shared.metrics.encode_as(format).map_err(wrong)?;
+        Ok(Answer::of(format.content_type(), Bytes::from(text)))
     }
 }
 

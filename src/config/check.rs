@@ -216,6 +216,8 @@ fn bounds(draft: &Draft) -> Vec<Problem> {
     found.extend(config.plugins.files.problems());
     let ledger = ledger::problems(&config.ledger).into_iter();
     found.extend(ledger.map(|(key, message)| Problem::new(format!("ledger.{key}"), message)));
+    let otlp = config.otlp.problems().into_iter();
+    found.extend(otlp.map(|(key, message)| Problem::new(format!("otlp.{key}"), message)));
     let numbers = [
         ("server.max_body_bytes", config.server.max_body_bytes == 0),
         ("server.max_connections", config.server.max_connections == 0),

@@ -26,6 +26,7 @@ impl Draft {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let named = ["policies", "plugins"].map(|section| reader.has(section, "dir"));
         reader.lengthen("ledger", "url");
+        reader.lengthen("otlp", "endpoint");
         let is_ledger_named = reader.has("ledger", "url");
         let mut config = Config {
             listen: reader.take("listen").unwrap_or_else(default_listen),
@@ -47,6 +48,7 @@ impl Draft {
             drain: reader.take("drain").unwrap_or_else(default_drain_text).0,
             state_dir: reader.take("state_dir").unwrap_or_else(default_state_dir),
             ledger: reader.take("ledger").unwrap_or_default(),
+            otlp: reader.take("otlp").unwrap_or_default(),
             log: reader.take("log").unwrap_or_default(),
             catalogue: Arc::default(),
             base_dir: PathBuf::new(),

@@ -41,7 +41,8 @@ impl Config {
     fn parse_partly(text: &str, base_dir: &Path, lookup: &Lookup) -> Result<Partly, Vec<Problem>> {
         let root = read::yaml(text, "`providers` and `models`").map_err(|problem| vec![problem])?;
         let mut reader = Reader::new(root, base_dir, lookup);
-        let draft = Draft::read(&mut reader);
+        let mut draft = Draft::read(&mut reader);
+        draft.config.otlp.set_defaults(lookup);
         let (mut problems, expansion) = reader.finish();
         problems.extend(check::problems(&draft));
         // the value of an unset variable is unknown: do not report its field as well

@@ -29,6 +29,7 @@ use crate::net::egress;
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
 use crate::providers::registry;
 use crate::telemetry::LogConfig;
+use crate::telemetry::otlp::config::OtlpConfig;
 
 pub use load::Partly;
 pub use schema::schema;
@@ -88,6 +89,9 @@ pub struct Config {
     /// The ledger: a row for every exchange.
     #[schemars(default)]
     pub ledger: LedgerConfig,
+    /// The export of traces.
+    #[schemars(default)]
+    pub otlp: OtlpConfig,
     /// The log on standard error.
     #[schemars(default)]
     pub log: LogConfig,

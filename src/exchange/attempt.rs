@@ -8,12 +8,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, header};
 
-use crate::catalogue::Row;
-use crate::catalogue::estimate::quick_estimate;
 use crate::error::{Error, ErrorKind, Origin, Result, UpstreamOrigin};
+use crate::exchange::open::Open;
 use crate::exchange::requested::bounded::Bounded;
 use crate::exchange::route::{Choice, Terms};
-use crate::exchange::{count, reasoning};
+use crate::exchange::{count, reasoning, traced};
 use crate::models::{Strictness, Target};
 use crate::net::client::Connections;
 use crate::net::egress::collector::Fetched;
@@ -89,11 +88,12 @@ impl<'a> Attempt<'a> {
         let left = || self.terms.left().unwrap_or(Duration::MAX);
         // the time of the stages is not the target's
         let prepared = tokio::time::timeout(left(), self.prepare(request.clone()));
-        let prepared = prepared.await.unwrap_or_else(|_| Err(self.terms.too_late()))?;
+        let mut prepared = prepared.await.unwrap_or_else(|_| Err(self.terms.too_late()))?;
         let (bound, begun) = (self.bound(request), Instant::now());
         self.fetch(&prepared.request, bound.time.min(left()) / 2).await?;
         let Choice { target, .. } = self.choice;
-        let story = &self.passage.ctx.story;
+        let ctx = &self.passage.ctx;
+        let story = &ctx.story;
         let id = story.attempt(AttemptStart {
             turn: self.turn,
             model: &prepared.name,
@@ -102,6 +102,8 @@ impl<'a> Attempt<'a> {
             tariff: Some(target.tariff(&prepared.name)),
         });
         let (left, own) = (left(), bound.time.saturating_sub(begun.elapsed()));
+        let edited = prepared.headers.take();
+        prepared.headers = traced::headers(ctx, target, id, &prepared.request, edited);
         let model = &prepared.name;
         let open = Open { story, id, request, row: target.row(model).cloned(), is_over: false };
         let answered =
@@ -115,6 +117,9 @@ impl<'a> Attempt<'a> {
         match answered {
             Ok(reply) => {
                 story.attempt_answered(id, reply.status.as_u16());
+                if matches!(reply.body, ReplyBody::Events(_)) {
+                    story.attempt_streams(id);
+                }
                 Ok(self.bounded(reply))
             }
             Err(error) => {
@@ -243,6 +248,7 @@ impl<'a> Attempt<'a> {
                     spent.update_whole(&message);
                     output = spent.tokens.output;
                 });
+                story.attempt_reported(id, &message);
                 story.attempt_settled(id);
                 story.attempt_ended(id);
                 if endpoint == Endpoint::Messages {
@@ -389,35 +395,6 @@ fn names(dropped: &[String]) -> HeaderValue {
     }
 }
 
-/// A call whose upstream has not answered yet.
-struct Open<'a> {
-    story: &'a Story,
-    id: AttemptId,
-    request: &'a MessagesRequest,
-    row: Option<Arc<Row>>,
-    is_over: bool,
-}
-
-impl Open<'_> {
-    /// Ends with the result of the call.
-    fn over<T>(mut self, result: T) -> T {
-        self.is_over = true;
-        result
-    }
-}
-
-impl Drop for Open<'_> {
-    /// Records that the client left: the upstream may work on the prompt, and reports no tokens any more.
-    fn drop(&mut self) {
-        if self.is_over || self.request.endpoint == Endpoint::CountTokens {
-            return;
-        }
-        let row = self.row.as_deref();
-        let most = row.and_then(|row| row.context).unwrap_or(u64::MAX);
-        self.story.attempt_given_up(self.id, quick_estimate(self.request, row).min(most));
-    }
-}
-
 /// The record that an attempt's stream writes to.
 struct Meter {
     story: Arc<Story>,
@@ -446,6 +423,7 @@ impl Metered {
                     spent.update(&event.data());
                     self.output = self.output.map(|_| spent.tokens.output);
                 });
+                story.attempt_reported(*id, &event.data());
                 if event.kind == EventKind::MessageDelta {
                     story.attempt_settled(*id);
                 }

@@ -24,7 +24,6 @@ use crate::net::header_edits::HeaderEdits;
 use crate::plugin_host::{ModelAnswer, ModelCall, Publish, Reach, published};
 use crate::policy::Passage;
 use crate::server_tools::declare;
-use crate::telemetry::story::Story;
 use crate::wire::{Endpoint, MessagesRequest, ReplyBody, Spent};
 
 /// Returns the gateway services for the plugins of a request; `None` if no plugin wants models or
@@ -112,7 +111,7 @@ fn within(outer: &Context, request: &MessagesRequest) -> Context {
         session: outer.session.clone(),
         model: request.model().to_owned(),
         media: Arc::default(),
-        story: Story::within(&outer.request_id, started),
+        story: outer.story.within(started),
         admission: None,
     }
 }

@@ -38,6 +38,7 @@ pub(crate) async fn messages(
         Endpoint::CountTokens => Operation::CountTokens,
     };
     let story = Story::begin(&inbound.request_id, inbound.started, operation);
+    story.trace_as(gateway.shared.otlp.trace(&inbound.head.headers));
     let meter = Meter::start(gateway, &story, Source::Client);
     let answered = match gateway.auth.authenticate(&inbound.head.headers) {
         Ok(identity) => {

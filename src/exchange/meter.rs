@@ -87,6 +87,7 @@ impl Meter {
             self.story.read(|record| admission.settle(record));
         }
         shared.ledger.enter(&self.story);
+        shared.otlp.enter(&self.story);
         shared.metrics.active_requests.dec();
     }
 }

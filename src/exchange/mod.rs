@@ -12,10 +12,12 @@ pub(crate) mod inner;
 mod messages;
 mod meter;
 pub(crate) mod models;
+mod open;
 mod reasoning;
 mod requested;
 mod route;
 mod tool_loop;
+mod traced;
 
 pub(crate) use answered::Answered;
 pub(crate) use inbound::Inbound;

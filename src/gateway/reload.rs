@@ -330,6 +330,8 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("state_dir", config.state_dir.display().to_string()),
         ("ledger", format!("{:?}", config.ledger)),
         ("ledger.url", hex::encode(Sha256::digest(config.ledger.url.secret()))),
+        ("otlp", format!("{:?}", config.otlp)),
+        ("otlp.headers", hex::encode(Sha256::digest(config.otlp.secrets()))),
         ("log", format!("{:?}", config.log)),
         ("drain", format!("{:?}", config.drain)),
     ]

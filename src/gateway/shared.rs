@@ -13,6 +13,7 @@ use crate::plugin_host::PluginHost;
 use crate::plugin_host::published::Published;
 use crate::server_tools::hidden::Carried;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::otlp::Otlp;
 
 /// The shared state; created once at the start.
 pub struct Shared {
@@ -32,6 +33,8 @@ pub struct Shared {
     pub carried: Carried,
     /// The entrance of the ledger; takes nothing unless the gateway serves.
     pub ledger: Ledger,
+    /// The export of traces; takes nothing unless the gateway serves.
+    pub(crate) otlp: Otlp,
     /// The counters of limits and budgets.
     pub(crate) limits: Counters,
     /// The metrics of `/metrics`.
@@ -52,6 +55,7 @@ impl Shared {
             health: HealthBook::new(),
             carried: Carried::default(),
             ledger: Ledger::default(),
+            otlp: Otlp::default(),
             limits: Counters::default(),
             metrics: Metrics::new(),
         })

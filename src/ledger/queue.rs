@@ -9,15 +9,13 @@ use tokio::time::Instant;
 use crate::ledger::config::QueueConfig;
 use crate::ledger::trouble::{Failure, Trouble};
 use crate::telemetry::ledger::{Dropped, LedgerMetrics};
-use crate::telemetry::record::{Operation, Record};
+use crate::telemetry::record::Record;
 use crate::telemetry::story::Story;
 
 /// The most exchanges of a batch.
 pub(super) const BATCH: usize = 256;
 /// The longest time for which a batch stays open.
 const OPEN: Duration = Duration::from_millis(200);
-/// The memory of a list's element or a map's entry, roughly, without its texts.
-const ELEMENT: usize = 64;
 
 /// The queue. Entries count until the writer has released them, so those that it retries count too.
 pub(super) struct Queue {
@@ -100,7 +98,7 @@ impl Queue {
 
     /// Adds a finished exchange; never waits. An exchange beyond the bounds is dropped and counted.
     pub(super) fn push(&self, story: &Arc<Story>) {
-        let bytes = story.read(size) as u64;
+        let bytes = story.read(Record::memory) as u64;
         let mut state = self.state.lock();
         if state.is_closed {
             drop(state);
@@ -212,38 +210,11 @@ impl Queue {
     }
 }
 
-/// Returns the memory of a record, roughly. Clients choose the length of some texts.
-fn size(record: &Record) -> usize {
-    let tags = record.tags.iter().chain(&record.policy_tags);
-    let tags: usize = tags.map(|(name, value)| name.len() + value.len() + ELEMENT).sum();
-    let attempts: usize =
-        record.attempts.iter().map(|one| size_of_val(one) + one.model.len()).sum();
-    let calls: usize = record.tool_calls.iter().map(|one| size_of_val(one) + one.tool.len()).sum();
-    let dropped: usize = record.dropped.iter().map(|name| name.len() + ELEMENT).sum();
-    let texts = [&record.user, &record.session, &record.parent];
-    let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
-    let route = match &record.operation {
-        Operation::Forward { route, provider } => route.len() + provider.len(),
-        _ => 0,
-    };
-    size_of::<Story>()
-        + texts
-        + route
-        + tags
-        + attempts
-        + calls
-        + dropped
-        + record.key.len()
-        + record.model.len()
-        + record.request_id.len()
-        + size_of_val(&*record.stages)
-        + record.passed_over.len() * ELEMENT
-}
-
 #[cfg(test)]
 mod tests {
     use crate::ledger::config::Size;
     use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::record::Operation;
 
     use super::*;
 

@@ -15,6 +15,9 @@ pub(crate) const TARGET: HeaderName = HeaderName::from_static("x-tidegate-target
 /// `x-tidegate-attempts`.
 pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 
+/// The properties that W3C Baggage carries along with a trace.
+const BAGGAGE: &str = "baggage";
+
 /// The prefix of every header addressed to the gateway.
 const OURS: &str = "x-tidegate-";
 /// `x-tidegate-cost-usd`: the price of a whole answer.
@@ -111,6 +114,9 @@ impl Forwards {
         let patterns = patterns.iter().map(|pattern| {
             let name = pattern.to_ascii_lowercase();
             let plain: String = name.chars().filter(|c| *c != '*').collect();
+            if name == BAGGAGE {
+                return Err(format!("`{pattern}` is never sent to an upstream"));
+            }
             let is_name = !plain.is_empty() && HeaderName::try_from(&*plain).is_ok();
             match HeaderName::try_from(&*name) {
                 Ok(exact) if !name.contains('*') && !may_be_forwarded(&exact) => {
@@ -127,7 +133,9 @@ impl Forwards {
     }
 
     fn has(&self, name: &HeaderName) -> bool {
-        self.is_all || self.patterns.iter().any(|pattern| pattern.matches(name.as_str()))
+        // a client's baggage may hold anything about its users
+        name != BAGGAGE
+            && (self.is_all || self.patterns.iter().any(|pattern| pattern.matches(name.as_str())))
     }
 }
 

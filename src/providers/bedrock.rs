@@ -175,6 +175,7 @@ impl Config {
         };
         let forwards = Forwards::new(&self.forward_headers);
         Ok(Door {
+            genai_name: "aws.bedrock",
             base,
             signer: self.signer(service, proxy.as_ref(), parts)?,
             form,

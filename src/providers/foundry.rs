@@ -144,6 +144,7 @@ impl Config {
         };
         let forwards = Forwards::new(&self.forward_headers);
         Ok(Door {
+            genai_name: "azure.ai.inference",
             signer,
             form: Form::messages(&base)?,
             betas: Betas::new(Column::Foundry, self.betas.clone()),

@@ -194,6 +194,10 @@ pub trait Provider: Send + Sync {
         Place::Global
     }
 
+    /// Returns the upstream's name in OpenTelemetry's GenAI conventions (`gen_ai.provider.name`), such as
+    /// `aws.bedrock`.
+    fn genai_name(&self) -> &str;
+
     /// Returns whether the upstream counts the tokens of a model. If not, the gateway estimates them.
     fn counts(&self, _model: &str) -> bool {
         true

@@ -140,6 +140,7 @@ impl Config {
             .path(&format!("/projects/{project}/locations/{location}/publishers/anthropic/models"));
         let forwards = Forwards::new(&self.forward_headers);
         Ok(Door {
+            genai_name: "gcp.vertex_ai",
             base,
             signer: Signer::Google(source.map_err(|message| ("credentials", message))?),
             form: Form::Vertex { prefix, system: *system_messages },

@@ -15,8 +15,9 @@ use crate::gateway::{Gateway, Live};
 use crate::ledger::database::Database;
 use crate::ledger::{Ledger, Writing};
 use crate::server::{Server, watching, worker_count};
+use crate::telemetry::otlp::{Exporting, Otlp};
 
-/// The time for the ledger after a drain that took all of its own.
+/// The time for the ledger and the traces after a drain that took all of its own.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// The gateway that `tidegate serve` runs. Dropped without [`Self::stop`], it cuts every connection.
@@ -30,6 +31,7 @@ pub struct Running {
     server: Server,
     admin: Option<Admin>,
     ledger: Option<Writing>,
+    exporting: Option<Exporting>,
     watching: JoinHandle<()>,
     drain: Duration,
     shared: Arc<Shared>,
@@ -47,6 +49,8 @@ impl Running {
         let started = Ledger::start(&config.ledger, &shared.metrics.ledger).await;
         let (ledger, writing) = started.map_err(|problem| vec![problem])?;
         shared.ledger = ledger;
+        let (otlp, exporting) = Otlp::start(&config.otlp, &shared.metrics.exporter)?;
+        shared.otlp = otlp;
         let shared = Arc::new(shared);
         let gateway = Gateway::build(config, 1, &shared).await?;
         shared.metrics.reloaded(SystemTime::now());
@@ -72,6 +76,7 @@ impl Running {
             watching: tokio::spawn(watching::watch(Arc::clone(&reloader))),
             reloader,
             ledger: writing,
+            exporting,
             server,
             admin,
             drain: config.drain,
@@ -102,9 +107,18 @@ impl Running {
             shared.limits.finish();
         })
         .await;
-        if let Some(ledger) = self.ledger {
-            ledger.stop(drain.saturating_sub(begun.elapsed()).max(FLUSH)).await;
-        }
+        let patience = drain.saturating_sub(begun.elapsed()).max(FLUSH);
+        let written = async {
+            if let Some(ledger) = self.ledger {
+                ledger.stop(patience).await;
+            }
+        };
+        let exported = async {
+            if let Some(exporting) = self.exporting {
+                exporting.stop(patience).await;
+            }
+        };
+        tokio::join!(written, exported);
         drained?;
         Ok(())
     }

@@ -1,9 +1,15 @@
 //! Metrics of limits and budgets.
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::telemetry::series::{Counters, add, labels};
+use crate::telemetry::series::{Counters, Labels, add, labels};
+
+/// The mode of a gateway whose limits are its own.
+const MEMORY: &str = "memory";
+/// The modes of the limits' store: on its own, shared, and the three modes while the shared store is away.
+const MODES: [&str; 5] = [MEMORY, "shared", "open", "closed", "local"];
 
 /// The counters of all rules. Cloning shares them.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +37,11 @@ impl LimitMetrics {
         let denials = "Requests rejected by a budget";
         let warnings = "Periods in which a budget reached its `warn_at`";
         let reroutes = "Requests sent to another model since a budget was used up";
+        let mode = "1 for the store that counts limits now, 0 for the others";
+        let modes: Family<Labels, Gauge> = add(r, "limiter_mode", mode, Family::default());
+        for mode in MODES {
+            modes.get_or_create_owned(&labels([("mode", mode)])).set(i64::from(mode == MEMORY));
+        }
         Self {
             refusals: add(r, "limit_refusals", refusals, Family::default()),
             denials: add(r, "budget_refusals", denials, Family::default()),

@@ -1,16 +1,24 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
+pub(crate) mod exporter;
+pub(crate) mod exposition;
+mod inference;
 pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod logs;
+mod memory;
 pub(crate) mod metrics;
 pub(crate) mod money;
+pub(crate) mod otlp;
 pub(crate) mod outcome;
 pub(crate) mod plugins;
 mod policies;
 pub(crate) mod record;
 mod series;
 pub(crate) mod story;
+mod targets;
 mod trace;
+pub(crate) mod traced;
+pub(crate) mod traceparent;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

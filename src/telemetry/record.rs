@@ -8,9 +8,12 @@ use http::HeaderValue;
 use crate::catalogue::billing::Amount;
 use crate::catalogue::cost::{Charge, Tariff};
 use crate::catalogue::price::today;
+use crate::telemetry::inference::Inference;
 use crate::telemetry::logs::one_line;
 use crate::telemetry::metrics::{Finished, Metrics, TargetMetrics};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
+use crate::telemetry::traced::Call;
+use crate::telemetry::traceparent::{Trace, TraceId};
 use crate::wire::{Spent, Usage};
 
 /// The recorded status if the client left before a response; nginx and others use the same.
@@ -71,6 +74,8 @@ pub struct Record {
     pub ending: Ending,
     /// The cost; `None` until the end.
     pub cost: Option<Cost>,
+    /// The place in a trace; `None` without `otlp`.
+    pub(crate) trace: Option<Trace>,
 }
 
 /// The cost of an exchange.
@@ -117,6 +122,8 @@ pub struct StageRun {
     pub failed: bool,
     /// Whether the stage refused the request or a target.
     pub denied: bool,
+    /// The time from the head of the request to the first run, in a traced exchange.
+    pub begun: Option<Duration>,
 }
 
 /// One call of an upstream.
@@ -148,12 +155,16 @@ pub struct Attempt {
     pub is_settled: bool,
     /// The estimated tokens of the prompt, if the gateway gave up the call before the upstream reported any.
     pub given_up: Option<u64>,
+    /// Whether the answer is a stream.
+    pub is_stream: bool,
     /// The bytes of text that the upstream sent so far, in a stream.
     pub relayed: usize,
     /// The rates of the target; `None` on a forwarded route.
     pub(crate) tariff: Option<Arc<Tariff>>,
     /// The share of the exchange's cost; `None` until the end, and on a forwarded route.
     pub cost: Option<Cost>,
+    /// The facts for its span, in a traced exchange.
+    pub(crate) call: Option<Box<Call>>,
 }
 
 /// A target that was not called.
@@ -196,6 +207,8 @@ pub struct ToolCall {
     pub tool: Box<str>,
     /// The turn of the tool loop, counted from 1.
     pub turn: u32,
+    /// The time from the head of the request to the start of the call.
+    pub begun: Duration,
     /// The duration of the call.
     pub took: Duration,
     /// Whether the result is an error for the model.
@@ -220,6 +233,23 @@ impl Attempt {
             tokens.input = self.given_up.unwrap_or_default();
         }
         tokens.output = tokens.output.max((self.relayed / BYTES_A_TOKEN) as u64);
+    }
+
+    /// Returns whether the answer broke off after its first event.
+    pub(super) fn is_broken(&self) -> bool {
+        self.outcome == Some(AttemptOutcome::Success) && self.error.is_some()
+    }
+
+    fn inference(&self, trace: Option<TraceId>) -> Inference {
+        let has_failed = self.outcome.is_some_and(|outcome| outcome != AttemptOutcome::Success);
+        Inference {
+            tokens: self.spent.billed(),
+            duration: self.duration.unwrap_or_default(),
+            // a whole answer has its first event at its end
+            first_chunk: self.first_event.filter(|_| self.is_stream),
+            error: self.error.or(has_failed.then_some("_OTHER")),
+            trace,
+        }
     }
 
     /// Returns the cost; `None` on a forwarded route.
@@ -281,7 +311,13 @@ impl Record {
             is_traced: false,
             ending: Ending::CallerLeft,
             cost: None,
+            trace: None,
         }
+    }
+
+    /// Returns the place in a trace whose spans are exported.
+    pub(crate) fn sampled(&self) -> Option<&Trace> {
+        self.trace.as_ref().filter(|trace| trace.is_sampled)
     }
 
     /// Returns the tokens of all attempts.
@@ -359,6 +395,7 @@ impl Record {
             duration: self.duration,
             first_event: self.first_event,
             stream_ended: self.is_stream.then_some(self.ending),
+            trace: self.sampled().map(|trace| trace.id),
         };
         match self.attempts.last().and_then(|attempt| attempt.metrics.as_ref()) {
             Some(target) => target.observe(&finished),
@@ -366,6 +403,9 @@ impl Record {
         }
         for (n, attempt) in self.attempts.iter().enumerate() {
             let Some(target) = &attempt.metrics else { continue };
+            if self.operation == Operation::Messages {
+                target.inferred(&attempt.inference(finished.trace));
+            }
             let is_of = |other: &&Attempt| {
                 other.metrics.as_ref().is_some_and(|own| Arc::ptr_eq(own, target))
             };

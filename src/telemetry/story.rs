@@ -12,6 +12,8 @@ use crate::telemetry::metrics::{Metrics, TargetMetrics};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::record::{Attempt, Operation, PassedOver, Record, StageRun, ToolCall, Why};
 use crate::telemetry::trace;
+use crate::telemetry::traced::{Call, Facts};
+use crate::telemetry::traceparent::{Propagation, SpanId, Trace};
 use crate::wire::Spent;
 
 /// The record of a running exchange. All parts of the gateway write to it, each fact once.
@@ -44,11 +46,22 @@ impl Story {
         Arc::new(Self(Mutex::new(Record::new(request_id, started, operation))))
     }
 
-    /// Starts the record of a request that another exchange made, under its own id.
-    pub fn within(parent: &str, started: Instant) -> Arc<Self> {
+    /// Starts the record of a request that this exchange makes, under its own id.
+    pub fn within(&self, started: Instant) -> Arc<Self> {
+        let (parent, trace) =
+            self.read(|outer| (outer.request_id.clone(), outer.trace.as_ref().map(Trace::within)));
         let story = Self::begin(&request_id(), started, Operation::Messages);
-        story.0.lock().parent = Some(parent.into());
+        let mut record = story.0.lock();
+        (record.parent, record.trace) = (Some(parent), trace);
+        drop(record);
         story
+    }
+
+    /// Records the place in a trace, if there is one.
+    pub(crate) fn trace_as(&self, trace: Option<Trace>) {
+        if trace.is_some() {
+            self.0.lock().trace = trace;
+        }
     }
 
     /// Calls `read` with the record.
@@ -103,7 +116,9 @@ impl Story {
     /// Records a run of a hook.
     pub fn stage_ran(&self, stage: &Arc<str>, hook: &'static str, took: Duration, run: Run) {
         let mut record = self.0.lock();
+        let begun = record.sampled().map(|_| record.started.elapsed().saturating_sub(took));
         let row = row(&mut record.stages, stage, hook);
+        row.begun = row.begun.or(begun);
         row.runs += 1;
         row.took += took;
         row.failed |= run == Run::Failed;
@@ -123,7 +138,8 @@ impl Story {
     pub fn tool_called(&self, tool: &str, took: Duration, is_error: bool) {
         let mut record = self.0.lock();
         let turn = record.attempts.last().map_or(0, |attempt| attempt.turn);
-        record.tool_calls.push(ToolCall { tool: tool.into(), turn, took, is_error });
+        let begun = record.started.elapsed().saturating_sub(took);
+        record.tool_calls.push(ToolCall { tool: tool.into(), turn, begun, took, is_error });
     }
 
     /// Records parts of the request that are not sent to a target.
@@ -182,6 +198,8 @@ impl Story {
             relayed: 0,
             tariff: to.tariff,
             cost: None,
+            is_stream: false,
+            call: None,
         });
         AttemptId(record.attempts.len() - 1)
     }
@@ -199,6 +217,11 @@ impl Story {
             attempt.status = Some(status);
             attempt.first_event = Some(took);
         });
+    }
+
+    /// Records that the answer of an attempt is a stream.
+    pub fn attempt_streams(&self, id: AttemptId) {
+        self.0.lock().attempts[id.0].is_stream = true;
     }
 
     /// Records the failure of an attempt before its first event.
@@ -239,6 +262,28 @@ impl Story {
     /// Records the tokens that an upstream reports. A later report of a counter overwrites an earlier one.
     pub fn attempt_used(&self, id: AttemptId, read: impl FnOnce(&mut Spent)) {
         read(&mut self.0.lock().attempts[id.0].spent);
+    }
+
+    /// Puts an attempt into the trace. Returns the headers for its upstream; `None` without a trace. `facts` reads the
+    /// request, if the spans are exported.
+    pub(crate) fn attempt_traced(
+        &self,
+        id: AttemptId,
+        facts: impl FnOnce() -> Facts,
+    ) -> Option<Propagation> {
+        let mut record = self.0.lock();
+        let span = SpanId::random();
+        let propagation = record.trace.as_ref()?.propagation(span);
+        let call = record.sampled().map(|_| Box::new(Call::new(span, facts())));
+        record.attempts[id.0].call = call;
+        Some(propagation)
+    }
+
+    /// Records the facts of an upstream's report: of a whole message, or of one event of its stream.
+    pub(crate) fn attempt_reported(&self, id: AttemptId, data: &[u8]) {
+        if let Some(call) = &mut self.0.lock().attempts[id.0].call {
+            call.answered(data);
+        }
     }
 
     /// Records that the upstream's last report of tokens came.
@@ -353,6 +398,7 @@ fn row<'a>(rows: &'a mut Vec<StageRun>, stage: &Arc<str>, hook: &'static str) ->
             edited: false,
             failed: false,
             denied: false,
+            begun: None,
         });
         rows.len() - 1
     });

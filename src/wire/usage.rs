@@ -17,6 +17,8 @@ pub struct Usage {
     pub cache_write_1h: u64,
     /// `cache_read_input_tokens`
     pub cache_read: u64,
+    /// `output_tokens_details.thinking_tokens`, a part of `output`
+    pub thinking: u64,
 }
 
 /// All that the `usage` of an answer says: the tokens, and the facts that decide their price.
@@ -135,6 +137,7 @@ struct Fields {
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation: Option<Writes>,
+    output_tokens_details: Option<OutputDetails>,
     speed: Option<Speed>,
     service_tier: Option<Tier>,
     inference_geo: Option<Geo>,
@@ -147,6 +150,11 @@ struct Fields {
 struct Writes {
     ephemeral_5m_input_tokens: Option<u64>,
     ephemeral_1h_input_tokens: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+struct OutputDetails {
+    thinking_tokens: Option<u64>,
 }
 
 fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -220,6 +228,7 @@ impl Fields {
 impl Usage {
     fn take(&mut self, new: &Fields) {
         let writes = new.cache_creation.as_ref();
+        let details = new.output_tokens_details.as_ref();
         let fields = [
             (&mut self.cache_write_5m, writes.and_then(|writes| writes.ephemeral_5m_input_tokens)),
             (&mut self.cache_write_1h, writes.and_then(|writes| writes.ephemeral_1h_input_tokens)),
@@ -227,6 +236,7 @@ impl Usage {
             (&mut self.output, new.output_tokens),
             (&mut self.cache_creation, new.cache_creation_input_tokens),
             (&mut self.cache_read, new.cache_read_input_tokens),
+            (&mut self.thinking, details.and_then(|details| details.thinking_tokens)),
         ];
         for (field, value) in fields {
             *field = value.unwrap_or(*field);
@@ -267,6 +277,7 @@ impl Usage {
             cache_write_5m: self.cache_write_5m.saturating_add(other.cache_write_5m),
             cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
             cache_read: self.cache_read.saturating_add(other.cache_read),
+            thinking: self.thinking.saturating_add(other.thinking),
         }
     }
 }

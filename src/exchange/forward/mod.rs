@@ -25,6 +25,7 @@ use crate::net::{headers, rate_limits, receive};
 use crate::telemetry::logs::one_line;
 use crate::telemetry::record::Operation;
 use crate::telemetry::story::{AttemptId, AttemptStart, Story};
+use crate::telemetry::traced::Facts;
 use crate::wire::{Document, Kind, Step};
 
 /// The maximum size of a list of batches. A page of 1000 batches has less than 1 MiB.
@@ -42,6 +43,7 @@ pub(crate) async fn forward(gateway: &Arc<Gateway>, inbound: Inbound, path: &str
         provider: provider.map_or("", |passthrough| &passthrough.name).into(),
     };
     let story = Story::begin(&inbound.request_id, inbound.started, operation);
+    story.trace_as(gateway.shared.otlp.trace(&inbound.head.headers));
     let meter = Meter::start(gateway, &story, Source::Client);
     let admission = meter.admission();
     let answered = answer(gateway, inbound, path, &story, admission.as_deref()).await;
@@ -89,7 +91,7 @@ async fn answer(
     let body = Paced::new(inbound.body, gateway.bounds.body.pause, stalled);
     let fault = body.fault();
     let request = forwarded(&head, Body::Stream(Box::pin(body)), path)?;
-    let ctx = Context {
+    let mut ctx = Context {
         request_id: inbound.request_id,
         started: inbound.started,
         session: identity.caller.key.clone(),
@@ -105,6 +107,10 @@ async fn answer(
     let target = headers::value(&passthrough.name);
     let id =
         story.attempt(AttemptStart { turn: 1, model: "", target, metrics: None, tariff: None });
+    let facts = || Facts { provider: passthrough.provider.genai_name().into(), ..Facts::default() };
+    if let Some(propagation) = story.attempt_traced(id, facts) {
+        propagation.apply(&mut ctx.headers);
+    }
     let answer = passthrough.provider.forward(&ctx, request).await;
     // a caller that stopped sending looks like an upstream that closes the connection
     let answer = match answer.map_err(|error| fault.take().unwrap_or(error)) {

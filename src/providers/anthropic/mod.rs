@@ -66,6 +66,7 @@ impl Config {
         let form = Form::messages(&base)?;
         let forwards = Forwards::new(&self.forward_headers);
         Ok(Door {
+            genai_name: "anthropic",
             signer: self.signer(proxy.as_ref(), parts)?,
             form,
             betas: Betas::new(Column::Anthropic, self.betas.clone()),

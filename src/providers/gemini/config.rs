@@ -105,6 +105,14 @@ impl Backend {
             Self::Vertex => "vertex",
         }
     }
+
+    /// Returns the name of the backend in OpenTelemetry's conventions.
+    pub(super) fn genai_name(self) -> &'static str {
+        match self {
+            Self::Studio => "gcp.gemini",
+            Self::Vertex => "gcp.vertex_ai",
+        }
+    }
 }
 
 impl Config {

@@ -344,6 +344,10 @@ impl Provider for Gemini {
         Some(FAMILY)
     }
 
+    fn genai_name(&self) -> &str {
+        self.backend.genai_name()
+    }
+
     fn losses(&self, request: &MessagesRequest, fetched: &Fetched) -> Vec<Dropped> {
         let fetched = match self.collector {
             Some(_) => fetched.clone(),

@@ -61,6 +61,8 @@ pub(in crate::providers) struct Door {
     pub(in crate::providers) forwards: Forwards,
     pub(in crate::providers) trust: Trust,
     pub(in crate::providers) collector: Option<Collector>,
+    /// The upstream's name in OpenTelemetry's conventions.
+    pub(in crate::providers) genai_name: &'static str,
 }
 
 impl Door {
@@ -161,6 +163,10 @@ impl Provider for Door {
 
     fn place(&self, model: &str) -> Place {
         self.form.place(model)
+    }
+
+    fn genai_name(&self) -> &str {
+        self.genai_name
     }
 
     fn credentials(&self) -> Credentials {

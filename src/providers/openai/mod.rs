@@ -93,6 +93,8 @@ struct OpenAi {
     collector: Option<Collector>,
     /// The vendor of the server's models in the table; `None` if they may be anybody's.
     family: Option<&'static str>,
+    /// The server's name in OpenTelemetry's conventions.
+    genai_name: String,
 }
 
 impl OpenAi {
@@ -145,6 +147,7 @@ impl OpenAi {
             catalogue,
             collector,
             family,
+            genai_name: genai_name(config.flavor()),
         })
     }
 
@@ -275,6 +278,10 @@ impl Provider for OpenAi {
         self.family
     }
 
+    fn genai_name(&self) -> &str {
+        &self.genai_name
+    }
+
     fn losses(&self, request: &MessagesRequest, fetched: &Fetched) -> Vec<Dropped> {
         let fetched = if self.collector.is_some() { fetched } else { &Fetched::default() };
         let encoded = self.encode_request(request, fetched);
@@ -338,6 +345,16 @@ fn family(flavor: &str) -> Option<&'static str> {
         "mistral" => Some("mistral"),
         "xai" => Some("xai"),
         _ => None,
+    }
+}
+
+/// Returns the name of a flavor in OpenTelemetry's conventions. They allow others than those that they list.
+fn genai_name(flavor: String) -> String {
+    match flavor.as_str() {
+        "azure" => "azure.ai.openai".to_owned(),
+        "mistral" => "mistral_ai".to_owned(),
+        "xai" => "x_ai".to_owned(),
+        _ => flavor,
     }
 }
 

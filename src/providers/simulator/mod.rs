@@ -83,6 +83,10 @@ impl Provider for Simulator {
         &self.accepts
     }
 
+    fn genai_name(&self) -> &str {
+        "tidegate.simulator"
+    }
+
     async fn send(&self, ctx: &Context, mut attempt: Attempt) -> Result<Answer> {
         let seed = Seed::of(&mut attempt.request)?;
         let plan = self

@@ -10,6 +10,7 @@ pub mod http2;
 pub mod logs;
 #[expect(dead_code, reason = "the unit tests of `plugin_host` use all of it")]
 pub mod made;
+pub mod otlp;
 pub mod plugins;
 pub mod repository;
 pub mod tls;

@@ -1,0 +1,42 @@
+//! The memory of a record, for queues with a bound.
+use crate::telemetry::record::{Operation, Record};
+use crate::telemetry::traced::Call;
+
+/// The memory of a list's element or a map's entry, roughly, without its texts.
+const ELEMENT: usize = 64;
+
+impl Record {
+    /// Returns the memory of this record, roughly. Clients choose the length of some texts.
+    pub(crate) fn memory(&self) -> usize {
+        let tags = self.tags.iter().chain(&self.policy_tags);
+        let tags: usize = tags.map(|(name, value)| name.len() + value.len() + ELEMENT).sum();
+        let attempts: usize =
+            self.attempts.iter().map(|one| size_of_val(one) + one.model.len()).sum();
+        // the texts of a traced call are bounded
+        let traced = self.attempts.iter().filter(|one| one.call.is_some()).count();
+        let state = self.trace.as_ref().map_or(0, |trace| trace.state.len());
+        let calls: usize =
+            self.tool_calls.iter().map(|one| size_of_val(one) + one.tool.len()).sum();
+        let dropped: usize = self.dropped.iter().map(|name| name.len() + ELEMENT).sum();
+        let texts = [&self.user, &self.session, &self.parent];
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        let route = match &self.operation {
+            Operation::Forward { route, provider } => route.len() + provider.len(),
+            _ => 0,
+        };
+        size_of::<Self>()
+            + texts
+            + route
+            + tags
+            + attempts
+            + traced * (size_of::<Call>() + 4 * ELEMENT)
+            + state
+            + calls
+            + dropped
+            + self.key.len()
+            + self.model.len()
+            + self.request_id.len()
+            + size_of_val(&*self.stages)
+            + self.passed_over.len() * ELEMENT
+    }
+}

@@ -1,0 +1,96 @@
+//! Traces by OTLP over HTTP: a span for each exchange with its stages, attempts and tools, made from the record.
+pub(crate) mod config;
+mod encode;
+mod export;
+mod messages;
+mod queue;
+mod spans;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::task::JoinHandle;
+
+use crate::error::Problem;
+use crate::telemetry::exporter::{Dropped, ExporterMetrics};
+use crate::telemetry::otlp::config::OtlpConfig;
+use crate::telemetry::otlp::export::Exporter;
+use crate::telemetry::otlp::queue::Queue;
+use crate::telemetry::story::Story;
+use crate::telemetry::traceparent::Trace;
+
+/// The entrance for finished exchanges. Without a collector it takes nothing, and no exchange has a trace.
+#[derive(Clone, Default)]
+pub(crate) struct Otlp(Option<Entrance>);
+
+#[derive(Clone)]
+struct Entrance {
+    queue: Arc<Queue>,
+    ratio: f64,
+}
+
+/// The task that exports. Dropped without [`Exporting::stop`], it stops at once, and loses all that waits.
+pub(crate) struct Exporting {
+    queue: Arc<Queue>,
+    task: JoinHandle<()>,
+    metrics: ExporterMetrics,
+}
+
+impl Otlp {
+    /// Starts the exporter on the caller's runtime; `None` if the config names no collector.
+    ///
+    /// Fails with each wrong value of the config. An absent collector is no failure.
+    pub(crate) fn start(
+        config: &OtlpConfig,
+        metrics: &ExporterMetrics,
+    ) -> Result<(Self, Option<Exporting>), Vec<Problem>> {
+        let wrong = |(key, message): (String, String)| Problem::new(format!("otlp.{key}"), message);
+        let collector = config.collector();
+        let collector = collector.map_err(|all| all.into_iter().map(wrong).collect::<Vec<_>>())?;
+        let Some(collector) = collector else { return Ok((Self::default(), None)) };
+        let queue = Arc::new(Queue::new(metrics.clone()));
+        let exporter = Exporter::new(collector, Arc::clone(&queue), metrics.clone());
+        let exporter = exporter.map_err(|message| {
+            vec![Problem::new("otlp.endpoint", format!("cannot be used: {message}"))]
+        })?;
+        let task = tokio::spawn(exporter.run());
+        let exporting = Exporting { queue: Arc::clone(&queue), task, metrics: metrics.clone() };
+        Ok((Self(Some(Entrance { queue, ratio: config.sample })), Some(exporting)))
+    }
+
+    /// Returns the place of a request in a trace; `None` without a collector.
+    pub(crate) fn trace(&self, headers: &HeaderMap) -> Option<Trace> {
+        self.0.as_ref().map(|entrance| Trace::of(headers, entrance.ratio))
+    }
+
+    /// Takes a finished exchange if its spans are exported; never waits.
+    pub(crate) fn enter(&self, story: &Arc<Story>) {
+        if let Some(entrance) = &self.0 {
+            entrance.queue.push(story);
+        }
+    }
+}
+
+impl Exporting {
+    /// Exports what waits. Spans that are not exported within `patience` are lost and counted.
+    pub(crate) async fn stop(mut self, patience: Duration) {
+        self.queue.close();
+        if tokio::time::timeout(patience, &mut self.task).await.is_err() {
+            self.task.abort();
+            // the task is over either way
+            let _ = (&mut self.task).await;
+        }
+        let lost = self.queue.clear();
+        if lost > 0 {
+            self.metrics.dropped(Dropped::Stopped, lost);
+            tracing::warn!(spans = lost, "the last spans could not be exported: they are lost");
+        }
+    }
+}
+
+impl Drop for Exporting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
