@@ -46,18 +46,19 @@ impl Shared {
     ///
     /// Fails if wasm cannot be set up on this machine.
     pub fn new(workers: usize, cache_dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
+        let metrics = Metrics::new();
         Ok(Self {
             client: Client::new(workers),
             egress: Arc::new(egress::Client::new()),
             media: Memory::default(),
             plugins: plugin_host(cache_dir).map_err(|problem| vec![problem])?,
-            published: Published::default(),
+            published: Published::new(metrics.losses.published_files.clone()),
             health: HealthBook::new(),
-            carried: Carried::default(),
+            carried: Carried::new(metrics.losses.hidden_calls.clone()),
             ledger: Ledger::default(),
             otlp: Otlp::default(),
             limits: Counters::default(),
-            metrics: Metrics::new(),
+            metrics,
         })
     }
 }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
+use prometheus_client::metrics::counter::Counter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,9 +74,16 @@ struct Files {
     /// The earliest time of expiry.
     first_end: Option<Instant>,
     bytes: u64,
+    /// Counts files that are dropped before their time.
+    dropped: Counter,
 }
 
 impl Published {
+    /// Keeps no file yet. `dropped` counts those that are dropped before their time.
+    pub(crate) fn new(dropped: Counter) -> Self {
+        Self(Mutex::new(Files { dropped, ..Files::default() }))
+    }
+
     /// Keeps a file and returns its name. Returns `None` if the file is larger than `max_bytes`, or
     /// if the system provides no random numbers.
     pub fn keep(&self, file: File, config: &FilesConfig, now: Instant) -> Option<String> {
@@ -134,6 +142,7 @@ impl Files {
     fn drop_oldest(&mut self) -> bool {
         let Some((_, name)) = self.order.pop_front() else { return false };
         self.forget(&name);
+        self.dropped.inc();
         true
     }
 

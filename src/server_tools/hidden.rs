@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
+use prometheus_client::metrics::counter::Counter;
 
 /// The time for which hidden calls are kept. A caller that answers later continues without them.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
@@ -106,6 +107,8 @@ struct Book {
     bytes: usize,
     /// The caller and call of every entry, with its last known time of use, the oldest first.
     order: VecDeque<(String, String, Instant)>,
+    /// Counts entries that are dropped before their time.
+    dropped: Counter,
 }
 
 struct Entry {
@@ -114,6 +117,11 @@ struct Entry {
 }
 
 impl Carried {
+    /// Keeps nothing yet. `dropped` counts the messages that are dropped before their time.
+    pub(crate) fn new(dropped: Counter) -> Self {
+        Self(Mutex::new(Book { dropped, ..Book::default() }))
+    }
+
     /// Keeps the message with the visible call `id` in its last turn. If the message is too large,
     /// only its last turn is kept. If that is still too large, it is dropped.
     pub fn keep(&self, caller: &str, id: &str, hidden: Hidden) {
@@ -125,7 +133,11 @@ impl Carried {
         let mut book = self.book();
         // some upstreams repeat ids in other conversations
         book.forget(caller, id);
-        if size > MAX_BYTES / 8 || !hidden.hides() {
+        if !hidden.hides() {
+            return;
+        }
+        if size > MAX_BYTES / 8 {
+            book.dropped.inc();
             return;
         }
         let now = Instant::now();
@@ -169,7 +181,11 @@ impl Book {
             match used {
                 // it was used since then: it moves to the end
                 Some(used) if used > known => self.order.push_back((caller, id, used)),
-                Some(used) if is_stale(used) || self.is_full() => self.forget(&caller, &id),
+                Some(used) if is_stale(used) => self.forget(&caller, &id),
+                Some(_) if self.is_full() => {
+                    self.dropped.inc();
+                    self.forget(&caller, &id);
+                }
                 Some(_) => {
                     self.order.push_front((caller, id, known));
                     return;

@@ -15,6 +15,7 @@ use crate::telemetry::exporter::ExporterMetrics;
 use crate::telemetry::exposition::Format;
 use crate::telemetry::ledger::LedgerMetrics;
 use crate::telemetry::limits::LimitMetrics;
+use crate::telemetry::losses::Losses;
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
 pub(crate) use crate::telemetry::policies::PolicyMetrics;
@@ -40,6 +41,8 @@ pub struct Metrics {
     policies: PolicyMetrics,
     /// The metrics of the ledger.
     pub(crate) ledger: LedgerMetrics,
+    /// The counters of things that are dropped early.
+    pub(crate) losses: Losses,
     /// The metrics of the export of traces.
     pub(crate) exporter: ExporterMetrics,
     limits: LimitMetrics,
@@ -113,6 +116,7 @@ impl Metrics {
             generations_live: add(r, "generations_live", "Generations in use", Gauge::default()),
             policies: policies(r),
             ledger: LedgerMetrics::new(r),
+            losses: Losses::new(r),
             exporter: ExporterMetrics::new(r),
             limits: LimitMetrics::new(r),
             registry,

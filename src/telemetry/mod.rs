@@ -5,6 +5,7 @@ mod inference;
 pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod logs;
+pub(crate) mod losses;
 mod memory;
 pub(crate) mod metrics;
 pub(crate) mod money;

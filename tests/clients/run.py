@@ -21,7 +21,7 @@ from pathlib import Path
 
 import claude_code
 import gateway as gateways
-from install import HERE, ROOT, Missing, node_modules, virtualenv
+from install import HERE, ROOT, Missing, node_modules, target_dir, virtualenv
 from outside import outside
 
 # of one suite; a busy machine takes ten times as long as a quiet one
@@ -103,12 +103,22 @@ def claude():
     return ClaudeCode(program, printed([program, "--version"]))
 
 
+def collector():
+    interpreter = virtualenv(HERE / "requirements-traces.txt")
+    version = ["-c", "from importlib.metadata import version; print('opentelemetry-proto', version('opentelemetry-proto'))"]
+    binary = target_dir() / "debug" / "tidegate"
+    if not binary.exists():
+        raise Missing(f"{binary} is missing (cargo build)")
+    return Program([interpreter, HERE / "traces.py", binary], printed([interpreter, *version]))
+
+
 CLIENTS = {
     "python-newest": lambda: python_sdk("newest"),
     "python-0.125.0": lambda: python_sdk("0.125.0"),
     "comply": checker,
     "typescript": typescript_sdk,
     "claude-code": claude,
+    "traces": collector,
 }
 
 

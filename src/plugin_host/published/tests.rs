@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use crate::plugin_host::{File, FilesConfig, published::Published};
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 
 fn file(content: &'static str) -> File {
     File { media_type: "image/png".to_owned(), content: Bytes::from_static(content.as_bytes()) }
@@ -24,13 +25,17 @@ fn a_file_is_found_until_its_time_is_over() {
 
 #[test]
 fn the_oldest_file_makes_room_and_a_file_larger_than_the_limit_is_not_kept() {
-    let (files, now) = (Published::default(), Instant::now());
+    let (dropped, now) = (Counter::default(), Instant::now());
+    let files = Published::new(dropped.clone());
     // each has 9 additional bytes of its media type
     let names = ["aaaa", "bbbb", "cccc"].map(|c| files.keep(file(c), &config(30), now).unwrap());
     let is_there = names.each_ref().map(|name| files.find(name, now).is_some());
     assert_eq!(is_there, [false, true, true]);
     assert!(files.keep(file("a long one, far too long"), &config(30), now).is_none());
     assert!(files.find(&names[2], now).is_some(), "what did not fit has pushed nothing out");
+    assert_eq!(dropped.get(), 1);
+    assert!(files.find(&names[2], now + Duration::from_secs(3600)).is_none());
+    assert_eq!(dropped.get(), 1, "its time was over");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Hidden calls and the store that keeps them for their callers.
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
+
 use crate::server_tools::hidden::{Carried, Hidden, HiddenBlock, Shape};
 
 fn shown(kind: &str) -> HiddenBlock {
@@ -35,13 +37,15 @@ fn hidden_calls_are_kept_per_caller_and_bounded() {
 
 #[test]
 fn a_message_that_is_too_large_keeps_its_last_turn_if_that_fits() {
-    let carried = Carried::default();
+    let dropped = Counter::default();
+    let carried = Carried::new(dropped.clone());
     carried.keep("one", "toolu_1", hidden(4 << 20, 1));
     let kept = carried.find("one", "toolu_1").unwrap();
     assert_eq!(kept.blocks(), hidden(1, 1).last_turn());
     assert_eq!(kept.last_turn(), kept.blocks());
     carried.keep("one", "toolu_2", hidden(1, 4 << 20));
     assert_eq!(carried.find("one", "toolu_2"), None);
+    assert_eq!(dropped.get(), 1);
 }
 
 #[test]
@@ -61,7 +65,8 @@ fn a_message_without_hidden_calls_is_not_kept() {
 
 #[test]
 fn a_history_is_searched_only_while_something_is_kept_for_its_caller() {
-    let carried = Carried::default();
+    let dropped = Counter::default();
+    let carried = Carried::new(dropped.clone());
     let now = Instant::now();
     assert!(!carried.has("one", now));
     carried.keep("one", "toolu_1", hidden(1, 1));
@@ -70,11 +75,13 @@ fn a_history_is_searched_only_while_something_is_kept_for_its_caller() {
     assert!(carried.has("one", later(59)));
     assert!(!carried.has("one", later(61)));
     assert_eq!(carried.find("one", "toolu_1"), None, "and it is gone");
+    assert_eq!(dropped.get(), 0, "its time was over");
 }
 
 #[test]
 fn the_least_recently_used_hidden_calls_are_dropped_first() {
-    let carried = Carried::default();
+    let dropped = Counter::default();
+    let carried = Carried::new(dropped.clone());
     for n in 1..=16 {
         carried.keep("one", &format!("toolu_{n}"), hidden(1, LARGE));
     }
@@ -82,4 +89,5 @@ fn the_least_recently_used_hidden_calls_are_dropped_first() {
     carried.keep("one", "toolu_17", hidden(1, LARGE));
     assert!(carried.find("one", "toolu_1").is_some());
     assert_eq!(carried.find("one", "toolu_2"), None);
+    assert_eq!(dropped.get(), 1);
 }
