@@ -5,6 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::auth::expiry::Expiry;
+use crate::auth::holder::Holder;
+use crate::auth::settings::KeySettings;
 use crate::error::{Problem, Secret};
 
 /// An entry of `keys:`; exactly one of `hash` and `key`.
@@ -20,6 +23,14 @@ pub struct Config {
     pub key: Option<Secret>,
     /// The models that the key may name, with `*`; all if absent.
     pub models: Option<Vec<String>>,
+    /// The server tools that the key may use, by their names without `gateway:` and date, with `*`; all if absent.
+    pub tools: Option<Vec<String>>,
+    /// The time from which the key is refused: `2027-01-31T12:00:00Z`, or a date, which stands for its first moment in UTC.
+    #[schemars(with = "Option<String>")]
+    pub expires: Option<Expiry>,
+    /// Whether the key is refused for now.
+    #[serde(default)]
+    pub disabled: bool,
     /// Tags for policies (`when: { tags: … }`) and metrics.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
@@ -32,17 +43,42 @@ pub(crate) type Digest = [u8; 32];
 pub(crate) struct NewKey {
     /// `tg_` and 64 hex digits.
     pub key: Secret,
-    /// The value for the config: `sha256:` and 64 hex digits.
-    pub hash: String,
+    /// The digest that the gateway keeps.
+    pub digest: Digest,
+}
+
+impl NewKey {
+    /// Returns the value for the config: `sha256:` and 64 hex digits.
+    pub(crate) fn hash(&self) -> String {
+        format!("{HASH_PREFIX}{}", hex::encode(self.digest))
+    }
+
+    /// Returns the first and the last characters of the key, by which its holder recognizes it.
+    pub(crate) fn hint(&self) -> String {
+        let key = self.key.expose();
+        format!("{}…{}", &key[..PREFIX.len() + HINTED], &key[key.len() - HINTED..])
+    }
 }
 
 /// Creates a key of 32 random bytes.
 pub(crate) fn new_key() -> Result<NewKey, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
-    let key = format!("tg_{}", hex::encode(bytes));
-    let hash = format!("{HASH_PREFIX}{}", hex::encode(digest(&key)));
-    Ok(NewKey { key: Secret::new(key), hash })
+    let key = format!("{PREFIX}{}", hex::encode(bytes));
+    Ok(NewKey { digest: digest(&key), key: Secret::new(key) })
+}
+
+/// Creates an id for a key: it is no secret.
+pub(crate) fn new_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 12];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("key_{}", hex::encode(bytes)))
+}
+
+/// Returns whether a text has the form of a key that Tidegate made, whether or not it is known.
+pub(super) fn has_form(text: &str) -> bool {
+    let hex = text.strip_prefix(PREFIX);
+    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Returns the digest for comparing a key.
@@ -51,6 +87,19 @@ pub(crate) fn digest(key: &str) -> Digest {
 }
 
 impl Config {
+    /// Returns the client that holds the key.
+    pub(super) fn holder(&self) -> Holder {
+        let settings = KeySettings {
+            name: self.name.clone(),
+            models: self.models.clone(),
+            tools: self.tools.clone(),
+            tags: self.tags.clone(),
+            expires: self.expires,
+            disabled: self.disabled,
+        };
+        settings.holder()
+    }
+
     /// Returns the digest of the entry's key. Fails with the wrong field and the reason.
     pub fn digest(&self) -> Result<Digest, Problem> {
         match (&self.hash, &self.key) {
@@ -101,6 +150,10 @@ pub(crate) fn problems(entries: &[(usize, &Config)]) -> Vec<Problem> {
 }
 
 const HASH_PREFIX: &str = "sha256:";
+/// The beginning of a key that Tidegate made.
+const PREFIX: &str = "tg_";
+/// The digits at each end of a key that lists show.
+const HINTED: usize = 4;
 
 fn from_hash(hash: &str) -> Option<Digest> {
     let mut digest = Digest::default();

@@ -1,21 +1,32 @@
 //! Authentication of clients: keys from the config, sent in one of several headers.
+pub(crate) mod expiry;
+mod holder;
+mod identity;
+pub(crate) mod jwt;
 pub(crate) mod keys;
+mod rights;
+mod roster;
+pub(crate) mod settings;
+pub(crate) mod stored;
 mod when;
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, header};
-use subtle::ConstantTimeEq;
-use wildmatch::WildMatch;
 
+pub use identity::Caller;
+pub(crate) use identity::Identity;
 pub(crate) use when::When;
 pub(crate) use when::WhenConfig;
 
-use crate::auth::keys::Digest;
-use crate::error::{Error, ErrorKind, Problem, Result, Secret};
+use crate::auth::holder::Holder;
+use crate::auth::jwt::config::JwtConfig;
+use crate::auth::jwt::{Means, Refused, Verifier};
+use crate::auth::roster::Roster;
+use crate::auth::stored::{Found, StoredKeys};
+use crate::error::{Error, ErrorKind, Problem, Result, Retry, Secret};
 
 /// The headers that may carry a client's credential; the gateway does not forward them by default.
 pub(crate) const CREDENTIAL_HEADERS: [HeaderName; 3] = [
@@ -24,145 +35,117 @@ pub(crate) const CREDENTIAL_HEADERS: [HeaderName; 3] = [
     header::AUTHORIZATION,
 ];
 
-/// The client, by its key in the config.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Caller {
-    /// The key's `name`; empty if the gateway is open.
-    pub key: String,
-    /// The key's `tags`.
-    pub tags: BTreeMap<String, String>,
-}
-
 /// The keys of one generation.
+#[derive(Default)]
 pub struct Auth {
-    entries: Vec<Entry>,
-    /// Positions in `entries` by a hash of the digest. The hash uses a secret of this process, so that the
-    /// time of a lookup reveals nothing about the digests.
-    slots: HashMap<u64, Vec<usize>>,
-    hasher: RandomState,
+    roster: Roster,
+    stored: Option<Arc<StoredKeys>>,
+    tokens: Option<Verifier>,
+    /// Whether a client needs a key.
+    is_closed: bool,
 }
 
-struct Entry {
-    digest: Digest,
-    caller: Arc<Caller>,
-    models: Option<Arc<[WildMatch]>>,
+/// The parts of the config that [`Auth`] is built from.
+#[derive(Default)]
+pub(crate) struct Sources<'a> {
+    /// `keys:`
+    pub(crate) keys: &'a [keys::Config],
+    /// The keys of the key store, if it runs.
+    pub(crate) stored: Option<Arc<StoredKeys>>,
+    /// Whether the config has a key store: clients need a key then, even if the store does not run yet.
+    pub(crate) has_store: bool,
+    /// `jwt:`
+    pub(crate) jwt: &'a [JwtConfig],
+    /// The means by which issuers are reached; without them no token counts.
+    pub(crate) means: Option<Means<'a>>,
 }
 
-/// A client that may use the gateway; cheap to clone.
-#[derive(Clone)]
-pub struct Identity {
-    /// The client's name and tags.
-    pub caller: Arc<Caller>,
-    /// The client's own `Authorization` value, if it authenticated with `x-tidegate-key`.
-    pub credential: Option<Secret>,
-    models: Option<Arc<[WildMatch]>>,
-}
+/// The wait for a key store that is away.
+const AWAY: Duration = Duration::from_secs(5);
 
 impl Auth {
-    /// Builds from `keys:`; without any entry every client is accepted.
-    pub fn build(configs: &[keys::Config]) -> Result<Self, Vec<Problem>> {
+    /// Builds from the config; without any source of keys every client is accepted.
+    pub(crate) fn build(sources: Sources<'_>) -> Result<Self, Vec<Problem>> {
+        let Sources { keys: configs, stored, has_store, jwt, means } = sources;
         let indexed: Vec<_> = configs.iter().enumerate().collect();
         let problems = keys::problems(&indexed);
         if !problems.is_empty() {
             return Err(problems);
         }
-        let entries = configs.iter().map(Entry::build).collect::<Result<Vec<_>, _>>();
-        let entries = entries.map_err(|problem| vec![problem])?;
-        let hasher = RandomState::new();
-        let mut slots: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (n, entry) in entries.iter().enumerate() {
-            slots.entry(hasher.hash_one(entry.digest)).or_default().push(n);
-        }
-        Ok(Self { entries, slots, hasher })
+        let entries = configs.iter().map(|config| Ok((config.digest()?, config.holder())));
+        let entries = entries.collect::<Result<Vec<_>, _>>();
+        let roster = Roster::new(entries.map_err(|problem| vec![problem])?);
+        Ok(Self {
+            is_closed: has_store || roster.len() > 0 || !jwt.is_empty(),
+            roster,
+            stored: stored.filter(|_| has_store),
+            tokens: means.and_then(|means| Verifier::build(jwt, &means)),
+        })
+    }
+
+    /// Returns whether a key of the config has this name.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.roster.has_name(name)
     }
 
     /// Returns the sender of these headers. Fails with a 401 that never contains the sent value.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Identity> {
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Identity> {
         let found = credential(headers);
         let is_gateway_key =
             found.as_ref().is_some_and(|(header, _)| header == CREDENTIAL_HEADERS[0]);
         let own = headers.get(header::AUTHORIZATION).filter(|_| is_gateway_key);
         let own = own.and_then(|value| value.to_str().ok());
         // a gateway key in both headers is no credential of the client's: it is sent to no upstream
-        let own = own.filter(|own| {
-            let token = bearer(own).unwrap_or(own);
-            self.find(keys::digest(token)).is_none()
-        });
+        let own = own.filter(|own| !self.is_for_gateway(bearer(own).unwrap_or(own)));
         let own = own.map(Secret::new);
-        if self.entries.is_empty() {
-            return Ok(Identity { caller: Arc::default(), credential: own, models: None });
+        if !self.is_closed {
+            return Ok(Identity { credential: own, ..Identity::default() });
         }
         let Some((header, key)) = found else {
             return Err(refusal(
                 "no key was sent: send a key of this gateway as `x-api-key`, as `authorization: Bearer`, or as `x-tidegate-key`".to_owned(),
             ));
         };
-        let entry = self.find(keys::digest(key)).ok_or_else(|| {
-            refusal(format!(
-                "the key in `{header}` is not known: send a key that this gateway's config lists"
-            ))
-        })?;
-        Ok(Identity {
-            caller: Arc::clone(&entry.caller),
-            credential: own,
-            models: entry.models.clone(),
-        })
+        let holder = match (self.find(key)?, &self.tokens) {
+            (Some(holder), _) => holder,
+            (None, Some(tokens)) if jwt::is_token(key) => {
+                tokens.holder(key).await.map_err(|refused| refused_token(&header, refused))?
+            }
+            (None, _) => {
+                return Err(refusal(format!(
+                    "the key in `{header}` is not known: send a key of this gateway that was not revoked"
+                )));
+            }
+        };
+        Ok(Identity { credential: own, ..holder.identity()? })
     }
 
-    fn find(&self, digest: Digest) -> Option<&Entry> {
-        let slot = self.slots.get(&self.hasher.hash_one(digest))?;
-        slot.iter().map(|n| &self.entries[*n]).find(|entry| entry.digest.ct_eq(&digest).into())
-    }
-}
-
-impl Entry {
-    fn build(config: &keys::Config) -> Result<Self, Problem> {
-        let models = config.models.as_ref();
-        Ok(Self {
-            digest: config.digest()?,
-            caller: Arc::new(Caller { key: config.name.clone(), tags: config.tags.clone() }),
-            models: models.map(|globs| globs.iter().map(|glob| WildMatch::new(glob)).collect()),
-        })
-    }
-}
-
-impl Identity {
-    /// Returns whether the key may name every model. Only such a key may use routes on which the gateway
-    /// does not check the model.
-    pub fn may_use_all(&self) -> bool {
-        self.models.is_none()
-    }
-
-    /// Returns whether the key may name this model (alias).
-    pub fn may_use(&self, model: &str) -> bool {
-        self.models.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(model)))
-    }
-
-    /// Fails with a 403 that names key and model if the key may not name this model.
-    pub fn check_model(&self, model: &str) -> Result<()> {
-        if self.may_use(model) {
-            return Ok(());
+    /// Returns the holder of a key of the config or of the store. Fails if the store was away for too long.
+    fn find(&self, key: &str) -> Result<Option<Holder>> {
+        let digest = keys::digest(key);
+        if let Some(holder) = self.roster.find(digest) {
+            return Ok(Some(holder.clone()));
         }
-        let message = format!(
-            "the key `{}` may not use the model `{model}`: `GET /v1/models` lists those that it may use",
-            self.caller.key
-        );
-        Err(Error::new(ErrorKind::Permission, message))
+        match self.stored.as_ref().map(|stored| stored.find(digest)) {
+            None | Some(Found::Unknown) => Ok(None),
+            Some(Found::Known(holder)) => Ok(Some(holder)),
+            Some(Found::Stale) => Err(away(
+                "the database of the gateway's keys does not answer, so this key cannot be checked: try again later",
+            )),
+        }
+    }
+
+    /// Returns whether a credential is meant for this gateway, even if it does not count any more.
+    fn is_for_gateway(&self, credential: &str) -> bool {
+        self.is_closed
+            && (keys::has_form(credential)
+                || self.find(credential).is_ok_and(|found| found.is_some()))
     }
 }
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").field("keys", &self.entries.len()).finish()
-    }
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("caller", &self.caller)
-            .field("credential", &self.credential)
-            .finish_non_exhaustive()
+        f.debug_struct("Auth").field("keys", &self.roster.len()).finish()
     }
 }
 
@@ -180,6 +163,25 @@ fn credential(headers: &HeaderMap) -> Option<(HeaderName, &str)> {
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Returns the error for a token that does not count. Neither client nor log gets anything of the token but its key's id.
+fn refused_token(header: &HeaderName, refused: Refused) -> Error {
+    let log = refused.log();
+    let error = match refused {
+        Refused::Wrong { message, .. } => {
+            refusal(format!("the token in `{header}` does not count: {message}"))
+        }
+        Refused::Away { .. } => away(
+            "the keys of the token's issuer cannot be fetched, so this token cannot be checked: try again later",
+        ),
+    };
+    error.with_log(log)
+}
+
+/// Returns the error for a credential that cannot be checked now.
+fn away(message: &str) -> Error {
+    Error { retry: Retry::After(AWAY), ..Error::new(ErrorKind::Overloaded, message) }
 }
 
 fn refusal(message: String) -> Error {

@@ -2,8 +2,9 @@
 use std::collections::BTreeMap;
 
 use crate::auth::keys::{self, new_key};
-use crate::auth::{Auth, Identity};
-use crate::error::{Error, ErrorKind, Retry, Secret};
+use crate::auth::{Auth, Identity, Sources};
+use crate::error::{Error, ErrorKind, Problem, Retry, Secret};
+use futures_util::FutureExt;
 use http::HeaderMap;
 
 fn auth() -> Auth {
@@ -12,6 +13,9 @@ fn auth() -> Auth {
         hash: None,
         key: Some(Secret::new(key)),
         models: models.map(|globs| globs.iter().map(|glob| (*glob).to_owned()).collect()),
+        tools: None,
+        expires: None,
+        disabled: false,
         tags: BTreeMap::from([("team".to_owned(), name.to_owned())]),
     };
     let hashed = keys::Config {
@@ -19,8 +23,12 @@ fn auth() -> Auth {
         key: None,
         ..entry("c", "", None)
     };
-    Auth::build(&[entry("a", "key-a", None), entry("b", "key-b", Some(&["claude-*", "x"])), hashed])
+    build(&[entry("a", "key-a", None), entry("b", "key-b", Some(&["claude-*", "x"])), hashed])
         .unwrap()
+}
+
+fn build(keys: &[keys::Config]) -> Result<Auth, Vec<Problem>> {
+    Auth::build(Sources { keys, ..Sources::default() })
 }
 
 fn ask(auth: &Auth, headers: &[(&'static str, &str)]) -> Result<Identity, Error> {
@@ -28,7 +36,8 @@ fn ask(auth: &Auth, headers: &[(&'static str, &str)]) -> Result<Identity, Error>
         .iter()
         .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
         .collect();
-    auth.authenticate(&headers)
+    // no key of these tests waits for anything
+    auth.authenticate(&headers).now_or_never().unwrap()
 }
 
 #[track_caller]
@@ -118,8 +127,66 @@ fn a_caller_has_the_tags_of_its_key() {
 }
 
 #[test]
+fn a_key_that_is_disabled_or_expired_is_refused_and_says_so() {
+    let key = |expires: Option<&str>, disabled| keys::Config {
+        name: "ci".to_owned(),
+        hash: None,
+        key: Some(Secret::new("key-a")),
+        models: None,
+        tools: None,
+        expires: expires.map(|text| serde_json::from_value(text.into()).unwrap()),
+        disabled,
+        tags: BTreeMap::new(),
+    };
+    let headers = [("x-api-key", "key-a")];
+    for (config, part) in [
+        (key(None, true), "`ci` is disabled"),
+        (key(Some("2020-01-31"), false), "`ci` expired at 2020-01-31T00:00:00Z"),
+    ] {
+        let auth = build(&[config]).unwrap();
+        let error = ask(&auth, &headers).unwrap_err();
+        assert_eq!((error.kind, error.retry), (ErrorKind::Authentication, Retry::Never));
+        assert!(error.message.contains(part), "{error}");
+        // a dead key is no credential of the client's either
+        let open = build(&[
+            key(None, true),
+            keys::Config {
+                name: "b".to_owned(),
+                key: Some(Secret::new("key-b")),
+                ..key(None, false)
+            },
+        ]);
+        let both = [("x-tidegate-key", "key-b"), ("authorization", "Bearer key-a")];
+        assert!(ask(&open.unwrap(), &both).unwrap().credential.is_none());
+    }
+    let future = build(&[key(Some("2999-01-31T00:00:00+01:00"), false)]).unwrap();
+    assert_eq!(ask(&future, &headers).unwrap().caller.key, "ci");
+}
+
+#[test]
+fn a_caller_may_use_the_server_tools_of_its_key_only() {
+    let tools = |tools: &[&str]| keys::Config {
+        name: "ci".to_owned(),
+        hash: None,
+        key: Some(Secret::new("key-a")),
+        models: None,
+        tools: Some(tools.iter().map(|tool| (*tool).to_owned()).collect()),
+        expires: None,
+        disabled: false,
+        tags: BTreeMap::new(),
+    };
+    let identity = |of| ask(&build(&[tools(of)]).unwrap(), &[("x-api-key", "key-a")]).unwrap();
+    let some = identity(&["web_*", "gateway:clock"]);
+    assert!(some.may_call("web_search") && some.may_call("clock") && !some.may_call("clocks"));
+    assert!(some.check_unlimited().unwrap_err().message.contains("server tools"));
+    assert!(!identity(&[]).may_call("clock"));
+    let all = ask(&auth(), &[("x-api-key", "key-a")]).unwrap();
+    assert!(all.may_call("clock") && all.check_unlimited().is_ok());
+}
+
+#[test]
 fn without_keys_everybody_gets_in() {
-    let open = Auth::build(&[]).unwrap();
+    let open = build(&[]).unwrap();
     let identity = ask(&open, &[("x-api-key", "anything")]).unwrap();
     assert!(identity.caller.key.is_empty() && identity.may_use("anything"));
     assert!(ask(&open, &[("authorization", "Bearer own")]).unwrap().credential.is_none());
@@ -132,9 +199,12 @@ fn wrong_entries_are_all_reported() {
         hash: hash.map(str::to_owned),
         key: None,
         models: None,
+        tools: None,
+        expires: None,
+        disabled: false,
         tags: BTreeMap::new(),
     };
-    let problems = Auth::build(&[wrong("a", Some("sha256:12")), wrong("a", None)]).unwrap_err();
+    let problems = build(&[wrong("a", Some("sha256:12")), wrong("a", None)]).unwrap_err();
     let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, ["keys[0].hash", "keys[1].name", "keys[1]"]);
 }
@@ -144,5 +214,9 @@ fn no_two_new_keys_are_the_same() {
     let (one, other) = (new_key().unwrap(), new_key().unwrap());
     assert_ne!(one.key, other.key);
     assert_eq!(one.key.expose().len(), "tg_".len() + 64);
-    assert_eq!(one.hash, format!("sha256:{}", hex::encode(keys::digest(one.key.expose()))));
+    assert_eq!(one.hash(), format!("sha256:{}", hex::encode(keys::digest(one.key.expose()))));
+    let (first, last) =
+        one.hint().split_once('…').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert!(one.key.expose().starts_with(&first) && one.key.expose().ends_with(&last));
+    assert_eq!((first.len(), last.len()), (7, 4));
 }

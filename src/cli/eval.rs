@@ -200,7 +200,7 @@ impl Trial {
         Context {
             request_id: "req_eval".to_owned(),
             started: Instant::now(),
-            caller: Arc::new(Caller { key: self.key.clone(), tags }),
+            caller: Arc::new(Caller { key: self.key.clone(), tags, ..Caller::default() }),
             headers: headers::for_stages(headers),
             query: None,
             credential: None,

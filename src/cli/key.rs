@@ -18,6 +18,6 @@ pub(crate) fn new(name: &str) -> ExitCode {
     let name = Value::from(name);
     println!("{}\n", made.key.expose());
     println!("# give the line above to the caller, it is not stored; add this to the config:");
-    println!("keys:\n  - {{ name: {name}, hash: \"{}\" }}", made.hash);
+    println!("keys:\n  - {{ name: {name}, hash: \"{}\" }}", made.hash());
     ExitCode::SUCCESS
 }

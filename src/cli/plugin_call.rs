@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::auth::Auth;
+use crate::auth::Identity;
 use crate::cli::eval_show::{self, Printer};
 use crate::cli::plugin_files;
 use crate::cli::plugin_host::{at, block_on, cache, failed};
@@ -276,7 +276,11 @@ impl Trial {
         Context {
             request_id: "req_call".to_owned(),
             started: Instant::now(),
-            caller: Arc::new(Caller { key: self.key.clone(), tags: Default::default() }),
+            caller: Arc::new(Caller {
+                key: self.key.clone(),
+                tags: Default::default(),
+                ..Caller::default()
+            }),
             headers: HeaderMap::new(),
             query: None,
             credential: None,
@@ -304,11 +308,7 @@ impl Tried {
     fn behalf(&self, context: Context) -> Result<Behalf, Vec<Problem>> {
         let context = Arc::new(context);
         let reach = match &self.gateway {
-            Some(gateway) => {
-                let no_key = Auth::build(&[])?.authenticate(&context.headers);
-                let no_key = no_key.map_err(|e| vec![Problem::new("", e.message)])?;
-                inner::through(gateway, &no_key, &context)
-            }
+            Some(gateway) => inner::through(gateway, &Identity::default(), &context),
             None => Reach::default().models(self.no_models()),
         };
         let reach = Some(Arc::new(reach.publish(Arc::clone(&self.publish))));

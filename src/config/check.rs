@@ -1,13 +1,15 @@
 //! Checks across parts of the config: names that must exist elsewhere, bounds, safe listeners.
 use std::net::SocketAddr;
 
-use crate::auth::keys;
+use crate::auth::{jwt, keys};
 use crate::config::draft::Draft;
 use crate::config::expand::Expansion;
 use crate::config::tree::Place;
 use crate::config::wording;
 use crate::error::Problem;
 use crate::ledger;
+use crate::ledger::config::LedgerUrl;
+use crate::ledger::keys::NO_LEDGER;
 use crate::limits::{self, Known};
 use crate::models;
 use crate::net::cors::Cors;
@@ -23,10 +25,14 @@ pub(crate) fn problems(draft: &Draft) -> Vec<Problem> {
     found.extend(providers(draft));
     found.extend(models(draft));
     found.extend(keys::problems(&entries));
+    let issuers = draft.jwt.iter().enumerate();
+    let issuers: Vec<_> = issuers.filter_map(|(n, entry)| Some((n, entry.as_ref()?))).collect();
+    found.extend(jwt::config::problems(&issuers));
     found.extend(passthrough(draft));
     found.extend(pipeline(draft));
     found.extend(bounds(draft));
     found.extend(limits(draft));
+    found.extend(key_store(draft));
     found
 }
 
@@ -45,10 +51,11 @@ pub(crate) fn redact(problem: Problem, expansion: &Expansion) -> Problem {
 fn listeners(draft: &Draft) -> Vec<Problem> {
     let mut found = Vec::new();
     let config = &draft.config;
-    if !config.listen.ip().is_loopback() && draft.keys.is_empty() {
+    let has_callers = !draft.keys.is_empty() || !draft.jwt.is_empty() || config.key_store.is_on();
+    if !config.listen.ip().is_loopback() && !has_callers {
         found.push(Problem::new(
             "listen",
-            "not a loopback address, and there are no `keys`: add `keys`, or listen on a loopback address",
+            "not a loopback address, and there are no `keys`: add `keys` (or `jwt`, or a `key_store`), or listen on a loopback address",
         ));
     }
     let Some(admin) = &config.admin else { return found };
@@ -201,10 +208,18 @@ fn stage_problems(here: &Place, stage: &StageConfig) -> Vec<Problem> {
     found
 }
 
+fn key_store(draft: &Draft) -> Option<Problem> {
+    let config = &draft.config;
+    let is_lost = config.key_store.is_on() && config.ledger.url == LedgerUrl::Off;
+    is_lost.then(|| Problem::new("key_store", NO_LEDGER))
+}
+
 fn limits(draft: &Draft) -> Vec<Problem> {
     let aliases: Vec<&str> = draft.models.iter().map(|(alias, _)| alias.as_str()).collect();
-    // nothing is known about the names and tags of an entry that cannot be read
+    // nothing is known about the names and tags of an entry that cannot be read, of stored keys, and of tokens
     let keys: Option<Vec<&keys::Config>> = draft.keys.iter().map(Option::as_ref).collect();
+    let are_all = draft.jwt.is_empty() && !draft.config.key_store.is_on();
+    let keys = keys.filter(|_| are_all);
     let known = Known { aliases: &aliases, keys: &keys.unwrap_or_default() };
     limits::problems(&draft.config.limits, &draft.config.budgets, known)
 }

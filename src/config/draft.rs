@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::auth::jwt::config::JwtConfig;
 use crate::auth::keys;
 use crate::config::expand::Expansion;
 use crate::config::read::Reader;
@@ -19,6 +20,7 @@ pub(super) struct Draft {
     pub(super) providers: Vec<(String, Option<registry::Config>)>,
     pub(super) models: Vec<(String, Option<models::Config>)>,
     pub(super) keys: Vec<Option<keys::Config>>,
+    pub(super) jwt: Vec<Option<JwtConfig>>,
     pub(super) pipeline: Option<Vec<Option<StageConfig>>>,
 }
 
@@ -27,6 +29,7 @@ impl Draft {
         let named = ["policies", "plugins"].map(|section| reader.has(section, "dir"));
         reader.lengthen("ledger", "url");
         reader.lengthen("otlp", "endpoint");
+        reader.lengthen("key_store", "place");
         let is_ledger_named = reader.has("ledger", "url");
         let mut config = Config {
             listen: reader.take("listen").unwrap_or_else(default_listen),
@@ -37,6 +40,8 @@ impl Draft {
             models_file: reader.take("models_file"),
             prices_file: reader.take("prices_file"),
             keys: Vec::new(),
+            jwt: Vec::new(),
+            key_store: reader.take("key_store").unwrap_or_default(),
             passthrough: reader.take("passthrough"),
             policies: reader.take("policies").unwrap_or_default(),
             plugins: reader.take("plugins").unwrap_or_default(),
@@ -61,6 +66,7 @@ impl Draft {
             providers: reader.entries("providers"),
             models: reader.entries("models"),
             keys: reader.items("keys").unwrap_or_default(),
+            jwt: reader.items("jwt").unwrap_or_default(),
             pipeline: reader.items("pipeline"),
         }
     }
@@ -72,6 +78,7 @@ impl Draft {
         let some = |(name, entry): (String, Option<_>)| entry.map(|entry| (name, entry));
         config.models = self.models.into_iter().filter_map(some).collect();
         config.keys = self.keys.into_iter().flatten().collect();
+        config.jwt = self.jwt.into_iter().flatten().collect();
         config.pipeline = self.pipeline.map(|stages| stages.into_iter().flatten().collect());
         config.policies.dir = base_dir.join(&config.policies.dir);
         config.plugins.dir = base_dir.join(&config.plugins.dir);

@@ -19,7 +19,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::jwt::config::JwtConfig;
 use crate::auth::keys;
+use crate::auth::stored::KeyStoreConfig;
 use crate::catalogue::Catalogue;
 use crate::config::listeners::{AdminConfig, ServerConfig};
 use crate::ledger::config::LedgerConfig;
@@ -58,6 +60,12 @@ pub struct Config {
     /// The clients' keys. Without keys the gateway is open, which is allowed on a loopback address only.
     #[schemars(default)]
     pub keys: Vec<keys::Config>,
+    /// The issuers whose tokens (JWT) count instead of a key.
+    #[schemars(default)]
+    pub jwt: Vec<JwtConfig>,
+    /// The keys that are made through the admin API.
+    #[schemars(default)]
+    pub key_store: KeyStoreConfig,
     /// The provider for `/v1/*` routes that the gateway does not know; if absent, they get a 404.
     pub passthrough: Option<String>,
     /// The folder of the policies.
@@ -104,6 +112,13 @@ pub struct Config {
     /// The files that a reload watches: the file itself, every `${file:…}`, TLS files, `models_file`.
     #[schemars(skip)]
     pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Returns whether every client has its key in `keys`.
+    pub(crate) fn has_only_own_keys(&self) -> bool {
+        self.jwt.is_empty() && !self.key_store.is_on()
+    }
 }
 
 /// `tools:`, the limits of the server tools in one request.

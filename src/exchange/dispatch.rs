@@ -17,7 +17,7 @@ use crate::server_tools::citations::{Forms, Sources};
 use crate::server_tools::images::Images;
 use crate::server_tools::native::Fulfil;
 use crate::server_tools::tool::ServerTool;
-use crate::server_tools::{declare, history, unhide};
+use crate::server_tools::{allowed, declare, history, unhide};
 use crate::wire::{Endpoint, MessagesRequest, Reply};
 
 /// A request of an authenticated caller that may use its model.
@@ -44,7 +44,7 @@ impl Exchange {
         let requested = requested.as_deref();
         let alias = self.gateway.models.resolve(request.model())?;
         let hidden = &self.gateway.shared.carried;
-        let unseen = unhide::put_back(&mut request, hidden, &ctx.caller.key)?;
+        let unseen = unhide::put_back(&mut request, hidden, ctx.caller.id())?;
         let caller = Caller { gateway: &self.gateway, identity: &self.identity, ctx };
         let route = Route::new(caller, alias, &request, requested)?;
         let (tools, sources) = self.server_tools(&mut request, unseen, &route)?;
@@ -87,6 +87,7 @@ impl Exchange {
         let targets: Vec<&Target> = route.choices.iter().map(|choice| &*choice.target).collect();
         let setting = route.choices.first().map(|choice| choice.alias.server_tools);
         let fulfil = |kind: &str| Fulfil::on(setting.unwrap_or_default(), &targets, kind);
+        allowed::check(request, &self.declared, &self.identity)?;
         let tools = declare::replace(pipeline, request, &self.declared, &fulfil)?;
         if !pipeline.has_tools() && unseen.is_empty() {
             return Ok((tools, Sources::default()));

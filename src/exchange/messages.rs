@@ -40,7 +40,7 @@ pub(crate) async fn messages(
     let story = Story::begin(&inbound.request_id, inbound.started, operation);
     story.trace_as(gateway.shared.otlp.trace(&inbound.head.headers));
     let meter = Meter::start(gateway, &story, Source::Client);
-    let answered = match gateway.auth.authenticate(&inbound.head.headers) {
+    let answered = match gateway.auth.authenticate(&inbound.head.headers).await {
         Ok(identity) => {
             let entry = Entry { gateway, identity, story: &story, admission: meter.admission() };
             entry.answer(inbound, endpoint).await
@@ -164,7 +164,7 @@ impl Entry<'_> {
         let user = if keeps_users || named.is_none() { user() } else { None };
         self.story.belongs(named, user.as_deref().filter(|_| keeps_users));
         let named = named.map(ToOwned::to_owned);
-        named.or(user).unwrap_or_else(|| self.identity.caller.key.clone())
+        named.or(user).unwrap_or_else(|| self.identity.caller.id().to_owned())
     }
 }
 

@@ -16,8 +16,8 @@ const MAX_LIMIT: usize = 1000;
 
 /// Returns a page of models by `limit`, `after_id`, `before_id` and `lifecycle[]`. Wildcards name no model and are
 /// not listed.
-pub(crate) fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
-    let identity = gateway.auth.authenticate(&inbound.head.headers)?;
+pub(crate) async fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
+    let identity = gateway.auth.authenticate(&inbound.head.headers).await?;
     let page = Page::parse(inbound.head.uri.query().unwrap_or_default())?;
     let aliases = gateway.models.listed().into_iter();
     let aliases = aliases.filter(|alias| {
@@ -44,8 +44,8 @@ pub(crate) fn list(gateway: &Gateway, inbound: &Inbound) -> Result<Value> {
 
 /// Returns one model. A model that matches only a wildcard is returned too, since callers can use
 /// it.
-pub(crate) fn show(gateway: &Gateway, inbound: &Inbound, id: &str) -> Result<Value> {
-    let identity = gateway.auth.authenticate(&inbound.head.headers)?;
+pub(crate) async fn show(gateway: &Gateway, inbound: &Inbound, id: &str) -> Result<Value> {
+    let identity = gateway.auth.authenticate(&inbound.head.headers).await?;
     // SDKs write a `/` in the name as `%2F`
     let id = &*percent_decode_str(id).decode_utf8_lossy();
     let alias = gateway.models.resolve(id)?;

@@ -337,7 +337,7 @@ impl Conversation {
     /// them.
     async fn end(mut self, splice: &mut Splice<'_>, stop_reason: Option<&str>) -> Result<()> {
         if let Some((hidden, id)) = self.hidden.take().zip(splice.seen_call()) {
-            self.gateway.shared.carried.keep(&self.passage.ctx.caller.key, &id, hidden);
+            self.gateway.shared.carried.keep(self.passage.ctx.caller.id(), &id, hidden);
         }
         self.send_all(splice.finish(stop_reason)?).await
     }

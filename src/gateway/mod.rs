@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
 
-use crate::auth::{Auth, Caller};
+use crate::auth::jwt::Means;
+use crate::auth::{self, Auth, Caller};
 use crate::catalogue::Catalogue;
 use crate::config::{Config, ToolsConfig};
 use crate::error::Problem;
@@ -93,7 +94,17 @@ impl Gateway {
     ) -> Result<Self, Vec<Problem>> {
         let (providers, mut problems) = build_providers(config, shared);
         let models = build_models(config, &providers, shared);
-        let auth = Auth::build(&config.keys);
+        let auth = Auth::build(auth::Sources {
+            keys: &config.keys,
+            stored: shared.keys.as_ref().map(|keys| Arc::clone(keys.held())),
+            has_store: config.key_store.is_on(),
+            jwt: &config.jwt,
+            means: Some(Means {
+                issuers: &shared.issuers,
+                client: &shared.egress,
+                own: listeners(config),
+            }),
+        });
         let egress = config.egress.build(listeners(config));
         let way_out = egress
             .as_ref()
@@ -223,7 +234,8 @@ fn build_passthrough(
 /// Builds the limits and budgets. Sums of budgets are saved from now on.
 fn build_limits(config: &Config, shared: &Shared) -> Option<Arc<Limits>> {
     let (limits, budgets) = (&config.limits, &config.budgets);
-    for rule in limits::of_named(limits, budgets).filter(|_| config.keys.is_empty()) {
+    let has_clients = !config.keys.is_empty() || !config.has_only_own_keys();
+    for rule in limits::of_named(limits, budgets).filter(|_| !has_clients) {
         tracing::warn!(
             rule,
             "the rule applies to no request: without `keys` no client has a name or tags"

@@ -332,6 +332,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("ledger.url", hex::encode(Sha256::digest(config.ledger.url.secret()))),
         ("otlp", format!("{:?}", config.otlp)),
         ("otlp.headers", hex::encode(Sha256::digest(config.otlp.secrets()))),
+        ("key_store", format!("{:?}", config.key_store)),
         ("log", format!("{:?}", config.log)),
         ("drain", format!("{:?}", config.drain)),
     ]

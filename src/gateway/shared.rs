@@ -2,8 +2,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::auth::jwt::Issuers;
 use crate::error::Problem;
 use crate::ledger::Ledger;
+use crate::ledger::keys::KeyStore;
 use crate::limits::Counters;
 use crate::models::HealthBook;
 use crate::net::client::Client;
@@ -35,6 +37,10 @@ pub struct Shared {
     pub ledger: Ledger,
     /// The export of traces; takes nothing unless the gateway serves.
     pub(crate) otlp: Otlp,
+    /// The key store, if the gateway serves and the config has one.
+    pub(crate) keys: Option<KeyStore>,
+    /// The issuers of tokens.
+    pub(crate) issuers: Issuers,
     /// The counters of limits and budgets.
     pub(crate) limits: Counters,
     /// The metrics of `/metrics`.
@@ -57,6 +63,8 @@ impl Shared {
             carried: Carried::new(metrics.losses.hidden_calls.clone()),
             ledger: Ledger::default(),
             otlp: Otlp::default(),
+            keys: None,
+            issuers: Issuers::default(),
             limits: Counters::default(),
             metrics,
         })

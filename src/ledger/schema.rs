@@ -30,16 +30,25 @@ impl Dialect {
     }
 }
 
+/// The place of a migration that is not in this version; it changes nothing.
+const RESERVED: &str = "SELECT 1";
+
 /// The migrations, in order: the version of a schema is the number of those that were applied. A migration that was
 /// released never changes, and the gateway of the version before works with the result.
 pub(super) fn migrations(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::Sqlite => {
-            &[include_str!("schema/sqlite_1.sql"), include_str!("schema/sqlite_4.sql")]
-        }
-        Dialect::Postgres => {
-            &[include_str!("schema/postgres_1.sql"), include_str!("schema/postgres_4.sql")]
-        }
+        Dialect::Sqlite => &[
+            include_str!("schema/sqlite_1.sql"),
+            RESERVED,
+            include_str!("schema/sqlite_3.sql"),
+            include_str!("schema/sqlite_4.sql"),
+        ],
+        Dialect::Postgres => &[
+            include_str!("schema/postgres_1.sql"),
+            RESERVED,
+            include_str!("schema/postgres_3.sql"),
+            include_str!("schema/postgres_4.sql"),
+        ],
     }
 }
 

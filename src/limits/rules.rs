@@ -292,7 +292,7 @@ fn owners(per: &Per, when: &When, asked: &Asked<'_>) -> Vec<Owner> {
             .then(|| names.iter().map(|name| name.model.clone()).collect()),
     };
     let subject = match per {
-        Per::Key => Some(asked.caller.key.as_str()),
+        Per::Key => Some(asked.caller.id()),
         Per::Tag(tag) => asked.caller.tags.get(tag).map(String::as_str),
         Per::Target => asked.target,
         Per::Model => {

@@ -173,7 +173,7 @@ impl PluginCall {
 
     /// Returns the key of the request's caller; empty while the plugin is loaded.
     pub(super) fn key(&self) -> &str {
-        self.facts.as_ref().map_or("", |facts| &facts.behalf.context.caller.key)
+        self.facts.as_ref().map_or("", |facts| facts.behalf.context.caller.id())
     }
 
     /// Returns the JSON text of `context`.

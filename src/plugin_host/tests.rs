@@ -60,7 +60,11 @@ fn context() -> Arc<Context> {
     Arc::new(Context {
         request_id: "req_1".to_owned(),
         started: Instant::now(),
-        caller: Arc::new(Caller { key: "ci".to_owned(), tags: BTreeMap::new() }),
+        caller: Arc::new(Caller {
+            key: "ci".to_owned(),
+            tags: BTreeMap::new(),
+            ..Caller::default()
+        }),
         headers: http::HeaderMap::new(),
         query: None,
         credential: None,

@@ -68,10 +68,10 @@ async fn route(
             Ok(exchange(gateway, inbound, Endpoint::CountTokens).await)
         }
         (&Method::GET | &Method::HEAD, "/v1/models") => {
-            exchange::models::list(gateway, &inbound).map(json)
+            exchange::models::list(gateway, &inbound).await.map(json)
         }
         (&Method::GET | &Method::HEAD, path) if path.starts_with("/v1/models/") => {
-            exchange::models::show(gateway, &inbound, &path["/v1/models/".len()..]).map(json)
+            exchange::models::show(gateway, &inbound, &path["/v1/models/".len()..]).await.map(json)
         }
         (&Method::GET | &Method::HEAD, path) if path.starts_with(published::PATH) => {
             files::show(gateway, &path[published::PATH.len()..])

@@ -13,6 +13,7 @@ use crate::gateway::reload::{Reloader, Start};
 use crate::gateway::shared::Shared;
 use crate::gateway::{Gateway, Live};
 use crate::ledger::database::Database;
+use crate::ledger::keys::{NO_LEDGER, Watching};
 use crate::ledger::{Ledger, Writing};
 use crate::server::{Server, watching, worker_count};
 use crate::telemetry::otlp::{Exporting, Otlp};
@@ -32,6 +33,8 @@ pub struct Running {
     admin: Option<Admin>,
     ledger: Option<Writing>,
     exporting: Option<Exporting>,
+    /// Kept until the end: dropped, it stops.
+    _watching_keys: Option<Watching>,
     watching: JoinHandle<()>,
     drain: Duration,
     shared: Arc<Shared>,
@@ -51,6 +54,13 @@ impl Running {
         shared.ledger = ledger;
         let (otlp, exporting) = Otlp::start(&config.otlp, &shared.metrics.exporter)?;
         shared.otlp = otlp;
+        if config.key_store.is_on() && writing.is_none() {
+            return Err(vec![Problem::new("key_store", NO_LEDGER)]);
+        }
+        let (url, metrics) = (&config.ledger.url, &shared.metrics.keys);
+        let watched = Watching::start(&config.key_store, url, metrics).await;
+        let (keys, watching_keys) = watched.map_err(|problem| vec![problem])?.unzip();
+        shared.keys = keys;
         let shared = Arc::new(shared);
         let gateway = Gateway::build(config, 1, &shared).await?;
         shared.metrics.reloaded(SystemTime::now());
@@ -77,6 +87,7 @@ impl Running {
             reloader,
             ledger: writing,
             exporting,
+            _watching_keys: watching_keys,
             server,
             admin,
             drain: config.drain,

@@ -1,5 +1,6 @@
 //! Server tools: declarations, their form for clients and upstreams, and the turns of a tool loop
 //! as one message.
+pub(crate) mod allowed;
 pub(crate) mod budget;
 pub(crate) mod citations;
 pub(crate) mod declare;

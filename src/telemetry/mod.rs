@@ -2,6 +2,7 @@
 pub(crate) mod exporter;
 pub(crate) mod exposition;
 mod inference;
+pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod logs;

@@ -79,7 +79,7 @@ impl Stages {
 pub(crate) fn caller(key: &str, tags: &[(&str, &str)], model: &str) -> Arc<Context> {
     let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
     Arc::new(Context {
-        caller: Arc::new(Caller { key: key.to_owned(), tags }),
+        caller: Arc::new(Caller { key: key.to_owned(), tags, ..Caller::default() }),
         model: model.to_owned(),
         media: Arc::default(),
         story: Arc::default(),

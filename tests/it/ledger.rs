@@ -1,6 +1,7 @@
 //! The ledger: its rows and sums are those of the upstream's own book, whatever ends an exchange.
 mod bounds;
 mod disk;
+mod keys;
 mod lost;
 mod mix;
 mod postgres;

@@ -4,6 +4,7 @@ mod auth;
 mod connections;
 mod cors;
 mod headers;
+mod key_rights;
 mod passthrough;
 mod requests;
 mod routes;

@@ -75,13 +75,11 @@ async fn answer(
     story: &Arc<Story>,
     admission: Option<&Admission>,
 ) -> Result<(Response<Body>, AttemptId)> {
-    let identity = gateway.auth.authenticate(&inbound.head.headers)?;
+    let identity = gateway.auth.authenticate(&inbound.head.headers).await?;
     story.name(&identity.caller.key, "");
     story.tag(&identity.caller.tags);
     let Some(passthrough) = &gateway.passthrough else { return Err(no_provider(path)) };
-    if !identity.may_use_all() {
-        return Err(sees_no_model(&identity.caller.key));
-    }
+    identity.check_unlimited()?;
     if let Some(admission) = admission.filter(|_| may_cost(&inbound.head.method, path)) {
         admission.ask_budgets(&identity.caller)?;
     }
@@ -94,7 +92,7 @@ async fn answer(
     let mut ctx = Context {
         request_id: inbound.request_id,
         started: inbound.started,
-        session: identity.caller.key.clone(),
+        session: identity.caller.id().to_owned(),
         caller: identity.caller,
         query: head.uri.query().map(ToOwned::to_owned),
         headers: headers::without_credentials(head.headers),
@@ -134,13 +132,6 @@ fn no_provider(path: &str) -> Error {
         "there is no route `{shown}`, and the config names no provider for such routes (`passthrough:`)"
     );
     Error::new(ErrorKind::NotFound, message)
-}
-
-fn sees_no_model(key: &str) -> Error {
-    let message = format!(
-        "the key `{key}` may use some models only, and on this route the gateway does not see which is used"
-    );
-    Error::new(ErrorKind::Permission, message)
 }
 
 /// Returns whether a request may cost money: reading costs nothing, and to cancel a running job saves money.

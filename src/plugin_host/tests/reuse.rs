@@ -10,7 +10,8 @@ use super::grants::reach;
 use super::{broke, context, document, host};
 
 fn of(key: &str) -> Arc<Context> {
-    let caller = Arc::new(Caller { key: key.to_owned(), tags: BTreeMap::new() });
+    let caller =
+        Arc::new(Caller { key: key.to_owned(), tags: BTreeMap::new(), ..Caller::default() });
     let facts = context();
     Arc::new(Context {
         caller,

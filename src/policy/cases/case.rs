@@ -147,7 +147,11 @@ impl CaseContext {
         Ok(Context {
             request_id: "req_case".to_owned(),
             started: Instant::now(),
-            caller: Arc::new(Caller { key: self.key.clone(), tags: self.tags.clone() }),
+            caller: Arc::new(Caller {
+                key: self.key.clone(),
+                tags: self.tags.clone(),
+                ..Caller::default()
+            }),
             headers: headers::for_stages(headers),
             query: None,
             credential: None,

@@ -49,6 +49,7 @@ fn context() -> Arc<Context> {
         caller: Arc::new(Caller {
             key: "ci".to_owned(),
             tags: [("team".to_owned(), "ml".to_owned())].into(),
+            ..Caller::default()
         }),
         headers,
         query: None,

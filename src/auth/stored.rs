@@ -1,0 +1,180 @@
+//! The keys of the key store in memory, for the request path: a look-up takes no lock and waits for nothing.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::holder::Holder;
+use crate::auth::keys::Digest;
+use crate::auth::roster::Roster;
+use crate::auth::settings::KeySettings;
+use crate::telemetry::keys::KeyState;
+
+/// `key_store:`, the keys that the admin API makes. A text is short for its `place`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyStoreConfig {
+    /// `ledger` (the database of the ledger), or `off`.
+    pub place: KeyPlace,
+    /// The time for which known keys count while the database is away.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub stale_for: Duration,
+}
+
+/// A place for keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyPlace {
+    /// There is no key store.
+    #[default]
+    Off,
+    /// The database of the ledger.
+    Ledger,
+}
+
+impl Default for KeyStoreConfig {
+    fn default() -> Self {
+        Self { place: KeyPlace::Off, stale_for: Duration::from_secs(15 * 60) }
+    }
+}
+
+impl KeyStoreConfig {
+    /// Returns whether there is a key store.
+    pub(crate) fn is_on(&self) -> bool {
+        self.place == KeyPlace::Ledger
+    }
+}
+
+/// The keys as the store had them at its last answer.
+pub(crate) struct StoredKeys {
+    roster: ArcSwap<Roster>,
+    /// The store's generation, with which each change of a key counts up.
+    generation: AtomicU64,
+    begun: Instant,
+    /// The milliseconds from `begun` to the store's last answer.
+    answered: AtomicU64,
+    stale_for: Duration,
+}
+
+/// The result of a look-up.
+pub(super) enum Found {
+    /// The store has the key.
+    Known(Holder),
+    /// The store has no such key.
+    Unknown,
+    /// The store has not answered for too long.
+    Stale,
+}
+
+/// The state of the keys in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// The store answers.
+    Current,
+    /// The store has not answered for this time; known keys count.
+    Stale(Duration),
+    /// The store has not answered for longer than `stale_for`: no key counts.
+    Refusing(Duration),
+}
+
+/// The age from which the keys are reported as stale: three answers are missing.
+const STALE: Duration = Duration::from_millis(1500);
+
+impl Freshness {
+    /// Returns the state for the metrics.
+    pub(crate) fn state(self) -> KeyState {
+        match self {
+            Self::Current => KeyState::Current,
+            Self::Stale(_) => KeyState::Stale,
+            Self::Refusing(_) => KeyState::Refusing,
+        }
+    }
+}
+
+impl StoredKeys {
+    /// Creates an empty set of keys, which counts as current.
+    pub(crate) fn new(stale_for: Duration) -> Self {
+        Self {
+            roster: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+            begun: Instant::now(),
+            answered: AtomicU64::new(0),
+            stale_for,
+        }
+    }
+
+    /// Replaces the keys.
+    pub(crate) fn replace<'a>(
+        &self,
+        generation: u64,
+        keys: impl Iterator<Item = (Digest, &'a KeySettings)>,
+    ) {
+        let entries = keys.map(|(digest, settings)| (digest, settings.holder()));
+        self.roster.store(Arc::new(Roster::new(entries.collect())));
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// Notes that the store answered, and that the keys are those of its present generation.
+    pub(crate) fn confirm(&self) {
+        let now = self.begun.elapsed().as_millis();
+        self.answered.store(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// Returns the generation of the keys.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Returns whether the keys are those of the store.
+    pub(crate) fn freshness(&self) -> Freshness {
+        let answered = Duration::from_millis(self.answered.load(Ordering::Acquire));
+        match self.begun.elapsed().saturating_sub(answered) {
+            age if age > self.stale_for.max(STALE) => Freshness::Refusing(age),
+            age if age > STALE => Freshness::Stale(age),
+            _ => Freshness::Current,
+        }
+    }
+
+    pub(super) fn find(&self, digest: Digest) -> Found {
+        if let Freshness::Refusing(_) = self.freshness() {
+            return Found::Stale;
+        }
+        self.roster
+            .load()
+            .find(digest)
+            .map_or(Found::Unknown, |holder| Found::Known(holder.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::keys::digest;
+
+    #[test]
+    fn keys_count_until_the_store_was_silent_for_too_long() {
+        let stored = StoredKeys::new(Duration::from_secs(60));
+        let settings = KeySettings { name: "ci".to_owned(), ..KeySettings::default() };
+        stored.replace(7, [(digest("a"), &settings)].into_iter());
+        assert!(
+            matches!(stored.find(digest("a")), Found::Known(holder) if holder.caller.key == "ci")
+        );
+        assert!(matches!(stored.find(digest("b")), Found::Unknown));
+        assert_eq!((stored.generation(), stored.freshness()), (7, Freshness::Current));
+        for (ago, expected) in [(1, "Current"), (30, "Stale"), (59, "Stale"), (61, "Refusing")] {
+            let stored = StoredKeys {
+                begun: Instant::now().checked_sub(Duration::from_secs(ago)).unwrap(),
+                ..StoredKeys::new(Duration::from_secs(60))
+            };
+            let found = format!("{:?}", stored.freshness());
+            assert!(found.starts_with(expected), "{ago}: {found}");
+            assert_eq!(matches!(stored.find(digest("a")), Found::Stale), expected == "Refusing");
+            stored.confirm();
+            assert_eq!(stored.freshness(), Freshness::Current);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+CREATE TABLE client_key (
+  id TEXT NOT NULL PRIMARY KEY,
+  digest TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL UNIQUE,
+  hint TEXT NOT NULL,
+  created TEXT NOT NULL,
+  settings TEXT NOT NULL,
+  version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE key_generation (generation INTEGER NOT NULL) STRICT;
+INSERT INTO key_generation VALUES (1);
