@@ -31,6 +31,9 @@ pub fn run(config: &Path) -> ExitCode {
 /// still built.
 pub fn check(file: &Path) -> Result<(), Vec<Problem>> {
     let Partly { config, mut problems } = Config::load_partly(file)?;
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
     if problems.is_empty() {
         return build(&config);
     }

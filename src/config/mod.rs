@@ -8,6 +8,7 @@ mod models_file;
 mod read;
 mod schema;
 mod tree;
+mod warnings;
 pub mod wording;
 
 use std::collections::BTreeMap;

@@ -46,6 +46,9 @@ impl Running {
     ///
     /// Fails with every problem of the generation, or with the listener that cannot be opened.
     pub async fn start(file: &Path, config: &Config) -> Result<Self, Vec<Problem>> {
+        for warning in config.warnings() {
+            tracing::warn!(problem = %warning, "the config has a setting that is probably not meant");
+        }
         let mut shared = Shared::new(worker_count(&config.server), cache_dir(config))?;
         shared.limits.keep_in(&config.state_dir);
         let disk = Start::of(config);

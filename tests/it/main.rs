@@ -34,6 +34,7 @@ mod support;
 mod surface;
 mod tidy;
 mod traces;
+mod tokens;
 mod turns;
 mod upstreams;
 mod web;

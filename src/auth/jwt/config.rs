@@ -50,7 +50,6 @@ pub struct JwtConfig {
 
 /// A signature algorithm with a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[expect(missing_docs, reason = "the names are those of RFC 7518 and RFC 8037")]
 pub enum JwtAlgorithm {
     RS256,
     RS384,

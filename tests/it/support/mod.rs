@@ -7,6 +7,7 @@ pub mod generated;
 pub mod grammar;
 pub mod head;
 pub mod http2;
+pub mod issuer;
 pub mod logs;
 #[expect(dead_code, reason = "the unit tests of `plugin_host` use all of it")]
 pub mod made;

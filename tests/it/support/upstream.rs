@@ -213,7 +213,7 @@ impl Call {
         assert!(matches!(read, Ok(0) | Err(_)), "the gateway sent more");
     }
 
-    async fn behave(mut self, behaviour: Behaviour) {
+    pub async fn behave(mut self, behaviour: Behaviour) {
         match behaviour {
             // who leaves before the end of an answer is none of this upstream's business
             Behaviour::Answer(bytes) => {
