@@ -53,7 +53,6 @@ impl Answer {
     }
 
     /// Returns an answer without a body.
-    #[expect(dead_code, reason = "the routes of keys use it")]
     pub(crate) fn empty() -> Self {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -73,9 +72,14 @@ impl Answer {
     }
 
     /// Names the object of a write, for the audit table.
-    #[expect(dead_code, reason = "the routes of keys use it")]
     pub(crate) fn about(mut self, object: impl Into<String>) -> Self {
         self.audit.object = object.into();
+        self
+    }
+
+    /// Notes that the route has written the row of the audit table itself.
+    pub(crate) fn recorded(mut self) -> Self {
+        self.audit.is_written = true;
         self
     }
 

@@ -25,7 +25,6 @@ pub(crate) struct Call {
     /// The values of the parameters in the path, in their order.
     pub(crate) path: Vec<String>,
     /// The sender.
-    #[expect(dead_code, reason = "the routes of keys use it")]
     pub(crate) caller: Caller,
     query: String,
     body: Bytes,
@@ -84,7 +83,6 @@ impl Call {
     }
 
     /// Returns the first parameter of the path.
-    #[expect(dead_code, reason = "the routes of keys use it")]
     pub(crate) fn id(&self) -> Result<&str, Failure> {
         let none = || Failure::new(StatusCode::NOT_FOUND, "the path has no parameter");
         self.path.first().map(String::as_str).ok_or_else(none)

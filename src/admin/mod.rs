@@ -31,6 +31,7 @@ use crate::admin::answer::{Answer, harden};
 use crate::admin::entrance::Entrance;
 use crate::admin::router::Router;
 use crate::admin::state::{Phase, Readiness, State};
+use crate::auth::stored::Freshness;
 pub(crate) use crate::config::listeners::AdminConfig as Config;
 use crate::error::Problem;
 use crate::gateway::Live;
@@ -132,7 +133,7 @@ impl Door {
             // probes have no token, and name the machine in any way
             "/healthz" if is_read => text(StatusCode::OK, "ok\n"),
             "/readyz" if is_read => match self.state.readiness.phase() {
-                Phase::Ready => text(StatusCode::OK, "ready\n"),
+                Phase::Ready => text(StatusCode::OK, &self.ready()),
                 Phase::Unready => text(StatusCode::SERVICE_UNAVAILABLE, "unready\n"),
                 Phase::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             },
@@ -141,9 +142,26 @@ impl Door {
         harden(response.headers_mut());
         response
     }
+
+    /// Returns the text of `/readyz` for a gateway that takes new work, with the parts that do not work as they should.
+    fn ready(&self) -> String {
+        let keys = self.state.shared.keys.as_ref().map(|keys| keys.held().freshness());
+        match keys {
+            Some(Freshness::Stale(age)) => {
+                format!("ready\nkey store: no answer for {} s, known keys count\n", age.as_secs())
+            }
+            Some(Freshness::Refusing(age)) => {
+                format!(
+                    "ready\nkey store: no answer for {} s, its keys are refused\n",
+                    age.as_secs()
+                )
+            }
+            Some(Freshness::Current) | None => "ready\n".to_owned(),
+        }
+    }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let body = Bytes::from_static(text.as_bytes());
+fn text(status: StatusCode, text: &str) -> Response<Body> {
+    let body = Bytes::copy_from_slice(text.as_bytes());
     Answer::of("text/plain; charset=utf-8", body).status(status).response
 }

@@ -75,12 +75,6 @@ pub(crate) fn new_id() -> Result<String, getrandom::Error> {
     Ok(format!("key_{}", hex::encode(bytes)))
 }
 
-/// Returns whether a text has the form of a key that Tidegate made, whether or not it is known.
-pub(super) fn has_form(text: &str) -> bool {
-    let hex = text.strip_prefix(PREFIX);
-    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
 /// Returns the digest for comparing a key.
 pub(crate) fn digest(key: &str) -> Digest {
     Sha256::digest(key).into()

@@ -137,9 +137,10 @@ impl Auth {
 
     /// Returns whether a credential is meant for this gateway, even if it does not count any more.
     fn is_for_gateway(&self, credential: &str) -> bool {
-        self.is_closed
-            && (keys::has_form(credential)
-                || self.find(credential).is_ok_and(|found| found.is_some()))
+        let digest = keys::digest(credential);
+        let is_stored = || self.stored.as_ref().is_some_and(|stored| stored.has(digest));
+        let is_token = || self.tokens.as_ref().is_some_and(|tokens| tokens.is_ours(credential));
+        self.roster.find(digest).is_some() || is_stored() || is_token()
     }
 }
 

@@ -139,6 +139,11 @@ impl StoredKeys {
         }
     }
 
+    /// Returns whether the store had a key at its last answer, however long ago.
+    pub(super) fn has(&self, digest: Digest) -> bool {
+        self.roster.load().find(digest).is_some()
+    }
+
     pub(super) fn find(&self, digest: Digest) -> Found {
         if let Freshness::Refusing(_) = self.freshness() {
             return Found::Stale;

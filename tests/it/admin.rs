@@ -1,6 +1,7 @@
 //! The admin API: each answer is checked against the OpenAPI document that the gateway itself serves.
 mod entrance;
 mod generation;
+mod keys;
 mod schema;
 mod writes;
 

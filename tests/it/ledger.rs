@@ -4,7 +4,7 @@ mod disk;
 mod keys;
 mod lost;
 mod mix;
-mod postgres;
+pub(crate) mod postgres;
 mod reports;
 
 use std::path::{Path, PathBuf};

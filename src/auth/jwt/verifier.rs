@@ -81,7 +81,8 @@ impl Verifier {
         if let Some(holder) = self.known(&digest) {
             return Ok(Holder::clone(&holder));
         }
-        let checked = self.checked(token).await?;
+        // boxed: a check is rare, and would make the future of every request larger
+        let checked = Box::pin(self.checked(token)).await?;
         let holder = Holder::clone(&checked.holder);
         self.cache.keep(digest, checked, now());
         Ok(holder)

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use crate::error::Problem;
 use crate::ledger::config::LedgerUrl;
+use crate::ledger::database::{Argument, Statement};
 use crate::ledger::postgres;
 
 /// The longest time for a connection, and for a statement.
@@ -63,23 +64,38 @@ impl Link {
     /// Runs one statement. Its results are texts.
     pub(super) async fn query(
         &mut self,
-        sql: &'static str,
-        arguments: &[&str],
+        text: &str,
+        arguments: &[Argument],
     ) -> Result<Vec<Texts>, sqlx::Error> {
+        let text = AssertSqlSafe(text.to_owned());
         match self {
             Self::Sqlite(connection) => {
-                let query = arguments
-                    .iter()
-                    .fold(sqlx::query(sql), |query, text| query.bind(text.to_string()));
+                let query =
+                    arguments.iter().fold(sqlx::query(text), |query, argument| match argument {
+                        Argument::Number(number) => query.bind(*number),
+                        Argument::Text(text) => query.bind(text.clone()),
+                        Argument::Maybe(text) => query.bind(text.clone()),
+                    });
                 within(query.fetch_all(connection)).await?.iter().map(texts).collect()
             }
             Self::Postgres(connection) => {
-                let query = arguments
-                    .iter()
-                    .fold(sqlx::query(sql), |query, text| query.bind(text.to_string()));
+                let query =
+                    arguments.iter().fold(sqlx::query(text), |query, argument| match argument {
+                        Argument::Number(number) => query.bind(*number),
+                        Argument::Text(text) => query.bind(text.clone()),
+                        Argument::Maybe(text) => query.bind(text.clone()),
+                    });
                 within(query.fetch_all(connection)).await?.iter().map(texts).collect()
             }
         }
+    }
+
+    /// Runs statements without results.
+    pub(super) async fn run(&mut self, statements: &[Statement]) -> Result<(), sqlx::Error> {
+        for statement in statements {
+            self.query(&statement.text, &statement.arguments).await?;
+        }
+        Ok(())
     }
 
     /// Begins a transaction that writes.

@@ -1,6 +1,7 @@
 //! The statements of the key store.
 use crate::auth::keys::{Digest, NewKey};
 use crate::auth::settings::KeySettings;
+use crate::ledger::database::Argument;
 use crate::ledger::keys::link::{Link, Texts};
 use crate::ledger::keys::stored::{KeyFault, StoredKey};
 
@@ -35,8 +36,13 @@ pub(super) async fn load(link: &mut Link) -> Result<Loaded, sqlx::Error> {
     let generation = number(rows.first().and_then(|row| row.first()))?;
     let mut keys = Vec::new();
     for row in rows {
-        if let Some(key) = key(row)? {
-            keys.push(key);
+        match key(row) {
+            Ok(Some(key)) => keys.push(key),
+            Ok(None) => {}
+            // such as a key of a newer Tidegate: the others count
+            Err(error) => {
+                tracing::error!(error = %error, "a key of the key store is refused, since it cannot be read")
+            }
         }
     }
     Ok(Loaded { generation, keys })
@@ -59,33 +65,38 @@ pub(super) async fn insert(
     new: &NewKey,
 ) -> Result<(), sqlx::Error> {
     const INSERT: &str = "INSERT INTO client_key (id, digest, name, hint, created, settings, version) \
-         VALUES ($1, $2, $3, $4, $5, $6, CAST($7 AS BIGINT))";
-    let (settings, version) = (json(&key.settings)?, key.version.to_string());
-    let digest = hex::encode(new.digest);
+         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let (settings, digest) = (json(&key.settings)?, hex::encode(new.digest));
     let name = &key.settings.name;
-    let arguments = [&key.id, &digest, name, &key.hint, &key.created, &settings, &version];
-    link.query(INSERT, &arguments.map(String::as_str)).await.map(drop)
+    let texts = [&key.id, &digest, name, &key.hint, &key.created, &settings];
+    let texts = texts.map(|text| Argument::Text(text.clone()));
+    let arguments = [&texts[..], &[version(key.version)]].concat();
+    link.query(INSERT, &arguments).await.map(drop)
 }
 
 /// Changes a key of a known version. Returns whether there was one.
 pub(super) async fn update(link: &mut Link, change: &Change<'_>) -> Result<bool, sqlx::Error> {
-    const UPDATE: &str = "UPDATE client_key SET name = $1, settings = $2, version = CAST($3 AS BIGINT) \
-         WHERE id = $4 AND version = CAST($5 AS BIGINT) RETURNING id";
-    let settings = json(change.settings)?;
-    let (version, known) = (change.version.to_string(), change.known.to_string());
-    let arguments = [&change.settings.name, &settings, &version, change.id, &known];
+    const UPDATE: &str = "UPDATE client_key SET name = $1, settings = $2, version = $3 \
+         WHERE id = $4 AND version = $5 RETURNING id";
+    let arguments = [
+        Argument::Text(change.settings.name.clone()),
+        Argument::Text(json(change.settings)?),
+        version(change.version),
+        Argument::Text(change.id.to_owned()),
+        version(change.known),
+    ];
     Ok(!link.query(UPDATE, &arguments).await?.is_empty())
 }
 
 /// Deletes a key of a known version. Returns whether there was one.
 pub(super) async fn delete(link: &mut Link, id: &str, known: u64) -> Result<bool, sqlx::Error> {
-    const DELETE: &str =
-        "DELETE FROM client_key WHERE id = $1 AND version = CAST($2 AS BIGINT) RETURNING id";
-    Ok(!link.query(DELETE, &[id, &known.to_string()]).await?.is_empty())
+    const DELETE: &str = "DELETE FROM client_key WHERE id = $1 AND version = $2 RETURNING id";
+    Ok(!link.query(DELETE, &[Argument::Text(id.to_owned()), version(known)]).await?.is_empty())
 }
 
 /// Returns the reason for which no key was changed.
 pub(super) async fn unchanged(link: &mut Link, id: &str) -> Result<KeyFault, sqlx::Error> {
+    let id = Argument::Text(id.to_owned());
     let found = link.query("SELECT id FROM client_key WHERE id = $1", &[id]).await?;
     Ok(if found.is_empty() { KeyFault::Unknown } else { KeyFault::Outdated })
 }
@@ -94,7 +105,8 @@ pub(super) async fn unchanged(link: &mut Link, id: &str) -> Result<KeyFault, sql
 pub(super) async fn notify(link: &mut Link, generation: u64) -> Result<(), sqlx::Error> {
     if let Link::Postgres(_) = link {
         let notify = "SELECT CAST(pg_notify($1, $2) AS TEXT)";
-        link.query(notify, &[CHANNEL, &generation.to_string()]).await?;
+        let arguments = [CHANNEL.to_owned(), generation.to_string()].map(Argument::Text);
+        link.query(notify, &arguments).await?;
     }
     Ok(())
 }
@@ -120,6 +132,11 @@ fn key(row: Texts) -> Result<Option<(Digest, StoredKey)>, sqlx::Error> {
         settings: KeySettings { name: name.unwrap_or_default(), ..settings },
     };
     Ok(Some((bytes, stored)))
+}
+
+/// Returns the argument for a version, which counts from 1.
+fn version(number: u64) -> Argument {
+    Argument::Number(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn json(settings: &KeySettings) -> Result<String, sqlx::Error> {

@@ -9,6 +9,7 @@ use crate::auth::settings::KeySettings;
 use crate::auth::stored::{KeyStoreConfig, StoredKeys};
 use crate::error::Problem;
 use crate::ledger::config::LedgerUrl;
+use crate::ledger::database::Statement;
 use crate::ledger::keys::link::{Link, Place};
 use crate::ledger::keys::statements::{self, Change};
 use crate::ledger::keys::stored::{Created, KeyFault, StoredKey};
@@ -79,63 +80,72 @@ impl KeyStore {
         &self.0.held
     }
 
-    /// Returns the generation of the keys in memory: it changes with each change of a key.
-    pub(crate) fn generation(&self) -> u64 {
-        self.0.held.generation()
-    }
-
-    /// Makes a key. It counts on this gateway as soon as this returns, and on the others within a second.
-    pub(crate) async fn create(&self, settings: KeySettings) -> Result<Created, KeyFault> {
+    /// Makes a key. It counts on this gateway as soon as this returns, and on the others within a second. `record` returns
+    /// further statements for the same transaction.
+    pub(crate) async fn create(
+        &self,
+        settings: KeySettings,
+        record: impl Fn(&StoredKey) -> Vec<Statement> + Send,
+    ) -> Result<Created, KeyFault> {
         check(&settings)?;
         let new = keys::new_key().map_err(|e| KeyFault::Away(e.into()))?;
         let id = keys::new_id().map_err(|e| KeyFault::Away(e.into()))?;
-        let stored = StoredKey { id, hint: new.hint(), created: now(), version: 0, settings };
         let mut link = self.0.place.connect().await?;
         let version = statements::begin(&mut link).await?;
-        let stored = StoredKey { version, ..stored };
+        let stored = StoredKey { id, hint: new.hint(), created: now(), version, settings };
         statements::insert(&mut link, &stored, &new).await?;
+        link.run(&record(&stored)).await?;
         self.finish(link, version).await?;
         Ok(Created { stored, new })
     }
 
-    /// Returns all keys, by name.
-    pub(crate) async fn list(&self) -> Result<Vec<StoredKey>, KeyFault> {
+    /// Returns all keys, by name, with the generation that they belong to.
+    pub(crate) async fn list(&self) -> Result<(u64, Vec<StoredKey>), KeyFault> {
         let mut link = self.0.place.connect().await?;
         let loaded = statements::load(&mut link).await?;
         link.close().await;
-        Ok(loaded.keys.into_iter().map(|(_, key)| key).collect())
+        Ok((loaded.generation, loaded.keys.into_iter().map(|(_, key)| key).collect()))
     }
 
     /// Returns a key by its id.
     pub(crate) async fn get(&self, id: &str) -> Result<StoredKey, KeyFault> {
-        let found = self.list().await?.into_iter().find(|key| key.id == id);
+        let found = self.list().await?.1.into_iter().find(|key| key.id == id);
         found.ok_or(KeyFault::Unknown)
     }
 
-    /// Changes the settings of a key whose version is `known`. Returns its new version.
+    /// Changes the settings of a key, if it has not changed since it was read. Returns its new version. `record` are further
+    /// statements for the same transaction.
     pub(crate) async fn change(
         &self,
-        id: &str,
-        known: u64,
+        known: &StoredKey,
         settings: &KeySettings,
+        record: &[Statement],
     ) -> Result<u64, KeyFault> {
         check(settings)?;
         let mut link = self.0.place.connect().await?;
         let version = statements::begin(&mut link).await?;
-        if !statements::update(&mut link, &Change { id, known, version, settings }).await? {
-            return Err(statements::unchanged(&mut link, id).await?);
+        let change = Change { id: &known.id, known: known.version, version, settings };
+        if !statements::update(&mut link, &change).await? {
+            return Err(statements::unchanged(&mut link, &known.id).await?);
         }
+        link.run(record).await?;
         self.finish(link, version).await?;
         Ok(version)
     }
 
-    /// Revokes a key whose version is `known`: every gateway refuses it within a second.
-    pub(crate) async fn revoke(&self, id: &str, known: u64) -> Result<(), KeyFault> {
+    /// Revokes a key, if it has not changed since it was read: every gateway refuses it within a second. `record` are further
+    /// statements for the same transaction.
+    pub(crate) async fn revoke(
+        &self,
+        known: &StoredKey,
+        record: &[Statement],
+    ) -> Result<(), KeyFault> {
         let mut link = self.0.place.connect().await?;
         let version = statements::begin(&mut link).await?;
-        if !statements::delete(&mut link, id, known).await? {
-            return Err(statements::unchanged(&mut link, id).await?);
+        if !statements::delete(&mut link, &known.id, known.version).await? {
+            return Err(statements::unchanged(&mut link, &known.id).await?);
         }
+        link.run(record).await?;
         self.finish(link, version).await
     }
 

@@ -8,7 +8,8 @@ use crate::auth::stored::{KeyPlace, KeyStoreConfig};
 use crate::auth::{Auth, Sources};
 use crate::error::ErrorKind;
 use crate::ledger::config::LedgerUrl;
-use crate::ledger::keys::{KeyFault, KeyStore, Watching};
+use crate::ledger::database::Statement;
+use crate::ledger::keys::{KeyFault, KeyStore, StoredKey, Watching};
 use crate::ledger::sqlite::Sqlite;
 use crate::telemetry::metrics::Metrics;
 
@@ -45,6 +46,11 @@ fn named(name: &str) -> KeySettings {
     KeySettings { name: name.to_owned(), ..KeySettings::default() }
 }
 
+/// No further statements.
+fn nothing(_: &StoredKey) -> Vec<Statement> {
+    Vec::new()
+}
+
 fn headers(key: &str) -> http::HeaderMap {
     [(http::HeaderName::from_static("x-api-key"), key.parse().unwrap())].into_iter().collect()
 }
@@ -53,7 +59,7 @@ fn headers(key: &str) -> http::HeaderMap {
 async fn a_key_counts_from_its_creation_to_its_end() {
     let fixture = Fixture::start().await;
     let (store, auth) = (&fixture.store, fixture.auth());
-    let first = store.generation();
+    let first = store.held().generation();
     let settings = KeySettings {
         models: Some(vec!["claude-*".to_owned()]),
         tools: Some(Vec::new()),
@@ -61,14 +67,14 @@ async fn a_key_counts_from_its_creation_to_its_end() {
         expires: Some(serde_json::from_value("2999-01-31".into()).unwrap()),
         ..named("ci")
     };
-    let made = store.create(settings.clone()).await.unwrap();
-    assert_eq!(store.generation(), first + 1);
+    let made = store.create(settings.clone(), nothing).await.unwrap();
+    assert_eq!(store.held().generation(), first + 1);
     let key = headers(made.new.key.expose());
     let identity = auth.authenticate(&key).await.unwrap();
     assert_eq!((&*identity.caller.key, &identity.caller.tags), ("ci", &settings.tags));
     assert!(identity.may_use("claude-x") && !identity.may_use("x") && !identity.may_call("x"));
     // the store has neither the key nor its digest for anybody who asks
-    let listed = store.list().await.unwrap();
+    let listed = store.list().await.unwrap().1;
     assert_eq!(listed, [made.stored.clone()]);
     assert_eq!(listed[0].settings, settings);
     assert!(
@@ -77,67 +83,69 @@ async fn a_key_counts_from_its_creation_to_its_end() {
     // a change needs the version that the client has read
     let KeySettings { tags, .. } = settings;
     let disabled = KeySettings { disabled: true, tags, ..named("ci-2") };
-    let (id, version) = (&*made.stored.id, made.stored.version);
-    let changed = store.change(id, version, &disabled).await.unwrap();
+    let (id, first_version) = (&*made.stored.id, &made.stored);
+    let changed = store.change(first_version, &disabled, &[]).await.unwrap();
     assert_eq!(auth.authenticate(&key).await.unwrap_err().kind, ErrorKind::Authentication);
-    assert!(matches!(store.change(id, version, &disabled).await, Err(KeyFault::Outdated)));
-    assert!(matches!(store.revoke(id, version).await, Err(KeyFault::Outdated)));
+    assert!(matches!(store.change(first_version, &disabled, &[]).await, Err(KeyFault::Outdated)));
+    assert!(matches!(store.revoke(first_version, &[]).await, Err(KeyFault::Outdated)));
     let got = store.get(id).await.unwrap();
-    assert_eq!((got.version, got.settings), (changed, disabled));
-    store.change(id, changed, &named("ci-2")).await.unwrap();
+    assert_eq!((got.version, &got.settings), (changed, &disabled));
+    store.change(&got, &named("ci-2"), &[]).await.unwrap();
     assert_eq!(auth.authenticate(&key).await.unwrap().caller.key, "ci-2");
-    store.revoke(id, store.generation()).await.unwrap();
+    store.revoke(&store.get(id).await.unwrap(), &[]).await.unwrap();
     let error = auth.authenticate(&key).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Authentication);
     assert!(error.message.contains("revoked"), "{error}");
     for fault in [
         store.get(id).await.unwrap_err(),
-        store.revoke(id, changed).await.unwrap_err(),
-        store.change(id, changed, &named("x")).await.unwrap_err(),
+        store.revoke(&got, &[]).await.unwrap_err(),
+        store.change(&got, &named("x"), &[]).await.unwrap_err(),
     ] {
         assert!(matches!(fault, KeyFault::Unknown), "{fault:?}");
     }
-    assert_eq!(store.generation(), first + 4);
+    assert_eq!(store.held().generation(), first + 4);
 }
 
 #[tokio::test]
 async fn a_refused_change_changes_nothing() {
     let fixture = Fixture::start().await;
     let store = &fixture.store;
-    let (one, other) =
-        (store.create(named("one")).await.unwrap(), store.create(named("other")).await.unwrap());
-    let before = (store.generation(), store.list().await.unwrap());
-    assert!(matches!(store.create(named("one")).await, Err(KeyFault::NameTaken)));
+    let (one, other) = (
+        store.create(named("one"), nothing).await.unwrap(),
+        store.create(named("other"), nothing).await.unwrap(),
+    );
+    let before = (store.held().generation(), store.list().await.unwrap().1);
+    assert!(matches!(store.create(named("one"), nothing).await, Err(KeyFault::NameTaken)));
     let stored = &other.stored;
-    let renamed = store.change(&stored.id, stored.version, &named("one")).await;
+    let renamed = store.change(stored, &named("one"), &[]).await;
     assert!(matches!(renamed, Err(KeyFault::NameTaken)));
     let long = "x".repeat(129);
     for name in ["", "a\nb", "nul\0", long.as_str()] {
-        let made = store.create(named(name)).await;
+        let made = store.create(named(name), nothing).await;
         assert!(matches!(made, Err(KeyFault::Wrong("name", _))), "{name:?}");
-        let made = store.change(&one.stored.id, one.stored.version, &named(name)).await;
+        let made = store.change(&one.stored, &named(name), &[]).await;
         assert!(matches!(made, Err(KeyFault::Wrong("name", _))), "{name:?}");
     }
-    assert_eq!((store.generation(), store.list().await.unwrap()), before);
+    assert_eq!((store.held().generation(), store.list().await.unwrap().1), before);
 }
 
 #[tokio::test]
 async fn another_start_finds_the_keys() {
     let fixture = Fixture::start().await;
-    let made = fixture.store.create(named("ci")).await.unwrap();
+    let made = fixture.store.create(named("ci"), nothing).await.unwrap();
     let (again, _watching) = open(&fixture.folder).await;
-    assert_eq!(again.generation(), fixture.store.generation());
-    assert_eq!(again.list().await.unwrap(), [made.stored]);
+    assert_eq!(again.held().generation(), fixture.store.held().generation());
+    assert_eq!(again.list().await.unwrap().1, [made.stored]);
 }
 
 #[tokio::test]
 async fn several_changes_at_a_time_are_all_made() {
     let fixture = Fixture::start().await;
     let names: Vec<String> = (0..16).map(|n| format!("k{n:02}")).collect();
-    let creates = names.iter().map(|name| fixture.store.create(named(name)));
+    let creates = names.iter().map(|name| fixture.store.create(named(name), nothing));
     let made = futures_util::future::join_all(creates).await;
     assert!(made.iter().all(Result::is_ok));
-    let listed = fixture.store.list().await.unwrap();
+    let listed = fixture.store.list().await.unwrap().1;
     let listed: Vec<&str> = listed.iter().map(|key| key.settings.name.as_str()).collect();
     assert_eq!(listed, names);
     let auth = fixture.auth();
@@ -159,4 +167,25 @@ async fn a_store_without_tables_is_a_problem_of_the_start() {
     assert!(off.err().unwrap().message.contains("there is no ledger"));
     let none = KeyStoreConfig::default();
     assert!(Watching::start(&none, &url, &metrics).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_read_is_refused_and_leaves_the_others() {
+    let fixture = Fixture::start().await;
+    let store = &fixture.store;
+    let (odd, good) = (
+        store.create(named("odd"), nothing).await.unwrap(),
+        store.create(named("good"), nothing).await.unwrap(),
+    );
+    let change = Statement {
+        text: "UPDATE client_key SET settings = '{\"name\":\"odd\",\"of_tomorrow\":1}' WHERE name = 'odd'".to_owned(),
+        arguments: Vec::new(),
+    };
+    store.create(named("third"), |_| vec![change.clone()]).await.unwrap();
+    let auth = fixture.auth();
+    assert!(auth.authenticate(&headers(odd.new.key.expose())).await.is_err());
+    assert!(auth.authenticate(&headers(good.new.key.expose())).await.is_ok());
+    let names: Vec<String> =
+        store.list().await.unwrap().1.into_iter().map(|key| key.settings.name).collect();
+    assert_eq!(names, ["good", "third"]);
 }

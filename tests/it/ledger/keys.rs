@@ -103,6 +103,12 @@ async fn known_keys_count_while_the_database_is_away_and_changes_are_found_when_
     server.end();
     state(&gateway, "stale").await;
     assert!(gateway.metric("tidegate_key_store_failures_total").await >= 1.0);
+    let ready = Ask::get("/readyz").send(gateway.admin).await;
+    assert!(
+        ready.status == 200 && ready.text().ends_with(" s, known keys count\n"),
+        "{}",
+        ready.text()
+    );
     for (key, expected) in [("tg-a", 200), ("tg-b", 200), ("tg-own", 200), ("tg-c", 401)] {
         assert_eq!(status(&gateway, key).await, expected, "{key}");
     }
@@ -124,6 +130,12 @@ async fn keys_of_a_store_that_is_away_for_too_long_are_refused_until_it_is_back(
     until("the key", async || status(&gateway, "tg-a").await == 200).await;
     server.end();
     state(&gateway, "refusing").await;
+    let ready = Ask::get("/readyz").send(gateway.admin).await;
+    assert!(
+        ready.status == 200 && ready.text().ends_with("its keys are refused\n"),
+        "{}",
+        ready.text()
+    );
     for key in ["tg-a", "tg-b"] {
         let answer = ask(&gateway, key).await;
         answer.refusal(503, "overloaded_error");

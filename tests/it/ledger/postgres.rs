@@ -16,7 +16,7 @@ use crate::support::upstream::{Behaviour, Upstream, json as whole};
 use crate::support::{ANSWER, until};
 
 /// A server of its own. Dropped, it stops.
-pub(super) struct Server {
+pub(crate) struct Server {
     programs: PathBuf,
     folder: TempDir,
     port: u16,
@@ -24,7 +24,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a server; `None` if it is not installed.
-    pub(super) fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             let reason = "no PostgreSQL in /usr/lib/postgresql: install `postgresql`";
             let is_required =
@@ -46,7 +46,7 @@ impl Server {
         Some(server)
     }
 
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off",
             self.port
@@ -54,7 +54,7 @@ impl Server {
         self.run("pg_ctl", &["start", "--wait", "--silent", "-o", &options, "--log", "/dev/null"]);
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode=immediate"]);
     }
 
@@ -79,11 +79,11 @@ impl Server {
         command.current_dir(self.folder.path()).output().unwrap()
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://tide:hunter2@127.0.0.1:{}/postgres", self.port)
     }
 
-    pub(super) async fn open(&self) -> PgConnection {
+    pub(crate) async fn open(&self) -> PgConnection {
         let options: PgConnectOptions = self.url().parse().unwrap();
         options.disable_statement_logging().connect().await.unwrap()
     }
