@@ -60,7 +60,7 @@ impl Running {
         if config.key_store.is_on() && writing.is_none() {
             return Err(vec![Problem::new("key_store", NO_LEDGER)]);
         }
-        let (url, metrics) = (&config.ledger.url, &shared.metrics.keys);
+        let (url, metrics) = (&config.ledger.url, &shared.metrics.ledger.keys);
         let watched = Watching::start(&config.key_store, url, metrics).await;
         let (keys, watching_keys) = watched.map_err(|problem| vec![problem])?.unzip();
         shared.keys = keys;

@@ -4,6 +4,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::telemetry::keys::KeyMetrics;
 use crate::telemetry::series::{Counters, add, labels};
 
 /// The metrics of the ledger. Cloning shares them.
@@ -17,6 +18,8 @@ pub(crate) struct LedgerMetrics {
     pub(crate) written: Counter,
     /// `tidegate_ledger_failures_total`
     pub(crate) failures: Counter,
+    /// The metrics of the key store.
+    pub(crate) keys: KeyMetrics,
     dropped: Counters,
 }
 
@@ -78,6 +81,7 @@ impl LedgerMetrics {
                 "Failed attempts to write to the ledger",
                 Counter::default(),
             ),
+            keys: KeyMetrics::new(r),
             dropped,
         }
     }

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use crate::telemetry::exporter::ExporterMetrics;
 use crate::telemetry::exposition::Format;
 use crate::telemetry::keys::KeyMetrics;
+use crate::catalogue::cost::Charge;
 use crate::telemetry::ledger::LedgerMetrics;
 use crate::telemetry::limits::LimitMetrics;
 use crate::telemetry::losses::Losses;

@@ -53,7 +53,7 @@ impl Fixture {
         let answer = self.ask(token).await;
         let message = answer.refusal(401, "authentication_error");
         assert_eq!(answer.header("x-should-retry"), Some("false"));
-        for part in token.split('.').filter(|part| !part.is_empty()) {
+        for part in token.split('.').filter(|part| part.len() > 8) {
             assert!(!message.contains(part), "{message}");
         }
         message

@@ -149,7 +149,7 @@ pub(crate) fn problems(entries: &[(usize, &JwtConfig)]) -> Vec<Problem> {
 /// Reads the URL of an issuer or of its keys. Nothing is trimmed or completed: a token must have the same bytes.
 fn checked_url(text: &str) -> Result<Url, String> {
     let wrong = || {
-        format!("expected an `https:` URL without white space, query and fragment, found `{text}`")
+        format!("expected an `https:` URL without white space, user and fragment, found {text:?}")
     };
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(wrong());

@@ -248,6 +248,9 @@ fn reason_text(reason: &TokenError) -> String {
             format!("`{claim}` is missing, or of a wrong type")
         }
         TokenError::InvalidClaimFormat(claim) => format!("`{claim}` is of a wrong type"),
+        TokenError::Json(_) | TokenError::Base64(_) | TokenError::Utf8(_) => {
+            "its claims or its signature cannot be read".to_owned()
+        }
         _ => "it cannot be checked".to_owned(),
     }
 }

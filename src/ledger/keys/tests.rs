@@ -39,7 +39,7 @@ impl Fixture {
 async fn open(folder: &TempDir) -> (KeyStore, Watching) {
     let config = KeyStoreConfig { place: KeyPlace::Ledger, stale_for: Duration::from_secs(60) };
     let url = LedgerUrl::Sqlite(Some(folder.path().join("l.sqlite")));
-    Watching::start(&config, &url, &Metrics::new().keys).await.unwrap().unwrap()
+    Watching::start(&config, &url, &Metrics::new().ledger.keys).await.unwrap().unwrap()
 }
 
 fn named(name: &str) -> KeySettings {
@@ -160,7 +160,7 @@ async fn a_store_without_tables_is_a_problem_of_the_start() {
     std::fs::write(folder.path().join("l.sqlite"), "").unwrap();
     let config = KeyStoreConfig { place: KeyPlace::Ledger, ..KeyStoreConfig::default() };
     let url = LedgerUrl::Sqlite(Some(folder.path().join("l.sqlite")));
-    let metrics = Metrics::new().keys;
+    let metrics = Metrics::new().ledger.keys;
     let started = Watching::start(&config, &url, &metrics).await;
     assert_eq!(started.err().unwrap().path, "key_store");
     let off = Watching::start(&config, &LedgerUrl::Off, &metrics).await;

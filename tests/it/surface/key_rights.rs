@@ -56,7 +56,8 @@ async fn ask(gateway: &Gateway, key: &str, tools: Value) -> Answer {
 #[tokio::test]
 async fn a_server_tool_that_is_not_this_keys_is_forbidden_whoever_runs_it() {
     let upstream = simulated_upstream().await;
-    let gateway = looping(upstream.address).config(KEYS).start().await;
+    let config = format!("{KEYS}passthrough: up\n");
+    let gateway = looping(upstream.address).config(config).start().await;
     let own = json!({"name": "mine", "input_schema": {"type": "object"}});
     for (tool, name, some) in [
         (json!({"type": "gateway:datetime"}), "datetime", true),

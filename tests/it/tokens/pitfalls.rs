@@ -156,10 +156,9 @@ async fn a7_a_time_of_a_wrong_type_never_counts_as_absent() {
     for value in &odd {
         for name in ["exp", "nbf", "iat"] {
             let token = key.token(&issuer.claims_with(json!({name: value})));
-            assert!(
-                fixture.refuses(&token).await.contains(&format!("`{name}`")),
-                "{name}: {value}"
-            );
+            let message = fixture.refuses(&token).await;
+            let is_named = message.contains(&format!("`{name}`"));
+            assert!(is_named || message.contains("cannot be read"), "{name}: {value}: {message}");
         }
     }
     for name in ["exp", "iss", "aud", "sub"] {
