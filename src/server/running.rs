@@ -52,18 +52,8 @@ impl Running {
         let mut shared = Shared::new(worker_count(&config.server), cache_dir(config))?;
         shared.limits.keep_in(&config.state_dir);
         let disk = Start::of(config);
-        let started = Ledger::start(&config.ledger, &shared.metrics.ledger).await;
-        let (ledger, writing) = started.map_err(|problem| vec![problem])?;
-        shared.ledger = ledger;
-        let (otlp, exporting) = Otlp::start(&config.otlp, &shared.metrics.exporter)?;
-        shared.otlp = otlp;
-        if config.key_store.is_on() && writing.is_none() {
-            return Err(vec![Problem::new("key_store", NO_LEDGER)]);
-        }
-        let (url, metrics) = (&config.ledger.url, &shared.metrics.ledger.keys);
-        let watched = Watching::start(&config.key_store, url, metrics).await;
-        let (keys, watching_keys) = watched.map_err(|problem| vec![problem])?.unzip();
-        shared.keys = keys;
+        let Writers { ledger: writing, exporting, watching_keys } =
+            Writers::start(config, &mut shared).await?;
         let shared = Arc::new(shared);
         let gateway = Gateway::build(config, 1, &shared).await?;
         shared.metrics.reloaded(SystemTime::now());
@@ -143,4 +133,30 @@ fn cache_dir(config: &Config) -> Option<PathBuf> {
     let dir = config.state_dir.join("cache");
     // the cache needs an absolute path; without one, every start recompiles the plugins
     std::path::absolute(dir).ok()
+}
+
+/// The tasks beside the requests: they write to a database or a collector, and stop when they are dropped.
+struct Writers {
+    ledger: Option<Writing>,
+    exporting: Option<Exporting>,
+    watching_keys: Option<Watching>,
+}
+
+impl Writers {
+    /// Starts the tasks, and gives their entrances to the requests.
+    async fn start(config: &Config, shared: &mut Shared) -> Result<Self, Vec<Problem>> {
+        let started = Ledger::start(&config.ledger, &shared.metrics.ledger).await;
+        let (entrance, ledger) = started.map_err(|problem| vec![problem])?;
+        shared.ledger = entrance;
+        let (otlp, exporting) = Otlp::start(&config.otlp, &shared.metrics.exporter)?;
+        shared.otlp = otlp;
+        if config.key_store.is_on() && ledger.is_none() {
+            return Err(vec![Problem::new("key_store", NO_LEDGER)]);
+        }
+        let (url, metrics) = (&config.ledger.url, &shared.metrics.ledger.keys);
+        let watched = Watching::start(&config.key_store, url, metrics).await;
+        let (keys, watching_keys) = watched.map_err(|problem| vec![problem])?.unzip();
+        shared.keys = keys;
+        Ok(Self { ledger, exporting, watching_keys })
+    }
 }

@@ -13,8 +13,6 @@ use prometheus_client::registry::Registry;
 
 use crate::telemetry::exporter::ExporterMetrics;
 use crate::telemetry::exposition::Format;
-use crate::telemetry::keys::KeyMetrics;
-use crate::catalogue::cost::Charge;
 use crate::telemetry::ledger::LedgerMetrics;
 use crate::telemetry::limits::LimitMetrics;
 use crate::telemetry::losses::Losses;
@@ -47,8 +45,6 @@ pub struct Metrics {
     pub(crate) losses: Losses,
     /// The metrics of the export of traces.
     pub(crate) exporter: ExporterMetrics,
-    /// The metrics of the key store.
-    pub(crate) keys: KeyMetrics,
     limits: LimitMetrics,
     /// Requests in progress, streams included.
     pub active_requests: Gauge,
@@ -122,7 +118,6 @@ impl Metrics {
             ledger: LedgerMetrics::new(r),
             losses: Losses::new(r),
             exporter: ExporterMetrics::new(r),
-            keys: KeyMetrics::new(r),
             limits: LimitMetrics::new(r),
             registry,
         }
