@@ -196,7 +196,7 @@ passthrough: up\n";
     Ask::message(crate::support::MESSAGE).send(gateway.address).await;
     Ask::get("/v1/files").send(gateway.address).await;
     gateway.until_idle().await;
-    Ask::get("/metrics").header("accept", accept).send(gateway.admin).await.text()
+    Ask::get("/metrics").admin().header("accept", accept).send(gateway.admin).await.text()
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl Process {
     }
 
     async fn metric(&self, name: &str) -> u64 {
-        let text = Ask::get("/metrics").send(self.admin).await.text();
+        let text = Ask::get("/metrics").admin().send(self.admin).await.text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap().parse().unwrap()
     }

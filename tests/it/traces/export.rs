@@ -140,7 +140,7 @@ async fn a_scraper_that_accepts_openmetrics_gets_exemplars_and_others_do_not() {
     let ask = Ask::message(MESSAGE).header("traceparent", super::PARENT);
     ask.send(gateway.address).await;
     let open = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
-    let scraped = Ask::get("/metrics").header("accept", open).send(gateway.admin).await;
+    let scraped = Ask::get("/metrics").admin().header("accept", open).send(gateway.admin).await;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(scraped.header("content-type"), Some(kind));
     let text = scraped.text();
@@ -156,7 +156,7 @@ async fn a_scraper_that_accepts_openmetrics_gets_exemplars_and_others_do_not() {
         let has = |line: &str| line.starts_with(&start) && line.contains(exemplar);
         assert!(text.lines().any(has), "{family}:\n{text}");
     }
-    let plain = Ask::get("/metrics").send(gateway.admin).await;
+    let plain = Ask::get("/metrics").admin().send(gateway.admin).await;
     assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let text = plain.text();
     assert!(!text.contains("trace_id") && !text.contains("# EOF") && !text.contains("# UNIT"));
@@ -169,6 +169,7 @@ async fn without_a_trace_there_is_no_exemplar() {
     let gateway = Gateway::with().upstream(up.address).start().await;
     Ask::message(MESSAGE).header("traceparent", super::PARENT).send(gateway.address).await;
     let accept = "application/openmetrics-text";
-    let text = Ask::get("/metrics").header("accept", accept).send(gateway.admin).await.text();
+    let text =
+        Ask::get("/metrics").admin().header("accept", accept).send(gateway.admin).await.text();
     assert!(!text.contains("trace_id"));
 }
