@@ -94,17 +94,7 @@ impl Gateway {
     ) -> Result<Self, Vec<Problem>> {
         let (providers, mut problems) = build_providers(config, shared);
         let models = build_models(config, &providers, shared);
-        let auth = Auth::build(auth::Sources {
-            keys: &config.keys,
-            stored: shared.keys.as_ref().map(|keys| Arc::clone(keys.held())),
-            has_store: config.key_store.is_on(),
-            jwt: &config.jwt,
-            means: Some(Means {
-                issuers: &shared.issuers,
-                client: &shared.egress,
-                own: listeners(config),
-            }),
-        });
+        let auth = build_auth(config, shared);
         let egress = config.egress.build(listeners(config));
         let way_out = egress
             .as_ref()
@@ -229,6 +219,18 @@ fn build_passthrough(
         found => Ok(found
             .map(|provider| Passthrough { name: name.clone(), provider: Arc::clone(provider) })),
     }
+}
+
+/// Builds the keys of the clients: those of the config, of the key store, and of issuers.
+fn build_auth(config: &Config, shared: &Shared) -> Result<Auth, Vec<Problem>> {
+    let means = Means { issuers: &shared.issuers, client: &shared.egress, own: listeners(config) };
+    Auth::build(auth::Sources {
+        keys: &config.keys,
+        stored: shared.keys.as_ref().map(|keys| Arc::clone(keys.held())),
+        has_store: config.key_store.is_on(),
+        jwt: &config.jwt,
+        means: Some(means),
+    })
 }
 
 /// Builds the limits and budgets. Sums of budgets are saved from now on.

@@ -200,26 +200,22 @@ impl Issuer {
         let fetched = self.fetch().await;
         self.times.lock().has_failed = fetched.is_err();
         match fetched {
-            Ok((set, found)) => {
-                tracing::debug!(
-                    issuer = self.place.issuer,
-                    keys = set.len(),
-                    "fetched the keys of an issuer"
-                );
-                if *text != found || self.keys.load().is_none() {
-                    *text = found;
-                    let version = self.version() + 1;
-                    self.keys.store(Some(Arc::new(Held { set, version })));
-                }
+            Ok((set, found)) if *text != found || self.keys.load().is_none() => {
+                *text = found;
+                let version = self.version() + 1;
+                self.keys.store(Some(Arc::new(Held { set, version })));
             }
-            Err(reason) => {
-                tracing::warn!(
-                    issuer = self.place.issuer,
-                    reason,
-                    "the keys of an issuer cannot be fetched: the known keys stay in use"
-                );
-            }
+            Ok(_) => {}
+            Err(reason) => self.warn(&reason),
         }
+    }
+
+    fn warn(&self, reason: &str) {
+        tracing::warn!(
+            issuer = self.place.issuer,
+            reason,
+            "the keys of an issuer cannot be fetched: the known keys stay in use"
+        );
     }
 
     fn begin(&self, cause: Cause) {

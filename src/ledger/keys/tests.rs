@@ -75,7 +75,7 @@ async fn a_key_counts_from_its_creation_to_its_end() {
     assert!(identity.may_use("claude-x") && !identity.may_use("x") && !identity.may_call("x"));
     // the store has neither the key nor its digest for anybody who asks
     let listed = store.list().await.unwrap().1;
-    assert_eq!(listed, [made.stored.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&made.stored));
     assert_eq!(listed[0].settings, settings);
     assert!(
         listed[0].created.ends_with('Z') && made.new.key.expose().starts_with(&listed[0].hint[..7])

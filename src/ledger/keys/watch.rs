@@ -55,19 +55,23 @@ async fn look(store: KeyStore) {
             _ = looks.tick() => {}
             () = store.woken() => {}
         }
-        match store.check().await {
-            Ok(()) if is_away => {
-                is_away = false;
-                tracing::info!("the key store answers again");
-            }
-            Ok(()) => {}
-            Err(error) => {
-                store.failed(&error);
-                if !is_away {
-                    is_away = true;
-                    tracing::error!(error = %error, "the key store does not answer: known keys count for the time of `key_store.stale_for`");
-                }
-            }
+        let checked = store.check().await;
+        if let Err(error) = &checked {
+            store.failed(error);
+        }
+        if checked.is_err() != is_away {
+            is_away = checked.is_err();
+            report(checked.err().as_ref());
+        }
+    }
+}
+
+/// Logs the beginning or the end of an outage.
+fn report(error: Option<&sqlx::Error>) {
+    match error {
+        None => tracing::info!("the key store answers again"),
+        Some(error) => {
+            tracing::error!(error = %error, "the key store does not answer: known keys count for the time of `key_store.stale_for`");
         }
     }
 }

@@ -46,6 +46,10 @@ async fn add(server: &Server, name: &str) {
     change(server, &format!("INSERT INTO client_key VALUES ('id-{name}', '{digest}', '{name}', 'tg-…', '2026-11-29T00:00:00Z', '{settings}', 1)")).await;
 }
 
+async fn revoked(gateway: &Gateway, key: &str) {
+    until("the revoked key", async || ask(gateway, key).await.text().contains("revoked")).await;
+}
+
 async fn state(gateway: &Gateway, state: &str) {
     gateway.until_metric(&format!("tidegate_key_store_state{{state=\"{state}\"}}"), 1.0).await;
 }
@@ -80,10 +84,7 @@ async fn a_key_that_is_made_or_revoked_elsewhere_counts_or_ends_on_every_gateway
         }
         change(&server, &format!("DELETE FROM client_key; {notify}")).await;
         for gateway in [&first, &second] {
-            until("the revoked key", async || {
-                ask(gateway, "tg-new").await.text().contains("revoked")
-            })
-            .await;
+            revoked(gateway, "tg-new").await;
             let answer = ask(gateway, "tg-new").await;
             answer.refusal(401, "authentication_error");
             assert_eq!(answer.header("x-should-retry"), Some("false"));

@@ -21,12 +21,13 @@ async fn a1_the_header_of_a_token_chooses_no_algorithm() {
             .await;
     }
     // the public key is no shared secret
-    for key in [&rsa, &ec] {
-        for secret in key.public_bytes() {
-            for header in [json!({"alg": "HS256", "kid": key.id}), json!({"alg": "HS256"})] {
-                fixture.refuses(&by_secret(&header, &issuer.claims(), &secret)).await;
-            }
-        }
+    let secrets = [&rsa, &ec].into_iter().flat_map(|key| {
+        let headers = [json!({"alg": "HS256", "kid": key.id}), json!({"alg": "HS256"})];
+        let pairs = |secret: Vec<u8>| headers.clone().map(|header| (header, secret.clone()));
+        key.public_bytes().into_iter().flat_map(pairs).collect::<Vec<_>>()
+    });
+    for (header, secret) in secrets {
+        fixture.refuses(&by_secret(&header, &issuer.claims(), &secret)).await;
     }
     // the right key, by an algorithm that the config does not have
     let header = json!({"alg": "RS384", "kid": "rsa"});
