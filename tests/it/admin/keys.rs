@@ -6,7 +6,7 @@ use crate::ledger::postgres::Server;
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::Gateway;
 use crate::support::upstream::{Behaviour, Upstream, json as whole};
-use crate::support::{ANSWER, MESSAGE, until};
+use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM, until};
 
 const CONFIG: &str = "providers: { s: { type: simulator } }
 models: { m: { provider: s } }
@@ -201,4 +201,33 @@ async fn gateways_with_one_postgresql_share_their_keys() {
     let rows: Vec<&Value> =
         audit["rows"].as_array().unwrap().iter().map(|row| &row["status"]).collect();
     assert_eq!(rows, [204, 201]);
+}
+
+#[tokio::test]
+async fn a_stream_that_has_begun_goes_on_when_its_key_is_revoked() {
+    let mut up = Upstream::start().await;
+    let config =
+        "ledger: sqlite\nkey_store: ledger\nadmin: { listen: 127.0.0.1:0, token: secret }\n";
+    let gateway = Gateway::with().upstream(up.address).config(config).start().await;
+    let api = Api::with_token(&gateway, "secret").await;
+    let made = create(&api, &json!({"name": "ci"})).await.json();
+    let key = made["key"].as_str().unwrap();
+    let asked = Ask::message(STREAM).header("x-api-key", key).open(gateway.address);
+    let begin = async {
+        let mut call = up.call().await;
+        call.begin_stream().await;
+        call.chunk(FRAMES[0]).await;
+        call
+    };
+    let (mut answer, mut call) = tokio::join!(asked, begin);
+    assert_eq!(answer.frame().await.unwrap(), FRAMES[0]);
+    let one = format!("/api/keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(api.write("DELETE", &one, &one, "").await.status, 204);
+    ask(&gateway, key).await.refusal(401, "authentication_error");
+    for frame in &FRAMES[1..] {
+        call.chunk(frame).await;
+        assert_eq!(answer.frame().await.unwrap(), *frame);
+    }
+    call.end_stream().await;
+    assert_eq!(answer.frame().await, None);
 }
