@@ -22,6 +22,11 @@ impl Amount {
         i64::try_from((self.0 + NANO / 2) / NANO).unwrap_or(i64::MAX)
     }
 
+    /// Returns the difference; nothing if the other amount is larger.
+    pub(crate) fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     pub(super) fn of(pico: PicoDollars, number: u64) -> Self {
         Self(u128::from(pico.0) * u128::from(number) * PARTS)
     }

@@ -98,6 +98,13 @@ impl Tariff {
         charge
     }
 
+    /// Returns the amount by which an answer would have been cheaper on a day if its upstream had read more tokens from
+    /// the cache, at most `tokens`.
+    pub(crate) fn lost(&self, spent: &Spent, tokens: u64, day: Date) -> Amount {
+        let paid = self.charge(spent, day).total();
+        paid.saturating_sub(self.charge(&spent.reading(tokens), day).total())
+    }
+
     fn tokens(&self, row: Option<&Row>, tokens: Usage, mode: Mode, day: Date) -> Charge {
         let period = row.and_then(|row| Some((row, row.price.as_ref()?.on(day)?)));
         let Some((row, period)) = period else {

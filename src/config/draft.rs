@@ -84,6 +84,7 @@ impl Draft {
         config.plugins.dir = base_dir.join(&config.plugins.dir);
         config.state_dir = base_dir.join(&config.state_dir);
         config.ledger.resolve(base_dir, &config.state_dir);
+        config.ledger.zone = config.budgets.zone();
         config.files = expansion.files;
         config.egress.allow_private.retain(|block| block.parse::<egress::Cidr>().is_ok());
         let media_hosts = config.egress.media_hosts.iter_mut();

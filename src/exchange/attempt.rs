@@ -116,7 +116,7 @@ impl<'a> Attempt<'a> {
             };
         match answered {
             Ok(reply) => {
-                story.attempt_answered(id, reply.status.as_u16());
+                story.attempt_answered(id, reply.status, &reply.headers);
                 if matches!(reply.body, ReplyBody::Events(_)) {
                     story.attempt_streams(id);
                 }

@@ -23,6 +23,7 @@ use crate::policy::{Hook, Passage, Verdict};
 use crate::server_tools::declare;
 use crate::telemetry::record::Operation;
 use crate::telemetry::story::Story;
+use crate::telemetry::tracker::Tracker;
 use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, required, unfold};
 
 const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
@@ -163,8 +164,19 @@ impl Entry<'_> {
         };
         let user = if keeps_users || named.is_none() { user() } else { None };
         self.story.belongs(named, user.as_deref().filter(|_| keeps_users));
-        let named = named.map(ToOwned::to_owned);
-        named.or(user).unwrap_or_else(|| self.identity.caller.id().to_owned())
+        let named = named.map(ToOwned::to_owned).or(user);
+        if let (Some(session), Some(request)) = (&named, request) {
+            self.follow(session, request);
+        }
+        named.unwrap_or_else(|| self.identity.caller.id().to_owned())
+    }
+
+    /// Follows the prompt of a session. A count of tokens does not touch the cache.
+    fn follow(&self, session: &str, request: &MessagesRequest) {
+        if request.endpoint == Endpoint::Messages {
+            let (prompts, key) = (&self.gateway.shared.prompts, self.identity.caller.id());
+            self.story.follow(Tracker::new(prompts, key, session, request));
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::plugin_host::published::Published;
 use crate::server_tools::hidden::Carried;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::otlp::Otlp;
+use crate::telemetry::prompts::Prompts;
 
 /// The shared state; created once at the start.
 pub struct Shared {
@@ -33,6 +34,8 @@ pub struct Shared {
     pub health: HealthBook,
     /// Hidden tool calls, kept until the client continues the conversation.
     pub carried: Carried,
+    /// The last prompts of each session as hashes.
+    pub prompts: Arc<Prompts>,
     /// The entrance of the ledger; takes nothing unless the gateway serves.
     pub ledger: Ledger,
     /// The export of traces; takes nothing unless the gateway serves.
@@ -61,6 +64,7 @@ impl Shared {
             published: Published::new(metrics.losses.published_files.clone()),
             health: HealthBook::new(),
             carried: Carried::new(metrics.losses.hidden_calls.clone()),
+            prompts: Arc::default(),
             ledger: Ledger::default(),
             otlp: Otlp::default(),
             keys: None,

@@ -1,7 +1,7 @@
 //! `Batch`: rows that are written in one transaction, and the quarters of an hour that they add to.
 use std::collections::{BTreeMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::queue::{Entry, Held};
 use crate::ledger::row::{CHILDREN, QUARTER, Row, Tokens};
@@ -30,7 +30,7 @@ impl Rows {
 }
 
 /// The row of `quarter` that an exchange adds to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Quarter {
     at: i64,
     key: String,
@@ -39,7 +39,7 @@ struct Quarter {
 }
 
 /// The amounts that are added to a row of `quarter`.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Added {
     requests: i64,
     errors: i64,
@@ -55,8 +55,46 @@ struct Added {
 struct QuarterRow<'a> {
     #[serde(flatten)]
     quarter: &'a Quarter,
+    is_day: i64,
     #[serde(flatten)]
     added: Added,
+}
+
+/// A row of `quarter` that was taken out of the table.
+#[derive(Deserialize)]
+struct Taken {
+    #[serde(flatten)]
+    quarter: Quarter,
+    #[serde(flatten)]
+    added: Added,
+}
+
+impl Added {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            errors: self.errors.saturating_add(other.errors),
+            tokens: self.tokens.plus(other.tokens),
+            cost_nano: self.cost_nano.saturating_add(other.cost_nano),
+            unpriced: self.unpriced.saturating_add(other.unpriced),
+            unpriced_tokens: self.unpriced_tokens.saturating_add(other.unpriced_tokens),
+            ms: self.ms.saturating_add(other.ms),
+        }
+    }
+}
+
+/// Adds rows of `quarter`, each a JSON object, up to those of the day that begins at a time. Returns a JSON list.
+///
+/// Fails if a row has another shape.
+pub(super) fn folded(rows: &[String], day: i64) -> serde_json::Result<String> {
+    let mut days: BTreeMap<Quarter, Added> = BTreeMap::new();
+    for row in rows {
+        let Taken { quarter, added } = serde_json::from_str(row)?;
+        let sum = days.entry(Quarter { at: day, ..quarter }).or_default();
+        *sum = sum.plus(added);
+    }
+    let rows = days.iter().map(|(quarter, added)| QuarterRow { quarter, is_day: 1, added: *added });
+    Ok(json(rows))
 }
 
 impl Batch {
@@ -90,7 +128,11 @@ impl Batch {
             Rows::Tags => json(rows().flat_map(|row| &row.tags)),
             Rows::Quarters => {
                 let quarters = quarters(rows());
-                json(quarters.iter().map(|(quarter, added)| QuarterRow { quarter, added: *added }))
+                json(quarters.iter().map(|(quarter, added)| QuarterRow {
+                    quarter,
+                    is_day: 0,
+                    added: *added,
+                }))
             }
         };
         (text != "[]").then_some(text)

@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -36,6 +37,9 @@ pub struct LedgerConfig {
     /// Whether the config names the `url`.
     #[serde(skip)]
     pub is_url_named: bool,
+    /// The zone of the days into which old sums are folded: `budgets.timezone`.
+    #[serde(skip)]
+    pub zone: TimeZone,
 }
 
 /// `ledger.queue`.
@@ -73,6 +77,7 @@ impl Default for LedgerConfig {
             queue: QueueConfig::default(),
             user_id: false,
             is_url_named: false,
+            zone: TimeZone::UTC,
         }
     }
 }

@@ -3,6 +3,7 @@ pub(crate) mod audit;
 mod batch;
 pub(crate) mod config;
 pub(crate) mod database;
+mod day;
 pub(crate) mod keys;
 mod postgres;
 mod queue;

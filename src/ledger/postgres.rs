@@ -1,6 +1,7 @@
 //! The ledger in a PostgreSQL database: one writing connection, opened again when it is lost.
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgQueryResult};
 use sqlx::{ConnectOptions, Connection, Postgres as Database, Row as _};
 
@@ -60,6 +61,14 @@ impl Postgres {
             transaction::delete::<Database>(connection, Dialect::Postgres, before, affected);
         let deleted = within(deleted).await;
         Ok(self.judge(deleted)? > 0)
+    }
+
+    /// Adds a portion of the sums of a day before a time up. Returns whether there may be more.
+    pub(super) async fn fold(&mut self, before: i64, zone: &TimeZone) -> Result<bool, sqlx::Error> {
+        let connection = self.connected().await?;
+        let folded = transaction::fold::<Database>(connection, Dialect::Postgres, before, zone);
+        let folded = within(folded).await;
+        self.judge(folded)
     }
 
     /// Ends the connection.

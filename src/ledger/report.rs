@@ -8,7 +8,8 @@ use sqlx::{AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments
 
 use crate::error::Problem;
 use crate::ledger::config::LedgerUrl;
-use crate::ledger::row::{QUARTER, Tokens};
+use crate::ledger::day;
+use crate::ledger::row::Tokens;
 use crate::ledger::schema::Dialect;
 use crate::ledger::{postgres, sqlite};
 
@@ -102,27 +103,17 @@ pub(crate) const SUMS: [&str; 9] = [
 type Found = (i64, String, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
 impl Range {
-    /// Returns the first and the first later moment, in milliseconds. A quarter of an hour belongs to the day in which it
-    /// begins.
+    /// Returns the first and the first later moment, in milliseconds.
     ///
     /// Fails if a day is out of the calendar.
     fn bounds(&self) -> Result<(i64, i64), jiff::Error> {
-        let begin = |day: Date| -> Result<i64, jiff::Error> {
-            let begin = day.to_zoned(self.zone.clone())?.timestamp().as_millisecond();
-            Ok((begin + QUARTER - 1).div_euclid(QUARTER) * QUARTER)
-        };
-        let from = self.from.map(begin).transpose()?.unwrap_or(0);
+        let from = self.from.map(|first| day::begin(first, &self.zone)).transpose()?.unwrap_or(0);
         let to = match self.to {
-            Some(last) => begin(last.tomorrow()?)?,
+            Some(last) => day::begin(last.tomorrow()?, &self.zone)?,
             // the last moment of the calendar, for both databases
             None => Timestamp::MAX.as_millisecond(),
         };
         Ok((from, to))
-    }
-
-    fn day(&self, at: i64) -> String {
-        let at = Timestamp::from_millisecond(at).unwrap_or_default();
-        at.to_zoned(self.zone.clone()).date().to_string()
     }
 }
 
@@ -160,7 +151,7 @@ fn collected(by: &By, range: &Range, found: Vec<Found>, total: Option<Found>) ->
     for found in found {
         let sums = sums(&found);
         let (at, name, value, ..) = found;
-        let name = if *by == By::Day { range.day(at) } else { name };
+        let name = if *by == By::Day { day::of(at, &range.zone).to_string() } else { name };
         lines.entry([name, value]).or_default().add(sums);
         sum.add(sums);
     }

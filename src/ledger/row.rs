@@ -2,8 +2,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::telemetry::continuity::{Break, Continuity};
 use crate::telemetry::record::{Attempt, Cost, Operation, Record, StageRun};
 use crate::wire::Usage;
 
@@ -59,10 +60,35 @@ pub(super) struct Exchange {
     ttft_ms: Option<i64>,
     pub(super) ms: i64,
     attempts: i64,
+    /// The stop reason of the last upstream's answer.
+    stop: Option<String>,
+    /// The trace in hexadecimal digits.
+    trace_id: Option<String>,
+    /// The id of the last upstream's response.
+    upstream_request_id: Option<String>,
+    #[serde(flatten)]
+    prefix: Prefix,
+}
+
+/// Whether the prompt goes on where the session's previous one ended.
+#[derive(Default, Serialize)]
+struct Prefix {
+    /// `first`, `continues` or `broken`; `None` without a session, or without a breakpoint.
+    prefix: Option<&'static str>,
+    /// The first place that is not in the cache: `model`, `tools`, `system` or `messages.N`.
+    broken_at: Option<String>,
+    /// `client`, `stage`, `budget`, `gateway`, `failover` or `timeout`.
+    broken_by: Option<&'static str>,
+    /// The name of the policy or plugin.
+    broken_stage: Option<String>,
+    /// The tokens that were in the cache before and were not read from it.
+    lost_tokens: Option<i64>,
+    /// The nano-dollars that they cost more; `None` without a price.
+    lost_nano: Option<i64>,
 }
 
 /// Tokens by kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tokens {
     /// Input outside of the cache.
     pub(crate) uncached: i64,
@@ -87,6 +113,7 @@ pub(super) struct AttemptRow {
     status: Option<u16>,
     outcome: Option<&'static str>,
     error: Option<&'static str>,
+    upstream_request_id: Option<String>,
     begun_ms: i64,
     ttft_ms: Option<i64>,
     ms: Option<i64>,
@@ -179,7 +206,7 @@ fn exchange(record: &Record, id: String, at: i64, attempts: &[AttemptRow]) -> Ex
         Operation::CountTokens => ("count_tokens", None),
         Operation::Forward { route, .. } => ("forward", Some(text(route))),
     };
-    let last = attempts.last();
+    let (last, tried) = (attempts.last(), record.attempts.last());
     let cost = record.cost.unwrap_or_default();
     let cost_nano = attempts.iter().map(|attempt| attempt.cost_nano).fold(0, i64::saturating_add);
     let unpriced = attempts.iter().map(|attempt| attempt.unpriced_tokens);
@@ -209,6 +236,25 @@ fn exchange(record: &Record, id: String, at: i64, attempts: &[AttemptRow]) -> Ex
         ttft_ms: record.first_event.map(millis),
         ms: millis(record.duration),
         attempts: record.attempts.len() as i64,
+        stop: tried.and_then(|last| last.spent.stop.as_deref()).map(text),
+        trace_id: record.trace.as_ref().map(|trace| hex::encode(trace.id.bytes())),
+        upstream_request_id: tried.and_then(|last| last.upstream_id.as_deref()).map(text),
+        prefix: record.continuity.as_ref().map(|found| prefix(found, is_known)).unwrap_or_default(),
+    }
+}
+
+fn prefix(found: &Continuity, is_priced: bool) -> Prefix {
+    let prefix = Some(found.verdict.as_str());
+    let Some(Break { at, by }) = found.verdict.broken() else {
+        return Prefix { prefix, ..Prefix::default() };
+    };
+    Prefix {
+        prefix,
+        broken_at: Some(at.to_string()),
+        broken_by: Some(by.as_str()),
+        broken_stage: by.stage().map(text),
+        lost_tokens: Some(count(found.lost)),
+        lost_nano: is_priced.then(|| found.cost_nano.clamp(0, NANO)),
     }
 }
 
@@ -243,6 +289,7 @@ fn attempt(exchange: &str, n: usize, attempt: &Attempt) -> AttemptRow {
         status: attempt.status,
         outcome: attempt.outcome.map(|outcome| outcome.as_str()),
         error: attempt.error,
+        upstream_request_id: attempt.upstream_id.as_deref().map(text),
         begun_ms: millis(attempt.begun),
         ttft_ms: attempt.first_event.map(millis),
         ms: attempt.duration.map(millis),

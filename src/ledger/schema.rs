@@ -30,22 +30,19 @@ impl Dialect {
     }
 }
 
-/// The place of a migration that is not in this version; it changes nothing.
-const RESERVED: &str = "SELECT 1";
-
 /// The migrations, in order: the version of a schema is the number of those that were applied. A migration that was
 /// released never changes, and the gateway of the version before works with the result.
 pub(super) fn migrations(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Sqlite => &[
             include_str!("schema/sqlite_1.sql"),
-            RESERVED,
+            include_str!("schema/sqlite_2.sql"),
             include_str!("schema/sqlite_3.sql"),
             include_str!("schema/sqlite_4.sql"),
         ],
         Dialect::Postgres => &[
             include_str!("schema/postgres_1.sql"),
-            RESERVED,
+            include_str!("schema/postgres_2.sql"),
             include_str!("schema/postgres_3.sql"),
             include_str!("schema/postgres_4.sql"),
         ],
@@ -114,6 +111,15 @@ const EXCHANGE: Table = Table {
             ("ttft_ms", Number),
             ("ms", Number),
             ("attempts", Number),
+            ("stop", Text),
+            ("trace_id", Text),
+            ("upstream_request_id", Text),
+            ("prefix", Text),
+            ("broken_at", Text),
+            ("broken_by", Text),
+            ("broken_stage", Text),
+            ("lost_tokens", Number),
+            ("lost_nano", Number),
         ],
     ],
 };
@@ -129,6 +135,7 @@ const ATTEMPT: Table = Table {
             ("status", Number),
             ("outcome", Text),
             ("error", Text),
+            ("upstream_request_id", Text),
             ("begun_ms", Number),
             ("ttft_ms", Number),
             ("ms", Number),
@@ -170,6 +177,7 @@ const QUARTER: Table = Table {
             ("key", Text),
             ("model", Text),
             ("target", Text),
+            ("is_day", Number),
             ("requests", Number),
             ("errors", Number),
         ],
@@ -177,7 +185,7 @@ const QUARTER: Table = Table {
         &[("cost_nano", Number), ("unpriced", Number), ("unpriced_tokens", Number), ("ms", Number)],
     ],
 };
-/// The columns of `quarter` that name a row; the others are sums.
+/// The columns of `quarter` that name a row. `is_day` follows, and then the sums.
 const QUARTER_KEY: usize = 4;
 
 /// The statement that inserts new exchanges and returns the ids of those that were not there yet. Its argument is
@@ -202,7 +210,9 @@ pub(super) fn insert_rows(dialect: Dialect, rows: Rows) -> String {
             let insert = insert(dialect, &QUARTER);
             let names: Vec<&str> = QUARTER.columns().map(|(name, _)| name).collect();
             let (key, sums) = names.split_at(QUARTER_KEY);
-            let sums = sums.iter().map(|name| format!("{name} = quarter.{name} + excluded.{name}"));
+            // a row that is the sum of a day stays one
+            let sums =
+                sums[1..].iter().map(|name| format!("{name} = quarter.{name} + excluded.{name}"));
             let sums: Vec<String> = sums.collect();
             format!("{insert} ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), sums.join(", "))
         }
@@ -211,21 +221,62 @@ pub(super) fn insert_rows(dialect: Dialect, rows: Rows) -> String {
 
 /// The statements that delete rows: a time, and the most rows.
 pub(super) fn deletes(dialect: Dialect) -> [&'static str; 2] {
-    // sums stay as long as there are rows of their quarter of an hour
+    // sums stay as long as there are rows of their time; a day has 25 hours at most
     match dialect {
         Dialect::Sqlite => [
             "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange WHERE at < ?1 ORDER BY at LIMIT ?2)",
             "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
-             WHERE at + 900000 <= min(?1, coalesce((SELECT min(at) FROM exchange), ?1)) ORDER BY at LIMIT ?2)",
+             WHERE at + CASE is_day WHEN 0 THEN 900000 ELSE 90000000 END \
+             <= min(?1, coalesce((SELECT min(at) FROM exchange), ?1)) ORDER BY at LIMIT ?2)",
         ],
         // replicas share the work: a row that another one deletes is skipped
         Dialect::Postgres => [
             "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange \
              WHERE at < to_timestamp($1 / 1000.0) ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
             "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
-             WHERE at + interval '15 minutes' <= least(to_timestamp($1 / 1000.0), (SELECT min(at) FROM exchange)) \
+             WHERE at + CASE is_day WHEN 0 THEN interval '15 minutes' ELSE interval '25 hours' END \
+             <= least(to_timestamp($1 / 1000.0), (SELECT min(at) FROM exchange)) \
              ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
         ],
+    }
+}
+
+/// The statement that returns the time of the oldest sum of a quarter of an hour before a time; no row if there is none.
+/// In PostgreSQL it returns none as well while another gateway folds sums.
+pub(super) fn oldest_quarter(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => {
+            "SELECT at FROM quarter WHERE is_day = 0 AND at < ?1 ORDER BY at LIMIT 1"
+        }
+        Dialect::Postgres => {
+            "WITH lock AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(8386658455067911781) AS is_own) \
+             SELECT CAST(extract(epoch FROM at) * 1000 AS BIGINT) FROM quarter, lock \
+             WHERE is_own AND is_day = 0 AND at < to_timestamp($1 / 1000.0) ORDER BY at LIMIT 1"
+        }
+    }
+}
+
+/// The statement that takes sums of quarters of an hour out of the table, the oldest first: the first time, the first
+/// later one, and the most rows. It returns each as a JSON object.
+pub(super) fn take_quarters(dialect: Dialect) -> String {
+    let names = QUARTER.columns().map(|(name, kind)| match (dialect, kind) {
+        (Dialect::Postgres, Time) => {
+            format!("'{name}', CAST(extract(epoch FROM {name}) * 1000 AS BIGINT)")
+        }
+        _ => format!("'{name}', {name}"),
+    });
+    let names = names.collect::<Vec<_>>().join(", ");
+    let key = "at, key, model, target";
+    match dialect {
+        Dialect::Sqlite => format!(
+            "DELETE FROM quarter WHERE ({key}) IN (SELECT {key} FROM quarter WHERE is_day = 0 AND at >= ?1 \
+             AND at < ?2 ORDER BY {key} LIMIT ?3) RETURNING json_object({names})"
+        ),
+        Dialect::Postgres => format!(
+            "DELETE FROM quarter WHERE ({key}) IN (SELECT {key} FROM quarter WHERE is_day = 0 \
+             AND at >= to_timestamp($1 / 1000.0) AND at < to_timestamp($2 / 1000.0) ORDER BY {key} LIMIT $3) \
+             RETURNING CAST(json_build_object({names}) AS TEXT)"
+        ),
     }
 }
 

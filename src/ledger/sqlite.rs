@@ -4,6 +4,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
     SqliteSynchronous,
@@ -118,6 +119,13 @@ impl Sqlite {
         let connection = self.connected().await?;
         let deleted = prune(connection, before, almost).await;
         Ok(self.judge(deleted).await? > 0)
+    }
+
+    /// Adds a portion of the sums of a day before a time up. Returns whether there may be more.
+    pub(super) async fn fold(&mut self, before: i64, zone: &TimeZone) -> Result<bool, sqlx::Error> {
+        let connection = self.connected().await?;
+        let folded = transaction::fold::<Database>(connection, Dialect::Sqlite, before, zone).await;
+        self.judge(folded).await
     }
 
     /// Deletes the oldest rows if the file has no room for a batch.

@@ -2,9 +2,11 @@
 use std::collections::HashSet;
 use std::pin::Pin;
 
+use jiff::tz::TimeZone;
 use sqlx::{AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments};
 
-use crate::ledger::batch::{Batch, Rows};
+use crate::ledger::batch::{self, Batch, Rows};
+use crate::ledger::day;
 use crate::ledger::schema::{self, Dialect};
 
 /// The most rows of a table that one transaction deletes.
@@ -64,5 +66,41 @@ where
         }
         transaction.commit().await?;
         Ok(deleted)
+    })
+}
+
+/// Adds a portion of the sums of the oldest day before a time up to sums of this day. Returns whether there may be more.
+pub(super) fn fold<'a, D>(
+    connection: &'a mut D::Connection,
+    dialect: Dialect,
+    before: i64,
+    zone: &'a TimeZone,
+) -> Work<'a, bool>
+where
+    D: Database,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    D::Arguments: IntoArguments<D>,
+    String: sqlx::Type<D> + for<'q> sqlx::Encode<'q, D>,
+    i64: sqlx::Type<D> + for<'q> sqlx::Encode<'q, D>,
+    for<'r> (String,): FromRow<'r, D::Row>,
+    for<'r> (i64,): FromRow<'r, D::Row>,
+{
+    Box::pin(async move {
+        let mut transaction = connection.begin_with(dialect.begin()).await?;
+        let oldest = sqlx::query_as::<D, (i64,)>(schema::oldest_quarter(dialect)).bind(before);
+        let oldest = oldest.fetch_optional(&mut *transaction).await?;
+        let day = oldest.and_then(|(at,)| day::around(at, zone).ok());
+        let Some((from, to)) = day.filter(|(_, to)| *to <= before) else {
+            transaction.rollback().await?;
+            return Ok(false);
+        };
+        let take = sqlx::query_as::<D, (String,)>(AssertSqlSafe(schema::take_quarters(dialect)));
+        let taken = take.bind(from).bind(to).bind(PORTION).fetch_all(&mut *transaction).await?;
+        let rows: Vec<String> = taken.into_iter().map(|(row,)| row).collect();
+        let folded = batch::folded(&rows, from).map_err(|e| sqlx::Error::Decode(e.into()))?;
+        let insert = AssertSqlSafe(schema::insert_rows(dialect, Rows::Quarters));
+        sqlx::query::<D>(insert).bind(folded).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
     })
 }

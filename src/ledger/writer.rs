@@ -1,7 +1,8 @@
 //! The writer: one task that writes batches, keeps a batch that failed and tries again, and deletes old rows.
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::tz::TimeZone;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::error::Problem;
@@ -18,6 +19,10 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 /// The wait during the drain, which has a time limit of its own.
 const DRAINING: Duration = Duration::from_millis(100);
+/// The age at which sums of quarters of an hour are added up to days.
+const FOLDED: Duration = Duration::from_secs(35 * 24 * 60 * 60);
+/// The pause between looks for such sums.
+const FOLDS: Duration = Duration::from_secs(60);
 /// The pause between looks for old rows.
 const LOOKS: Duration = Duration::from_secs(1);
 
@@ -26,6 +31,9 @@ pub(super) struct Writer {
     queue: Arc<Queue>,
     store: Store,
     keep: Duration,
+    zone: TimeZone,
+    /// The time of the next look for sums to fold.
+    folds: Instant,
     metrics: LedgerMetrics,
 }
 
@@ -85,6 +93,13 @@ impl Store {
         }
     }
 
+    async fn fold(&mut self, before: i64, zone: &TimeZone) -> Result<bool, sqlx::Error> {
+        match self {
+            Self::Sqlite(store) => store.fold(before, zone).await,
+            Self::Postgres(store) => store.fold(before, zone).await,
+        }
+    }
+
     /// Returns the next step after an error. Deletes old rows if the file has no room for the batch.
     async fn remedy(&mut self, error: &sqlx::Error, batch: &Batch) -> Remedy {
         match self {
@@ -114,7 +129,8 @@ impl Writer {
         config: &LedgerConfig,
         metrics: LedgerMetrics,
     ) -> Self {
-        Self { queue, store, keep: config.keep, metrics }
+        let (keep, zone, folds) = (config.keep, config.zone.clone(), Instant::now());
+        Self { queue, store, keep, zone, folds, metrics }
     }
 
     /// Writes until the queue is closed and empty.
@@ -187,11 +203,14 @@ impl Writer {
         }
     }
 
-    /// Deletes old rows in portions, as long as nothing waits to be written.
+    /// Deletes old rows and folds old sums in portions, as long as nothing waits to be written.
     async fn prune(&mut self, looks: &mut Interval) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let before = i64::try_from(now.saturating_sub(self.keep).as_millis()).unwrap_or(i64::MAX);
-        match self.store.prune(before).await {
+        let before = ago(self.keep);
+        let done = match self.store.prune(before).await {
+            Ok(false) if self.folds <= Instant::now() => self.fold().await,
+            done => done,
+        };
+        match done {
             // further portions follow after the next batch, if one waits
             Ok(true) if self.queue.is_idle() => looks.reset_immediately(),
             Ok(true) => looks.reset_after(Duration::from_millis(1)),
@@ -202,4 +221,19 @@ impl Writer {
             }
         }
     }
+
+    /// Adds old sums of quarters of an hour up to sums of days.
+    async fn fold(&mut self) -> Result<bool, sqlx::Error> {
+        let folded = self.store.fold(ago(FOLDED), &self.zone).await;
+        if !matches!(folded, Ok(true)) {
+            self.folds = Instant::now() + FOLDS;
+        }
+        folded
+    }
+}
+
+/// Returns the time before a duration, in milliseconds since 1970.
+fn ago(time: Duration) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.saturating_sub(time).as_millis()).unwrap_or(i64::MAX)
 }

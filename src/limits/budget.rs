@@ -29,6 +29,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Returns the time zone; UTC if there is none of this name.
+    pub(crate) fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.timezone).unwrap_or(TimeZone::UTC)
+    }
+}
+
 /// An entry of `budgets.rules`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

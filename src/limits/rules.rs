@@ -162,7 +162,7 @@ impl Limits {
         Some(Arc::new(Self {
             quotas: limits.rules.iter().flat_map(|rule| Quota::of(rule, metrics)).collect(),
             budgets: budgets.rules.iter().map(|rule| Budget::new(rule, metrics)).collect(),
-            zone: TimeZone::get(&budgets.timezone).unwrap_or(TimeZone::UTC),
+            zone: budgets.zone(),
             unpriced: budgets.unpriced,
             store: Arc::clone(store),
         }))

@@ -11,6 +11,7 @@ use crate::policy::facts::Facts;
 use crate::policy::stage::{HookRun, Settled, Stage};
 use crate::policy::watch::Ran;
 use crate::policy::{Hook, Outcome, Passage, Verdict};
+use crate::telemetry::tracker::Tracker;
 use crate::wire::{Document, Mark, MessagesRequest, Read};
 
 /// The target of an attempt, as `on_upstream_request` reads it.
@@ -140,7 +141,9 @@ impl Passage {
         let stages = self.stages(Hook::UpstreamRequest);
         let stages: Vec<&Stage> =
             stages.filter(|stage| !(is_understood && stage.is_for_unsupported())).collect();
+        self.ctx.story.prompt(Tracker::begin_attempt);
         if stages.is_empty() && self.wishes().upstream_headers.is_empty() {
+            self.ctx.story.prompt(|prompt| prompt.sends(&request));
             return Ok((request, None));
         }
         let facts = self.facts();
@@ -178,12 +181,14 @@ impl Passage {
             request = left.request.ok_or_else(nothing)?;
             self.note_edit(at, before.mark, &request);
         }
+        self.ctx.story.prompt(|prompt| prompt.sends(&request));
         Ok((request, Some(headers)))
     }
 
     fn note_edit(&self, at: At<'_>, before: Mark, request: &MessagesRequest) {
         if before != request.document().mark() {
             at.stage.note_edit(at.hook, &self.ctx);
+            at.stage.note_prompt(at.hook, &self.ctx, request);
         }
     }
 

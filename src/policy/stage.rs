@@ -17,7 +17,7 @@ use crate::policy::window::WindowRules;
 use crate::policy::{Hook, Hooks, OnError, Outcome, Verdict, plugin_stage};
 use crate::telemetry::metrics::{Metrics, StageMetrics};
 use crate::telemetry::story::Run;
-use crate::wire::Document;
+use crate::wire::{Document, MessagesRequest};
 
 /// One stage: a policy or a plugin, and the requests that it runs for.
 pub(crate) struct Stage {
@@ -79,6 +79,14 @@ impl Stage {
     /// Records that a hook edited its subject.
     pub(super) fn note_edit(&self, hook: Hook, ctx: &Context) {
         ctx.story.stage_edited(&self.name, hook.as_str());
+    }
+
+    /// Records the prompt of a request that a hook edited.
+    pub(super) fn note_prompt(&self, hook: Hook, ctx: &Context, request: &MessagesRequest) {
+        ctx.story.prompt(|prompt| match hook {
+            Hook::UpstreamRequest => prompt.edited_for_attempt(&self.name, request),
+            _ => prompt.edited(&self.name, request),
+        });
     }
 
     /// Records that a hook denied its subject.

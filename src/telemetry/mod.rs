@@ -1,4 +1,5 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
+pub(crate) mod continuity;
 pub(crate) mod exporter;
 pub(crate) mod exposition;
 mod inference;
@@ -14,6 +15,7 @@ pub(crate) mod otlp;
 pub(crate) mod outcome;
 pub(crate) mod plugins;
 mod policies;
+pub(crate) mod prompts;
 pub(crate) mod record;
 mod series;
 pub(crate) mod story;
@@ -21,6 +23,7 @@ mod targets;
 mod trace;
 pub(crate) mod traced;
 pub(crate) mod traceparent;
+pub(crate) mod tracker;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use crate::catalogue::billing::Amount;
 use crate::catalogue::cost::{Charge, Tariff};
 use crate::catalogue::price::today;
+use crate::telemetry::continuity::Continuity;
 use crate::telemetry::inference::Inference;
 use crate::telemetry::logs::one_line;
 use crate::telemetry::metrics::{Finished, Metrics, TargetMetrics};
@@ -76,6 +77,9 @@ pub struct Record {
     pub cost: Option<Cost>,
     /// The place in a trace; `None` without `otlp`.
     pub(crate) trace: Option<Trace>,
+    /// Whether the prompt goes on where the session's previous one ended; `None` without a session, or without
+    /// a breakpoint of the prompt cache.
+    pub continuity: Option<Continuity>,
 }
 
 /// The cost of an exchange.
@@ -143,6 +147,8 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// The `error.type` of a failure.
     pub error: Option<&'static str>,
+    /// The `request-id` of the upstream's response.
+    pub upstream_id: Option<Box<str>>,
     /// The time from the head of the request to the start of this attempt.
     pub begun: Duration,
     /// The time from the start of the attempt to its first event, or to its whole response.
@@ -281,6 +287,19 @@ impl Record {
             attempt.cost = Some(cost);
         }
         self.cost = Some(sum);
+        self.settle_continuity();
+    }
+
+    /// Sets the tokens of the prompt cache that were lost by a break, and their cost.
+    fn settle_continuity(&mut self) {
+        let Some(continuity) = &mut self.continuity else { return };
+        let compared = &self.attempts[continuity.attempt];
+        continuity.keep(&self.attempts[continuity.last].spent);
+        continuity.lose(&compared.spent);
+        if let (1.., Some(tariff)) = (continuity.lost, &compared.tariff) {
+            let extra = tariff.lost(&compared.spent, continuity.lost, today());
+            continuity.cost_nano = extra.nano_dollars();
+        }
     }
 
     /// Starts a record.
@@ -312,6 +331,7 @@ impl Record {
             ending: Ending::CallerLeft,
             cost: None,
             trace: None,
+            continuity: None,
         }
     }
 

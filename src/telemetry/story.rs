@@ -3,27 +3,31 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 
 use crate::catalogue::cost::Tariff;
 use crate::error::{Error, ErrorKind, Origin};
+use crate::net::headers;
+use crate::telemetry::continuity::Continuity;
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::record::{Attempt, Operation, PassedOver, Record, StageRun, ToolCall, Why};
 use crate::telemetry::trace;
 use crate::telemetry::traced::{Call, Facts};
 use crate::telemetry::traceparent::{Propagation, SpanId, Trace};
+use crate::telemetry::tracker::Tracker;
 use crate::wire::Spent;
 
-/// The record of a running exchange. All parts of the gateway write to it, each fact once.
+/// The record of a running exchange, and its prompt on the way. All parts of the gateway write to it, each fact once.
 #[derive(Debug)]
-pub struct Story(Mutex<Record>);
+pub struct Story(Mutex<Record>, Mutex<Option<Box<Tracker>>>);
 
 impl Default for Story {
     /// Returns an empty record, for hooks that run outside of an exchange.
     fn default() -> Self {
-        Self(Mutex::new(Record::new("", Instant::now(), Operation::Messages)))
+        let record = Record::new("", Instant::now(), Operation::Messages);
+        Self(Mutex::new(record), Mutex::default())
     }
 }
 
@@ -43,7 +47,8 @@ pub struct AttemptId(usize);
 impl Story {
     /// Starts the record of a request.
     pub fn begin(request_id: &str, started: Instant, operation: Operation) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Record::new(request_id, started, operation))))
+        let record = Record::new(request_id, started, operation);
+        Arc::new(Self(Mutex::new(record), Mutex::default()))
     }
 
     /// Starts the record of a request that this exchange makes, under its own id.
@@ -88,6 +93,18 @@ impl Story {
         self.identify(key);
         let mut record = self.0.lock();
         record.model = model.into();
+    }
+
+    /// Follows the prompt of the exchange up to its end.
+    pub(crate) fn follow(&self, tracker: Tracker) {
+        *self.1.lock() = Some(Box::new(tracker));
+    }
+
+    /// Calls `note` with the prompt, if it is followed.
+    pub(crate) fn prompt(&self, note: impl FnOnce(&mut Tracker)) {
+        if let Some(tracker) = &mut *self.1.lock() {
+            note(tracker);
+        }
     }
 
     /// Adds tags; existing tags do not change.
@@ -189,6 +206,7 @@ impl Story {
             outcome: None,
             status: None,
             error: None,
+            upstream_id: None,
             begun,
             first_event: None,
             duration: None,
@@ -206,17 +224,36 @@ impl Story {
 
     /// Records the first event of an attempt, or its whole response. On a forwarded route the response may be
     /// an error.
-    pub fn attempt_answered(&self, id: AttemptId, status: u16) {
-        let outcome = match status {
+    pub fn attempt_answered(&self, id: AttemptId, status: StatusCode, headers: &HeaderMap) {
+        let outcome = match status.as_u16() {
             408 | 504 => AttemptOutcome::TimedOut,
             500.. => AttemptOutcome::Failed,
             400.. => AttemptOutcome::Refused,
             _ => AttemptOutcome::Success,
         };
         self.attempt_over(id, Some(outcome), |attempt, took| {
-            attempt.status = Some(status);
+            attempt.status = Some(status.as_u16());
+            attempt.upstream_id = upstream_id(headers);
             attempt.first_event = Some(took);
         });
+        self.prompt_answered(id);
+    }
+
+    /// Compares the prompt that an upstream answered. Without a breakpoint the prompt is not followed any further.
+    fn prompt_answered(&self, id: AttemptId) {
+        let mut followed = self.1.lock();
+        let Some(tracker) = &mut *followed else { return };
+        let mut record = self.0.lock();
+        let record = &mut *record;
+        let target = &record.attempts[id.0].target;
+        let Some(answered) = tracker.answered(target, record.rerouted.as_deref()) else {
+            *followed = None;
+            return;
+        };
+        match &mut record.continuity {
+            Some(continuity) => continuity.follow(answered.own, id.0),
+            first => *first = Some(Continuity::new(answered, id.0)),
+        }
     }
 
     /// Records that the answer of an attempt is a stream.
@@ -229,6 +266,7 @@ impl Story {
         self.attempt_over(id, outcome(error), |attempt, took| {
             attempt.status = Some(error.status().as_u16());
             attempt.error = Some(error.kind.as_str());
+            attempt.upstream_id = error.answer().and_then(|answer| upstream_id(answer.headers()));
             attempt.duration = Some(took);
         });
     }
@@ -335,6 +373,7 @@ impl Story {
 
     /// Ends the record, adds it to the metrics and writes its line to the log.
     pub fn end(&self, ending: Ending, metrics: &Metrics) {
+        *self.1.lock() = None;
         let mut record = self.0.lock();
         record.duration = record.started.elapsed();
         record.ending = ending;
@@ -385,6 +424,11 @@ pub(crate) fn request_id() -> String {
     id.push_str("req_");
     id.extend((0..24).map(|_| fastrand::alphanumeric()));
     id
+}
+
+/// Returns the id that an upstream gives to a request.
+fn upstream_id(headers: &HeaderMap) -> Option<Box<str>> {
+    headers.get(headers::REQUEST_ID).and_then(|id| id.to_str().ok()).map(Into::into)
 }
 
 fn row<'a>(rows: &'a mut Vec<StageRun>, stage: &Arc<str>, hook: &'static str) -> &'a mut StageRun {

@@ -29,6 +29,9 @@ pub(super) fn header(record: &Record, took: Duration) -> HeaderValue {
         let names = editors.iter().take(MAX_NOTES);
         trace["edited_by"] = names.map(|name| cut(name)).collect();
     }
+    if let Some(continuity) = &record.continuity {
+        trace["prefix"] = continuity.note();
+    }
     if omitted > 0 {
         trace["omitted"] = omitted.into();
     }

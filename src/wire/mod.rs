@@ -10,6 +10,7 @@ pub(crate) mod layers;
 pub(crate) mod message;
 mod path;
 pub(crate) mod pieces;
+pub(crate) mod prompt;
 mod readable;
 pub(crate) mod request;
 pub(crate) mod required;

@@ -6,8 +6,7 @@ use crate::wire::scan::{Entry, Span};
 
 /// Returns the members or elements of the object or array `text`, which is known to be valid.
 pub(super) fn level(text: &[u8]) -> Result<Vec<Entry>> {
-    let mut skim = Skim { text, at: 0 };
-    skim.entries().ok_or_else(|| Error::invalid("the JSON is malformed"))
+    Skim::new(text).entries().ok_or_else(|| Error::invalid("the JSON is malformed"))
 }
 
 /// Returns the position after the quote that ends a string; `at` is inside of it.
@@ -21,12 +20,38 @@ fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-struct Skim<'a> {
+/// A position in a text that is known to be valid.
+pub(super) struct Skim<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Skim<'_> {
+impl<'a> Skim<'a> {
+    /// Begins at the start of a text.
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Moves to the next value and past it, and returns its text.
+    pub(super) fn taken(&mut self) -> Option<&'a [u8]> {
+        self.space();
+        let start = self.at;
+        self.value()?;
+        self.text.get(start..self.at)
+    }
+
+    /// Moves to the next byte that is no space, and returns it.
+    pub(super) fn ahead(&mut self) -> Option<u8> {
+        self.space();
+        self.peek()
+    }
+
+    /// Moves past the next byte that is no space, and returns it.
+    pub(super) fn step(&mut self) -> Option<u8> {
+        self.space();
+        self.next()
+    }
+
     fn entries(&mut self) -> Option<Vec<Entry>> {
         self.space();
         let is_object = self.next()? == b'{';

@@ -1,5 +1,6 @@
 //! Token usage in responses: read for metering, added up over the turns of a tool loop.
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// The token counts for metering. Cache reads and writes are not part of `input`.
@@ -32,6 +33,8 @@ pub struct Spent {
     pub calls: Calls,
     /// The model's runs inside of the answer. Where there are any, they replace `tokens` as the base of the price.
     pub iterations: Vec<Iteration>,
+    /// `stop_reason`, beside `usage`: the reason for which the answer ended.
+    pub stop: Option<Box<str>>,
 }
 
 /// The way in which an upstream served a request. Each fact may change the price.
@@ -173,21 +176,31 @@ impl Spent {
             usage: Option<Fields>,
         }
         #[derive(Deserialize)]
-        struct Outer {
+        struct Outer<'a> {
             message: Option<Message>,
             usage: Option<Fields>,
+            #[serde(borrow)]
+            delta: Option<&'a RawValue>,
+            #[serde(borrow)]
+            stop_reason: Option<&'a RawValue>,
         }
-        let Ok(outer) = serde_json::from_slice::<Outer>(data) else { return };
+        let Ok(outer) = serde_json::from_slice::<Outer<'_>>(data) else { return };
         if let Some(new) = outer.usage.or(outer.message.and_then(|message| message.usage)) {
             self.take(new);
         }
+        let delta = outer.delta.and_then(|delta| Stop::read(delta.get().as_bytes()));
+        let stop = outer.stop_reason.and_then(text);
+        self.stop = stop.or(delta.and_then(Stop::text)).or(self.stop.take());
     }
 
     /// Reads `usage` of a whole message that is known to be well-formed JSON. Does the same as
     /// [`Spent::update`], but does not parse the members before `usage`.
     pub fn update_whole(&mut self, message: &[u8]) {
         match last_usage(message) {
-            Some(new) => self.take(new),
+            Some(new) => {
+                self.take(new);
+                self.stop = last_stop(message).or(self.stop.take());
+            }
             None => self.update(message),
         }
     }
@@ -198,6 +211,21 @@ impl Spent {
             [] => self.tokens,
             all => all.iter().fold(Usage::default(), |sum, one| sum.plus(one.tokens)),
         }
+    }
+
+    /// Returns the same with this many more tokens read from the cache, first instead of writes, then instead of other
+    /// input.
+    pub(crate) fn reading(&self, tokens: u64) -> Self {
+        let mut spent = self.clone();
+        match spent.iterations.as_mut_slice() {
+            [] => {
+                spent.tokens.read_instead(tokens);
+            }
+            iterations => {
+                iterations.iter_mut().fold(tokens, |left, one| one.tokens.read_instead(left));
+            }
+        }
+        spent
     }
 
     fn take(&mut self, new: Fields) {
@@ -243,6 +271,24 @@ impl Usage {
         }
     }
 
+    /// Moves tokens to those that were read from the cache. Returns the number of those that are left.
+    fn read_instead(&mut self, tokens: u64) -> u64 {
+        let hour = self.cache_write_1h.min(self.written());
+        let minutes = self.written() - hour;
+        let mut left = tokens;
+        let mut take = |from: u64| {
+            let taken = left.min(from);
+            left -= taken;
+            from - taken
+        };
+        let (minutes, hour) = (take(minutes), take(hour));
+        self.input = take(self.input);
+        (self.cache_write_5m, self.cache_write_1h) = (minutes, hour);
+        self.cache_creation = minutes + hour;
+        self.cache_read = self.cache_read.saturating_add(tokens - left);
+        left
+    }
+
     /// Returns all tokens of the prompt.
     pub fn prompt(&self) -> u64 {
         self.input.saturating_add(self.written()).saturating_add(self.cache_read)
@@ -252,6 +298,42 @@ impl Usage {
     pub fn written(&self) -> u64 {
         self.cache_creation.max(self.cache_write_5m.saturating_add(self.cache_write_1h))
     }
+}
+
+/// The most bytes of a stop reason: the API's own are shorter.
+const MAX_STOP: usize = 64;
+
+/// The member of an answer that says why it ended.
+#[derive(Deserialize)]
+struct Stop<'a> {
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
+}
+
+impl<'a> Stop<'a> {
+    fn read(object: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(object).ok()
+    }
+
+    fn text(self) -> Option<Box<str>> {
+        self.stop_reason.and_then(text)
+    }
+}
+
+/// Returns a text of a length that is a name.
+fn text(json: &RawValue) -> Option<Box<str>> {
+    serde_json::from_str::<String>(json.get())
+        .ok()
+        .filter(|text| text.len() <= MAX_STOP)
+        .map(Into::into)
+}
+
+/// Finds the stop reason of a message from its end. A member of the same name deeper in the message is none of it.
+fn last_stop(message: &[u8]) -> Option<Box<str>> {
+    let key = memchr::memmem::rfind(message, b"\"stop_reason\":")?;
+    // the rest of the message's own level is an object by itself
+    let rest = [b"{", &message[key..]].concat();
+    Stop::read(&rest).or_else(|| Stop::read(message))?.text()
 }
 
 /// Finds the `usage` of a message from its end, its usual place. The text of a string cannot match the

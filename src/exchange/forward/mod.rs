@@ -116,7 +116,7 @@ async fn answer(
         Err(error) => Err(error),
     };
     match &answer {
-        Ok(answer) => story.attempt_answered(id, answer.status().as_u16()),
+        Ok(answer) => story.attempt_answered(id, answer.status(), answer.headers()),
         Err(error) => story.attempt_failed(id, error),
     }
     let mut answer = answer?;

@@ -1,6 +1,8 @@
 //! Tests of reports: days in zones, and their sums.
 use proptest::prelude::*;
 
+use crate::ledger::row::QUARTER;
+
 use super::*;
 
 /// Zones with quarter hours, with and without summer time, and at the ends of the calendar.

@@ -21,7 +21,8 @@ fn exchange(metrics: &Metrics, target: &Arc<TargetMetrics>, status: u16) {
         metrics: Some(target),
         tariff: None,
     });
-    story.attempt_answered(id, status);
+    let upstreams = http::StatusCode::from_u16(status).unwrap();
+    story.attempt_answered(id, upstreams, &http::HeaderMap::new());
     story.attempt_used(id, |spent| {
         spent.tokens = Usage { input: 10, output: 20, cache_read: 40, ..Usage::default() };
     });

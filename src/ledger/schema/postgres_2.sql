@@ -1,0 +1,11 @@
+ALTER TABLE exchange ADD COLUMN stop TEXT;
+ALTER TABLE exchange ADD COLUMN trace_id TEXT;
+ALTER TABLE exchange ADD COLUMN upstream_request_id TEXT;
+ALTER TABLE exchange ADD COLUMN prefix TEXT;
+ALTER TABLE exchange ADD COLUMN broken_at TEXT;
+ALTER TABLE exchange ADD COLUMN broken_by TEXT;
+ALTER TABLE exchange ADD COLUMN broken_stage TEXT;
+ALTER TABLE exchange ADD COLUMN lost_tokens BIGINT;
+ALTER TABLE exchange ADD COLUMN lost_nano BIGINT;
+ALTER TABLE attempt ADD COLUMN upstream_request_id TEXT;
+ALTER TABLE quarter ADD COLUMN is_day BIGINT NOT NULL DEFAULT 0;
