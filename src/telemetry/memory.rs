@@ -1,5 +1,5 @@
 //! The memory of a record, for queues with a bound.
-use crate::telemetry::record::{Operation, Record};
+use crate::telemetry::record::{Attempt, Operation, Record};
 use crate::telemetry::traced::Call;
 
 /// The memory of a list's element or a map's entry, roughly, without its texts.
@@ -10,8 +10,11 @@ impl Record {
     pub(crate) fn memory(&self) -> usize {
         let tags = self.tags.iter().chain(&self.policy_tags);
         let tags: usize = tags.map(|(name, value)| name.len() + value.len() + ELEMENT).sum();
-        let attempts: usize =
-            self.attempts.iter().map(|one| size_of_val(one) + one.model.len()).sum();
+        let attempt = |one: &Attempt| {
+            let texts = [&one.upstream_id, &one.spent.stop].into_iter().flatten();
+            size_of_val(one) + one.model.len() + texts.map(|text| text.len()).sum::<usize>()
+        };
+        let attempts: usize = self.attempts.iter().map(attempt).sum();
         // the texts of a traced call are bounded
         let traced = self.attempts.iter().filter(|one| one.call.is_some()).count();
         let state = self.trace.as_ref().map_or(0, |trace| trace.state.len());

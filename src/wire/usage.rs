@@ -391,3 +391,59 @@ pub(crate) fn add(total: &mut Map<String, Value>, turn: &Map<String, Value>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stop(read: impl FnOnce(&mut Spent)) -> Option<String> {
+        let mut spent = Spent::default();
+        read(&mut spent);
+        spent.stop.map(Into::into)
+    }
+
+    #[test]
+    fn the_stop_reason_is_that_of_the_message_itself() {
+        let input = json!({"stop_reason": "of a tool", "usage": {"input_tokens": 9}});
+        let block = json!({"type": "tool_use", "input": input});
+        let text = json!({"type": "text", "text": "\"stop_reason\":\"no\""});
+        let usage = json!({"output_tokens": 1});
+        for (message, expected) in [
+            (
+                json!({"content": [block, text], "stop_reason": "tool_use", "usage": usage}),
+                Some("tool_use"),
+            ),
+            (
+                json!({"stop_reason": "end_turn", "content": [text, block], "usage": usage}),
+                Some("end_turn"),
+            ),
+            (json!({"content": [block], "usage": usage}), None),
+            (json!({"stop_reason": null, "usage": usage}), None),
+            (json!({"stop_reason": {"x": 1}, "usage": usage}), None),
+            (json!({"stop_reason": "x".repeat(MAX_STOP + 1), "usage": usage}), None),
+            (
+                json!({"usage": usage, "stop_reason": "refusal", "content": [block]}),
+                Some("refusal"),
+            ),
+        ] {
+            let text = message.to_string();
+            let found = stop(|spent| spent.update_whole(text.as_bytes()));
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+        let start =
+            json!({"type": "message_start", "message": {"stop_reason": null, "usage": usage}})
+                .to_string();
+        let delta = |reason| {
+            json!({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage})
+                .to_string()
+        };
+        let (first, last) = (delta(json!("max_tokens")), delta(Value::Null));
+        let found = stop(|spent| {
+            [start, first, last].iter().for_each(|event| spent.update(event.as_bytes()));
+            assert_eq!(spent.tokens.output, 1);
+        });
+        assert_eq!(found.as_deref(), Some("max_tokens"));
+    }
+}

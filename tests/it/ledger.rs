@@ -5,6 +5,7 @@ mod keys;
 mod lost;
 mod mix;
 pub(crate) mod postgres;
+mod prefix;
 mod reports;
 
 use std::path::{Path, PathBuf};

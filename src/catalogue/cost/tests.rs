@@ -287,3 +287,30 @@ proptest! {
         prop_assert_eq!((whole + whole).total(), whole.total() + whole.total());
     }
 }
+
+#[test]
+fn tokens_that_were_not_read_from_the_cache_cost_the_difference() {
+    let tariff = tariff("claude-opus-5-5");
+    let writes = json!({"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 10});
+    let usage = json!({"input_tokens": 1000, "cache_creation_input_tokens": 110, "cache_creation": writes,
+        "cache_read_input_tokens": 5});
+    // 4, 5, 8 and 0.20 dollars for a million tokens: writes for minutes first, then those for an hour, then other input
+    for (tokens, nano) in [
+        (0, 0),
+        (100, 100 * 4800),
+        (110, 100 * 4800 + 10 * 7800),
+        (111, 100 * 4800 + 10 * 7800 + 3800),
+        (1_000_000, 100 * 4800 + 10 * 7800 + 1000 * 3800),
+    ] {
+        assert_eq!(
+            tariff.lost(&spent(usage.clone()), tokens, DAY).nano_dollars(),
+            nano,
+            "{tokens}"
+        );
+    }
+    // the parts of an answer
+    let usage = json!({"iterations": [{"input_tokens": 10}, {"cache_creation_input_tokens": 10}]});
+    assert_eq!(tariff.lost(&spent(usage), 15, DAY).nano_dollars(), 10 * 3800 + 5 * 4800);
+    let none = Tariff::new(&catalogue(), None, None);
+    assert_eq!(none.lost(&spent(json!({"input_tokens": 10})), 15, DAY).nano_dollars(), 0);
+}

@@ -172,3 +172,63 @@ async fn the_queries_of_a_report_see_one_moment_while_rows_are_written() {
     report.rollback().await.unwrap();
     assert_eq!(count().fetch_one(&mut reader).await.unwrap(), 3);
 }
+
+#[tokio::test]
+async fn tables_of_the_version_before_get_their_columns_and_keep_their_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sqlite");
+    let mut old = options(&path, SIZE).create_if_missing(true).connect().await.unwrap();
+    let tables = [schema::migrations(Dialect::Sqlite)[0], "PRAGMA user_version = 1"];
+    for statement in tables {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut old).await.unwrap();
+    }
+    let row = "INSERT INTO quarter VALUES (0, 'k', 'm', 't', 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0)";
+    sqlx::raw_sql(row).execute(&mut old).await.unwrap();
+    old.close().await.unwrap();
+    let mut store = Sqlite::open(&path, SIZE).await.unwrap();
+    store.write(&batch(&["a"]).await).await.unwrap();
+    assert_eq!(number(&mut store, "SELECT sum(requests) FROM quarter WHERE is_day = 0").await, 2);
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange WHERE trace_id IS NULL").await, 1);
+    // the gateway of the version before writes to these tables during an update
+    let row = "INSERT INTO quarter (at, key, model, target, requests, errors, uncached, write_5m, write_1h, read, \
+        output, cost_nano, unpriced, unpriced_tokens, ms) VALUES (900000, 'k', 'm', 't', 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0)";
+    sqlx::raw_sql(row).execute(store.connected().await.unwrap()).await.unwrap();
+    assert_eq!(number(&mut store, "SELECT count(*) FROM quarter").await, 3);
+}
+
+#[tokio::test]
+async fn old_sums_are_folded_into_days_of_a_zone_in_portions_and_lose_nothing() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(&folder.path().join("l.sqlite"), SIZE).await.unwrap();
+    // four days of quarters with 30 models: 2880 rows a day, more than a portion
+    let rows = "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 4 * 96 * 30 - 1) \
+        INSERT INTO quarter SELECT 1000 * 86400000 + n / 30 * 900000, 'k', 'm' || (n % 30), 't', \
+        1, 0, 2, 0, 0, 0, 3, n, 0, 0, 5, 0 FROM n";
+    sqlx::raw_sql(rows).execute(store.connected().await.unwrap()).await.unwrap();
+    let sums = "SELECT sum(requests) * 1000000000 + sum(uncached + output + ms) + sum(cost_nano) FROM quarter";
+    let before = number(&mut store, sums).await;
+    let zone = TimeZone::get("Asia/Kolkata").unwrap();
+    // 18:30 of the third day in UTC is the begin of the fourth one in India
+    let end = 1003 * DAY;
+    let mut portions = 0;
+    while store.fold(end, &zone).await.unwrap() {
+        portions += 1;
+        assert_eq!(number(&mut store, sums).await, before);
+    }
+    assert!(portions > 6, "{portions}");
+    // the first day begins in the middle, and the last one is not over
+    let days = "SELECT count(DISTINCT at) FROM quarter WHERE is_day = 1";
+    assert_eq!(number(&mut store, days).await, 3);
+    assert_eq!(number(&mut store, "SELECT count(*) FROM quarter WHERE is_day = 1").await, 3 * 30);
+    let begin = "SELECT min(at) FROM quarter WHERE is_day = 0";
+    assert_eq!(number(&mut store, begin).await, 1002 * DAY + DAY - 330 * 60 * 1000);
+    let whole = "SELECT requests FROM quarter WHERE is_day = 1 ORDER BY at DESC LIMIT 1";
+    assert_eq!(number(&mut store, whole).await, 96);
+    // a folded day goes when all of it is old
+    let last = 1002 * DAY - 330 * 60 * 1000;
+    while store.prune(last + DAY).await.unwrap() {}
+    assert_eq!(number(&mut store, days).await, 1);
+    while store.prune(last + DAY + 60 * 60 * 1000).await.unwrap() {}
+    assert_eq!(number(&mut store, days).await, 0);
+}

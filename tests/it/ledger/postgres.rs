@@ -220,3 +220,35 @@ async fn a_report_from_postgresql_sees_one_moment_and_has_minutes() {
     assert_eq!(found["rows"][0]["value"], "10min");
     assert_eq!(server.count("exchange").await, 2);
 }
+
+#[tokio::test]
+async fn old_sums_in_postgresql_are_folded_into_days() {
+    let Some(server) = Server::start() else { return };
+    let gateway = async || {
+        let config = format!("ledger: {{ url: \"{}\", keep: 400d }}\n", server.url());
+        let zone = "budgets: { timezone: America/New_York }\n";
+        Gateway::with().provider("sim", "{ type: simulator }").config(config + zone).start().await
+    };
+    // the first gateway makes the tables
+    gateway().await.stop().await;
+    let mut connection = server.open().await;
+    let rows = "INSERT INTO quarter SELECT date_trunc('day', now()) - interval '50 days' + n * interval '15 minutes', \
+        'k', 'm', 't', 1, 0, 2, 0, 0, 0, 3, 7, 0, 0, 5, 0 FROM generate_series(0, 100 * 96) AS n";
+    sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    let (first, second) = tokio::join!(gateway(), gateway());
+    let left = "SELECT count(*) FROM quarter WHERE is_day = 0 AND at < now() - interval '36 days'";
+    until("old sums to be folded", async || {
+        sqlx::query_scalar::<_, i64>(left).fetch_one(&mut server.open().await).await.unwrap() == 0
+    })
+    .await;
+    let days = "SELECT count(*), sum(requests)::bigint, count(DISTINCT (at AT TIME ZONE 'America/New_York')::time)::bigint \
+        FROM quarter WHERE is_day = 1";
+    let row = sqlx::query(days).fetch_one(&mut connection).await.unwrap();
+    let (count, requests, times): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    assert!((13..=16).contains(&count) && requests <= count * 100, "{count} {requests}");
+    // each begins at midnight in the zone
+    assert_eq!(times, 1);
+    assert_eq!(server.count("quarter").await, 100 * 96 + 1 - requests + count);
+    assert_eq!(report(&first.file(), &[])["total"]["requests"], 100 * 96 + 1);
+    drop(second);
+}
