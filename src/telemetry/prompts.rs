@@ -223,25 +223,41 @@ impl Sent {
         if is_other(&self.client, &known.client) {
             return Some(By::Client);
         }
+        let mut points = self.points(known).into_iter();
+        let first = points.find(|point| is_other(point.own, point.other));
+        first.map(|point| By::Stage(Arc::clone(point.stage)))
+    }
+
+    /// Returns the stages that edited one of two prompts, in order, with both prompts after each of them.
+    fn points<'a>(&'a self, known: &'a Self) -> Vec<Point<'a>> {
         let (mut own, mut other) = (&self.client, &known.client);
         let mut left = known.edits.as_slice();
+        let mut points = Vec::with_capacity(self.edits.len() + left.len());
         for edit in &self.edits {
             if let Some(at) = left.iter().position(|one| one.stage == edit.stage) {
-                let (only, rest) = left.split_at(at);
-                // these stages edited the previous prompt, and not this one
-                if let Some(one) = only.iter().find(|one| is_other(own, &one.level)) {
-                    return Some(By::Stage(Arc::clone(&one.stage)));
-                }
-                other = &rest[0].level;
-                left = &rest[1..];
+                // the stages before it edited the other prompt only
+                points.extend(left[..at].iter().map(|one| Point::of_other(one, own)));
+                other = &left[at].level;
+                left = &left[at + 1..];
             }
             own = &edit.level;
-            if is_other(own, other) {
-                return Some(By::Stage(Arc::clone(&edit.stage)));
-            }
+            points.push(Point { stage: &edit.stage, own, other });
         }
-        let only = left.iter().find(|one| is_other(own, &one.level));
-        only.map(|one| By::Stage(Arc::clone(&one.stage)))
+        points.extend(left.iter().map(|one| Point::of_other(one, own)));
+        points
+    }
+}
+
+/// Two prompts after a stage.
+struct Point<'a> {
+    stage: &'a Arc<str>,
+    own: &'a Level,
+    other: &'a Level,
+}
+
+impl<'a> Point<'a> {
+    fn of_other(edit: &'a Edit, own: &'a Level) -> Self {
+        Self { stage: &edit.stage, own, other: &edit.level }
     }
 }
 

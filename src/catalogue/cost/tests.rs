@@ -311,6 +311,6 @@ fn tokens_that_were_not_read_from_the_cache_cost_the_difference() {
     // the parts of an answer
     let usage = json!({"iterations": [{"input_tokens": 10}, {"cache_creation_input_tokens": 10}]});
     assert_eq!(tariff.lost(&spent(usage), 15, DAY).nano_dollars(), 10 * 3800 + 5 * 4800);
-    let none = Tariff::new(&catalogue(), None, None);
+    let none = Tariff::new(&catalogue(), None, None, Place::Global);
     assert_eq!(none.lost(&spent(json!({"input_tokens": 10})), 15, DAY).nano_dollars(), 0);
 }
