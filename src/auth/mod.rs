@@ -106,32 +106,29 @@ impl Auth {
                 "no key was sent: send a key of this gateway as `x-api-key`, as `authorization: Bearer`, or as `x-tidegate-key`".to_owned(),
             ));
         };
-        let holder = match (self.find(key)?, &self.tokens) {
-            (Some(holder), _) => holder,
-            (None, Some(tokens)) if jwt::is_token(key) => {
-                tokens.holder(key).await.map_err(|refused| refused_token(&header, refused))?
-            }
-            (None, _) => {
-                return Err(refusal(format!(
-                    "the key in `{header}` is not known: send a key of this gateway that was not revoked"
-                )));
-            }
-        };
+        let holder = self.holder(&header, key).await?;
         Ok(Identity { credential: own, ..holder.identity()? })
     }
 
-    /// Returns the holder of a key of the config or of the store. Fails if the store was away for too long.
-    fn find(&self, key: &str) -> Result<Option<Holder>> {
+    /// Returns the holder of a key of the config, of a token, or of a key of the store. A store that is away concerns its
+    /// own keys only.
+    async fn holder(&self, header: &HeaderName, key: &str) -> Result<Holder> {
         let digest = keys::digest(key);
         if let Some(holder) = self.roster.find(digest) {
-            return Ok(Some(holder.clone()));
+            return Ok(holder.clone());
+        }
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| jwt::is_token(key)) {
+            let checked = tokens.holder(key).await;
+            return checked.map_err(|refused| refused_token(header, refused));
         }
         match self.stored.as_ref().map(|stored| stored.find(digest)) {
-            None | Some(Found::Unknown) => Ok(None),
-            Some(Found::Known(holder)) => Ok(Some(holder)),
+            Some(Found::Known(holder)) => Ok(holder),
             Some(Found::Stale) => Err(away(
                 "the database of the gateway's keys does not answer, so this key cannot be checked: try again later",
             )),
+            None | Some(Found::Unknown) => Err(refusal(format!(
+                "the key in `{header}` is not known: send a key of this gateway that was not revoked"
+            ))),
         }
     }
 

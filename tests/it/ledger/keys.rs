@@ -5,7 +5,8 @@ use sqlx::AssertSqlSafe;
 
 use super::postgres::Server;
 use crate::support::client::{Answer, Ask};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Builder, Gateway};
+use crate::support::issuer::{Issuer, Key};
 use crate::support::upstream::{Auto, Behaviour, Upstream, json as whole};
 use crate::support::{ANSWER, MESSAGE, until};
 
@@ -13,15 +14,15 @@ async fn upstream() -> Auto {
     Upstream::always(Behaviour::Answer(whole(200, ANSWER))).await
 }
 
+fn builder(server: &Server, up: &Auto, stale_for: &str) -> Builder {
+    Gateway::with().upstream(up.address).config(format!(
+        "ledger: \"{}\"\nkey_store: {{ place: ledger, stale_for: {stale_for} }}\nkeys: [{{ name: own, key: tg-own }}]\n",
+        server.url()
+    ))
+}
+
 async fn gateway(server: &Server, up: &Auto, stale_for: &str) -> Gateway {
-    Gateway::with()
-        .upstream(up.address)
-        .config(format!(
-            "ledger: \"{}\"\nkey_store: {{ place: ledger, stale_for: {stale_for} }}\nkeys: [{{ name: own, key: tg-own }}]\n",
-            server.url()
-        ))
-        .start()
-        .await
+    builder(server, up, stale_for).start().await
 }
 
 async fn ask(gateway: &Gateway, key: &str) -> Answer {
@@ -126,7 +127,11 @@ async fn known_keys_count_while_the_database_is_away_and_changes_are_found_when_
 async fn keys_of_a_store_that_is_away_for_too_long_are_refused_until_it_is_back() {
     let Some(server) = Server::start() else { return };
     let up = upstream().await;
-    let gateway = gateway(&server, &up, "1ms").await;
+    let signer = Key::ec("k");
+    let issuer = Issuer::with(&[&signer]).await;
+    let jwt = format!("jwt: [{{ issuer: \"{}\", audience: tidegate }}]", issuer.url());
+    let gateway = builder(&server, &up, "1ms").config(jwt).start().await;
+    let token = signer.token(&issuer.claims());
     add(&server, "a").await;
     until("the key", async || status(&gateway, "tg-a").await == 200).await;
     server.end();
@@ -142,7 +147,12 @@ async fn keys_of_a_store_that_is_away_for_too_long_are_refused_until_it_is_back(
         answer.refusal(503, "overloaded_error");
         assert!(answer.header("retry-after").is_some());
     }
-    assert_eq!(status(&gateway, "tg-own").await, 200);
+    // the keys of the config and tokens do not need the database
+    for credential in ["tg-own", &token] {
+        assert_eq!(status(&gateway, credential).await, 200, "{credential}");
+    }
+    let foreign = signer.token(&issuer.claims_with(json!({"iss": "https://other.example"})));
+    assert_eq!(status(&gateway, &foreign).await, 401);
     server.begin();
     until("the key", async || status(&gateway, "tg-a").await == 200).await;
     assert_eq!(status(&gateway, "tg-b").await, 401);
