@@ -59,21 +59,23 @@ async fn look(store: KeyStore) {
         if let Err(error) = &checked {
             store.failed(error);
         }
-        if checked.is_err() != is_away {
-            is_away = checked.is_err();
-            report(checked.err().as_ref());
+        match checked {
+            Ok(()) if is_away => back(),
+            Err(error) if !is_away => lost(&error),
+            _ => continue,
         }
+        is_away = !is_away;
     }
 }
 
-/// Logs the beginning or the end of an outage.
-fn report(error: Option<&sqlx::Error>) {
-    match error {
-        None => tracing::info!("the key store answers again"),
-        Some(error) => {
-            tracing::error!(error = %error, "the key store does not answer: known keys count for the time of `key_store.stale_for`");
-        }
-    }
+/// Logs the end of an outage.
+fn back() {
+    tracing::info!("the key store answers again");
+}
+
+/// Logs the beginning of an outage.
+fn lost(error: &sqlx::Error) {
+    tracing::error!(error = %error, "the key store does not answer: known keys count for the time of `key_store.stale_for`");
 }
 
 /// Wakes the watch at each notification, and after each new connection: notifications may be lost in between.
