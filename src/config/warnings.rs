@@ -2,14 +2,12 @@
 use crate::config::Config;
 use crate::error::Problem;
 use crate::ledger::config::LedgerUrl;
-
-/// The place of limits that are not shared with other gateways.
-const OWN: &str = "memory";
+use crate::limits::config::StoreUrl;
 
 impl Config {
     /// Returns the settings to think about again, each with its path.
     pub(crate) fn warnings(&self) -> Vec<Problem> {
-        let is_shared = self.limits.store != OWN;
+        let is_shared = self.limits.store != StoreUrl::Memory;
         let is_own_file = matches!(self.ledger.url, LedgerUrl::Sqlite(_));
         let mut found = Vec::new();
         if self.key_store.is_on() && is_own_file && is_shared {
@@ -35,16 +33,16 @@ mod tests {
             );
             Config::parse(&text, Path::new("")).unwrap_or_else(|found| panic!("{found:?}"))
         };
-        for (more, store, count) in [
-            ("key_store: ledger", "redis://h", 1),
-            ("key_store: { place: ledger }\nledger: sqlite:l.db", "redis://h", 1),
-            ("key_store: ledger", OWN, 0),
-            ("key_store: off", "redis://h", 0),
-            ("", "redis://h", 0),
-            ("key_store: ledger\nledger: \"postgres://u@h/db\"", "redis://h", 0),
+        let shared = "limits: { store: \"redis://h\" }";
+        for (more, limits, count) in [
+            ("key_store: ledger", shared, 1),
+            ("key_store: { place: ledger }\nledger: sqlite:l.db", shared, 1),
+            ("key_store: ledger", "limits: { store: memory }", 0),
+            ("key_store: off", shared, 0),
+            ("", shared, 0),
+            ("key_store: ledger\nledger: \"postgres://u@h/db\"", shared, 0),
         ] {
-            let mut config = config(more);
-            store.clone_into(&mut config.limits.store);
+            let config = config(&format!("{more}\n{limits}"));
             let paths: Vec<_> = config.warnings().into_iter().map(|found| found.path).collect();
             assert_eq!(paths, vec!["key_store"; count], "{more}");
         }

@@ -2,8 +2,9 @@
 use crate::catalogue::price::today;
 use crate::error::Result;
 use crate::exchange::requested::Requested;
+use crate::exchange::route::Terms;
 use crate::gateway::Gateway;
-use crate::limits::{Admission, Admitted, Estimate, Name};
+use crate::limits::{self, Admission, Admitted, Estimate, Name};
 use crate::models::Alias;
 use crate::policy::Passage;
 use crate::telemetry::record::Why;
@@ -22,7 +23,7 @@ pub(super) struct Wanted {
 /// `then: route` is used up, and without fallbacks that are over a limit or a budget.
 ///
 /// Fails with a 429 of a limit or of a budget.
-pub(super) fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) -> Result<Wanted> {
+pub(super) async fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) -> Result<Wanted> {
     let ctx = &passage.ctx;
     let Some(admission) = &ctx.admission else { return Ok(wanted) };
     let mut wanted = wanted;
@@ -32,7 +33,10 @@ pub(super) fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) -> Res
         let alias = gateway.models.resolve(request.model())?;
         let names = names(gateway, request.model(), requested.as_deref());
         let estimate = estimate(admission, alias, request);
-        match admission.admit(&ctx.caller, &names, estimate)? {
+        let terms = requested.as_deref().map(|requested| Terms::new(ctx, requested));
+        let end = terms.and_then(|terms| terms.deadline).map(|(end, _)| end);
+        let wanted_now = limits::Wanted { caller: &ctx.caller, names: &names, estimate, end };
+        match admission.admit(wanted_now).await? {
             Admitted::Whole => return Ok(wanted),
             Admitted::Without(left_out) => leave_out(gateway, passage, &mut wanted, &left_out),
             Admitted::Route(to) => {

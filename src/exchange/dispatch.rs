@@ -40,7 +40,7 @@ impl Exchange {
         let resolved = self.gateway.models.resolve(request.model());
         resolved.map_err(|e| misrouted(e, ctx, &request, requested.as_deref()))?;
         let wanted = Wanted { request, requested };
-        let Wanted { mut request, requested } = admit(&self.gateway, &self.passage, wanted)?;
+        let Wanted { mut request, requested } = admit(&self.gateway, &self.passage, wanted).await?;
         let requested = requested.as_deref();
         let alias = self.gateway.models.resolve(request.model())?;
         let hidden = &self.gateway.shared.carried;

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Origin, Result, Retry, Scope, StageOrigin, 
 use crate::exchange::attempt::Attempt;
 use crate::exchange::reasoning;
 use crate::exchange::route::{Choice, Route, Terms};
-use crate::limits::{Name, TargetEntry};
+use crate::limits::{Admission, Free, LineId, Name, Rejection, TargetEntry};
 use crate::models::health::Try;
 use crate::models::{Alias, Strictness};
 use crate::net::client::Connections;
@@ -69,46 +69,33 @@ pub(super) async fn send(
 ) -> Result<Sent> {
     let search = Search { passage, route, request, turn, inventory: OnceLock::new() };
     let choices = turn.choices(route);
-    let mut ends = Ends::default();
+    let ctx = &passage.ctx;
     search.leave_limits();
-    for choice in &*choices {
-        if route.terms.is_over() {
-            return Err(ends.last.unwrap_or_else(|| route.terms.too_late()));
-        }
-        if let Err(error) = search.enter_limits(choice) {
-            ends.add_limited(error);
-            passage.ctx.story.passed_over(choice.label(request), Why::Limit);
-            continue;
-        }
-        let entered = match choice.target.health.at(request.endpoint).enter(Instant::now()) {
-            Ok(entered) => Some(entered),
-            // a single target is called even if it cools down: the attempt tests its health
-            Err(_) if choices.len() == 1 => None,
-            Err(wait) => {
-                search.leave_limits();
-                ends.soonest = ends.soonest.min(wait);
-                ends.is_holder_cooling |= turn.holder.is_some_and(|holder| holder.is(choice));
-                passage.ctx.story.passed_over(choice.label(request), Why::Cooling);
-                continue;
-            }
-        };
-        match search.try_target(choice, entered).await {
-            Ok(reply) => return Ok(Sent { reply, choice: choice.clone() }),
-            Err((error, Next::Failover)) => {
-                search.leave_limits();
-                ends.add(error);
-            }
-            Err((error, _)) => return Err(error),
-        }
+    let Some(admission) = ctx.admission.as_ref().filter(|_| turn.holder.is_none()) else {
+        return search.round(&choices, 1).await.map_err(Ends::error);
+    };
+    let line = LineId::Targets(route.choices.first().map_or("", |it| &it.alias.name).into());
+    let mut waits = admission.waits(&ctx.caller, route.terms.deadline.map(|(end, _)| end));
+    let most = search.longest_wait(admission, &choices);
+    if let Some(most) = most {
+        waits.after_others(line.clone(), most);
     }
-    match turn.holder {
-        // the conversation has begun: its target is called although it cools down, since no other answered
-        Some(holder) if ends.is_holder_cooling => {
-            search.enter_limits(holder)?;
-            let reply = search.try_target(holder, None).await.map_err(|(error, _)| error)?;
-            Ok(Sent { reply, choice: holder.clone() })
+    let mut round = 0;
+    loop {
+        round += 1;
+        waits.turn().await;
+        match search.round(&choices, round).await {
+            Ok(sent) => {
+                waits.admitted();
+                return Ok(sent);
+            }
+            Err(ends) => {
+                let free = most.and_then(|most| ends.free(line.clone(), most));
+                if !waits.again(free).await {
+                    return Err(ends.error());
+                }
+            }
         }
-        _ => Err(ends.error()),
     }
 }
 
@@ -127,6 +114,10 @@ struct Ends {
     passed_over: Vec<String>,
     /// The refusal of the target that is within its limits first.
     limited: Option<Error>,
+    /// Whether a limit of a target may free by the end of a running request.
+    may_free: bool,
+    /// The error after which no other target is tried.
+    stop: Option<Error>,
     /// The target of the turn before cools down, so it was not called.
     is_holder_cooling: bool,
 }
@@ -134,7 +125,15 @@ struct Ends {
 impl Default for Ends {
     fn default() -> Self {
         let (soonest, passed_over) = (Duration::MAX, Vec::new());
-        Self { last: None, soonest, passed_over, limited: None, is_holder_cooling: false }
+        Self {
+            last: None,
+            soonest,
+            passed_over,
+            limited: None,
+            may_free: false,
+            stop: None,
+            is_holder_cooling: false,
+        }
     }
 }
 
@@ -146,17 +145,30 @@ impl Ends {
         }
     }
 
-    fn add_limited(&mut self, error: Error) {
-        let wait = |error: &Error| match error.retry {
-            Retry::After(wait) => wait,
-            _ => Duration::MAX,
-        };
-        if self.limited.as_ref().is_none_or(|known| wait(&error) < wait(known)) {
+    fn add_limited(&mut self, rejection: Rejection) {
+        let Rejection { error, wait, .. } = rejection;
+        self.may_free |= wait.is_some_and(|wait| wait.may_free);
+        if self.limited.as_ref().is_none_or(|known| wait_of(&error) < wait_of(known)) {
             self.limited = Some(error);
         }
     }
 
+    fn stopped(self, error: Error) -> Self {
+        Self { stop: Some(error), ..self }
+    }
+
+    /// Returns when a target is free, if all were over a limit or cool down.
+    fn free(&self, line: LineId, most: Duration) -> Option<Free> {
+        let limited = self.limited.as_ref().map_or(Duration::MAX, wait_of);
+        let after = limited.min(self.soonest);
+        let is_free_later = self.last.is_none() && self.stop.is_none() && after < Duration::MAX;
+        is_free_later.then_some(Free { line, most, after, may_free: self.may_free })
+    }
+
     fn error(self) -> Error {
+        if let Some(error) = self.stop {
+            return error;
+        }
         if let (None, Some(limited)) = (&self.last, self.limited) {
             return match limited.retry {
                 Retry::After(wait) => limited.with_retry(Retry::After(wait.min(self.soonest))),
@@ -171,6 +183,13 @@ impl Ends {
     }
 }
 
+fn wait_of(error: &Error) -> Duration {
+    match error.retry {
+        Retry::After(wait) => wait,
+        Retry::Never | Retry::Now | Retry::NotWithin(_) => Duration::MAX,
+    }
+}
+
 /// The search for a target that accepts one turn.
 struct Search<'a> {
     passage: &'a Passage,
@@ -182,18 +201,85 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Tries the targets, one after the other. Only the first round notes the targets that are passed over.
+    async fn round(&self, choices: &[Choice], round: u32) -> Result<Sent, Ends> {
+        let Self { route, request, turn, .. } = self;
+        let mut ends = Ends::default();
+        for choice in choices {
+            if route.terms.is_over() {
+                let error = ends.last.take().unwrap_or_else(|| route.terms.too_late());
+                return Err(ends.stopped(error));
+            }
+            if let Err(rejection) = self.enter_limits(choice).await {
+                self.pass_over(choice, Why::Limit, round);
+                ends.add_limited(rejection);
+                continue;
+            }
+            let entered = match choice.target.health.at(request.endpoint).enter(Instant::now()) {
+                Ok(entered) => Some(entered),
+                // a single target is called even if it cools down: the attempt tests its health
+                Err(_) if choices.len() == 1 => None,
+                Err(wait) => {
+                    self.leave_limits();
+                    ends.soonest = ends.soonest.min(wait);
+                    ends.is_holder_cooling |= turn.holder.is_some_and(|holder| holder.is(choice));
+                    self.pass_over(choice, Why::Cooling, round);
+                    continue;
+                }
+            };
+            match self.try_target(choice, entered).await {
+                Ok(reply) => return Ok(Sent { reply, choice: choice.clone() }),
+                Err((error, Next::Failover)) => {
+                    self.leave_limits();
+                    ends.add(error);
+                }
+                Err((error, _)) => return Err(ends.stopped(error)),
+            }
+        }
+        match turn.holder {
+            // the conversation has begun: its target is called although it cools down, since no other answered
+            Some(holder) if ends.is_holder_cooling => {
+                if let Err(rejection) = self.enter_limits(holder).await {
+                    return Err(ends.stopped(rejection.error));
+                }
+                match self.try_target(holder, None).await {
+                    Ok(reply) => Ok(Sent { reply, choice: holder.clone() }),
+                    Err((error, _)) => Err(ends.stopped(error)),
+                }
+            }
+            _ => Err(ends),
+        }
+    }
+
+    /// Returns the longest wait for the limits of a target.
+    fn longest_wait(&self, admission: &Admission, choices: &[Choice]) -> Option<Duration> {
+        let ctx = &self.passage.ctx;
+        let waits = choices.iter();
+        waits.filter_map(|choice| admission.wait_for_target(&ctx.caller, self.entry(choice))).max()
+    }
+
     /// Reserves by the limits of a target. A conversation stays at its target also beyond them.
-    fn enter_limits(&self, choice: &Choice) -> Result<()> {
+    async fn enter_limits(&self, choice: &Choice) -> Result<(), Rejection> {
         let ctx = &self.passage.ctx;
         let Some(admission) = &ctx.admission else { return Ok(()) };
+        admission.enter_target(&ctx.caller, self.entry(choice)).await
+    }
+
+    fn entry<'a>(&self, choice: &'a Choice) -> TargetEntry<'a> {
         let model = choice.requested.as_deref().unwrap_or(self.request.model());
-        let entry = TargetEntry {
+        TargetEntry {
             target: &choice.target.key,
             name: Name { model: model.into(), alias: choice.alias.name.as_str().into() },
-            attempts: ctx.story.attempts() as usize,
+            attempts: self.passage.ctx.story.attempts() as usize,
             is_holder: self.turn.holder.is_some_and(|holder| holder.is(choice)),
-        };
-        admission.enter_target(&ctx.caller, entry)
+        }
+    }
+
+    /// Notes a target that is passed over, once for all rounds.
+    fn pass_over(&self, choice: &Choice, why: Why, round: u32) {
+        if round == 1 {
+            self.passage.ctx.story.passed_over(choice.label(self.request), why);
+        }
     }
 
     fn leave_limits(&self) {

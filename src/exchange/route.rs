@@ -231,7 +231,7 @@ fn check(names: &Names, ways: &[Way<'_>]) -> Result<()> {
 }
 
 impl Terms {
-    fn new(ctx: &Context, wanted: &Requested) -> Self {
+    pub(super) fn new(ctx: &Context, wanted: &Requested) -> Self {
         let deadline = wanted.timeout.and_then(|timeout| {
             let end = ctx.started.checked_add(timeout)?;
             Some((Instant::from_std(end), timeout))

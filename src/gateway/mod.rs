@@ -246,7 +246,7 @@ fn build_limits(config: &Config, shared: &Shared) -> Option<Arc<Limits>> {
     if !budgets.rules.is_empty() {
         shared.limits.save();
     }
-    Limits::build(limits, budgets, &shared.limits.store, shared.metrics.limits())
+    Limits::build(limits, budgets, &shared.limits, shared.metrics.limits())
 }
 
 fn listeners(config: &Config) -> Vec<SocketAddr> {

@@ -1,16 +1,19 @@
 //! `Admission`: the reservation of one exchange, from before its first upstream call to its settlement.
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::auth::Caller;
 use crate::catalogue::cost::Charge;
-use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::limits::budget::Then;
+use crate::error::Result;
+use crate::limits::claim::{Claim, CounterId, Kind, Now};
+use crate::limits::queue::LineId;
+use crate::limits::refusal::{self, Decision, Refused, Rejection};
 use crate::limits::rules::{Asked, Claimed, Estimate, Limits, Name, Rule, Unit};
-use crate::limits::store::{Cause, Claim, CounterId, Kind, Now, Over, Settlement};
-use crate::limits::sums::Mark;
+use crate::limits::store::{Refusal, Settlement, Ticket};
+use crate::limits::waiting::Waits;
 use crate::telemetry::record::{Attempt, Record};
 
 /// The reservation of one exchange. Its owner settles it once, with the record of the exchange.
@@ -42,6 +45,28 @@ pub(crate) enum Admitted {
     Without(Vec<Box<str>>),
 }
 
+/// A request that asks for admission.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The client.
+    pub(crate) caller: &'a Caller,
+    /// The models that the request may use, its own first.
+    pub(crate) names: &'a [Name],
+    /// The amounts that it will need.
+    pub(crate) estimate: Estimate,
+    /// The end of its own time.
+    pub(crate) end: Option<Instant>,
+}
+
+impl<'a> Wanted<'a> {
+    fn asked(&self) -> Asked<'a> {
+        let Self { caller, names, estimate, .. } = *self;
+        Asked { caller, names, target: None, estimate }
+    }
+}
+
+type Tried = std::result::Result<Admitted, Rejection>;
+
 #[derive(Debug, Default)]
 struct State {
     facts: Option<Facts>,
@@ -69,7 +94,7 @@ struct Facts {
 #[derive(Debug)]
 struct Placed {
     claimed: Claimed,
-    mark: Mark,
+    ticket: Ticket,
 }
 
 impl Admission {
@@ -88,37 +113,104 @@ impl Admission {
         self.limits.has_budgets()
     }
 
-    /// Reserves what a request will need by estimate. `names` are the models that it may use, its own first.
+    /// Reserves what a request will need by estimate. A request over a limit whose rule has a `wait` waits for it.
     ///
     /// Fails with a 429 that names the limit or the budget, and then reserves nothing.
-    pub(crate) fn admit(
-        &self,
-        caller: &Caller,
-        names: &[Name],
-        estimate: Estimate,
-    ) -> Result<Admitted> {
-        let now = self.limits.store.now();
-        let asked = Asked { caller, names, target: None, estimate };
+    pub(crate) async fn admit(&self, wanted: Wanted<'_>) -> Result<Admitted> {
+        self.state.lock().estimate = wanted.estimate;
+        let mut waits = self.waits(wanted.caller, wanted.end);
+        self.line_up(&wanted, &mut waits);
+        loop {
+            waits.turn().await;
+            let rejection = match self.tried(&wanted).await {
+                Ok(admitted) => {
+                    waits.admitted();
+                    return Ok(admitted);
+                }
+                Err(rejection) => rejection,
+            };
+            if !waits.again(rejection.wait.clone()).await {
+                return Err(rejection.counted(&self.limits));
+            }
+        }
+    }
+
+    /// Begins the wait of a request, which is over at once unless a limit refuses it.
+    pub(crate) fn waits<'a>(&'a self, caller: &'a Caller, end: Option<Instant>) -> Waits<'a> {
+        Waits::new(&self.limits, caller, end)
+    }
+
+    /// Takes a place after the requests that wait for a limit already.
+    fn line_up(&self, wanted: &Wanted<'_>, waits: &mut Waits<'_>) {
+        if self.limits.queue.is_empty() {
+            return;
+        }
+        for claimed in self.quota_claims(&wanted.asked()) {
+            if let Rule::Quota(n, _) = claimed.rule
+                && let Some(most) = self.limits.quota(n).wait
+            {
+                waits.after_others(LineId::Counter(claimed.claim.id), most);
+            }
+        }
+    }
+
+    /// Tries to reserve.
+    async fn tried(&self, wanted: &Wanted<'_>) -> Tried {
+        let (now, names) = (self.limits.store.now(), wanted.names);
+        let asked = wanted.asked();
         let mut claimed = self.quota_claims(&asked);
         claimed.extend(self.limits.budget_claims(&asked, now));
-        self.state.lock().estimate = estimate;
-        self.reserve(claimed, names, now)
+        let model = names.first().map_or("", |own| &own.model);
+        self.noted(&mut claimed, names, model);
+        match self.take(&mut claimed, now).await {
+            Ok(tickets) => {
+                let mut placed = placed(claimed, tickets);
+                self.warn(&mut placed);
+                self.state.lock().own = placed;
+                Ok(Admitted::Whole)
+            }
+            Err(Refusal::Away) => Err(refusal::away()),
+            Err(Refusal::Over(over)) => {
+                let mut state = self.state.lock();
+                let (limits, left) = (&*self.limits, &*state.left);
+                match (Refused { limits, claimed: &claimed, over, names, left }).decided() {
+                    Decision::Without(names) => Ok(Admitted::Without(names)),
+                    Decision::Route(to, sums) => {
+                        state.rerouted.extend(sums);
+                        state.left.push(model.into());
+                        Ok(Admitted::Route(to))
+                    }
+                    Decision::Reject(rejection) => Err(rejection),
+                }
+            }
+        }
+    }
+
+    /// Notes the claims of the request. A budget that led to the model charges it and refuses fallbacks only.
+    fn noted(&self, claimed: &mut [Claimed], names: &[Name], model: &str) {
+        let mut state = self.state.lock();
+        state.shown = claimed.to_vec();
+        for claimed in claimed {
+            claimed.spares_own = self.is_exempt(&state, claimed, model);
+            claimed.claim.is_exempt = claimed.spares_own && claimed.others(names).is_empty();
+        }
     }
 
     /// Fails with a 429 if a budget of the client is used up. Reserves nothing: on a forwarded route the gateway does
     /// not see a model or a price.
-    pub(crate) fn ask_budgets(&self, caller: &Caller) -> Result<()> {
+    pub(crate) async fn ask_budgets(&self, caller: &Caller) -> Result<()> {
         let now = self.limits.store.now();
         let asked = Asked { caller, names: &[], target: None, estimate: Estimate::default() };
         let claimed = self.limits.budget_claims(&asked, now);
         self.state.lock().shown.clone_from(&claimed);
-        for one in &claimed {
-            let over = self.limits.store.over(std::slice::from_ref(&one.claim), now);
-            if let Some(over) = over.first() {
-                return Err(self.denied(one, over));
-            }
-        }
-        Ok(())
+        let rejection = match self.limits.store.check(&claims(&claimed), now).await {
+            Ok(()) => return Ok(()),
+            Err(Refusal::Away) => refusal::away(),
+            Err(Refusal::Over(over)) => over.first().map_or_else(refusal::unknown, |over| {
+                refusal::rejected(&self.limits, &claimed[over.claim], over)
+            }),
+        };
+        Err(rejection.counted(&self.limits))
     }
 
     /// Returns the claims on limits that count a request of this source.
@@ -135,47 +227,28 @@ impl Admission {
 
     /// Reserves all claims, or none of them. Where a plugin's call does not fit, the reservation of the client's request
     /// for the same counter stands for both: the call would wait for its own request.
-    fn take(&self, claimed: &mut [Claimed], now: Now) -> std::result::Result<Vec<Mark>, Vec<Over>> {
-        let taken = self.limits.store.reserve(&claims(claimed), now);
-        let (Err(over), Source::Plugin(Some(outer))) = (&taken, &self.source) else { return taken };
+    async fn take(
+        &self,
+        claimed: &mut [Claimed],
+        now: Now,
+    ) -> std::result::Result<Vec<Ticket>, Refusal> {
+        let taken = self.limits.store.reserve(&claims(claimed), now).await;
+        let (Err(Refusal::Over(over)), Source::Plugin(Some(outer))) = (&taken, &self.source) else {
+            return taken;
+        };
         for over in over {
             let claim = &mut claimed[over.claim].claim;
             if outer.holds(&claim.id) {
                 claim.amount = 0;
             }
         }
-        self.limits.store.reserve(&claims(claimed), now)
+        self.limits.store.reserve(&claims(claimed), now).await
     }
 
     fn holds(&self, id: &CounterId) -> bool {
         let state = self.state.lock();
         let target = state.target.iter().flat_map(|(placed, _)| placed);
         state.own.iter().chain(target).any(|placed| placed.claimed.claim.id == *id)
-    }
-
-    fn reserve(&self, claimed: Vec<Claimed>, names: &[Name], now: Now) -> Result<Admitted> {
-        let mut state = self.state.lock();
-        state.shown.clone_from(&claimed);
-        let model = names.first().map_or("", |own| &own.model);
-        // an exempt budget is charged and never refuses
-        let (exempt, mut checked): (Vec<_>, Vec<_>) =
-            claimed.into_iter().partition(|claimed| self.is_exempt(&state, claimed, model));
-        let over = self.limits.store.over(&claims(&exempt), now);
-        let others =
-            over.iter().flat_map(|over| exempt[over.claim].others(names)).collect::<Vec<_>>();
-        if !others.is_empty() {
-            return Ok(Admitted::Without(others));
-        }
-        match self.take(&mut checked, now) {
-            Ok(marks) => {
-                state.own = placed(checked, marks);
-                let marks = self.limits.store.charge(&claims(&exempt), now);
-                state.own.extend(placed(exempt, marks));
-                self.warn(&state.own);
-                Ok(Admitted::Whole)
-            }
-            Err(over) => self.refused(&mut state, Refused { claimed: &checked, over, names }),
-        }
     }
 
     /// Returns whether a budget sent the request to its model, or would send it there.
@@ -186,120 +259,66 @@ impl Admission {
         claimed.has_own && (state.rerouted.contains(id) || leads_there())
     }
 
-    /// Decides about a request that does not fit: its own model comes before its fallbacks, a budget that denies before
-    /// one that routes, then the refusal with the longest wait.
-    fn refused(&self, state: &mut State, refused: Refused<'_>) -> Result<Admitted> {
-        let Refused { claimed, over, names } = refused;
-        let (own, others): (Vec<_>, Vec<_>) =
-            over.into_iter().partition(|over| claimed[over.claim].has_own);
-        if own.is_empty() {
-            let others = others.iter().map(|over| &claimed[over.claim]);
-            return Ok(Admitted::Without(self.left_out(others, names)));
-        }
-        let model = names.first().map_or("", |own| &own.model);
-        // no request comes back to a model that it has left: it would pass the budget of that model
-        let is_open = |to: &str| *to != *model && state.left.iter().all(|left| **left != *to);
-        let route = |over: &Over| match claimed[over.claim].rule {
-            Rule::Budget(n) => match &self.limits.budget(n).then {
-                Then::Route(to) => is_open(to).then_some((n, to)),
-                Then::Deny => None,
-            },
-            Rule::Quota(..) => None,
-        };
-        let is_budget = |over: &Over| matches!(claimed[over.claim].rule, Rule::Budget(_));
-        let denies = own.iter().any(|over| is_budget(over) && route(over).is_none());
-        if let (Some((n, to)), false) = (own.iter().find_map(route), denies) {
-            self.limits.budget(n).metrics.rerouted.inc();
-            let ids = own.iter().filter(|over| is_budget(over));
-            let ids: Vec<_> = ids.map(|over| claimed[over.claim].claim.id.clone()).collect();
-            state.rerouted.extend(ids);
-            state.left.push(model.into());
-            return Ok(Admitted::Route(to.clone()));
-        }
-        let is_final = |over: &Over| is_budget(over) && over.cause == Cause::UsedUp;
-        let refusals = own.iter().filter(|over| route(over).is_none());
-        let worst = refusals.max_by_key(|over| (is_final(over), over.wait));
-        Err(worst.map_or_else(unknown, |over| match claimed[over.claim].rule {
-            Rule::Budget(_) => self.denied(&claimed[over.claim], over),
-            Rule::Quota(..) => self.limited(&claimed[over.claim], over),
-        }))
-    }
-
-    /// Returns the fallbacks whose limits or budgets refuse.
-    fn left_out<'a>(
-        &self,
-        refusals: impl Iterator<Item = &'a Claimed>,
-        names: &[Name],
-    ) -> Vec<Box<str>> {
-        let mut left_out = Vec::new();
-        for claimed in refusals {
-            if let Rule::Quota(n, _) = claimed.rule {
-                self.limits.quota(n).refused.inc();
-            }
-            left_out.extend(claimed.others(names));
-        }
-        left_out
-    }
-
-    /// Returns the refusal of a budget. The client may try again soon if only running requests hold the rest.
-    fn denied(&self, claimed: &Claimed, over: &Over) -> Error {
-        let Rule::Budget(n) = claimed.rule else { return unknown() };
-        let budget = self.limits.budget(n);
-        budget.metrics.denied.inc();
-        let end = match claimed.claim.kind {
-            Kind::Sum(period) => Timestamp::from_second(period.end).unwrap_or_default().to_string(),
-            Kind::Window(_) | Kind::Concurrent => String::new(),
-        };
-        let (text, owner) = (&budget.text, budget.owner(&claimed.claim.id.subject));
-        if over.cause == Cause::Held {
-            let seconds = over.wait.as_secs();
-            let message = format!(
-                "running requests may need the rest of the budget of {text} for {owner}: try again in {seconds} s"
-            );
-            return Error::new(ErrorKind::RateLimit, message).with_retry(Retry::After(over.wait));
-        }
-        let message =
-            format!("the budget of {text} for {owner} is used up: it starts again at {end}");
-        Error::new(ErrorKind::Billing, message).with_retry(Retry::NotWithin(over.wait))
-    }
-
-    fn limited(&self, claimed: &Claimed, over: &Over) -> Error {
-        let Rule::Quota(n, unit) = claimed.rule else { return unknown() };
-        let quota = self.limits.quota(n);
-        quota.refused.inc();
-        let (text, owner) = (&quota.text, quota.owner(&claimed.claim.id.subject));
-        let advice = match unit {
-            Unit::Concurrent => "wait until one of them has ended".to_owned(),
-            _ => format!("try again in {} s", over.wait.as_millis().div_ceil(1000).max(1)),
-        };
-        let message = format!("the limit of {text} for {owner} is reached: {advice}");
-        Error::new(ErrorKind::RateLimit, message).with_retry(Retry::After(over.wait))
-    }
-
     /// Reserves what an attempt at a target will need, by the limits of targets. The reservation of the target before
     /// is settled by [`Self::leave_target`].
     ///
-    /// Fails with a 429 that names the limit, and then reserves nothing. The target of a conversation that has begun is
-    /// never refused.
-    pub(crate) fn enter_target(&self, caller: &Caller, entry: TargetEntry<'_>) -> Result<()> {
+    /// Fails with the limit, and then reserves nothing. The target of a conversation that has begun is never refused.
+    pub(crate) async fn enter_target(
+        &self,
+        caller: &Caller,
+        entry: TargetEntry<'_>,
+    ) -> std::result::Result<(), Rejection> {
         let now = self.limits.store.now();
-        let mut state = self.state.lock();
-        let estimate = state.estimate;
         let names = [entry.name];
+        let estimate = self.state.lock().estimate;
         let asked = Asked { caller, names: &names, target: Some(entry.target), estimate };
         let mut claimed = self.quota_claims(&asked);
         if claimed.is_empty() {
             return Ok(());
         }
-        let marks = match entry.is_holder {
-            true => self.limits.store.charge(&claims(&claimed), now),
-            false => self.take(&mut claimed, now).map_err(|over| {
+        for claimed in &mut claimed {
+            claimed.claim.is_exempt = entry.is_holder;
+        }
+        let tickets = self.take(&mut claimed, now).await.map_err(|refusal| match refusal {
+            Refusal::Away => refusal::away(),
+            Refusal::Over(over) => {
                 let longest = over.iter().max_by_key(|over| over.wait);
-                longest.map_or_else(unknown, |over| self.limited(&claimed[over.claim], over))
-            })?,
+                longest.map_or_else(refusal::unknown, |over| {
+                    refusal::rejected(&self.limits, &claimed[over.claim], over)
+                })
+            }
+        });
+        let tickets = match tickets {
+            Ok(tickets) => tickets,
+            // a conversation that has begun goes on, also while the shared store is away
+            Err(_) if entry.is_holder => return Ok(()),
+            Err(rejection) => {
+                rejection.count(&self.limits);
+                return Err(rejection);
+            }
         };
-        state.target = Some((placed(claimed, marks), entry.attempts));
+        self.state.lock().target = Some((placed(claimed, tickets), entry.attempts));
         Ok(())
+    }
+
+    /// Returns the longest wait for the limits of a target; `None` if no rule of it has one.
+    pub(crate) fn wait_for_target(
+        &self,
+        caller: &Caller,
+        entry: TargetEntry<'_>,
+    ) -> Option<Duration> {
+        if !self.limits.wait_for_targets() {
+            return None;
+        }
+        let names = [entry.name];
+        let estimate = Estimate::default();
+        let asked = Asked { caller, names: &names, target: Some(entry.target), estimate };
+        let waits =
+            self.quota_claims(&asked).into_iter().filter_map(|claimed| match claimed.rule {
+                Rule::Quota(n, _) => self.limits.quota(n).wait,
+                Rule::Budget(_) => None,
+            });
+        waits.max()
     }
 
     /// Settles the reservation of the last target, by the attempts since.
@@ -315,16 +334,33 @@ impl Admission {
         self.leave_target(record);
         let own = std::mem::take(&mut self.state.lock().own);
         self.settle_placed(&own, &record.attempts);
-        self.warn(&own);
     }
 
     fn settle_placed(&self, placed: &[Placed], attempts: &[Attempt]) {
+        self.settle_by(placed, |placed| self.used(&placed.claimed, attempts));
+    }
+
+    /// Settles claims, and lets requests that wait for them try.
+    fn settle_by(&self, placed: &[Placed], used: impl Fn(&Placed) -> u64) {
         let settlements = placed.iter().map(|placed| Settlement {
             claim: &placed.claimed.claim,
-            mark: placed.mark,
-            used: self.used(&placed.claimed, attempts),
+            ticket: &placed.ticket,
+            used: used(placed),
         });
-        self.limits.store.settle(settlements, self.limits.store.now());
+        let settlements: Vec<_> = settlements.collect();
+        for n in self.limits.store.settle(&settlements) {
+            self.warns(&placed[n].claimed);
+        }
+        let queue = &self.limits.queue;
+        if queue.is_empty() {
+            return;
+        }
+        for Placed { claimed, .. } in placed {
+            match self.limits.is_of_target(claimed.rule) {
+                true => queue.wake_targets(),
+                false => queue.wake(&LineId::Counter(claimed.claim.id.clone())),
+            }
+        }
     }
 
     /// Returns the true amount of a claim.
@@ -356,17 +392,20 @@ impl Admission {
     }
 
     /// Warns about budgets that have just reached their `warn_at`.
-    fn warn(&self, placed: &[Placed]) {
-        for Placed { claimed, .. } in placed {
-            let Rule::Budget(n) = claimed.rule else { continue };
-            let budget = self.limits.budget(n);
-            let Some(threshold) = budget.warn_at else { continue };
-            if self.limits.store.warns(&claimed.claim, threshold) {
-                budget.metrics.warned.inc();
-                let owner = budget.owner(&claimed.claim.id.subject);
-                tracing::warn!(budget = &*budget.text, owner, "a budget has reached its `warn_at`");
+    fn warn(&self, placed: &mut [Placed]) {
+        for Placed { claimed, ticket } in placed {
+            if std::mem::take(&mut ticket.warns) {
+                self.warns(claimed);
             }
         }
+    }
+
+    fn warns(&self, claimed: &Claimed) {
+        let Rule::Budget(n) = claimed.rule else { return };
+        let budget = self.limits.budget(n);
+        budget.metrics.warned.inc();
+        let owner = budget.owner(&claimed.claim.id.subject);
+        tracing::warn!(budget = &*budget.text, owner, "a budget has reached its `warn_at`");
     }
 
     /// Calls `read` with the claims that apply to the exchange.
@@ -394,15 +433,10 @@ impl Drop for Admission {
         let state = std::mem::take(self.state.get_mut());
         let target = state.target.into_iter().flat_map(|(placed, _)| placed);
         let placed: Vec<Placed> = state.own.into_iter().chain(target).collect();
-        let settlements = placed.iter().map(|Placed { claimed, mark }| Settlement {
-            claim: &claimed.claim,
-            mark: *mark,
-            used: match claimed.claim.kind {
-                Kind::Concurrent => 0,
-                Kind::Window(_) | Kind::Sum(_) => mark.amount,
-            },
+        self.settle_by(&placed, |placed| match placed.claimed.claim.kind {
+            Kind::Concurrent => 0,
+            Kind::Window(_) | Kind::Sum(_) => placed.ticket.amount(),
         });
-        self.limits.store.settle(settlements, self.limits.store.now());
     }
 }
 
@@ -425,23 +459,13 @@ impl Claimed {
     }
 }
 
-/// A request that does not fit.
-struct Refused<'a> {
-    /// The claims that were checked.
-    claimed: &'a [Claimed],
-    /// Those that do not fit.
-    over: Vec<Over>,
-    /// The models that the request may use, its own first.
-    names: &'a [Name],
-}
-
 fn claims(claimed: &[Claimed]) -> Vec<Claim> {
     claimed.iter().map(|claimed| claimed.claim.clone()).collect()
 }
 
-fn placed(claimed: Vec<Claimed>, marks: Vec<Mark>) -> Vec<Placed> {
-    let placed = claimed.into_iter().zip(marks);
-    placed.map(|(claimed, mark)| Placed { claimed, mark }).collect()
+fn placed(claimed: Vec<Claimed>, tickets: Vec<Ticket>) -> Vec<Placed> {
+    let placed = claimed.into_iter().zip(tickets);
+    placed.map(|(claimed, ticket)| Placed { claimed, ticket }).collect()
 }
 
 fn tokens(attempt: &Attempt, unit: Unit) -> u64 {
@@ -453,11 +477,6 @@ fn tokens(attempt: &Attempt, unit: Unit) -> u64 {
         Unit::Tokens => input.saturating_add(tokens.output),
         Unit::Requests | Unit::Concurrent => 0,
     }
-}
-
-/// Returns the error of a refusal without a reason, which no store makes.
-fn unknown() -> Error {
-    Error::new(ErrorKind::RateLimit, "a limit is reached: try again later")
 }
 
 #[cfg(test)]

@@ -3,29 +3,95 @@ use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::auth::WhenConfig;
+use crate::error::Secret;
+use crate::telemetry::limits::Mode;
 use crate::wire::duration;
 
 /// `limits:`, the most that clients may use per time.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The place of the counters: `memory`, which is this process.
-    pub store: String,
+    /// The place of the counters: `memory` (this process), or `redis://…` for several gateways that share them.
+    #[schemars(with = "String")]
+    pub store: StoreUrl,
+    /// The counting while the shared store does not answer: `local` (each gateway counts its own requests), `open` (no
+    /// limit applies), `closed` (requests with a limit get a 503).
+    pub away: Away,
     /// The rules. A request must be within all that apply to it.
     pub rules: Vec<RuleConfig>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { store: MEMORY.to_owned(), rules: Vec::new() }
+/// A place for counters.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// This process.
+    #[default]
+    Memory,
+    /// Redis or Valkey. The URL may have a password.
+    Redis(Secret),
+}
+
+/// The counting while the shared store does not answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Away {
+    /// Each gateway applies the full limits to its own requests.
+    #[default]
+    Local,
+    /// No limit applies.
+    Open,
+    /// Requests with a limit are rejected.
+    Closed,
+}
+
+impl Away {
+    /// Returns the mode of a gateway whose store does not answer.
+    pub(super) fn mode(self) -> Mode {
+        match self {
+            Self::Local => Mode::Local,
+            Self::Open => Mode::Open,
+            Self::Closed => Mode::Closed,
+        }
     }
 }
 
-/// The only store of this version.
-pub(super) const MEMORY: &str = "memory";
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Redis(_) => f.write_str("redis://***"),
+        }
+    }
+}
+
+impl Serialize for StoreUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{self:?}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for StoreUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let schemes = ["redis://", "rediss://", "valkey://", "valkeys://"];
+        match text.as_str() {
+            "memory" => Ok(Self::Memory),
+            url if schemes.iter().any(|scheme| url.starts_with(scheme)) => {
+                // the crate knows the schemes of Redis only
+                let url = match url.strip_prefix("valkey") {
+                    Some(rest) => format!("redis{rest}"),
+                    None => text,
+                };
+                Ok(Self::Redis(Secret::new(url)))
+            }
+            // the text may be a URL with a password, so it is not repeated
+            _ => Err(de::Error::custom("expected `memory` or `redis://HOST:PORT`")),
+        }
+    }
+}
 
 /// An entry of `limits.rules`, with at least one limit.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -51,6 +117,10 @@ pub struct RuleConfig {
     pub output_tokens: Option<Rate>,
     /// Requests at the same time, streams to their end.
     pub concurrent: Option<u64>,
+    /// The longest time for which a request waits for the limit instead of being rejected, such as `10s`.
+    #[serde(default, with = "duration::optional")]
+    #[schemars(with = "Option<String>")]
+    pub wait: Option<Duration>,
 }
 
 /// The owner of a counter.

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::limits::admission::Admission;
 use crate::limits::budget::Every;
+use crate::limits::claim::{Level, Now};
 use crate::limits::rules::{Claimed, Rule, Unit};
-use crate::limits::store::{Level, Now};
 use crate::net::header_edits::HeaderEdits;
 use crate::net::headers;
 

@@ -1,6 +1,7 @@
 //! Problems of `limits:` and `budgets:`: unknown names, rules that can never apply, numbers out of bounds.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use wildmatch::WildMatch;
@@ -8,8 +9,10 @@ use wildmatch::WildMatch;
 use crate::auth::{Caller, When, WhenConfig, keys};
 use crate::error::Problem;
 use crate::limits::budget::{self, Then, Unpriced, nano};
-use crate::limits::config::{self, MEMORY, Per};
+use crate::limits::config::{self, Per, RuleConfig, StoreUrl};
+use crate::limits::queue::{PRIORITY, Priority};
 use crate::limits::rules::{identity, rates};
+use crate::wire::duration;
 
 /// The names that rules may refer to.
 #[derive(Debug, Clone, Copy)]
@@ -48,11 +51,10 @@ pub(crate) fn of_named<'a>(
 
 fn of_limits(config: &config::Config, names: Known<'_>) -> Vec<Problem> {
     let mut found = Vec::new();
-    if config.store != MEMORY {
-        let message = match config.store.starts_with("redis") {
-            true => "this version keeps counters in memory only, not in Redis: write `memory`",
-            false => "expected `memory`",
-        };
+    if let StoreUrl::Redis(url) = &config.store
+        && redis::Client::open(url.expose()).is_err()
+    {
+        let message = "cannot be read: expected `redis://HOST:PORT`, with a user, a password or the number of a database if needed";
         found.push(Problem::new("limits.store", message));
     }
     let mut known = BTreeMap::new();
@@ -66,6 +68,7 @@ fn of_limits(config: &config::Config, names: Known<'_>) -> Vec<Problem> {
         if rule.concurrent == Some(0) {
             found.push(Problem::new(format!("{here}.concurrent"), "must be 1 or more"));
         }
+        found.extend(of_wait(&here, rule));
         found.extend(of_when(&here, &rule.when, names.aliases));
         found.extend(of_clients(&here, Scope { per: &rule.per, when: &rule.when }, names.keys));
         let units = rates.iter().map(|(unit, rate)| (unit.as_str(), format!("{:?}", rate.window)));
@@ -75,7 +78,34 @@ fn of_limits(config: &config::Config, names: Known<'_>) -> Vec<Problem> {
             found.extend(twice(&mut known, id, n, format!("{here}.{unit}"), "limits"));
         }
     }
+    if config.rules.iter().any(|rule| rule.wait.is_some()) {
+        found.extend(of_priorities(names.keys));
+    }
     found
+}
+
+/// The longest `wait`. Clients give up after ten minutes.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+fn of_wait(here: &str, rule: &RuleConfig) -> Option<Problem> {
+    let wait = rule.wait?;
+    (wait.is_zero() || wait > MAX_WAIT).then(|| {
+        let found = duration::text(wait);
+        let message = format!("expected a time above 0 and up to 5m, found `{found}`");
+        Problem::new(format!("{here}.wait"), message)
+    })
+}
+
+/// Reports keys with a tag `priority` that no wait understands.
+fn of_priorities(keys: &[&keys::Config]) -> Vec<Problem> {
+    let wrong = keys.iter().enumerate().filter_map(|(n, key)| {
+        let found = key.tags.get(PRIORITY).filter(|text| Priority::of(text).is_none())?;
+        let message = format!(
+            "expected `high`, `normal` or `low` while a limit has a `wait`, found `{found}`"
+        );
+        Some(Problem::new(format!("keys[{n}].tags.{PRIORITY}"), message))
+    });
+    wrong.collect()
 }
 
 fn of_budgets(config: &budget::Config, names: Known<'_>) -> Vec<Problem> {

@@ -1,6 +1,7 @@
 //! The rules of a generation: which counters a request needs, and how much of each.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -8,8 +9,11 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::auth::{Caller, When, WhenConfig};
 use crate::limits::budget::{self, Every, Then, Unpriced, nano};
+use crate::limits::claim::{Claim, CounterId, Kind, Now};
 use crate::limits::config::{self, Per, RuleConfig};
-use crate::limits::store::{Claim, CounterId, Kind, Now, Store};
+use crate::limits::queue::Queue;
+use crate::limits::saved::Counters;
+use crate::limits::store::Store;
 use crate::limits::window;
 use crate::telemetry::limits::{BudgetMetrics, LimitMetrics};
 use crate::telemetry::money::dollars;
@@ -21,7 +25,9 @@ pub(crate) struct Limits {
     budgets: Vec<Budget>,
     zone: TimeZone,
     pub(super) unpriced: Unpriced,
-    pub(super) store: Arc<Store>,
+    pub(super) store: Store,
+    pub(super) queue: Arc<Queue>,
+    pub(super) metrics: LimitMetrics,
 }
 
 /// One limit of a rule.
@@ -32,6 +38,8 @@ pub(super) struct Quota {
     pub(super) unit: Unit,
     kind: Kind,
     number: u64,
+    /// The longest wait for the limit.
+    pub(super) wait: Option<Duration>,
     id: Arc<str>,
     /// `60 requests in 1m`
     pub(super) text: Box<str>,
@@ -45,7 +53,7 @@ pub(super) struct Budget {
     when: When,
     every: Every,
     limit: u64,
-    pub(super) warn_at: Option<u64>,
+    warn_at: Option<u64>,
     pub(super) then: Then,
     id: Arc<str>,
     /// `20 USD every day`
@@ -130,6 +138,8 @@ pub(super) struct Claimed {
     pub(super) names: Option<Box<[Box<str>]>>,
     /// Whether the request's own model is among the names.
     pub(super) has_own: bool,
+    /// Whether it refuses fallbacks only: a budget that led to the request's own model.
+    pub(super) spares_own: bool,
 }
 
 impl Claimed {
@@ -153,10 +163,11 @@ impl Limits {
     pub(crate) fn build(
         limits: &config::Config,
         budgets: &budget::Config,
-        store: &Arc<Store>,
+        counters: &Counters,
         metrics: &LimitMetrics,
     ) -> Option<Arc<Self>> {
         if limits.rules.is_empty() && budgets.rules.is_empty() {
+            counters.release(metrics);
             return None;
         }
         Some(Arc::new(Self {
@@ -164,7 +175,9 @@ impl Limits {
             budgets: budgets.rules.iter().map(|rule| Budget::new(rule, metrics)).collect(),
             zone: budgets.zone(),
             unpriced: budgets.unpriced,
-            store: Arc::clone(store),
+            store: counters.store(limits, metrics),
+            queue: Arc::clone(&counters.queue),
+            metrics: metrics.clone(),
         }))
     }
 
@@ -184,6 +197,11 @@ impl Limits {
             };
             has_owner && when.fits_caller(caller)
         })
+    }
+
+    /// Returns whether requests may wait for a target.
+    pub(super) fn wait_for_targets(&self) -> bool {
+        self.quotas.iter().any(|quota| quota.per == Per::Target && quota.wait.is_some())
     }
 
     /// Returns whether a rule counts what is sent to a target.
@@ -217,6 +235,8 @@ impl Limits {
                         kind: quota.kind,
                         amount: quota.amount(asked.estimate),
                         limit: quota.number,
+                        is_exempt: false,
+                        warn_at: None,
                     },
                 ));
             }
@@ -241,6 +261,8 @@ impl Limits {
                         kind: Kind::Sum(budget.every.around(now, &self.zone)),
                         amount: asked.estimate.nano_dollars,
                         limit: budget.limit,
+                        is_exempt: false,
+                        warn_at: budget.warn_at,
                     },
                 ));
             }
@@ -270,7 +292,7 @@ struct Owner {
 
 impl Owner {
     fn claimed(&self, rule: Rule, claim: Claim) -> Claimed {
-        Claimed { claim, rule, names: self.names.clone(), has_own: self.has_own }
+        Claimed { claim, rule, names: self.names.clone(), has_own: self.has_own, spares_own: false }
     }
 }
 
@@ -328,6 +350,7 @@ impl Quota {
                 unit,
                 kind,
                 number,
+                wait: rule.wait,
             })
             .collect()
     }

@@ -10,18 +10,33 @@ use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 use crate::disk;
-use crate::limits::store::{CounterId, Store};
+use crate::limits::claim::CounterId;
+use crate::limits::config::{self, Away, StoreUrl};
+use crate::limits::memory::Memory;
+use crate::limits::queue::Queue;
+use crate::limits::shared::Shared;
+use crate::limits::store::Store;
 use crate::limits::sums::Sum;
+use crate::telemetry::limits::{LimitMetrics, Mode};
 
 /// The file in the state folder.
 const FILE: &str = "budgets.json";
 /// The time between two looks for changes. A change is on the disk within a second.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// The time for the first connection to Redis.
+const CONNECT: Duration = Duration::from_secs(1);
+/// The time for the last settlements.
+const FLUSH: Duration = Duration::from_secs(1);
+
 /// The counters of limits and budgets. They outlive generations.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) store: Arc<Store>,
+    memory: Arc<Memory>,
+    /// The requests that wait for a limit.
+    pub(super) queue: Arc<Queue>,
+    /// The connection to Redis, and its URL.
+    shared: Mutex<Option<(String, Arc<Shared>)>>,
     file: Mutex<Option<PathBuf>>,
     writer: Mutex<Option<Writer>>,
 }
@@ -45,7 +60,7 @@ impl Counters {
     /// be read is reported and set aside.
     pub(crate) fn keep_in(&self, folder: &Path) {
         let file = folder.join(FILE);
-        self.store.restore(read(&file));
+        self.memory.restore(read(&file));
         *self.file.lock() = Some(file);
     }
 
@@ -54,14 +69,74 @@ impl Counters {
         let mut writer = self.writer.lock();
         let file = self.file.lock().clone();
         let (Some(file), None) = (file, writer.as_ref()) else { return };
-        let (store, stop) = (Arc::clone(&self.store), Arc::<(Mutex<bool>, Condvar)>::default());
+        let (memory, stop) = (Arc::clone(&self.memory), Arc::<(Mutex<bool>, Condvar)>::default());
         let own = Arc::clone(&stop);
-        let run = move || write_changes(&store, &file, &own);
+        let run = move || write_changes(&memory, &file, &own);
         match std::thread::Builder::new().name("budgets".to_owned()).spawn(run) {
             Ok(thread) => *writer = Some(Writer { thread, stop }),
             Err(error) => {
                 tracing::error!(%error, "budgets are not kept over a restart: no thread can be started");
             }
+        }
+    }
+
+    /// Returns the counters for a generation. While nothing is served there is no connection to Redis.
+    pub(super) fn store(&self, config: &config::Config, metrics: &LimitMetrics) -> Store {
+        let is_serving = self.file.lock().is_some();
+        let shared = match &config.store {
+            StoreUrl::Redis(url) if is_serving => {
+                self.connection(url.expose(), config.away, metrics)
+            }
+            StoreUrl::Redis(_) | StoreUrl::Memory => None,
+        };
+        if shared.is_none() {
+            self.release(metrics);
+        }
+        Store::new(&self.memory, shared, config.away, metrics)
+    }
+
+    /// Ends the connection to Redis of a generation without any rule.
+    pub(super) fn release(&self, metrics: &LimitMetrics) {
+        *self.shared.lock() = None;
+        metrics.mode(Mode::Memory);
+    }
+
+    fn connection(&self, url: &str, away: Away, metrics: &LimitMetrics) -> Option<Arc<Shared>> {
+        let mut known = self.shared.lock();
+        if let Some((known, shared)) = &*known
+            && known == url
+        {
+            shared.set_away(away);
+            return Some(Arc::clone(shared));
+        }
+        match Shared::start(url, away, metrics) {
+            Ok(shared) => {
+                *known = Some((url.to_owned(), Arc::clone(&shared)));
+                Some(shared)
+            }
+            Err(error) => {
+                tracing::error!(
+                    error,
+                    "the shared store of the limits cannot be used: each gateway counts for itself"
+                );
+                None
+            }
+        }
+    }
+
+    /// Waits for the connection to Redis, for a while. Without it the gateway serves as `away` says.
+    pub(crate) async fn connected(&self) {
+        let shared = self.shared.lock().as_ref().map(|(_, shared)| Arc::clone(shared));
+        if let Some(shared) = shared {
+            shared.connected(CONNECT).await;
+        }
+    }
+
+    /// Sends the last settlements to Redis, for a while.
+    pub(crate) async fn flushed(&self) {
+        let shared = self.shared.lock().as_ref().map(|(_, shared)| Arc::clone(shared));
+        if let Some(shared) = shared {
+            shared.flushed(FLUSH).await;
         }
     }
 
@@ -82,7 +157,7 @@ impl Drop for Counters {
     }
 }
 
-fn write_changes(store: &Store, file: &Path, stop: &(Mutex<bool>, Condvar)) {
+fn write_changes(store: &Memory, file: &Path, stop: &(Mutex<bool>, Condvar)) {
     let mut is_failing = false;
     loop {
         let is_last = waited(stop);
@@ -105,7 +180,7 @@ fn waited(stop: &(Mutex<bool>, Condvar)) -> bool {
 }
 
 /// Writes the sums and returns whether that worked. The first of several failures is logged.
-fn saved(store: &Store, file: &Path, sums: Vec<(CounterId, Sum)>, was_failing: bool) -> bool {
+fn saved(store: &Memory, file: &Path, sums: Vec<(CounterId, Sum)>, was_failing: bool) -> bool {
     let Err(error) = write(file, sums) else { return true };
     store.sums_are_unsaved();
     if !was_failing {

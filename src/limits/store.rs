@@ -1,353 +1,188 @@
-//! `Store`: the counters of limits and budgets in memory. All counters of a request change in one step.
-use std::collections::HashMap;
+//! `Store`: the counters of a generation: in memory, or in Redis with a way to count while it is away.
+//!
+//! With Redis, the memory has what this gateway used by itself. `away: local` goes on with that.
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::Timestamp;
-use parking_lot::Mutex;
+use crate::limits::claim::{Claim, Level, Mark, Now, Over};
+use crate::limits::config::Away;
+use crate::limits::memory::{Memory, Settled};
+use crate::limits::shared::{Held, Holder, Shared};
+use crate::telemetry::limits::LimitMetrics;
 
-use crate::limits::budget::Period;
-use crate::limits::sums::{Mark, Sum};
-use crate::limits::window::{Change, Window};
+/// The advice for a request that is rejected since Redis is away.
+pub(super) const AWAY_WAIT: Duration = Duration::from_secs(5);
+/// The time after which a request that waits tries again at counters that others change.
+const POLL: Duration = Duration::from_millis(250);
 
-/// The most counters; beyond it, those that were unused for the longest time are removed.
-const MAX_COUNTERS: usize = 100_000;
-/// The number of counters at which idle ones are removed for the first time.
-const FIRST_SWEEP: usize = 1024;
-/// The advice for a request that waits for another one to end.
-const CONCURRENT_WAIT: Duration = Duration::from_secs(1);
-/// The advice for a request that waits for money which running requests may need.
-const HELD_WAIT: Duration = Duration::from_secs(5);
-
-/// The identity of a counter. It survives a reload that changes no more than the number of the limit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct CounterId {
-    /// The rule: owner, conditions, unit and window.
-    pub(crate) rule: Arc<str>,
-    /// The owner's name.
-    pub(crate) subject: Box<str>,
+/// The counters that a generation uses.
+#[derive(Debug)]
+pub(crate) struct Store {
+    memory: Arc<Memory>,
+    shared: Option<Arc<Shared>>,
+    away: Away,
+    metrics: LimitMetrics,
 }
 
-/// The kind of a counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A sliding window of this many milliseconds.
-    Window(u64),
-    /// Requests at the same time.
-    Concurrent,
-    /// A sum of a calendar period.
-    Sum(Period),
+/// A reserved claim, in each place that counts it.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    own: Mark,
+    shared: Option<(Holder, Held)>,
+    /// Whether the reservation reached the warning of its sum.
+    pub(super) warns: bool,
 }
 
-/// An amount that a request needs of a counter.
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    /// The counter.
-    pub(crate) id: CounterId,
-    /// Its kind.
-    pub(crate) kind: Kind,
-    /// The amount.
-    pub(crate) amount: u64,
-    /// The most that the counter may hold.
-    pub(crate) limit: u64,
+/// The reason for which nothing is reserved.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Some claims do not fit.
+    Over(Vec<Over>),
+    /// Redis is away, and no request passes without it.
+    Away,
 }
 
-/// A time for all counters.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Now {
-    /// Milliseconds on a clock that never goes back.
-    pub(crate) millis: u64,
-    /// Seconds since 1970.
-    pub(crate) second: i64,
-}
-
-/// A claim that the counter refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Over {
-    /// The position of the claim.
-    pub(crate) claim: usize,
-    /// The reason.
-    pub(crate) cause: Cause,
-    /// The time after which it would fit, if nothing else comes.
-    pub(crate) wait: Duration,
-}
-
-/// The reason of a counter for a refusal, the one that lasts longest last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Cause {
-    /// Running requests hold what is left.
-    Held,
-    /// It is used up.
-    UsedUp,
-}
-
-/// The state of a counter.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Level {
-    /// The amount in use.
-    pub(crate) used: u64,
-    /// The time until nothing is in use.
-    pub(crate) full_in: Duration,
-}
-
-/// A reserved claim, and what it really used.
+/// A reservation, and the amount that it really used.
 #[derive(Debug)]
 pub(crate) struct Settlement<'a> {
     /// The claim.
     pub(crate) claim: &'a Claim,
-    /// The mark that the reservation returned.
-    pub(crate) mark: Mark,
+    /// Its reservation.
+    pub(crate) ticket: &'a Ticket,
     /// The true amount.
     pub(crate) used: u64,
 }
 
-/// All counters of the process.
-#[derive(Debug)]
-pub(crate) struct Store {
-    started: Instant,
-    counters: Mutex<Counters>,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    by_id: HashMap<CounterId, Counter>,
-    sweep_at: usize,
-    /// Whether a sum changed since the last [`Store::changed_sums`].
-    is_changed: bool,
-}
-
-#[derive(Debug)]
-enum Counter {
-    Window(Window, u64),
-    Concurrent(u64),
-    Sum(Sum),
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self { started: Instant::now(), counters: Mutex::default() }
+impl Ticket {
+    /// Returns the reserved amount.
+    pub(super) fn amount(&self) -> u64 {
+        self.shared.as_ref().map_or(self.own.amount, |(_, held)| held.mark.amount)
     }
 }
 
 impl Store {
+    pub(super) fn new(
+        memory: &Arc<Memory>,
+        shared: Option<Arc<Shared>>,
+        away: Away,
+        metrics: &LimitMetrics,
+    ) -> Self {
+        Self { memory: Arc::clone(memory), shared, away, metrics: metrics.clone() }
+    }
+
     /// Returns the current time.
     pub(crate) fn now(&self) -> Now {
-        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { millis, second: Timestamp::now().as_second() }
+        self.memory.now()
     }
 
-    /// Reserves all claims, or none of them. Returns a mark for each.
-    ///
-    /// Fails with the claims that do not fit.
-    pub(crate) fn reserve(&self, claims: &[Claim], now: Now) -> Result<Vec<Mark>, Vec<Over>> {
-        let mut counters = self.counters.lock();
-        let over = counters.over(claims, now);
-        match over.is_empty() {
-            true => Ok(claims.iter().map(|claim| counters.add(claim, now)).collect()),
-            false => Err(over),
-        }
-    }
-
-    /// Returns the claims that do not fit, and reserves nothing.
-    pub(crate) fn over(&self, claims: &[Claim], now: Now) -> Vec<Over> {
-        self.counters.lock().over(claims, now)
-    }
-
-    /// Reserves all claims, whether they fit or not. Returns a mark for each.
-    pub(crate) fn charge(&self, claims: &[Claim], now: Now) -> Vec<Mark> {
-        let mut counters = self.counters.lock();
-        claims.iter().map(|claim| counters.add(claim, now)).collect()
-    }
-
-    /// Replaces reserved amounts by the true ones.
-    pub(crate) fn settle<'a>(
-        &self,
-        settlements: impl IntoIterator<Item = Settlement<'a>>,
-        now: Now,
-    ) {
-        let mut counters = self.counters.lock();
-        for Settlement { claim, mark, used } in settlements {
-            let Some(counter) = counters.by_id.get_mut(&claim.id) else { continue };
-            let Mark { place, amount } = mark;
-            match counter {
-                Counter::Window(window, length) => {
-                    let change = Change { slot: place, reserved: amount, used };
-                    window.settle(now.millis, *length, change);
-                }
-                Counter::Concurrent(number) => {
-                    *number = number.saturating_sub(amount).saturating_add(used);
-                }
-                Counter::Sum(sum) => {
-                    sum.settle(mark, used);
-                    counters.is_changed = true;
-                }
-            }
-        }
-    }
-
-    /// Returns the state of a claim's counter.
-    pub(crate) fn level(&self, claim: &Claim, now: Now) -> Level {
-        let counters = self.counters.lock();
-        counters.by_id.get(&claim.id).map_or_else(Level::default, |it| it.level(claim, now))
-    }
-
-    /// Returns whether a sum reaches a threshold for the first time in its period.
-    pub(crate) fn warns(&self, claim: &Claim, threshold: u64) -> bool {
-        let mut counters = self.counters.lock();
-        let Kind::Sum(period) = claim.kind else { return false };
-        let warns = match counters.by_id.get_mut(&claim.id) {
-            Some(Counter::Sum(sum)) => sum.warns(period, threshold),
-            _ => false,
+    /// Reserves all claims, or none of them. Exempt claims always fit.
+    pub(crate) async fn reserve(&self, claims: &[Claim], now: Now) -> Result<Vec<Ticket>, Refusal> {
+        let Some(shared) = self.shared.as_ref().filter(|_| !claims.is_empty()) else {
+            return self.reserve_here(claims, now);
         };
-        counters.is_changed |= warns;
-        warns
-    }
-
-    /// Returns all sums of current periods if one changed since the last call.
-    pub(crate) fn changed_sums(&self) -> Option<Vec<(CounterId, Sum)>> {
-        let mut counters = self.counters.lock();
-        if !std::mem::take(&mut counters.is_changed) {
-            return None;
-        }
-        let sums = counters.by_id.iter().filter_map(|(id, counter)| match counter {
-            Counter::Sum(sum) => Some((id.clone(), sum.clone())),
-            Counter::Window(..) | Counter::Concurrent(_) => None,
-        });
-        Some(sums.collect())
-    }
-
-    /// Notes that the sums are not on the disk.
-    pub(crate) fn sums_are_unsaved(&self) {
-        self.counters.lock().is_changed = true;
-    }
-
-    /// Adds sums of an earlier process. Sums that exist already stay.
-    pub(crate) fn restore(&self, sums: Vec<(CounterId, Sum)>) {
-        let mut counters = self.counters.lock();
-        for (id, sum) in sums {
-            counters.by_id.entry(id).or_insert(Counter::Sum(sum));
-        }
-    }
-
-    /// Returns the number of counters.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.counters.lock().by_id.len()
-    }
-}
-
-impl Counters {
-    fn over(&self, claims: &[Claim], now: Now) -> Vec<Over> {
-        let over = claims.iter().enumerate().filter_map(|(n, claim)| {
-            let (cause, wait) = self.by_id.get(&claim.id)?.refusal(claim, now)?;
-            Some(Over { claim: n, cause, wait })
-        });
-        over.collect()
-    }
-
-    fn add(&mut self, claim: &Claim, now: Now) -> Mark {
-        if self.by_id.len() >= self.sweep_at.max(FIRST_SWEEP) && !self.by_id.contains_key(&claim.id)
-        {
-            self.sweep(now);
-        }
-        let counter =
-            self.by_id.entry(claim.id.clone()).or_insert_with(|| Counter::new(claim.kind));
-        self.is_changed |= matches!(counter, Counter::Sum(_));
-        counter.add(claim, now)
-    }
-
-    /// Removes idle counters. If all are in use and there are too many, removes the windows that were unused for the
-    /// longest time; sums and running requests stay.
-    fn sweep(&mut self, now: Now) {
-        self.by_id.retain(|_, counter| !counter.is_idle(now));
-        if self.by_id.len() >= MAX_COUNTERS {
-            let mut windows: Vec<(u64, CounterId)> = self
-                .by_id
-                .iter()
-                .filter_map(|(id, counter)| match counter {
-                    Counter::Window(window, _) => Some((window.last(), id.clone())),
-                    Counter::Concurrent(_) | Counter::Sum(_) => None,
-                })
-                .collect();
-            windows.sort_unstable_by_key(|(last, _)| *last);
-            for (_, id) in windows.into_iter().take(MAX_COUNTERS / 10) {
-                self.by_id.remove(&id);
+        match shared.reserve(claims, now).await {
+            Ok(Ok(reserved)) => {
+                let own = self.memory.charge(claims, now);
+                let (holder, held) = reserved.taken();
+                let both = own.into_iter().zip(held);
+                let tickets = both.map(|(own, (held, warns))| {
+                    let shared = Some((Arc::clone(&holder), held));
+                    Ticket { own, shared, warns }
+                });
+                Ok(tickets.collect())
             }
-        }
-        self.sweep_at = (self.by_id.len() * 2).min(MAX_COUNTERS);
-    }
-}
-
-impl Counter {
-    fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Window(length) => Self::Window(Window::default(), length),
-            Kind::Concurrent => Self::Concurrent(0),
-            Kind::Sum(period) => Self::Sum(Sum::new(period)),
-        }
-    }
-
-    /// Returns the reason for a refusal, and the time after which the claim fits; `None` if it fits now.
-    ///
-    /// Money fits while some is left: the estimate is an upper bound that few requests reach.
-    fn refusal(&self, claim: &Claim, now: Now) -> Option<(Cause, Duration)> {
-        match (self, claim.kind) {
-            (Self::Window(window, length), _) => {
-                let wait = window.wait(now.millis, *length, claim.amount, claim.limit);
-                (wait > 0).then(|| (Cause::UsedUp, Duration::from_millis(wait)))
-            }
-            (Self::Concurrent(number), _) => (number.saturating_add(claim.amount) > claim.limit)
-                .then_some((Cause::Held, CONCURRENT_WAIT)),
-            (Self::Sum(sum), Kind::Sum(period)) => {
-                let left = u64::try_from(period.end - now.second).unwrap_or(0);
-                let left = Duration::from_secs(left.max(1));
-                if sum.spent(period) >= claim.limit {
-                    return Some((Cause::UsedUp, left));
+            Ok(Err(over)) => Err(Refusal::Over(over)),
+            Err(_) => {
+                self.metrics.unreachable.inc();
+                match self.away {
+                    Away::Local => self.reserve_here(claims, now),
+                    Away::Open => Ok(self.tickets(claims, self.memory.charge(claims, now))),
+                    Away::Closed => Err(Refusal::Away),
                 }
-                let is_held = claim.amount > 0 && sum.used(period) >= claim.limit;
-                is_held.then(|| (Cause::Held, HELD_WAIT.min(left)))
             }
-            (Self::Sum(_), _) => None,
         }
     }
 
-    fn add(&mut self, claim: &Claim, now: Now) -> Mark {
-        let amount = claim.amount;
-        match (self, claim.kind) {
-            (Self::Window(window, length), _) => {
-                Mark { place: window.add(now.millis, *length, amount), amount }
+    fn reserve_here(&self, claims: &[Claim], now: Now) -> Result<Vec<Ticket>, Refusal> {
+        let marks = self.memory.reserve(claims, now).map_err(Refusal::Over)?;
+        Ok(self.tickets(claims, marks))
+    }
+
+    fn tickets(&self, claims: &[Claim], marks: Vec<Mark>) -> Vec<Ticket> {
+        let both = claims.iter().zip(marks);
+        let tickets = both.map(|(claim, own)| {
+            let warns = self.memory.warns(claim);
+            Ticket { own, shared: None, warns }
+        });
+        tickets.collect()
+    }
+
+    /// Returns whether all claims fit, and reserves nothing.
+    pub(crate) async fn check(&self, claims: &[Claim], now: Now) -> Result<(), Refusal> {
+        let here = || match self.memory.over(claims, now) {
+            over if over.is_empty() => Ok(()),
+            over => Err(Refusal::Over(over)),
+        };
+        let Some(shared) = self.shared.as_ref().filter(|_| !claims.is_empty()) else {
+            return here();
+        };
+        match shared.over(claims, now).await {
+            Ok(over) if over.is_empty() => Ok(()),
+            Ok(over) => Err(Refusal::Over(over)),
+            Err(_) => {
+                self.metrics.unreachable.inc();
+                match self.away {
+                    Away::Local => here(),
+                    Away::Open => Ok(()),
+                    Away::Closed => Err(Refusal::Away),
+                }
             }
-            (Self::Concurrent(number), _) => {
-                *number = number.saturating_add(amount);
-                Mark { place: 0, amount }
-            }
-            (Self::Sum(sum), Kind::Sum(period)) => sum.reserve(period, amount, claim.limit),
-            (Self::Sum(_), _) => Mark { place: 0, amount: 0 },
         }
     }
 
-    fn level(&self, claim: &Claim, now: Now) -> Level {
-        match (self, claim.kind) {
-            (Self::Window(window, length), _) => Level {
-                used: window.used(now.millis, *length),
-                full_in: Duration::from_millis(window.until_empty(now.millis, *length)),
-            },
-            (Self::Concurrent(number), _) => Level { used: *number, full_in: Duration::ZERO },
-            (Self::Sum(sum), Kind::Sum(period)) => {
-                Level { used: sum.used(period), full_in: Duration::ZERO }
+    /// Replaces reserved amounts by the true ones. Returns the settlements that reach the warning of their sum.
+    pub(crate) fn settle(&self, settlements: &[Settlement<'_>]) -> Vec<usize> {
+        let now = self.now();
+        let own = settlements.iter().map(|Settlement { claim, ticket, used }| Settled {
+            id: &claim.id,
+            mark: ticket.own,
+            used: *used,
+        });
+        self.memory.settle(own, now);
+        let mut by_holder: Vec<(&Holder, Vec<(Held, u64)>)> = Vec::new();
+        let mut warnings = Vec::new();
+        for (n, Settlement { claim, ticket, used }) in settlements.iter().enumerate() {
+            let Some((holder, held)) = &ticket.shared else {
+                warnings.extend(self.memory.warns(claim).then_some(n));
+                continue;
+            };
+            match by_holder.last_mut() {
+                Some((known, settled)) if *known == holder => settled.push((held.clone(), *used)),
+                _ => by_holder.push((holder, vec![(held.clone(), *used)])),
             }
-            (Self::Sum(_), _) => Level::default(),
+        }
+        if let Some(shared) = &self.shared {
+            for (holder, settled) in by_holder {
+                shared.settle(Arc::clone(holder), settled, Some(now));
+            }
+        }
+        warnings
+    }
+
+    /// Returns the state of a claim's counter. Of Redis it is the state that this gateway knows.
+    pub(crate) fn level(&self, claim: &Claim, now: Now) -> Level {
+        match &self.shared {
+            Some(shared) if shared.is_there() => shared.level(claim, now),
+            _ => self.memory.level(claim, now),
         }
     }
 
-    fn is_idle(&self, now: Now) -> bool {
-        match self {
-            Self::Window(window, length) => window.is_idle(now.millis, *length),
-            Self::Concurrent(number) => *number == 0,
-            Self::Sum(sum) => sum.is_over(now.second),
+    /// Returns the time after which it is worth while to try a claim again.
+    pub(super) fn next_try(&self, wait: Duration) -> Duration {
+        let wait = wait.max(Duration::from_millis(1));
+        match self.shared {
+            Some(_) => wait.min(POLL),
+            None => wait,
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

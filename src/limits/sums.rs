@@ -2,15 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::budget::Period;
-
-/// The place and the amount of a reservation in its counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// The slot of a window, or the start of a sum.
-    pub(crate) place: u64,
-    /// The amount, which may be less than the estimate.
-    pub(crate) amount: u64,
-}
+use crate::limits::claim::Mark;
 
 /// The nano-dollars of one owner in one period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

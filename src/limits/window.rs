@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 /// The slots of a window.
-const SLOTS: u64 = 12;
+pub(super) const SLOTS: u64 = 12;
 
 /// The counter of one window.
 ///

@@ -56,6 +56,7 @@ impl Running {
             Writers::start(config, &mut shared).await?;
         let shared = Arc::new(shared);
         let gateway = Gateway::build(config, 1, &shared).await?;
+        shared.limits.connected().await;
         shared.metrics.reloaded(SystemTime::now());
         let live = Arc::new(Live::new(gateway));
         let reloader = Arc::new(Reloader::new(file, config, disk, &shared, &live));
@@ -106,9 +107,10 @@ impl Running {
         tracing::info!(seconds = self.drain.as_secs(), "draining");
         let begun = Instant::now();
         let (server, drain, shared) = (self.server, self.drain, self.shared);
+        let counters = Arc::clone(&shared);
         let drained = tokio::task::spawn_blocking(move || {
             server.drain(drain);
-            shared.limits.finish();
+            counters.limits.finish();
         })
         .await;
         let patience = drain.saturating_sub(begun.elapsed()).max(FLUSH);
@@ -122,7 +124,7 @@ impl Running {
                 exporting.stop(patience).await;
             }
         };
-        tokio::join!(written, exported);
+        tokio::join!(written, exported, shared.limits.flushed());
         drained?;
         Ok(())
     }

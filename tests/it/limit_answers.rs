@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::limit_rules::{KEYS, answering, ask, limited, remaining, statuses};
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::Gateway;
-use crate::support::upstream::{self, Behaviour, Upstream, json};
+use crate::support::upstream::{self, Auto, Behaviour, Upstream, json};
 use crate::support::{ANSWER, MESSAGE, until};
 
 #[tokio::test]
@@ -20,27 +20,32 @@ async fn a_limited_client_never_sees_the_limits_of_the_upstreams_account() {
             "limits: { rules: [{ per: target, when: { key: ci }, requests: 9/1m }] }",
             "budgets: { rules: [{ per: key, when: { key: ci }, usd: 1, every: day }] }",
         ] {
-            let config = format!("{KEYS}{rules}\npassthrough: up");
-            let gateway = Gateway::with().upstream(up.address).config(config).start().await;
-            for (method, path, body) in [
-                ("POST", "/v1/messages", MESSAGE),
-                ("POST", "/v1/messages/count_tokens", MESSAGE),
-                ("POST", "/v1/messages/batches", "{}"),
-                ("GET", "/v1/messages/batches/x", ""),
-            ] {
-                let place = format!("{status} {rules} {method} {path}");
-                let ask = || match method {
-                    "GET" => Ask::get(path),
-                    _ => Ask::post(path, body),
-                };
-                let found = ask().header("x-api-key", "k-ci").send(gateway.address).await;
-                assert_is_limited(&found, status, &place);
-                // no rule can apply to the other client
-                let other = ask().header("x-api-key", "k-ops").send(gateway.address).await;
-                let upstreams = other.header("anthropic-ratelimit-requests-limit");
-                assert_eq!((other.status, upstreams), (status, Some("999")), "{place}");
-            }
+            assert_hides(&up, rules, status).await;
         }
+    }
+}
+
+/// Asserts that a gateway with these rules for the key `ci` hides the limits of the upstream's account from it.
+async fn assert_hides(up: &Auto, rules: &str, status: u16) {
+    let config = format!("{KEYS}{rules}\npassthrough: up");
+    let gateway = Gateway::with().upstream(up.address).config(config).start().await;
+    for (method, path, body) in [
+        ("POST", "/v1/messages", MESSAGE),
+        ("POST", "/v1/messages/count_tokens", MESSAGE),
+        ("POST", "/v1/messages/batches", "{}"),
+        ("GET", "/v1/messages/batches/x", ""),
+    ] {
+        let place = format!("{status} {rules} {method} {path}");
+        let ask = || match method {
+            "GET" => Ask::get(path),
+            _ => Ask::post(path, body),
+        };
+        let found = ask().header("x-api-key", "k-ci").send(gateway.address).await;
+        assert_is_limited(&found, status, &place);
+        // no rule can apply to the other client
+        let other = ask().header("x-api-key", "k-ops").send(gateway.address).await;
+        let upstreams = other.header("anthropic-ratelimit-requests-limit");
+        assert_eq!((other.status, upstreams), (status, Some("999")), "{place}");
     }
 }
 

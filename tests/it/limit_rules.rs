@@ -322,8 +322,9 @@ async fn a_place_at_the_same_time_is_free_after_each_kind_of_end() {
 fn wrong_limits_are_problems_with_their_place() {
     for (limits, expected) in [
         ("{ store: disk }", "limits.store: expected `memory`"),
-        ("{ store: \"redis://x\" }", "limits.store: this version keeps counters in memory only"),
-        ("{ away: open }", "limits.away: unknown key"),
+        ("{ store: \"redis://x:p4ss@h:port\" }", "limits.store: cannot be read: expected"),
+        ("{ store: \"redis-sentinel://x\" }", "limits.store: expected `memory` or `redis://"),
+        ("{ away: refuse }", "limits.away: "),
         ("{ rules: [{ per: key }] }", "limits.rules[0]: no limit: give `requests`"),
         (
             "{ rules: [{ per: user, requests: 1/1m }] }",
@@ -345,8 +346,12 @@ fn wrong_limits_are_problems_with_their_place() {
             "limits.rules[0].concurrent: must be 1 or more",
         ),
         (
-            "{ rules: [{ per: key, requests: 1/1m, wait: 10s }] }",
-            "limits.rules[0].wait: unknown key",
+            "{ rules: [{ per: key, requests: 1/1m, wait: 0s }] }",
+            "limits.rules[0].wait: expected a time above 0 and up to 5m, found `0s`",
+        ),
+        (
+            "{ rules: [{ per: key, requests: 1/1m, wait: 301s }] }",
+            "limits.rules[0].wait: expected a time above 0 and up to 5m, found `301s`",
         ),
         (
             "{ rules: [{ per: key, when: { model: \"gtp-*\" }, requests: 1/1m }] }",
@@ -363,6 +368,9 @@ fn wrong_limits_are_problems_with_their_place() {
     ] {
         assert_problem(&format!("limits: {limits}"), expected);
     }
+    let keys = "keys: [{ name: a, key: k, tags: { priority: urgent } }]\nlimits: { rules: [{ per: key, requests: 1/1m";
+    let expected = "keys[0].tags.priority: expected `high`, `normal` or `low`";
+    assert_problem(&format!("{keys}, wait: 1s }}] }}"), expected);
 }
 
 #[test]

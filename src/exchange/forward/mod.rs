@@ -81,7 +81,7 @@ async fn answer(
     let Some(passthrough) = &gateway.passthrough else { return Err(no_provider(path)) };
     identity.check_unlimited()?;
     if let Some(admission) = admission.filter(|_| may_cost(&inbound.head.method, path)) {
-        admission.ask_budgets(&identity.caller)?;
+        admission.ask_budgets(&identity.caller).await?;
     }
     let is_limited = gateway.has_limits_for(&identity.caller);
     let head = inbound.head;

@@ -1,8 +1,10 @@
 //! Tests of reservations: settled once, whatever ends the exchange.
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::auth::WhenConfig;
-use crate::limits::store::Store;
-use crate::limits::{budget, config};
+use crate::error::{ErrorKind, Retry};
+use crate::limits::{Counters, budget, config};
 use crate::telemetry::limits::LimitMetrics;
 use crate::telemetry::story::Story;
 
@@ -17,8 +19,7 @@ fn budgets(rules: &str) -> Arc<Limits> {
 fn built(limits: &str, budgets: &str) -> Arc<Limits> {
     let limits: config::Config = serde_saphyr::from_str(&format!("rules: [{limits}]")).unwrap();
     let budgets: budget::Config = serde_saphyr::from_str(&format!("rules: [{budgets}]")).unwrap();
-    let (store, metrics) = (Arc::<Store>::default(), LimitMetrics::default());
-    Limits::build(&limits, &budgets, &store, &metrics).unwrap()
+    Limits::build(&limits, &budgets, &Counters::default(), &LimitMetrics::default()).unwrap()
 }
 
 fn name(model: &str) -> Name {
@@ -29,7 +30,13 @@ fn name(model: &str) -> Name {
 fn pay(admission: &Admission, models: &[&str]) -> Result<Admitted> {
     let names: Vec<Name> = models.iter().map(|model| name(model)).collect();
     let estimate = Estimate { nano_dollars: 1_000_000_000, ..Estimate::default() };
-    admission.admit(&caller("ci"), &names, estimate)
+    ask(admission, &names, estimate)
+}
+
+/// Asks for a request, which counters in memory answer at once.
+fn ask(admission: &Admission, names: &[Name], estimate: Estimate) -> Result<Admitted> {
+    let wanted = Wanted { caller: &caller("ci"), names, estimate, end: None };
+    admission.admit(wanted).now_or_never().unwrap()
 }
 
 /// Uses up a budget of a dollar: the request is never settled, so its estimate stays.
@@ -43,7 +50,7 @@ fn caller(key: &str) -> Caller {
 
 fn admit(admission: &Admission, input: u64) -> Result<Admitted> {
     let names = [Name { model: "m".into(), alias: "m".into() }];
-    admission.admit(&caller("ci"), &names, Estimate { input, ..Estimate::default() })
+    ask(admission, &names, Estimate { input, ..Estimate::default() })
 }
 
 /// The amounts that are left, as the headers say it.
@@ -231,18 +238,15 @@ fn the_reservation_of_a_request_stands_for_the_calls_of_its_plugins() {
     let outer = Admission::new(&limits, Source::Client);
     let names = [name("m")];
     let estimate = Estimate { input: 5000, output: 5000, nano_dollars: 3_000_000_000 };
-    outer.admit(&caller("ci"), &names, estimate).unwrap();
+    ask(&outer, &names, estimate).unwrap();
     let inner = Admission::new(&limits, Source::Plugin(Some(Arc::clone(&outer))));
-    assert_eq!(inner.admit(&caller("ci"), &names, estimate).unwrap(), Admitted::Whole);
+    assert_eq!(ask(&inner, &names, estimate).unwrap(), Admitted::Whole);
     // other requests wait
     let other = Admission::new(&limits, Source::Client);
-    assert_eq!(
-        other.admit(&caller("ci"), &names, estimate).unwrap_err().kind,
-        ErrorKind::RateLimit
-    );
+    assert_eq!(ask(&other, &names, estimate).unwrap_err().kind, ErrorKind::RateLimit);
     // a plugin within a request of another client has no such reservation
     let other = Admission::new(&limits, Source::Plugin(Some(other)));
-    assert!(other.admit(&caller("ci"), &names, estimate).is_err());
+    assert!(ask(&other, &names, estimate).is_err());
 }
 
 #[test]
@@ -251,7 +255,7 @@ fn a_plugins_call_takes_no_place_at_a_target() {
     let enter = |admission: &Admission| {
         let name = name("m");
         let entry = TargetEntry { target: "up/m", name, attempts: 0, is_holder: false };
-        admission.enter_target(&caller("ci"), entry)
+        admission.enter_target(&caller("ci"), entry).now_or_never().unwrap().map_err(|it| it.error)
     };
     let outer = Admission::new(&limits, Source::Client);
     admit(&outer, 100).unwrap();

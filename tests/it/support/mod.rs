@@ -13,6 +13,7 @@ pub mod logs;
 pub mod made;
 pub mod otlp;
 pub mod plugins;
+pub mod redis;
 pub mod repository;
 pub mod tls;
 pub mod turn;

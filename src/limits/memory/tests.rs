@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::*;
+use crate::limits::budget::Period;
 
 const MINUTE: u64 = 60_000;
 
@@ -12,20 +13,20 @@ fn at(millis: u64) -> Now {
 
 fn claim(rule: &str, subject: &str, amount: u64, limit: u64) -> Claim {
     let id = CounterId { rule: rule.into(), subject: subject.into() };
-    Claim { id, kind: Kind::Window(MINUTE), amount, limit }
+    Claim { id, kind: Kind::Window(MINUTE), amount, limit, is_exempt: false, warn_at: None }
 }
 
 fn concurrent(limit: u64) -> Claim {
     Claim { kind: Kind::Concurrent, ..claim("concurrent", "ci", 1, limit) }
 }
 
-fn used(store: &Store, claim: &Claim, millis: u64) -> u64 {
+fn used(store: &Memory, claim: &Claim, millis: u64) -> u64 {
     store.level(claim, at(millis)).used
 }
 
 #[test]
 fn exactly_the_limit_passes_however_many_threads_try() {
-    let (store, passed) = (Store::default(), AtomicU64::new(0));
+    let (store, passed) = (Memory::default(), AtomicU64::new(0));
     let claims = [claim("requests", "ci", 1, 1000), concurrent(u64::MAX)];
     let tries = || {
         let passes = (0..300).filter(|_| store.reserve(&claims, at(5)).is_ok());
@@ -37,7 +38,7 @@ fn exactly_the_limit_passes_however_many_threads_try() {
 }
 
 /// Reserves and settles random amounts. Returns the sum of the true ones.
-fn random_requests(store: &Store, seed: u64, limit: u64) -> u64 {
+fn random_requests(store: &Memory, seed: u64, limit: u64) -> u64 {
     let (mut random, mut truth) = (fastrand::Rng::with_seed(seed), 0);
     for n in 0..400 {
         let claims = [claim("tokens", "ci", random.u64(1..900), limit), concurrent(3)];
@@ -45,7 +46,7 @@ fn random_requests(store: &Store, seed: u64, limit: u64) -> u64 {
         let spent = random.u64(0..1500);
         truth += spent;
         let all = claims.iter().zip(marks).zip([spent, 0]);
-        let all = all.map(|((claim, mark), used)| Settlement { claim, mark, used });
+        let all = all.map(|((claim, mark), used)| Settled { id: &claim.id, mark, used });
         store.settle(all, at(n));
     }
     truth
@@ -53,7 +54,7 @@ fn random_requests(store: &Store, seed: u64, limit: u64) -> u64 {
 
 #[test]
 fn settlements_of_many_threads_lose_and_gain_nothing() {
-    let (store, limit) = (Store::default(), 10_000_000);
+    let (store, limit) = (Memory::default(), 10_000_000);
     let store = &store;
     let truth: u64 = thread::scope(|scope| {
         let threads = (0..8).map(|seed| scope.spawn(move || random_requests(store, seed, limit)));
@@ -67,7 +68,7 @@ fn settlements_of_many_threads_lose_and_gain_nothing() {
 
 #[test]
 fn a_refusal_by_one_limit_charges_none() {
-    let store = Store::default();
+    let store = Memory::default();
     let claims = [claim("requests", "ci", 1, 10), claim("tokens", "ci", 60, 100), concurrent(5)];
     store.reserve(&claims, at(0)).unwrap();
     let over = store.reserve(&claims, at(30_000)).unwrap_err();
@@ -78,35 +79,35 @@ fn a_refusal_by_one_limit_charges_none() {
 
 #[test]
 fn parallel_requests_reserve_before_they_are_sent() {
-    let store = Store::default();
+    let store = Memory::default();
     let passed = (0..5).filter(|_| store.reserve(&[claim("tokens", "ci", 40, 100)], at(0)).is_ok());
     assert_eq!(passed.count(), 2);
 }
 
 #[test]
 fn a_settlement_frees_what_was_not_used() {
-    let store = Store::default();
+    let store = Memory::default();
     let claims = [claim("tokens", "ci", 900, 1000)];
     let marks = store.reserve(&claims, at(0)).unwrap();
     let next = claim("tokens", "ci", 200, 1000);
     assert!(store.reserve(std::slice::from_ref(&next), at(1)).is_err());
-    store.settle([Settlement { claim: &claims[0], mark: marks[0], used: 100 }], at(2));
+    store.settle([Settled { id: &claims[0].id, mark: marks[0], used: 100 }], at(2));
     assert!(store.reserve(&[next], at(3)).is_ok());
 }
 
 #[test]
 fn an_overrun_is_remembered() {
-    let store = Store::default();
+    let store = Memory::default();
     let claims = [claim("tokens", "ci", 10, 1000)];
     let marks = store.reserve(&claims, at(0)).unwrap();
-    store.settle([Settlement { claim: &claims[0], mark: marks[0], used: 5000 }], at(1));
+    store.settle([Settled { id: &claims[0].id, mark: marks[0], used: 5000 }], at(1));
     let over = store.reserve(&claims, at(2)).unwrap_err();
     assert_eq!(over[0].wait, Duration::from_millis(MINUTE - 2));
 }
 
 #[test]
 fn owners_have_counters_of_their_own() {
-    let store = Store::default();
+    let store = Memory::default();
     for subject in ["a", "b"] {
         assert!(store.reserve(&[claim("requests", subject, 1, 1)], at(0)).is_ok());
         assert!(store.reserve(&[claim("requests", subject, 1, 1)], at(0)).is_err());
@@ -115,20 +116,20 @@ fn owners_have_counters_of_their_own() {
 
 #[test]
 fn a_sum_starts_again_with_its_period_only() {
-    let store = Store::default();
+    let store = Memory::default();
     let sum = |period, amount| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", amount, 100) };
     let [first, second] = [Period { start: 0, end: 60 }, Period { start: 60, end: 120 }];
     let marks = store.reserve(&[sum(first, 70)], at(0)).unwrap();
     assert_eq!(used(&store, &sum(first, 0), 10_000), 70);
     store.reserve(&[sum(second, 100)], at(60_000)).unwrap();
     // the money of the first period is charged in no other
-    store.settle([Settlement { claim: &sum(first, 70), mark: marks[0], used: 90 }], at(61_000));
+    store.settle([Settled { id: &sum(first, 70).id, mark: marks[0], used: 90 }], at(61_000));
     assert_eq!(used(&store, &sum(second, 0), 61_000), 100);
 }
 
 #[test]
 fn a_budget_serves_while_something_is_left_and_no_running_request_holds_it() {
-    let store = Store::default();
+    let store = Memory::default();
     let period = Period { start: 0, end: 60 };
     let sum = |amount| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", amount, 100) };
     // an estimate above the whole budget reserves what is left, again and again
@@ -140,15 +141,15 @@ fn a_budget_serves_while_something_is_left_and_no_running_request_holds_it() {
         assert_eq!(over, [Over { claim: 0, cause: Cause::Held, wait: HELD_WAIT }]);
         // what costs nothing fits
         let free = store.reserve(&[sum(0)], at(0)).unwrap();
-        store.settle([Settlement { claim: &sum(0), mark: free[0], used: 0 }], at(0));
-        store.settle([Settlement { claim: &sum(160), mark: marks[0], used: 1 }], at(0));
+        store.settle([Settled { id: &sum(0).id, mark: free[0], used: 0 }], at(0));
+        store.settle([Settled { id: &sum(160).id, mark: marks[0], used: 1 }], at(0));
         assert_eq!(used(&store, &sum(0), 0), 100 - left, "{n}");
     }
     // near the end of the period no wait is longer than the period
     let marks = store.reserve(&[sum(160)], at(58_000)).unwrap();
     let over = store.reserve(&[sum(1)], at(58_000)).unwrap_err();
     assert_eq!((over[0].cause, over[0].wait), (Cause::Held, Duration::from_secs(2)));
-    store.settle([Settlement { claim: &sum(160), mark: marks[0], used: 97 }], at(59_000));
+    store.settle([Settled { id: &sum(160).id, mark: marks[0], used: 97 }], at(59_000));
     // used up, it refuses also a request that costs nothing
     let over = store.reserve(&[sum(0)], at(50_000)).unwrap_err();
     assert_eq!(over, [Over { claim: 0, cause: Cause::UsedUp, wait: Duration::from_secs(10) }]);
@@ -156,7 +157,7 @@ fn a_budget_serves_while_something_is_left_and_no_running_request_holds_it() {
 
 #[test]
 fn the_first_requests_of_an_owner_share_the_budget_however_many_come_at_once() {
-    let (store, passed) = (Store::default(), AtomicU64::new(0));
+    let (store, passed) = (Memory::default(), AtomicU64::new(0));
     let period = Period { start: 0, end: 60 };
     let claims = [Claim { kind: Kind::Sum(period), ..claim("usd", "new", 40, 100) }];
     let tries = || {
@@ -171,18 +172,18 @@ fn the_first_requests_of_an_owner_share_the_budget_however_many_come_at_once() {
 
 #[test]
 fn a_restored_sum_counts_in_its_own_period_only() {
-    let sum_of = |store: &Store| store.changed_sums().unwrap();
+    let sum_of = |store: &Memory| store.changed_sums().unwrap();
     let first = Period { start: 0, end: 60 };
     let sum = |period| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", 70, 100) };
-    let before = Store::default();
+    let before = Memory::default();
     let marks = before.reserve(&[sum(first)], at(0)).unwrap();
-    before.settle([Settlement { claim: &sum(first), mark: marks[0], used: 100 }], at(1));
+    before.settle([Settled { id: &sum(first).id, mark: marks[0], used: 100 }], at(1));
     for (period, second, is_over) in [
         (first, 59, true),
         (Period { start: 60, end: 120 }, 60, false),
         (Period { start: 600, end: 660 }, 600, false),
     ] {
-        let store = Store::default();
+        let store = Memory::default();
         store.restore(sum_of(&before));
         before.sums_are_unsaved();
         // the level that is shown and the refusal read one counter, as often as they like
@@ -204,7 +205,7 @@ fn a_reservation_is_settled_though_the_start_of_its_period_moves() {
         // the clock steps back over the start
         (Period { start: -26, end: 60 }, 59),
     ] {
-        let store = Store::default();
+        let store = Memory::default();
         let now = at(second * 1000);
         let own = Period { start: 60, end: 146 };
         let sum = |period, amount| {
@@ -214,23 +215,23 @@ fn a_reservation_is_settled_though_the_start_of_its_period_moves() {
         let before = store.reserve(&[sum(own, 30)], now).unwrap();
         let after = store.reserve(&[sum(moved, 40)], now).unwrap();
         assert_eq!(used(&store, &sum(moved, 0), second * 1000), 70, "{moved:?}");
-        store.settle([Settlement { claim: &sum(own, 30), mark: before[0], used: 3 }], now);
-        store.settle([Settlement { claim: &sum(moved, 40), mark: after[0], used: 4 }], now);
+        store.settle([Settled { id: &sum(own, 30).id, mark: before[0], used: 3 }], now);
+        store.settle([Settled { id: &sum(moved, 40).id, mark: after[0], used: 4 }], now);
         assert_eq!(used(&store, &sum(moved, 0), second * 1000), 7, "{moved:?}");
         // a budget that was used up stays so
         let rest = store.reserve(&[sum(moved, 93)], now).unwrap();
-        store.settle([Settlement { claim: &sum(moved, 93), mark: rest[0], used: 93 }], now);
+        store.settle([Settled { id: &sum(moved, 93).id, mark: rest[0], used: 93 }], now);
         assert_eq!(store.over(&[sum(moved, 1)], now)[0].cause, Cause::UsedUp, "{moved:?}");
     }
 }
 
 #[test]
 fn a_sum_of_a_clock_that_was_far_ahead_does_not_block() {
-    let store = Store::default();
+    let store = Memory::default();
     let sum = |period| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", 100, 100) };
     let (wrong, right) = (Period { start: 6000, end: 6060 }, Period { start: 0, end: 60 });
     let marks = store.reserve(&[sum(wrong)], at(6_000_000)).unwrap();
-    store.settle([Settlement { claim: &sum(wrong), mark: marks[0], used: 100 }], at(6_001_000));
+    store.settle([Settled { id: &sum(wrong).id, mark: marks[0], used: 100 }], at(6_001_000));
     assert!(store.over(&[sum(wrong)], at(6_002_000)).len() == 1);
     assert!(store.over(&[sum(right)], at(1000)).is_empty());
     store.reserve(&[sum(right)], at(1000)).unwrap();
@@ -238,14 +239,14 @@ fn a_sum_of_a_clock_that_was_far_ahead_does_not_block() {
 
 #[test]
 fn a_budget_warns_once_a_period_from_settled_and_reserved_money() {
-    let store = Store::default();
+    let store = Memory::default();
     let sum = |period, amount| Claim { kind: Kind::Sum(period), ..claim("usd", "ci", amount, 100) };
     let [first, second] = [Period { start: 0, end: 60 }, Period { start: 60, end: 120 }];
-    let warns = |claim: &Claim| store.warns(claim, 80);
+    let warns = |claim: &Claim| store.warns(&Claim { warn_at: Some(80), ..claim.clone() });
     let small = sum(first, 79);
     let marks = store.reserve(std::slice::from_ref(&small), at(0)).unwrap();
     assert!(!warns(&small));
-    store.settle([Settlement { claim: &small, mark: marks[0], used: 40 }], at(1));
+    store.settle([Settled { id: &small.id, mark: marks[0], used: 40 }], at(1));
     assert!(!warns(&small));
     store.reserve(&[sum(first, 40)], at(2)).unwrap();
     assert_eq!((warns(&small), warns(&small)), (true, false));
@@ -255,7 +256,7 @@ fn a_budget_warns_once_a_period_from_settled_and_reserved_money() {
 
 #[test]
 fn idle_counters_are_removed_and_those_in_use_stay() {
-    let store = Store::default();
+    let store = Memory::default();
     store.reserve(&[concurrent(5)], at(0)).unwrap();
     for n in 0..20_000_u64 {
         store.reserve(&[claim("requests", &n.to_string(), 1, 5)], at(n * 100)).unwrap();
@@ -267,7 +268,7 @@ fn idle_counters_are_removed_and_those_in_use_stay() {
 
 #[test]
 fn there_are_never_more_counters_than_the_bound() {
-    let store = Store::default();
+    let store = Memory::default();
     let sum = Claim { kind: Kind::Sum(Period { start: 0, end: 60 }), ..claim("usd", "ci", 7, 100) };
     store.reserve(std::slice::from_ref(&sum), at(0)).unwrap();
     for n in 0..MAX_COUNTERS as u64 + 5_000 {
