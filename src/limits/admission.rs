@@ -369,8 +369,8 @@ impl Admission {
         let unit = match claimed.rule {
             Rule::Budget(_) => {
                 let prices = own.filter_map(|attempt| {
-                    let output = attempt.spent.billed().output;
-                    Some(self.price(&attempt.charge()?, output))
+                    let (cost, output) = (attempt.cost?, attempt.spent.billed().output);
+                    Some(self.dollars(cost.nano_dollars, cost.unpriced, output))
                 });
                 return prices.fold(0, u64::saturating_add);
             }
@@ -386,9 +386,14 @@ impl Admission {
 
     /// Returns a charge in nano-dollars. Of tokens without a price up to `output` are output.
     pub(crate) fn price(&self, charge: &Charge, output: u64) -> u64 {
-        let priced = u64::try_from(charge.total().nano_dollars()).unwrap_or(0);
-        let output = output.min(charge.unpriced);
-        priced.saturating_add(self.limits.unpriced.nano_dollars(charge.unpriced - output, output))
+        self.dollars(charge.total().nano_dollars(), charge.unpriced, output)
+    }
+
+    /// Adds the price of tokens without one to nano-dollars.
+    fn dollars(&self, priced: i64, unpriced: u64, output: u64) -> u64 {
+        let priced = u64::try_from(priced).unwrap_or(0);
+        let output = output.min(unpriced);
+        priced.saturating_add(self.limits.unpriced.nano_dollars(unpriced - output, output))
     }
 
     /// Warns about budgets that have just reached their `warn_at`.
