@@ -88,7 +88,7 @@ async fn a_full_file_makes_room_for_new_rows_and_serves_on() {
     let gateway = Gateway::with()
         .provider("sim", "{ type: simulator }")
         .policy("tags", &format!("fn on_request(request, ctx) {{ {tags} }}"))
-        .config("ledger: { max_size: 8MiB }")
+        .config("ledger: { max_size: 8MiB }\npolicies: { time_limit: 10s }")
         .start()
         .await;
     for n in 1..=5 {
@@ -114,7 +114,7 @@ async fn a_batch_that_is_larger_than_the_file_is_written_in_parts() {
     let gateway = Gateway::with()
         .provider("sim", "{ type: simulator }")
         .policy("tags", &format!("fn on_request(request, ctx) {{ {tags} }}"))
-        .config("ledger: { max_size: 8MiB }")
+        .config("ledger: { max_size: 8MiB }\npolicies: { time_limit: 10s }")
         .start()
         .await;
     let held = hold(&file(gateway.folder())).await;
