@@ -122,7 +122,7 @@ async def exchange(upstream, plan, caller):
         leave = len(plan.texts)
     elif plan.ending == "early":
         leave = upstream.arrivals[plan.id].wait
-    return await caller.ask(plan.key, body, path, leave)
+    return await caller.ask(plan.key, body, path, leave, [f"x-tidegate-session-id: e{plan.id}"])
 
 
 class Sums:
@@ -237,21 +237,41 @@ class Check:
     def exchanges(self):
         """Each exchange by itself, by the session that it names."""
         rows = self.gateway.rows(
-            "SELECT e.request_id, e.key, e.model, e.status, e.ending, e.is_stream, e.uncached, e.write_5m, e.write_1h, e.read, "
-            "e.output, e.cost_nano, e.cost_state, e.attempts FROM exchange e"
+            "SELECT request_id, key, session, attempts, uncached, output, cost_state, uncached, write_5m, write_1h, read, output, "
+            "coalesce(cost_nano, 0), unpriced_tokens FROM exchange"
         )
         wanted = len(self.plans)
         self.report.add("book", "each exchange is one row", None if len(rows) == wanted else f"{len(rows)} of {wanted}")
         ids = {row[0] for row in rows}
         self.report.add("book", "each row has an id of its own", None if len(ids) == len(rows) else f"{len(ids)} ids")
-        attempts = sum(row[13] for row in rows)
+        attempts = sum(row[3] for row in rows)
         book = len(self.upstream.book)
         self.report.add("book", "attempts are the requests in the book", None if attempts == book else f"{attempts} of {book}")
         early = [row for row in rows if row[1] == "early"]
-        odd = [row for row in early if not (0 < row[6] < 500 and row[10] == 0 and row[12] in ("estimated", "unpriced"))]
+        odd = [row for row in early if not (0 < row[4] < 500 and row[5] == 0 and row[6] in ("estimated", "unpriced"))]
         self.report.add(
             "book", "a caller that leaves before the answer pays for an estimate of its prompt", odd[0] if odd else None
         )
+        self.each({row[2]: row[6:] for row in rows if row[1] != "early"})
+
+    def each(self, rows):
+        """Each row for itself, with its state: sums could hide two errors."""
+        bad = []
+        for plan in self.plans:
+            charged, row = self.charged.get(plan.id), rows.get(f"e{plan.id}")
+            if row is None or plan.id in self.early:
+                continue
+            tokens = charged.tokens if charged else Counter()
+            own = [*(tokens[kind] for kind in charges.KINDS), charged.nano if charged else 0, charged.unpriced if charged else 0]
+            # without a price the state is `unpriced`, estimated or not
+            state = "priced"
+            if charged and charged.unpriced:
+                state = "unpriced"
+            elif charged and charged.is_estimated:
+                state = "estimated"
+            if [state, *own] != list(row):
+                bad.append(f"exchange {plan.id} ({plan.kind}, {plan.ending}): {row}, the book has {[state, *own]}")
+        self.report.add("book", "each row equals the book", f"{len(bad)}: {'; '.join(bad[:4])}" if bad else None)
 
     def headers(self):
         """The price of whole answers, in their header."""

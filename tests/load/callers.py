@@ -54,7 +54,7 @@ class Caller:
         self.reader = self.writer = None
 
     async def ask(self, key, body, path="/v1/messages", leave=None, headers=()):
-        """One exchange. `leave`: the number of deltas after which the caller leaves, or a function to await instead of the answer."""
+        """One exchange. `leave`: the number of deltas of text after which the caller leaves, or a function to await instead of the answer."""
         answered = Answered()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -99,7 +99,7 @@ class Caller:
         while size := int(await self.reader.readline(), 16):
             answered.body += await self.reader.readexactly(size)
             await self.reader.readline()
-            if leave and answered.body.count(b"event: content_block_delta") >= leave:
+            if leave and answered.body.count(b"text_delta") >= leave:
                 answered.ending = "left"
                 return self.close()
         await self.reader.readline()

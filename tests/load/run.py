@@ -21,11 +21,13 @@ HERE = Path(__file__).resolve().parent
 sys.path += [str(HERE), str(HERE.parent / "upstreams"), str(HERE.parent / "clients")]
 
 import book
+import database
+import killed
 from gateways import Broken
 from install import ROOT, Missing, target_dir
 from report import Report
 
-SUITES = {"book": book.suite}
+SUITES = {"book": book.suite, "postgres": database.suite, "kill": killed.suite}
 
 
 def share_cache(home):
