@@ -288,16 +288,11 @@ class Check:
 
     def budgets(self):
         """The sums of budgets, which do not come from the ledger."""
-        file = self.gateway.place / ".tidegate" / "budgets.json"
         expected = {name: to_nano(row["cost_usd"]) for name, row in self.sums(lambda plan: plan.key).shown().items()}
         expected = {name: {"nano": nano} for name, nano in expected.items() if nano}
 
         def found():
-            sums = json.loads(file.read_text())
-            rows = sums["sums"] if isinstance(sums, dict) else sums
-            own = {row["owner"]: {"nano": row["spent"]} for row in rows if row["spent"]}
-            own.pop("early", None)
-            return own
+            return {name: {"nano": nano} for name, nano in self.gateway.budget().items() if nano and name != "early"}
 
         return found, expected
 

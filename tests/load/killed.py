@@ -1,6 +1,5 @@
 """`kill -9` of the gateway under load, and a start on the same folder: at most the rows of the last second are missing."""
 
-import json
 import time
 
 import charges
@@ -20,76 +19,74 @@ BUDGETS = {
 }
 
 
+
 async def suite(report, options, place):
     async with Upstream() as upstream:
         gateway = setting.gateway(options, place / "gateway", upstream, budgets=BUDGETS)
+        kills = Kills(report, gateway, upstream)
         try:
             gateway.start()
             await used_up(report, gateway, upstream)
-            ended = {}
             for round in range(1, options.rounds + 1):
-                await kill(report, gateway, upstream, ended, round)
+                await kills.kill(round)
             await last(report, gateway)
         finally:
             gateway.stop()
 
 
-def rows(gateway):
-    return dict(gateway.rows("SELECT session, cost_nano FROM exchange WHERE session LIKE 'e%'"))
+class Kills:
+    """Kills of one gateway, one after the other."""
 
+    def __init__(self, report, gateway, upstream):
+        self.report, self.gateway, self.upstream = report, gateway, upstream
+        # the rows that earlier rounds left, which must stay, and the sum of the budget at the last kill
+        self.kept, self.spent = {}, 0
 
-async def kill(report, gateway, upstream, ended, round):
-    """One kill. `ended`: the exchanges of earlier rounds that must be there."""
-    first = 1 + round * 100_000
-    async with Load(gateway, size=8, first=first, sessions=True) as load:
-        await load.more(200)
-        written = int(gateway.metric("tidegate_ledger_written_total"))
-        gateway.kill()
-        at = time.time()
-        load.is_over = True
-    good = {f"e{number}": answer.at for number, answer in load.answers.items() if answer.is_good}
-    kept = rows(gateway)
-    lost = {session: when for session, when in good.items() if session not in kept}
-    old = [when for when in lost.values() if when < at - SECOND]
-    group = "kill"
-    report.add(group, "only rows of the last second are lost", f"{len(old)} of {len(lost)} lost are older" if old else None)
-    here = sum(session in good or int(session[1:]) >= first for session in kept)
-    # the gateway of this round counts from its start
-    fault = None if here + (5 if round == 1 else 0) >= written else f"{here} rows, {written} were written"
-    report.add(group, "no row is lost that counted as written", fault)
-    gone = [session for session in ended if session not in kept]
-    report.add(group, "rows of earlier rounds are there", f"{len(gone)} are missing" if gone else None)
-    whole = gateway.rows("PRAGMA integrity_check")[0][0]
-    report.add(group, "the database is intact", None if whole == "ok" else whole)
-    total, sums = gateway.rows("SELECT count(*), sum(cost_nano) FROM exchange")[0], gateway.ledger()["total"]
-    found, expected = (sums["requests"], sums["cost_usd"]), (total[0], charges.text(total[1]))
-    report.add(group, "the sums are those of the rows", None if found == expected else f"{found}, rows {expected}")
-    money(report, gateway, upstream, load, at, round)
-    ended.update(kept)
-    gateway.start()
-    oldest = max((at - when for when in lost.values()), default=0)
-    print(f"     kill {round}: {len(good)} whole answers, {len(lost)} rows lost, the oldest ended {oldest * 1000:.0f} ms before", flush=True)
+    def check(self, sentence, fault):
+        self.report.add("kill", sentence, fault or None)
 
+    async def kill(self, round):
+        before = self.gateway.rows("SELECT count(*) FROM exchange")[0][0]
+        async with Load(self.gateway, size=8, first=1 + round * 100_000, sessions=True) as load:
+            await load.more(200)
+            # counted since the start of the process
+            written = self.gateway.metric("tidegate_ledger_written_total") - (before if round == 1 else 0)
+            self.gateway.kill()
+            at = time.time()
+            load.is_over = True
+        good = {f"e{number}": answer.at for number, answer in load.answers.items() if answer.is_good}
+        rows = dict(self.gateway.rows("SELECT session, cost_nano FROM exchange WHERE session LIKE 'e%'"))
+        lost = {session: when for session, when in good.items() if session not in rows}
+        old = sum(when < at - SECOND for when in lost.values())
+        self.check("only rows of the last second are lost", f"{old} of {len(lost)} lost are older" if old else None)
+        new = len(rows) - len(self.kept)
+        self.check("no row is lost that counted as written", f"{new} rows, {written} written" if new < written else None)
+        gone = len(self.kept.keys() - rows.keys())
+        self.check("rows of earlier rounds are there", f"{gone} are missing" if gone else None)
+        self.kept = rows
+        self.intact()
+        self.money(load, at, round)
+        self.gateway.start()
+        oldest = max((at - when for when in lost.values()), default=0) * 1000
+        print(f"     kill {round}: {len(good)} whole answers, {len(lost)} rows lost, ended up to {oldest:.0f} ms before", flush=True)
 
-SPENT = []
+    def intact(self):
+        """The file, and the sums that are written with the rows."""
+        state = self.gateway.rows("PRAGMA integrity_check")[0][0]
+        self.check("the database is intact", None if state == "ok" else state)
+        (count, nano), total = self.gateway.rows("SELECT count(*), sum(cost_nano) FROM exchange")[0], self.gateway.ledger()["total"]
+        found, expected = (total["requests"], total["cost_usd"]), (count, charges.text(nano))
+        self.check("the sums are those of the rows", None if found == expected else f"{found}, rows {expected}")
 
-
-def money(report, gateway, upstream, load, at, round):
-    """The sum of the budget: all that ended before the last second, and no more than was spent."""
-    saved = budget(gateway, "ci")
-    charged = upstream.charged()
-    nano = lambda number: charged[number].nano if number in charged else 0
-    sure = sum(nano(number) for number, answer in load.answers.items() if answer.is_good and answer.at < at - SECOND)
-    most = sum(charged[number].nano for number in charged if number >= 1 + round * 100_000)
-    before = SPENT[-1] if SPENT else 0
-    fault = None if before + sure <= saved <= before + most else f"{saved}, expected {before + sure} to {before + most}"
-    report.add("kill", "the sum of the budget lacks the last second at most", fault)
-    SPENT.append(saved)
-
-
-def budget(gateway, owner):
-    sums = json.loads((gateway.place / ".tidegate" / "budgets.json").read_text())
-    return sum(row["spent"] for row in (sums["sums"] if isinstance(sums, dict) else sums) if row["owner"] == owner)
+    def money(self, load, at, round):
+        """The sum of the budget: everything that ended before the last second, and no more than was spent."""
+        found, charged = self.gateway.budget("ci"), self.upstream.charged()
+        sure = {number for number, answer in load.answers.items() if answer.is_good and answer.at < at - SECOND}
+        most = {number for number in charged if number > round * 100_000}
+        least, limit = (self.spent + sum(charged[number].nano for number in numbers) for numbers in (sure, most))
+        fault = None if least <= found <= limit else f"{found}, expected {least} to {limit}"
+        self.check("the sum of the budget lacks the last second at most", fault)
+        self.spent = found
 
 
 async def used_up(report, gateway, upstream):
@@ -101,7 +98,7 @@ async def used_up(report, gateway, upstream):
     bad = [answer.status for answer in answers if not answer.is_good]
     report.add("kill", "a budget is used up", f"statuses {bad}" if bad else None)
     await settled(gateway, 5)
-    await until("the sum of the budget is on the disk", lambda: budget(gateway, "dev") >= charges.NANO)
+    await until("the sum of the budget is on the disk", lambda: gateway.budget("dev") >= charges.NANO)
 
 
 async def last(report, gateway):

@@ -124,6 +124,13 @@ class Gateway:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30) as database:
             return database.execute(query).fetchall()
 
+    def budget(self, owner=None):
+        """The nano-dollars of budgets on the disk, by owner; of one owner as a number."""
+        found = {}
+        for row in json.loads((self.place / ".tidegate" / "budgets.json").read_text()):
+            found[row["owner"]] = found.get(row["owner"], 0) + row["spent"]
+        return found if owner is None else found.get(owner, 0)
+
     def resident(self):
         """Resident memory in MiB."""
         status = Path(f"/proc/{self.child.pid}/status").read_text()

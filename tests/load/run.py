@@ -21,13 +21,25 @@ HERE = Path(__file__).resolve().parent
 sys.path += [str(HERE), str(HERE.parent / "upstreams"), str(HERE.parent / "clients")]
 
 import book
+import clock
 import database
+import full
 import killed
+import reloads
+import shared
 from gateways import Broken
 from install import ROOT, Missing, target_dir
 from report import Report
 
-SUITES = {"book": book.suite, "postgres": database.suite, "kill": killed.suite}
+SUITES = {
+    "book": book.suite,
+    "redis": shared.suite,
+    "postgres": database.suite,
+    "kill": killed.suite,
+    "full": full.suite,
+    "reload": reloads.suite,
+    "clock": clock.suite,
+}
 
 
 def share_cache(home):
