@@ -7,11 +7,13 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
+use memchr::memmem::Finder;
 
 use crate::wire::Document;
 use crate::wire::skim::Skim;
 
 const CACHE_CONTROL: &[u8] = b"\"cache_control\"";
+static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(CACHE_CONTROL));
 /// The seed of this process: hashes are compared within it only.
 static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
@@ -63,7 +65,7 @@ pub(crate) struct Prompt {
 
 /// Returns whether a request may have a breakpoint. A text in it may hold the name as well.
 pub(crate) fn may_be_cached(request: &[u8]) -> bool {
-    memchr::memmem::find(request, CACHE_CONTROL).is_some()
+    FINDER.find(request).is_some()
 }
 
 impl Fields {

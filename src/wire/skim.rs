@@ -1,5 +1,5 @@
 //! Finds the entries of one level of JSON text that was validated before, without a second check of it.
-use memchr::memchr2;
+use memchr::memchr;
 
 use crate::error::{Error, Result};
 use crate::wire::scan::{Entry, Span};
@@ -9,14 +9,16 @@ pub(super) fn level(text: &[u8]) -> Result<Vec<Entry>> {
     Skim::new(text).entries().ok_or_else(|| Error::invalid("the JSON is malformed"))
 }
 
-/// Returns the position after the quote that ends a string; `at` is inside of it.
+/// Returns the position after the quote that ends a string; `at` is inside of it, at its start.
 fn end_of_string(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text[at] == b'"' {
-            return Some(at + 1);
+        // escapes are frequent, such as those of line ends, and quotes are not
+        let quote = at + memchr(b'"', text.get(at..)?)?;
+        let escapes = text[at..quote].iter().rev().take_while(|byte| **byte == b'\\').count();
+        at = quote + 1;
+        if escapes % 2 == 0 {
+            return Some(at);
         }
-        at += 2;
     }
 }
 
