@@ -166,6 +166,10 @@ impl Printer {
         for (name, count) in &wishes.counts {
             self.note("count", &format!("{name} + {count}"));
         }
+        for event in &wishes.events {
+            let fields = serde_json::to_string(&event.fields).unwrap_or_default();
+            self.note("emit", &format!("{} {fields}", event.name()));
+        }
         for (what, edits) in
             [("header", &wishes.upstream_headers), ("to the caller", &wishes.response_headers)]
         {

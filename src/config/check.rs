@@ -14,7 +14,7 @@ use crate::limits::{self, Known};
 use crate::models;
 use crate::net::cors::Cors;
 use crate::policy::StageConfig;
-use crate::telemetry::logs;
+use crate::telemetry::{events, logs};
 
 /// Returns all problems between the parts.
 pub(crate) fn problems(draft: &Draft) -> Vec<Problem> {
@@ -33,6 +33,7 @@ pub(crate) fn problems(draft: &Draft) -> Vec<Problem> {
     found.extend(bounds(draft));
     found.extend(limits(draft));
     found.extend(key_store(draft));
+    found.extend(events::config::problems(&draft.sinks));
     found
 }
 

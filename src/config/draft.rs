@@ -13,6 +13,7 @@ use crate::net::egress;
 use crate::net::egress::pattern::HostPattern;
 use crate::policy::StageConfig;
 use crate::providers::registry;
+use crate::telemetry::events::config::SinkConfig;
 
 /// The parts that could be read; wrong parts are missing.
 pub(super) struct Draft {
@@ -21,6 +22,7 @@ pub(super) struct Draft {
     pub(super) models: Vec<(String, Option<models::Config>)>,
     pub(super) keys: Vec<Option<keys::Config>>,
     pub(super) jwt: Vec<Option<JwtConfig>>,
+    pub(super) sinks: Vec<(String, Option<SinkConfig>)>,
     pub(super) pipeline: Option<Vec<Option<StageConfig>>>,
 }
 
@@ -54,6 +56,7 @@ impl Draft {
             state_dir: reader.take("state_dir").unwrap_or_else(default_state_dir),
             ledger: reader.take("ledger").unwrap_or_default(),
             otlp: reader.take("otlp").unwrap_or_default(),
+            sinks: Vec::new(),
             log: reader.take("log").unwrap_or_default(),
             catalogue: Arc::default(),
             base_dir: PathBuf::new(),
@@ -67,6 +70,7 @@ impl Draft {
             models: reader.entries("models"),
             keys: reader.items("keys").unwrap_or_default(),
             jwt: reader.items("jwt").unwrap_or_default(),
+            sinks: reader.entries("sinks"),
             pipeline: reader.items("pipeline"),
         }
     }
@@ -77,6 +81,9 @@ impl Draft {
         config.providers = self.providers.into_iter().filter_map(some).collect();
         let some = |(name, entry): (String, Option<_>)| entry.map(|entry| (name, entry));
         config.models = self.models.into_iter().filter_map(some).collect();
+        let some = |(name, entry): (String, Option<_>)| entry.map(|entry| (name, entry));
+        config.sinks = self.sinks.into_iter().filter_map(some).collect();
+        config.sinks.iter_mut().for_each(|(_, sink)| sink.resolve(base_dir));
         config.keys = self.keys.into_iter().flatten().collect();
         config.jwt = self.jwt.into_iter().flatten().collect();
         config.pipeline = self.pipeline.map(|stages| stages.into_iter().flatten().collect());

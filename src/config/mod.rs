@@ -32,6 +32,7 @@ use crate::net::egress;
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig};
 use crate::providers::registry;
 use crate::telemetry::LogConfig;
+use crate::telemetry::events::config::SinkConfig;
 use crate::telemetry::otlp::config::OtlpConfig;
 
 pub use load::Partly;
@@ -101,6 +102,9 @@ pub struct Config {
     /// The export of traces.
     #[schemars(default)]
     pub otlp: OtlpConfig,
+    /// The places that events are sent to, by name.
+    #[schemars(with = "BTreeMap<String, SinkConfig>", default)]
+    pub sinks: Vec<(String, SinkConfig)>,
     /// The log on standard error.
     #[schemars(default)]
     pub log: LogConfig,

@@ -3,6 +3,8 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Origin, Result, Retry, Scope, StageOrigin, UpstreamOrigin};
 use crate::exchange::attempt::Attempt;
@@ -16,6 +18,7 @@ use crate::net::headers;
 use crate::policy::Passage;
 use crate::providers::Credentials;
 use crate::providers::accepts::Inventory;
+use crate::telemetry::events::names::{TARGET_DOWN, TARGET_UP};
 use crate::telemetry::logs::one_line;
 use crate::telemetry::record::Why;
 use crate::wire::{MessagesRequest, Reply};
@@ -303,7 +306,7 @@ impl Search<'_> {
                 match attempt.run(forgetful.request.as_ref().unwrap_or(request), connections).await
                 {
                     Ok(reply) => {
-                        well(&passage.ctx, choice, entered);
+                        well(passage, choice, entered);
                         return Ok(forgetful.noted(reply));
                     }
                     Err(error) => error,
@@ -354,11 +357,11 @@ impl Search<'_> {
             && may_mend(upstream, |status| alias.retry_on.contains(&status));
         match (is_fault, upstream.status) {
             // an upstream that rejects a request is alive
-            (false, Some(_)) => well(ctx, choice, Some(entered)),
+            (false, Some(_)) => well(self.passage, choice, Some(entered)),
             (true, _) if !is_alone && !is_callers => {
                 let cooldown = upstream.retry_after.unwrap_or(alias.cooldown).min(MAX_COOLDOWN);
                 if entered.failed(cooldown) {
-                    cools_down(ctx, &target.key, cooldown, error);
+                    cools_down(self.passage, &target.key, cooldown, error);
                 }
             }
             _ => {}
@@ -366,9 +369,19 @@ impl Search<'_> {
     }
 }
 
-fn cools_down(ctx: &Context, upstream: &str, cooldown: Duration, error: &Error) {
-    let (request_id, error) = (&*ctx.request_id, one_line(&error.message));
-    tracing::warn!(request_id, upstream, ?cooldown, %error, "target failed, cooling down");
+fn cools_down(passage: &Passage, upstream: &str, cooldown: Duration, error: &Error) {
+    let (request_id, message) = (&*passage.ctx.request_id, one_line(&error.message));
+    tracing::warn!(request_id, upstream, ?cooldown, error = %message, "target failed, cooling down");
+    passage.events().enter(TARGET_DOWN, || {
+        let status = error.upstream().and_then(|upstream| upstream.status);
+        json!({
+            "target": upstream,
+            "cooldown_ms": cooldown.as_millis() as u64,
+            "error": error.kind.as_str(),
+            "status": status.map(|status| status.as_u16()),
+            "request_id": request_id,
+        })
+    });
 }
 
 /// A request without the thinking that its target refused.
@@ -411,9 +424,12 @@ impl Forgetful {
 }
 
 /// Reports a success to the target's health. Recovery is logged like the cooldown.
-fn well(ctx: &Context, choice: &Choice, entered: Option<Try<'_>>) {
+fn well(passage: &Passage, choice: &Choice, entered: Option<Try<'_>>) {
     if entered.is_some_and(Try::succeeded) {
-        tracing::info!(request_id = ctx.request_id, upstream = %choice.target.key, "target recovered");
+        let (request_id, upstream) = (&*passage.ctx.request_id, &*choice.target.key);
+        tracing::info!(request_id, upstream, "target recovered");
+        let fields = || json!({ "target": upstream, "request_id": request_id });
+        passage.events().enter(TARGET_UP, fields);
     }
 }
 

@@ -88,6 +88,7 @@ impl Meter {
         }
         shared.ledger.enter(&self.story);
         shared.otlp.enter(&self.story);
+        self.gateway.events.exchange_ended(&self.story);
         shared.metrics.active_requests.dec();
     }
 }

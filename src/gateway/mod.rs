@@ -16,7 +16,7 @@ use crate::catalogue::Catalogue;
 use crate::config::{Config, ToolsConfig};
 use crate::error::Problem;
 use crate::gateway::shared::Shared;
-use crate::limits::{self, Limits};
+use crate::limits::{self, Limits, Watch};
 use crate::models::{Models, Parts};
 use crate::net::cors::Cors;
 use crate::net::egress::Egress;
@@ -26,6 +26,7 @@ use crate::net::tls;
 use crate::plugin_host::{FilesConfig, WayOut};
 use crate::policy::{Pipeline, Plan};
 use crate::providers::{self, Provider};
+use crate::telemetry::events::Events;
 
 /// An immutable generation. A request takes one and keeps it to its end.
 pub struct Gateway {
@@ -59,6 +60,8 @@ pub struct Gateway {
     pub tools: ToolsConfig,
     /// The limits and budgets of the clients; `None` without any rule.
     pub(crate) limits: Option<Arc<Limits>>,
+    /// The entrance for events.
+    pub(crate) events: Events,
     /// The state that outlives generations.
     pub shared: Arc<Shared>,
 }
@@ -100,6 +103,7 @@ impl Gateway {
             .as_ref()
             .ok()
             .map(|egress| WayOut { client: Arc::clone(&shared.egress), egress: egress.clone() });
+        let events = shared.events.of(number);
         let plan = Plan {
             policies: &config.policies,
             plugins: &config.plugins,
@@ -107,6 +111,7 @@ impl Gateway {
             host: &shared.plugins,
             way_out: way_out.as_ref(),
             metrics: &shared.metrics,
+            events: &events,
         };
         let pipeline = plan.build().await;
         let tls = build_tls(config);
@@ -141,7 +146,8 @@ impl Gateway {
             },
             files: config.plugins.files.clone(),
             tools: config.tools.clone(),
-            limits: build_limits(config, shared),
+            limits: build_limits(config, shared, &events),
+            events,
             shared: Arc::clone(shared),
         })
     }
@@ -234,7 +240,7 @@ fn build_auth(config: &Config, shared: &Shared) -> Result<Auth, Vec<Problem>> {
 }
 
 /// Builds the limits and budgets. Sums of budgets are saved from now on.
-fn build_limits(config: &Config, shared: &Shared) -> Option<Arc<Limits>> {
+fn build_limits(config: &Config, shared: &Shared, events: &Events) -> Option<Arc<Limits>> {
     let (limits, budgets) = (&config.limits, &config.budgets);
     let has_clients = !config.keys.is_empty() || !config.has_only_own_keys();
     for rule in limits::of_named(limits, budgets).filter(|_| !has_clients) {
@@ -246,7 +252,8 @@ fn build_limits(config: &Config, shared: &Shared) -> Option<Arc<Limits>> {
     if !budgets.rules.is_empty() {
         shared.limits.save();
     }
-    Limits::build(limits, budgets, &shared.limits, shared.metrics.limits())
+    let watch = Watch { metrics: shared.metrics.limits(), events };
+    Limits::build(limits, budgets, &shared.limits, watch)
 }
 
 fn listeners(config: &Config) -> Vec<SocketAddr> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex as SyncMutex;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -14,6 +15,10 @@ use crate::disk;
 use crate::error::Problem;
 use crate::gateway::shared::Shared;
 use crate::gateway::{Gateway, Live};
+use crate::telemetry::events::names::RELOAD_FAILED;
+
+/// The most problems in an event.
+const MAX_PROBLEMS: usize = 20;
 
 /// The result of a reload.
 #[derive(Debug)]
@@ -280,6 +285,11 @@ impl Reloader {
     fn refused(&self, state: &State, begun: Instant, problems: Vec<Problem>) -> Reloaded {
         self.note(state, begun, &problems);
         self.shared.metrics.reload_failed();
+        self.live.load().events.enter(RELOAD_FAILED, || {
+            let problems = problems.iter().take(MAX_PROBLEMS);
+            let problems = problems.map(|one| json!({ "path": one.path, "message": one.message }));
+            json!({ "problems": problems.collect::<Vec<_>>() })
+        });
         problems.iter().for_each(failed);
         tracing::warn!(generation = state.number, "the last good generation stays in use");
         Reloaded::Refused(problems)
@@ -321,6 +331,7 @@ fn warn_of_restart(names: &[&str]) {
 /// Returns the settings of the running listeners and logs; of the token only a digest.
 fn fixed(config: &Config) -> Vec<(&'static str, String)> {
     let token = config.admin.as_ref().map(|admin| admin.token.expose());
+    let sinks = config.sinks.iter().map(|(_, sink)| sink.secrets());
     vec![
         ("listen", config.listen.to_string()),
         ("admin", format!("{:?}", config.admin)),
@@ -332,6 +343,8 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("ledger.url", hex::encode(Sha256::digest(config.ledger.url.secret()))),
         ("otlp", format!("{:?}", config.otlp)),
         ("otlp.headers", hex::encode(Sha256::digest(config.otlp.secrets()))),
+        ("sinks", format!("{:?}", config.sinks)),
+        ("sinks.secrets", hex::encode(Sha256::digest(sinks.collect::<Vec<_>>().join("\n")))),
         ("key_store", format!("{:?}", config.key_store)),
         ("log", format!("{:?}", config.log)),
         ("drain", format!("{:?}", config.drain)),

@@ -14,6 +14,7 @@ use crate::net::egress::memory::Memory;
 use crate::plugin_host::PluginHost;
 use crate::plugin_host::published::Published;
 use crate::server_tools::hidden::Carried;
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::otlp::Otlp;
 use crate::telemetry::prompts::Prompts;
@@ -40,6 +41,8 @@ pub struct Shared {
     pub ledger: Ledger,
     /// The export of traces; takes nothing unless the gateway serves.
     pub(crate) otlp: Otlp,
+    /// The entrance for events; takes nothing unless the gateway serves, and the config has sinks.
+    pub(crate) events: Events,
     /// The key store, if the gateway serves and the config has one.
     pub(crate) keys: Option<KeyStore>,
     /// The issuers of tokens.
@@ -67,6 +70,7 @@ impl Shared {
             prompts: Arc::default(),
             ledger: Ledger::default(),
             otlp: Otlp::default(),
+            events: Events::default(),
             keys: None,
             issuers: Issuers::default(),
             limits: Counters::default(),

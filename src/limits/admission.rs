@@ -9,6 +9,7 @@ use crate::auth::Caller;
 use crate::catalogue::cost::Charge;
 use crate::error::Result;
 use crate::limits::claim::{Claim, CounterId, Kind, Now};
+use crate::limits::notices;
 use crate::limits::queue::LineId;
 use crate::limits::refusal::{self, Decision, Refused, Rejection};
 use crate::limits::rules::{Asked, Claimed, Estimate, Limits, Name, Rule, Unit};
@@ -165,12 +166,13 @@ impl Admission {
         match self.take(&mut claimed, now).await {
             Ok(tickets) => {
                 let mut placed = placed(claimed, tickets);
-                self.warn(&mut placed);
+                self.warn(&mut placed, wanted.caller);
                 self.state.lock().own = placed;
                 Ok(Admitted::Whole)
             }
             Err(Refusal::Away) => Err(refusal::away()),
             Err(Refusal::Over(over)) => {
+                notices::refused(&self.limits, &claimed, &over, wanted.caller);
                 let mut state = self.state.lock();
                 let (limits, left) = (&*self.limits, &*state.left);
                 match (Refused { limits, claimed: &claimed, over, names, left }).decided() {
@@ -206,9 +208,12 @@ impl Admission {
         let rejection = match self.limits.store.check(&claims(&claimed), now).await {
             Ok(()) => return Ok(()),
             Err(Refusal::Away) => refusal::away(),
-            Err(Refusal::Over(over)) => over.first().map_or_else(refusal::unknown, |over| {
-                refusal::rejected(&self.limits, &claimed[over.claim], over)
-            }),
+            Err(Refusal::Over(over)) => {
+                notices::refused(&self.limits, &claimed, &over, caller);
+                over.first().map_or_else(refusal::unknown, |over| {
+                    refusal::rejected(&self.limits, &claimed[over.claim], over)
+                })
+            }
         };
         Err(rejection.counted(&self.limits))
     }
@@ -348,8 +353,12 @@ impl Admission {
             used: used(placed),
         });
         let settlements: Vec<_> = settlements.collect();
-        for n in self.limits.store.settle(&settlements) {
-            self.warns(&placed[n].claimed);
+        let warned = self.limits.store.settle(&settlements);
+        if self.limits.has_budgets() {
+            let facts = self.state.lock().facts.clone();
+            let caller = facts.as_ref().map(|facts| &*facts.caller);
+            warned.iter().for_each(|n| notices::warned(&self.limits, &placed[*n].claimed, caller));
+            placed.iter().for_each(|one| notices::settled(&self.limits, &one.claimed, caller));
         }
         let queue = &self.limits.queue;
         if queue.is_empty() {
@@ -396,21 +405,13 @@ impl Admission {
         priced.saturating_add(self.limits.unpriced.nano_dollars(unpriced - output, output))
     }
 
-    /// Warns about budgets that have just reached their `warn_at`.
-    fn warn(&self, placed: &mut [Placed]) {
+    /// Reports budgets that have just reached their `warn_at`.
+    fn warn(&self, placed: &mut [Placed], caller: &Caller) {
         for Placed { claimed, ticket } in placed {
             if std::mem::take(&mut ticket.warns) {
-                self.warns(claimed);
+                notices::warned(&self.limits, claimed, Some(caller));
             }
         }
-    }
-
-    fn warns(&self, claimed: &Claimed) {
-        let Rule::Budget(n) = claimed.rule else { return };
-        let budget = self.limits.budget(n);
-        budget.metrics.warned.inc();
-        let owner = budget.owner(&claimed.claim.id.subject);
-        tracing::warn!(budget = &*budget.text, owner, "a budget has reached its `warn_at`");
     }
 
     /// Calls `read` with the claims that apply to the exchange.

@@ -127,6 +127,33 @@ impl Memory {
         warns
     }
 
+    /// Returns whether ended requests have used up a sum, for the first time in its period.
+    pub(crate) fn is_newly_spent(&self, claim: &Claim) -> bool {
+        let Kind::Sum(period) = claim.kind else { return false };
+        let mut counters = self.counters.lock();
+        let is_new = match counters.by_id.get_mut(&claim.id) {
+            Some(Counter::Sum(sum)) if sum.spent(period) >= claim.limit => {
+                sum.is_newly_used_up(period)
+            }
+            _ => false,
+        };
+        counters.is_changed |= is_new;
+        is_new
+    }
+
+    /// Returns whether a sum that is used up refuses for the first time in its period. Others may have used it up.
+    pub(crate) fn is_newly_refused(&self, claim: &Claim) -> bool {
+        let Kind::Sum(period) = claim.kind else { return false };
+        let mut counters = self.counters.lock();
+        let counter = counters.by_id.entry(claim.id.clone());
+        let is_new = match counter.or_insert_with(|| Counter::new(claim.kind)) {
+            Counter::Sum(sum) => sum.is_newly_used_up(period),
+            Counter::Window(..) | Counter::Concurrent(_) => false,
+        };
+        counters.is_changed |= is_new;
+        is_new
+    }
+
     /// Returns all sums of current periods if one changed since the last call.
     pub(crate) fn changed_sums(&self) -> Option<Vec<(CounterId, Sum)>> {
         let mut counters = self.counters.lock();

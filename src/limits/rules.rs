@@ -15,6 +15,7 @@ use crate::limits::queue::Queue;
 use crate::limits::saved::Counters;
 use crate::limits::store::Store;
 use crate::limits::window;
+use crate::telemetry::events::Events;
 use crate::telemetry::limits::{BudgetMetrics, LimitMetrics};
 use crate::telemetry::money::dollars;
 
@@ -28,6 +29,16 @@ pub(crate) struct Limits {
     pub(super) store: Store,
     pub(super) queue: Arc<Queue>,
     pub(super) metrics: LimitMetrics,
+    pub(super) events: Events,
+}
+
+/// The places that learn what the rules decide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watch<'a> {
+    /// The metrics.
+    pub(crate) metrics: &'a LimitMetrics,
+    /// The entrance for events.
+    pub(crate) events: &'a Events,
 }
 
 /// One limit of a rule.
@@ -49,7 +60,7 @@ pub(super) struct Quota {
 /// One budget.
 #[derive(Debug)]
 pub(super) struct Budget {
-    per: Per,
+    pub(super) per: Per,
     when: When,
     every: Every,
     limit: u64,
@@ -164,8 +175,9 @@ impl Limits {
         limits: &config::Config,
         budgets: &budget::Config,
         counters: &Counters,
-        metrics: &LimitMetrics,
+        watch: Watch<'_>,
     ) -> Option<Arc<Self>> {
+        let metrics = watch.metrics;
         if limits.rules.is_empty() && budgets.rules.is_empty() {
             counters.release(metrics);
             return None;
@@ -178,6 +190,7 @@ impl Limits {
             store: counters.store(limits, metrics),
             queue: Arc::clone(&counters.queue),
             metrics: metrics.clone(),
+            events: watch.events.clone(),
         }))
     }
 

@@ -169,6 +169,16 @@ impl Store {
         warnings
     }
 
+    /// Returns whether the ended requests of this gateway have used up a sum, for the first time in its period.
+    pub(super) fn is_newly_spent(&self, claim: &Claim) -> bool {
+        self.memory.is_newly_spent(claim)
+    }
+
+    /// Returns whether a sum that is used up refuses for the first time in its period at this gateway.
+    pub(super) fn is_newly_refused(&self, claim: &Claim) -> bool {
+        self.memory.is_newly_refused(claim)
+    }
+
     /// Returns the state of a claim's counter. Of Redis it is the state that this gateway knows.
     pub(crate) fn level(&self, claim: &Claim, now: Now) -> Level {
         match &self.shared {

@@ -19,13 +19,16 @@ pub(crate) struct Sum {
     reserved: i64,
     /// Whether the operator was warned in this period.
     is_warned: bool,
+    /// Whether it was reported that the money of this period is used up.
+    #[serde(default)]
+    is_used_up: bool,
 }
 
 impl Sum {
     /// Starts a period at zero.
     pub(super) fn new(period: Period) -> Self {
         let Period { start, end } = period;
-        Self { start, end, spent: 0, reserved: 0, is_warned: false }
+        Self { start, end, spent: 0, reserved: 0, is_warned: false, is_used_up: false }
     }
 
     /// Returns the money of a period, settled and reserved.
@@ -82,6 +85,14 @@ impl Sum {
         let warns = !self.is_warned && self.used(period) >= threshold;
         self.is_warned |= warns;
         warns
+    }
+
+    /// Notes that the money of a period is used up. Returns whether that is new.
+    pub(super) fn is_newly_used_up(&mut self, period: Period) -> bool {
+        if self.is_of_another(period) {
+            *self = Self::new(period);
+        }
+        !std::mem::replace(&mut self.is_used_up, true)
     }
 
     /// Returns whether the period is over and nothing of it is reserved.

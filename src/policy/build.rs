@@ -16,6 +16,7 @@ use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::stage::{Stage, Work};
 use crate::policy::time;
 use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig, plugin_stage};
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
 /// The parts that a pipeline is built from.
@@ -32,6 +33,8 @@ pub(crate) struct Plan<'a> {
     pub way_out: Option<&'a WayOut>,
     /// The registry of the metrics.
     pub metrics: &'a Metrics,
+    /// The entrance for events.
+    pub events: &'a Events,
 }
 
 impl Plan<'_> {
@@ -50,7 +53,7 @@ impl Plan<'_> {
             return Err(problems);
         }
         let pipeline = Pipeline::new(stages, tools, self.metrics);
-        Ok(pipeline.with_text_timeout(self.policies.text_timeout))
+        Ok(pipeline.with_text_timeout(self.policies.text_timeout).with_events(self.events))
     }
 
     /// Reports a folder that the config names and that does not exist. Otherwise all its policies would be

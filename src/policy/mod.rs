@@ -30,7 +30,7 @@ mod window;
 pub(crate) use build::Plan;
 pub(crate) use config::{OnError, PluginsConfig, PoliciesConfig, StageConfig};
 pub(crate) use hook::{Hook, Hooks};
-pub(crate) use outcome::{Outcome, Verdict, Wishes};
+pub(crate) use outcome::{Emitted, Outcome, Verdict, Wishes};
 pub use passage::Passage;
 pub use pipeline::Pipeline;
 pub(crate) use plugin_stage::outcome as plugin_outcome;

@@ -1,8 +1,12 @@
 //! The decision of a stage, and the side effects that it requests.
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::net::header_edits::HeaderEdits;
+use crate::telemetry::events::names::OF_POLICIES;
 use crate::wire::Reply;
 
 /// The decision of a stage. The stage's edits are in the document.
@@ -41,6 +45,26 @@ pub struct Wishes {
     pub tags: BTreeMap<String, String>,
     /// Increments of counters that policies define.
     pub counts: BTreeMap<String, u64>,
+    /// Events for sinks.
+    pub events: Vec<Emitted>,
+}
+
+/// An event that a policy sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emitted {
+    /// `policy.` and the name.
+    pub kind: String,
+    /// The name of the policy.
+    pub policy: Arc<str>,
+    /// The data of the event.
+    pub fields: Map<String, Value>,
+}
+
+impl Emitted {
+    /// Returns the name that the policy gave.
+    pub fn name(&self) -> &str {
+        self.kind.strip_prefix(OF_POLICIES).unwrap_or(&self.kind)
+    }
 }
 
 impl Wishes {
@@ -50,6 +74,7 @@ impl Wishes {
             && self.response_headers.is_empty()
             && self.tags.is_empty()
             && self.counts.is_empty()
+            && self.events.is_empty()
     }
 
     /// Adds the side effects that a later stage requests.
@@ -57,6 +82,7 @@ impl Wishes {
         self.upstream_headers.extend(later.upstream_headers);
         self.response_headers.extend(later.response_headers);
         self.tags.extend(later.tags);
+        self.events.extend(later.events);
         for (name, count) in later.counts {
             *self.counts.entry(name).or_default() += count;
         }

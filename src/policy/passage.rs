@@ -14,7 +14,8 @@ use crate::policy::script::Clock;
 use crate::policy::script::api::State;
 use crate::policy::stage::Stage;
 use crate::policy::watch::Watch;
-use crate::policy::{Hook, Hooks, Pipeline, Wishes};
+use crate::policy::{Emitted, Hook, Hooks, Pipeline, Wishes};
+use crate::telemetry::events::Events;
 
 /// The data that the hooks of one request share: the context, the state, the requested side effects.
 pub struct Passage {
@@ -89,6 +90,11 @@ impl Passage {
         self.wishes.lock()
     }
 
+    /// Returns the entrance for events.
+    pub(crate) fn events(&self) -> &Events {
+        &self.pipeline.events
+    }
+
     /// Returns the header edits that stages request for the response.
     pub fn response_headers(&self) -> HeaderEdits {
         self.wishes().response_headers.clone()
@@ -99,7 +105,8 @@ impl Passage {
         self.pipeline.stages.iter().filter(move |stage| stage.is_for(hook, &self.ctx))
     }
 
-    /// Adds the side effects that a stage requests. Counters are incremented at once.
+    /// Adds the side effects that a stage requests. Counters are incremented and events sent at once; only a trial keeps
+    /// the events.
     pub(super) fn keep(&self, mut wishes: Wishes) {
         if wishes.is_empty() {
             return;
@@ -107,6 +114,13 @@ impl Passage {
         for (name, count) in &std::mem::take(&mut wishes.counts) {
             self.pipeline.metrics.count(name, *count);
             *self.wishes().counts.entry(name.clone()).or_default() += count;
+        }
+        for event in std::mem::take(&mut wishes.events) {
+            let Emitted { kind, policy, fields } = &event;
+            self.events().emitted(kind, policy, &self.ctx.story, fields);
+            if self.watch.is_some() {
+                self.wishes().events.push(event);
+            }
         }
         self.ctx.story.tag_by_policy(std::mem::take(&mut wishes.tags));
         self.wishes().extend(wishes);

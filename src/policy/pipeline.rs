@@ -9,6 +9,7 @@ use crate::policy::config::{PoliciesConfig, StageRules};
 use crate::policy::script::Script;
 use crate::policy::script::api::With;
 use crate::policy::stage::{Stage, Work};
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::{Metrics, PolicyMetrics, ToolMetrics};
 
 /// The stages of a generation in order, and its server tools.
@@ -18,6 +19,8 @@ pub struct Pipeline {
     /// The server tools by name, without the prefix `gateway:`.
     pub(super) tools: BTreeMap<String, ServedTool>,
     pub(super) metrics: PolicyMetrics,
+    /// The entrance for the events of policies and targets.
+    pub(super) events: Events,
     /// The silence of a stream after which buffered text is released.
     pub(super) text_timeout: Duration,
 }
@@ -37,7 +40,13 @@ impl Pipeline {
     ) -> Self {
         let hooks = stages.iter().map(Stage::hooks).fold(Hooks::default(), Hooks::or);
         let text_timeout = PoliciesConfig::default().text_timeout;
-        Self { stages, hooks, tools, metrics: metrics.policies(), text_timeout }
+        let (metrics, events) = (metrics.policies(), Events::default());
+        Self { stages, hooks, tools, metrics, events, text_timeout }
+    }
+
+    /// Sets the entrance for events.
+    pub(super) fn with_events(self, events: &Events) -> Self {
+        Self { events: events.clone(), ..self }
     }
 
     /// Sets the silence of a stream after which buffered text is released.

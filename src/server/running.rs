@@ -16,9 +16,10 @@ use crate::ledger::database::Database;
 use crate::ledger::keys::{NO_LEDGER, Watching};
 use crate::ledger::{Ledger, Writing};
 use crate::server::{Server, watching, worker_count};
+use crate::telemetry::events::{Delivering, Events};
 use crate::telemetry::otlp::{Exporting, Otlp};
 
-/// The time for the ledger and the traces after a drain that took all of its own.
+/// The time for the ledger, the traces and the events after a drain that took all of its own.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// The gateway that `tidegate serve` runs. Dropped without [`Self::stop`], it cuts every connection.
@@ -33,6 +34,7 @@ pub struct Running {
     admin: Option<Admin>,
     ledger: Option<Writing>,
     exporting: Option<Exporting>,
+    delivering: Delivering,
     /// Kept until the end: dropped, it stops.
     _watching_keys: Option<Watching>,
     watching: JoinHandle<()>,
@@ -52,7 +54,7 @@ impl Running {
         let mut shared = Shared::new(worker_count(&config.server), cache_dir(config))?;
         shared.limits.keep_in(&config.state_dir);
         let disk = Start::of(config);
-        let Writers { ledger: writing, exporting, watching_keys } =
+        let Writers { ledger: writing, exporting, delivering, watching_keys } =
             Writers::start(config, &mut shared).await?;
         let shared = Arc::new(shared);
         let gateway = Gateway::build(config, 1, &shared).await?;
@@ -81,6 +83,7 @@ impl Running {
             reloader,
             ledger: writing,
             exporting,
+            delivering,
             _watching_keys: watching_keys,
             server,
             admin,
@@ -124,7 +127,8 @@ impl Running {
                 exporting.stop(patience).await;
             }
         };
-        tokio::join!(written, exported, shared.limits.flushed());
+        let delivered = self.delivering.stop(patience);
+        tokio::join!(written, exported, delivered, shared.limits.flushed());
         drained?;
         Ok(())
     }
@@ -137,10 +141,11 @@ fn cache_dir(config: &Config) -> Option<PathBuf> {
     std::path::absolute(dir).ok()
 }
 
-/// The tasks beside the requests: they write to a database or a collector, and stop when they are dropped.
+/// The tasks beside the requests: they write to a database, a collector or sinks, and stop when they are dropped.
 struct Writers {
     ledger: Option<Writing>,
     exporting: Option<Exporting>,
+    delivering: Delivering,
     watching_keys: Option<Watching>,
 }
 
@@ -152,6 +157,8 @@ impl Writers {
         shared.ledger = entrance;
         let (otlp, exporting) = Otlp::start(&config.otlp, &shared.metrics.exporter)?;
         shared.otlp = otlp;
+        let (events, delivering) = Events::start(&config.sinks, &shared.metrics.sinks)?;
+        shared.events = events;
         if config.key_store.is_on() && ledger.is_none() {
             return Err(vec![Problem::new("key_store", NO_LEDGER)]);
         }
@@ -159,6 +166,6 @@ impl Writers {
         let watched = Watching::start(&config.key_store, url, metrics).await;
         let (keys, watching_keys) = watched.map_err(|problem| vec![problem])?.unzip();
         shared.keys = keys;
-        Ok(Self { ledger, exporting, watching_keys })
+        Ok(Self { ledger, exporting, delivering, watching_keys })
     }
 }

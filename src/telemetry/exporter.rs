@@ -18,23 +18,23 @@ pub(crate) struct ExporterMetrics {
     dropped: Counters,
 }
 
-/// The reason for which spans are not exported.
+/// The reason for which spans are not exported, or events are not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dropped {
     /// The queue was full.
     Full,
-    /// The collector was away until the last retry.
+    /// The receiver was away until the last retry.
     Failed,
-    /// The collector rejected them.
+    /// The receiver rejected them.
     Rejected,
-    /// The gateway stopped before they were exported.
+    /// The gateway stopped before they were sent.
     Stopped,
 }
 
 impl Dropped {
-    const ALL: [Self; 4] = [Self::Full, Self::Failed, Self::Rejected, Self::Stopped];
+    pub(super) const ALL: [Self; 4] = [Self::Full, Self::Failed, Self::Rejected, Self::Stopped];
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Failed => "failed",

@@ -20,6 +20,7 @@ use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
 pub(crate) use crate::telemetry::policies::PolicyMetrics;
 use crate::telemetry::series::{Counters, DURATION_BUCKETS, Histograms, add, histograms, labels};
+use crate::telemetry::sinks::Sinks;
 use crate::telemetry::targets::Targets;
 pub(crate) use crate::telemetry::targets::{Finished, TargetMetrics};
 
@@ -45,6 +46,8 @@ pub struct Metrics {
     pub(crate) losses: Losses,
     /// The metrics of the export of traces.
     pub(crate) exporter: ExporterMetrics,
+    /// The metrics of the sinks of events.
+    pub(crate) sinks: Sinks,
     limits: LimitMetrics,
     /// Requests in progress, streams included.
     pub active_requests: Gauge,
@@ -118,6 +121,7 @@ impl Metrics {
             ledger: LedgerMetrics::new(r),
             losses: Losses::new(r),
             exporter: ExporterMetrics::new(r),
+            sinks: Sinks::new(r),
             limits: LimitMetrics::new(r),
             registry,
         }

@@ -1,7 +1,9 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
 pub(crate) mod continuity;
+pub(crate) mod events;
 pub(crate) mod exporter;
 pub(crate) mod exposition;
+pub(crate) mod ids;
 mod inference;
 pub(crate) mod keys;
 pub(crate) mod ledger;
@@ -12,12 +14,15 @@ mod memory;
 pub(crate) mod metrics;
 pub(crate) mod money;
 pub(crate) mod otlp;
+pub(crate) mod outbox;
 pub(crate) mod outcome;
 pub(crate) mod plugins;
 mod policies;
+mod post;
 pub(crate) mod prompts;
 pub(crate) mod record;
 mod series;
+mod sinks;
 pub(crate) mod story;
 mod targets;
 mod trace;

@@ -10,6 +10,7 @@ use crate::catalogue::cost::Tariff;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::net::headers;
 use crate::telemetry::continuity::Continuity;
+use crate::telemetry::ids::id;
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::record::{Attempt, Operation, PassedOver, Record, StageRun, ToolCall, Why};
@@ -420,10 +421,7 @@ pub struct Tried {
 
 /// Returns a new id: `req_` and 24 characters.
 pub(crate) fn request_id() -> String {
-    let mut id = String::with_capacity(28);
-    id.push_str("req_");
-    id.extend((0..24).map(|_| fastrand::alphanumeric()));
-    id
+    id("req_")
 }
 
 /// Returns the id that an upstream gives to a request.

@@ -6,6 +6,7 @@ use crate::context::{Caller, Context};
 use crate::error::{Error, Problem};
 use crate::plugin_host::{Limits, PluginHost};
 use crate::policy::{Passage, Pipeline, Plan, PluginsConfig, PoliciesConfig, StageConfig, Verdict};
+use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::{Endpoint, MessagesRequest};
 use serde_json::{Value, json};
@@ -65,6 +66,7 @@ impl Stages {
             host: &PluginHost::with_limits(Some(compiled()), limits).unwrap(),
             way_out: None,
             metrics: &Metrics::new(),
+            events: &Events::default(),
         };
         plan.build().await.map(Arc::new)
     }

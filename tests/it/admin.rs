@@ -11,7 +11,7 @@ use crate::support::client::{Answer, Ask};
 use crate::support::gateway::Gateway;
 
 /// A client of the admin API that checks every answer.
-struct Api<'a> {
+pub struct Api<'a> {
     gateway: &'a Gateway,
     document: Value,
     token: &'static str,
@@ -24,7 +24,7 @@ impl<'a> Api<'a> {
     }
 
     /// The same for a listener with a token.
-    async fn with_token(gateway: &'a Gateway, token: &'static str) -> Self {
+    pub async fn with_token(gateway: &'a Gateway, token: &'static str) -> Self {
         let this = Self { gateway, document: Value::Null, token };
         let answer = this.ask("GET", "/api/openapi.json").send(gateway.admin).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -72,7 +72,7 @@ impl<'a> Api<'a> {
     }
 
     /// Writes with the current version of the resource at `of`.
-    async fn write(&self, method: &'static str, path: &str, of: &str, body: &str) -> Answer {
+    pub async fn write(&self, method: &'static str, path: &str, of: &str, body: &str) -> Answer {
         let current = self.send(self.ask("GET", of)).await;
         let tag = current.header("etag").unwrap_or_else(|| panic!("{of} has no etag")).to_owned();
         self.send(self.ask(method, path).header("if-match", &tag).with_body(body)).await

@@ -14,6 +14,7 @@ mod deploy;
 mod docs;
 mod encodings;
 mod errors;
+mod events;
 mod examples;
 mod failover;
 mod hooks;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 
 use crate::admin::answer::Answer;
 use crate::admin::call::{Call, Caller};
@@ -18,6 +19,7 @@ use crate::auth::settings::KeySettings;
 use crate::ledger::audit::{self, AuditRow};
 use crate::ledger::database::Statement;
 use crate::ledger::keys::{Created, KeyFault, KeyStore, StoredKey};
+use crate::telemetry::events::names::{KEY_CHANGED, KEY_CREATED, KEY_REVOKED};
 
 const LIST: &str = "/api/keys";
 const ONE: &str = "/api/keys/{id}";
@@ -213,6 +215,7 @@ async fn create(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
         writer.row(written, &stored.id, &text(None, Some(&stored.settings)))
     };
     let Created { stored, new } = store.create(settings, record).await.map_err(failed)?;
+    tell(&state, KEY_CREATED, &stored.id, &stored.settings);
     let StoredKey { id, version, settings, .. } = stored;
     let answer = New { id: id.clone(), name: settings.name, key: new.key.expose().to_owned() };
     let answer = Answer::with(StatusCode::CREATED, &answer)?.tagged(&of_one(&id, version));
@@ -232,6 +235,7 @@ async fn change(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let written = Written { method: Method::PATCH, route: ONE, status: StatusCode::OK };
     let row = writer.row(written, &old.id, &text(Some(&old.settings), Some(&settings)));
     let version = store.change(&old, &settings, &row).await.map_err(failed)?;
+    tell(&state, KEY_CHANGED, &old.id, &settings);
     Ok(shown(&StoredKey { version, settings, ..old })?.recorded())
 }
 
@@ -243,6 +247,7 @@ async fn revoke(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let written = Written { method: Method::DELETE, route: ONE, status: StatusCode::NO_CONTENT };
     let row = writer.row(written, &old.id, &text(Some(&old.settings), None));
     store.revoke(&old, &row).await.map_err(failed)?;
+    tell(&state, KEY_REVOKED, &old.id, &old.settings);
     Ok(Answer::empty().recorded())
 }
 
@@ -277,9 +282,18 @@ impl Writer<'_> {
     }
 }
 
+/// Sends an event about a key, without the key itself.
+fn tell(state: &State, kind: &str, id: &str, settings: &KeySettings) {
+    state.live.load().events.enter(kind, || {
+        let KeySettings { name, tags, expires, disabled, .. } = settings;
+        let expires = expires.as_ref().map(ToString::to_string);
+        json!({ "id": id, "name": name, "tags": tags, "expires": expires, "disabled": disabled })
+    });
+}
+
 /// Returns the settings before and after a write. They hold no key.
 fn text(before: Option<&KeySettings>, after: Option<&KeySettings>) -> String {
-    serde_json::json!({ "before": before, "after": after }).to_string()
+    json!({ "before": before, "after": after }).to_string()
 }
 
 fn shown(stored: &StoredKey) -> Result<Answer, Failure> {

@@ -4,7 +4,8 @@ use futures_util::FutureExt as _;
 use super::*;
 use crate::auth::WhenConfig;
 use crate::error::{ErrorKind, Retry};
-use crate::limits::{Counters, budget, config};
+use crate::limits::{Counters, Watch, budget, config};
+use crate::telemetry::events::Events;
 use crate::telemetry::limits::LimitMetrics;
 use crate::telemetry::story::Story;
 
@@ -19,7 +20,9 @@ fn budgets(rules: &str) -> Arc<Limits> {
 fn built(limits: &str, budgets: &str) -> Arc<Limits> {
     let limits: config::Config = serde_saphyr::from_str(&format!("rules: [{limits}]")).unwrap();
     let budgets: budget::Config = serde_saphyr::from_str(&format!("rules: [{budgets}]")).unwrap();
-    Limits::build(&limits, &budgets, &Counters::default(), &LimitMetrics::default()).unwrap()
+    let (counters, metrics) = (Counters::default(), LimitMetrics::default());
+    let watch = Watch { metrics: &metrics, events: &Events::default() };
+    Limits::build(&limits, &budgets, &counters, watch).unwrap()
 }
 
 fn name(model: &str) -> Name {

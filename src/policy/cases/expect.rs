@@ -5,6 +5,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::policy::Emitted;
 use crate::policy::cases::compare::{Difference, differences, missing, quoted};
 use crate::policy::cases::given::usual_request;
 use crate::policy::cases::ran::{End, Output, Ran, Refusal};
@@ -39,10 +40,21 @@ pub(super) struct Expect {
     tags: BTreeMap<String, Option<String>>,
     /// Some of the counters.
     counts: BTreeMap<String, u64>,
+    /// All events that the policy sends, in order.
+    events: Option<Vec<ExpectEvent>>,
     /// Some of the headers for the upstream; `null` means that the header is absent.
     headers: BTreeMap<String, Option<String>>,
     /// Some of the headers for the caller; `null` means that the header is absent.
     response_headers: BTreeMap<String, Option<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectEvent {
+    /// The name, without `policy.`.
+    name: String,
+    /// The whole map; any if absent.
+    fields: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +75,7 @@ impl Expect {
         let has_more = self.route.is_some()
             || !self.tags.is_empty()
             || !self.counts.is_empty()
+            || self.events.is_some()
             || !self.headers.is_empty()
             || !self.response_headers.is_empty();
         let is_one = match (left.as_slice(), ends) {
@@ -75,8 +88,8 @@ impl Expect {
         if !is_one {
             let message = "`expect` must have one of `request`, `unchanged`, `deny`, `respond`, `error`, \
                            `route`, the result of its subject (`response`, `stream`, `tool_call`, `tool_result`, \
-                           `message`), or `tags`, `counts`, `headers`, `response_headers`; `route` may \
-                           be combined with `request` or `unchanged`, the last four with any";
+                           `message`), or `tags`, `counts`, `events`, `headers`, `response_headers`; `route` may \
+                           be combined with `request` or `unchanged`, the last five with any";
             return Some(message.to_owned());
         }
         let own = match subject {
@@ -239,6 +252,7 @@ impl Expect {
                 found.push(Difference::at(&format!("counts.{name}"), wanted, count));
             }
         }
+        found.extend(self.events.iter().flat_map(|wanted| events(wanted, &ran.wishes.events)));
         found.extend(headers("headers", &self.headers, &ran.headers));
         found.extend(headers("response_headers", &self.response_headers, &ran.response_headers));
         found
@@ -299,6 +313,20 @@ fn text_of(value: &Value) -> String {
         Value::Object(message) => message.get("content").map(text_of).unwrap_or_default(),
         _ => String::new(),
     }
+}
+
+fn events(wanted: &[ExpectEvent], found: &[Emitted]) -> Vec<Difference> {
+    let names: Vec<Value> = wanted.iter().map(|event| event.name.as_str().into()).collect();
+    let sent: Vec<Value> = found.iter().map(Emitted::name).map(Value::from).collect();
+    if names != sent {
+        return differences("events", &names.into(), &sent.into());
+    }
+    let pairs = wanted.iter().zip(found).enumerate();
+    let fields = pairs.filter_map(|(n, (wanted, found))| {
+        let found = Value::Object(found.fields.clone());
+        Some(differences(&format!("events[{n}].fields"), wanted.fields.as_ref()?, &found))
+    });
+    fields.flatten().collect()
 }
 
 fn headers(

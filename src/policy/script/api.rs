@@ -4,6 +4,7 @@ use std::sync::Arc;
 use rhai::{Dynamic, Engine, ImmutableString, Map, NativeCallContext, Variant};
 
 use crate::context::Context;
+use crate::policy::script::emit;
 use crate::policy::script::error::ScriptResult;
 use crate::policy::script::fields;
 use crate::policy::script::json;
@@ -52,6 +53,7 @@ pub(super) fn register(engine: &mut Engine) {
     ctx(engine);
     state::register(engine);
     verbs(engine);
+    emit::register(engine);
     libraries::register(engine);
 }
 

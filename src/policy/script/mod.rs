@@ -10,6 +10,7 @@ mod compiled;
 pub(crate) mod defs;
 #[cfg(test)]
 mod reference;
+mod emit;
 mod engine;
 mod error;
 mod fields;

@@ -216,7 +216,7 @@ fn count(name: &str, number: i64) -> ScriptResult<()> {
 }
 
 /// Checks a name. The message does not quote it, because it may come from a request.
-fn metric_name(verb: &str, name: &str) -> ScriptResult<String> {
+pub(super) fn metric_name(verb: &str, name: &str) -> ScriptResult<String> {
     let is_name = (1..=MAX_NAME).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
     match is_name {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::Secret;
+use crate::telemetry::post::{address, header};
 use crate::wire::duration;
 
 /// The path of the collector's endpoint for spans.
@@ -258,7 +259,8 @@ impl OtlpConfig {
         let mut map = HeaderMap::new();
         for (name, value) in &self.headers {
             let key = format!("headers.{name}");
-            let (name, value) = header(name, value.expose()).map_err(|message| (key, message))?;
+            let (name, value) =
+                header(name, value.expose(), &OWN).map_err(|message| (key, message))?;
             map.insert(name, value);
         }
         let Some((variable, list)) = variables.exporter("HEADERS") else { return Ok(map) };
@@ -267,7 +269,7 @@ impl OtlpConfig {
         }
         let wrong = |message: String| ("headers".to_owned(), format!("`{variable}`: {message}"));
         for (name, value) in pairs(list).map_err(wrong)? {
-            let (name, value) = header(&name, &value).map_err(wrong)?;
+            let (name, value) = header(&name, &value, &OWN).map_err(wrong)?;
             map.insert(name, value);
         }
         Ok(map)
@@ -277,13 +279,7 @@ impl OtlpConfig {
 /// Reads the address of a collector. The message does not quote it, since it may hold a password.
 fn endpoint(text: &str) -> Result<Url, String> {
     const EXPECTED: &str = "a URL such as `http://localhost:4318`";
-    let url = Url::parse(text).map_err(|error| format!("{EXPECTED}: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(format!("{EXPECTED}, with `http://` or `https://`"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("{EXPECTED}, without credentials: use `headers`"));
-    }
+    let url = address(text, EXPECTED)?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("{EXPECTED}, without query and fragment"));
     }
@@ -293,18 +289,6 @@ fn endpoint(text: &str) -> Result<Url, String> {
 fn add_route(url: &mut Url) {
     let path = format!("{}{ROUTE}", url.path().trim_end_matches('/'));
     url.set_path(&path);
-}
-
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let name = HeaderName::try_from(name)
-        .map_err(|_| format!("expected the name of a header, found `{name}`"))?;
-    if OWN.contains(&name) {
-        return Err(format!("the gateway sets `{name}` itself"));
-    }
-    let mut value = HeaderValue::from_str(value.trim())
-        .map_err(|_| format!("the value of `{name}` has characters that no header may have"))?;
-    value.set_sensitive(true);
-    Ok((name, value))
 }
 
 /// Reads a list such as `a=1,b=2` with percent-encoded values. Messages quote no value.

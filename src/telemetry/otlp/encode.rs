@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
+use crate::telemetry::ids::instance;
 use crate::telemetry::otlp::messages::{
     Attributes, ExportRequest, Resource, ResourceSpans, Scope, ScopeSpans, Span,
 };
@@ -15,11 +16,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns the resource: this process, and the attributes that the environment names, which come first.
 pub(super) fn resource(own: &[(String, String)]) -> Resource {
-    let instance = format!("{:032x}", fastrand::u128(..));
     let usual = [
         ("service.name", NAME),
         ("service.version", VERSION),
-        ("service.instance.id", &instance),
+        ("service.instance.id", instance()),
         ("telemetry.sdk.name", NAME),
         ("telemetry.sdk.language", "rust"),
         ("telemetry.sdk.version", VERSION),

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::task::JoinHandle;
 
 use crate::error::Problem;
 use crate::telemetry::exporter::{Dropped, ExporterMetrics};
 use crate::telemetry::otlp::config::OtlpConfig;
 use crate::telemetry::otlp::export::Exporter;
-use crate::telemetry::otlp::queue::Queue;
+use crate::telemetry::otlp::queue::{Finished, Queue};
+use crate::telemetry::outbox::Courier;
 use crate::telemetry::story::Story;
 use crate::telemetry::traceparent::Trace;
 
@@ -28,12 +28,12 @@ pub(crate) struct Otlp(Option<Entrance>);
 struct Entrance {
     queue: Arc<Queue>,
     ratio: f64,
+    metrics: ExporterMetrics,
 }
 
 /// The task that exports. Dropped without [`Exporting::stop`], it stops at once, and loses all that waits.
 pub(crate) struct Exporting {
-    queue: Arc<Queue>,
-    task: JoinHandle<()>,
+    courier: Courier<Finished>,
     metrics: ExporterMetrics,
 }
 
@@ -49,14 +49,15 @@ impl Otlp {
         let collector = config.collector();
         let collector = collector.map_err(|all| all.into_iter().map(wrong).collect::<Vec<_>>())?;
         let Some(collector) = collector else { return Ok((Self::default(), None)) };
-        let queue = Arc::new(Queue::new(metrics.clone()));
+        let queue = Arc::new(queue::queue(metrics));
         let exporter = Exporter::new(collector, Arc::clone(&queue), metrics.clone());
         let exporter = exporter.map_err(|message| {
             vec![Problem::new("otlp.endpoint", format!("cannot be used: {message}"))]
         })?;
-        let task = tokio::spawn(exporter.run());
-        let exporting = Exporting { queue: Arc::clone(&queue), task, metrics: metrics.clone() };
-        Ok((Self(Some(Entrance { queue, ratio: config.sample })), Some(exporting)))
+        let courier = Courier::start(&queue, exporter.run());
+        let exporting = Exporting { courier, metrics: metrics.clone() };
+        let entrance = Entrance { queue, ratio: config.sample, metrics: metrics.clone() };
+        Ok((Self(Some(entrance)), Some(exporting)))
     }
 
     /// Returns the place of a request in a trace; `None` without a collector.
@@ -67,30 +68,18 @@ impl Otlp {
     /// Takes a finished exchange if its spans are exported; never waits.
     pub(crate) fn enter(&self, story: &Arc<Story>) {
         if let Some(entrance) = &self.0 {
-            entrance.queue.push(story);
+            queue::push(&entrance.queue, story, &entrance.metrics);
         }
     }
 }
 
 impl Exporting {
     /// Exports what waits. Spans that are not exported within `patience` are lost and counted.
-    pub(crate) async fn stop(mut self, patience: Duration) {
-        self.queue.close();
-        if tokio::time::timeout(patience, &mut self.task).await.is_err() {
-            self.task.abort();
-            // the task is over either way
-            let _ = (&mut self.task).await;
-        }
-        let lost = self.queue.clear();
+    pub(crate) async fn stop(self, patience: Duration) {
+        let lost = self.courier.stop(patience).await;
         if lost > 0 {
             self.metrics.dropped(Dropped::Stopped, lost);
             tracing::warn!(spans = lost, "the last spans could not be exported: they are lost");
         }
-    }
-}
-
-impl Drop for Exporting {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
