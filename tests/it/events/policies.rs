@@ -10,7 +10,7 @@ use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM};
 async fn answering() -> Auto {
     Upstream::by(|call| {
         let is_stream = call.json()["stream"] == true;
-        let answer = if is_stream { upstream::stream(FRAMES) } else { upstream::json(200, ANSWER) };
+        let answer = if is_stream { upstream::stream(&FRAMES) } else { upstream::json(200, ANSWER) };
         Behaviour::Answer(answer)
     })
     .await
