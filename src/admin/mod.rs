@@ -10,6 +10,7 @@ mod parts;
 mod queried;
 mod route;
 mod router;
+mod shown;
 mod state;
 mod tag;
 mod time;
@@ -81,6 +82,7 @@ pub(crate) async fn start(config: &Config, parts: Parts) -> Result<Admin, Proble
     let listener = TcpListener::bind(config.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
     let Parts { shared, live, reloader, database } = parts;
+    shared.exchanges.switch_on();
     let state = Arc::new(State {
         shared,
         live,

@@ -1,7 +1,7 @@
 //! `Router`: finds the route of a request, runs it, and records writes.
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, IF_MATCH};
@@ -20,8 +20,10 @@ use crate::admin::state::State;
 use crate::admin::tag::missing;
 use crate::error::BoxError;
 use crate::ledger::audit::{self, AuditRow};
+use crate::models::health::Condition;
 use crate::net::body::Body;
 use crate::telemetry::exposition::Format;
+use crate::wire::Endpoint;
 
 /// The routes of the admin listener.
 pub(super) struct Router {
@@ -109,6 +111,7 @@ impl Router {
         if let Some(database) = self.state.database.as_ref().filter(|_| !note.is_written)
             && let Err(error) = audit::write(database, &row).await
         {
+            self.state.shared.metrics.ledger.audit_dropped.inc();
             tracing::error!(error = %error, route = row.route, "a write of the admin API could not be recorded in the audit table");
         }
     }
@@ -145,7 +148,15 @@ impl Router {
         };
         let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let format = Format::accepted(accept);
-        let text = self.state.shared.metrics.encode_as(format).map_err(wrong)?;
+        let (gateway, metrics) = (self.state.live.load(), &self.state.shared.metrics);
+        let (aliases, now) = (gateway.models.all(), Instant::now());
+        let targets =
+            aliases.iter().flat_map(|alias| alias.targets.iter().map(move |it| (alias, it)));
+        let shown = targets.map(|(alias, target)| {
+            let health = target.health.at(Endpoint::Messages);
+            (target.labels(alias), health.condition(now) != Condition::Healthy)
+        });
+        let text = metrics.circuits.show(shown, || metrics.encode_as(format)).map_err(wrong)?;
         Ok(Answer::of(format.content_type(), Bytes::from(text)))
     }
 }

@@ -1,4 +1,5 @@
 //! The command line: one variant per command, one file each.
+mod admin_client;
 pub mod check;
 mod eval;
 mod eval_show;
@@ -17,6 +18,7 @@ mod rerun;
 mod schema;
 mod serve;
 mod show;
+mod status;
 pub mod test;
 
 use std::path::PathBuf;
@@ -69,6 +71,8 @@ enum Command {
     },
     /// Prints the sums of the ledger: requests, tokens and cost. It works while the gateway runs.
     Ledger(ledger::Query),
+    /// Shows a running gateway: health, generation, targets, last problems, spend today; exits 1 if it is not ready.
+    Status(status::Query),
     /// Prints the JSON Schema of the config.
     Schema,
     /// Creates caller keys.
@@ -136,6 +140,7 @@ fn command(cli: Cli) -> ExitCode {
             models::run(&cli.config, pattern.as_deref(), form)
         }
         Command::Ledger(query) => ledger::run(&cli.config, &query),
+        Command::Status(query) => status::run(&cli.config, &query),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
     }

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Origin, Result, Retry, Scope, StageOrigin, UpstreamOrigin};
+use crate::error::{Error, ErrorKind, Result, Retry, Scope, StageOrigin};
 use crate::exchange::attempt::Attempt;
+use crate::exchange::forgetful::Forgetful;
 use crate::exchange::reasoning;
-use crate::exchange::route::{Choice, Route, Terms};
+use crate::exchange::route::{Choice, Route};
+use crate::exchange::verdict::{self, Next, is_fault, next};
 use crate::limits::{Admission, Free, LineId, Name, Rejection, TargetEntry};
 use crate::models::health::Try;
-use crate::models::{Alias, Strictness};
+use crate::models::{Alias, retry_budget};
 use crate::net::client::Connections;
-use crate::net::headers;
 use crate::policy::Passage;
 use crate::providers::Credentials;
 use crate::providers::accepts::Inventory;
@@ -70,8 +71,8 @@ pub(super) async fn send(
     request: &MessagesRequest,
     turn: Turn<'_>,
 ) -> Result<Sent> {
-    let search = Search { passage, route, request, turn, inventory: OnceLock::new() };
     let choices = turn.choices(route);
+    let search = Search::begin(passage, route, request, turn, &choices);
     let ctx = &passage.ctx;
     search.leave_limits();
     let Some(admission) = ctx.admission.as_ref().filter(|_| turn.holder.is_none()) else {
@@ -201,9 +202,51 @@ struct Search<'a> {
     turn: Turn<'a>,
     /// The names that the request uses, for all attempts.
     inventory: OnceLock<Inventory>,
+    /// The alias of the first choice, whose budget bounds the retries and failovers.
+    alias: Option<&'a Alias>,
+    /// The attempts of the exchange before this turn.
+    earlier: u32,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn begin(
+        passage: &'a Passage,
+        route: &'a Route,
+        request: &'a MessagesRequest,
+        turn: Turn<'a>,
+        choices: &'a [Choice],
+    ) -> Self {
+        let alias = choices.first().map(|first| &*first.alias);
+        if let Some(alias) = alias {
+            alias.retry_budget.request(Instant::now());
+        }
+        let earlier = passage.ctx.story.attempts();
+        Self { passage, route, request, turn, inventory: OnceLock::new(), alias, earlier }
+    }
+
+    /// Returns whether a target may be called: always for the first call of a turn, then as long as the retry budget
+    /// lasts.
+    fn may_go_on(&self, choice: &Choice) -> bool {
+        self.passage.ctx.story.attempts() == self.earlier || self.takes_budget(choice)
+    }
+
+    /// Takes a retry or failover from the budget. Returns `false` if it is used up.
+    fn takes_budget(&self, choice: &Choice) -> bool {
+        let Some(alias) = self.alias else { return true };
+        let is_left = alias.retry_budget.take(Instant::now());
+        if !is_left {
+            let ctx = &self.passage.ctx;
+            ctx.story.passed_over(choice.label(self.request), Why::RetryBudget);
+            choice.target.circuit.prevented.inc();
+            tracing::debug!(
+                request_id = ctx.request_id,
+                alias = alias.name,
+                "the retry budget is used up"
+            );
+        }
+        is_left
+    }
+
     /// Tries the targets, one after the other. Only the first round notes the targets that are passed over.
     async fn round(&self, choices: &[Choice], round: u32) -> Result<Sent, Ends> {
         let Self { route, request, turn, .. } = self;
@@ -230,6 +273,12 @@ impl Search<'_> {
                     continue;
                 }
             };
+            if !self.may_go_on(choice) {
+                self.leave_limits();
+                let soonest = ends.soonest.min(retry_budget::WINDOW);
+                let error = ends.last.take().unwrap_or_else(|| all_cooling(soonest));
+                return Err(ends.stopped(error));
+            }
             match self.try_target(choice, entered).await {
                 Ok(reply) => return Ok(Sent { reply, choice: choice.clone() }),
                 Err((error, Next::Failover)) => {
@@ -241,7 +290,7 @@ impl Search<'_> {
         }
         match turn.holder {
             // the conversation has begun: its target is called although it cools down, since no other answered
-            Some(holder) if ends.is_holder_cooling => {
+            Some(holder) if ends.is_holder_cooling && self.may_go_on(holder) => {
                 if let Err(rejection) = self.enter_limits(holder).await {
                     return Err(ends.stopped(rejection.error));
                 }
@@ -268,7 +317,7 @@ impl Search<'_> {
         admission.enter_target(&ctx.caller, self.entry(choice)).await
     }
 
-    fn entry<'a>(&self, choice: &'a Choice) -> TargetEntry<'a> {
+    fn entry<'c>(&self, choice: &'c Choice) -> TargetEntry<'c> {
         let model = choice.requested.as_deref().unwrap_or(self.request.model());
         TargetEntry {
             target: &choice.target.key,
@@ -295,7 +344,7 @@ impl Search<'_> {
         choice: &Choice,
         entered: Option<Try<'_>>,
     ) -> Result<Reply, (Error, Next)> {
-        let Self { passage, route, request, turn, inventory } = self;
+        let Self { passage, route, request, turn, inventory, .. } = self;
         let mut tries = 0;
         let mut connections = Connections::Any;
         let mut forgetful = Forgetful::default();
@@ -306,6 +355,7 @@ impl Search<'_> {
                 match attempt.run(forgetful.request.as_ref().unwrap_or(request), connections).await
                 {
                     Ok(reply) => {
+                        choice.target.health.outcomes.answered(Instant::now());
                         well(passage, choice, entered);
                         return Ok(forgetful.noted(reply));
                     }
@@ -317,6 +367,7 @@ impl Search<'_> {
                 tries -= 1;
                 continue;
             }
+            verdict::count(choice, &error);
             let next = next(&error, choice, &route.terms, tries);
             match next {
                 Next::Resend => {
@@ -324,12 +375,13 @@ impl Search<'_> {
                     tries -= 1;
                     continue;
                 }
-                Next::Retry(pause) => {
+                Next::Retry(pause) if self.takes_budget(choice) => {
                     tokio::time::sleep(pause).await;
                     continue;
                 }
-                Next::Failover | Next::Stop => {}
+                Next::Retry(_) | Next::Failover | Next::Stop => {}
             }
+            let next = if let Next::Retry(_) = next { Next::Failover } else { next };
             match error.stage() {
                 Some(StageOrigin { scope: Scope::Target, name, .. }) => {
                     let why = Why::Stage(name.clone());
@@ -353,14 +405,13 @@ impl Search<'_> {
         let is_callers = target.provider.credentials() == Credentials::Caller
             && ctx.credential.is_some()
             && error.kind == ErrorKind::RateLimit;
-        let is_fault = !upstream.is_callers_bound
-            && may_mend(upstream, |status| alias.retry_on.contains(&status));
-        match (is_fault, upstream.status) {
+        match (is_fault(choice, upstream), upstream.status) {
             // an upstream that rejects a request is alive
             (false, Some(_)) => well(self.passage, choice, Some(entered)),
             (true, _) if !is_alone && !is_callers => {
                 let cooldown = upstream.retry_after.unwrap_or(alias.cooldown).min(MAX_COOLDOWN);
                 if entered.failed(cooldown) {
+                    target.circuit.cooldowns.inc();
                     cools_down(self.passage, &target.key, cooldown, error);
                 }
             }
@@ -384,45 +435,6 @@ fn cools_down(passage: &Passage, upstream: &str, cooldown: Duration, error: &Err
     });
 }
 
-/// A request without the thinking that its target refused.
-#[derive(Default)]
-struct Forgetful {
-    request: Option<MessagesRequest>,
-    removed: Vec<&'static str>,
-}
-
-impl Forgetful {
-    /// Removes all thinking from a request, once. Returns whether there was any.
-    fn begin(&mut self, request: &MessagesRequest, strictness: Strictness) -> bool {
-        if self.request.is_some() || strictness == Strictness::Error {
-            return false;
-        }
-        let mut own = request.clone();
-        match reasoning::remove_all(&mut own) {
-            Ok(removed) if !removed.is_empty() => {
-                (self.request, self.removed) = (Some(own), removed);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.removed.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    /// Names what was removed in a reply.
-    fn noted(self, mut reply: Reply) -> Reply {
-        if !self.removed.is_empty() {
-            let known = reply.headers.get(headers::DROPPED).and_then(|value| value.to_str().ok());
-            let all: Vec<&str> = known.into_iter().chain(self.removed).collect();
-            let all = headers::value(&all.join(", "));
-            reply.headers.insert(headers::DROPPED, all);
-        }
-        reply
-    }
-}
-
 /// Reports a success to the target's health. Recovery is logged like the cooldown.
 fn well(passage: &Passage, choice: &Choice, entered: Option<Try<'_>>) {
     if entered.is_some_and(Try::succeeded) {
@@ -430,52 +442,6 @@ fn well(passage: &Passage, choice: &Choice, entered: Option<Try<'_>>) {
         tracing::info!(request_id, upstream, "target recovered");
         let fields = || json!({ "target": upstream, "request_id": request_id });
         passage.events().enter(TARGET_UP, fields);
-    }
-}
-
-/// The step after a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// Send the request to the same target on a new connection: no upstream has processed it.
-    Resend,
-    /// Retry on the same target, after a pause.
-    Retry(Duration),
-    /// Fail over to the next target.
-    Failover,
-    /// End the request.
-    Stop,
-}
-
-/// Decides the step after a failed attempt. No other code decides about retries and failover.
-fn next(error: &Error, choice: &Choice, terms: &Terms, tries: u32) -> Next {
-    let alias: &Alias = &choice.alias;
-    let upstream = match &error.origin {
-        Origin::Stage(StageOrigin { scope: Scope::Target, .. }) => return Next::Failover,
-        Origin::Upstream(upstream) => upstream,
-        Origin::Caller | Origin::Gateway | Origin::Stage(_) => return Next::Stop,
-    };
-    if upstream.is_unprocessed {
-        return Next::Resend;
-    }
-    if !may_mend(upstream, |status| terms.retry.is_listed(alias, status)) {
-        return Next::Stop;
-    }
-    if tries > terms.retry.attempts(alias) {
-        return Next::Failover;
-    }
-    match alias.backoff.pause(tries, upstream.retry_after, terms.left()) {
-        Some(pause) => Next::Retry(pause),
-        None => Next::Failover,
-    }
-}
-
-/// Returns whether another attempt may succeed: the upstream gave no answer, requested a retry, or
-/// sent a listed status.
-fn may_mend(upstream: &UpstreamOrigin, is_listed: impl Fn(u16) -> bool) -> bool {
-    match (upstream.status, upstream.should_retry) {
-        (None, _) => true,
-        (Some(_), Some(should_retry)) => should_retry,
-        (Some(status), None) => is_listed(status.as_u16()),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::exchange::answered::Answered;
 use crate::gateway::Gateway;
 use crate::limits::{Admission, Source};
+use crate::telemetry::live::LiveId;
 use crate::telemetry::outcome::Ending;
 use crate::telemetry::record::Operation;
 use crate::telemetry::story::Story;
@@ -21,6 +22,8 @@ pub(super) struct Meter {
     story: Arc<Story>,
     /// The reservation of limits and budgets.
     admission: Option<Arc<Admission>>,
+    /// The place among the exchanges in progress.
+    live: Option<LiveId>,
     is_finished: bool,
 }
 
@@ -34,6 +37,7 @@ impl Meter {
             gateway: Arc::clone(gateway),
             story: Arc::clone(story),
             admission: limits.map(|limits| Admission::new(limits, source)),
+            live: gateway.shared.exchanges.begin(story),
             is_finished: false,
         }
     }
@@ -86,6 +90,7 @@ impl Meter {
         if let Some(admission) = &self.admission {
             self.story.read(|record| admission.settle(record));
         }
+        shared.exchanges.end(self.live, &self.story);
         shared.ledger.enter(&self.story);
         shared.otlp.enter(&self.story);
         self.gateway.events.exchange_ended(&self.story);

@@ -6,6 +6,7 @@ mod binding;
 mod count;
 mod dispatch;
 mod failover;
+mod forgetful;
 pub(crate) mod forward;
 mod inbound;
 pub(crate) mod inner;
@@ -18,6 +19,7 @@ mod requested;
 mod route;
 mod tool_loop;
 mod traced;
+mod verdict;
 
 pub(crate) use answered::Answered;
 pub(crate) use inbound::Inbound;

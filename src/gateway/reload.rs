@@ -253,6 +253,7 @@ impl Reloader {
     fn swapped(&self, state: &mut State, begun: Instant, gateway: Gateway) -> Reloaded {
         state.number = gateway.number;
         self.live.swap(gateway);
+        self.forget_targets();
         self.note(state, begun, &[]);
         self.shared.metrics.reloaded(SystemTime::now());
         tracing::info!(generation = state.number, "new generation in use");
@@ -284,6 +285,7 @@ impl Reloader {
 
     fn refused(&self, state: &State, begun: Instant, problems: Vec<Problem>) -> Reloaded {
         self.note(state, begun, &problems);
+        self.forget_targets();
         self.shared.metrics.reload_failed();
         self.live.load().events.enter(RELOAD_FAILED, || {
             let problems = problems.iter().take(MAX_PROBLEMS);
@@ -293,6 +295,11 @@ impl Reloader {
         problems.iter().for_each(failed);
         tracing::warn!(generation = state.number, "the last good generation stays in use");
         Reloaded::Refused(problems)
+    }
+
+    /// Forgets the health of targets that are not in the config, also those of a generation that could not be built.
+    fn forget_targets(&self) {
+        self.shared.health.retain(&self.live.load().models.places());
     }
 
     fn note(&self, state: &State, begun: Instant, problems: &[Problem]) {

@@ -15,6 +15,7 @@ use crate::plugin_host::PluginHost;
 use crate::plugin_host::published::Published;
 use crate::server_tools::hidden::Carried;
 use crate::telemetry::events::Events;
+use crate::telemetry::live::LiveExchanges;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::otlp::Otlp;
 use crate::telemetry::prompts::Prompts;
@@ -49,6 +50,8 @@ pub struct Shared {
     pub(crate) issuers: Issuers,
     /// The counters of limits and budgets.
     pub(crate) limits: Counters,
+    /// The exchanges in progress, for viewers.
+    pub(crate) exchanges: Arc<LiveExchanges>,
     /// The metrics of `/metrics`.
     pub metrics: Metrics,
 }
@@ -65,7 +68,7 @@ impl Shared {
             media: Memory::default(),
             plugins: plugin_host(cache_dir).map_err(|problem| vec![problem])?,
             published: Published::new(metrics.losses.published_files.clone()),
-            health: HealthBook::new(),
+            health: HealthBook::default(),
             carried: Carried::new(metrics.losses.hidden_calls.clone()),
             prompts: Arc::default(),
             ledger: Ledger::default(),
@@ -74,6 +77,7 @@ impl Shared {
             keys: None,
             issuers: Issuers::default(),
             limits: Counters::default(),
+            exchanges: Arc::default(),
             metrics,
         })
     }

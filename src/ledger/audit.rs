@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::ledger::database::{Argument, Database, Statement, Unavailable};
+use crate::ledger::database::{Argument, Database, Place, Statement, Unavailable};
 use crate::ledger::row::{text, uuid_v7};
 use crate::ledger::schema::Dialect;
 
@@ -31,15 +31,6 @@ pub(crate) struct AuditRow {
     pub(crate) status: u16,
     /// The values before and after, or the error.
     pub(crate) detail: Option<String>,
-}
-
-/// A place in the list of rows, newest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// Milliseconds since 1970.
-    pub(crate) at: i64,
-    /// The row's id in hexadecimal digits.
-    pub(crate) id: String,
 }
 
 /// Writes a row, and deletes old ones.

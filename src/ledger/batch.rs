@@ -21,12 +21,13 @@ pub(super) enum Rows {
     Stages,
     ToolCalls,
     Tags,
+    Notes,
     Quarters,
 }
 
 impl Rows {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Attempts, Self::Stages, Self::ToolCalls, Self::Tags, Self::Quarters];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Attempts, Self::Stages, Self::ToolCalls, Self::Tags, Self::Notes, Self::Quarters];
 }
 
 /// The row of `quarter` that an exchange adds to.
@@ -126,6 +127,7 @@ impl Batch {
             Rows::Stages => json(rows().flat_map(|row| &row.stages)),
             Rows::ToolCalls => json(rows().flat_map(|row| &row.tool_calls)),
             Rows::Tags => json(rows().flat_map(|row| &row.tags)),
+            Rows::Notes => json(rows().flat_map(|row| &row.notes)),
             Rows::Quarters => {
                 let quarters = quarters(rows());
                 json(quarters.iter().map(|(quarter, added)| QuarterRow {

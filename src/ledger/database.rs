@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::{Query, QueryScalar};
@@ -27,11 +28,13 @@ const STEPS: i32 = 10_000;
 
 /// The database of a ledger. Its tables exist: the writer has made them.
 pub(crate) struct Database {
-    place: Place,
+    site: Site,
     places: Semaphore,
+    /// The longest time for the statements of one call.
+    time: Duration,
 }
 
-enum Place {
+enum Site {
     Sqlite(PathBuf),
     Postgres(Secret),
 }
@@ -54,6 +57,15 @@ pub(crate) enum Argument {
     Text(String),
     /// A text or nothing.
     Maybe(Option<String>),
+}
+
+/// A place in a list of rows, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Milliseconds since 1970.
+    pub(crate) at: i64,
+    /// The row's id in hexadecimal digits.
+    pub(crate) id: String,
 }
 
 /// The reason for which a database gave no rows.
@@ -104,33 +116,33 @@ enum Access {
 impl Database {
     /// Returns the database of a ledger; `None` if there is none.
     pub(crate) fn of(url: &LedgerUrl) -> Option<Self> {
-        let place = match url {
+        let site = match url {
             LedgerUrl::Off | LedgerUrl::Sqlite(None) => return None,
-            LedgerUrl::Sqlite(Some(path)) => Place::Sqlite(path.clone()),
-            LedgerUrl::Postgres(url) => Place::Postgres(url.clone()),
+            LedgerUrl::Sqlite(Some(path)) => Site::Sqlite(path.clone()),
+            LedgerUrl::Postgres(url) => Site::Postgres(url.clone()),
         };
-        Some(Self { place, places: Semaphore::new(PLACES) })
+        Some(Self { site, places: Semaphore::new(PLACES), time: TIME })
     }
 
     /// Returns the dialect of its statements.
     pub(super) fn dialect(&self) -> Dialect {
-        match self.place {
-            Place::Sqlite(_) => Dialect::Sqlite,
-            Place::Postgres(_) => Dialect::Postgres,
+        match self.site {
+            Site::Sqlite(_) => Dialect::Sqlite,
+            Site::Postgres(_) => Dialect::Postgres,
         }
     }
 
     /// Runs queries, which all see the same moment. Returns the rows of each.
     pub(crate) async fn read(&self, queries: &[Statement]) -> Result<Vec<Vec<Value>>, Unavailable> {
         let _place = self.enter().await?;
-        let end = Instant::now() + TIME;
+        let end = Instant::now() + self.time;
         let work = async {
             match self.connect(Access::Read, end).await? {
                 Connected::Sqlite(connection) => read_sqlite(connection, queries).await,
                 Connected::Postgres(connection) => read_postgres(*connection, queries).await,
             }
         };
-        let texts = within(work).await?;
+        let texts = within(self.time, work).await?;
         let parsed = texts.into_iter().map(|rows| {
             let rows = rows.iter().map(|row| serde_json::from_str(row));
             rows.collect::<Result<Vec<Value>, _>>()
@@ -142,14 +154,14 @@ impl Database {
     /// Runs statements in one transaction: all of them, or none.
     pub(crate) async fn write(&self, statements: &[Statement]) -> Result<(), Unavailable> {
         let _place = self.enter().await?;
-        let end = Instant::now() + TIME;
+        let end = Instant::now() + self.time;
         let work = async {
             match self.connect(Access::Write, end).await? {
                 Connected::Sqlite(connection) => write_sqlite(connection, statements).await,
                 Connected::Postgres(connection) => write_postgres(*connection, statements).await,
             }
         };
-        within(work).await
+        within(self.time, work).await
     }
 
     async fn enter(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
@@ -158,8 +170,8 @@ impl Database {
     }
 
     async fn connect(&self, access: Access, end: Instant) -> Result<Connected, Unavailable> {
-        match &self.place {
-            Place::Sqlite(path) => {
+        match &self.site {
+            Site::Sqlite(path) => {
                 let mut connection = match access {
                     Access::Read => sqlite::reader(path).await?,
                     Access::Write => {
@@ -172,7 +184,7 @@ impl Database {
                 connection.lock_handle().await?.set_progress_handler(STEPS, is_in_time);
                 Ok(Connected::Sqlite(connection))
             }
-            Place::Postgres(url) => {
+            Site::Postgres(url) => {
                 let failed = |problem: crate::error::Problem| Unavailable::Failed(problem.message);
                 let connection = match access {
                     Access::Read => postgres::reader(url.expose()).await.map_err(failed)?,
@@ -186,8 +198,11 @@ impl Database {
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
-    match tokio::time::timeout(TIME, work).await {
+async fn within<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, Unavailable>>,
+) -> Result<T, Unavailable> {
+    match tokio::time::timeout(time, work).await {
         Ok(done) => done,
         Err(_) => Err(Unavailable::TooSlow),
     }
@@ -286,4 +301,57 @@ fn postgres_query(statement: &Statement) -> Query<'_, Postgres, PgArguments> {
         };
     }
     query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> [Statement; 1] {
+        [Statement { text: text.to_owned(), arguments: Vec::new() }]
+    }
+
+    #[tokio::test]
+    async fn a_query_without_an_end_is_stopped_and_gives_its_place_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.sqlite");
+        let created = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = created.connect().await.unwrap();
+        sqlx::query("CREATE TABLE t (n INTEGER)").execute(&mut connection).await.unwrap();
+        let database = Database::of(&LedgerUrl::Sqlite(Some(path))).unwrap();
+        let database = Database { time: Duration::from_millis(30), ..database };
+        let endless = query(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT json_array(max(i)) FROM n",
+        );
+        for _ in 0..2 * PLACES {
+            let stopped = database.read(&endless).await;
+            assert!(matches!(stopped, Err(Unavailable::TooSlow)), "{stopped:?}");
+        }
+        let database = Database { time: TIME, ..database };
+        let rows = database.read(&query("SELECT json_array(1)")).await.unwrap();
+        assert_eq!(rows, [[serde_json::json!([1])]]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_changes_nothing_and_a_failed_write_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.sqlite");
+        let created = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut connection = created.connect().await.unwrap();
+        sqlx::query("CREATE TABLE t (n INTEGER)").execute(&mut connection).await.unwrap();
+        let database = Database::of(&LedgerUrl::Sqlite(Some(path))).unwrap();
+        let insert = Statement {
+            text: "INSERT INTO t VALUES ($1)".to_owned(),
+            arguments: vec![Argument::Number(7)],
+        };
+        let wrong =
+            Statement { text: "INSERT INTO nothing VALUES (1)".to_owned(), arguments: vec![] };
+        assert!(database.write(&[insert.clone(), wrong]).await.is_err());
+        assert!(database.read(std::slice::from_ref(&insert)).await.is_err());
+        let count = query("SELECT json_array(count(*), max(n)) FROM t");
+        let counted = |rows: Vec<Vec<Value>>| rows[0][0].to_string();
+        assert_eq!(counted(database.read(&count).await.unwrap()), "[0,null]");
+        database.write(&[insert]).await.unwrap();
+        assert_eq!(counted(database.read(&count).await.unwrap()), "[1,7]");
+    }
 }

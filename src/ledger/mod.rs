@@ -8,11 +8,13 @@ pub(crate) mod keys;
 mod postgres;
 mod queue;
 pub(crate) mod report;
-mod row;
+pub(crate) mod row;
 mod schema;
 mod sqlite;
+pub(crate) mod stories;
 mod transaction;
 mod trouble;
+pub(crate) mod usage;
 mod writer;
 
 use std::sync::Arc;

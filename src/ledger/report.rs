@@ -100,13 +100,13 @@ pub(crate) const SUMS: [&str; 9] = [
 ];
 
 /// Time, name, value, and the fields of [`Sums`].
-type Found = (i64, String, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
+pub(super) type Found = (i64, String, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
 impl Range {
     /// Returns the first and the first later moment, in milliseconds.
     ///
     /// Fails if a day is out of the calendar.
-    fn bounds(&self) -> Result<(i64, i64), jiff::Error> {
+    pub(super) fn bounds(&self) -> Result<(i64, i64), jiff::Error> {
         let from = self.from.map(|first| day::begin(first, &self.zone)).transpose()?.unwrap_or(0);
         let to = match self.to {
             Some(last) => day::begin(last.tomorrow()?, &self.zone)?,
@@ -145,7 +145,7 @@ pub(crate) async fn report(url: &LedgerUrl, by: &By, range: &Range) -> Result<Re
 }
 
 /// Adds quarters of an hour up to days, orders the lines, and sums them up.
-fn collected(by: &By, range: &Range, found: Vec<Found>, total: Option<Found>) -> Report {
+pub(super) fn collected(by: &By, range: &Range, found: Vec<Found>, total: Option<Found>) -> Report {
     let mut lines: BTreeMap<[String; 2], Sums> = BTreeMap::new();
     let mut sum = Sums::default();
     for found in found {
@@ -228,7 +228,7 @@ where
     Ok((lines, total))
 }
 
-fn select(dialect: Dialect, by: &By) -> String {
+pub(super) fn select(dialect: Dialect, by: &By) -> String {
     let quarters = |name: &str| {
         let sums = SUMS.map(whole).join(", ");
         let within = within(dialect, "at");
@@ -264,7 +264,7 @@ fn select(dialect: Dialect, by: &By) -> String {
     }
 }
 
-fn select_total(dialect: Dialect) -> String {
+pub(super) fn select_total(dialect: Dialect) -> String {
     let (sums, within) = (of_exchanges().join(", "), within(dialect, "at"));
     format!("SELECT {ZERO}, '', '', {sums} FROM exchange WHERE {within}")
 }
@@ -282,11 +282,11 @@ fn of_exchanges() -> [String; 9] {
 }
 
 /// Returns a sum as a whole number: PostgreSQL's own is a decimal one.
-fn whole(term: &str) -> String {
+pub(super) fn whole(term: &str) -> String {
     format!("CAST(coalesce(sum({term}), 0) AS BIGINT)")
 }
 
-fn within(dialect: Dialect, at: &str) -> String {
+pub(super) fn within(dialect: Dialect, at: &str) -> String {
     let [from, to, _] = arguments(dialect);
     match dialect {
         Dialect::Sqlite => format!("{at} >= {from} AND {at} < {to}"),

@@ -29,6 +29,7 @@ pub(super) struct Row {
     pub(super) stages: Vec<StageRow>,
     pub(super) tool_calls: Vec<ToolCallRow>,
     pub(super) tags: Vec<TagRow>,
+    pub(super) notes: Vec<NoteRow>,
 }
 
 /// A row of `exchange`. The names of the fields are those of the columns.
@@ -154,6 +155,18 @@ pub(super) struct TagRow {
     value: String,
 }
 
+/// A row of `note`: a target that was passed over, a part that was dropped, or the alias that a budget chose.
+#[derive(Serialize)]
+pub(super) struct NoteRow {
+    exchange: String,
+    n: usize,
+    kind: &'static str,
+    /// The number of earlier attempts.
+    attempts: usize,
+    name: String,
+    detail: Option<String>,
+}
+
 impl Row {
     /// Returns the row of an exchange that ended at a time.
     pub(super) fn of(record: &Record, ended: SystemTime) -> Self {
@@ -181,6 +194,7 @@ impl Row {
             stages: first(&record.stages).map(|(n, run)| stage(&id, n, run)).collect(),
             tool_calls: tool_calls.collect(),
             tags: tags.map(|(tag, value)| TagRow { exchange: id.clone(), tag, value }).collect(),
+            notes: notes(&id, record),
             exchange: exchange(record, id, at, &attempts),
             attempts,
         }
@@ -316,6 +330,25 @@ fn stage(exchange: &str, n: usize, run: &StageRun) -> StageRow {
     }
 }
 
+fn notes(exchange: &str, record: &Record) -> Vec<NoteRow> {
+    let row = |kind, attempts, name: &str, detail| NoteRow {
+        exchange: exchange.to_owned(),
+        n: 0,
+        kind,
+        attempts,
+        name: text(name),
+        detail,
+    };
+    let passed_over = record.passed_over.iter().map(|over| {
+        let target = String::from_utf8_lossy(over.target.as_bytes());
+        row("passed_over", over.after, &target, Some(text(over.why.as_str())))
+    });
+    let dropped = record.dropped.iter().map(|name| row("dropped", 0, name, None));
+    let rerouted = record.rerouted.iter().map(|alias| row("rerouted", 0, alias, None));
+    let all = rerouted.chain(dropped).chain(passed_over).take(CHILDREN).enumerate();
+    all.map(|(n, note)| NoteRow { n, ..note }).collect()
+}
+
 impl Tokens {
     fn of(usage: Usage) -> Self {
         let hour = usage.cache_write_1h;
@@ -355,7 +388,7 @@ fn millis(time: Duration) -> i64 {
 
 /// Returns a text of bounded length. Control characters, and those that change the direction of what follows, are
 /// replaced: rows are shown in terminals and on pages, and PostgreSQL accepts no NUL.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let end = text.floor_char_boundary(TEXT);
     text[..end]
         .chars()

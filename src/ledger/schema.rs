@@ -83,7 +83,7 @@ const TOKENS: Columns = &[
     ("output", Number),
 ];
 
-const EXCHANGE: Table = Table {
+static EXCHANGE: Table = Table {
     name: "exchange",
     parts: &[
         &[
@@ -123,7 +123,7 @@ const EXCHANGE: Table = Table {
         ],
     ],
 };
-const ATTEMPT: Table = Table {
+static ATTEMPT: Table = Table {
     name: "attempt",
     parts: &[
         &[
@@ -144,7 +144,7 @@ const ATTEMPT: Table = Table {
         &[("cost_nano", Number), ("unpriced_tokens", Number)],
     ],
 };
-const STAGE: Table = Table {
+static STAGE: Table = Table {
     name: "stage",
     parts: &[&[
         ("exchange", Id),
@@ -156,7 +156,7 @@ const STAGE: Table = Table {
         ("outcome", Text),
     ]],
 };
-const TOOL_CALL: Table = Table {
+static TOOL_CALL: Table = Table {
     name: "tool_call",
     parts: &[&[
         ("exchange", Id),
@@ -167,9 +167,9 @@ const TOOL_CALL: Table = Table {
         ("ms", Number),
     ]],
 };
-const TAG: Table =
+static TAG: Table =
     Table { name: "tag", parts: &[&[("exchange", Id), ("tag", Text), ("value", Text)]] };
-const QUARTER: Table = Table {
+static QUARTER: Table = Table {
     name: "quarter",
     parts: &[
         &[
@@ -184,6 +184,17 @@ const QUARTER: Table = Table {
         TOKENS,
         &[("cost_nano", Number), ("unpriced", Number), ("unpriced_tokens", Number), ("ms", Number)],
     ],
+};
+static NOTE: Table = Table {
+    name: "note",
+    parts: &[&[
+        ("exchange", Id),
+        ("n", Number),
+        ("kind", Text),
+        ("attempts", Number),
+        ("name", Text),
+        ("detail", Text),
+    ]],
 };
 /// The columns of `quarter` that name a row. `is_day` follows, and then the sums.
 const QUARTER_KEY: usize = 4;
@@ -202,10 +213,9 @@ pub(super) fn insert_exchanges(dialect: Dialect) -> String {
 /// The statement that inserts rows of another table.
 pub(super) fn insert_rows(dialect: Dialect, rows: Rows) -> String {
     match rows {
-        Rows::Attempts => insert(dialect, &ATTEMPT),
-        Rows::Stages => insert(dialect, &STAGE),
-        Rows::ToolCalls => insert(dialect, &TOOL_CALL),
-        Rows::Tags => insert(dialect, &TAG),
+        Rows::Attempts | Rows::Stages | Rows::ToolCalls | Rows::Tags | Rows::Notes => {
+            insert(dialect, table(rows))
+        }
         Rows::Quarters => {
             let insert = insert(dialect, &QUARTER);
             let names: Vec<&str> = QUARTER.columns().map(|(name, _)| name).collect();
@@ -216,6 +226,40 @@ pub(super) fn insert_rows(dialect: Dialect, rows: Rows) -> String {
             let sums: Vec<String> = sums.collect();
             format!("{insert} ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), sums.join(", "))
         }
+    }
+}
+
+/// The name of a table that follows an exchange.
+pub(super) fn name(rows: Rows) -> &'static str {
+    table(rows).name
+}
+
+/// The expression of a row as one text: a JSON object with its columns. `None` is the exchange itself.
+pub(super) fn object(dialect: Dialect, rows: Option<Rows>) -> String {
+    let columns = rows.map_or(&EXCHANGE, table).columns();
+    let members = columns.map(|(name, kind)| match (dialect, kind) {
+        (Dialect::Sqlite, Id) => format!("'{name}', lower(hex({name}))"),
+        (Dialect::Postgres, Id) => format!("'{name}', replace(CAST({name} AS TEXT), '-', '')"),
+        (Dialect::Postgres, Time) => {
+            format!("'{name}', CAST(extract(epoch FROM {name}) * 1000 AS BIGINT)")
+        }
+        (_, _) => format!("'{name}', {name}"),
+    });
+    let members = members.collect::<Vec<_>>().join(", ");
+    match dialect {
+        Dialect::Sqlite => format!("json_object({members})"),
+        Dialect::Postgres => format!("CAST(json_build_object({members}) AS TEXT)"),
+    }
+}
+
+fn table(rows: Rows) -> &'static Table {
+    match rows {
+        Rows::Attempts => &ATTEMPT,
+        Rows::Stages => &STAGE,
+        Rows::ToolCalls => &TOOL_CALL,
+        Rows::Tags => &TAG,
+        Rows::Notes => &NOTE,
+        Rows::Quarters => &QUARTER,
     }
 }
 

@@ -113,6 +113,18 @@ impl Memory {
         counters.by_id.get(&claim.id).map_or_else(Level::default, |it| it.level(claim, now))
     }
 
+    /// Returns the state of each counter of a rule, with its owner.
+    pub(super) fn levels(&self, rule: &str, kind: Kind, now: Now) -> Vec<(Box<str>, Level)> {
+        let counters = self.counters.lock();
+        let of_rule = counters.by_id.iter().filter(|(id, _)| *id.rule == *rule);
+        let level = |(id, counter): (&CounterId, &Counter)| {
+            let (id, subject) = (id.clone(), id.subject.clone());
+            let claim = Claim { id, kind, amount: 0, limit: 0, is_exempt: false, warn_at: None };
+            (subject, counter.level(&claim, now))
+        };
+        of_rule.map(level).collect()
+    }
+
     /// Returns whether a sum reaches its threshold for the first time in its period.
     pub(crate) fn warns(&self, claim: &Claim) -> bool {
         let (Kind::Sum(period), Some(threshold)) = (claim.kind, claim.warn_at) else {

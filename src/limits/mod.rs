@@ -6,6 +6,7 @@ pub(crate) mod config;
 mod left;
 mod memory;
 mod notices;
+pub(crate) mod overview;
 mod problems;
 mod queue;
 mod refusal;

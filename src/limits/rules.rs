@@ -22,9 +22,9 @@ use crate::telemetry::money::dollars;
 /// The limits and budgets of a generation.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    quotas: Vec<Quota>,
-    budgets: Vec<Budget>,
-    zone: TimeZone,
+    pub(super) quotas: Vec<Quota>,
+    pub(super) budgets: Vec<Budget>,
+    pub(super) zone: TimeZone,
     pub(super) unpriced: Unpriced,
     pub(super) store: Store,
     pub(super) queue: Arc<Queue>,
@@ -44,14 +44,16 @@ pub(crate) struct Watch<'a> {
 /// One limit of a rule.
 #[derive(Debug)]
 pub(super) struct Quota {
-    per: Per,
+    pub(super) per: Per,
     when: When,
+    /// The condition as the config has it.
+    pub(super) given: WhenConfig,
     pub(super) unit: Unit,
-    kind: Kind,
-    number: u64,
+    pub(super) kind: Kind,
+    pub(super) number: u64,
     /// The longest wait for the limit.
     pub(super) wait: Option<Duration>,
-    id: Arc<str>,
+    pub(super) id: Arc<str>,
     /// `60 requests in 1m`
     pub(super) text: Box<str>,
     pub(super) refused: Counter,
@@ -62,11 +64,13 @@ pub(super) struct Quota {
 pub(super) struct Budget {
     pub(super) per: Per,
     when: When,
+    /// The condition as the config has it.
+    pub(super) given: WhenConfig,
     every: Every,
-    limit: u64,
-    warn_at: Option<u64>,
+    pub(super) limit: u64,
+    pub(super) warn_at: Option<u64>,
     pub(super) then: Then,
-    id: Arc<str>,
+    pub(super) id: Arc<str>,
     /// `20 USD every day`
     pub(super) text: Box<str>,
     pub(super) metrics: BudgetMetrics,
@@ -358,6 +362,7 @@ impl Quota {
                 id: identity(&rule.per, &rule.when, &format!("{}|{kind:?}", unit.as_str())),
                 per: rule.per.clone(),
                 when: When::new(&rule.when),
+                given: rule.when.clone(),
                 refused: metrics.limit(&rule.per.to_string(), unit.as_str()),
                 text: text.into(),
                 unit,
@@ -391,6 +396,7 @@ impl Budget {
             id: identity(&rule.per, &rule.when, &rule.every.to_string()),
             per: rule.per.clone(),
             when: When::new(&rule.when),
+            given: rule.when.clone(),
             every: rule.every,
             warn_at: rule.warn_at.map(|part| nano(rule.usd * part)),
             then: rule.then.clone(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::limits::claim::{Claim, Level, Mark, Now, Over};
+use crate::limits::claim::{Claim, Kind, Level, Mark, Now, Over};
 use crate::limits::config::Away;
 use crate::limits::memory::{Memory, Settled};
 use crate::limits::shared::{Held, Holder, Shared};
@@ -68,6 +68,17 @@ impl Store {
         metrics: &LimitMetrics,
     ) -> Self {
         Self { memory: Arc::clone(memory), shared, away, metrics: metrics.clone() }
+    }
+
+    /// Returns the state of each counter of a rule in this process, with its owner. With Redis that is the share of this
+    /// gateway only.
+    pub(super) fn levels(&self, rule: &str, kind: Kind, now: Now) -> Vec<(Box<str>, Level)> {
+        self.memory.levels(rule, kind, now)
+    }
+
+    /// Returns whether several gateways share the counters.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// Returns the current time.

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::models::outcomes::Outcomes;
 use crate::models::pace::Pace;
 use crate::wire::Endpoint;
 
@@ -12,6 +13,8 @@ use crate::wire::Endpoint;
 pub struct Healths {
     /// The pace of its answers.
     pub(crate) pace: Pace,
+    /// Its recent attempts.
+    pub(crate) outcomes: Outcomes,
     messages: Health,
     count_tokens: Health,
 }
@@ -29,6 +32,17 @@ impl Healths {
 /// The health of one target at one endpoint.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<State>);
+
+/// The condition of a target at one endpoint, as an operator sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It is tried.
+    Healthy,
+    /// It failed, and is not tried for this time. With nothing left the next request probes it.
+    Cooling(Duration),
+    /// One request is testing it.
+    Probing,
+}
 
 #[derive(Debug, Default, Clone, Copy)]
 enum State {
@@ -63,6 +77,15 @@ impl Health {
             State::Probing => return Err(Duration::from_secs(1)),
         };
         Ok(Try { health: self, is_probe, is_judged: false })
+    }
+
+    /// Returns the condition.
+    pub(crate) fn condition(&self, now: Instant) -> Condition {
+        match *self.lock() {
+            State::Healthy => Condition::Healthy,
+            State::Cooling { until } => Condition::Cooling(until.saturating_duration_since(now)),
+            State::Probing => Condition::Probing,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,18 +1,21 @@
 //! Aliases: the targets of a model name, and how they are tried.
+pub(crate) mod book;
 pub(crate) mod config;
 pub(crate) mod health;
 pub(crate) mod order;
+pub(crate) mod outcomes;
 pub(crate) mod pace;
 pub(crate) mod retry;
+pub(crate) mod retry_budget;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashmap::DashMap;
 use http::HeaderValue;
 use wildmatch::WildMatch;
 
+pub(crate) use book::HealthBook;
 pub(crate) use config::{Config, ServerTools, Sort, Strategy, Strictness, TargetConfig};
 
 use crate::catalogue::cost::Tariff;
@@ -20,9 +23,11 @@ use crate::catalogue::{Catalogue, Row};
 use crate::error::{Error, ErrorKind, Problem, Result};
 use crate::models::health::Healths;
 use crate::models::retry::Backoff;
+use crate::models::retry_budget::RetryBudget;
 use crate::net::headers;
 use crate::providers::accepts::Accepts;
 use crate::providers::{Provider, Timeouts};
+use crate::telemetry::circuits::{Circuit, CircuitLabels};
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 
 /// All aliases of a generation.
@@ -56,6 +61,8 @@ pub struct Alias {
     pub timeouts: Timeouts,
     /// The cooldown of a failed target, unless its response names a wait.
     pub cooldown: Duration,
+    /// The bound of retries and failovers; shared by generations.
+    pub(crate) retry_budget: Arc<RetryBudget>,
 }
 
 /// A provider and an upstream's model.
@@ -76,6 +83,8 @@ pub struct Target {
     pub key: String,
     /// The counters of its requests.
     pub metrics: Arc<TargetMetrics>,
+    /// The counters of its health.
+    pub(crate) circuit: Circuit,
     /// The facts about `model`, if the table knows it.
     row: Option<Arc<Row>>,
     /// The rates of `model`; `None` for a model that the client names.
@@ -84,9 +93,6 @@ pub struct Target {
     catalogue: Arc<Catalogue>,
     label: Option<HeaderValue>,
 }
-
-/// The health of targets by alias and target; outlives generations.
-pub(crate) type HealthBook = DashMap<String, Arc<Healths>>;
 
 /// The parts that aliases are built from.
 pub struct Parts<'a> {
@@ -147,6 +153,15 @@ impl Models {
         aliases
     }
 
+    /// Returns the pairs of an alias and a target, for [`HealthBook::retain`].
+    pub(crate) fn places(&self) -> HashSet<[String; 2]> {
+        let all = self.all();
+        let pairs = all.iter().flat_map(|alias| {
+            alias.targets.iter().map(|target| [alias.name.clone(), target.key.clone()])
+        });
+        pairs.collect()
+    }
+
     /// Returns the aliases without wildcards, sorted by name, for lists of models.
     pub fn listed(&self) -> Vec<&Alias> {
         let mut aliases = self.all();
@@ -203,6 +218,7 @@ impl Alias {
                 total: t.total,
             },
             cooldown: config.cooldown,
+            retry_budget: parts.book.budget(name),
         })
     }
 }
@@ -215,11 +231,12 @@ impl Target {
         parts: &Parts<'_>,
     ) -> Self {
         let key = format!("{}/{}", config.provider, config.model.as_deref().unwrap_or("*"));
-        // a provider may fail under one alias's timeouts and work under another's
-        let health = parts.book.entry(format!("{alias}\n{key}")).or_default().clone();
+        let health = parts.book.health(alias, &key);
         let find = |model: &String| parts.catalogue.find(provider.family(), model).cloned();
         let row = config.model.as_ref().and_then(find);
         let model = config.model.as_deref().unwrap_or("*");
+        let labels = CircuitLabels { alias, provider: &config.provider, model };
+        let circuit = parts.metrics.circuits.of(labels);
         let tariff = || {
             let place = provider.place(model);
             Arc::new(Tariff::new(parts.catalogue, provider.family(), row.as_ref(), place))
@@ -235,6 +252,7 @@ impl Target {
             weight: config.weight,
             accepts: Accepts::default(),
             metrics: parts.metrics.target(alias, &config.provider, model),
+            circuit,
             health,
             key,
         }
@@ -255,6 +273,12 @@ impl Target {
             Arc::new(Tariff::new(&self.catalogue, provider.family(), row, provider.place(model)))
         };
         self.tariff.clone().unwrap_or_else(new)
+    }
+
+    /// Returns the labels of its metrics under an alias.
+    pub(crate) fn labels<'a>(&'a self, alias: &'a Alias) -> CircuitLabels<'a> {
+        let model = self.model.as_deref().unwrap_or("*");
+        CircuitLabels { alias: &alias.name, provider: &self.provider_name, model }
     }
 
     /// Returns `x-tidegate-target` for a request for `model`.

@@ -79,6 +79,13 @@ impl Pace {
         }
     }
 
+    /// Returns the seconds to the first content and the output tokens for each second; `None` without a recent answer.
+    pub(crate) fn averages(&self, now: Instant) -> [Option<f64>; 2] {
+        let state = self.0.lock();
+        let is_fresh = |it: &Average| now.saturating_duration_since(it.at) < STALE;
+        [state.latency, state.throughput].map(|it| it.filter(is_fresh).map(|it| it.value))
+    }
+
     /// Returns the place of the target for a request to an endpoint. Counts of tokens measure nothing.
     pub(super) fn standing(&self, by: Measure, endpoint: Endpoint, now: Instant) -> Standing {
         let state = self.0.lock();

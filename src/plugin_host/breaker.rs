@@ -58,6 +58,11 @@ impl Breaker {
         }
     }
 
+    /// Returns the rest of a suspension; `None` while the breaker is closed. It admits nothing.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        self.state().trial.map(|trial| trial.saturating_duration_since(now))
+    }
+
     /// Records a call that ended without a failure. A successful trial closes the breaker.
     pub(super) fn worked(&self, pass: Pass) {
         if pass == Pass::Trial {

@@ -111,6 +111,16 @@ impl Gate {
         }
     }
 
+    /// Returns the plugin's file name without its ending.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Returns the rest of a suspension after repeated failures.
+    pub(super) fn suspended(&self) -> Option<Duration> {
+        self.breaker.rest(std::time::Instant::now())
+    }
+
     /// Admits a call, or rejects it while the plugin is suspended.
     pub(super) fn enter<'a>(&'a self, clock: &'a Clock) -> Result<Admission<'a>, Cause> {
         match self.breaker.enter(&**clock) {

@@ -1,5 +1,6 @@
 //! `Plugin`: a loaded WebAssembly component: its manifest, its hooks, its server tools.
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -93,6 +94,21 @@ impl Plugin {
     /// Returns the plugin's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.inner.manifest
+    }
+
+    /// Returns the granted capabilities, and the config keys of those that it requests and does not get.
+    pub(crate) fn granted(&self) -> (String, String) {
+        self.inner.terms.grants.summary()
+    }
+
+    /// Returns the plugin's file name without its ending.
+    pub(crate) fn file(&self) -> &str {
+        self.inner.gate.file()
+    }
+
+    /// Returns the rest of a suspension after repeated failures; `None` if the plugin is called.
+    pub(crate) fn suspended(&self) -> Option<Duration> {
+        self.inner.gate.suspended()
     }
 
     /// Returns whether the plugin may call some model.

@@ -19,6 +19,9 @@ use crate::policy::{PluginsConfig, PoliciesConfig, StageConfig, plugin_stage};
 use crate::telemetry::events::Events;
 use crate::telemetry::metrics::Metrics;
 
+/// The name under which the calls of a server tool are counted, in the place of a hook.
+const TOOL: &str = "tool";
+
 /// The parts that a pipeline is built from.
 pub(crate) struct Plan<'a> {
     /// The folder of the policies.
@@ -257,7 +260,9 @@ impl Plan<'_> {
         for (file, plugin, manifest) in all {
             let name = &manifest.name;
             let metrics = self.metrics.tool(&format!("gateway:{name}"));
-            let tool = ServedTool { plugin: plugin.clone(), manifest: manifest.clone(), metrics };
+            let life = self.metrics.lives.of(name, TOOL);
+            let (plugin, manifest) = (plugin.clone(), manifest.clone());
+            let tool = ServedTool { plugin, manifest, metrics, life };
             if let Some(other) = tools.insert(name.clone(), tool) {
                 let path = self.plugins.dir.join(format!("{file}.wasm"));
                 let other = &other.plugin.manifest().name;

@@ -10,6 +10,7 @@ mod filter;
 mod hook;
 pub(crate) mod library;
 mod outcome;
+pub(crate) mod overview;
 mod passage;
 mod pipeline;
 mod plugin_stage;

@@ -1,5 +1,6 @@
 //! `Pipeline`: the stages and server tools of a generation.
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::context::Context;
@@ -10,6 +11,7 @@ use crate::policy::script::Script;
 use crate::policy::script::api::With;
 use crate::policy::stage::{Stage, Work};
 use crate::telemetry::events::Events;
+use crate::telemetry::lives::Life;
 use crate::telemetry::metrics::{Metrics, PolicyMetrics, ToolMetrics};
 
 /// The stages of a generation in order, and its server tools.
@@ -30,6 +32,7 @@ pub(crate) struct ServedTool {
     pub(super) plugin: Plugin,
     pub(super) manifest: ToolManifest,
     pub(super) metrics: ToolMetrics,
+    pub(super) life: Arc<Life>,
 }
 
 impl Pipeline {
@@ -86,7 +89,7 @@ impl Pipeline {
         self.plugins().any(Plugin::may_publish)
     }
 
-    fn plugins(&self) -> impl Iterator<Item = &Plugin> {
+    pub(super) fn plugins(&self) -> impl Iterator<Item = &Plugin> {
         self.stages.iter().filter_map(Stage::plugin).chain(self.tools.values().map(|t| &t.plugin))
     }
 

@@ -1,7 +1,7 @@
 //! `Stage`: one policy or plugin of the pipeline. It selects requests, times hooks and handles failures.
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value};
 
@@ -15,9 +15,14 @@ use crate::policy::script::api::With;
 use crate::policy::script::{Script, ScriptCall};
 use crate::policy::window::WindowRules;
 use crate::policy::{Hook, Hooks, OnError, Outcome, Verdict, plugin_stage};
+use crate::telemetry::lives::{LastError, Life};
+use crate::telemetry::logs::one_line;
 use crate::telemetry::metrics::{Metrics, StageMetrics};
 use crate::telemetry::story::Run;
 use crate::wire::{Document, MessagesRequest};
+
+/// The most characters of an error that are kept.
+const SHOWN: usize = 1000;
 
 /// One stage: a policy or a plugin, and the requests that it runs for.
 pub(crate) struct Stage {
@@ -26,7 +31,14 @@ pub(crate) struct Stage {
     when: When,
     on_error: OnError,
     hooks: Hooks,
-    metrics: Vec<(Hook, StageMetrics)>,
+    metrics: Vec<HookBook>,
+}
+
+/// The numbers of one hook of a stage.
+struct HookBook {
+    hook: Hook,
+    metrics: StageMetrics,
+    life: Arc<Life>,
 }
 
 /// The program of a stage.
@@ -68,7 +80,13 @@ impl Stage {
             when: When::new(&rules.when),
             on_error: rules.on_error,
             hooks,
-            metrics: defined.map(|hook| (hook, metrics.stage(name, hook.as_str()))).collect(),
+            metrics: defined
+                .map(|hook| HookBook {
+                    hook,
+                    metrics: metrics.stage(name, hook.as_str()),
+                    life: metrics.lives.of(name, hook.as_str()),
+                })
+                .collect(),
         }
     }
 
@@ -79,6 +97,7 @@ impl Stage {
     /// Records that a hook edited its subject.
     pub(super) fn note_edit(&self, hook: Hook, ctx: &Context) {
         ctx.story.stage_edited(&self.name, hook.as_str());
+        self.book(hook).into_iter().for_each(|book| book.life.edited());
     }
 
     /// Records the prompt of a request that a hook edited.
@@ -92,6 +111,7 @@ impl Stage {
     /// Records that a hook denied its subject.
     pub(super) fn note_denial(&self, hook: Hook, ctx: &Context) {
         ctx.story.stage_denied(&self.name, hook.as_str());
+        self.book(hook).into_iter().for_each(|book| book.life.denied());
     }
 
     /// Returns the plugin, if the stage is one.
@@ -104,6 +124,20 @@ impl Stage {
 
     pub(super) fn hooks(&self) -> Hooks {
         self.hooks
+    }
+
+    /// Returns the reaction if it fails.
+    pub(super) fn on_error(&self) -> OnError {
+        self.on_error
+    }
+
+    /// Returns its hooks with their numbers.
+    pub(super) fn lives(&self) -> impl Iterator<Item = (Hook, &Life)> {
+        self.metrics.iter().map(|book| (book.hook, &*book.life))
+    }
+
+    fn book(&self, hook: Hook) -> Option<&HookBook> {
+        self.metrics.iter().find(|book| book.hook == hook)
     }
 
     /// Returns the windows that its `on_text` needs.
@@ -252,9 +286,10 @@ impl Stage {
     ) -> Result<Settled<T, S>> {
         let HookRun { hook, took, done } = run;
         let story = &facts.ctx.story;
-        let metrics = self.metrics.iter().find(|(of, _)| *of == hook).map(|(_, metrics)| metrics);
-        if let Some(metrics) = metrics {
+        let book = self.book(hook);
+        if let Some(HookBook { metrics, life, .. }) = book {
             metrics.observe(took);
+            life.ran(took);
         }
         let error = match done {
             Ok(done) => {
@@ -273,8 +308,9 @@ impl Stage {
             return Err(unreadable(hook, error));
         }
         story.stage_ran(&self.name, hook.as_str(), took, Run::Failed);
-        if let Some(metrics) = metrics {
+        if let Some(HookBook { metrics, life, .. }) = book {
             metrics.failed();
+            life.failed(last_error(facts.ctx, &error));
         }
         if spare.is_some() && !error.is_logged {
             let source = error.source.as_deref().map(tracing::field::display);
@@ -299,6 +335,17 @@ impl Stage {
         let message =
             format!("stage `{name}` {wrong} in `{hook}`: that works in `on_request` only");
         Err(Error::new(ErrorKind::Api, message))
+    }
+}
+
+/// Returns an error as operators see it, in one line of bounded length.
+pub(super) fn last_error(ctx: &Context, error: &Error) -> LastError {
+    let source = error.source.as_deref().map(|source| format!(": {source}"));
+    let text = format!("{}{}", error.logged(), source.unwrap_or_default());
+    LastError {
+        at: SystemTime::now(),
+        request_id: ctx.request_id.to_string(),
+        message: one_line(&text).chars().take(SHOWN).collect(),
     }
 }
 

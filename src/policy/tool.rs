@@ -8,9 +8,10 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plugin_host::{self, ToolError};
 use crate::policy::script::{Decision, Done};
-use crate::policy::stage::Settled;
+use crate::policy::stage::{self, Settled};
 use crate::policy::watch::Ran;
 use crate::policy::{Hook, Passage};
+use crate::telemetry::lives::LastError;
 use crate::wire::{Document, Kind, Step, message};
 
 /// A call of a server tool by the model.
@@ -217,13 +218,26 @@ impl Passage {
         match tool.plugin.call_tool(self.facts().behalf(), plugin_call).await {
             Ok(content) => {
                 tool.metrics.succeeded(started.elapsed());
+                tool.life.ran(started.elapsed());
                 // the host has checked that this is JSON text
                 ToolOutput::new(String::from_utf8_lossy(&content).into_owned())
             }
             Err(failure) => {
                 tool.metrics.failed(started.elapsed());
+                tool.life.ran(started.elapsed());
+                tool.life.failed(last_error(&self.ctx, &failure));
                 failure_output(&self.ctx, call.tool, failure)
             }
+        }
+    }
+}
+
+/// Returns the failure of a tool as operators see it.
+fn last_error(ctx: &Context, failure: &ToolError) -> LastError {
+    match failure {
+        ToolError::Broke(error) => stage::last_error(ctx, error),
+        ToolError::Problem { code, message, .. } => {
+            stage::last_error(ctx, &Error::new(ErrorKind::Api, format!("{code}: {message}")))
         }
     }
 }

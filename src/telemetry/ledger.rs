@@ -20,6 +20,8 @@ pub(crate) struct LedgerMetrics {
     pub(crate) failures: Counter,
     /// The metrics of the key store.
     pub(crate) keys: KeyMetrics,
+    /// `tidegate_audit_dropped_total`
+    pub(crate) audit_dropped: Counter,
     dropped: Counters,
 }
 
@@ -82,6 +84,12 @@ impl LedgerMetrics {
                 Counter::default(),
             ),
             keys: KeyMetrics::new(r),
+            audit_dropped: add(
+                r,
+                "audit_dropped",
+                "Writes of the admin API that are missing in the audit table",
+                Counter::default(),
+            ),
             dropped,
         }
     }

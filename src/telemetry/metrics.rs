@@ -11,10 +11,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::telemetry::circuits::CircuitMetrics;
 use crate::telemetry::exporter::ExporterMetrics;
 use crate::telemetry::exposition::Format;
 use crate::telemetry::ledger::LedgerMetrics;
 use crate::telemetry::limits::LimitMetrics;
+use crate::telemetry::lives::StageBook;
 use crate::telemetry::losses::Losses;
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::plugins::PluginMetrics;
@@ -49,6 +51,10 @@ pub struct Metrics {
     /// The metrics of the sinks of events.
     pub(crate) sinks: Sinks,
     limits: LimitMetrics,
+    /// The metrics of the targets' health.
+    pub(crate) circuits: CircuitMetrics,
+    /// The runs of stages and server tools, for the admin API.
+    pub(crate) lives: StageBook,
     /// Requests in progress, streams included.
     pub active_requests: Gauge,
     /// Generations that still serve a request, with the current one.
@@ -117,7 +123,9 @@ impl Metrics {
             reloads: Reloads::new(r),
             active_requests: add(r, "active_requests", "Requests in progress", Gauge::default()),
             generations_live: add(r, "generations_live", "Generations in use", Gauge::default()),
-            policies: policies(r),
+            policies: PolicyMetrics::new(r),
+            circuits: CircuitMetrics::new(r),
+            lives: StageBook::default(),
             ledger: LedgerMetrics::new(r),
             losses: Losses::new(r),
             exporter: ExporterMetrics::new(r),
@@ -288,16 +296,6 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
-}
-
-fn policies(registry: &mut Registry) -> PolicyMetrics {
-    let policies = PolicyMetrics::default();
-    let (counts, requests) = (policies.counts.clone(), policies.requests.clone());
-    add(registry, "policy_counts", "Counters that policies add to with `count`", counts);
-    add(registry, "tagged_requests", "Requests that policies tagged with `tag`", requests);
-    let tokens = policies.tokens.clone();
-    add(registry, "tagged_tokens", "Tokens of requests that policies tagged, by type", tokens);
-    policies
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
+pub(crate) mod circuits;
 pub(crate) mod continuity;
 pub(crate) mod events;
 pub(crate) mod exporter;
@@ -8,6 +9,8 @@ mod inference;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod limits;
+pub(crate) mod live;
+pub(crate) mod lives;
 pub(crate) mod logs;
 pub(crate) mod losses;
 mod memory;

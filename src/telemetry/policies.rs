@@ -5,7 +5,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 
+use crate::telemetry::series::add;
 use crate::wire::Usage;
 
 type Labels = Vec<(&'static str, String)>;
@@ -30,6 +32,16 @@ pub struct PolicyMetrics {
 }
 
 impl PolicyMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let this = Self::default();
+        let (counts, requests) = (this.counts.clone(), this.requests.clone());
+        add(registry, "policy_counts", "Counters that policies add to with `count`", counts);
+        add(registry, "tagged_requests", "Requests that policies tagged with `tag`", requests);
+        let tokens = this.tokens.clone();
+        add(registry, "tagged_tokens", "Tokens of requests that policies tagged, by type", tokens);
+        this
+    }
+
     /// Adds to a counter that a policy named.
     pub fn count(&self, name: &str, number: u64) {
         let (name, _) = self.bounded(name, "");

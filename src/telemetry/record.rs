@@ -191,6 +191,8 @@ pub enum Why {
     Cooling,
     /// A limit of the target is reached.
     Limit,
+    /// The retry budget of the alias is used up.
+    RetryBudget,
     /// The stage of this name refused the target.
     Stage(Arc<str>),
 }
@@ -201,6 +203,7 @@ impl Why {
         match self {
             Self::Cooling => "cooling",
             Self::Limit => "limit",
+            Self::RetryBudget => "retry_budget",
             Self::Stage(stage) => stage,
         }
     }

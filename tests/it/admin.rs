@@ -1,13 +1,17 @@
 //! The admin API: each answer is checked against the OpenAPI document that the gateway itself serves.
 mod entrance;
+mod exchanges;
 mod generation;
 mod keys;
 mod schema;
+mod status;
+mod targets;
+mod usage;
 mod writes;
 
 use serde_json::Value;
 
-use crate::support::client::{Answer, Ask};
+use crate::support::client::{Answer, Ask, Incoming};
 use crate::support::gateway::Gateway;
 
 /// A client of the admin API that checks every answer.
@@ -76,6 +80,11 @@ impl<'a> Api<'a> {
         let current = self.send(self.ask("GET", of)).await;
         let tag = current.header("etag").unwrap_or_else(|| panic!("{of} has no etag")).to_owned();
         self.send(self.ask(method, path).header("if-match", &tag).with_body(body)).await
+    }
+
+    /// Opens a stream.
+    async fn open(&self, path: &str) -> Incoming {
+        self.ask("GET", path).open(self.gateway.admin).await
     }
 
     /// Returns the schema of an answer; `None` for an answer without a body.

@@ -1,6 +1,7 @@
 //! Several targets: which is tried, when the next one is, and who is left alone for a while.
 mod accounts;
 mod affinity;
+mod budget;
 mod cooldown;
 mod endpoints;
 mod order;

@@ -65,6 +65,6 @@ async fn open(file: &Path) -> SqliteConnection {
 }
 
 /// Waits until this many exchanges are written.
-async fn written(gateway: &Gateway, number: u32) {
+pub async fn written(gateway: &Gateway, number: u32) {
     gateway.until_metric(WRITTEN, number.into()).await;
 }

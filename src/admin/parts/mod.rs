@@ -1,16 +1,32 @@
 //! The routes of the admin API, a file for each object.
 mod audit;
 mod drain;
+mod exchanges;
 mod generation;
 mod keys;
+mod limits;
+mod live;
+mod policies;
 mod status;
+mod targets;
+mod usage;
 
 use crate::admin::route::Route;
 
 /// Returns every route.
 pub(super) fn routes() -> Vec<Route> {
-    [status::routes(), generation::routes(), drain::routes(), audit::routes(), keys::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [
+        status::routes(),
+        generation::routes(),
+        targets::routes(),
+        policies::routes(),
+        exchanges::routes(),
+        live::routes(),
+        usage::routes(),
+        limits::routes(),
+        drain::routes(),
+        audit::routes(),
+        keys::routes(),
+    ];
+    all.into_iter().flatten().collect()
 }

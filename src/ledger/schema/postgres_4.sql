@@ -11,3 +11,13 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_at ON audit (at);
 CREATE INDEX exchange_request ON exchange (request_id);
+CREATE INDEX exchange_upstream_request ON exchange (upstream_request_id) WHERE upstream_request_id IS NOT NULL;
+CREATE TABLE note (
+  exchange UUID NOT NULL REFERENCES exchange (id) ON DELETE CASCADE,
+  n BIGINT NOT NULL,
+  kind TEXT NOT NULL,
+  attempts BIGINT NOT NULL,
+  name TEXT NOT NULL,
+  detail TEXT,
+  PRIMARY KEY (exchange, n)
+);

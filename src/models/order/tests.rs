@@ -29,7 +29,7 @@ fn alias(strategy: &str, targets: &[(&str, u32)]) -> Arc<Alias> {
         .collect();
     let config = serde_json::json!({"strategy": strategy, "targets": targets});
     let configs = [("m".to_owned(), serde_json::from_value(config).unwrap())];
-    let (book, metrics) = (HealthBook::new(), Metrics::new());
+    let (book, metrics) = (HealthBook::default(), Metrics::new());
     let catalogue = Arc::new(Catalogue::build(&Table::default()).unwrap());
     let parts = Parts {
         providers: &providers,
