@@ -31,10 +31,9 @@ SHARES = {
     "tools_cut": 2,
     "count": 4,
     "denied": 1,
+    "stranger": 1,
 }
 TOOL = {"type": "gateway:datetime"}
-# to the upstream, from the caller's view: a row without an answer
-FREE_OF_TOKENS = ("failed", "refused", "count", "denied")
 
 
 def config(upstream, plugins):
@@ -73,7 +72,7 @@ def planned(number, kind, chance):
         kind not in ("whole", "early") and chance.random() < 0.5
     )
     rounds = chance.choice((2, 3)) if kind.startswith("tools") else 1
-    plan.turns = [any_usage(plan.alias, chance) for _ in range(rounds)]
+    plan.turns = [any_usage(chance) for _ in range(rounds)]
     plan.texts = ["word" * chance.randint(1, 40) for _ in range(chance.randint(1, 8))]
     if kind in ("cut", "cut_late", "error", "left", "early", "refused", "count"):
         plan.ending = kind
@@ -91,10 +90,12 @@ def planned(number, kind, chance):
             plan.key = "early"
         case "denied":
             plan.key = "narrow"
+        case "stranger":
+            plan.key = "of-nobody"
     return plan
 
 
-def any_usage(alias, chance):
+def any_usage(chance):
     """Usage with every kind of token, in sizes on both sides of a threshold."""
     some = lambda most, share=0.5: chance.randint(1, most) if chance.random() < share else 0
     own = usage(some(6000, 0.95), chance.randint(2, 900), some(3000, 0.2), some(3000, 0.2), some(9000, 0.3))
@@ -103,9 +104,19 @@ def any_usage(alias, chance):
         own["speed"] = "fast"
     if chance.random() < 0.1:
         own["inference_geo"] = "us"
-    if alias != "unpriced" and chance.random() < 0.1:
+    if chance.random() < 0.1:
         own["server_tool_use"] = {"web_search_requests": chance.randint(1, 4)}
+    if chance.random() < 0.1:
+        own["iterations"] = [iteration(chance) for _ in range(chance.randint(1, 3))]
     return own
+
+
+def iteration(chance):
+    """One run of an answer that has several, of the request's model or of another."""
+    own = usage(chance.randint(1, 9000), chance.randint(1, 300), read=chance.randint(0, 2000))
+    del own["service_tier"]
+    model = chance.choice((None, None, "book-large", "book-small", "book-unpriced"))
+    return {"type": "message"} | own | ({"model": model} if model else {})
 
 
 async def exchange(upstream, plan, caller):
@@ -178,10 +189,12 @@ class Check:
         self.charged = upstream.charged()
         # exchanges of which the upstream reports nothing are looked at apart
         self.early = {plan.id for plan in all_plans if plan.kind == "early"}
+        # a wrong key is in the metrics only
+        self.recorded = [plan for plan in all_plans if plan.kind != "stranger"]
 
     def sums(self, name_of):
         sums = Sums()
-        for plan in self.plans:
+        for plan in self.recorded:
             if plan.id not in self.early:
                 sums.add(name_of(plan), self.charged.get(plan.id))
         return sums
@@ -240,9 +253,11 @@ class Check:
             "SELECT request_id, key, session, attempts, uncached, output, cost_state, uncached, write_5m, write_1h, read, output, "
             "coalesce(cost_nano, 0), unpriced_tokens FROM exchange"
         )
-        wanted = len(self.plans)
+        wanted = len(self.recorded)
         self.report.add("book", "each exchange is one row", None if len(rows) == wanted else f"{len(rows)} of {wanted}")
         ids = {row[0] for row in rows}
+        written = self.gateway.metric("tidegate_ledger_written_total")
+        self.report.add("book", "the metric counts each row", None if written == wanted else f"{written} of {wanted}")
         self.report.add("book", "each row has an id of its own", None if len(ids) == len(rows) else f"{len(ids)} ids")
         attempts = sum(row[3] for row in rows)
         book = len(self.upstream.book)
@@ -257,7 +272,7 @@ class Check:
     def each(self, rows):
         """Each row for itself, with its state: sums could hide two errors."""
         bad = []
-        for plan in self.plans:
+        for plan in self.recorded:
             charged, row = self.charged.get(plan.id), rows.get(f"e{plan.id}")
             if row is None or plan.id in self.early:
                 continue
@@ -391,6 +406,7 @@ EXPECTED = {
     "tools_cut": {(200, "broken"), (200, "left")},
     "count": {(200, "whole")},
     "denied": {(403, "whole")},
+    "stranger": {(401, "whole")},
 }
 
 
@@ -427,7 +443,7 @@ async def suite(report, options, place):
         with Gateway(options.binary, home, config(upstream, plugins)) as gateway:
             work = [partial(exchange, upstream, plan) for plan in all_plans]
             answers = await crowd(gateway.port, work, options.callers)
-            await settled(gateway, len(all_plans))
+            await settled(gateway, sum(plan.kind != "stranger" for plan in all_plans))
             await verdict(report, Check(report, gateway, upstream, all_plans, answers))
 
 

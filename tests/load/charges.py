@@ -1,7 +1,9 @@
 """Prices of the suites' own models, and what an answer costs, in exact fractions of a dollar."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import prod
 
 MILLION = 10**6
 NANO = 10**9
@@ -68,8 +70,8 @@ def prices_file():
     return {"models": rows, "billing": {"anthropic": {"fees": {"web_search": SEARCHES}}}}
 
 
-def tokens_of(usage):
-    """Tokens by kind, as the API's `usage` reports them."""
+def counted(usage):
+    """The tokens of one report, or of one iteration in it, by kind."""
     hour = usage["cache_creation"]["ephemeral_1h_input_tokens"]
     return {
         "uncached": usage["input_tokens"],
@@ -80,20 +82,28 @@ def tokens_of(usage):
     }
 
 
-def dollars(model, usage):
-    """What an answer costs; `None` without a price."""
-    if model not in MODELS:
-        return None
-    found, tokens = MODELS[model], tokens_of(usage)
-    prompt = sum(tokens.values()) - tokens["output"]
-    rates = found.larger if found.larger and prompt > found.above else found.rates
-    cost = rates.of(tokens)
+def tokens_of(usage):
+    """Tokens by kind, as the API's `usage` reports them: iterations replace the sum at the top."""
+    return sum((Counter(counted(one)) for one in usage.get("iterations", [usage])), Counter())
+
+
+def charge(model, usage):
+    """What an answer costs in dollars, and the number of its tokens without a price."""
     tier, speed = usage.get("service_tier"), usage.get("speed")
     # fast mode is never part of a batch
-    for name in (None if tier == "batch" else speed, usage.get("inference_geo"), tier):
-        cost *= Fraction(found.factors.get(name, "1"))
-    searches = usage.get("server_tool_use", {}).get("web_search_requests", 0)
-    return cost + Fraction(SEARCHES, 1000) * searches
+    modes = (None if tier == "batch" else speed, usage.get("inference_geo"), tier)
+    cost, unpriced = Fraction(0), 0
+    for one in usage.get("iterations", [usage]):
+        tokens, found = counted(one), MODELS.get(one.get("model", model))
+        if found is None:
+            unpriced += sum(tokens.values())
+            continue
+        prompt = sum(tokens.values()) - tokens["output"]
+        rates = found.larger if found.larger and prompt > found.above else found.rates
+        cost += rates.of(tokens) * prod(Fraction(found.factors.get(mode, "1")) for mode in modes)
+    # the fees are those of the model's provider
+    searches = usage.get("server_tool_use", {}).get("web_search_requests", 0) if model in MODELS else 0
+    return cost + Fraction(SEARCHES, 1000) * searches, unpriced
 
 
 def nano(amount):

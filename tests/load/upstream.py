@@ -154,13 +154,10 @@ class Charged:
         self.target = ""
 
     def add(self, entry):
-        tokens = charges.tokens_of(entry.usage)
-        self.tokens.update(tokens)
-        cost = charges.dollars(entry.model, entry.usage)
-        if cost is None:
-            self.unpriced += sum(tokens.values())
-        else:
-            self.dollars += cost
+        self.tokens.update(charges.tokens_of(entry.usage))
+        cost, unpriced = charges.charge(entry.model, entry.usage)
+        self.dollars += cost
+        self.unpriced += unpriced
         self.is_estimated |= entry.is_estimated
         self.target = f"{entry.provider}/{entry.model}"
 
@@ -254,7 +251,7 @@ class Answer:
         }
 
     async def stream(self, own, turn, is_last):
-        first = own | {"output_tokens": START_OUTPUT}
+        first = {name: value for name, value in own.items() if name != "iterations"} | {"output_tokens": START_OUTPUT}
         # without a later report the input is known, and the output is estimated by the text
         self.entry.usage, self.entry.is_estimated = first, True
         await self.head()
@@ -263,7 +260,7 @@ class Answer:
         block = self.content(turn, is_last)[0]
         empty = block | ({"text": ""} if is_last else {"input": {}})
         await self.send(frame({"type": "content_block_start", "index": 0, "content_block": empty}))
-        await self.deltas(own, is_last)
+        await self.deltas(is_last)
         if is_last and self.plan.ending in ("cut", "left", "error"):
             return await self.broken()
         last = {"stop_reason": "end_turn" if is_last else "tool_use", "stop_sequence": None}
@@ -279,7 +276,7 @@ class Answer:
         await self.end()
         return True
 
-    async def deltas(self, own, is_last):
+    async def deltas(self, is_last):
         sent = 0
         for text in self.plan.texts if is_last else ["{}"]:
             delta = {"type": "text_delta", "text": text} if is_last else {"type": "input_json_delta", "partial_json": text}
@@ -287,7 +284,7 @@ class Answer:
             sent += len(text)
             if is_last:
                 output = max(START_OUTPUT, sent // BYTES_A_TOKEN)
-                self.entry.usage = own | {"output_tokens": output}
+                self.entry.usage = self.entry.usage | {"output_tokens": output}
 
     async def broken(self):
         if self.plan.ending == "left":
