@@ -1,4 +1,4 @@
-"""Exchanges of every kind before an upstream that keeps its own book: ledger, metrics and budgets must equal the book."""
+"""Exchanges of every kind before an upstream with a book of its own: ledger, metrics and budgets must equal it."""
 
 import asyncio
 import json
@@ -207,7 +207,9 @@ class Check:
         }
         for by, name_of in names.items():
             found = self.gateway.ledger("--by", by)
-            rows = {name: row for name, row in reported(found["rows"], "value" if by == "tag:team" else by).items() if name}
+            rows = {
+                name: row for name, row in reported(found["rows"], "value" if by == "tag:team" else by).items() if name
+            }
             rows.pop("early", None)
             expected = self.sums(name_of).shown()
             expected.pop(None, None)
@@ -217,9 +219,7 @@ class Check:
 
     def without_early(self, rows):
         """Takes the exchanges away whose caller left before the answer: the gateway estimates them."""
-        own = self.gateway.rows(
-            "SELECT model, uncached, cost_nano, unpriced_tokens FROM exchange WHERE key = 'early'"
-        )
+        own = self.gateway.rows("SELECT model, uncached, cost_nano, unpriced_tokens FROM exchange WHERE key = 'early'")
         for model, uncached, nano, unpriced in own:
             row = rows[model]
             row["requests"] -= 1
@@ -243,15 +243,17 @@ class Check:
         total.subtract(numbers(early) if early else {})
         book = Counter(numbers(self.sums(lambda plan: "all").total()))
         self.report.add(
-            "book", "the total equals the book", None if +total == +book else f"{dict(+total)}, the book has {dict(+book)}"
+            "book",
+            "the total equals the book",
+            None if +total == +book else f"{dict(+total)}, the book has {dict(+book)}",
         )
         return by_key["total"]
 
     def exchanges(self):
         """Each exchange by itself, by the session that it names."""
         rows = self.gateway.rows(
-            "SELECT request_id, key, session, attempts, uncached, output, cost_state, uncached, write_5m, write_1h, read, output, "
-            "coalesce(cost_nano, 0), unpriced_tokens FROM exchange"
+            "SELECT request_id, key, session, attempts, uncached, output, cost_state, uncached, write_5m, write_1h, "
+            "read, output, coalesce(cost_nano, 0), unpriced_tokens FROM exchange"
         )
         wanted = len(self.recorded)
         self.report.add("book", "each exchange is one row", None if len(rows) == wanted else f"{len(rows)} of {wanted}")
@@ -261,7 +263,9 @@ class Check:
         self.report.add("book", "each row has an id of its own", None if len(ids) == len(rows) else f"{len(ids)} ids")
         attempts = sum(row[3] for row in rows)
         book = len(self.upstream.book)
-        self.report.add("book", "attempts are the requests in the book", None if attempts == book else f"{attempts} of {book}")
+        self.report.add(
+            "book", "attempts are the requests in the book", None if attempts == book else f"{attempts} of {book}"
+        )
         early = [row for row in rows if row[1] == "early"]
         odd = [row for row in early if not (0 < row[4] < 500 and row[5] == 0 and row[6] in ("estimated", "unpriced"))]
         self.report.add(
@@ -277,7 +281,11 @@ class Check:
             if row is None or plan.id in self.early:
                 continue
             tokens = charged.tokens if charged else Counter()
-            own = [*(tokens[kind] for kind in charges.KINDS), charged.nano if charged else 0, charged.unpriced if charged else 0]
+            own = [
+                *(tokens[kind] for kind in charges.KINDS),
+                charged.nano if charged else 0,
+                charged.unpriced if charged else 0,
+            ]
             # without a price the state is `unpriced`, estimated or not
             state = "priced"
             if charged and charged.unpriced:
@@ -336,7 +344,9 @@ class Check:
         sums = self.sums(lambda plan: "large" if plan.kind == "denied" else plan.alias).shown()
         early = Counter()
         early_money = Counter()
-        for model, uncached, nano in self.gateway.rows("SELECT model, uncached, cost_nano FROM exchange WHERE key = 'early'"):
+        for model, uncached, nano in self.gateway.rows(
+            "SELECT model, uncached, cost_nano FROM exchange WHERE key = 'early'"
+        ):
             early[model] += uncached
             early_money[model] += nano or 0
         found, expected = {}, {}
@@ -369,7 +379,9 @@ class Check:
         book = Counter(entry.outcome for entry in self.upstream.book)
         own = {name: outcomes[name] for name in ("success", "refused", "failed")}
         rest = {name: book[name] for name in own}
-        self.report.add("book", "attempts by outcome are those of the book", None if own == rest else f"{own}, book {rest}")
+        self.report.add(
+            "book", "attempts by outcome are those of the book", None if own == rest else f"{own}, book {rest}"
+        )
         streams = Counter(
             "caller_left" if answer.ending == "left" else answer.ending
             for plan, answer in zip(self.plans, self.answers)

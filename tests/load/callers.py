@@ -54,7 +54,7 @@ class Caller:
         self.reader = self.writer = None
 
     async def ask(self, key, body, path="/v1/messages", leave=None, headers=()):
-        """One exchange. `leave`: the number of deltas of text after which the caller leaves, or a function to await instead of the answer."""
+        """One exchange. `leave`: the deltas of text after which the caller leaves, or what it awaits before."""
         answered = Answered()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -162,7 +162,9 @@ class Load:
         wanted, deadline = len(self.answers) + count, time.monotonic() + patience
         while len(self.answers) < min(wanted, self.most):
             if time.monotonic() > deadline:
-                raise AssertionError(f"{count} requests did not end within {patience} s: {len(self.answers)} of {wanted}")
+                raise AssertionError(
+                    f"{count} requests did not end within {patience} s: {len(self.answers)} of {wanted}"
+                )
             await asyncio.sleep(0.01)
 
     def counts(self):
@@ -175,4 +177,3 @@ class Load:
             return None
         number, first = next(iter(bad.items()))
         return f"{len(bad)} of {len(self.answers)} failed; {number}: {first.status} {first.ending} {first.body[:300]!r}"
-

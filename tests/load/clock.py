@@ -45,7 +45,9 @@ async def suite(report, options, place):
 def shown(gateway, days):
     """The rows whose time is that of a jump."""
     at = (time.time() + days * 24 * HOUR) * 1000
-    return gateway.rows(f"SELECT count(*) FROM exchange WHERE at BETWEEN {at - HOUR * 1000:.0f} AND {at + HOUR * 1000:.0f}")[0][0]
+    return gateway.rows(
+        f"SELECT count(*) FROM exchange WHERE at BETWEEN {at - HOUR * 1000:.0f} AND {at + HOUR * 1000:.0f}"
+    )[0][0]
 
 
 async def jumped(gateway, days, before):
@@ -74,11 +76,18 @@ async def jumps(report, gateway, upstream, offset):
     caller.close()
     report.add("clock", "no request fails while the clock jumps", load.failed())
     most = LIMIT * len(JUMPS)
-    report.add("clock", "a limit admits no more than its number for each jump", None if LIMIT <= passed <= most else f"{passed}")
+    report.add(
+        "clock",
+        "a limit admits no more than its number for each jump",
+        None if LIMIT <= passed <= most else f"{passed}",
+    )
     stuck = [wait for wait in waits if wait > HOUR + 1]
     report.add("clock", "no limit is stuck for longer than its window", f"retry-after {stuck}" if stuck else None)
     await records(report, gateway, upstream, len(load.answers) + len(JUMPS) * (LIMIT + 1))
-    print(f"     clock: {len(load.answers)} exchanges, jumps by {JUMPS} days, {passed} passed a limit of {LIMIT}", flush=True)
+    print(
+        f"     clock: {len(load.answers)} exchanges, jumps by {JUMPS} days, {passed} passed a limit of {LIMIT}",
+        flush=True,
+    )
 
 
 async def records(report, gateway, upstream, sent):
@@ -88,7 +97,13 @@ async def records(report, gateway, upstream, sent):
     total, days = found["total"], found["rows"]
     book = sum(charged.nano for charged in upstream.charged().values())
     own, expected = (total["requests"], total["cost_usd"]), (sent, charges.text(book))
-    report.add("clock", "the ledger has every exchange and its cost", None if own == expected else f"{own}, expected {expected}")
+    report.add(
+        "clock",
+        "the ledger has every exchange and its cost",
+        None if own == expected else f"{own}, expected {expected}",
+    )
     by_day = sum(row["requests"] for row in days)
     report.add("clock", "the sum of days is the total", None if by_day == sent else f"{by_day} of {sent}")
-    report.add("clock", "exchanges are on the days that the clock showed", None if len(days) >= len(set(JUMPS)) else f"{days}")
+    report.add(
+        "clock", "exchanges are on the days that the clock showed", None if len(days) >= len(set(JUMPS)) else f"{days}"
+    )

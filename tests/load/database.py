@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL while the server is killed, hangs, and comes back: requests go on, and each row is there or counted."""
+"""The ledger in PostgreSQL while the server is killed, hangs, and comes back: each row is there or counted."""
 
 import asyncio
 from itertools import cycle, islice
@@ -31,7 +31,7 @@ async def faults(report, options, server, gateway, upstream):
     upstream.book.clear()
     async with Load(gateway, size=4, pause=0.01) as load:
         await load.more(50)
-        for fault in islice(cycle((killed, hung, cut)), max(options.rounds, 3)):
+        for fault in islice(cycle((killed, hung, cut)), options.rounds):
             await fault(server, gateway, load)
             await load.more(50)
     report.add("postgres", "no request fails while the database is killed, hangs, or loses connections", load.failed())
@@ -40,19 +40,30 @@ async def faults(report, options, server, gateway, upstream):
     dropped = gateway.metric(DROPPED)
     report.add("postgres", "no row is dropped within the bounds of the queue", f"{dropped} were" if dropped else None)
     compare(report, server, gateway, upstream, sent)
-    print(f"     postgres: {sent} exchanges, {gateway.metric(FAILURES)} failed writes, {options.rounds} faults", flush=True)
+    print(
+        f"     postgres: {sent} exchanges, {gateway.metric(FAILURES)} failed writes, {options.rounds} faults",
+        flush=True,
+    )
 
 
 def compare(report, server, gateway, upstream, sent):
-    rows, ids, cost = server.query("SELECT count(*), count(DISTINCT request_id), sum(cost_nano) FROM exchange").split("|")
+    rows, ids, cost = server.query("SELECT count(*), count(DISTINCT request_id), sum(cost_nano) FROM exchange").split(
+        "|"
+    )
     fault = None if int(rows) == int(ids) == sent else f"{rows} rows, {ids} ids, {sent} exchanges"
     report.add("postgres", "each exchange is one row", fault)
     book = sum(charged.nano for charged in upstream.charged().values())
-    report.add("postgres", "the cost of the rows equals the book", None if int(cost) == book else f"{cost}, the book has {book}")
+    report.add(
+        "postgres",
+        "the cost of the rows equals the book",
+        None if int(cost) == book else f"{cost}, the book has {book}",
+    )
     total = gateway.ledger()["total"]
     found = (total["requests"], total["cost_usd"])
     expected = (sent, charges.text(book))
-    report.add("postgres", "the sums equal the book", None if found == expected else f"{found}, the book has {expected}")
+    report.add(
+        "postgres", "the sums equal the book", None if found == expected else f"{found}, the book has {expected}"
+    )
 
 
 async def failed_more(gateway, load):

@@ -31,7 +31,7 @@ def small_disk(place):
         yield place if done.returncode == 0 else None
     finally:
         if done.returncode == 0:
-            subprocess.run(["umount", place], check=True, timeout=60)
+            subprocess.run(["umount", "--lazy", place], check=True, timeout=60)
 
 
 async def full_disk(report, options, place, upstream, disk):
@@ -55,6 +55,8 @@ async def full_disk(report, options, place, upstream, disk):
         rows, dropped = gateway.ledger()["total"]["requests"], int(gateway.metric(DROPPED))
         fault = None if rows + dropped == sent else f"{rows} rows and {dropped} dropped of {sent}"
         report.add("full", "each exchange is a row or counted as dropped", fault)
+        state = gateway.rows("PRAGMA integrity_check", disk / "ledger.sqlite")[0][0]
+        report.add("full", "the database is intact", None if state == "ok" else state)
         print(f"     full, a disk of {DISK}: {sent} exchanges, {rows} rows, {dropped} dropped and counted", flush=True)
 
 
@@ -84,11 +86,13 @@ async def full_file(report, options, place, upstream):
 
         # portions, until the first rows are gone
         while sent < 20_000:
-            answers = await crowd(gateway.port, [piece(sent + n) for n in range(1, 501)], options.callers)
-            sent += 500
+            answers = await crowd(gateway.port, [piece(sent + n) for n in range(1, 201)], options.callers)
+            sent += 200
             bad = [answer for answer in answers if not answer.is_good]
             if bad:
-                return report.add("full", "no request fails while the file is full", f"{bad[0].status} {bad[0].body[:200]}")
+                return report.add(
+                    "full", "no request fails while the file is full", f"{bad[0].status} {bad[0].body[:200]}"
+                )
             await settled(gateway, sent)
             if gateway.rows("SELECT count(*) FROM exchange")[0][0] < sent:
                 break
@@ -99,12 +103,19 @@ async def full_file(report, options, place, upstream):
         report.add("full", "the oldest rows make room", fault)
         # callers work side by side, so neighbours may end in another order
         newest = set(range(sent - len(kept) + 1 + 2 * options.callers, sent + 1))
-        report.add("full", "the newest rows are kept", f"{sorted(newest - set(kept))[:5]} are gone" if newest - set(kept) else None)
+        report.add(
+            "full",
+            "the newest rows are kept",
+            f"{sorted(newest - set(kept))[:5]} are gone" if newest - set(kept) else None,
+        )
         lost = gateway.metric(DROPPED)
         report.add("full", "no exchange is dropped", f"{lost} were" if lost else None)
         size = os.path.getsize(gateway.place / ".tidegate" / "ledger.sqlite")
         report.add("full", "the file stays below `max_size`", f"{size}" if size > FILE else None)
-        print(f"     full, a file of 8 MiB: {sent} exchanges, the newest {len(kept)} rows kept, {size / (1 << 20):.1f} MiB", flush=True)
+        print(
+            f"     full, a file of 8 MiB: {sent} exchanges, the newest {len(kept)} kept, {size / (1 << 20):.1f} MiB",
+            flush=True,
+        )
 
 
 def used(gateway):

@@ -1,4 +1,4 @@
-"""`kill -9` of the gateway under load, and a start on the same folder: at most the rows of the last second are missing."""
+"""`kill -9` of the gateway under load, and a start on the same folder: at most the last second is missing."""
 
 import time
 
@@ -17,7 +17,6 @@ BUDGETS = {
         {"per": "key", "usd": 1, "every": "month", "when": {"key": "dev"}},
     ]
 }
-
 
 
 async def suite(report, options, place):
@@ -47,8 +46,10 @@ class Kills:
 
     async def kill(self, round):
         before = self.gateway.rows("SELECT count(*) FROM exchange")[0][0]
-        async with Load(self.gateway, size=8, first=1 + round * 100_000, sessions=True) as load:
+        async with Load(self.gateway, size=8, pause=0.005, first=1 + round * 100_000, sessions=True) as load:
             await load.more(200)
+            rows = lambda: self.gateway.metric("tidegate_ledger_written_total")
+            await until("rows are written", lambda: rows() > before + 100)
             # counted since the start of the process
             written = self.gateway.metric("tidegate_ledger_written_total") - (before if round == 1 else 0)
             self.gateway.kill()
@@ -60,7 +61,9 @@ class Kills:
         old = sum(when < at - SECOND for when in lost.values())
         self.check("only rows of the last second are lost", f"{old} of {len(lost)} lost are older" if old else None)
         new = len(rows) - len(self.kept)
-        self.check("no row is lost that counted as written", f"{new} rows, {written} written" if new < written else None)
+        self.check(
+            "no row is lost that counted as written", f"{new} rows, {written} written" if new < written else None
+        )
         gone = len(self.kept.keys() - rows.keys())
         self.check("rows of earlier rounds are there", f"{gone} are missing" if gone else None)
         self.kept = rows
@@ -68,13 +71,19 @@ class Kills:
         self.money(load, at, round)
         self.gateway.start()
         oldest = max((at - when for when in lost.values()), default=0) * 1000
-        print(f"     kill {round}: {len(good)} whole answers, {len(lost)} rows lost, ended up to {oldest:.0f} ms before", flush=True)
+        print(
+            f"     kill {round}: {len(good)} whole answers, {len(lost)} rows lost, ended up to {oldest:.0f} ms before",
+            flush=True,
+        )
 
     def intact(self):
         """The file, and the sums that are written with the rows."""
         state = self.gateway.rows("PRAGMA integrity_check")[0][0]
         self.check("the database is intact", None if state == "ok" else state)
-        (count, nano), total = self.gateway.rows("SELECT count(*), sum(cost_nano) FROM exchange")[0], self.gateway.ledger()["total"]
+        (count, nano), total = (
+            self.gateway.rows("SELECT count(*), sum(cost_nano) FROM exchange")[0],
+            self.gateway.ledger()["total"],
+        )
         found, expected = (total["requests"], total["cost_usd"]), (count, charges.text(nano))
         self.check("the sums are those of the rows", None if found == expected else f"{found}, rows {expected}")
 
@@ -110,5 +119,9 @@ async def last(report, gateway):
     report.add("kill", "a budget that was used up is used up after the kills", fault)
     served = await caller.ask("ci", message(91))
     caller.close()
-    report.add("kill", "requests are served after the kills", None if served.is_good else f"{served.status}: {served.body[:200]}")
+    report.add(
+        "kill",
+        "requests are served after the kills",
+        None if served.is_good else f"{served.status}: {served.body[:200]}",
+    )
     await settled(gateway, 2)

@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -118,10 +119,10 @@ class Gateway:
     def environment_of(self):
         return os.environ | (self.environment or {})
 
-    def rows(self, query):
+    def rows(self, query, path=None):
         """A query of the SQLite ledger, which the gateway may be writing to."""
-        path = self.place / ".tidegate" / "ledger.sqlite"
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30) as database:
+        path = path or self.place / ".tidegate" / "ledger.sqlite"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as database:
             return database.execute(query).fetchall()
 
     def budget(self, owner=None):

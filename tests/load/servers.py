@@ -1,4 +1,4 @@
-"""Real servers that the suites start, kill, stop and continue: Redis and PostgreSQL, on free ports, with files of their own."""
+"""Redis and PostgreSQL, which the suites start, kill, stop and continue, on free ports, with files of their own."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Two gateways with one Redis: shared limits, and Redis killed, hung and back under load, for each mode of `limits.away`."""
+"""Two gateways with one Redis: shared limits, and Redis killed, hung and back, for each mode of `limits.away`."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections import Counter
 
 import setting
 from callers import Caller, Load, crowd, message
-from process import keys, until
+from process import keys
 from servers import Redis
 from upstream import Plan, Upstream, usage
 
@@ -14,6 +14,7 @@ REQUESTS, TOKENS, PLACES, HALF = 100, 20_000, 6, 60
 CALLERS = 16
 # what an answer uses: more than the estimate that is reserved for it
 HEAVY = usage(300, 100)
+ANSWER = 400
 # 20 searches for 0.20 dollars
 DEAR = usage(server_tool_use={"web_search_requests": 20})
 # the word of the metric for a store that answers
@@ -66,7 +67,8 @@ class Bed:
         more = {"limits": limits, "budgets": budgets, "keys": keys(*NAMES, "free")}
         with contextlib.ExitStack() as stack:
             made = [
-                setting.gateway(self.options, self.place / f"{self.pairs}-{name}", self.upstream, **more) for name in "ab"
+                setting.gateway(self.options, self.place / f"{self.pairs}-{name}", self.upstream, **more)
+                for name in "ab"
             ]
             gateways = [stack.enter_context(gateway) for gateway in made]
             for gateway in gateways:
@@ -89,6 +91,11 @@ class Bed:
         return await asyncio.gather(*(one(gateway) for gateway in gateways))
 
 
+def alone(gateways):
+    """Decisions of gateways without Redis: on a busy machine some of its answers come later than after 50 ms."""
+    return int(sum(gateway.metric("tidegate_limiter_unreachable_total") for gateway in gateways))
+
+
 def statuses(answers):
     return Counter(answer.status for part in answers for answer in part)
 
@@ -97,7 +104,9 @@ async def mode(gateway, name, nudge=None):
     """Waits until a gateway counts in this mode. Only requests find out that Redis is away."""
     caller = Caller(gateway.port)
     for _ in range(600):
-        modes = {labels["mode"] for own, labels, value in gateway.samples() if own == "tidegate_limiter_mode" and value == 1}
+        modes = {
+            labels["mode"] for own, labels, value in gateway.samples() if own == "tidegate_limiter_mode" and value == 1
+        }
         if modes & MODES.get(name, {name}):
             return caller.close()
         if nudge:
@@ -107,36 +116,44 @@ async def mode(gateway, name, nudge=None):
 
 
 async def together(bed, gateways):
-    """A limit holds for both gateways together."""
+    """Limits hold for both gateways together, but for decisions that a gateway had to make alone."""
+    before = alone(gateways)
     answers = statuses(await bed.send(gateways, "ci", 2 * REQUESTS))
-    expected = {200: REQUESTS, 429: 3 * REQUESTS}
-    bed.check("two gateways admit the number of a limit of requests", None if answers == expected else f"{dict(answers)}")
+    more = alone(gateways) - before
+    is_kept = REQUESTS <= answers[200] <= REQUESTS + more and answers[200] + answers[429] == 4 * REQUESTS
+    fault = None if is_kept else f"{dict(answers)}, {more} decisions alone"
+    bed.check("two gateways admit the number of a limit of requests", fault)
 
-    bed.upstream.most_open = 0
+    before, bed.upstream.most_open = alone(gateways), 0
     answers = statuses(await bed.send(gateways, "dev", 60, pause=0.02))
-    most, odd = bed.upstream.most_open, set(answers) - {200, 429}
-    fault = None if 0 < most <= PLACES and not odd and answers[200] >= PLACES else f"{most} at once, {dict(answers)}"
+    most, more, odd = bed.upstream.most_open, alone(gateways) - before, set(answers) - {200, 429}
+    is_kept = 0 < most <= PLACES + more and not odd and answers[200] >= PLACES
+    fault = None if is_kept else f"{most} at once, {dict(answers)}, {more} decisions alone"
     bed.check("two gateways keep a limit of requests at the same time", fault)
     again = statuses(await bed.send(gateways, "dev", 1))
     bed.check("places are free again at the end", None if again == {200: 2} else f"{dict(again)}")
 
-    served = bed.upstream.served
+    before, served = alone(gateways), bed.upstream.served
     await bed.send(gateways, "ml", 80, turns=[HEAVY])
-    used = (bed.upstream.served - served) * 400
-    fault = None if TOKENS - 400 < used <= TOKENS + CALLERS * 400 else f"{used} tokens"
+    used, more = (bed.upstream.served - served) * ANSWER, alone(gateways) - before
+    is_kept = TOKENS - ANSWER < used <= TOKENS + (CALLERS + more) * ANSWER
+    fault = None if is_kept else f"{used} tokens, {more} decisions alone"
     bed.check("two gateways exceed a limit of tokens by no more than what is in flight", fault)
 
-    answers = [answer for _ in range(4) for part in await bed.send(gateways, "rich", 1, turns=[DEAR]) for answer in part]
-    good = sum(answer.status == 200 for answer in answers)
-    last = answers[-1]
-    fault = None if 5 <= good <= 6 and last.error["type"] == "billing_error" else f"{good} of 8, then {last.status} {last.error}"
-    bed.check("two gateways share a budget", fault)
+    before = alone(gateways)
+    rounds = [await bed.send(gateways, "rich", 1, turns=[DEAR]) for _ in range(5)]
+    answers = [answer for parts in rounds for part in parts for answer in part]
+    good, more, last = sum(answer.status == 200 for answer in answers), alone(gateways) - before, answers[-1]
+    is_kept = 5 <= good <= 6 + more and (more or last.error["type"] == "billing_error")
+    bed.check("two gateways share a budget", None if is_kept else f"{good} of 10, then {last.status} {last.error}")
     print(f"     redis: limit of {TOKENS} tokens, {used} used by two gateways", flush=True)
 
 
 async def apart(bed, gateways):
     """A hung Redis: each gateway applies the full limit to its own requests; later Redis's counts hold again."""
+    before = alone(gateways)
     first = statuses(await bed.send(gateways, "half", HALF // 4))
+    more = alone(gateways) - before
     bed.server.pause()
     try:
         for gateway in gateways:
@@ -146,24 +163,36 @@ async def apart(bed, gateways):
         bed.server.resume()
     for gateway in gateways:
         await mode(gateway, "shared", "free")
+    before = alone(gateways)
     last = statuses(await bed.send(gateways, "half", 2 * HALF))
+    more += alone(gateways) - before
     left = HALF - HALF // 4
     found = [statuses([part])[200] for part in own]
     bed.check("before the fault the requests pass", None if first == {200: HALF // 2} else f"{dict(first)}")
     fault = None if found == [left, left] else f"{found}, expected {left} each"
     bed.check("with `local` each gateway admits the rest of the limit by its own count", fault)
-    fault = None if last[200] == HALF // 2 else f"{dict(last)}, expected {HALF // 2}"
+    fault = (
+        None if abs(last[200] - HALF // 2) <= more else f"{dict(last)}, expected {HALF // 2}, {more} decisions alone"
+    )
     bed.check("back again, the count of Redis holds", fault)
     print(f"     redis: limit of {HALF}: {first[200]} before, {found} while hung, {last[200]} after", flush=True)
 
 
 async def faults(bed, gateways, away):
     """Kill and hang in turns, under load."""
-    load = Load(gateways, size=8, pause=0.005, make=lambda number: ("free", message(number, stream=bool(number % 2))), first=500_000)
+    load = Load(
+        gateways,
+        size=8,
+        pause=0.005,
+        make=lambda number: ("free", message(number, stream=bool(number % 2))),
+        first=500_000,
+    )
     async with load:
         await load.more(50)
         for round in range(bed.options.rounds):
-            begin, end = (bed.server.kill, bed.server.start) if round % 2 == 0 else (bed.server.pause, bed.server.resume)
+            begin, end = (
+                (bed.server.kill, bed.server.start) if round % 2 == 0 else (bed.server.pause, bed.server.resume)
+            )
             begin()
             for gateway in gateways:
                 await mode(gateway, away)
@@ -184,7 +213,10 @@ async def closed(bed, gateways):
     answers = [answer for part in await bed.send(gateways, "free", 5) for answer in part]
     bad = [answer for answer in answers if (answer.status, answer.error["type"]) != (503, "overloaded_error")]
     bad += [answer for answer in answers if not answer.headers.get("retry-after", "").isdigit()]
-    bed.check("with `closed` requests are refused with 503 and `retry-after`", f"{bad[0].status} {bad[0].error}" if bad else None)
+    bed.check(
+        "with `closed` requests are refused with 503 and `retry-after`",
+        f"{bad[0].status} {bad[0].error}" if bad else None,
+    )
     await asyncio.to_thread(bed.server.start)
     for gateway in gateways:
         await mode(gateway, "shared", "free")

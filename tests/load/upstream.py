@@ -136,7 +136,7 @@ class Upstream:
             self.open -= 1
 
     def charged(self):
-        """The exchanges of the book: id, to tokens by kind, dollars, unpriced tokens, and whether they are estimated."""
+        """What the book says of each exchange that was charged, by its number."""
         found = {}
         for entry in self.book:
             if entry.usage is None:
@@ -279,7 +279,9 @@ class Answer:
     async def deltas(self, is_last):
         sent = 0
         for text in self.plan.texts if is_last else ["{}"]:
-            delta = {"type": "text_delta", "text": text} if is_last else {"type": "input_json_delta", "partial_json": text}
+            delta = (
+                {"type": "text_delta", "text": text} if is_last else {"type": "input_json_delta", "partial_json": text}
+            )
             await self.send(frame({"type": "content_block_delta", "index": 0, "delta": delta}))
             sent += len(text)
             if is_last:

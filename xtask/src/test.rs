@@ -18,8 +18,11 @@ const PLUGINS: &str = "tests/clients/plugins.py";
 /// The script that runs a gateway against fake upstreams.
 const UPSTREAMS: &str = "tests/upstreams/run.py";
 
+/// The script that breaks what a gateway depends on while it is under load.
+const LOAD: &str = "tests/load/run.py";
+
 /// The suites. Each of them can run alone.
-const SUITES: [&str; 4] = ["gateway", "plugins", "clients", "upstreams"];
+const SUITES: [&str; 5] = ["gateway", "plugins", "clients", "upstreams", "load"];
 
 /// Runs the suites. Stops at the first failure.
 pub fn test(args: &[&str]) -> Result<()> {
@@ -38,7 +41,8 @@ pub fn test(args: &[&str]) -> Result<()> {
             "gateway" => run(&mut cargo(&["test", "--workspace"]))?,
             "plugins" => guests()?,
             "clients" => scripts(&[CLIENTS, PLUGINS], &gateway)?,
-            _ => scripts(&[UPSTREAMS], &gateway)?,
+            "upstreams" => scripts(&[UPSTREAMS], &gateway)?,
+            _ => scripts(&[LOAD], &gateway)?,
         }
     }
     say("all tests passed");
