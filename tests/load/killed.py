@@ -45,28 +45,27 @@ class Kills:
         self.report.add("kill", sentence, fault or None)
 
     async def kill(self, round):
-        before = self.gateway.rows("SELECT count(*) FROM exchange")[0][0]
+        rows = lambda: self.gateway.metric("tidegate_ledger_written_total")
+        before = rows()
         async with Load(self.gateway, size=8, pause=0.005, first=1 + round * 100_000, sessions=True) as load:
             await load.more(200)
-            rows = lambda: self.gateway.metric("tidegate_ledger_written_total")
             await until("rows are written", lambda: rows() > before + 100)
-            # counted since the start of the process
-            written = self.gateway.metric("tidegate_ledger_written_total") - (before if round == 1 else 0)
+            written = rows() - before
             self.gateway.kill()
             at = time.time()
             load.is_over = True
         good = {f"e{number}": answer.at for number, answer in load.answers.items() if answer.is_good}
-        rows = dict(self.gateway.rows("SELECT session, cost_nano FROM exchange WHERE session LIKE 'e%'"))
-        lost = {session: when for session, when in good.items() if session not in rows}
+        kept = dict(self.gateway.rows("SELECT session, cost_nano FROM exchange WHERE session LIKE 'e%'"))
+        lost = {session: when for session, when in good.items() if session not in kept}
         old = sum(when < at - SECOND for when in lost.values())
         self.check("only rows of the last second are lost", f"{old} of {len(lost)} lost are older" if old else None)
-        new = len(rows) - len(self.kept)
+        new = len(kept) - len(self.kept)
         self.check(
             "no row is lost that counted as written", f"{new} rows, {written} written" if new < written else None
         )
-        gone = len(self.kept.keys() - rows.keys())
+        gone = len(self.kept.keys() - kept.keys())
         self.check("rows of earlier rounds are there", f"{gone} are missing" if gone else None)
-        self.kept = rows
+        self.kept = kept
         self.intact()
         self.money(load, at, round)
         self.gateway.start()

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -59,10 +60,17 @@ class Gateway:
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, cwd=self.place
             )
         is_ready, deadline = answers(f"http://127.0.0.1:{self.admin}/readyz"), time.monotonic() + PATIENCE
-        while not is_ready():
+        while not (is_ready() and self.listens()):
             if self.child.poll() is not None or time.monotonic() > deadline:
                 raise Broken(f"the gateway does not start (status {self.child.poll()}): {self.log_end()}")
             time.sleep(0.05)
+
+    def listens(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def log_end(self):
         return self.log.read_text(errors="replace")[-2000:]

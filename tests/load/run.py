@@ -73,7 +73,7 @@ def arguments():
     add("--binary", type=Path, default=target_dir() / "debug" / "tidegate", help="the gateway (target/debug/tidegate)")
     add("--only", action="append", choices=list(SUITES), metavar="NAME", help=f"this suite: {', '.join(SUITES)}")
     add("--plugins", type=Path, default=ROOT / "plugins", help="the folder with datetime.wasm (plugins)")
-    add("--exchanges", type=int, default=1500, help="exchanges of `book` (1500)")
+    add("--exchanges", type=int, default=2000, help="exchanges of `book` (2000)")
     add("--seed", type=int, default=15, help="the seed of the exchanges of `book` (15)")
     add("--callers", type=int, default=16, help="callers at the same time (16)")
     add("--rounds", type=int, default=3, help="kills of `kill`, faults of `redis` and `postgres` (3)")
