@@ -17,8 +17,6 @@ HEAVY = usage(300, 100)
 ANSWER = 400
 # 20 searches for 0.20 dollars
 DEAR = usage(server_tool_use={"web_search_requests": 20})
-# the word of the metric for a store that answers
-MODES = {"shared": {"shared", "redis"}}
 NAMES = ("ci", "dev", "ml", "half", "rich")
 
 
@@ -104,10 +102,7 @@ async def mode(gateway, name, nudge=None):
     """Waits until a gateway counts in this mode. Only requests find out that Redis is away."""
     caller = Caller(gateway.port)
     for _ in range(600):
-        modes = {
-            labels["mode"] for own, labels, value in gateway.samples() if own == "tidegate_limiter_mode" and value == 1
-        }
-        if modes & MODES.get(name, {name}):
+        if gateway.metric("tidegate_limiter_mode", mode=name) == 1:
             return caller.close()
         if nudge:
             await caller.ask(nudge, message(1))
