@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 
 use super::{FILE, types, written};
+use crate::commands::{CONFIG, folder, tidegate};
 use crate::support::client::Ask;
 use crate::support::gateway::Gateway;
 use crate::support::upstream::{self, Auto, Behaviour, Upstream};
@@ -10,7 +11,8 @@ use crate::support::{ANSWER, FRAMES, MESSAGE, STREAM};
 async fn answering() -> Auto {
     Upstream::by(|call| {
         let is_stream = call.json()["stream"] == true;
-        let answer = if is_stream { upstream::stream(&FRAMES) } else { upstream::json(200, ANSWER) };
+        let answer =
+            if is_stream { upstream::stream(&FRAMES) } else { upstream::json(200, ANSWER) };
         Behaviour::Answer(answer)
     })
     .await
@@ -95,4 +97,38 @@ fn emit_more(said, sent) { respond(`${sent}|${said[0]}|${said[1]}|${said[2]}|${s
     assert_ne!(said[4], "sent", "{text}");
     let events = written(&gateway, "exchange.ended").await;
     assert_eq!(events.len(), 17);
+}
+
+#[test]
+fn a_case_expects_the_events_of_a_policy() {
+    let policy = "fn on_request(request, ctx) {
+    if (request.max_tokens ?? 0) > 32000 { emit(\"long-answer\", #{max_tokens: request.max_tokens}); }
+}";
+    let long = "request: { model: m, max_tokens: 64000, messages: [{ role: user, content: hi }] }";
+    let expected = "[{ name: long-answer, fields: { max_tokens: 64000 } }]";
+    let all = [
+        (format!("{long}\n  expect: {{ events: {expected} }}"), "1 passed, 0 failed"),
+        (
+            format!("{long}\n  expect: {{ events: [{{ name: long-answer }}], unchanged: true }}"),
+            "1 passed, 0 failed",
+        ),
+        ("expect: { events: [] }".to_owned(), "1 passed, 0 failed"),
+        (format!("{long}\n  expect: {{ events: [] }}"), "events[0]"),
+        (format!("expect: {{ events: {expected} }}"), "events[0]"),
+        (format!("{long}\n  expect: {{ events: [{{ name: other }}] }}"), "events[0]"),
+        (
+            format!(
+                "{long}\n  expect: {{ events: [{{ name: long-answer, fields: {{ max_tokens: 1 }} }}] }}"
+            ),
+            "events[0].fields.max_tokens",
+        ),
+    ];
+    for (case, said) in all {
+        let cases = format!("- name: a case\n  {case}\n");
+        let files = [("policies/p.rhai", policy), ("policies/p.cases.yaml", &*cases)];
+        let (_folder, file) = folder(CONFIG, &files);
+        let output = tidegate(&file, &["test"]);
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(printed.contains(said), "{cases}: {printed}");
+    }
 }
