@@ -62,6 +62,8 @@ impl Running {
         shared.metrics.reloaded(SystemTime::now());
         let live = Arc::new(Live::new(gateway));
         let reloader = Arc::new(Reloader::new(file, config, disk, &shared, &live));
+        // `/readyz` answers 200 only once clients can connect
+        let server = Server::start(config.listen, &config.server, &live).map_err(|p| vec![p])?;
         let admin = match &config.admin {
             None => None,
             Some(admin) => {
@@ -75,7 +77,6 @@ impl Running {
                 Some(admin::start(admin, parts).await.map_err(|p| vec![p])?)
             }
         };
-        let server = Server::start(config.listen, &config.server, &live).map_err(|p| vec![p])?;
         Ok(Self {
             address: server.address,
             admin_address: admin.as_ref().map(|admin| admin.address),
