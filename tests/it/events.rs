@@ -66,7 +66,8 @@ async fn an_ended_exchange_is_an_event_without_its_contents() {
     assert!(event["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     assert_eq!((&event["generation"], event["instance"].as_str().unwrap().len()), (&json!(1), 32));
     let data = &event["data"];
-    assert_eq!(data["request_id"], answer.header("request-id").unwrap());
+    assert!(data["request_id"].as_str().unwrap().starts_with("req_"), "{data}");
+    assert_eq!(data["upstream_request_id"], answer.header("request-id").unwrap());
     for (key, value) in [
         ("operation", json!("messages")),
         ("key", json!("ci")),
@@ -156,10 +157,10 @@ sinks: {{ all: {{ file: out/events.jsonl, events: [\"target.*\"] }} }}
     let events = written(&gateway, "target.up").await;
     assert_eq!(types(&events), ["target.down", "target.up"]);
     let down = &events[0]["data"];
-    assert_eq!((&down["target"], &down["status"]), (&json!("one/m"), &json!(500)));
+    assert_eq!((&down["target"], &down["status"]), (&json!("one/*"), &json!(500)));
     assert_eq!((&down["error"], &down["cooldown_ms"]), (&json!("api_error"), &json!(1)));
     assert!(!events[0].to_string().contains("secret"));
-    assert_eq!(events[1]["data"]["target"], "one/m");
+    assert_eq!(events[1]["data"]["target"], "one/*");
 }
 
 #[tokio::test]

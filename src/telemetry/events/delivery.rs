@@ -99,7 +99,8 @@ impl Delivery {
                 Ok(load) => self.deliver(load, size.units).await,
                 Err(error) => {
                     self.metrics.dropped(Dropped::Failed, size.units);
-                    tracing::error!(sink = &*self.name, %error, "events could not be written as JSON");
+                    let sink = &*self.name;
+                    tracing::error!(sink, %error, "events have no JSON");
                 }
             }
             self.queue.release(size);
