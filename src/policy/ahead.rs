@@ -8,6 +8,7 @@ use crate::policy::script::{Decision, Script, ScriptCall};
 use crate::policy::window::Window;
 
 /// The result of `on_text` for a window.
+#[expect(clippy::large_enum_variant, reason = "made for each window of a stream, and never kept")]
 pub(super) enum Checked {
     /// A match may reach beyond the window: nothing is released.
     Held,

@@ -187,6 +187,7 @@ async fn scraped(accept: &str) -> String {
     let policy = "fn on_request(request, ctx) { tag(\"team\", \"blue\"); count(\"seen\", 1); }";
     let limits = "limits: { rules: [{ per: key, requests: 100/1m }] }
 budgets: { rules: [{ per: key, usd: 5, every: day }] }
+sinks: { log: { file: events.jsonl } }
 passthrough: up\n";
     let gateway = looping(up.address).policy("tagger", policy).config(limits);
     let gateway = gateway.config(collector.config()).start().await;

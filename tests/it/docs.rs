@@ -183,7 +183,8 @@ async fn every_page_with_requests_gets_the_answers_on_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readme_examples_work_and_the_metrics_page_names_every_metric() {
-    let at = Shown::start(QUICKSTART).await;
+    let sinks = "sinks: { log: { file: events.jsonl } }";
+    let at = Shown::of(&format!("{}\n{sinks}\n", text(QUICKSTART))).await;
     let tally = page::play(&text("README.md"), root(), &at).await;
     assert_eq!((tally.requests, tally.files), (3, 1), "{tally:?}");
     assert_eq!(tally.answers, 3, "{tally:?}");

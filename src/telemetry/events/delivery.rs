@@ -55,7 +55,7 @@ pub(super) struct Delivery {
 /// The part of the task that knows its place.
 enum Writer {
     File(Journal),
-    Http { destination: Destination, key: Option<Key> },
+    Http { destination: Box<Destination>, key: Option<Key> },
 }
 
 /// A batch in the form of its place.
@@ -172,7 +172,8 @@ impl Writer {
                     proxy: proxy.as_ref(),
                 });
                 let wrong = |message| ("http".to_owned(), format!("cannot be used: {message}"));
-                Ok(Self::Http { destination: destination.map_err(wrong)?, key })
+                let destination = Box::new(destination.map_err(wrong)?);
+                Ok(Self::Http { destination, key })
             }
         }
     }
