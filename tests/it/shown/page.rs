@@ -122,11 +122,13 @@ fn has_head(answer: &Answer, text: &str) {
 async fn curl(command: &str, folder: &Path, at: &Shown) -> Answer {
     let words = words(command);
     let mut headers: Vec<&str> = Vec::new();
+    let mut is_post = false;
     let (mut path, mut body, mut to) = ("", String::new(), at.gateway.address);
     let mut words = words.iter().skip_while(|word| *word != "curl").skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "-H" => headers.push(words.next().unwrap()),
+            "-X" => is_post = words.next().is_some_and(|method| method == "POST"),
             "-d" => body = data(words.next().unwrap(), folder),
             word if word.starts_with('-') => {}
             url => {
@@ -140,7 +142,8 @@ async fn curl(command: &str, folder: &Path, at: &Shown) -> Answer {
         }
     }
     assert_ne!(path, "", "no URL: {command}");
-    let ask = if body.is_empty() { Ask::get(path) } else { Ask::post(path, body) };
+    let is_post = is_post || !body.is_empty();
+    let ask = if is_post { Ask::post(path, body) } else { Ask::get(path) };
     let headers = headers.iter().map(|header| header.split_once(": ").unwrap());
     let ask = if to == at.gateway.admin { ask.admin() } else { ask };
     headers.fold(ask, |ask, (name, value)| ask.header(name, value)).send(to).await
