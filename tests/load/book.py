@@ -406,7 +406,8 @@ EXPECTED = {
     "whole": {(200, "whole")},
     "stream": {(200, "whole")},
     "retried": {(200, "whole")},
-    "second": {(200, "whole")},
+    # each of these is a failover: the retry budget prevents some
+    "second": {(200, "whole"), (529, "whole")},
     "failed": {(529, "whole")},
     "refused": {(400, "whole")},
     "cut": {(200, "broken")},
@@ -464,6 +465,13 @@ async def verdict(report, check):
     for kind, counts in seen.items():
         odd = {end: number for end, number in counts.items() if end not in EXPECTED[kind]}
         report.add("book", f"exchanges of the kind `{kind}` end as planned", odd or None)
+    prevented = check.gateway.metric("tidegate_retry_budget_refusals_total", model="pair")
+    wanted = seen.get("second", Counter())[529, "whole"]
+    report.add(
+        "book",
+        "each failover that did not happen was prevented by the retry budget",
+        None if prevented == wanted else f"{prevented} of {wanted}",
+    )
     dropped = check.gateway.metric("tidegate_ledger_dropped_total")
     report.add("book", "no row is dropped", f"{dropped} were" if dropped else None)
     for step in (check.ledger, check.exchanges, check.headers, check.measured):

@@ -20,7 +20,7 @@ async def suite(report, options, place):
             ledger = {"url": server.url}
             with setting.gateway(options, place / "whole", upstream, ledger=ledger) as gateway:
                 await faults(report, options, server, gateway, upstream)
-            server.query("TRUNCATE exchange, attempt, stage, tool_call, tag, quarter")
+            server.query("TRUNCATE exchange, quarter CASCADE")
             ledger = {"url": server.url, "queue": {"entries": 50}}
             with setting.gateway(options, place / "bounded", upstream, ledger=ledger) as gateway:
                 await bounded(report, server, gateway)
