@@ -335,7 +335,7 @@ fn insert(dialect: Dialect, table: &Table) -> String {
     let values = values.collect::<Vec<_>>().join(", ");
     let from = match dialect {
         // without the condition, the parser reads `ON CONFLICT` as a part of a join
-        Dialect::Sqlite => "json_each(?1) WHERE true".to_owned(),
+        Dialect::Sqlite => "jsonb_each(?1) WHERE true".to_owned(),
         Dialect::Postgres => {
             let types = table.columns().map(|(name, kind)| match kind {
                 Id => format!("{name} uuid"),
