@@ -138,7 +138,7 @@ async fn a_tool_that_never_ends_meets_the_timeout_of_all() {
 
 #[tokio::test]
 async fn pings_are_heard_while_a_tool_runs() {
-    let config = "server: { workers: 1, ping_interval: 20ms }\ntools: { timeout: 400ms }";
+    let config = "server: { workers: 1, ping_interval: 20ms }\ntools: { timeout: 2s }";
     let (_upstream, gateway) = simulated_with(config, &[]).await;
     let events = gateway.events(&ask_unruly("[sim: call spin]")).await;
     grammar::check(&events).unwrap();
