@@ -28,7 +28,7 @@ pub struct Config {
     /// The time from which the key is refused: `2027-01-31T12:00:00Z`, or a date, which stands for its first moment in UTC.
     #[schemars(with = "Option<String>")]
     pub expires: Option<Expiry>,
-    /// Whether the key is refused for now.
+    /// Whether the key is refused until it is enabled again.
     #[serde(default)]
     pub disabled: bool,
     /// Tags for policies (`when: { tags: … }`) and metrics.

@@ -88,6 +88,11 @@ impl Auth {
         self.roster.has_name(name)
     }
 
+    /// Returns whether every request needs a key or a token.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// Returns the sender of these headers. Fails with a 401 that never contains the sent value.
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Identity> {
         let found = credential(headers);

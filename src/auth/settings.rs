@@ -27,7 +27,7 @@ pub(crate) struct KeySettings {
     /// The time from which it is refused.
     #[serde(default)]
     pub(crate) expires: Option<Expiry>,
-    /// Whether it is refused for now.
+    /// Whether it is refused until it is enabled again.
     #[serde(default)]
     pub(crate) disabled: bool,
 }

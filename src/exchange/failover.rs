@@ -256,23 +256,23 @@ impl<'a> Search<'a> {
                 let error = ends.last.take().unwrap_or_else(|| route.terms.too_late());
                 return Err(ends.stopped(error));
             }
-            if let Err(rejection) = self.enter_limits(choice).await {
-                self.pass_over(choice, Why::Limit, round);
-                ends.add_limited(rejection);
-                continue;
-            }
+            // before the limits: what is given back there wakes requests that wait, this one too
             let entered = match choice.target.health.at(request.endpoint).enter(Instant::now()) {
                 Ok(entered) => Some(entered),
                 // a single target is called even if it cools down: the attempt tests its health
                 Err(_) if choices.len() == 1 => None,
                 Err(wait) => {
-                    self.leave_limits();
                     ends.soonest = ends.soonest.min(wait);
                     ends.is_holder_cooling |= turn.holder.is_some_and(|holder| holder.is(choice));
                     self.pass_over(choice, Why::Cooling, round);
                     continue;
                 }
             };
+            if let Err(rejection) = self.enter_limits(choice).await {
+                self.pass_over(choice, Why::Limit, round);
+                ends.add_limited(rejection);
+                continue;
+            }
             if !self.may_go_on(choice) {
                 self.leave_limits();
                 let soonest = ends.soonest.min(retry_budget::WINDOW);

@@ -233,7 +233,8 @@ fn build_auth(config: &Config, shared: &Shared) -> Result<Auth, Vec<Problem>> {
     Auth::build(auth::Sources {
         keys: &config.keys,
         stored: shared.keys.as_ref().map(|keys| Arc::clone(keys.held())),
-        has_store: config.key_store.is_on(),
+        // a store that was opened at the start stays until a restart
+        has_store: config.key_store.is_on() || shared.keys.is_some(),
         jwt: &config.jwt,
         means: Some(means),
     })

@@ -61,6 +61,8 @@ struct State {
     number: u64,
     /// The settings that only a restart changes, with their values at the start.
     fixed: Vec<(&'static str, String)>,
+    /// Whether only this machine can reach the public listener, as it was opened at the start.
+    is_loopback: bool,
     /// The places to watch, from the last readable config.
     watched: Watched,
     /// The folders that existed when the current generation was built.
@@ -195,6 +197,7 @@ impl Reloader {
             tried,
             number: gateway.number,
             fixed: fixed(config),
+            is_loopback: config.listen.ip().is_loopback(),
             present: watched.present(),
             watched,
             needs_restart: Vec::new(),
@@ -272,12 +275,16 @@ impl Reloader {
         warn_of_restart(&state.needs_restart);
         let (watched, present) = (state.watched.clone(), state.present.clone());
         let (number, shared) = (state.number + 1, Arc::clone(&self.shared));
+        let is_loopback = state.is_loopback;
         let build = move || {
             let gone = watched.gone(&present);
             if !gone.is_empty() {
                 return Err(gone);
             }
             let gateway = Handle::current().block_on(Gateway::build(&config, number, &shared))?;
+            if !is_loopback && !gateway.auth.is_closed() {
+                return Err(vec![open_to_all()]);
+            }
             Ok((gateway, watched.present()))
         };
         apart(build).await.map_err(|problem| vec![problem])?
@@ -333,6 +340,15 @@ fn warn_of_restart(names: &[&str]) {
             "`{name}` has changed: it takes effect after a restart, all other changes now"
         );
     }
+}
+
+/// Returns the problem of a config without keys while other machines can reach the listener: a change of `listen`
+/// waits for a restart.
+fn open_to_all() -> Problem {
+    Problem::new(
+        "keys",
+        "empty, and the running listener is not on a loopback address: keep a key (or `jwt`), or restart the gateway with `listen` on a loopback address",
+    )
 }
 
 /// Returns the settings of the running listeners and logs; of the token only a digest.

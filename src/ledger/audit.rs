@@ -4,13 +4,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::ledger::database::{Argument, Database, Place, Statement, Unavailable};
-use crate::ledger::row::{text, uuid_v7};
+use crate::ledger::row::{bounded, text, uuid_v7};
 use crate::ledger::schema::Dialect;
 
 /// The age at which rows are deleted.
 const KEEP: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most rows that one write deletes.
 const PORTION: i64 = 1000;
+/// The longest text of a change, in bytes: the values before and after.
+const DETAIL: usize = 16 * 1024;
 
 /// A write of the admin API. It holds no secret and no body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +61,7 @@ pub(crate) fn statements(database: &Database, row: &AuditRow) -> [Statement; 2] 
             Argument::Text(row.route.to_owned()),
             Argument::Text(text(&row.object)),
             Argument::Number(row.status.into()),
-            Argument::Maybe(row.detail.as_deref().map(text)),
+            Argument::Maybe(row.detail.as_deref().map(|detail| bounded(detail, DETAIL))),
         ],
     };
     let keep = i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX);

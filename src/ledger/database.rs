@@ -2,14 +2,17 @@
 //! threads of requests.
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::postgres::{PgArguments, PgConnection};
-use sqlx::query::{Query, QueryScalar};
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Sqlite};
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Encode, Executor, FromRow,
+    IntoArguments, Postgres, Sqlite, Type,
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::Secret;
@@ -25,6 +28,9 @@ const WAIT: Duration = Duration::from_secs(2);
 pub(crate) const TIME: Duration = Duration::from_secs(5);
 /// The instructions of SQLite between two looks at the clock.
 const STEPS: i32 = 10_000;
+
+/// The future of a transaction. It is boxed because the compiler cannot see that a generic one may change threads.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
 /// The database of a ledger. Its tables exist: the writer has made them.
 pub(crate) struct Database {
@@ -138,8 +144,11 @@ impl Database {
         let end = Instant::now() + self.time;
         let work = async {
             match self.connect(Access::Read, end).await? {
-                Connected::Sqlite(connection) => read_sqlite(connection, queries).await,
-                Connected::Postgres(connection) => read_postgres(*connection, queries).await,
+                Connected::Sqlite(connection) => read::<Sqlite>(connection, "BEGIN", queries).await,
+                Connected::Postgres(connection) => {
+                    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                    read::<Postgres>(*connection, begin, queries).await
+                }
             }
         };
         let texts = within(self.time, work).await?;
@@ -157,8 +166,12 @@ impl Database {
         let end = Instant::now() + self.time;
         let work = async {
             match self.connect(Access::Write, end).await? {
-                Connected::Sqlite(connection) => write_sqlite(connection, statements).await,
-                Connected::Postgres(connection) => write_postgres(*connection, statements).await,
+                Connected::Sqlite(connection) => {
+                    write::<Sqlite>(connection, "BEGIN IMMEDIATE", statements).await
+                }
+                Connected::Postgres(connection) => {
+                    write::<Postgres>(*connection, "BEGIN", statements).await
+                }
             }
         };
         within(self.time, work).await
@@ -187,9 +200,10 @@ impl Database {
             Site::Postgres(url) => {
                 let failed = |problem: crate::error::Problem| Unavailable::Failed(problem.message);
                 let connection = match access {
-                    Access::Read => postgres::reader(url.expose()).await.map_err(failed)?,
+                    Access::Read => postgres::reader(url.expose(), TIME).await.map_err(failed)?,
                     Access::Write => {
-                        postgres::options(url.expose()).map_err(failed)?.connect().await?
+                        let options = postgres::options(url.expose()).map_err(failed)?;
+                        postgres::limited(options, TIME).connect().await?
                     }
                 };
                 Ok(Connected::Postgres(Box::new(connection)))
@@ -208,99 +222,82 @@ async fn within<T>(
     }
 }
 
-async fn read_sqlite(
-    mut connection: SqliteConnection,
-    queries: &[Statement],
-) -> Result<Vec<Vec<String>>, Unavailable> {
-    let mut transaction = connection.begin().await?;
-    let mut all = Vec::new();
-    for query in queries {
-        let text = AssertSqlSafe(query.text.clone());
-        let mut scalar: QueryScalar<'_, Sqlite, String, SqliteArguments> = sqlx::query_scalar(text);
-        for argument in &query.arguments {
-            scalar = match argument {
-                Argument::Number(number) => scalar.bind(*number),
-                Argument::Text(text) => scalar.bind(text.clone()),
-                Argument::Maybe(text) => scalar.bind(text.clone()),
-            };
+/// Runs the queries in one transaction, and closes the connection.
+fn read<'a, D>(
+    mut connection: D::Connection,
+    begin: &'static str,
+    queries: &'a [Statement],
+) -> Work<'a, Vec<Vec<String>>>
+where
+    D: sqlx::Database,
+    D::Connection: 'a,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    D::Arguments: IntoArguments<D>,
+    i64: Type<D> + for<'q> Encode<'q, D>,
+    String: Type<D> + for<'q> Encode<'q, D>,
+    Option<String>: Type<D> + for<'q> Encode<'q, D>,
+    for<'r> (String,): FromRow<'r, D::Row>,
+{
+    Box::pin(async move {
+        let mut transaction = connection.begin_with(begin).await?;
+        let mut all = Vec::new();
+        for Statement { text, arguments } in queries {
+            let text = AssertSqlSafe(text.clone());
+            let query = sqlx::query_as_with::<D, (String,), _>(text, bound::<D>(arguments)?);
+            let rows = query.fetch_all(&mut *transaction).await?;
+            all.push(rows.into_iter().map(|(row,)| row).collect());
         }
-        all.push(scalar.fetch_all(&mut *transaction).await?);
-    }
-    transaction.rollback().await?;
-    connection.close().await?;
-    Ok(all)
+        transaction.rollback().await?;
+        connection.close().await?;
+        Ok(all)
+    })
 }
 
-async fn read_postgres(
-    mut connection: PgConnection,
-    queries: &[Statement],
-) -> Result<Vec<Vec<String>>, Unavailable> {
-    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-    let mut transaction = connection.begin_with(begin).await?;
-    let mut all = Vec::new();
-    for query in queries {
-        let text = AssertSqlSafe(query.text.clone());
-        let mut scalar: QueryScalar<'_, Postgres, String, PgArguments> = sqlx::query_scalar(text);
-        for argument in &query.arguments {
-            scalar = match argument {
-                Argument::Number(number) => scalar.bind(*number),
-                Argument::Text(text) => scalar.bind(text.clone()),
-                Argument::Maybe(text) => scalar.bind(text.clone()),
-            };
+/// Runs the statements in one transaction, and closes the connection.
+fn write<'a, D>(
+    mut connection: D::Connection,
+    begin: &'static str,
+    statements: &'a [Statement],
+) -> Work<'a, ()>
+where
+    D: sqlx::Database,
+    D::Connection: 'a,
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+    D::Arguments: IntoArguments<D>,
+    i64: Type<D> + for<'q> Encode<'q, D>,
+    String: Type<D> + for<'q> Encode<'q, D>,
+    Option<String>: Type<D> + for<'q> Encode<'q, D>,
+{
+    Box::pin(async move {
+        let mut transaction = connection.begin_with(begin).await?;
+        for Statement { text, arguments } in statements {
+            let text = AssertSqlSafe(text.clone());
+            let query = sqlx::query_with::<D, _>(text, bound::<D>(arguments)?);
+            query.execute(&mut *transaction).await?;
         }
-        all.push(scalar.fetch_all(&mut *transaction).await?);
+        transaction.commit().await?;
+        Ok(connection.close().await?)
+    })
+}
+
+/// Returns the arguments of a statement in the form of a database.
+fn bound<D>(arguments: &[Argument]) -> Result<D::Arguments, sqlx::Error>
+where
+    D: sqlx::Database,
+    i64: Type<D> + for<'q> Encode<'q, D>,
+    String: Type<D> + for<'q> Encode<'q, D>,
+    Option<String>: Type<D> + for<'q> Encode<'q, D>,
+{
+    let mut all = D::Arguments::default();
+    for argument in arguments {
+        let added = match argument {
+            Argument::Number(number) => all.add(*number),
+            Argument::Text(text) => all.add(text.clone()),
+            Argument::Maybe(text) => all.add(text.clone()),
+        };
+        added.map_err(sqlx::Error::Encode)?;
     }
-    transaction.rollback().await?;
-    connection.close().await?;
     Ok(all)
-}
-
-async fn write_sqlite(
-    mut connection: SqliteConnection,
-    statements: &[Statement],
-) -> Result<(), Unavailable> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for statement in statements {
-        sqlite_query(statement).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(connection.close().await?)
-}
-
-async fn write_postgres(
-    mut connection: PgConnection,
-    statements: &[Statement],
-) -> Result<(), Unavailable> {
-    let mut transaction = connection.begin().await?;
-    for statement in statements {
-        postgres_query(statement).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(connection.close().await?)
-}
-
-fn sqlite_query(statement: &Statement) -> Query<'_, Sqlite, SqliteArguments> {
-    let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
-    for argument in &statement.arguments {
-        query = match argument {
-            Argument::Number(number) => query.bind(*number),
-            Argument::Text(text) => query.bind(text.clone()),
-            Argument::Maybe(text) => query.bind(text.clone()),
-        };
-    }
-    query
-}
-
-fn postgres_query(statement: &Statement) -> Query<'_, Postgres, PgArguments> {
-    let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
-    for argument in &statement.arguments {
-        query = match argument {
-            Argument::Number(number) => query.bind(*number),
-            Argument::Text(text) => query.bind(text.clone()),
-            Argument::Maybe(text) => query.bind(text.clone()),
-        };
-    }
-    query
 }
 
 #[cfg(test)]

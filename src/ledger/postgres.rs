@@ -13,9 +13,9 @@ use crate::ledger::transaction;
 /// The longest time for a connection, and for a statement of the writer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for the database itself.
-const WRITING: &str = "8s";
+const WRITING: Duration = Duration::from_secs(8);
 /// The longest time for a query of a report, which may read every row.
-const READING: &str = "10min";
+pub(super) const READING: Duration = Duration::from_secs(600);
 /// The key of the advisory lock during migrations: `tidegate` in ASCII.
 const MIGRATIONS: i64 = 0x7469_6465_6761_7465;
 
@@ -31,7 +31,7 @@ impl Postgres {
     /// Fails if the database is away: the gateway starts with a ledger that it has seen.
     pub(super) async fn open(url: &str) -> Result<Self, Problem> {
         // neither the URL nor an error about it may be shown: they may have a password
-        let options = options(url)?.options([("statement_timeout", WRITING)]);
+        let options = limited(options(url)?, WRITING);
         let broken = |e: sqlx::Error| {
             Problem::new("ledger.url", format!("the database cannot be used as a ledger: {e}"))
         };
@@ -95,13 +95,20 @@ impl Postgres {
     }
 }
 
-/// Opens a connection for queries.
-pub(super) async fn reader(url: &str) -> Result<PgConnection, Problem> {
-    connect(&reading(options(url)?)).await.map_err(|e| Problem::new("ledger.url", e.to_string()))
+/// Opens a connection for queries; the database ends one that takes longer than `time`.
+pub(super) async fn reader(url: &str, time: Duration) -> Result<PgConnection, Problem> {
+    connect(&reading(options(url)?, time))
+        .await
+        .map_err(|e| Problem::new("ledger.url", e.to_string()))
 }
 
-fn reading(options: PgConnectOptions) -> PgConnectOptions {
-    options.options([("default_transaction_read_only", "on"), ("statement_timeout", READING)])
+fn reading(options: PgConnectOptions, time: Duration) -> PgConnectOptions {
+    limited(options, time).options([("default_transaction_read_only", "on")])
+}
+
+/// Has the database end statements that take longer than `time`.
+pub(super) fn limited(options: PgConnectOptions, time: Duration) -> PgConnectOptions {
+    options.options([("statement_timeout", format!("{}ms", time.as_millis()))])
 }
 
 /// Returns whether an error is about the rows, so that another try has the same end.
@@ -140,6 +147,8 @@ async fn migrate(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
     const TABLE: &str = "CREATE TABLE IF NOT EXISTS tidegate_ledger (version BIGINT NOT NULL)";
     const VERSION: &str = "SELECT coalesce(max(version), 0) FROM tidegate_ledger";
     let mut transaction = connection.begin().await?;
+    // an index on a large table, or the wait for another gateway, takes longer than a batch
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
     // it ends with the transaction
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS);
     lock.execute(&mut *transaction).await?;
@@ -163,10 +172,11 @@ mod tests {
     #[test]
     fn a_report_may_take_longer_than_a_batch() {
         let url = || options("postgres://u:p@h/db?options=-c%20statement_timeout%3D5").unwrap();
-        let reading = reading(url());
+        let reading = reading(url(), READING);
         let found = reading.get_options().unwrap();
-        assert!(found.ends_with("-c statement_timeout=10min"), "{found}");
+        let last = found.rsplit_once("statement_timeout=").unwrap().1;
+        assert!(last.starts_with("600000ms"), "{found}");
         assert!(found.contains("-c default_transaction_read_only=on"), "{found}");
-        assert!(!found.contains(WRITING), "{found}");
+        assert!(!found.contains("=8000ms"), "{found}");
     }
 }

@@ -137,7 +137,7 @@ pub(crate) async fn report(url: &LedgerUrl, by: &By, range: &Range) -> Result<Re
             read(&mut connection, Dialect::Sqlite, by, bounds).await.map_err(unread)?
         }
         LedgerUrl::Postgres(url) => {
-            let mut connection = postgres::reader(url.expose()).await?;
+            let mut connection = postgres::reader(url.expose(), postgres::READING).await?;
             read(&mut connection, Dialect::Postgres, by, bounds).await.map_err(unread)?
         }
     };

@@ -389,7 +389,12 @@ fn millis(time: Duration) -> i64 {
 /// Returns a text of bounded length. Control characters, and those that change the direction of what follows, are
 /// replaced: rows are shown in terminals and on pages, and PostgreSQL accepts no NUL.
 pub(crate) fn text(text: &str) -> String {
-    let end = text.floor_char_boundary(TEXT);
+    bounded(text, TEXT)
+}
+
+/// Does the same for a length in bytes.
+pub(crate) fn bounded(text: &str, most: usize) -> String {
+    let end = text.floor_char_boundary(most);
     text[..end]
         .chars()
         .map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })

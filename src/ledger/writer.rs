@@ -139,8 +139,8 @@ impl Writer {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let queue = Arc::clone(&self.queue);
         loop {
+            // in a random order: with steady traffic a batch may always be ready
             let entries = tokio::select! {
-                biased;
                 entries = queue.batch() => entries,
                 _ = looks.tick() => {
                     queue.look();

@@ -199,6 +199,36 @@ async fn a_request_waits_for_a_target_that_cools_down() {
 }
 
 #[tokio::test]
+async fn a_request_that_waits_for_a_busy_and_a_cooling_target_does_not_hold_its_worker() {
+    let broken = Upstream::script(vec![Behaviour::Answer(whole(529, "{}"))]).await;
+    let fine = Upstream::script(vec![Behaviour::Answer(whole(200, ANSWER))]).await;
+    let mut slow = Upstream::start().await;
+    let provider =
+        |address| format!("{{ type: anthropic, api_key: k, base_url: \"http://{address}\" }}");
+    let rules = "{ per: target, concurrent: 1, wait: 1m }";
+    let gateway = Gateway::with()
+        .provider("broken", &provider(broken.address))
+        .provider("fine", &provider(fine.address))
+        .provider("slow", &provider(slow.address))
+        .model("m", "{ targets: [{ provider: broken }, { provider: slow }], cooldown: 1m, retry: { attempts: 0 } }")
+        .model("n", "{ targets: [{ provider: fine }] }")
+        .config(format!("server: {{ workers: 1 }}\nlimits: {{ rules: [{rules}] }}"))
+        .start()
+        .await;
+    let first = begin(&gateway, "k", "first");
+    let call = slow.call().await;
+    let second = begin(&gateway, "k", "second");
+    until_waiting(&gateway, 1.0).await;
+    // the end of a request wakes the one that waits, which finds nothing free
+    let other = MESSAGE.replace("\"model\":\"m\"", "\"model\":\"n\"");
+    assert_ne!(other, MESSAGE);
+    assert_eq!(Ask::message(other).send(gateway.address).await.status, 200);
+    call.finish(whole(200, ANSWER)).await;
+    slow.call().await.finish(whole(200, ANSWER)).await;
+    assert_eq!((first.await.unwrap().status, second.await.unwrap().status), (200, 200));
+}
+
+#[tokio::test]
 async fn a_request_waits_for_a_place_that_another_gateway_frees() {
     let Some(redis) = Redis::start(&[]).await else { return };
     let mut up = Upstream::start().await;

@@ -284,3 +284,27 @@ async fn a_changed_module_of_policies_serves_and_a_broken_one_does_not() {
     gateway.until_metric(SUCCESSFUL, 0.0).await;
     assert_eq!(status().await, 429);
 }
+
+#[tokio::test]
+async fn a_reload_never_opens_a_gateway_that_other_machines_can_reach() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let open = to(up.address);
+    let closed = format!("listen: 0.0.0.0:0\nkeys: [{{ name: a, key: k-a }}]\n{open}");
+    let gateway = Gateway::start(&closed).await;
+    // the new address waits for a restart
+    let reloaded = gateway.reload(&format!("listen: 127.0.0.1:0\n{open}")).await;
+    let Reloaded::Refused(problems) = reloaded else { panic!("{reloaded:?}") };
+    assert_eq!(problems[0].path, "keys");
+    assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_key_store_closes_the_gateway_until_a_restart() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let open = to(up.address);
+    let gateway = Gateway::start(&format!("ledger: sqlite\nkey_store: ledger\n{open}")).await;
+    assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 401);
+    let reloaded = gateway.reload(&format!("ledger: sqlite\n{open}")).await;
+    assert!(matches!(reloaded, Reloaded::Swapped(_)), "{reloaded:?}");
+    assert_eq!(Ask::message(MESSAGE).send(gateway.address).await.status, 401);
+}

@@ -93,7 +93,7 @@ struct Key {
     tags: BTreeMap<String, String>,
     /// The time from which it is refused.
     expires: Option<String>,
-    /// Whether it is refused for now.
+    /// Whether it is refused until it is enabled again.
     disabled: bool,
 }
 
@@ -113,7 +113,7 @@ struct Settings {
     /// The time from which it is refused: `2027-01-31T12:00:00Z`, or a date.
     #[schemars(with = "Option<String>")]
     expires: Option<Expiry>,
-    /// Whether it is refused for now.
+    /// Whether it is refused until it is enabled again.
     #[serde(default)]
     disabled: bool,
 }
@@ -138,7 +138,7 @@ struct Changes {
     #[serde(deserialize_with = "named")]
     #[schemars(with = "Option<String>")]
     expires: Option<Option<Expiry>>,
-    /// Whether it is refused for now.
+    /// Whether it is refused until it is enabled again.
     disabled: Option<bool>,
 }
 

@@ -22,7 +22,7 @@ use crate::limits::claim::{Claim, CounterId, Kind, Level, Now, Over};
 use crate::limits::config::Away;
 use crate::limits::shared::link::{CALL, Link};
 use crate::limits::shared::script::{Answer, Step};
-use crate::limits::shared::settler::{Order, Settlement};
+use crate::limits::shared::settler::{Order, PATIENCE, Settlement};
 use crate::telemetry::limits::LimitMetrics;
 
 pub(crate) use script::{Held, Holder};
@@ -296,8 +296,11 @@ async fn renew(link: Arc<Link>, live: Arc<Live>) {
         let holds: Vec<_> = live.lock().values().flatten().cloned().collect();
         for holds in holds.chunks(RENEWED) {
             let mut line = link.connected().await;
-            if let Err(error) = script::renew(holds, &mut line.connection).await {
-                link.refused(&line, &error);
+            // a connection that went silent must not outlast the holds
+            match timeout(PATIENCE, script::renew(holds, &mut line.connection)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => link.refused(&line, &error),
+                Err(_) => link.was_slow(&line),
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::telemetry::limits::LimitMetrics;
 /// The settlements that one step of the settler sends.
 const BATCH: usize = 128;
 /// The time for an answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The tries of a settlement that Redis answers with an error.
 const TRIES: u32 = 3;
 

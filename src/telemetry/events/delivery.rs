@@ -229,7 +229,12 @@ fn judged(answer: &Response<Bytes>) -> Sent<()> {
     let why = format!("the receiver answered {}", status.as_u16());
     match status {
         _ if status.is_success() => Sent::Taken(()),
-        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+        // the last two are about this try only, not about the batch
+        _ if status.is_server_error()
+            || status == StatusCode::TOO_MANY_REQUESTS
+            || status == StatusCode::REQUEST_TIMEOUT
+            || status == StatusCode::TOO_EARLY =>
+        {
             Sent::Later(headers::retry_after(answer.headers()), why)
         }
         _ => Sent::Rejected(why),
