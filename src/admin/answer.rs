@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     pub(crate) response: Response<Body>,
     /// The row of the audit table; only for writes.
     pub(crate) audit: Note,
+    /// Whether the gateway stops as soon as the write is recorded.
+    pub(super) stops: bool,
 }
 
 /// The part of an audit row that only the route knows.
@@ -49,14 +51,14 @@ impl Answer {
     pub(crate) fn of(media_type: &'static str, body: impl Into<Body>) -> Self {
         let mut response = Response::new(body.into());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        Self { response, audit: Note::default() }
+        Self { response, audit: Note::default(), stops: false }
     }
 
     /// Returns an answer without a body.
     pub(crate) fn empty() -> Self {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        Self { response, audit: Note::default() }
+        Self { response, audit: Note::default(), stops: false }
     }
 
     /// Sets the status.
@@ -81,6 +83,11 @@ impl Answer {
     pub(crate) fn recorded(mut self) -> Self {
         self.audit.is_written = true;
         self
+    }
+
+    /// Makes the gateway stop as soon as the write is recorded.
+    pub(super) fn and_stop(self) -> Self {
+        Self { stops: true, ..self }
     }
 
     /// Describes a write for the audit table: the values before and after, without secrets.

@@ -14,6 +14,7 @@ mod shown;
 mod state;
 mod tag;
 mod time;
+mod write;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,11 +28,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use crate::admin::answer::{Answer, harden};
 use crate::admin::entrance::Entrance;
 use crate::admin::router::Router;
-use crate::admin::state::{Phase, Readiness, State};
+use crate::admin::state::{Phase, Readiness, State, Writes};
 use crate::auth::stored::Freshness;
 pub(crate) use crate::config::listeners::AdminConfig as Config;
 use crate::error::Problem;
@@ -70,6 +72,15 @@ impl Admin {
     pub(crate) async fn stopped(&self) {
         self.state.readiness.stopped().await;
     }
+
+    /// Waits until the writes in progress are recorded, for a while.
+    pub(crate) async fn written(&self, patience: Duration) {
+        if timeout(patience, self.state.writes.ended()).await.is_err() {
+            tracing::warn!(
+                "writes of the admin API were still in progress at the end of the drain"
+            );
+        }
+    }
 }
 
 /// Opens the listener on the caller's runtime.
@@ -89,6 +100,7 @@ pub(crate) async fn start(config: &Config, parts: Parts) -> Result<Admin, Proble
         reloader,
         database,
         readiness: Readiness::default(),
+        writes: Writes::default(),
         started: SystemTime::now(),
     });
     let router = Router::new(Arc::clone(&state), Entrance::new(config, address));

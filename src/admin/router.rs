@@ -1,7 +1,7 @@
-//! `Router`: finds the route of a request, runs it, and records writes.
+//! `Router`: finds the route of a request, and runs it.
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, IF_MATCH};
@@ -9,8 +9,8 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 
-use crate::admin::answer::{Answer, Note, failed};
-use crate::admin::call::{Call, Caller};
+use crate::admin::answer::{Answer, failed};
+use crate::admin::call::Call;
 use crate::admin::document;
 use crate::admin::entrance::Entrance;
 use crate::admin::failure::Failure;
@@ -18,8 +18,8 @@ use crate::admin::parts;
 use crate::admin::route::Route;
 use crate::admin::state::State;
 use crate::admin::tag::missing;
+use crate::admin::write::Write;
 use crate::error::BoxError;
-use crate::ledger::audit::{self, AuditRow};
 use crate::models::health::Condition;
 use crate::net::body::Body;
 use crate::telemetry::exposition::Format;
@@ -69,51 +69,15 @@ impl Router {
         let found = self.find(&method, &path)?;
         let route = found.route;
         if !route.is_write() {
-            return self.call(found, head, body, caller).await;
+            let call = Call::read(head, body, found.values, caller).await?;
+            return (route.run)(Arc::clone(&self.state), call).await;
         }
-        let object = found.values.join("/");
-        let done = match head.headers.contains_key(IF_MATCH) {
-            true => self.call(found, head, body, caller.clone()).await,
+        let write = Write::new(&self.state, route, caller.clone(), found.values.join("/"));
+        let call = match head.headers.contains_key(IF_MATCH) {
+            true => Call::read(head, body, found.values, caller).await,
             false => Err(missing()),
         };
-        self.record(route, &caller, Done::of(&done, object)).await;
-        done
-    }
-
-    async fn call<B>(
-        &self,
-        found: Found<'_>,
-        head: Parts,
-        body: B,
-        caller: Caller,
-    ) -> Result<Answer, Failure>
-    where
-        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
-    {
-        let call = Call::read(head, body, found.values, caller).await?;
-        (found.route.run)(Arc::clone(&self.state), call).await
-    }
-
-    /// Records a write. The change is made at this time, so a database that is away is logged, and loses the row only.
-    async fn record(&self, route: &Route, caller: &Caller, done: Done) {
-        let Done { status, note } = done;
-        let row = AuditRow {
-            at: SystemTime::now(),
-            credential: caller.credential,
-            address: caller.address.ip().to_string(),
-            method: route.method.to_string(),
-            route: route.path,
-            object: note.object,
-            status,
-            detail: note.detail,
-        };
-        log(&row);
-        if let Some(database) = self.state.database.as_ref().filter(|_| !note.is_written)
-            && let Err(error) = audit::write(database, &row).await
-        {
-            self.state.shared.metrics.ledger.audit_dropped.inc();
-            tracing::error!(error = %error, route = row.route, "a write of the admin API could not be recorded in the audit table");
-        }
+        write.run(call).await
     }
 
     /// Finds a route. A fixed segment of a path wins over a parameter.
@@ -161,37 +125,10 @@ impl Router {
     }
 }
 
-fn log(row: &AuditRow) {
-    let AuditRow { credential, address, method, route, object, status, .. } = row;
-    tracing::info!(credential, address, method, route, object, status, "a write of the admin API");
-}
-
 /// A route that fits a request, and the values of the path's parameters.
 struct Found<'a> {
     route: &'a Route,
     values: Vec<String>,
-}
-
-/// The end of a write.
-struct Done {
-    status: u16,
-    note: Note,
-}
-
-impl Done {
-    fn of(done: &Result<Answer, Failure>, object: String) -> Self {
-        let (status, mut note) = match done {
-            Ok(answer) => (answer.response.status(), answer.audit.clone()),
-            Err(failure) => {
-                let detail = Some(failure.message().to_owned());
-                (failure.status, Note { detail, ..Note::default() })
-            }
-        };
-        if note.object.is_empty() {
-            note.object = object;
-        }
-        Self { status: status.as_u16(), note }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
 use crate::gateway::Live;
 use crate::gateway::reload::Reloader;
@@ -22,8 +22,26 @@ pub(crate) struct State {
     pub(crate) database: Option<Arc<Database>>,
     /// Whether the gateway takes new work.
     pub(crate) readiness: Readiness,
+    /// The writes in progress.
+    pub(super) writes: Writes,
     /// The time at which the process began to serve.
     pub(crate) started: SystemTime,
+}
+
+/// The writes in progress. Each of them holds the lock for reading.
+#[derive(Default)]
+pub(super) struct Writes(Arc<RwLock<()>>);
+
+impl Writes {
+    /// Begins a write, which lasts until the guard is dropped.
+    pub(super) async fn begin(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.0).read_owned().await
+    }
+
+    /// Waits until all writes have ended. A later one does not begin before this wait is over.
+    pub(super) async fn ended(&self) {
+        drop(self.0.write().await);
+    }
 }
 
 /// Whether the gateway takes new work, as `/readyz` reports it.

@@ -118,6 +118,10 @@ impl Running {
         })
         .await;
         let patience = drain.saturating_sub(begun.elapsed()).max(FLUSH);
+        if let Some(admin) = &self.admin {
+            // before the parts to which a write belongs
+            admin.written(patience).await;
+        }
         let written = async {
             if let Some(ledger) = self.ledger {
                 ledger.stop(patience).await;

@@ -100,12 +100,12 @@ fn shown(state: &State, status: StatusCode) -> Result<Answer, Failure> {
 async fn begin(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let wish: Wish = call.body()?;
     call.expects(&Readiness::of(state.readiness.phase()).tag())?;
-    match wish.stop {
-        true => state.readiness.stop(),
-        false => set(&state, Phase::Unready)?,
+    if !wish.stop {
+        set(&state, Phase::Unready)?;
+        return Ok(shown(&state, StatusCode::ACCEPTED)?.detail("unready"));
     }
-    let detail = if wish.stop { "stop" } else { "unready" };
-    Ok(shown(&state, StatusCode::ACCEPTED)?.detail(detail))
+    state.readiness.set(Phase::Draining);
+    Ok(shown(&state, StatusCode::ACCEPTED)?.detail("stop").and_stop())
 }
 
 async fn end(state: Arc<State>, call: Call) -> Result<Answer, Failure> {

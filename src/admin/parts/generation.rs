@@ -1,6 +1,5 @@
 //! `generation`: the config in use, the problems of the last reload, and a reload on demand.
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::Method;
 use schemars::JsonSchema;
@@ -126,16 +125,10 @@ fn current(state: &State) -> (Generation, Tag) {
 async fn reload(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let (before, tag) = current(&state);
     call.expects(&tag)?;
-    let begun = SystemTime::now();
-    // a client that leaves does not end a reload halfway
-    let reloader = Arc::clone(&state.reloader);
-    let reloaded = tokio::spawn(async move { reloader.reload().await }).await;
-    let problems = match reloaded {
-        Ok(Reloaded::Refused(problems)) => problems,
-        Ok(Reloaded::Swapped(_) | Reloaded::Unchanged) => Vec::new(),
-        Err(error) => vec![Problem::new("", format!("the reload ended early: {error}"))],
+    let problems = match state.reloader.reload().await {
+        Reloaded::Refused(problems) => problems,
+        Reloaded::Swapped(_) | Reloaded::Unchanged => Vec::new(),
     };
-    tracing::debug!(?begun, "a reload through the admin API has ended");
     let (generation, tag) = current(&state);
     let detail = match problems.len() {
         0 => format!("generation {} -> {}", before.number, generation.number),

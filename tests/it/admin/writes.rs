@@ -1,8 +1,9 @@
 //! Writes of the admin API: each is a row of the audit table.
 use serde_json::{Value, json};
 
-use crate::support::client::Ask;
+use crate::support::client::{Ask, send_bytes};
 use crate::support::gateway::Gateway;
+use crate::support::until;
 
 use super::Api;
 
@@ -92,4 +93,37 @@ async fn a_gateway_can_be_taken_out_of_service_and_back() {
     // a drain has no way back
     assert_eq!(api.write("DELETE", "/api/drain", "/api/drain", "").await.status, 409);
     assert_eq!(api.get("/api/drain").await["state"], "draining");
+}
+
+/// Sends a write, and leaves at once.
+async fn send_and_leave(gateway: &Gateway, method: &'static str, path: &str, body: &str) {
+    let ask = Ask::new(method, path).admin().with_body(body);
+    let ask = ask.header("authorization", "Bearer secret").header("if-match", "*");
+    drop(send_bytes(gateway.admin, &ask.to_bytes()).await);
+}
+
+#[tokio::test]
+async fn a_write_whose_client_leaves_at_once_is_recorded() {
+    let gateway = Gateway::start(CONFIG).await;
+    let api = Api::with_token(&gateway, "secret").await;
+    for sent in 1..=5 {
+        send_and_leave(&gateway, "POST", "/api/generation/reload", "").await;
+        let rows = async || api.get("/api/audit").await["rows"].as_array().unwrap().len();
+        until("a row for each write", async || rows().await == sent).await;
+        let generation = api.get("/api/generation").await["number"].clone();
+        assert_eq!(generation, sent + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_stops_only_after_its_drain_is_recorded() {
+    let gateway = Gateway::start(CONFIG).await;
+    let api = Api::with_token(&gateway, "secret").await;
+    send_and_leave(&gateway, "POST", "/api/drain", "").await;
+    gateway.stopped().await;
+    let rows = api.get("/api/audit").await["rows"].clone();
+    assert_eq!(
+        rows.as_array().unwrap().iter().map(row).collect::<Vec<_>>(),
+        [json!(["POST", "/api/drain", 202, "stop", "token"])]
+    );
 }
