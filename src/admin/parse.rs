@@ -74,7 +74,7 @@ impl Wrong {
         {
             let expected = rest.strip_prefix(", expected ").unwrap_or("no such field");
             let found = quoted(found);
-            return Failure::field(found.clone(), expected, format!("`{found}`"));
+            return Failure::field(below(path, &found), expected, format!("`{found}`"));
         }
         if let Some((found, rest)) =
             message.strip_prefix("unknown variant `").and_then(|rest| rest.split_once('`'))
@@ -99,7 +99,7 @@ fn below(path: &str, name: &str) -> String {
 }
 
 /// Returns the beginning of a text that a client chose, without characters that change a terminal.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let clean = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
     clean.take(SHOWN).collect()
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::auth::allowance::Allowance;
 use crate::auth::rights::Rights;
 use crate::error::{Error, ErrorKind, Result, Secret};
 
@@ -15,6 +16,8 @@ pub struct Caller {
     pub tags: BTreeMap<String, String>,
     /// The issuer and the subject of a token; `None` for a key.
     pub subject: Option<String>,
+    /// The limits and budgets of the key itself.
+    pub(crate) allowance: Option<Arc<Allowance>>,
 }
 
 impl Caller {

@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::auth::allowance::{OwnBudget, OwnLimit};
+use crate::auth::entries::Entries;
 use crate::auth::expiry::Expiry;
 use crate::auth::holder::Holder;
 use crate::auth::settings::KeySettings;
@@ -34,6 +36,12 @@ pub struct Config {
     /// Tags for policies (`when: { tags: … }`) and metrics.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// The limits of this key, beside those of `limits.rules`: one, or a list.
+    #[serde(default)]
+    pub limits: Entries<OwnLimit>,
+    /// The budget of this key, beside those of `budgets.rules`: one, or a list.
+    #[serde(default)]
+    pub budget: Entries<OwnBudget>,
 }
 
 /// The SHA-256 of a key; the gateway keeps nothing else of it.
@@ -90,6 +98,8 @@ impl Config {
             tags: self.tags.clone(),
             expires: self.expires,
             disabled: self.disabled,
+            limits: self.limits.clone(),
+            budget: self.budget.clone(),
         };
         settings.holder()
     }

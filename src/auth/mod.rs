@@ -1,9 +1,14 @@
 //! Authentication of clients: keys from the config, sent in one of several headers.
+pub(crate) mod allowance;
+mod condition;
+pub(crate) mod entries;
 pub(crate) mod expiry;
 mod holder;
 mod identity;
 pub(crate) mod jwt;
 pub(crate) mod keys;
+pub(crate) mod owners;
+mod rate;
 mod rights;
 mod roster;
 pub(crate) mod settings;
@@ -16,14 +21,15 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, header};
 
+pub(crate) use condition::WhenConfig;
 pub use identity::Caller;
 pub(crate) use identity::Identity;
 pub(crate) use when::When;
-pub(crate) use when::WhenConfig;
 
 use crate::auth::holder::Holder;
 use crate::auth::jwt::config::JwtConfig;
 use crate::auth::jwt::{Means, Refused, Verifier};
+use crate::auth::owners::Owned;
 use crate::auth::roster::Roster;
 use crate::auth::stored::{Found, StoredKeys};
 use crate::error::{Error, ErrorKind, Problem, Result, Retry, Secret};
@@ -86,6 +92,14 @@ impl Auth {
     /// Returns whether a key of the config has this name.
     pub(crate) fn has_name(&self, name: &str) -> bool {
         self.roster.has_name(name)
+    }
+
+    /// Returns the clients that have limits and budgets of their own: those of the config, of the key store and of issuers.
+    pub(crate) fn owned(&self) -> Vec<Owned> {
+        let mut found = self.roster.owned();
+        found.extend(self.stored.iter().flat_map(|stored| stored.owned()));
+        found.extend(self.tokens.iter().flat_map(Verifier::owned));
+        found
     }
 
     /// Returns whether every request needs a key or a token.

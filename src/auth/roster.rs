@@ -1,11 +1,13 @@
 //! `Roster`: keys by their digests.
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
 use crate::auth::holder::Holder;
 use crate::auth::keys::Digest;
+use crate::auth::owners::{Owned, Owner};
 
 /// Keys and their holders; never changes.
 #[derive(Default)]
@@ -37,6 +39,15 @@ impl Roster {
     /// Returns whether a key has this name.
     pub(super) fn has_name(&self, name: &str) -> bool {
         self.entries.iter().any(|(_, holder)| holder.caller.key == name)
+    }
+
+    /// Returns the keys that have limits and budgets of their own.
+    pub(super) fn owned(&self) -> Vec<Owned> {
+        let owned = self.entries.iter().filter_map(|(_, holder)| {
+            let allowance = Arc::clone(holder.caller.allowance.as_ref()?);
+            Some(Owned { allowance, owner: Owner::Key(holder.caller.key.clone()) })
+        });
+        owned.collect()
     }
 
     /// Returns the number of keys.

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::allowance::{Allowance, OwnBudget, OwnLimit};
+use crate::auth::entries::Entries;
 use crate::auth::expiry::Expiry;
 use crate::auth::holder::Holder;
 use crate::auth::identity::Caller;
 use crate::auth::rights::Rights;
 
 /// The settings of a key, without the key itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeySettings {
     /// The client's name in logs, metrics and policies.
@@ -30,13 +32,24 @@ pub(crate) struct KeySettings {
     /// Whether it is refused until it is enabled again.
     #[serde(default)]
     pub(crate) disabled: bool,
+    /// The limits of the key itself.
+    #[serde(default, skip_serializing_if = "Entries::is_empty")]
+    pub(crate) limits: Entries<OwnLimit>,
+    /// The budgets of the key itself.
+    #[serde(default, skip_serializing_if = "Entries::is_empty")]
+    pub(crate) budget: Entries<OwnBudget>,
 }
 
 impl KeySettings {
     /// Returns the client that holds the key.
     pub(super) fn holder(&self) -> Holder {
         let rights = Rights::new(self.models.as_deref(), self.tools.as_deref());
-        let caller = Caller { key: self.name.clone(), tags: self.tags.clone(), subject: None };
+        let caller = Caller {
+            key: self.name.clone(),
+            tags: self.tags.clone(),
+            subject: None,
+            allowance: Allowance::of(&self.limits, &self.budget),
+        };
         Holder {
             caller: Arc::new(caller),
             rights: Arc::new(rights),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::holder::Holder;
 use crate::auth::keys::Digest;
+use crate::auth::owners::Owned;
 use crate::auth::roster::Roster;
 use crate::auth::settings::KeySettings;
 use crate::telemetry::keys::KeyState;
@@ -137,6 +138,11 @@ impl StoredKeys {
             age if age > STALE => Freshness::Stale(age),
             _ => Freshness::Current,
         }
+    }
+
+    /// Returns the keys that have limits and budgets of their own.
+    pub(super) fn owned(&self) -> Vec<Owned> {
+        self.roster.load().owned()
     }
 
     /// Returns whether the store had a key at its last answer, however long ago.

@@ -1,6 +1,7 @@
 //! Checks across parts of the config: names that must exist elsewhere, bounds, safe listeners.
 use std::net::SocketAddr;
 
+use crate::auth::jwt::config::JwtConfig;
 use crate::auth::{jwt, keys};
 use crate::config::draft::Draft;
 use crate::config::expand::Expansion;
@@ -10,7 +11,7 @@ use crate::error::Problem;
 use crate::ledger;
 use crate::ledger::config::LedgerUrl;
 use crate::ledger::keys::NO_LEDGER;
-use crate::limits::{self, Known};
+use crate::limits::{self, Client, Known, OwnEntry};
 use crate::models;
 use crate::net::cors::Cors;
 use crate::policy::StageConfig;
@@ -218,11 +219,40 @@ fn key_store(draft: &Draft) -> Option<Problem> {
 fn limits(draft: &Draft) -> Vec<Problem> {
     let aliases: Vec<&str> = draft.models.iter().map(|(alias, _)| alias.as_str()).collect();
     // nothing is known about the names and tags of an entry that cannot be read, of stored keys, and of tokens
-    let keys: Option<Vec<&keys::Config>> = draft.keys.iter().map(Option::as_ref).collect();
+    let clients: Option<Vec<Client<'_>>> =
+        draft.keys.iter().map(|key| key.as_ref().map(client)).collect();
     let are_all = draft.jwt.is_empty() && !draft.config.key_store.is_on();
-    let keys = keys.filter(|_| are_all);
-    let known = Known { aliases: &aliases, keys: &keys.unwrap_or_default() };
-    limits::problems(&draft.config.limits, &draft.config.budgets, known)
+    let keys = clients.filter(|_| are_all).unwrap_or_default();
+    let known = Known { aliases: &aliases, keys: &keys };
+    let mut found = limits::problems(&draft.config.limits, &draft.config.budgets, known);
+    found.extend(own_limits(draft, &aliases));
+    let common = draft.config.limits.rules.iter().map(|rule| rule.wait);
+    let own = draft.keys.iter().flatten().flat_map(|key| key.limits.all());
+    if common.chain(own.map(|limit| limit.wait)).any(|wait| wait.is_some()) {
+        found.extend(limits::of_priorities(&keys));
+    }
+    found
+}
+
+fn client(key: &keys::Config) -> Client<'_> {
+    Client { name: &key.name, tags: &key.tags }
+}
+
+/// Returns the problems of the limits and budgets of single keys and issuers.
+fn own_limits(draft: &Draft, aliases: &[&str]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for (n, key) in draft.keys.iter().enumerate() {
+        let Some(key) = key else { continue };
+        let entry =
+            OwnEntry { place: &format!("keys[{n}]."), limits: &key.limits, budget: &key.budget };
+        found.extend(limits::of_own(entry, Known { aliases, keys: &[client(key)] }));
+    }
+    for (n, issuer) in draft.jwt.iter().enumerate() {
+        let Some(JwtConfig { limits, budget, .. }) = issuer else { continue };
+        let entry = OwnEntry { place: &format!("jwt[{n}]."), limits, budget };
+        found.extend(limits::of_own(entry, Known { aliases, keys: &[] }));
+    }
+    found
 }
 
 fn bounds(draft: &Draft) -> Vec<Problem> {

@@ -124,6 +124,13 @@ impl Config {
     pub(crate) fn has_only_own_keys(&self) -> bool {
         self.jwt.is_empty() && !self.key_store.is_on()
     }
+
+    /// Returns whether a key of the config, or an issuer, has limits or budgets of its own.
+    pub(crate) fn has_own_limits(&self) -> bool {
+        let keys = self.keys.iter().map(|key| (&key.limits, &key.budget));
+        let issuers = self.jwt.iter().map(|issuer| (&issuer.limits, &issuer.budget));
+        keys.chain(issuers).any(|(limits, budget)| !limits.is_empty() || !budget.is_empty())
+    }
 }
 
 /// `tools:`, the limits of the server tools in one request.

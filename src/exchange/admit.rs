@@ -1,4 +1,5 @@
 //! Asks limits and budgets before a request goes to its targets, and sends it to another model where a budget says so.
+use crate::auth::Caller;
 use crate::catalogue::price::today;
 use crate::error::Result;
 use crate::exchange::requested::Requested;
@@ -32,7 +33,7 @@ pub(super) async fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) 
         let Wanted { request, requested } = &mut wanted;
         let alias = gateway.models.resolve(request.model())?;
         let names = names(gateway, request.model(), requested.as_deref());
-        let estimate = estimate(admission, alias, request);
+        let estimate = estimate(admission, &ctx.caller, alias, request);
         let terms = requested.as_deref().map(|requested| Terms::new(ctx, requested));
         let end = terms.and_then(|terms| terms.deadline).map(|(end, _)| end);
         let wanted_now = limits::Wanted { caller: &ctx.caller, names: &names, estimate, end };
@@ -84,7 +85,12 @@ fn names(gateway: &Gateway, model: &str, requested: Option<&Requested>) -> Vec<N
     names
 }
 
-fn estimate(admission: &Admission, alias: &Alias, request: &MessagesRequest) -> Estimate {
+fn estimate(
+    admission: &Admission,
+    caller: &Caller,
+    alias: &Alias,
+    request: &MessagesRequest,
+) -> Estimate {
     let model = request.model();
     let input = request.document().size() as u64 / BYTES_A_TOKEN;
     let wanted = request.document().field("max_tokens");
@@ -95,7 +101,7 @@ fn estimate(admission: &Admission, alias: &Alias, request: &MessagesRequest) -> 
         (wanted, most) => wanted.or(most).unwrap_or(0),
     };
     let nano_dollars = match alias.targets.first() {
-        Some(target) if admission.needs_price() => {
+        Some(target) if admission.needs_price(caller) => {
             let tokens = Usage { input, output, ..Usage::default() };
             let spent = Spent { tokens, ..Spent::default() };
             admission.price(&target.tariff(model).charge(&spent, today()), output)

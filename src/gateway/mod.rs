@@ -16,7 +16,7 @@ use crate::catalogue::Catalogue;
 use crate::config::{Config, ToolsConfig};
 use crate::error::Problem;
 use crate::gateway::shared::Shared;
-use crate::limits::{self, Limits, Watch};
+use crate::limits::{self, Limits, RuleSet, Watch};
 use crate::models::{Models, Parts};
 use crate::net::cors::Cors;
 use crate::net::egress::Egress;
@@ -250,11 +250,14 @@ fn build_limits(config: &Config, shared: &Shared, events: &Events) -> Option<Arc
             "the rule applies to no request: without `keys` no client has a name or tags"
         );
     }
-    if !budgets.rules.is_empty() {
+    let aliases: Vec<&str> = config.models.iter().map(|(alias, _)| alias.as_str()).collect();
+    let can_be_own = config.has_own_limits() || shared.keys.is_some();
+    if !budgets.rules.is_empty() || can_be_own {
         shared.limits.save();
     }
     let watch = Watch { metrics: shared.metrics.limits(), events };
-    Limits::build(limits, budgets, &shared.limits, watch)
+    let own = can_be_own.then_some(&*aliases);
+    Limits::build(RuleSet { limits, budgets, own }, &shared.limits, watch)
 }
 
 fn listeners(config: &Config) -> Vec<SocketAddr> {

@@ -12,7 +12,8 @@ use crate::limits::claim::{Claim, CounterId, Kind, Now};
 use crate::limits::notices;
 use crate::limits::queue::LineId;
 use crate::limits::refusal::{self, Decision, Refused, Rejection};
-use crate::limits::rules::{Asked, Claimed, Estimate, Limits, Name, Rule, Unit};
+use crate::limits::rule::{Estimate, Rule, Unit};
+use crate::limits::rules::{Asked, Claimed, Limits, Name};
 use crate::limits::store::{Refusal, Settlement, Ticket};
 use crate::limits::waiting::Waits;
 use crate::telemetry::record::{Attempt, Record};
@@ -110,8 +111,8 @@ impl Admission {
     }
 
     /// Returns whether the price of a request matters.
-    pub(crate) fn needs_price(&self) -> bool {
-        self.limits.has_budgets()
+    pub(crate) fn needs_price(&self, caller: &Caller) -> bool {
+        self.limits.has_budgets(caller)
     }
 
     /// Reserves what a request will need by estimate. A request over a limit whose rule has a `wait` waits for it.
@@ -131,7 +132,7 @@ impl Admission {
                 Err(rejection) => rejection,
             };
             if !waits.again(rejection.wait.clone()).await {
-                return Err(rejection.counted(&self.limits));
+                return Err(rejection.counted());
             }
         }
     }
@@ -147,8 +148,8 @@ impl Admission {
             return;
         }
         for claimed in self.quota_claims(&wanted.asked()) {
-            if let Rule::Quota(n, _) = claimed.rule
-                && let Some(most) = self.limits.quota(n).wait
+            if let Rule::Quota(quota) = &claimed.rule
+                && let Some(most) = quota.wait
             {
                 waits.after_others(LineId::Counter(claimed.claim.id), most);
             }
@@ -174,8 +175,7 @@ impl Admission {
             Err(Refusal::Over(over)) => {
                 notices::refused(&self.limits, &claimed, &over, wanted.caller);
                 let mut state = self.state.lock();
-                let (limits, left) = (&*self.limits, &*state.left);
-                match (Refused { limits, claimed: &claimed, over, names, left }).decided() {
+                match (Refused { claimed: &claimed, over, names, left: &state.left }).decided() {
                     Decision::Without(names) => Ok(Admitted::Without(names)),
                     Decision::Route(to, sums) => {
                         state.rerouted.extend(sums);
@@ -211,22 +211,22 @@ impl Admission {
             Err(Refusal::Over(over)) => {
                 notices::refused(&self.limits, &claimed, &over, caller);
                 over.first().map_or_else(refusal::unknown, |over| {
-                    refusal::rejected(&self.limits, &claimed[over.claim], over)
+                    refusal::rejected(&claimed[over.claim], over)
                 })
             }
         };
-        Err(rejection.counted(&self.limits))
+        Err(rejection.counted())
     }
 
     /// Returns the claims on limits that count a request of this source.
     fn quota_claims(&self, asked: &Asked<'_>) -> Vec<Claimed> {
         let mut claimed = self.limits.quota_claims(asked);
-        claimed.retain(|claimed| self.counts(claimed.rule));
+        claimed.retain(|claimed| self.counts(&claimed.rule));
         claimed
     }
 
-    fn counts(&self, rule: Rule) -> bool {
-        let is_of_client = matches!(rule, Rule::Quota(_, Unit::Requests | Unit::Concurrent));
+    fn counts(&self, rule: &Rule) -> bool {
+        let is_of_client = matches!(rule.unit(), Some(Unit::Requests | Unit::Concurrent));
         matches!(self.source, Source::Client) || !is_of_client
     }
 
@@ -258,9 +258,9 @@ impl Admission {
 
     /// Returns whether a budget sent the request to its model, or would send it there.
     fn is_exempt(&self, state: &State, claimed: &Claimed, model: &str) -> bool {
-        let Rule::Budget(n) = claimed.rule else { return false };
+        let Rule::Budget(budget) = &claimed.rule else { return false };
         let id = &claimed.claim.id;
-        let leads_there = || self.limits.budget(n).leads_to(model, &id.subject);
+        let leads_there = || budget.leads_to(model, &id.subject);
         claimed.has_own && (state.rerouted.contains(id) || leads_there())
     }
 
@@ -289,7 +289,7 @@ impl Admission {
             Refusal::Over(over) => {
                 let longest = over.iter().max_by_key(|over| over.wait);
                 longest.map_or_else(refusal::unknown, |over| {
-                    refusal::rejected(&self.limits, &claimed[over.claim], over)
+                    refusal::rejected(&claimed[over.claim], over)
                 })
             }
         });
@@ -298,7 +298,7 @@ impl Admission {
             // a conversation that has begun goes on, also while the shared store is away
             Err(_) if entry.is_holder => return Ok(()),
             Err(rejection) => {
-                rejection.count(&self.limits);
+                rejection.count();
                 return Err(rejection);
             }
         };
@@ -320,7 +320,7 @@ impl Admission {
         let asked = Asked { caller, names: &names, target: Some(entry.target), estimate };
         let waits =
             self.quota_claims(&asked).into_iter().filter_map(|claimed| match claimed.rule {
-                Rule::Quota(n, _) => self.limits.quota(n).wait,
+                Rule::Quota(quota) => quota.wait,
                 Rule::Budget(_) => None,
             });
         waits.max()
@@ -354,7 +354,7 @@ impl Admission {
         });
         let settlements: Vec<_> = settlements.collect();
         let warned = self.limits.store.settle(&settlements);
-        if self.limits.has_budgets() {
+        if placed.iter().any(|one| matches!(one.claimed.rule, Rule::Budget(_))) {
             let facts = self.state.lock().facts.clone();
             let caller = facts.as_ref().map(|facts| &*facts.caller);
             warned.iter().for_each(|n| notices::warned(&self.limits, &placed[*n].claimed, caller));
@@ -365,7 +365,7 @@ impl Admission {
             return;
         }
         for Placed { claimed, .. } in placed {
-            match self.limits.is_of_target(claimed.rule) {
+            match claimed.rule.is_of_target() {
                 true => queue.wake_targets(),
                 false => queue.wake(&LineId::Counter(claimed.claim.id.clone())),
             }
@@ -375,7 +375,7 @@ impl Admission {
     /// Returns the true amount of a claim.
     fn used(&self, claimed: &Claimed, attempts: &[Attempt]) -> u64 {
         let mut own = attempts.iter().filter(|attempt| claimed.has_attempt(attempt));
-        let unit = match claimed.rule {
+        let unit = match &claimed.rule {
             Rule::Budget(_) => {
                 let prices = own.filter_map(|attempt| {
                     let (cost, output) = (attempt.cost?, attempt.spent.billed().output);
@@ -383,9 +383,9 @@ impl Admission {
                 });
                 return prices.fold(0, u64::saturating_add);
             }
-            Rule::Quota(_, unit) => unit,
+            Rule::Quota(quota) => quota.unit,
         };
-        let is_counted = claimed.has_own && !self.limits.is_of_target(claimed.rule);
+        let is_counted = claimed.has_own && !claimed.rule.is_of_target();
         match unit {
             Unit::Concurrent => 0,
             Unit::Requests => u64::from(is_counted || own.next().is_some()),

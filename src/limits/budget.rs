@@ -1,6 +1,4 @@
 //! The config of `budgets:`, and calendar periods.
-use std::fmt;
-
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
@@ -8,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::WhenConfig;
+use crate::auth::allowance::{Every, OwnBudget, Then, then_schema};
 use crate::limits::config::Per;
 
 /// `budgets:`, the most money that clients may spend in each calendar period.
@@ -58,6 +57,14 @@ pub struct RuleConfig {
     pub then: Then,
 }
 
+impl RuleConfig {
+    /// Returns the rule of a key's own budget.
+    pub(super) fn own(budget: &OwnBudget) -> Self {
+        let OwnBudget { when, usd, every, warn_at, then } = budget.clone();
+        Self { per: Per::Own, when, usd, every, warn_at, then }
+    }
+}
+
 /// The price of tokens of models without a price.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(untagged, expecting = "expected `free`, or a mapping with `input` and `output`")]
@@ -99,42 +106,6 @@ impl Unpriced {
         // a dollar a million tokens is 1000 nano-dollars a token
         let of = |rate: f64, tokens: u64| u128::from(nano(rate / 1e3)) * u128::from(tokens) / 1000;
         u64::try_from(of(rates.input, input) + of(rates.output, output)).unwrap_or(u64::MAX)
-    }
-}
-
-/// The end of a budget.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Then {
-    /// The request is rejected.
-    #[default]
-    Deny,
-    /// The request goes to this alias.
-    Route(String),
-}
-
-/// A calendar period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Every {
-    /// From a full hour.
-    Hour,
-    /// From midnight.
-    Day,
-    /// From Monday.
-    Week,
-    /// From the first.
-    Month,
-}
-
-impl fmt::Display for Every {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-        })
     }
 }
 
@@ -180,18 +151,6 @@ impl Every {
         let [start, end] = [begin(first)?, begin(next)?].map(|day| day.timestamp().as_second());
         Ok(Period { start, end })
     }
-}
-
-fn then_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"anyOf": [
-        {"type": "string", "enum": ["deny"]},
-        {
-            "type": "object",
-            "properties": {"route": {"type": "string"}},
-            "required": ["route"],
-            "additionalProperties": false,
-        },
-    ]})
 }
 
 fn unpriced_schema(_: &mut SchemaGenerator) -> Schema {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::auth::WhenConfig;
+use crate::auth::allowance::{OwnLimit, Rate};
 use crate::error::Secret;
 use crate::telemetry::limits::Mode;
 use crate::wire::duration;
@@ -123,12 +124,24 @@ pub struct RuleConfig {
     pub wait: Option<Duration>,
 }
 
+impl RuleConfig {
+    /// Returns the rule of a key's own limit.
+    pub(super) fn own(limit: &OwnLimit) -> Self {
+        let OwnLimit { when, requests, tokens, input_tokens, output_tokens, concurrent, wait } =
+            limit.clone();
+        let per = Per::Own;
+        Self { per, when, requests, tokens, input_tokens, output_tokens, concurrent, wait }
+    }
+}
+
 /// The owner of a counter.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Per {
     /// The client's key.
     Key,
+    /// The client's key, by a rule of the key itself. No entry of `rules` names it.
+    Own,
     /// The alias.
     Model,
     /// The target: a provider and its model.
@@ -159,6 +172,7 @@ impl fmt::Display for Per {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key => f.write_str("key"),
+            Self::Own => f.write_str("own"),
             Self::Model => f.write_str("model"),
             Self::Target => f.write_str("target"),
             Self::Tag(tag) => write!(f, "tag:{tag}"),
@@ -169,43 +183,5 @@ impl fmt::Display for Per {
 impl From<Per> for String {
     fn from(per: Per) -> Self {
         per.to_string()
-    }
-}
-
-/// A number in any window of a length, such as `60/1m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Rate {
-    /// The number.
-    pub number: u64,
-    /// The length of the window.
-    pub window: Duration,
-}
-
-impl TryFrom<String> for Rate {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("expected a number and a time such as `60/1m`, found `{text}`");
-        let (number, window) = text.split_once('/').ok_or_else(wrong)?;
-        let number = number.trim().parse().map_err(|_| wrong())?;
-        let window = duration::parse(window.trim()).map_err(|_| wrong())?;
-        match (number, window.is_zero()) {
-            (0, _) => Err(format!("expected at least 1 in a window, found `{text}`")),
-            (_, true) => Err(format!("expected a window longer than 0, found `{text}`")),
-            (number, _) => Ok(Self { number, window }),
-        }
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.number, duration::text(self.window))
-    }
-}
-
-impl From<Rate> for String {
-    fn from(rate: Rate) -> Self {
-        rate.to_string()
     }
 }

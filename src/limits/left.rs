@@ -4,10 +4,11 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::auth::allowance::Every;
 use crate::limits::admission::Admission;
-use crate::limits::budget::Every;
 use crate::limits::claim::{Level, Now};
-use crate::limits::rules::{Claimed, Rule, Unit};
+use crate::limits::rule::{Rule, Unit};
+use crate::limits::rules::Claimed;
 use crate::net::header_edits::HeaderEdits;
 use crate::net::headers;
 
@@ -98,10 +99,10 @@ impl Admission {
     pub(crate) fn budget_left(&self) -> Option<BudgetLeft> {
         let now = self.limits.store.now();
         let budgets = self.ahead().into_iter().filter_map(|claimed| {
-            let Rule::Budget(n) = claimed.rule else { return None };
+            let Rule::Budget(budget) = &claimed.rule else { return None };
             let limit = claimed.claim.limit;
             let left = limit.saturating_sub(self.limits.store.level(&claimed.claim, now).used);
-            Some(BudgetLeft { limit, left, every: self.limits.budget(n).every() })
+            Some(BudgetLeft { limit, left, every: budget.every })
         });
         budgets.min_by_key(|budget| budget.left)
     }
@@ -112,9 +113,7 @@ impl Admission {
         unit: Unit,
         now: Now,
     ) -> Option<(&'a Claimed, Level)> {
-        let of_unit = claimed
-            .iter()
-            .filter(|claimed| matches!(claimed.rule, Rule::Quota(_, found) if found == unit));
+        let of_unit = claimed.iter().filter(|claimed| claimed.rule.unit() == Some(unit));
         let levels = of_unit.map(|claimed| (claimed, self.limits.store.level(&claimed.claim, now)));
         levels.min_by_key(|(claimed, level)| claimed.claim.limit.saturating_sub(level.used))
     }

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use crate::auth::Caller;
 use crate::limits::claim::{Cause, Kind, Over};
 use crate::limits::config::Per;
-use crate::limits::rules::{Budget, Claimed, Limits, Rule};
+use crate::limits::rule::{Budget, Rule};
+use crate::limits::rules::{Claimed, Limits};
 use crate::telemetry::events::names::{BUDGET_USED_UP, BUDGET_WARNED};
 
 /// Reports a budget that has just reached its `warn_at`. The client is `None` if it is not known.
 pub(super) fn warned(limits: &Limits, claimed: &Claimed, caller: Option<&Caller>) {
-    let Rule::Budget(n) = claimed.rule else { return };
-    let budget = limits.budget(n);
+    let Rule::Budget(budget) = &claimed.rule else { return };
     budget.metrics.warned.inc();
     let owner = budget.owner(&claimed.claim.id.subject);
     tracing::warn!(budget = &*budget.text, owner, "a budget has reached its `warn_at`");
@@ -20,9 +20,9 @@ pub(super) fn warned(limits: &Limits, claimed: &Claimed, caller: Option<&Caller>
 
 /// Reports a budget that ended requests have used up, once a period.
 pub(super) fn settled(limits: &Limits, claimed: &Claimed, caller: Option<&Caller>) {
-    let Rule::Budget(n) = claimed.rule else { return };
+    let Rule::Budget(budget) = &claimed.rule else { return };
     if limits.events.wants(BUDGET_USED_UP) && limits.store.is_newly_spent(&claimed.claim) {
-        let fields = || fields(limits, limits.budget(n), claimed, caller);
+        let fields = || fields(limits, budget, claimed, caller);
         limits.events.enter(BUDGET_USED_UP, fields);
     }
 }
@@ -31,9 +31,9 @@ pub(super) fn settled(limits: &Limits, claimed: &Claimed, caller: Option<&Caller
 pub(super) fn refused(limits: &Limits, claimed: &[Claimed], over: &[Over], caller: &Caller) {
     for over in over.iter().filter(|over| over.cause == Cause::UsedUp) {
         let claimed = &claimed[over.claim];
-        let Rule::Budget(n) = claimed.rule else { continue };
+        let Rule::Budget(budget) = &claimed.rule else { continue };
         if limits.events.wants(BUDGET_USED_UP) && limits.store.is_newly_refused(&claimed.claim) {
-            let fields = || fields(limits, limits.budget(n), claimed, Some(caller));
+            let fields = || fields(limits, budget, claimed, Some(caller));
             limits.events.enter(BUDGET_USED_UP, fields);
         }
     }
@@ -48,7 +48,7 @@ fn fields(limits: &Limits, budget: &Budget, claimed: &Claimed, caller: Option<&C
     };
     let owner = match budget.per {
         // the subject of a token may be a person
-        Per::Key => caller.map(|caller| caller.key.as_str()),
+        Per::Key | Per::Own => caller.map(|caller| caller.key.as_str()),
         _ => Some(&*claim.id.subject),
     };
     json!({

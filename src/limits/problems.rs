@@ -6,12 +6,15 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use wildmatch::WildMatch;
 
-use crate::auth::{Caller, When, WhenConfig, keys};
+use crate::auth::allowance::{OwnBudget, OwnLimit, Then};
+use crate::auth::entries::Entries;
+use crate::auth::{Caller, When, WhenConfig};
 use crate::error::Problem;
-use crate::limits::budget::{self, Then, Unpriced, nano};
+use crate::limits::budget::{self, Unpriced, nano};
 use crate::limits::config::{self, Per, RuleConfig, StoreUrl};
+use crate::limits::patterns::overlap;
 use crate::limits::queue::{PRIORITY, Priority};
-use crate::limits::rules::{identity, rates};
+use crate::limits::rule::{identity, rates};
 use crate::wire::duration;
 
 /// The names that rules may refer to.
@@ -20,7 +23,27 @@ pub(crate) struct Known<'a> {
     /// The names of `models:`.
     pub(crate) aliases: &'a [&'a str],
     /// The entries of `keys:`, the only source of names and tags of clients. Without any, nothing is known about them.
-    pub(crate) keys: &'a [&'a keys::Config],
+    pub(crate) keys: &'a [Client<'a>],
+}
+
+/// A key, as rules see it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Its tags.
+    pub(crate) tags: &'a BTreeMap<String, String>,
+}
+
+/// An entry with limits and budgets of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnEntry<'a> {
+    /// The place of the entry, with a dot at its end if it is not empty: `keys[0].`
+    pub(crate) place: &'a str,
+    /// Its limits.
+    pub(crate) limits: &'a Entries<OwnLimit>,
+    /// Its budgets.
+    pub(crate) budget: &'a Entries<OwnBudget>,
 }
 
 /// Returns the problems of both sections.
@@ -31,6 +54,20 @@ pub(crate) fn problems(
 ) -> Vec<Problem> {
     let mut found = of_limits(limits, known);
     found.extend(of_budgets(budgets, known));
+    found
+}
+
+/// Returns the problems of the limits and budgets of an entry. `known.keys` has the key itself, or nothing if its name and
+/// tags are not known.
+pub(crate) fn of_own(entry: OwnEntry<'_>, known: Known<'_>) -> Vec<Problem> {
+    let OwnEntry { place, limits, budget } = entry;
+    let (mut found, mut counters) = (Vec::new(), Counted::default());
+    for (here, limit) in limits.placed(&format!("{place}limits")) {
+        found.extend(of_limit(&here, &RuleConfig::own(limit), known, &mut counters));
+    }
+    for (here, budget) in budget.placed(&format!("{place}budget")) {
+        found.extend(of_budget(&here, &budget::RuleConfig::own(budget), known, &mut counters));
+    }
     found
 }
 
@@ -57,29 +94,36 @@ fn of_limits(config: &config::Config, names: Known<'_>) -> Vec<Problem> {
         let message = "cannot be read: expected `redis://HOST:PORT`, with a user, a password or the number of a database if needed";
         found.push(Problem::new("limits.store", message));
     }
-    let mut known = BTreeMap::new();
+    let mut counters = Counted::default();
     for (n, rule) in config.rules.iter().enumerate() {
-        let here = format!("limits.rules[{n}]");
-        let rates = rates(rule);
-        if rates.is_empty() && rule.concurrent.is_none() {
-            let message = "no limit: give `requests`, `tokens`, `input_tokens`, `output_tokens` or `concurrent`";
-            found.push(Problem::new(&here, message));
-        }
-        if rule.concurrent == Some(0) {
-            found.push(Problem::new(format!("{here}.concurrent"), "must be 1 or more"));
-        }
-        found.extend(of_wait(&here, rule));
-        found.extend(of_when(&here, &rule.when, names.aliases));
-        found.extend(of_clients(&here, Scope { per: &rule.per, when: &rule.when }, names.keys));
-        let units = rates.iter().map(|(unit, rate)| (unit.as_str(), format!("{:?}", rate.window)));
-        let concurrent = rule.concurrent.map(|_| ("concurrent", String::new()));
-        for (unit, window) in units.chain(concurrent) {
-            let id = identity(&rule.per, &rule.when, &format!("{unit}|{window}"));
-            found.extend(twice(&mut known, id, n, format!("{here}.{unit}"), "limits"));
-        }
+        found.extend(of_limit(&format!("limits.rules[{n}]"), rule, names, &mut counters));
     }
-    if config.rules.iter().any(|rule| rule.wait.is_some()) {
-        found.extend(of_priorities(names.keys));
+    found
+}
+
+fn of_limit(
+    here: &str,
+    rule: &RuleConfig,
+    names: Known<'_>,
+    counters: &mut Counted,
+) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let rates = rates(rule);
+    if rates.is_empty() && rule.concurrent.is_none() {
+        let message = "no limit: give `requests`, `tokens`, `input_tokens`, `output_tokens` or `concurrent`";
+        found.push(Problem::new(here, message));
+    }
+    if rule.concurrent == Some(0) {
+        found.push(Problem::new(format!("{here}.concurrent"), "must be 1 or more"));
+    }
+    found.extend(of_wait(here, rule));
+    found.extend(of_when(here, &rule.when, names.aliases));
+    found.extend(of_clients(here, Scope { per: &rule.per, when: &rule.when }, names.keys));
+    let units = rates.iter().map(|(unit, rate)| (unit.as_str(), format!("{:?}", rate.window)));
+    let concurrent = rule.concurrent.map(|_| ("concurrent", String::new()));
+    for (unit, window) in units.chain(concurrent) {
+        let id = identity(&rule.per, &rule.when, &format!("{unit}|{window}"));
+        found.extend(counters.twice(id, here, format!("{here}.{unit}")));
     }
     found
 }
@@ -97,7 +141,7 @@ fn of_wait(here: &str, rule: &RuleConfig) -> Option<Problem> {
 }
 
 /// Reports keys with a tag `priority` that no wait understands.
-fn of_priorities(keys: &[&keys::Config]) -> Vec<Problem> {
+pub(crate) fn of_priorities(keys: &[Client<'_>]) -> Vec<Problem> {
     let wrong = keys.iter().enumerate().filter_map(|(n, key)| {
         let found = key.tags.get(PRIORITY).filter(|text| Priority::of(text).is_none())?;
         let message = format!(
@@ -128,61 +172,69 @@ fn of_budgets(config: &budget::Config, names: Known<'_>) -> Vec<Problem> {
             }
         }
     }
-    let mut known = BTreeMap::new();
+    let mut counters = Counted::default();
     for (n, rule) in config.rules.iter().enumerate() {
-        let here = format!("budgets.rules[{n}]");
-        if rule.per == Per::Target {
-            let message = "expected `key`, `model` or `tag:` and a tag's name: a target has no budget of its own";
-            found.push(Problem::new(format!("{here}.per"), message));
-        }
-        if !(1e-9..=9e9).contains(&rule.usd) || nano(rule.usd) == 0 {
-            let message = format!("expected dollars above 0, found `{}`", rule.usd);
-            found.push(Problem::new(format!("{here}.usd"), message));
-        }
-        if let Some(part) = rule.warn_at.filter(|part| !(*part > 0.0 && *part <= 1.0)) {
-            let message =
-                format!("expected a part above 0 and up to 1, such as `0.8`, found `{part}`");
-            found.push(Problem::new(format!("{here}.warn_at"), message));
-        }
-        if let Then::Route(alias) = &rule.then
-            && (alias.contains(['*', '?'])
-                || !names.aliases.iter().any(|known| overlap(alias, known)))
-        {
-            let message = format!("no model is named `{alias}`");
-            found.push(Problem::new(format!("{here}.then.route"), message));
-        }
-        if let (Then::Route(to), Some(model)) = (&rule.then, &rule.when.model)
-            && to == model
-            && rule.per != Per::Model
-        {
-            let message = format!(
-                "`{to}` is the only model of the rule: the budget would never end a request"
-            );
-            found.push(Problem::new(format!("{here}.then.route"), message));
-        }
-        found.extend(of_when(&here, &rule.when, names.aliases));
-        found.extend(of_clients(&here, Scope { per: &rule.per, when: &rule.when }, names.keys));
-        let id = identity(&rule.per, &rule.when, &rule.every.to_string());
-        found.extend(twice(&mut known, id, n, here, "budgets"));
+        found.extend(of_budget(&format!("budgets.rules[{n}]"), rule, names, &mut counters));
     }
     found
 }
 
-/// Reports a second rule with the counters of another one.
-fn twice(
-    known: &mut BTreeMap<Arc<str>, usize>,
-    id: Arc<str>,
-    n: usize,
-    path: String,
-    section: &str,
-) -> Option<Problem> {
-    let first = *known.entry(id).or_insert(n);
-    (first != n).then(|| {
-        let message = format!(
-            "{section}.rules[{first}] counts the same requests in the same time: keep one of them"
-        );
-        Problem::new(path, message)
-    })
+fn of_budget(
+    here: &str,
+    rule: &budget::RuleConfig,
+    names: Known<'_>,
+    counters: &mut Counted,
+) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if rule.per == Per::Target {
+        let message = "expected `key`, `model` or `tag:` and a tag's name: a target has no budget of its own";
+        found.push(Problem::new(format!("{here}.per"), message));
+    }
+    if !(1e-9..=9e9).contains(&rule.usd) || nano(rule.usd) == 0 {
+        let message = format!("expected dollars above 0, found `{}`", rule.usd);
+        found.push(Problem::new(format!("{here}.usd"), message));
+    }
+    if let Some(part) = rule.warn_at.filter(|part| !(*part > 0.0 && *part <= 1.0)) {
+        let message = format!("expected a part above 0 and up to 1, such as `0.8`, found `{part}`");
+        found.push(Problem::new(format!("{here}.warn_at"), message));
+    }
+    found.extend(of_route(here, rule, names.aliases));
+    found.extend(of_when(here, &rule.when, names.aliases));
+    found.extend(of_clients(here, Scope { per: &rule.per, when: &rule.when }, names.keys));
+    let id = identity(&rule.per, &rule.when, &rule.every.to_string());
+    found.extend(counters.twice(id, here, here.to_owned()));
+    found
+}
+
+fn of_route(here: &str, rule: &budget::RuleConfig, aliases: &[&str]) -> Vec<Problem> {
+    let Then::Route(to) = &rule.then else { return Vec::new() };
+    let mut found = Vec::new();
+    if to.contains(['*', '?']) || !aliases.iter().any(|known| overlap(to, known)) {
+        let message = format!("no model is named `{to}`");
+        found.push(Problem::new(format!("{here}.then.route"), message));
+    }
+    if rule.when.model.as_ref() == Some(to) && rule.per != Per::Model {
+        let message =
+            format!("`{to}` is the only model of the rule: the budget would never end a request");
+        found.push(Problem::new(format!("{here}.then.route"), message));
+    }
+    found
+}
+
+/// The counters of the rules so far, each with the place of its rule.
+#[derive(Default)]
+struct Counted(BTreeMap<Arc<str>, String>);
+
+impl Counted {
+    /// Reports a second rule with the counters of another one.
+    fn twice(&mut self, id: Arc<str>, here: &str, path: String) -> Option<Problem> {
+        let first = self.0.entry(id).or_insert_with(|| here.to_owned());
+        (first != here).then(|| {
+            let message =
+                format!("{first} counts the same requests in the same time: keep one of them");
+            Problem::new(path, message)
+        })
+    }
 }
 
 fn of_when(here: &str, when: &WhenConfig, aliases: &[&str]) -> Vec<Problem> {
@@ -203,27 +255,27 @@ fn of_when(here: &str, when: &WhenConfig, aliases: &[&str]) -> Vec<Problem> {
 }
 
 /// Reports a rule that applies to no key, with the first part of it that fits none.
-fn of_clients(here: &str, rule: Scope<'_>, keys: &[&keys::Config]) -> Option<Problem> {
+fn of_clients(here: &str, rule: Scope<'_>, keys: &[Client<'_>]) -> Option<Problem> {
     let Scope { per, when } = rule;
     let mut left = keys.to_vec();
     if left.is_empty() {
         return None;
     }
-    let mut narrow = |path: String, fits: &dyn Fn(&keys::Config) -> bool, message: String| {
+    let mut narrow = |path: String, fits: &dyn Fn(&Client<'_>) -> bool, message: String| {
         left.retain(|key| fits(key));
         left.is_empty().then(|| Problem::new(format!("{here}.{path}"), message))
     };
     if let Some(pattern) = when.key.as_deref().filter(|pattern| !pattern.is_empty()) {
         let names = WildMatch::new(pattern);
         let message = format!("no key in `keys` can match `{pattern}`: the rule would never apply");
-        let found = narrow("when.key".to_owned(), &|key| names.matches(&key.name), message);
+        let found = narrow("when.key".to_owned(), &|key| names.matches(key.name), message);
         if found.is_some() {
             return found;
         }
     }
     for (tag, pattern) in when.tags.iter().filter(|(_, pattern)| !pattern.is_empty()) {
         let values = WildMatch::new(pattern);
-        let fits = |key: &keys::Config| key.tags.get(tag).is_some_and(|it| values.matches(it));
+        let fits = |key: &Client<'_>| key.tags.get(tag).is_some_and(|it| values.matches(it));
         let message = format!(
             "no key in `keys` that the rule is for has a tag `{tag}` that matches `{pattern}`: the rule would never apply"
         );
@@ -243,53 +295,4 @@ fn of_clients(here: &str, rule: Scope<'_>, keys: &[&keys::Config]) -> Option<Pro
 struct Scope<'a> {
     per: &'a Per,
     when: &'a WhenConfig,
-}
-
-/// Returns whether some text matches both of two patterns. `*` is any text, `?` any character.
-fn overlap(one: &str, other: &str) -> bool {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    // row[j]: whether the rest of `one` overlaps the rest of `other` from j on
-    let mut row: Vec<bool> =
-        (0..=other.len()).map(|j| other[j..].iter().all(|c| *c == '*')).collect();
-    for i in (0..one.len()).rev() {
-        let mut next = vec![false; other.len() + 1];
-        for j in (0..=other.len()).rev() {
-            let at = other.get(j).copied();
-            next[j] = match (one[i], at) {
-                ('*', None) => row[j],
-                ('*', Some(_)) => row[j] || next[j + 1],
-                (_, Some('*')) => next[j + 1] || row[j],
-                (_, None) => false,
-                (a, Some(b)) => (a == b || a == '?' || b == '?') && row[j + 1],
-            };
-        }
-        row = next;
-    }
-    row[0]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_patterns_overlap_if_a_text_matches_both() {
-        for (one, other, expected) in [
-            ("claude-opus-*", "*", true),
-            ("claude-opus-*", "claude-*", true),
-            ("claude-*", "claude-opus-4", true),
-            ("gpt-*", "claude-*", false),
-            ("gpt", "gpt", true),
-            ("gpt", "gpt4", false),
-            ("*-fast", "claude-*", true),
-            ("a*b", "b*a", false),
-            ("a*", "*b", true),
-            ("", "*", true),
-            ("gpt-?", "gpt-4", true),
-            ("gpt-?", "gpt-", false),
-        ] {
-            assert_eq!(overlap(one, other), expected, "{one} {other}");
-            assert_eq!(overlap(other, one), expected, "{other} {one}");
-        }
-    }
 }

@@ -1,17 +1,17 @@
 //! Decides about a request that does not fit: without some fallbacks, to another model, after a wait, or not at all.
 use jiff::Timestamp;
 
+use crate::auth::allowance::Then;
 use crate::error::{Error, ErrorKind, Retry};
-use crate::limits::budget::Then;
 use crate::limits::claim::{Cause, CounterId, Kind, Over};
 use crate::limits::queue::LineId;
-use crate::limits::rules::{Budget, Claimed, Limits, Name, Quota, Rule, Unit};
+use crate::limits::rule::{Budget, Quota, Rule, Unit};
+use crate::limits::rules::{Claimed, Name};
 use crate::limits::store::AWAY_WAIT;
 use crate::limits::waiting::Free;
 
 /// A request that does not fit.
 pub(super) struct Refused<'a> {
-    pub(super) limits: &'a Limits,
     pub(super) claimed: &'a [Claimed],
     /// The claims that do not fit.
     pub(super) over: Vec<Over>,
@@ -42,17 +42,17 @@ pub(crate) struct Rejection {
 
 impl Rejection {
     /// Counts the rejection.
-    pub(super) fn count(&self, limits: &Limits) {
-        match self.rule {
-            Some(Rule::Quota(n, _)) => limits.quota(n).refused.inc(),
-            Some(Rule::Budget(n)) => limits.budget(n).metrics.denied.inc(),
+    pub(super) fn count(&self) {
+        match &self.rule {
+            Some(Rule::Quota(quota)) => quota.refused.inc(),
+            Some(Rule::Budget(budget)) => budget.metrics.denied.inc(),
             None => 0,
         };
     }
 
     /// Counts the rejection, and returns its error.
-    pub(super) fn counted(self, limits: &Limits) -> Error {
-        self.count(limits);
+    pub(super) fn counted(self) -> Error {
+        self.count();
         self.error
     }
 }
@@ -69,8 +69,8 @@ impl Refused<'_> {
             return Decision::Without(self.left_out(&others));
         }
         let denies = own.iter().any(|over| self.is_budget(over) && self.route(over).is_none());
-        if let (Some((n, to)), false) = (own.iter().find_map(|over| self.route(over)), denies) {
-            self.limits.budget(n).metrics.rerouted.inc();
+        if let (Some((budget, to)), false) = (own.iter().find_map(|over| self.route(over)), denies) {
+            budget.metrics.rerouted.inc();
             let sums = own.iter().filter(|over| self.is_budget(over));
             let sums = sums.map(|over| self.claimed[over.claim].claim.id.clone());
             return Decision::Route(to, sums.collect());
@@ -79,8 +79,8 @@ impl Refused<'_> {
         let refusals = own.iter().filter(|over| self.route(over).is_none());
         let worst = refusals.max_by_key(|over| (is_final(over), over.wait));
         let Some(worst) = worst else { return Decision::Reject(unknown()) };
-        let mut rejection = rejected(self.limits, &self.claimed[worst.claim], worst);
-        let waits = own.iter().map(|over| wait(self.limits, &self.claimed[over.claim], over));
+        let mut rejection = rejected(&self.claimed[worst.claim], worst);
+        let waits = own.iter().map(|over| wait(&self.claimed[over.claim], over));
         // a wait makes sense only if no other refusal remains
         let waits: Option<Vec<Free>> = waits.collect();
         let most = waits.iter().flatten().map(|wait| wait.most).min();
@@ -94,12 +94,12 @@ impl Refused<'_> {
 
     /// Returns the budget and the model to which a refusal sends the request. No request comes back to a model that it
     /// has left: it would pass the budget of that model.
-    fn route(&self, over: &Over) -> Option<(usize, String)> {
-        let Rule::Budget(n) = self.claimed[over.claim].rule else { return None };
-        let Then::Route(to) = &self.limits.budget(n).then else { return None };
+    fn route(&self, over: &Over) -> Option<(&Budget, String)> {
+        let Rule::Budget(budget) = &self.claimed[over.claim].rule else { return None };
+        let Then::Route(to) = &budget.then else { return None };
         let model = self.names.first().map_or("", |own| &own.model);
         let is_open = *to != *model && self.left.iter().all(|left| **left != *to);
-        is_open.then(|| (n, to.clone()))
+        is_open.then(|| (&**budget, to.clone()))
     }
 
     fn is_budget(&self, over: &Over) -> bool {
@@ -111,8 +111,8 @@ impl Refused<'_> {
         let mut left_out = Vec::new();
         for over in refusals {
             let claimed = &self.claimed[over.claim];
-            if let Rule::Quota(n, _) = claimed.rule {
-                self.limits.quota(n).refused.inc();
+            if let Rule::Quota(quota) = &claimed.rule {
+                quota.refused.inc();
             }
             left_out.extend(claimed.others(self.names));
         }
@@ -121,23 +121,23 @@ impl Refused<'_> {
 }
 
 /// Returns the rejection by one claim.
-pub(super) fn rejected(limits: &Limits, claimed: &Claimed, over: &Over) -> Rejection {
-    let error = match claimed.rule {
-        Rule::Budget(n) => denied(limits.budget(n), claimed, over),
-        Rule::Quota(n, _) => limited(limits.quota(n), claimed, over),
+pub(super) fn rejected(claimed: &Claimed, over: &Over) -> Rejection {
+    let error = match &claimed.rule {
+        Rule::Budget(budget) => denied(budget, claimed, over),
+        Rule::Quota(quota) => limited(quota, claimed, over),
     };
-    Rejection { error, wait: wait(limits, claimed, over), rule: Some(claimed.rule) }
+    Rejection { error, wait: wait(claimed, over), rule: Some(claimed.rule.clone()) }
 }
 
 /// Returns the wait of a claim on a limit whose rule has one.
-fn wait(limits: &Limits, claimed: &Claimed, over: &Over) -> Option<Free> {
-    let Rule::Quota(n, unit) = claimed.rule else { return None };
+fn wait(claimed: &Claimed, over: &Over) -> Option<Free> {
+    let Rule::Quota(quota) = &claimed.rule else { return None };
     Some(Free {
         line: LineId::Counter(claimed.claim.id.clone()),
-        most: limits.quota(n).wait?,
+        most: quota.wait?,
         after: over.wait,
         // a request never leaves the count of its window early; an estimate of tokens may become less
-        may_free: unit != Unit::Requests,
+        may_free: quota.unit != Unit::Requests,
     })
 }
 

@@ -1,29 +1,30 @@
 //! The rules of a generation: which counters a request needs, and how much of each.
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use prometheus_client::metrics::counter::Counter;
 
-use crate::auth::{Caller, When, WhenConfig};
-use crate::limits::budget::{self, Every, Then, Unpriced, nano};
+use crate::auth::allowance::Allowance;
+use crate::auth::{Caller, When};
+use crate::limits::budget::{self, Unpriced};
 use crate::limits::claim::{Claim, CounterId, Kind, Now};
-use crate::limits::config::{self, Per, RuleConfig};
+use crate::limits::config::{self, Per};
+use crate::limits::own::OwnBook;
 use crate::limits::queue::Queue;
+use crate::limits::rule::{Budget, Estimate, Quota, Rule, Unit};
 use crate::limits::saved::Counters;
 use crate::limits::store::Store;
-use crate::limits::window;
 use crate::telemetry::events::Events;
-use crate::telemetry::limits::{BudgetMetrics, LimitMetrics};
-use crate::telemetry::money::dollars;
+use crate::telemetry::limits::LimitMetrics;
 
 /// The limits and budgets of a generation.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    pub(super) quotas: Vec<Quota>,
-    pub(super) budgets: Vec<Budget>,
+    pub(super) quotas: Vec<Arc<Quota>>,
+    pub(super) budgets: Vec<Arc<Budget>>,
+    /// The rules of single keys.
+    pub(super) own: OwnBook,
     pub(super) zone: TimeZone,
     pub(super) unpriced: Unpriced,
     pub(super) store: Store,
@@ -41,79 +42,6 @@ pub(crate) struct Watch<'a> {
     pub(crate) events: &'a Events,
 }
 
-/// One limit of a rule.
-#[derive(Debug)]
-pub(super) struct Quota {
-    pub(super) per: Per,
-    when: When,
-    /// The condition as the config has it.
-    pub(super) given: WhenConfig,
-    pub(super) unit: Unit,
-    pub(super) kind: Kind,
-    pub(super) number: u64,
-    /// The longest wait for the limit.
-    pub(super) wait: Option<Duration>,
-    pub(super) id: Arc<str>,
-    /// `60 requests in 1m`
-    pub(super) text: Box<str>,
-    pub(super) refused: Counter,
-}
-
-/// One budget.
-#[derive(Debug)]
-pub(super) struct Budget {
-    pub(super) per: Per,
-    when: When,
-    /// The condition as the config has it.
-    pub(super) given: WhenConfig,
-    every: Every,
-    pub(super) limit: u64,
-    pub(super) warn_at: Option<u64>,
-    pub(super) then: Then,
-    pub(super) id: Arc<str>,
-    /// `20 USD every day`
-    pub(super) text: Box<str>,
-    pub(super) metrics: BudgetMetrics,
-}
-
-/// The unit of a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    /// Requests.
-    Requests,
-    /// All tokens but reads from the cache.
-    Tokens,
-    /// Input without reads from the cache.
-    InputTokens,
-    /// Output.
-    OutputTokens,
-    /// Requests at the same time.
-    Concurrent,
-}
-
-impl Unit {
-    /// Returns the key of the config.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Tokens => "tokens",
-            Self::InputTokens => "input_tokens",
-            Self::OutputTokens => "output_tokens",
-            Self::Concurrent => "concurrent",
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Tokens => "tokens",
-            Self::InputTokens => "input tokens",
-            Self::OutputTokens => "output tokens",
-            Self::Concurrent => "requests at the same time",
-        }
-    }
-}
-
 /// A model name that a request may use, and its alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name {
@@ -121,17 +49,6 @@ pub(crate) struct Name {
     pub(crate) model: Box<str>,
     /// The alias in the config.
     pub(crate) alias: Box<str>,
-}
-
-/// The amounts that a request will need, by estimate.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Estimate {
-    /// Input tokens.
-    pub(crate) input: u64,
-    /// Output tokens.
-    pub(crate) output: u64,
-    /// Money.
-    pub(crate) nano_dollars: u64,
 }
 
 /// A request, as the rules see it.
@@ -166,29 +83,35 @@ impl Claimed {
     }
 }
 
-/// The place of a rule in [`Limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rule {
-    Quota(usize, Unit),
-    Budget(usize),
+/// The parts of the config that have rules. They have no problems.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RuleSet<'a> {
+    /// `limits:`
+    pub(crate) limits: &'a config::Config,
+    /// `budgets:`
+    pub(crate) budgets: &'a budget::Config,
+    /// The aliases that budgets of keys may lead to; `None` if no key can have rules of its own.
+    pub(crate) own: Option<&'a [&'a str]>,
 }
 
 impl Limits {
-    /// Builds the rules; `None` without any. The configs have no problems.
+    /// Builds the rules; `None` if there are none, and no key can have any.
     pub(crate) fn build(
-        limits: &config::Config,
-        budgets: &budget::Config,
+        rules: RuleSet<'_>,
         counters: &Counters,
         watch: Watch<'_>,
     ) -> Option<Arc<Self>> {
-        let metrics = watch.metrics;
-        if limits.rules.is_empty() && budgets.rules.is_empty() {
+        let (RuleSet { limits, budgets, own }, metrics) = (rules, watch.metrics);
+        if limits.rules.is_empty() && budgets.rules.is_empty() && own.is_none() {
             counters.release(metrics);
             return None;
         }
+        let quotas = limits.rules.iter().flat_map(|rule| Quota::of(rule, metrics));
+        let sums = budgets.rules.iter().map(|rule| Budget::new(rule, metrics));
         Some(Arc::new(Self {
-            quotas: limits.rules.iter().flat_map(|rule| Quota::of(rule, metrics)).collect(),
-            budgets: budgets.rules.iter().map(|rule| Budget::new(rule, metrics)).collect(),
+            quotas: quotas.map(Arc::new).collect(),
+            budgets: sums.map(Arc::new).collect(),
+            own: OwnBook::new(own.unwrap_or_default(), metrics),
             zone: budgets.zone(),
             unpriced: budgets.unpriced,
             store: counters.store(limits, metrics),
@@ -198,19 +121,21 @@ impl Limits {
         }))
     }
 
-    /// Returns whether a request may need its price.
-    pub(super) fn has_budgets(&self) -> bool {
-        !self.budgets.is_empty()
+    /// Returns whether a request of a client may need its price.
+    pub(super) fn has_budgets(&self, caller: &Caller) -> bool {
+        let has_own = |own: &Allowance| !own.budgets.is_empty();
+        !self.budgets.is_empty() || caller.allowance.as_deref().is_some_and(has_own)
     }
 
     /// Returns whether some rule may apply to a client, whichever model it uses.
     pub(crate) fn concern(&self, caller: &Caller) -> bool {
-        let quotas = self.quotas.iter().map(|quota| (&quota.per, &quota.when));
-        let budgets = self.budgets.iter().map(|budget| (&budget.per, &budget.when));
+        let own = self.own.of(caller);
+        let quotas = self.quotas.iter().chain(own.quotas()).map(|rule| (&rule.per, &rule.when));
+        let budgets = self.budgets.iter().chain(own.budgets()).map(|rule| (&rule.per, &rule.when));
         quotas.chain(budgets).any(|(per, when)| {
             let has_owner = match per {
                 Per::Tag(tag) => caller.tags.contains_key(tag),
-                Per::Key | Per::Model | Per::Target => true,
+                Per::Key | Per::Own | Per::Model | Per::Target => true,
             };
             has_owner && when.fits_caller(caller)
         })
@@ -221,29 +146,17 @@ impl Limits {
         self.quotas.iter().any(|quota| quota.per == Per::Target && quota.wait.is_some())
     }
 
-    /// Returns whether a rule counts what is sent to a target.
-    pub(super) fn is_of_target(&self, rule: Rule) -> bool {
-        matches!(rule, Rule::Quota(n, _) if self.quotas[n].per == Per::Target)
-    }
-
-    pub(super) fn quota(&self, at: usize) -> &Quota {
-        &self.quotas[at]
-    }
-
-    pub(super) fn budget(&self, at: usize) -> &Budget {
-        &self.budgets[at]
-    }
-
     /// Returns the claims of a request on limits: on those of targets for a request with a target, else on the others.
     pub(super) fn quota_claims(&self, asked: &Asked<'_>) -> Vec<Claimed> {
         let mut found = Vec::new();
-        for (n, quota) in self.quotas.iter().enumerate() {
+        let own = self.own.of(asked.caller);
+        for quota in self.quotas.iter().chain(own.quotas()) {
             if (quota.per == Per::Target) != asked.target.is_some() {
                 continue;
             }
             for owner in owners(&quota.per, &quota.when, asked) {
                 found.push(owner.claimed(
-                    Rule::Quota(n, quota.unit),
+                    Rule::Quota(Arc::clone(quota)),
                     Claim {
                         id: CounterId {
                             rule: Arc::clone(&quota.id),
@@ -265,11 +178,12 @@ impl Limits {
     /// Returns the claims of a request on budgets.
     pub(super) fn budget_claims(&self, asked: &Asked<'_>, now: Now) -> Vec<Claimed> {
         let mut found = Vec::new();
-        for (n, budget) in self.budgets.iter().enumerate() {
+        let own = self.own.of(asked.caller);
+        for budget in self.budgets.iter().chain(own.budgets()) {
             for owner in owners(&budget.per, &budget.when, asked) {
                 let now = Timestamp::from_second(now.second).unwrap_or(Timestamp::UNIX_EPOCH);
                 found.push(owner.claimed(
-                    Rule::Budget(n),
+                    Rule::Budget(Arc::clone(budget)),
                     Claim {
                         id: CounterId {
                             rule: Arc::clone(&budget.id),
@@ -291,8 +205,7 @@ impl Limits {
 /// Lowers each estimate to the smallest limit of its unit: a large `max_tokens` must not make a request impossible.
 fn bound(claims: &mut [Claimed]) {
     for unit in [Unit::Tokens, Unit::InputTokens, Unit::OutputTokens] {
-        let of_unit =
-            |claimed: &&mut Claimed| matches!(claimed.rule, Rule::Quota(_, it) if it == unit);
+        let of_unit = |claimed: &&mut Claimed| claimed.rule.unit() == Some(unit);
         let smallest = claims.iter_mut().filter(of_unit).map(|claimed| claimed.claim.limit).min();
         for claimed in claims.iter_mut().filter(of_unit) {
             claimed.claim.amount = claimed.claim.amount.min(smallest.unwrap_or(u64::MAX));
@@ -331,7 +244,7 @@ fn owners(per: &Per, when: &When, asked: &Asked<'_>) -> Vec<Owner> {
             .then(|| names.iter().map(|name| name.model.clone()).collect()),
     };
     let subject = match per {
-        Per::Key => Some(asked.caller.id()),
+        Per::Key | Per::Own => Some(asked.caller.id()),
         Per::Tag(tag) => asked.caller.tags.get(tag).map(String::as_str),
         Per::Target => asked.target,
         Per::Model => {
@@ -341,111 +254,4 @@ fn owners(per: &Per, when: &When, asked: &Asked<'_>) -> Vec<Owner> {
         }
     };
     subject.map(|subject| owner(subject, &fits)).into_iter().collect()
-}
-
-impl Quota {
-    /// Returns each limit of a rule.
-    fn of(rule: &RuleConfig, metrics: &LimitMetrics) -> Vec<Self> {
-        let rates = rates(rule).into_iter().map(|(unit, rate)| {
-            let kind = Kind::Window(window::millis(rate.window));
-            let time = crate::wire::duration::text(rate.window);
-            let text = format!("{} {} in {time}", rate.number, unit.words());
-            (unit, kind, rate.number, text)
-        });
-        let concurrent = rule.concurrent.map(|number| {
-            let unit = Unit::Concurrent;
-            (unit, Kind::Concurrent, number, format!("{number} {}", unit.words()))
-        });
-        rates
-            .chain(concurrent)
-            .map(|(unit, kind, number, text)| Self {
-                id: identity(&rule.per, &rule.when, &format!("{}|{kind:?}", unit.as_str())),
-                per: rule.per.clone(),
-                when: When::new(&rule.when),
-                given: rule.when.clone(),
-                refused: metrics.limit(&rule.per.to_string(), unit.as_str()),
-                text: text.into(),
-                unit,
-                kind,
-                number,
-                wait: rule.wait,
-            })
-            .collect()
-    }
-
-    fn amount(&self, estimate: Estimate) -> u64 {
-        match self.unit {
-            Unit::Requests | Unit::Concurrent => 1,
-            Unit::Tokens => estimate.input.saturating_add(estimate.output),
-            Unit::InputTokens => estimate.input,
-            Unit::OutputTokens => estimate.output,
-        }
-    }
-
-    /// Returns the owner of a counter for a message.
-    pub(super) fn owner(&self, subject: &str) -> String {
-        owner_text(&self.per, subject)
-    }
-}
-
-impl Budget {
-    fn new(rule: &budget::RuleConfig, metrics: &LimitMetrics) -> Self {
-        let limit = nano(rule.usd);
-        let usd = dollars(i64::try_from(limit).unwrap_or(i64::MAX));
-        Self {
-            id: identity(&rule.per, &rule.when, &rule.every.to_string()),
-            per: rule.per.clone(),
-            when: When::new(&rule.when),
-            given: rule.when.clone(),
-            every: rule.every,
-            warn_at: rule.warn_at.map(|part| nano(rule.usd * part)),
-            then: rule.then.clone(),
-            text: format!("{usd} USD every {}", rule.every).into(),
-            metrics: metrics.budget(&rule.per.to_string(), &rule.every.to_string()),
-            limit,
-        }
-    }
-
-    /// Returns whether the budget charges a request for a model and never refuses it, since it sends the requests of
-    /// the same sum to this model. A sum of that model alone refuses, or nothing would bound it.
-    pub(super) fn leads_to(&self, model: &str, subject: &str) -> bool {
-        matches!(&self.then, Then::Route(alias) if alias == model)
-            && (self.per != Per::Model || subject != model)
-    }
-
-    pub(super) fn every(&self) -> Every {
-        self.every
-    }
-
-    /// Returns the owner of a sum for a message.
-    pub(super) fn owner(&self, subject: &str) -> String {
-        owner_text(&self.per, subject)
-    }
-}
-
-/// Returns the rates of a rule.
-pub(super) fn rates(rule: &RuleConfig) -> Vec<(Unit, config::Rate)> {
-    let all = [
-        (Unit::Requests, rule.requests),
-        (Unit::Tokens, rule.tokens),
-        (Unit::InputTokens, rule.input_tokens),
-        (Unit::OutputTokens, rule.output_tokens),
-    ];
-    all.into_iter().filter_map(|(unit, rate)| Some((unit, rate?))).collect()
-}
-
-/// Returns the identity of a rule's counters: everything but the number of the limit.
-pub(super) fn identity(per: &Per, when: &WhenConfig, rest: &str) -> Arc<str> {
-    let WhenConfig { model, key, tags } = when;
-    format!("{per}|{model:?}|{key:?}|{tags:?}|{rest}").into()
-}
-
-fn owner_text(per: &Per, subject: &str) -> String {
-    match per {
-        Per::Key if subject.is_empty() => "all clients".to_owned(),
-        Per::Key => format!("the key `{subject}`"),
-        Per::Model => format!("the model `{subject}`"),
-        Per::Target => format!("the target `{subject}`"),
-        Per::Tag(tag) => format!("the tag `{tag}: {subject}`"),
-    }
 }

@@ -88,7 +88,10 @@ impl Store {
 
     /// Reserves all claims, or none of them. Exempt claims always fit.
     pub(crate) async fn reserve(&self, claims: &[Claim], now: Now) -> Result<Vec<Ticket>, Refusal> {
-        let Some(shared) = self.shared.as_ref().filter(|_| !claims.is_empty()) else {
+        if claims.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(shared) = &self.shared else {
             return self.reserve_here(claims, now);
         };
         match shared.reserve(claims, now).await {

@@ -11,14 +11,19 @@ use serde_json::json;
 use crate::admin::answer::Answer;
 use crate::admin::call::{Call, Caller};
 use crate::admin::failure::Failure;
+use crate::admin::parse;
 use crate::admin::route::Route;
 use crate::admin::state::State;
 use crate::admin::tag::Tag;
+use crate::auth::allowance::{OwnBudget, OwnLimit};
+use crate::auth::entries::Entries;
 use crate::auth::expiry::Expiry;
 use crate::auth::settings::KeySettings;
+use crate::error::Problem;
 use crate::ledger::audit::{self, AuditRow};
 use crate::ledger::database::Statement;
 use crate::ledger::keys::{Created, KeyFault, KeyStore, StoredKey};
+use crate::limits::{self, Client, Known, OwnEntry};
 use crate::telemetry::events::names::{KEY_CHANGED, KEY_CREATED, KEY_REVOKED};
 
 const LIST: &str = "/api/keys";
@@ -95,6 +100,10 @@ struct Key {
     expires: Option<String>,
     /// Whether it is refused until it is enabled again.
     disabled: bool,
+    /// Its own limits, one or a list; `null` without any.
+    limits: Option<Entries<OwnLimit>>,
+    /// Its own budget, one or a list; `null` without any.
+    budget: Option<Entries<OwnBudget>>,
 }
 
 /// The settings of a new key.
@@ -116,6 +125,10 @@ struct Settings {
     /// Whether it is refused until it is enabled again.
     #[serde(default)]
     disabled: bool,
+    /// Its own limits beside those of `limits.rules`, one or a list.
+    limits: Option<Entries<OwnLimit>>,
+    /// Its own budget beside those of `budgets.rules`, one or a list.
+    budget: Option<Entries<OwnBudget>>,
 }
 
 /// The changes of a key. Settings that are left out stay as they are.
@@ -140,6 +153,14 @@ struct Changes {
     expires: Option<Option<Expiry>>,
     /// Whether it is refused until it is enabled again.
     disabled: Option<bool>,
+    /// All of its own limits; `null` for none. Equal windows keep the amounts that are in use.
+    #[serde(deserialize_with = "named")]
+    #[schemars(with = "Option<Entries<OwnLimit>>")]
+    limits: Option<Option<Entries<OwnLimit>>>,
+    /// All of its own budgets; `null` for none. Equal periods keep the money that was spent.
+    #[serde(deserialize_with = "named")]
+    #[schemars(with = "Option<Entries<OwnBudget>>")]
+    budget: Option<Option<Entries<OwnBudget>>>,
 }
 
 /// A new key.
@@ -174,6 +195,23 @@ impl Key {
             tags: settings.tags,
             expires: settings.expires.map(|end| end.to_string()),
             disabled: settings.disabled,
+            limits: Some(settings.limits).filter(|limits| !limits.is_empty()),
+            budget: Some(settings.budget).filter(|budget| !budget.is_empty()),
+        }
+    }
+}
+
+impl Settings {
+    fn settings(self) -> KeySettings {
+        KeySettings {
+            name: self.name,
+            models: self.models,
+            tools: self.tools,
+            tags: self.tags,
+            expires: self.expires,
+            disabled: self.disabled,
+            limits: self.limits.unwrap_or_default(),
+            budget: self.budget.unwrap_or_default(),
         }
     }
 }
@@ -187,7 +225,17 @@ impl Changes {
             tags: self.tags.unwrap_or_else(|| old.tags.clone()),
             expires: self.expires.unwrap_or(old.expires),
             disabled: self.disabled.unwrap_or(old.disabled),
+            limits: changed(self.limits, &old.limits),
+            budget: changed(self.budget, &old.budget),
         }
+    }
+}
+
+/// Returns the entries of a field after a change.
+fn changed<T: Clone>(change: Option<Option<Entries<T>>>, old: &Entries<T>) -> Entries<T> {
+    match change {
+        Some(entries) => entries.unwrap_or_default(),
+        None => old.clone(),
     }
 }
 
@@ -203,8 +251,8 @@ async fn show(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
 }
 
 async fn create(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
-    let Settings { name, models, tools, tags, expires, disabled } = call.body()?;
-    let settings = KeySettings { name, models, tools, tags, expires, disabled };
+    let settings = call.body::<Settings>()?.settings();
+    check(&state, &settings)?;
     let store = store(&state)?;
     let (generation, _) = store.list().await.map_err(failed)?;
     call.expects(&of_all(generation))?;
@@ -228,6 +276,7 @@ async fn change(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let old = store.get(call.id()?).await.map_err(failed)?;
     call.expects(&of_one(&old.id, old.version))?;
     let settings = changes.of(&old.settings);
+    check(&state, &settings)?;
     if settings.name != old.settings.name {
         is_free(&state, &settings.name)?;
     }
@@ -311,6 +360,29 @@ fn of_one(id: &str, version: u64) -> Tag {
 fn store(state: &State) -> Result<&KeyStore, Failure> {
     let message = "there is no key store: set `key_store` to `ledger` in the config, and restart";
     state.shared.keys.as_ref().ok_or_else(|| Failure::not_found(message))
+}
+
+/// Fails with the first wrong limit or budget, as in the config.
+fn check(state: &State, settings: &KeySettings) -> Result<(), Failure> {
+    let KeySettings { name, tags, limits, budget, .. } = settings;
+    let gateway = state.live.load();
+    let aliases = gateway.models.all();
+    let aliases: Vec<&str> = aliases.iter().map(|alias| alias.name.as_str()).collect();
+    let known = Known { aliases: &aliases, keys: &[Client { name, tags }] };
+    let problems = limits::of_own(OwnEntry { place: "", limits, budget }, known);
+    let Some(Problem { path, message }) = problems.into_iter().next() else { return Ok(()) };
+    let expected = message.strip_prefix("expected ").unwrap_or(&message);
+    let expected = expected.rsplit_once(", found ").map_or(expected, |(expected, _)| expected);
+    let failure = Failure::new(StatusCode::BAD_REQUEST, format!("`{path}`: {message}"));
+    Err(failure.about(&path, expected, found(settings, &path)))
+}
+
+/// Returns the value at a place such as `limits[0].concurrent`, as JSON.
+fn found(settings: &KeySettings, path: &str) -> String {
+    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
+    let tree = serde_json::to_value(settings).unwrap_or_default();
+    let value = tree.pointer(&pointer).map(ToString::to_string);
+    value.map_or_else(|| "another value".to_owned(), |value| parse::quoted(&value))
 }
 
 /// Fails if a key of the config has the name: their clients would count as one.

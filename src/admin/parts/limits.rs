@@ -12,9 +12,9 @@ use crate::admin::route::Route;
 use crate::admin::state::State;
 use crate::admin::time;
 use crate::auth::WhenConfig;
+use crate::auth::allowance::Then;
 use crate::ledger::row::text;
 use crate::limits::Limits;
-use crate::limits::budget::Then;
 use crate::limits::overview::{BudgetOverview, Counted, LimitOverview};
 use crate::telemetry::money::dollars;
 
@@ -53,7 +53,8 @@ struct Asked {
 struct LimitsPage {
     /// Whether several gateways share the counters in Redis. Then `used` is the share of this gateway.
     is_shared: bool,
-    /// The limits in the order of the config. A rule with several limits is in the list several times.
+    /// The limits in the order of the config, then those of single keys, equal ones as one. A rule with several limits is
+    /// in the list several times.
     rules: Vec<ShownLimit>,
 }
 
@@ -61,7 +62,7 @@ struct LimitsPage {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ShownLimit {
-    /// The owner of each counter: `key`, `model`, `target` or `tag:NAME`.
+    /// The owner of each counter: `key`, `model`, `target` or `tag:NAME`; `own` for a limit of keys themselves.
     per: String,
     /// The requests that it applies to.
     when: ShownWhen,
@@ -112,7 +113,7 @@ struct BudgetsPage {
     is_shared: bool,
     /// The time zone in which periods begin; `null` without limits and budgets.
     timezone: Option<String>,
-    /// The budgets in the order of the config.
+    /// The budgets in the order of the config, then those of single keys, equal ones as one.
     rules: Vec<ShownBudget>,
 }
 
@@ -120,7 +121,7 @@ struct BudgetsPage {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ShownBudget {
-    /// The owner of each sum: `key`, `model` or `tag:NAME`.
+    /// The owner of each sum: `key`, `model` or `tag:NAME`; `own` for a budget of keys themselves.
     per: String,
     /// The requests that it applies to.
     when: ShownWhen,
@@ -168,7 +169,8 @@ async fn limits(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let gateway = state.live.load();
     let limits = gateway.limits.as_deref();
     let is_shared = limits.is_some_and(Limits::are_shared);
-    let rules = limits.into_iter().flat_map(Limits::limits_overview);
+    let owned = gateway.auth.owned();
+    let rules = limits.into_iter().flat_map(|limits| limits.limits_overview(&owned));
     let rules = rules.map(|rule| shown_limit(rule, &asked)).collect();
     Answer::json(&LimitsPage { is_shared, rules })
 }
@@ -178,13 +180,14 @@ async fn budgets(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let gateway = state.live.load();
     let limits = gateway.limits.as_deref();
     let is_shared = limits.is_some_and(Limits::are_shared);
-    let rules = limits.into_iter().flat_map(Limits::budgets_overview);
+    let owned = gateway.auth.owned();
+    let rules = limits.into_iter().flat_map(|limits| limits.budgets_overview(&owned));
     let rules = rules.map(|rule| shown_budget(rule, &asked)).collect();
     let timezone = limits.map(|limits| limits.zone_name().to_owned());
     Answer::json(&BudgetsPage { is_shared, timezone, rules })
 }
 
-fn shown_limit(rule: LimitOverview<'_>, asked: &Asked) -> ShownLimit {
+fn shown_limit(rule: LimitOverview, asked: &Asked) -> ShownLimit {
     let LimitOverview { per, when, unit, number, window_ms, refused, counters } = rule;
     let (counters, owners) = asked.choose(counters);
     let counters = counters.iter().map(|counted| Counter {
@@ -193,11 +196,11 @@ fn shown_limit(rule: LimitOverview<'_>, asked: &Asked) -> ShownLimit {
         left: number.saturating_sub(counted.used),
         full_in_ms: counted.full_in_ms,
     });
-    let (when, counters, unit) = (ShownWhen::of(when), counters.collect(), unit.to_owned());
+    let (when, counters, unit) = (ShownWhen::of(&when), counters.collect(), unit.to_owned());
     ShownLimit { per, when, unit, number, window_ms, refused, owners, counters }
 }
 
-fn shown_budget(rule: BudgetOverview<'_>, asked: &Asked) -> ShownBudget {
+fn shown_budget(rule: BudgetOverview, asked: &Asked) -> ShownBudget {
     let BudgetOverview { per, when, every, limit, warn_at, then, period, counters } = rule;
     let (counters, owners) = asked.choose(counters);
     let counters = counters.iter().map(|counted| Money {
@@ -207,13 +210,13 @@ fn shown_budget(rule: BudgetOverview<'_>, asked: &Asked) -> ShownBudget {
     });
     ShownBudget {
         per,
-        when: ShownWhen::of(when),
+        when: ShownWhen::of(&when),
         usd: usd(limit),
         every,
         warn_at_usd: warn_at.map(usd),
         route: match then {
             Then::Deny => None,
-            Then::Route(alias) => Some(alias.clone()),
+            Then::Route(alias) => Some(alias),
         },
         begins_at: time::of_millis(period.start.saturating_mul(1000)),
         ends_at: time::of_millis(period.end.saturating_mul(1000)),

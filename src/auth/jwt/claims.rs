@@ -64,7 +64,8 @@ fn caller(claims: &Claims, config: &JwtConfig, id: &str) -> Result<Caller, Strin
         }
     }
     // a name may be shared, or change: limits count by issuer and subject
-    Ok(Caller { key: name, tags, subject: Some(format!("{} {id}", config.issuer)) })
+    let subject = Some(format!("{} {id}", config.issuer));
+    Ok(Caller { key: name, tags, subject, allowance: None })
 }
 
 fn has_audience(claim: Option<&Value>, own: &str) -> Result<bool, String> {

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use crate::auth::allowance::{OwnBudget, OwnLimit};
+use crate::auth::entries::Entries;
 use crate::error::Problem;
 use crate::net::egress::Cidr;
 
@@ -41,6 +43,12 @@ pub struct JwtConfig {
     pub models: Option<Vec<String>>,
     /// The server tools that the clients may use, by their names without `gateway:` and date, with `*`; all if absent.
     pub tools: Option<Vec<String>>,
+    /// The limits of each client of the issuer, beside those of `limits.rules`: one, or a list.
+    #[serde(default)]
+    pub limits: Entries<OwnLimit>,
+    /// The budget of each client of the issuer, beside those of `budgets.rules`: one, or a list.
+    #[serde(default)]
+    pub budget: Entries<OwnBudget>,
     /// The applications whose tokens count, by `azp` or `client_id`; all if absent.
     pub clients: Option<Vec<String>>,
     /// The CIDR blocks (`10.1.0.0/16`) in which the issuer may be beside the public internet. Loopback issuers are allowed.

@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jsonwebtoken::errors::ErrorKind as TokenError;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, dangerous};
 
+use crate::auth::allowance::Allowance;
 use crate::auth::holder::Holder;
+use crate::auth::identity::Caller;
 use crate::auth::jwt::cache::{Cache, Checked};
 use crate::auth::jwt::claims::{self, Claims};
 use crate::auth::jwt::config::JwtConfig;
@@ -13,6 +15,7 @@ use crate::auth::jwt::issuer::{Issuer, NoKey};
 use crate::auth::jwt::issuers::Means;
 use crate::auth::jwt::ring;
 use crate::auth::keys::{self, Digest};
+use crate::auth::owners::{Owned, Owner};
 use crate::auth::rights::Rights;
 
 /// The longest token.
@@ -30,6 +33,8 @@ struct Entry {
     config: JwtConfig,
     algorithms: Vec<Algorithm>,
     rights: Arc<Rights>,
+    /// The limits and budgets of each client.
+    allowance: Option<Arc<Allowance>>,
     issuer: Arc<Issuer>,
 }
 
@@ -63,10 +68,20 @@ impl Verifier {
         let entries = configs.iter().map(|config| Entry {
             algorithms: config.algorithms.iter().map(|named| named.to_algorithm()).collect(),
             rights: Arc::new(Rights::new(config.models.as_deref(), config.tools.as_deref())),
+            allowance: Allowance::of(&config.limits, &config.budget),
             issuer: means.issuer(config),
             config: config.clone(),
         });
         Some(Self { entries: entries.collect(), cache: Cache::default() })
+    }
+
+    /// Returns the issuers whose clients have limits and budgets of their own.
+    pub(crate) fn owned(&self) -> Vec<Owned> {
+        let owned = self.entries.iter().filter_map(|entry| {
+            let allowance = Arc::clone(entry.allowance.as_ref()?);
+            Some(Owned { allowance, owner: Owner::Issuer(entry.config.issuer.clone()) })
+        });
+        owned.collect()
     }
 
     /// Returns whether a token names an issuer of the config, whether or not it counts.
@@ -128,7 +143,7 @@ impl Verifier {
         let claims = claims.map_err(|reason| wrong(reason_text(&reason)))?;
         let subject = claims::subject(&claims, &entry.config, now()).map_err(wrong)?;
         let holder = Holder {
-            caller: Arc::new(subject.caller),
+            caller: Arc::new(Caller { allowance: entry.allowance.clone(), ..subject.caller }),
             rights: Arc::clone(&entry.rights),
             expires: None,
             is_disabled: false,

@@ -4,7 +4,7 @@ use crate::auth::settings::KeySettings;
 use crate::error::BoxError;
 
 /// A key of the store, without the key itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredKey {
     pub(crate) id: String,
     /// The first and the last characters of the key, by which its holder recognizes it.

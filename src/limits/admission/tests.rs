@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 use super::*;
 use crate::auth::WhenConfig;
 use crate::error::{ErrorKind, Retry};
-use crate::limits::{Counters, Watch, budget, config};
+use crate::limits::{Counters, RuleSet, Watch, budget, config};
 use crate::telemetry::events::Events;
 use crate::telemetry::limits::LimitMetrics;
 use crate::telemetry::story::Story;
@@ -22,7 +22,8 @@ fn built(limits: &str, budgets: &str) -> Arc<Limits> {
     let budgets: budget::Config = serde_saphyr::from_str(&format!("rules: [{budgets}]")).unwrap();
     let (counters, metrics) = (Counters::default(), LimitMetrics::default());
     let watch = Watch { metrics: &metrics, events: &Events::default() };
-    Limits::build(&limits, &budgets, &counters, watch).unwrap()
+    let rules = RuleSet { limits: &limits, budgets: &budgets, own: Some(&["m"]) };
+    Limits::build(rules, &counters, watch).unwrap()
 }
 
 fn name(model: &str) -> Name {
@@ -148,7 +149,7 @@ fn counters_of_rules_with_other_conditions_are_apart() {
     let one = WhenConfig { model: Some("a*".to_owned()), ..WhenConfig::default() };
     let other = WhenConfig { key: Some("a*".to_owned()), ..WhenConfig::default() };
     let id =
-        |when: &WhenConfig| crate::limits::rules::identity(&config::Per::Key, when, "requests");
+        |when: &WhenConfig| crate::limits::rule::identity(&config::Per::Key, when, "requests");
     assert_ne!(id(&one), id(&other));
     assert_ne!(id(&one), id(&WhenConfig::default()));
 }
