@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use crate::auth::expiry::Expiry;
 use crate::auth::identity::{Caller, Identity};
+use crate::auth::life::{KeyEnd, Life};
 use crate::auth::rights::Rights;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -15,6 +16,10 @@ pub(crate) struct Holder {
     pub(super) rights: Arc<Rights>,
     pub(super) expires: Option<Expiry>,
     pub(super) is_disabled: bool,
+    /// The life of a stored key.
+    pub(super) life: Option<Arc<Life>>,
+    /// Whether the end of the key ends its requests under way.
+    pub(super) cuts: bool,
 }
 
 impl Holder {
@@ -27,13 +32,22 @@ impl Holder {
             );
             return Err(Error::new(ErrorKind::Authentication, message));
         }
-        if let Some(end) = self.expires.filter(|end| end.is_over(Timestamp::now())) {
+        let now = Timestamp::now();
+        if let Some(end) = self.expires.filter(|end| end.is_over(now)) {
             let message = format!(
                 "the key `{name}` expired at {end}: the operator of this gateway can make another one"
             );
             return Err(Error::new(ErrorKind::Authentication, message));
         }
-        let (caller, rights) = (Arc::clone(&self.caller), Arc::clone(&self.rights));
-        Ok(Identity { caller, credential: None, rights })
+        if let Some(life) = &self.life {
+            life.touch(now);
+        }
+        let end = self.life.as_ref().filter(|_| self.cuts);
+        Ok(Identity {
+            caller: Arc::clone(&self.caller),
+            credential: None,
+            rights: Arc::clone(&self.rights),
+            end: end.map(|life| KeyEnd::new(life, name)),
+        })
     }
 }

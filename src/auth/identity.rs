@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::auth::allowance::Allowance;
+use crate::auth::life::KeyEnd;
 use crate::auth::rights::Rights;
 use crate::error::{Error, ErrorKind, Result, Secret};
 
@@ -35,6 +36,8 @@ pub(crate) struct Identity {
     pub caller: Arc<Caller>,
     /// The client's own `Authorization` value, if it authenticated with `x-tidegate-key`.
     pub credential: Option<Secret>,
+    /// The end of the key, if it ends the requests under way.
+    pub(crate) end: Option<KeyEnd>,
     pub(super) rights: Arc<Rights>,
 }
 

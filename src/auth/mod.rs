@@ -7,6 +7,7 @@ mod holder;
 mod identity;
 pub(crate) mod jwt;
 pub(crate) mod keys;
+pub(crate) mod life;
 pub(crate) mod owners;
 mod rate;
 mod rights;

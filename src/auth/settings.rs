@@ -55,6 +55,8 @@ impl KeySettings {
             rights: Arc::new(rights),
             expires: self.expires,
             is_disabled: self.disabled,
+            life: None,
+            cuts: false,
         }
     }
 }

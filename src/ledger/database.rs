@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{
     Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Encode, Executor, FromRow,
     IntoArguments, Postgres, Sqlite, Type,
@@ -141,17 +141,16 @@ impl Database {
     /// Runs queries, which all see the same moment. Returns the rows of each.
     pub(crate) async fn read(&self, queries: &[Statement]) -> Result<Vec<Vec<Value>>, Unavailable> {
         let _place = self.enter().await?;
-        let end = Instant::now() + self.time;
+        let (end, begin) = (Instant::now() + self.time, self.dialect().begin_reading());
         let work = async {
             match self.connect(Access::Read, end).await? {
-                Connected::Sqlite(connection) => read::<Sqlite>(connection, "BEGIN", queries).await,
+                Connected::Sqlite(connection) => read::<Sqlite>(connection, begin, queries).await,
                 Connected::Postgres(connection) => {
-                    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                     read::<Postgres>(*connection, begin, queries).await
                 }
             }
         };
-        let texts = within(self.time, work).await?;
+        let texts = within(self.time, Unavailable::TooSlow, work).await?;
         let parsed = texts.into_iter().map(|rows| {
             let rows = rows.iter().map(|row| serde_json::from_str(row));
             rows.collect::<Result<Vec<Value>, _>>()
@@ -163,18 +162,18 @@ impl Database {
     /// Runs statements in one transaction: all of them, or none.
     pub(crate) async fn write(&self, statements: &[Statement]) -> Result<(), Unavailable> {
         let _place = self.enter().await?;
-        let end = Instant::now() + self.time;
+        let (end, begin) = (Instant::now() + self.time, self.dialect().begin());
         let work = async {
             match self.connect(Access::Write, end).await? {
                 Connected::Sqlite(connection) => {
-                    write::<Sqlite>(connection, "BEGIN IMMEDIATE", statements).await
+                    write::<Sqlite>(connection, begin, statements).await
                 }
                 Connected::Postgres(connection) => {
-                    write::<Postgres>(*connection, "BEGIN", statements).await
+                    write::<Postgres>(*connection, begin, statements).await
                 }
             }
         };
-        within(self.time, work).await
+        within(self.time, Unavailable::TooSlow, work).await
     }
 
     async fn enter(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
@@ -187,10 +186,7 @@ impl Database {
             Site::Sqlite(path) => {
                 let mut connection = match access {
                     Access::Read => sqlite::reader(path).await?,
-                    Access::Write => {
-                        let options = SqliteConnectOptions::new().filename(path);
-                        options.busy_timeout(WAIT).disable_statement_logging().connect().await?
-                    }
+                    Access::Write => sqlite::editor(path, WAIT).await?,
                 };
                 // a query runs on a thread of its own, and goes on if nothing waits for it
                 let is_in_time = move || Instant::now() < end;
@@ -212,14 +208,13 @@ impl Database {
     }
 }
 
-async fn within<T>(
+/// Limits the time of an operation, since a database that hangs answers nothing. Fails with `late` after it.
+pub(super) async fn within<T, E>(
     time: Duration,
-    work: impl Future<Output = Result<T, Unavailable>>,
-) -> Result<T, Unavailable> {
-    match tokio::time::timeout(time, work).await {
-        Ok(done) => done,
-        Err(_) => Err(Unavailable::TooSlow),
-    }
+    late: E,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::time::timeout(time, work).await.unwrap_or(Err(late))
 }
 
 /// Runs the queries in one transaction, and closes the connection.
@@ -281,7 +276,7 @@ where
 }
 
 /// Returns the arguments of a statement in the form of a database.
-fn bound<D>(arguments: &[Argument]) -> Result<D::Arguments, sqlx::Error>
+pub(super) fn bound<D>(arguments: &[Argument]) -> Result<D::Arguments, sqlx::Error>
 where
     D: sqlx::Database,
     i64: Type<D> + for<'q> Encode<'q, D>,
@@ -302,6 +297,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+
     use super::*;
 
     fn query(text: &str) -> [Statement; 1] {

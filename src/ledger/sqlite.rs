@@ -230,6 +230,12 @@ async fn used(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
     Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE))
 }
 
+/// Opens a file that the writer has made, for single changes. A change waits for others, but no longer than `wait`.
+pub(super) async fn editor(path: &Path, wait: Duration) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(wait);
+    options.disable_statement_logging().connect().await
+}
+
 /// Opens a file for queries; it may be in use by a gateway.
 pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new()

@@ -35,8 +35,7 @@ pub struct Running {
     ledger: Option<Writing>,
     exporting: Option<Exporting>,
     delivering: Delivering,
-    /// Kept until the end: dropped, it stops.
-    _watching_keys: Option<Watching>,
+    watching_keys: Option<Watching>,
     watching: JoinHandle<()>,
     drain: Duration,
     shared: Arc<Shared>,
@@ -85,7 +84,7 @@ impl Running {
             ledger: writing,
             exporting,
             delivering,
-            _watching_keys: watching_keys,
+            watching_keys,
             server,
             admin,
             drain: config.drain,
@@ -133,7 +132,12 @@ impl Running {
             }
         };
         let delivered = self.delivering.stop(patience);
-        tokio::join!(written, exported, delivered, shared.limits.flushed());
+        let used = async {
+            if let Some(watching) = self.watching_keys {
+                watching.stop(patience).await;
+            }
+        };
+        tokio::join!(written, exported, delivered, used, shared.limits.flushed());
         drained?;
         Ok(())
     }

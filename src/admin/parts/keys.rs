@@ -15,6 +15,7 @@ use crate::admin::parse;
 use crate::admin::route::Route;
 use crate::admin::state::State;
 use crate::admin::tag::Tag;
+use crate::admin::time;
 use crate::auth::allowance::{OwnBudget, OwnLimit};
 use crate::auth::entries::Entries;
 use crate::auth::expiry::Expiry;
@@ -90,6 +91,8 @@ struct Key {
     hint: String,
     /// The time at which it was made.
     created_at: String,
+    /// The time of its last use; `null` without any. Uses at other gateways are known within half a minute.
+    last_used: Option<String>,
     /// The models that it may name, with `*`; all if `null`.
     models: Option<Vec<String>>,
     /// The server tools that it may use, with `*`; all if `null`.
@@ -189,6 +192,7 @@ impl Key {
             id: stored.id.clone(),
             hint: stored.hint.clone(),
             created_at: stored.created.clone(),
+            last_used: stored.last_used.map(|second| time::of_millis(second.saturating_mul(1000))),
             name: settings.name,
             models: settings.models,
             tools: settings.tools,

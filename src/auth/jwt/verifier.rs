@@ -147,6 +147,8 @@ impl Verifier {
             rights: Arc::clone(&entry.rights),
             expires: None,
             is_disabled: false,
+            life: None,
+            cuts: false,
         };
         Ok(Checked {
             holder: Arc::new(holder),

@@ -1,20 +1,21 @@
 //! A connection of the key store: the same statements for SQLite and PostgreSQL, with texts as arguments and results.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Row, Sqlite};
 
 use crate::error::Problem;
 use crate::ledger::config::LedgerUrl;
-use crate::ledger::database::{Argument, Statement};
-use crate::ledger::postgres;
+use crate::ledger::database::{Argument, Statement, bound, within};
+use crate::ledger::schema::Dialect;
+use crate::ledger::{postgres, sqlite};
 
 /// The longest time for a connection, and for a statement.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The same for PostgreSQL itself.
-const STATEMENT: &str = "1500ms";
+/// The same for a statement in PostgreSQL itself.
+const STATEMENT: Duration = Duration::from_millis(1500);
 
 /// The database of the ledger.
 #[derive(Clone)]
@@ -40,8 +41,7 @@ impl Place {
             LedgerUrl::Sqlite(Some(path)) => Some(Self::Sqlite(path.clone())),
             LedgerUrl::Postgres(url) => {
                 let options = postgres::options(url.expose())?;
-                let options = options.options([("statement_timeout", STATEMENT)]);
-                Some(Self::Postgres(Box::new(options)))
+                Some(Self::Postgres(Box::new(postgres::limited(options, STATEMENT))))
             }
         })
     }
@@ -49,18 +49,21 @@ impl Place {
     /// Connects within the time limit.
     pub(super) async fn connect(&self) -> Result<Link, sqlx::Error> {
         match self {
-            Self::Sqlite(path) => within(sqlite(path)).await.map(Link::Sqlite),
-            Self::Postgres(options) => within(options.connect()).await.map(Link::Postgres),
+            Self::Sqlite(path) => timed(sqlite::editor(path, PATIENCE)).await.map(Link::Sqlite),
+            Self::Postgres(options) => timed(options.connect()).await.map(Link::Postgres),
         }
     }
 }
 
-async fn sqlite(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
-    options.disable_statement_logging().connect().await
-}
-
 impl Link {
+    /// Returns the dialect of its statements.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// Runs one statement. Its results are texts.
     pub(super) async fn query(
         &mut self,
@@ -70,22 +73,12 @@ impl Link {
         let text = AssertSqlSafe(text.to_owned());
         match self {
             Self::Sqlite(connection) => {
-                let query =
-                    arguments.iter().fold(sqlx::query(text), |query, argument| match argument {
-                        Argument::Number(number) => query.bind(*number),
-                        Argument::Text(text) => query.bind(text.clone()),
-                        Argument::Maybe(text) => query.bind(text.clone()),
-                    });
-                within(query.fetch_all(connection)).await?.iter().map(texts).collect()
+                let query = sqlx::query_with::<Sqlite, _>(text, bound::<Sqlite>(arguments)?);
+                timed(query.fetch_all(connection)).await?.iter().map(texts).collect()
             }
             Self::Postgres(connection) => {
-                let query =
-                    arguments.iter().fold(sqlx::query(text), |query, argument| match argument {
-                        Argument::Number(number) => query.bind(*number),
-                        Argument::Text(text) => query.bind(text.clone()),
-                        Argument::Maybe(text) => query.bind(text.clone()),
-                    });
-                within(query.fetch_all(connection)).await?.iter().map(texts).collect()
+                let query = sqlx::query_with::<Postgres, _>(text, bound::<Postgres>(arguments)?);
+                timed(query.fetch_all(connection)).await?.iter().map(texts).collect()
             }
         }
     }
@@ -100,11 +93,7 @@ impl Link {
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&mut self) -> Result<(), sqlx::Error> {
-        let begin = match self {
-            // a transaction that begins with reading fails at once if another connection wrote in the meantime
-            Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            Self::Postgres(_) => "BEGIN",
-        };
+        let begin = self.dialect().begin();
         self.query(begin, &[]).await.map(drop)
     }
 
@@ -119,8 +108,8 @@ impl Link {
     pub(super) async fn close(self) {
         // the database notices a closed socket as well
         let _ = match self {
-            Self::Sqlite(connection) => within(connection.close()).await,
-            Self::Postgres(connection) => within(connection.close()).await,
+            Self::Sqlite(connection) => timed(connection.close()).await,
+            Self::Postgres(connection) => timed(connection.close()).await,
         };
     }
 }
@@ -133,10 +122,6 @@ where
     (0..row.len()).map(|n| row.try_get(n)).collect()
 }
 
-/// Limits the time of an operation: a database that hangs answers nothing.
-async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    match tokio::time::timeout(PATIENCE, work).await {
-        Ok(result) => result,
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
-    }
+async fn timed<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    within(PATIENCE, sqlx::Error::PoolTimedOut, work).await
 }

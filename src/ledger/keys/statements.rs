@@ -1,12 +1,17 @@
 //! The statements of the key store.
 use crate::auth::keys::{Digest, NewKey};
 use crate::auth::settings::KeySettings;
+use crate::auth::stored::Use;
 use crate::ledger::database::Argument;
 use crate::ledger::keys::link::{Link, Texts};
 use crate::ledger::keys::stored::{KeyFault, StoredKey};
+use crate::ledger::schema::Dialect;
 
 /// The channel of PostgreSQL that wakes the other gateways.
 pub(super) const CHANNEL: &str = "tidegate_keys";
+
+/// The most uses that one statement writes.
+const PORTION: usize = 1000;
 
 /// All keys of one moment, by name.
 pub(super) struct Loaded {
@@ -31,7 +36,7 @@ pub(super) async fn generation(link: &mut Link) -> Result<u64, sqlx::Error> {
 /// Returns all keys. One statement sees one moment.
 pub(super) async fn load(link: &mut Link) -> Result<Loaded, sqlx::Error> {
     const LOAD: &str = "SELECT CAST(g.generation AS TEXT), k.id, k.digest, k.name, k.hint, k.created, k.settings, \
-         CAST(k.version AS TEXT) FROM key_generation g LEFT JOIN client_key k ON true ORDER BY k.name";
+         CAST(k.version AS TEXT), CAST(k.last_used AS TEXT) FROM key_generation g LEFT JOIN client_key k ON true ORDER BY k.name";
     let rows = link.query(LOAD, &[]).await?;
     let generation = number(rows.first().and_then(|row| row.first()))?;
     let mut keys = Vec::new();
@@ -94,6 +99,32 @@ pub(super) async fn delete(link: &mut Link, id: &str, known: u64) -> Result<bool
     Ok(!link.query(DELETE, &[Argument::Text(id.to_owned()), version(known)]).await?.is_empty())
 }
 
+/// Notes the last uses of keys. Another gateway may know of later ones.
+pub(super) async fn write_uses(link: &mut Link, uses: &[Use]) -> Result<(), sqlx::Error> {
+    link.begin().await?;
+    let update = match link.dialect() {
+        Dialect::Sqlite => {
+            "UPDATE client_key SET last_used = u.at FROM \
+             (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS at FROM json_each($1)) u \
+             WHERE client_key.id = u.id AND (client_key.last_used IS NULL OR client_key.last_used < u.at)"
+        }
+        Dialect::Postgres => {
+            // gateways that write at the same time would wait for each other's rows
+            link.query("SELECT CAST(generation AS TEXT) FROM key_generation FOR UPDATE", &[])
+                .await?;
+            "UPDATE client_key SET last_used = u.at FROM \
+             (SELECT value->>0 AS id, CAST(value->>1 AS BIGINT) AS at FROM jsonb_array_elements(CAST($1 AS JSONB))) u \
+             WHERE client_key.id = u.id AND (client_key.last_used IS NULL OR client_key.last_used < u.at)"
+        }
+    };
+    for uses in uses.chunks(PORTION) {
+        let rows: Vec<_> = uses.iter().map(|used| (&used.id, used.second)).collect();
+        let rows = serde_json::to_string(&rows).map_err(|e| sqlx::Error::Encode(e.into()))?;
+        link.query(update, &[Argument::Text(rows)]).await?;
+    }
+    Ok(())
+}
+
 /// Returns the reason for which no key was changed.
 pub(super) async fn unchanged(link: &mut Link, id: &str) -> Result<KeyFault, sqlx::Error> {
     let id = Argument::Text(id.to_owned());
@@ -113,8 +144,8 @@ pub(super) async fn notify(link: &mut Link, generation: u64) -> Result<(), sqlx:
 
 /// Reads a row of [`load`]; `None` for the row of a store without keys.
 fn key(row: Texts) -> Result<Option<(Digest, StoredKey)>, sqlx::Error> {
-    let Ok([_, id, digest, name, hint, created, settings, version]) =
-        <[Option<String>; 8]>::try_from(row)
+    let Ok([_, id, digest, name, hint, created, settings, version, last_used]) =
+        <[Option<String>; 9]>::try_from(row)
     else {
         return Err(odd("a row has other columns"));
     };
@@ -129,6 +160,7 @@ fn key(row: Texts) -> Result<Option<(Digest, StoredKey)>, sqlx::Error> {
         hint: hint.unwrap_or_default(),
         created: created.unwrap_or_default(),
         version: number(Some(&version))?,
+        last_used: last_used.and_then(|second| second.parse().ok()),
         settings: KeySettings { name: name.unwrap_or_default(), ..settings },
     };
     Ok(Some((bytes, stored)))

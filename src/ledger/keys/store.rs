@@ -6,7 +6,7 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::auth::keys;
 use crate::auth::settings::KeySettings;
-use crate::auth::stored::{KeyStoreConfig, StoredKeys};
+use crate::auth::stored::{KeyStoreConfig, Loaded, StoredKeys};
 use crate::error::Problem;
 use crate::ledger::config::LedgerUrl;
 use crate::ledger::database::Statement;
@@ -49,7 +49,7 @@ impl KeyStore {
         };
         let store = Self(Arc::new(Inner {
             place,
-            held: Arc::new(StoredKeys::new(config.stale_for)),
+            held: Arc::new(StoredKeys::new(config)),
             link: Mutex::default(),
             changed: Notify::new(),
             metrics: metrics.clone(),
@@ -92,7 +92,7 @@ impl KeyStore {
         let id = keys::new_id().map_err(|e| KeyFault::Away(e.into()))?;
         let mut link = self.0.place.connect().await?;
         let version = statements::begin(&mut link).await?;
-        let stored = StoredKey { id, hint: new.hint(), created: now(), version, settings };
+        let stored = StoredKey { id, hint: new.hint(), created: now(), version, last_used: None, settings };
         statements::insert(&mut link, &stored, &new).await?;
         link.run(&record(&stored)).await?;
         self.finish(link, version).await?;
@@ -104,7 +104,24 @@ impl KeyStore {
         let mut link = self.0.place.connect().await?;
         let loaded = statements::load(&mut link).await?;
         link.close().await;
-        Ok((loaded.generation, loaded.keys.into_iter().map(|(_, key)| key).collect()))
+        let keys = loaded.keys.into_iter().map(|(digest, key)| {
+            let last_used = key.last_used.max(self.0.held.used(&digest));
+            StoredKey { last_used, ..key }
+        });
+        Ok((loaded.generation, keys.collect()))
+    }
+
+    /// Writes the last uses of keys that the store does not have.
+    pub(super) async fn write_uses(&self) -> Result<(), sqlx::Error> {
+        let uses = self.0.held.unwritten();
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let mut link = self.0.place.connect().await?;
+        statements::write_uses(&mut link, &uses).await?;
+        link.commit().await?;
+        self.0.held.wrote(&uses);
+        Ok(())
     }
 
     /// Returns a key by its id.
@@ -170,7 +187,11 @@ impl KeyStore {
         };
         if statements::generation(&mut link).await? != inner.held.generation() {
             let loaded = statements::load(&mut link).await?;
-            let keys = loaded.keys.iter().map(|(digest, key)| (*digest, &key.settings));
+            let keys = loaded.keys.iter().map(|(digest, key)| Loaded {
+                digest: *digest,
+                id: &key.id,
+                settings: &key.settings,
+            });
             inner.held.replace(loaded.generation, keys);
             inner.metrics.loaded(loaded.generation, loaded.keys.len());
         }

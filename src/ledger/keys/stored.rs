@@ -13,6 +13,8 @@ pub(crate) struct StoredKey {
     pub(crate) created: String,
     /// The store's generation of its last change.
     pub(crate) version: u64,
+    /// The second since 1970 of its last use.
+    pub(crate) last_used: Option<i64>,
     pub(crate) settings: KeySettings,
 }
 

@@ -18,8 +18,14 @@ const LOOKS: Duration = Duration::from_millis(500);
 /// The pause before a lost connection for notifications is opened again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
+/// The time between two writes of the keys' last uses.
+const USES: Duration = Duration::from_secs(30);
+
 /// The tasks that watch the store. Dropped, they stop.
-pub(crate) struct Watching(Vec<JoinHandle<()>>);
+pub(crate) struct Watching {
+    store: KeyStore,
+    tasks: Vec<JoinHandle<()>>,
+}
 
 impl Watching {
     /// Loads the keys from a ledger that is open already, and watches it on the caller's runtime. Returns `None` if there
@@ -32,17 +38,27 @@ impl Watching {
         metrics: &KeyMetrics,
     ) -> Result<Option<(KeyStore, Self)>, Problem> {
         let Some(store) = KeyStore::open(config, url, metrics).await? else { return Ok(None) };
-        let mut tasks = vec![tokio::spawn(look(store.clone()))];
+        let mut tasks =
+            vec![tokio::spawn(look(store.clone())), tokio::spawn(keep_uses(store.clone()))];
         if let Place::Postgres(options) = store.place() {
             tasks.push(tokio::spawn(listen(store.clone(), PgConnectOptions::clone(options))));
         }
-        Ok(Some((store, Self(tasks))))
+        Ok(Some((store.clone(), Self { store, tasks })))
+    }
+
+    /// Writes the last uses of the keys, for a while, and stops.
+    pub(crate) async fn stop(self, patience: Duration) {
+        match tokio::time::timeout(patience, self.store.write_uses()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => unwritten(&error.to_string()),
+            Err(_) => unwritten("the database did not answer in time"),
+        }
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -66,6 +82,20 @@ async fn look(store: KeyStore) {
         }
         is_away = !is_away;
     }
+}
+
+/// Writes the last uses of the keys from time to time. Those that cannot be written wait for the next time.
+async fn keep_uses(store: KeyStore) {
+    loop {
+        tokio::time::sleep(USES).await;
+        if let Err(error) = store.write_uses().await {
+            tracing::debug!(error = %error, "the last uses of keys cannot be written now");
+        }
+    }
+}
+
+fn unwritten(error: &str) {
+    tracing::warn!(error, "the last uses of keys of the key store were not written");
 }
 
 /// Logs the end of an outage.

@@ -1,0 +1,1 @@
+ALTER TABLE client_key ADD COLUMN last_used BIGINT;
