@@ -82,11 +82,15 @@ impl Auth {
         let entries = configs.iter().map(|config| Ok((config.digest()?, config.holder())));
         let entries = entries.collect::<Result<Vec<_>, _>>();
         let roster = Roster::new(entries.map_err(|problem| vec![problem])?);
+        let tokens = match means {
+            Some(means) => Verifier::build(jwt, &means)?,
+            None => None,
+        };
         Ok(Self {
             is_closed: has_store || roster.len() > 0 || !jwt.is_empty(),
             roster,
             stored: stored.filter(|_| has_store),
-            tokens: means.and_then(|means| Verifier::build(jwt, &means)),
+            tokens,
         })
     }
 

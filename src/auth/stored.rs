@@ -56,7 +56,11 @@ pub enum KeyPlace {
 
 impl Default for KeyStoreConfig {
     fn default() -> Self {
-        Self { place: KeyPlace::Off, stale_for: Duration::from_secs(15 * 60), revoke: Revoke::Finish }
+        Self {
+            place: KeyPlace::Off,
+            stale_for: Duration::from_secs(15 * 60),
+            revoke: Revoke::Finish,
+        }
     }
 }
 
@@ -182,9 +186,9 @@ impl StoredKeys {
     /// Returns the last uses that the store does not have, by the ids of the keys.
     pub(crate) fn unwritten(&self) -> Vec<Use> {
         let lives = self.lives.lock();
-        let uses = lives.values().filter_map(|(id, life)| {
-            life.unwritten().map(|second| Use { id: id.clone(), second })
-        });
+        let uses = lives
+            .values()
+            .filter_map(|(id, life)| life.unwritten().map(|second| Use { id: id.clone(), second }));
         let mut uses: Vec<Use> = uses.collect();
         uses.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         uses
@@ -251,10 +255,8 @@ mod tests {
 
     #[test]
     fn keys_count_until_the_store_was_silent_for_too_long() {
-        let config = KeyStoreConfig {
-            stale_for: Duration::from_secs(60),
-            ..KeyStoreConfig::default()
-        };
+        let config =
+            KeyStoreConfig { stale_for: Duration::from_secs(60), ..KeyStoreConfig::default() };
         let stored = StoredKeys::new(&config);
         let settings = KeySettings { name: "ci".to_owned(), ..KeySettings::default() };
         let key = Loaded { digest: digest("a"), id: "key_1", settings: &settings };

@@ -106,6 +106,10 @@ impl Draft {
             *file = base_dir.join(&*file);
             config.files.push(file.clone());
         }
+        for file in config.jwt.iter_mut().filter_map(|issuer| issuer.ca_file.as_mut()) {
+            *file = base_dir.join(&*file);
+            config.files.push(file.clone());
+        }
         for provider in config.providers.values() {
             config.files.extend(provider.files().into_iter().map(|file| base_dir.join(file)));
         }

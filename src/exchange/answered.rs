@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::auth::life::KeyEnd;
 use crate::error::Result;
+use crate::exchange::cut;
 use crate::net::header_edits::HeaderEdits;
 use crate::net::{headers, rate_limits};
 use crate::telemetry::money::dollars;
@@ -73,6 +75,11 @@ impl Answered {
             last.push(headers::TRACE, Some(trace));
         }
         Self { outcome, headers: edits, story, last }
+    }
+
+    /// Ends a stream with an error if the client's key ends before it.
+    pub(super) fn until(self, end: Option<KeyEnd>) -> Self {
+        Self { outcome: self.outcome.map(|reply| cut::reply(end, reply)), ..self }
     }
 
     /// Completes the headers: the gateway's own ones, the client's rate limits, then the edits of stages. A stage may

@@ -9,6 +9,7 @@ use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::Result;
 use crate::exchange::answered::{self, Answered};
+use crate::exchange::cut;
 use crate::exchange::dispatch::Exchange;
 use crate::exchange::forward;
 use crate::exchange::inbound::Inbound;
@@ -43,8 +44,12 @@ pub(crate) async fn messages(
     let meter = Meter::start(gateway, &story, Source::Client);
     let answered = match gateway.auth.authenticate(&inbound.head.headers).await {
         Ok(identity) => {
+            let end = identity.end.clone();
             let entry = Entry { gateway, identity, story: &story, admission: meter.admission() };
-            entry.answer(inbound, endpoint).await
+            match cut::unless_cut(end.clone(), entry.answer(inbound, endpoint)).await {
+                Ok(answered) => answered.until(end),
+                Err(error) => Answered::new(Err(error), HeaderEdits::default(), Arc::clone(&story)),
+            }
         }
         Err(error) => Answered::new(Err(error), HeaderEdits::default(), Arc::clone(&story)),
     };

@@ -4,6 +4,7 @@ mod answered;
 mod attempt;
 mod binding;
 mod count;
+mod cut;
 mod dispatch;
 mod failover;
 mod forgetful;

@@ -113,8 +113,7 @@ impl Limits {
         let now = self.store.now();
         let time = Timestamp::from_second(now.second).unwrap_or(Timestamp::UNIX_EPOCH);
         let period = |budget: &Budget| budget.every.around(time, &self.zone);
-        let sums =
-            |budget: &Budget| self.counters(&budget.id, Kind::Sum(period(budget)), now);
+        let sums = |budget: &Budget| self.counters(&budget.id, Kind::Sum(period(budget)), now);
         let common =
             self.budgets.iter().map(|budget| budget_overview(budget, period(budget), sums(budget)));
         let own = owned.iter().flat_map(|owned| {

@@ -110,7 +110,8 @@ fn of_limit(
     let mut found = Vec::new();
     let rates = rates(rule);
     if rates.is_empty() && rule.concurrent.is_none() {
-        let message = "no limit: give `requests`, `tokens`, `input_tokens`, `output_tokens` or `concurrent`";
+        let message =
+            "no limit: give `requests`, `tokens`, `input_tokens`, `output_tokens` or `concurrent`";
         found.push(Problem::new(here, message));
     }
     if rule.concurrent == Some(0) {
@@ -187,7 +188,8 @@ fn of_budget(
 ) -> Vec<Problem> {
     let mut found = Vec::new();
     if rule.per == Per::Target {
-        let message = "expected `key`, `model` or `tag:` and a tag's name: a target has no budget of its own";
+        let message =
+            "expected `key`, `model` or `tag:` and a tag's name: a target has no budget of its own";
         found.push(Problem::new(format!("{here}.per"), message));
     }
     if !(1e-9..=9e9).contains(&rule.usd) || nano(rule.usd) == 0 {

@@ -69,7 +69,8 @@ impl Refused<'_> {
             return Decision::Without(self.left_out(&others));
         }
         let denies = own.iter().any(|over| self.is_budget(over) && self.route(over).is_none());
-        if let (Some((budget, to)), false) = (own.iter().find_map(|over| self.route(over)), denies) {
+        if let (Some((budget, to)), false) = (own.iter().find_map(|over| self.route(over)), denies)
+        {
             budget.metrics.rerouted.inc();
             let sums = own.iter().filter(|over| self.is_budget(over));
             let sums = sums.map(|over| self.claimed[over.claim].claim.id.clone());

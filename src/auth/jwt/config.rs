@@ -1,6 +1,7 @@
 //! `jwt:`, the issuers whose tokens count, and how a token becomes a client.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -26,6 +27,8 @@ pub struct JwtConfig {
     pub audience: String,
     /// The URL of the issuer's keys; if left out, the issuer's discovery document names it.
     pub jwks_uri: Option<String>,
+    /// A PEM file with the certificate authorities of the issuer, instead of those of the system.
+    pub ca_file: Option<PathBuf>,
     /// The signature algorithms that count.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<JwtAlgorithm>,
@@ -100,6 +103,11 @@ impl JwtConfig {
         self.allow_private.iter().filter_map(|block| block.parse().ok()).collect()
     }
 
+    /// Returns whether the fetches begin without TLS.
+    fn is_plain(&self) -> bool {
+        self.jwks_uri.as_ref().unwrap_or(&self.issuer).starts_with("http:")
+    }
+
     /// Returns each wrong value: its key, and a message.
     fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -109,6 +117,11 @@ impl JwtConfig {
         }
         if let Some(Err(message)) = self.jwks_uri.as_deref().map(checked_url) {
             report("jwks_uri", message);
+        }
+        if self.ca_file.is_some() && self.is_plain() {
+            let message =
+                "has no effect on an `http:` URL: take it out, or name the issuer by `https:`";
+            report("ca_file", message.to_owned());
         }
         if self.audience.trim() != self.audience || self.audience.is_empty() {
             report("audience", "expected a text without white space around it".to_owned());

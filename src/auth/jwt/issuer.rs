@@ -13,6 +13,7 @@ use url::Url;
 use crate::auth::jwt::config::is_loopback;
 use crate::auth::jwt::keyset::{Choice, KeySet};
 use crate::net::egress::{self, Cidr, Limits, Policy, Request};
+use crate::net::tls::Trust;
 
 /// The path of the discovery document, below the issuer.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -32,6 +33,8 @@ pub(super) struct Place {
     pub(super) issuer: String,
     pub(super) jwks_uri: Option<String>,
     pub(super) allow_private: Vec<String>,
+    /// The authorities of its certificates.
+    pub(super) trust: Trust,
 }
 
 /// One issuer.

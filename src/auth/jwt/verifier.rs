@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::errors::ErrorKind as TokenError;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, dangerous};
+use serde_json::Value;
 
 use crate::auth::allowance::Allowance;
 use crate::auth::holder::Holder;
@@ -17,6 +18,7 @@ use crate::auth::jwt::ring;
 use crate::auth::keys::{self, Digest};
 use crate::auth::owners::{Owned, Owner};
 use crate::auth::rights::Rights;
+use crate::error::Problem;
 
 /// The longest token.
 const LONGEST: usize = 16 * 1024;
@@ -60,19 +62,27 @@ pub(crate) fn is_token(credential: &str) -> bool {
 
 impl Verifier {
     /// Builds from `jwt:`; `None` without any entry.
-    pub(crate) fn build(configs: &[JwtConfig], means: &Means<'_>) -> Option<Self> {
+    ///
+    /// Fails with each file that cannot be read.
+    pub(crate) fn build(
+        configs: &[JwtConfig],
+        means: &Means<'_>,
+    ) -> Result<Option<Self>, Vec<Problem>> {
         if configs.is_empty() {
-            return None;
+            return Ok(None);
         }
         ring::install();
-        let entries = configs.iter().map(|config| Entry {
-            algorithms: config.algorithms.iter().map(|named| named.to_algorithm()).collect(),
-            rights: Arc::new(Rights::new(config.models.as_deref(), config.tools.as_deref())),
-            allowance: Allowance::of(&config.limits, &config.budget),
-            issuer: means.issuer(config),
-            config: config.clone(),
-        });
-        Some(Self { entries: entries.collect(), cache: Cache::default() })
+        let (mut entries, mut problems) = (Vec::new(), Vec::new());
+        for (n, config) in configs.iter().enumerate() {
+            match means.issuer(config) {
+                Ok(issuer) => entries.push(Entry::new(config, issuer)),
+                Err(message) => problems.push(Problem::new(format!("jwt[{n}].ca_file"), message)),
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(Some(Self { entries, cache: Cache::default() })),
+            false => Err(problems),
+        }
     }
 
     /// Returns the issuers whose clients have limits and budgets of their own.
@@ -87,7 +97,10 @@ impl Verifier {
     /// Returns whether a token names an issuer of the config, whether or not it counts.
     pub(crate) fn is_ours(&self, token: &str) -> bool {
         is_token(token)
-            && issuer_of(token).is_some_and(|issuer| self.of_issuer(&issuer).next().is_some())
+            && unchecked(token)
+                .as_ref()
+                .and_then(issuer_of)
+                .is_some_and(|issuer| self.of_issuer(issuer).next().is_some())
     }
 
     /// Returns the client of a token.
@@ -118,10 +131,12 @@ impl Verifier {
     /// Checks a token: first its issuer and algorithm against the config, then its signature, then its claims.
     async fn checked(&self, token: &str) -> Result<Checked, Refused> {
         let header = header(token)?;
-        let issuer = issuer_of(token).ok_or_else(|| {
+        let unchecked = unchecked(token);
+        let issuer = unchecked.as_ref().and_then(issuer_of).ok_or_else(|| {
             Refused::wrong("its claims cannot be read, or have no issuer (`iss`)")
         })?;
-        let (at, entry) = self.entry(token, &issuer)?;
+        let audience = unchecked.as_ref().and_then(|claims| claims.get("aud"));
+        let (at, entry) = self.entry(issuer, audience)?;
         let wrong = |message: String| Refused::Wrong {
             message,
             key_id: header.kid.clone(),
@@ -134,11 +149,11 @@ impl Verifier {
         }
         let found = entry.issuer.key(header.kid.as_deref(), header.alg).await;
         let mut found = found.map_err(|reason| entry.no_key(reason, &header))?;
-        let mut claims = entry.decode(token, &found.key, header.alg);
+        let mut claims = signed(token, &found.key, header.alg);
         if header.kid.is_none() && claims == Err(TokenError::InvalidSignature) {
             let newer = entry.issuer.newer_key(header.alg).await;
             found = newer.map_err(|reason| entry.no_key(reason, &header))?;
-            claims = entry.decode(token, &found.key, header.alg);
+            claims = signed(token, &found.key, header.alg);
         }
         let claims = claims.map_err(|reason| wrong(reason_text(&reason)))?;
         let subject = claims::subject(&claims, &entry.config, now()).map_err(wrong)?;
@@ -159,12 +174,13 @@ impl Verifier {
     }
 
     /// Returns the entry of an issuer; of several, the one for the token's audience.
-    fn entry<'a>(&'a self, token: &str, issuer: &'a str) -> Result<(usize, &'a Entry), Refused> {
-        let claims: Claims = dangerous::insecure_decode_claims(token).unwrap_or_default();
-        let is_for = |entry: &Entry| match claims.get("aud") {
-            Some(serde_json::Value::Array(all)) => {
-                all.iter().any(|one| *one == *entry.config.audience)
-            }
+    fn entry<'a>(
+        &'a self,
+        issuer: &'a str,
+        audience: Option<&Value>,
+    ) -> Result<(usize, &'a Entry), Refused> {
+        let is_for = |entry: &Entry| match audience {
+            Some(Value::Array(all)) => all.iter().any(|one| *one == *entry.config.audience),
             one => one.is_some_and(|one| *one == *entry.config.audience),
         };
         let found = self.of_issuer(issuer).find(|(_, entry)| is_for(entry));
@@ -179,21 +195,14 @@ impl Verifier {
 }
 
 impl Entry {
-    /// Checks the signature and the registered claims.
-    fn decode(
-        &self,
-        token: &str,
-        key: &DecodingKey,
-        algorithm: Algorithm,
-    ) -> Result<Claims, TokenError> {
-        let mut rules = Validation::new(algorithm);
-        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        rules.set_issuer(&[&self.config.issuer]);
-        rules.set_audience(&[&self.config.audience]);
-        rules.leeway = self.config.leeway.as_secs();
-        rules.validate_nbf = true;
-        let decoded = jsonwebtoken::decode::<Claims>(token, key, &rules);
-        decoded.map(|token| token.claims).map_err(|error| error.into_kind())
+    fn new(config: &JwtConfig, issuer: Arc<Issuer>) -> Self {
+        Self {
+            algorithms: config.algorithms.iter().map(|named| named.to_algorithm()).collect(),
+            rights: Arc::new(Rights::new(config.models.as_deref(), config.tools.as_deref())),
+            allowance: Allowance::of(&config.limits, &config.budget),
+            issuer,
+            config: config.clone(),
+        }
     }
 
     fn no_key(&self, reason: NoKey, header: &Header) -> Refused {
@@ -250,26 +259,33 @@ fn header(token: &str) -> Result<Header, Refused> {
     Ok(header)
 }
 
-fn issuer_of(token: &str) -> Option<String> {
-    let claims: Claims = dangerous::insecure_decode_claims(token).ok()?;
-    claims.get("iss")?.as_str().map(ToOwned::to_owned)
+/// Reads the claims of a token before its signature is checked. They choose the entry of the config, and nothing else.
+fn unchecked(token: &str) -> Option<Claims> {
+    dangerous::insecure_decode_claims(token).ok()
+}
+
+fn issuer_of(claims: &Claims) -> Option<&str> {
+    claims.get("iss")?.as_str()
+}
+
+/// Checks the signature, and returns the claims. [`claims::subject`] checks those.
+fn signed(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, TokenError> {
+    let mut rules = Validation::new(algorithm);
+    rules.required_spec_claims.clear();
+    (rules.validate_exp, rules.validate_nbf, rules.validate_aud) = (false, false, false);
+    let decoded = jsonwebtoken::decode::<Claims>(token, key, &rules);
+    decoded.map(|token| token.claims).map_err(|error| error.into_kind())
 }
 
 fn reason_text(reason: &TokenError) -> String {
-    match reason {
-        TokenError::InvalidSignature => "its signature is wrong".to_owned(),
-        TokenError::ExpiredSignature => "it has expired (`exp`)".to_owned(),
-        TokenError::ImmatureSignature => "it is not valid yet (`nbf`)".to_owned(),
-        TokenError::InvalidAudience => "it is for another audience (`aud`)".to_owned(),
-        TokenError::MissingRequiredClaim(claim) => {
-            format!("`{claim}` is missing, or of a wrong type")
-        }
-        TokenError::InvalidClaimFormat(claim) => format!("`{claim}` is of a wrong type"),
+    let text = match reason {
+        TokenError::InvalidSignature => "its signature is wrong",
         TokenError::Json(_) | TokenError::Base64(_) | TokenError::Utf8(_) => {
-            "its claims or its signature cannot be read".to_owned()
+            "its claims or its signature cannot be read"
         }
-        _ => "it cannot be checked".to_owned(),
-    }
+        _ => "it cannot be checked",
+    };
+    text.to_owned()
 }
 
 fn now() -> u64 {

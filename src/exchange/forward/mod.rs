@@ -11,12 +11,14 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 
+use crate::auth::Identity;
 use crate::context::Context;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::exchange::answered::{self, Answered};
+use crate::exchange::cut;
 use crate::exchange::inbound::Inbound;
 use crate::exchange::meter::Meter;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Passthrough};
 use crate::limits::{Admission, Source};
 use crate::net::body::Body;
 use crate::net::header_edits::HeaderEdits;
@@ -80,6 +82,27 @@ async fn answer(
     story.tag(&identity.caller.tags);
     let Some(passthrough) = &gateway.passthrough else { return Err(no_provider(path)) };
     identity.check_unlimited()?;
+    let end = identity.end.clone();
+    let sent = send(gateway, inbound, path, Sender { identity, passthrough, story, admission });
+    let (answer, id) = cut::unless_cut(end.clone(), sent).await??;
+    Ok((answer.map(|body| cut::body(end, body)), id))
+}
+
+/// The sender of a request that may be forwarded.
+struct Sender<'a> {
+    identity: Identity,
+    passthrough: &'a Passthrough,
+    story: &'a Arc<Story>,
+    admission: Option<&'a Admission>,
+}
+
+async fn send(
+    gateway: &Arc<Gateway>,
+    inbound: Inbound,
+    path: &str,
+    sender: Sender<'_>,
+) -> Result<(Response<Body>, AttemptId)> {
+    let Sender { identity, passthrough, story, admission } = sender;
     if let Some(admission) = admission.filter(|_| may_cost(&inbound.head.method, path)) {
         admission.ask_budgets(&identity.caller).await?;
     }

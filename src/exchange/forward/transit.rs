@@ -36,9 +36,12 @@ pub(super) fn metered(
 
 fn broken(cause: Option<BoxError>, patience: Duration) -> Error {
     match cause {
-        Some(cause) => {
-            Error::new(ErrorKind::BadUpstream, "the upstream's answer broke off").with_source(cause)
-        }
+        Some(cause) => match cause.downcast::<Error>() {
+            // the gateway itself ended the request
+            Ok(own) => *own,
+            Err(cause) => Error::new(ErrorKind::BadUpstream, "the upstream's answer broke off")
+                .with_source(cause),
+        },
         None => {
             let message =
                 format!("the upstream's answer made no progress for {} s", patience.as_secs());

@@ -92,7 +92,8 @@ impl KeyStore {
         let id = keys::new_id().map_err(|e| KeyFault::Away(e.into()))?;
         let mut link = self.0.place.connect().await?;
         let version = statements::begin(&mut link).await?;
-        let stored = StoredKey { id, hint: new.hint(), created: now(), version, last_used: None, settings };
+        let stored =
+            StoredKey { id, hint: new.hint(), created: now(), version, last_used: None, settings };
         statements::insert(&mut link, &stored, &new).await?;
         link.run(&record(&stored)).await?;
         self.finish(link, version).await?;

@@ -37,7 +37,11 @@ impl Fixture {
 }
 
 async fn open(folder: &TempDir) -> (KeyStore, Watching) {
-    let config = KeyStoreConfig { place: KeyPlace::Ledger, stale_for: Duration::from_secs(60), ..KeyStoreConfig::default() };
+    let config = KeyStoreConfig {
+        place: KeyPlace::Ledger,
+        stale_for: Duration::from_secs(60),
+        ..KeyStoreConfig::default()
+    };
     let url = LedgerUrl::Sqlite(Some(folder.path().join("l.sqlite")));
     Watching::start(&config, &url, &Metrics::new().ledger.keys).await.unwrap().unwrap()
 }

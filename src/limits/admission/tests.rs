@@ -148,8 +148,7 @@ fn a_plugins_call_counts_tokens_and_is_no_request() {
 fn counters_of_rules_with_other_conditions_are_apart() {
     let one = WhenConfig { model: Some("a*".to_owned()), ..WhenConfig::default() };
     let other = WhenConfig { key: Some("a*".to_owned()), ..WhenConfig::default() };
-    let id =
-        |when: &WhenConfig| crate::limits::rule::identity(&config::Per::Key, when, "requests");
+    let id = |when: &WhenConfig| crate::limits::rule::identity(&config::Per::Key, when, "requests");
     assert_ne!(id(&one), id(&other));
     assert_ne!(id(&one), id(&WhenConfig::default()));
 }

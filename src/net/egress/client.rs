@@ -23,7 +23,12 @@ impl Default for Client {
 impl Client {
     /// Creates a client with the system's resolver and certificate authorities.
     pub fn new() -> Self {
-        Self::with(resolve::resolve(), connect::connect(), Trust::System)
+        Self::trusting(Trust::System)
+    }
+
+    /// Creates a client that trusts other certificate authorities.
+    pub(crate) fn trusting(trust: Trust) -> Self {
+        Self::with(resolve::resolve(), connect::connect(), trust)
     }
 
     /// Creates a client with another resolver or connector, for tests; the checks are the same.
