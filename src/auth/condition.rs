@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields, default)]
 pub struct WhenConfig {
     /// The model that the caller named.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The name of the caller's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Tags of the key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
 }
 

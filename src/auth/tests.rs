@@ -1,6 +1,7 @@
 //! Tests of client keys: the header that counts, the accepted keys, the text of a refusal.
 use std::collections::BTreeMap;
 
+use crate::auth::entries::Entries;
 use crate::auth::keys::{self, new_key};
 use crate::auth::{Auth, Identity, Sources};
 use crate::error::{Error, ErrorKind, Problem, Retry, Secret};
@@ -17,6 +18,8 @@ fn auth() -> Auth {
         expires: None,
         disabled: false,
         tags: BTreeMap::from([("team".to_owned(), name.to_owned())]),
+        limits: Entries::default(),
+        budget: Entries::default(),
     };
     let hashed = keys::Config {
         hash: Some(format!("sha256:{}", hex::encode(keys::digest("key-c")))),
@@ -137,6 +140,8 @@ fn a_key_that_is_disabled_or_expired_is_refused_and_says_so() {
         expires: expires.map(|text| serde_json::from_value(text.into()).unwrap()),
         disabled,
         tags: BTreeMap::new(),
+        limits: Entries::default(),
+        budget: Entries::default(),
     };
     let headers = [("x-api-key", "key-a")];
     for (config, part) in [
@@ -174,6 +179,8 @@ fn a_caller_may_use_the_server_tools_of_its_key_only() {
         expires: None,
         disabled: false,
         tags: BTreeMap::new(),
+        limits: Entries::default(),
+        budget: Entries::default(),
     };
     let identity = |of| ask(&build(&[tools(of)]).unwrap(), &[("x-api-key", "key-a")]).unwrap();
     let some = identity(&["web_*", "gateway:clock"]);
@@ -203,6 +210,8 @@ fn wrong_entries_are_all_reported() {
         expires: None,
         disabled: false,
         tags: BTreeMap::new(),
+        limits: Entries::default(),
+        budget: Entries::default(),
     };
     let problems = build(&[wrong("a", Some("sha256:12")), wrong("a", None)]).unwrap_err();
     let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();

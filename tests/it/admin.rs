@@ -2,6 +2,8 @@
 mod entrance;
 mod exchanges;
 mod generation;
+mod key_ends;
+mod key_limits;
 mod keys;
 mod schema;
 mod status;
@@ -23,7 +25,7 @@ pub struct Api<'a> {
 
 impl<'a> Api<'a> {
     /// Reads the document.
-    async fn of(gateway: &'a Gateway) -> Self {
+    pub async fn of(gateway: &'a Gateway) -> Self {
         Self::with_token(gateway, "").await
     }
 
@@ -62,7 +64,7 @@ impl<'a> Api<'a> {
     }
 
     /// Reads a path that must exist.
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let answer = self.send(self.ask("GET", path)).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         answer.json()

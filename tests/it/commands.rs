@@ -83,6 +83,25 @@ fn check_reads_the_authorities_of_a_provider() {
 }
 
 #[test]
+fn check_reads_the_authorities_of_an_issuer() {
+    let issuers = ["https://a.example.com", "https://b.example.com", "http://127.0.0.1:1"];
+    let files = ["none.pem", "empty.pem", "ca.pem"];
+    let entries = issuers.into_iter().zip(files).map(|(issuer, file)| {
+        format!("  - {{ issuer: \"{issuer}\", audience: t, ca_file: {file} }}\n")
+    });
+    let config = format!("{CONFIG}jwt:\n{}", entries.collect::<String>());
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = [("empty.pem", "no certificate\n"), ("ca.pem", &made.cert.pem())];
+    let (folder, file) = folder(&config, &files);
+    let problems = check(&file).unwrap_err();
+    let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["jwt[2].ca_file", "jwt[0].ca_file", "jwt[1].ca_file"]);
+    assert!(problems[0].message.contains("has no effect"), "{problems:?}");
+    assert!(problems[1].message.contains(&format!("{}/none.pem", folder.path().display())));
+    assert!(problems[2].message.ends_with("has no certificate: expected PEM"), "{problems:?}");
+}
+
+#[test]
 fn check_goes_on_after_a_problem_of_the_config_itself() {
     let config = CONFIG.replace("sim: { type", "sim: { tpye: x, type");
     let config = config.replace("provider: sim }", "provider: none }");

@@ -27,6 +27,7 @@ mod limit_store;
 mod limit_targets;
 mod limit_waits;
 mod limits;
+mod own_limits;
 mod plugin;
 mod reload;
 mod requested;

@@ -79,7 +79,8 @@ async fn a_key_counts_from_its_creation_to_its_end() {
     assert!(identity.may_use("claude-x") && !identity.may_use("x") && !identity.may_call("x"));
     // the store has neither the key nor its digest for anybody who asks
     let listed = store.list().await.unwrap().1;
-    assert_eq!(listed, std::slice::from_ref(&made.stored));
+    assert!(listed[0].last_used.is_some());
+    assert_eq!(listed, [StoredKey { last_used: listed[0].last_used, ..made.stored.clone() }]);
     assert_eq!(listed[0].settings, settings);
     assert!(
         listed[0].created.ends_with('Z') && made.new.key.expose().starts_with(&listed[0].hint[..7])
@@ -192,4 +193,41 @@ async fn a_key_that_cannot_be_read_is_refused_and_leaves_the_others() {
     let names: Vec<String> =
         store.list().await.unwrap().1.into_iter().map(|key| key.settings.name).collect();
     assert_eq!(names, ["good", "third"]);
+}
+
+#[tokio::test]
+async fn a_use_is_written_once_and_is_no_change_of_the_key() {
+    let fixture = Fixture::start().await;
+    let (store, auth) = (&fixture.store, fixture.auth());
+    let (used, unused) = (
+        store.create(named("used"), nothing).await.unwrap(),
+        store.create(named("unused"), nothing).await.unwrap(),
+    );
+    let (other, _watching) = open(&fixture.folder).await;
+    let generation = other.held().generation();
+    let last = async |store: &KeyStore, name: &str| {
+        let keys = store.list().await.unwrap().1;
+        keys.into_iter().find(|key| key.settings.name == name).unwrap().last_used
+    };
+    assert_eq!(last(store, "used").await, None);
+    let before = jiff::Timestamp::now().as_second();
+    auth.authenticate(&headers(used.new.key.expose())).await.unwrap();
+    let second = last(store, "used").await.unwrap();
+    assert!((before..=jiff::Timestamp::now().as_second()).contains(&second));
+    // the other gateway sees what is written
+    assert_eq!(last(&other, "used").await, None);
+    store.write_uses().await.unwrap();
+    assert_eq!((last(&other, "used").await, last(&other, "unused").await), (Some(second), None));
+    assert!(store.held().unwritten().is_empty());
+    other.check().await.unwrap();
+    assert_eq!(other.held().generation(), generation);
+    assert!(store.revoke(&unused.stored, &[]).await.is_ok());
+    // an earlier use of another gateway does not replace a later one
+    let mut link = store.place().connect().await.unwrap();
+    for (at, expected) in [(second - 9, second), (second + 9, second + 9)] {
+        let earlier = crate::auth::stored::Use { id: used.stored.id.clone(), second: at };
+        super::statements::write_uses(&mut link, &[earlier]).await.unwrap();
+        link.query("COMMIT", &[]).await.unwrap();
+        assert_eq!(last(&other, "used").await, Some(expected));
+    }
 }

@@ -16,11 +16,11 @@ keys: [{ name: own, key: tg-own }]
 admin: { listen: 127.0.0.1:0, token: secret }
 ";
 
-async fn ask(gateway: &Gateway, key: &str) -> Answer {
+pub(super) async fn ask(gateway: &Gateway, key: &str) -> Answer {
     Ask::message(MESSAGE).header("x-api-key", key).send(gateway.address).await
 }
 
-async fn create(api: &Api<'_>, body: &Value) -> Answer {
+pub(super) async fn create(api: &Api<'_>, body: &Value) -> Answer {
     api.write("POST", "/api/keys", "/api/keys", &body.to_string()).await
 }
 

@@ -5,8 +5,9 @@ use super::Fixture;
 use crate::support::client::Ask;
 use crate::support::gateway::{Gateway, to};
 use crate::support::issuer::{DISCOVERY, Issuer, KEYS, Key, now};
+use crate::support::tls::Authority;
 use crate::support::upstream::{Behaviour, Upstream, answer, json as whole};
-use crate::support::{MESSAGE, until};
+use crate::support::{ANSWER, MESSAGE, until};
 
 #[tokio::test]
 async fn tokens_that_come_together_share_one_fetch() {
@@ -135,4 +136,37 @@ async fn a_reload_keeps_the_keys_and_drops_the_clients_of_a_removed_entry() {
     ask().await.refusal(401, "authentication_error");
     gateway.reload(&config("keys: [{ name: k, key: tg-k }]")).await;
     ask().await.refusal(401, "authentication_error");
+}
+
+#[tokio::test]
+async fn an_issuer_with_a_private_authority_needs_its_file() {
+    let key = Key::ec("k");
+    let issuer = Issuer::with(&[&key]).await;
+    let authority = Authority::new("http/1.1");
+    let plain = issuer.url().strip_prefix("http://").unwrap().parse().unwrap();
+    let url = format!("https://localhost:{}", authority.door(plain).await.port());
+    issuer.serve(DISCOVERY, &json!({"issuer": url, "jwks_uri": format!("{url}{KEYS}")}));
+    let up = Upstream::always(Behaviour::Answer(whole(200, ANSWER))).await;
+    let config =
+        |more: &str| format!("jwt: [{{ issuer: \"{url}\", audience: tidegate{more} }}]\n");
+    let start = async |config: String, pem: &str| {
+        Gateway::with().upstream(up.address).config(config).file("ca.pem", pem).start().await
+    };
+    let token = |n: u8| key.token(&issuer.claims_with(json!({"iss": url, "jti": n})));
+    let status = async |gateway: &Gateway, token: String| {
+        let asked = Ask::message(MESSAGE).header("authorization", &format!("Bearer {token}"));
+        asked.send(gateway.address).await.status
+    };
+    let trusting = start(config(", ca_file: ca.pem"), &authority.pem).await;
+    assert_eq!(status(&trusting, token(1)).await, 200);
+    assert_eq!((issuer.fetches(DISCOVERY), issuer.fetches(KEYS)), (1, 1));
+    let system = start(config(""), &authority.pem).await;
+    assert_eq!(status(&system, token(2)).await, 503);
+    let other = start(config(", ca_file: ca.pem"), &Authority::new("http/1.1").pem).await;
+    assert_eq!(status(&other, token(3)).await, 503);
+    assert_eq!(issuer.fetches(DISCOVERY), 1);
+    // the reload notices the right authority in the same file
+    std::fs::write(other.folder().join("ca.pem"), &authority.pem).unwrap();
+    other.reload_now().await;
+    assert_eq!(status(&other, token(4)).await, 200);
 }
