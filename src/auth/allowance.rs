@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::auth::condition::WhenConfig;
 use crate::auth::entries::Entries;
@@ -52,6 +52,7 @@ pub struct OwnBudget {
     #[serde(default, skip_serializing_if = "WhenConfig::is_for_all")]
     pub when: WhenConfig,
     /// The US dollars of a period.
+    #[serde(serialize_with = "shortest")]
     pub usd: f64,
     /// The calendar period.
     pub every: Every,
@@ -106,6 +107,16 @@ impl fmt::Display for Every {
     }
 }
 
+/// Writes whole numbers without a fraction.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn shortest<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    let whole = *number as i64;
+    match whole as f64 == *number {
+        true => serializer.serialize_i64(whole),
+        false => serializer.serialize_f64(*number),
+    }
+}
+
 /// Returns the schema of a [`Then`].
 pub(crate) fn then_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"anyOf": [
@@ -150,5 +161,46 @@ impl Allowance {
         }
         let text = format!("{limits:?}{budgets:?}").into();
         Some(Arc::new(Self { limits, budgets, text }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(limits: &Value, budget: &Value) -> (Entries<OwnLimit>, Entries<OwnBudget>) {
+        let (limits, budget) = (limits.clone(), budget.clone());
+        (serde_json::from_value(limits).unwrap(), serde_json::from_value(budget).unwrap())
+    }
+
+    #[test]
+    fn one_entry_and_a_list_are_written_as_they_were_read() {
+        let limit = json!({"requests": "60/1m", "concurrent": 8, "wait": "10s"});
+        let budget = json!({"usd": 20, "every": "day", "warn_at": 0.8, "then": {"route": "m"}});
+        let condition = json!({"when": {"model": "a*"}, "usd": 0.5, "every": "month"});
+        for (limits, budgets) in [
+            (limit.clone(), budget.clone()),
+            (json!([limit]), json!([budget, condition])),
+            (json!([]), condition),
+        ] {
+            let (own_limits, own_budgets) = read(&limits, &budgets);
+            assert_eq!(serde_json::to_value(&own_limits).unwrap(), limits);
+            assert_eq!(serde_json::to_value(&own_budgets).unwrap(), budgets);
+        }
+    }
+
+    #[test]
+    fn entries_with_the_same_content_are_the_same_allowance() {
+        let limit = json!({"requests": "60/1m"});
+        let of = |limits: &Value, budget: &Value| {
+            let (limits, budget) = read(limits, budget);
+            Allowance::of(&limits, &budget)
+        };
+        assert!(of(&json!([]), &json!([])).is_none());
+        assert_eq!(of(&limit, &json!([])), of(&json!([limit]), &json!([])));
+        assert_ne!(of(&limit, &json!([])), of(&json!({"requests": "61/1m"}), &json!([])));
+        assert_ne!(of(&limit, &json!([])), of(&limit, &json!({"usd": 1, "every": "hour"})));
     }
 }

@@ -120,6 +120,17 @@ fn find_missing(
             values.iter().filter_map(|value| value.as_array()).flatten().collect();
         find_missing(keys, &node["items"], &inner, &format!("{path}[]"), missing);
     }
+    // one entry, or a list of such entries
+    if let [one, many] = &*node["anyOf"].as_array().cloned().unwrap_or_default()
+        && many["items"] == *one
+    {
+        let inner = values.iter().flat_map(|value| match value.as_array() {
+            Some(entries) => entries.iter().collect(),
+            None => vec![*value],
+        });
+        let inner: Vec<&Value> = inner.collect();
+        return find_missing(keys, one, &inner, &format!("{path}[]"), missing);
+    }
     for way in ["oneOf", "anyOf", "allOf"] {
         for inner in node[way].as_array().into_iter().flatten() {
             find_missing(keys, inner, values, path, missing);

@@ -120,7 +120,7 @@ async fn a_key_has_its_own_budget_and_policies_see_what_is_left() {
     let page = Api::of(&gateway).await.get("/api/budgets").await;
     for per in ["own", "key"] {
         let rule = &rules(&page, per)[0];
-        assert_eq!(rule["counters"][0]["used_usd"], "0.010000000", "{rule}");
+        assert_eq!(rule["counters"][0]["used_usd"], "0.01", "{rule}");
         assert_eq!((&rule["counters"][0]["owner"], &rule["owners"]), (&json!("ci"), &json!(1)));
     }
     // the number of the limit changes, what was used stays

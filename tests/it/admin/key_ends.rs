@@ -151,7 +151,7 @@ async fn a_forwarded_answer_of_a_key_that_ends_breaks_off() {
     assert_eq!(answer.frame().await.unwrap(), FRAMES[0]);
     let api = fixture.api().await;
     assert_eq!(api.write("DELETE", &own.one, &own.one, "").await.status, 204);
-    assert!(!answer.finish().await.is_whole());
+    assert!(!answer.finish().await.is_whole);
     within("the end of the call", call.closed()).await;
 }
 

@@ -59,6 +59,10 @@ impl Section {
         if node["items"].is_object() {
             self.below(&format!("{path}[]"), &node["items"]);
         }
+        // one entry, or a list of them
+        for single in entries(node) {
+            self.properties(path, single);
+        }
         let entry = &node["additionalProperties"];
         if entry.is_object() {
             self.below(&format!("{path}.<name>"), entry);
@@ -114,7 +118,16 @@ fn alternatives(node: &Value) -> impl Iterator<Item = &Value> {
     node["oneOf"].as_array().into_iter().flatten().chain(nested)
 }
 
+/// The described mapping of a key that has one of them, or a list.
+fn entries(node: &Value) -> impl Iterator<Item = &Value> {
+    let variants = node["anyOf"].as_array().into_iter().flatten();
+    variants.filter(|it| it["properties"].is_object() && it["description"].is_string())
+}
+
 fn kind(node: &Value) -> String {
+    if entries(node).next().is_some() {
+        return "object or list".to_owned();
+    }
     if let Some(value) = node["const"].as_str() {
         return format!("`{value}`");
     }

@@ -115,3 +115,26 @@ limits: {{ rules: [{{ per: \"tag:team\", requests: 2/1h }}] }}",
         asked.refusal(401, "authentication_error");
     }
 }
+
+#[tokio::test]
+async fn an_address_that_the_issuer_did_not_check_is_no_tag() {
+    let key = Key::ec("k");
+    let issuer = Issuer::with(&[&key]).await;
+    let fixture = Fixture::of(&issuer, "tags: { mail: /email }").await;
+    for (verified, counts) in
+        [(json!(false), false), (json!("no"), false), (json!(true), true), (json!("true"), true)]
+    {
+        let claims = json!({"email": "x@b.c", "email_verified": verified});
+        let token = key.token(&issuer.claims_with(claims));
+        match counts {
+            true => fixture.accepts(&token).await,
+            false => assert!(fixture.refuses(&token).await.contains("`email_verified`")),
+        }
+    }
+    // an issuer that never says whether it checked addresses is taken at its word
+    fixture.accepts(&key.token(&issuer.claims_with(json!({"email": "x@b.c"})))).await;
+    // without the claim as a name or a tag its state does not matter
+    let fixture = Fixture::of(&issuer, "").await;
+    let claims = json!({"email": "x@b.c", "email_verified": false});
+    fixture.accepts(&key.token(&issuer.claims_with(claims))).await;
+}

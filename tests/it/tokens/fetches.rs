@@ -119,7 +119,7 @@ async fn a_checked_token_counts_until_it_expires_or_its_key_is_gone() {
 async fn a_reload_keeps_the_keys_and_drops_the_clients_of_a_removed_entry() {
     let key = Key::ec("k");
     let issuer = Issuer::with(&[&key]).await;
-    let up = Upstream::always(Behaviour::Answer(whole(200, crate::support::ANSWER))).await;
+    let up = Upstream::always(Behaviour::Answer(whole(200, ANSWER))).await;
     let config = |jwt: &str| format!("{}{jwt}\n", to(up.address));
     let entry = format!("jwt: [{{ issuer: \"{}\", audience: tidegate }}]", issuer.url());
     let gateway = Gateway::start(&config(&entry)).await;
@@ -147,8 +147,7 @@ async fn an_issuer_with_a_private_authority_needs_its_file() {
     let url = format!("https://localhost:{}", authority.door(plain).await.port());
     issuer.serve(DISCOVERY, &json!({"issuer": url, "jwks_uri": format!("{url}{KEYS}")}));
     let up = Upstream::always(Behaviour::Answer(whole(200, ANSWER))).await;
-    let config =
-        |more: &str| format!("jwt: [{{ issuer: \"{url}\", audience: tidegate{more} }}]\n");
+    let config = |more: &str| format!("jwt: [{{ issuer: \"{url}\", audience: tidegate{more} }}]\n");
     let start = async |config: String, pem: &str| {
         Gateway::with().upstream(up.address).config(config).file("ca.pem", pem).start().await
     };
