@@ -83,8 +83,14 @@ impl Call {
     }
 
     /// Returns the first parameter of the path.
+    ///
+    /// Fails with a 400 if it has a NUL, which is in no text of a database.
     pub(crate) fn id(&self) -> Result<&str, Failure> {
         let none = || Failure::new(StatusCode::NOT_FOUND, "the path has no parameter");
-        self.path.first().map(String::as_str).ok_or_else(none)
+        let id = self.path.first().ok_or_else(none)?;
+        match id.contains('\0') {
+            true => Err(Failure::field("id", "a text without NUL", "one with NUL")),
+            false => Ok(id),
+        }
     }
 }

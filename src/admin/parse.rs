@@ -19,7 +19,11 @@ pub(super) fn query<'a, T: DeserializeOwned>(
 ) -> Result<T, Failure> {
     let pairs: Vec<(String, Text)> =
         pairs.map(|(name, value)| (name.into_owned(), Text(value.into_owned()))).collect();
-    for (n, (name, _)) in pairs.iter().enumerate() {
+    for (n, (name, Text(value))) in pairs.iter().enumerate() {
+        if value.contains('\0') {
+            // PostgreSQL knows no such text
+            return Err(Failure::field(quoted(name), "a text without NUL", "one with NUL"));
+        }
         if pairs[..n].iter().any(|(earlier, _)| earlier == name) {
             return Err(Failure::field(quoted(name), "one value", "several"));
         }

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::str::FromStr as _;
 
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
@@ -11,14 +12,14 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::Problem;
-use crate::ledger::report::{By, Line, Range, Report, SUMS, Sums, report};
+use crate::ledger::report::{By, Line, Range, Report, SUMS, Sums, day, report};
 use crate::telemetry::money::dollars;
 
 /// The arguments.
 #[derive(Args)]
 pub(super) struct Query {
     /// The property to group by: `key`, `model`, `target`, `day`, `tag` (each tag with its value) or `tag:NAME`.
-    #[arg(long, value_name = "PROPERTY", default_value = "day", value_parser = by)]
+    #[arg(long, value_name = "PROPERTY", default_value = "day", value_parser = By::from_str)]
     by: By,
     /// The first day, such as 2026-11-01; the oldest if left out.
     #[arg(long, value_name = "DAY", value_parser = day)]
@@ -52,25 +53,6 @@ fn columns() -> [&'static str; 9] {
     let mut columns = SUMS;
     columns[COST] = "cost_usd";
     columns
-}
-
-fn by(text: &str) -> Result<By, String> {
-    match (text, text.strip_prefix("tag:")) {
-        ("key", _) => Ok(By::Key),
-        ("model", _) => Ok(By::Model),
-        ("target", _) => Ok(By::Target),
-        ("day", _) => Ok(By::Day),
-        ("tag", _) => Ok(By::Tags),
-        (_, Some(name)) if !name.is_empty() => Ok(By::Tag(name.to_owned())),
-        _ => Err("expected `key`, `model`, `target`, `day`, `tag` or `tag:NAME`".to_owned()),
-    }
-}
-
-fn day(text: &str) -> Result<Date, String> {
-    // the parser would also read the day of a longer text, such as one with a time
-    let is_day = text.len() == "2026-11-29".len();
-    let parsed = text.parse().ok().filter(|_| is_day);
-    parsed.ok_or_else(|| "expected a day such as `2026-11-29`".to_owned())
 }
 
 fn zone(text: &str) -> Result<TimeZone, String> {

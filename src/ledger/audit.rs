@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::ledger::database::{Argument, Database, Place, Statement, Unavailable};
+use crate::ledger::database::{Argument, Database, Position, Statement, Unavailable};
 use crate::ledger::row::{bounded, text, uuid_v7};
 use crate::ledger::schema::Dialect;
 
@@ -78,10 +78,10 @@ pub(crate) fn statements(database: &Database, row: &AuditRow) -> [Statement; 2] 
     [insert, delete]
 }
 
-/// Returns rows, newest first, after a place: JSON objects with the columns of the table.
+/// Returns rows, newest first, after a position: JSON objects with the columns of the table.
 pub(crate) async fn list(
     database: &Database,
-    after: Option<&Place>,
+    after: Option<&Position>,
     limit: u16,
 ) -> Result<Vec<Value>, Unavailable> {
     let query = query(database.dialect(), after, limit);
@@ -89,7 +89,7 @@ pub(crate) async fn list(
     Ok(rows.into_iter().flatten().collect())
 }
 
-fn query(dialect: Dialect, after: Option<&Place>, limit: u16) -> Statement {
+fn query(dialect: Dialect, after: Option<&Position>, limit: u16) -> Statement {
     const COLUMNS: &str = "'credential', credential, 'address', address, 'method', method, \
         'route', route, 'object', object, 'status', status, 'detail', detail";
     let mut arguments = vec![Argument::Number(limit.into())];
@@ -102,13 +102,13 @@ fn query(dialect: Dialect, after: Option<&Place>, limit: u16) -> Statement {
              'at', CAST(extract(epoch FROM at) * 1000 AS BIGINT), {COLUMNS}) AS TEXT) FROM audit"
         ),
     };
-    if let Some(place) = after {
+    if let Some(position) = after {
         let (at, id) = match dialect {
             Dialect::Sqlite => ("$2", "unhex($3)"),
             Dialect::Postgres => ("to_timestamp($2 / 1000.0)", "CAST($3 AS UUID)"),
         };
         text.push_str(&format!(" WHERE (at, id) < ({at}, {id})"));
-        arguments.extend([Argument::Number(place.at), Argument::Text(place.id.clone())]);
+        arguments.extend([Argument::Number(position.at), Argument::Text(position.id.clone())]);
     }
     text.push_str(" ORDER BY at DESC, id DESC LIMIT $1");
     Statement { text, arguments }

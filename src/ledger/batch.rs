@@ -1,5 +1,5 @@
 //! `Batch`: rows that are written in one transaction, and the quarters of an hour that they add to.
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,16 @@ impl Batch {
         Self { rows: rows.collect(), held: Held::of(entries) }
     }
 
+    /// Returns all rows.
+    pub(super) fn all(&self) -> Chosen<'_> {
+        Chosen(self.rows.iter().collect())
+    }
+
+    /// Returns the rows whose ids fulfil a condition.
+    pub(super) fn chosen(&self, is_chosen: impl Fn(&str) -> bool) -> Chosen<'_> {
+        Chosen(self.rows.iter().filter(|row| is_chosen(&row.exchange.id)).collect())
+    }
+
     /// Returns the exchanges as a JSON list.
     pub(super) fn exchanges(&self) -> String {
         json(self.rows.iter().map(|row| &row.exchange))
@@ -113,17 +123,27 @@ impl Batch {
 
     /// Returns the size of all rows as JSON.
     pub(super) fn bytes(&self) -> u64 {
-        let all: HashSet<String> = self.rows.iter().map(|row| row.exchange.id.clone()).collect();
-        let children = Rows::ALL.into_iter().filter_map(|kind| self.of_kind(kind, &all));
+        let all = self.all();
+        let children = Rows::ALL.into_iter().filter_map(|kind| all.of_kind(kind, |_| true));
         let children: usize = children.map(|text| text.len()).sum();
         (self.exchanges().len() + children) as u64
     }
+}
 
-    /// Returns one kind of rows of the exchanges in `new` as a JSON list; `None` if there are none.
-    pub(super) fn of_kind(&self, kind: Rows, new: &HashSet<String>) -> Option<String> {
-        let rows = || self.rows.iter().filter(|row| new.contains(&row.exchange.id));
+/// Some rows of a batch: those that are not in the database yet.
+pub(super) struct Chosen<'a>(pub(super) Vec<&'a Row>);
+
+impl Chosen<'_> {
+    /// Returns one kind of rows as a JSON list; `None` if there are none. Attempts are those of the exchanges in whose
+    /// own row they are not.
+    pub(super) fn of_kind(&self, kind: Rows, has_attempts: fn(&Row) -> bool) -> Option<String> {
+        let rows = || self.0.iter().copied();
         let text = match kind {
-            Rows::Attempts => json(rows().flat_map(|row| row.attempts.iter().take(CHILDREN))),
+            Rows::Attempts => json(
+                rows()
+                    .filter(|row| has_attempts(row))
+                    .flat_map(|row| row.attempts.iter().take(CHILDREN)),
+            ),
             Rows::Stages => json(rows().flat_map(|row| &row.stages)),
             Rows::ToolCalls => json(rows().flat_map(|row| &row.tool_calls)),
             Rows::Tags => json(rows().flat_map(|row| &row.tags)),

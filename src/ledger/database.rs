@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
@@ -65,13 +65,32 @@ pub(crate) enum Argument {
     Maybe(Option<String>),
 }
 
-/// A place in a list of rows, newest first.
+/// A position in a list of rows, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// Milliseconds since 1970.
+    #[serde(deserialize_with = "moment")]
     pub(crate) at: i64,
-    /// The row's id in hexadecimal digits.
+    /// The row's id: 32 hexadecimal digits.
+    #[serde(deserialize_with = "id")]
     pub(crate) id: String,
+}
+
+/// Reads a time that both databases can hold.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let at = i64::deserialize(deserializer)?;
+    let is_in_calendar = (0..=jiff::Timestamp::MAX.as_millisecond()).contains(&at);
+    is_in_calendar.then_some(at).ok_or_else(|| de::Error::custom("no time of the calendar"))
+}
+
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    is_id(&id).then_some(id).ok_or_else(|| de::Error::custom("no id of the ledger"))
+}
+
+/// Returns whether a text has the form of an id of the ledger.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The reason for which a database gave no rows.

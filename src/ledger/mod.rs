@@ -6,6 +6,7 @@ pub(crate) mod database;
 mod day;
 pub(crate) mod keys;
 mod postgres;
+pub(crate) mod prompts;
 mod queue;
 pub(crate) mod report;
 pub(crate) mod row;

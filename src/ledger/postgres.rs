@@ -48,8 +48,7 @@ impl Postgres {
     /// Writes a batch in one transaction. Rows that are there already do not count again.
     pub(super) async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
         let connection = self.connected().await?;
-        let written =
-            within(transaction::insert::<Database>(connection, Dialect::Postgres, batch)).await;
+        let written = within(transaction::insert(connection, batch)).await;
         self.judge(written)
     }
 

@@ -12,8 +12,8 @@ use crate::telemetry::ledger::{Dropped, LedgerMetrics};
 use crate::telemetry::record::Record;
 use crate::telemetry::story::Story;
 
-/// The most exchanges of a batch.
-pub(super) const BATCH: usize = 256;
+/// The most exchanges of a batch. A commit writes the ends of all tables and indexes, so large batches cost less.
+pub(super) const BATCH: usize = 1024;
 /// The longest time for which a batch stays open.
 const OPEN: Duration = Duration::from_millis(200);
 
@@ -302,9 +302,9 @@ mod tests {
     async fn a_batch_closes_when_it_is_full_or_old() {
         let metrics = Metrics::new();
         let queue = Arc::new(Queue::new(QueueConfig::default(), metrics.ledger.clone()));
-        (0..300).for_each(|_| queue.push(&story("m")));
+        (0..BATCH + 44).for_each(|_| queue.push(&story("m")));
         assert_eq!(queue.batch().await.len(), BATCH);
-        assert_eq!(queue.batch().await.len(), 300 - BATCH);
+        assert_eq!(queue.batch().await.len(), 44);
         let late = Arc::clone(&queue);
         let task = tokio::spawn(async move { late.batch().await.len() });
         tokio::task::yield_now().await;

@@ -1,5 +1,6 @@
 //! Sums of the ledger by key, model, target, tag or day, for a range of days in a named zone.
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,7 +11,7 @@ use crate::error::Problem;
 use crate::ledger::config::LedgerUrl;
 use crate::ledger::day;
 use crate::ledger::row::Tokens;
-use crate::ledger::schema::Dialect;
+use crate::ledger::schema::{self, Dialect};
 use crate::ledger::{postgres, sqlite};
 
 /// The property that the lines of a report have in common.
@@ -28,6 +29,43 @@ pub(crate) enum By {
     Tags,
     /// The values of one tag.
     Tag(String),
+}
+
+/// The words for a property.
+const PROPERTIES: &str = "`key`, `model`, `target`, `day`, `tag` or `tag:NAME`";
+
+impl FromStr for By {
+    type Err = String;
+
+    /// Reads a property by its word. The error says which words there are.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("tag:")) {
+            ("key", _) => Ok(Self::Key),
+            ("model", _) => Ok(Self::Model),
+            ("target", _) => Ok(Self::Target),
+            ("day", _) => Ok(Self::Day),
+            ("tag", _) => Ok(Self::Tags),
+            (_, Some(name)) if !name.is_empty() => Ok(Self::Tag(name.to_owned())),
+            _ => Err(format!("expected {PROPERTIES}")),
+        }
+    }
+}
+
+/// Reads a day. The error says how one is written.
+pub(crate) fn day(text: &str) -> Result<Date, String> {
+    // the parser would also read the day of a longer text, such as one with a time
+    let is_day = text.len() == "2026-11-29".len();
+    let parsed = text.parse().ok().filter(|_| is_day);
+    parsed.ok_or_else(|| "expected a day such as `2026-11-29`".to_owned())
+}
+
+/// A time from one moment to before another one, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The first moment.
+    pub(crate) from: i64,
+    /// The first later moment.
+    pub(crate) to: i64,
 }
 
 /// A range of days, both included.
@@ -103,17 +141,18 @@ pub(crate) const SUMS: [&str; 9] = [
 pub(super) type Found = (i64, String, String, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
 impl Range {
-    /// Returns the first and the first later moment, in milliseconds.
+    /// Returns the time of these days.
     ///
     /// Fails if a day is out of the calendar.
-    pub(super) fn bounds(&self) -> Result<(i64, i64), jiff::Error> {
+    pub(super) fn span(&self) -> Result<Span, jiff::Error> {
         let from = self.from.map(|first| day::begin(first, &self.zone)).transpose()?.unwrap_or(0);
         let to = match self.to {
             Some(last) => day::begin(last.tomorrow()?, &self.zone)?,
             // the last moment of the calendar, for both databases
             None => Timestamp::MAX.as_millisecond(),
         };
-        Ok((from, to))
+        // nothing is older, and PostgreSQL's own calendar begins later than this one
+        Ok(Span { from: from.max(0), to: to.max(0) })
     }
 }
 
@@ -121,7 +160,7 @@ impl Range {
 ///
 /// Fails if there is no ledger, or if it cannot be read.
 pub(crate) async fn report(url: &LedgerUrl, by: &By, range: &Range) -> Result<Report, Problem> {
-    let bounds = range.bounds().map_err(|e| Problem::new("", format!("the range of days: {e}")))?;
+    let span = range.span().map_err(|e| Problem::new("", format!("the range of days: {e}")))?;
     let unread =
         |e: sqlx::Error| Problem::new("ledger.url", format!("{url:?} cannot be read: {e}"));
     let (lines, total) = match url {
@@ -134,11 +173,11 @@ pub(crate) async fn report(url: &LedgerUrl, by: &By, range: &Range) -> Result<Re
                 return Err(Problem::new("ledger.url", message));
             }
             let mut connection = sqlite::reader(path).await.map_err(unread)?;
-            read(&mut connection, Dialect::Sqlite, by, bounds).await.map_err(unread)?
+            read(&mut connection, Dialect::Sqlite, by, span).await.map_err(unread)?
         }
         LedgerUrl::Postgres(url) => {
             let mut connection = postgres::reader(url.expose(), postgres::READING).await?;
-            read(&mut connection, Dialect::Postgres, by, bounds).await.map_err(unread)?
+            read(&mut connection, Dialect::Postgres, by, span).await.map_err(unread)?
         }
     };
     Ok(collected(by, range, lines, total))
@@ -193,7 +232,7 @@ async fn read<C, D>(
     connection: &mut C,
     dialect: Dialect,
     by: &By,
-    (from, to): (i64, i64),
+    Span { from, to }: Span,
 ) -> Result<(Vec<Found>, Option<Found>), sqlx::Error>
 where
     C: Connection<Database = D>,
@@ -254,7 +293,8 @@ pub(super) fn select(dialect: Dialect, by: &By) -> String {
                 _ => String::new(),
             };
             let sums = of_exchanges().join(", ");
-            let within = within(dialect, "exchange.at");
+            let [from, to, _] = arguments(dialect);
+            let within = schema::began_within(dialect, from, to);
             format!(
                 "SELECT {ZERO}, coalesce(tag.tag, ''), coalesce(tag.value, ''), {sums} FROM exchange \
                  LEFT JOIN tag ON tag.exchange = exchange.id{named} WHERE {within} \
@@ -264,9 +304,17 @@ pub(super) fn select(dialect: Dialect, by: &By) -> String {
     }
 }
 
+/// The sums of all exchanges.
 pub(super) fn select_total(dialect: Dialect) -> String {
-    let (sums, within) = (of_exchanges().join(", "), within(dialect, "at"));
+    let [from, to, _] = arguments(dialect);
+    let (sums, within) = (of_exchanges().join(", "), schema::began_within(dialect, from, to));
     format!("SELECT {ZERO}, '', '', {sums} FROM exchange WHERE {within}")
+}
+
+/// The sums of all quarters of an hour.
+pub(super) fn select_sum(dialect: Dialect) -> String {
+    let (sums, within) = (SUMS.map(whole).join(", "), within(dialect, "at"));
+    format!("SELECT {ZERO}, '', '', {sums} FROM quarter WHERE {within}")
 }
 
 const ZERO: &str = "CAST(0 AS BIGINT)";

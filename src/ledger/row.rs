@@ -1,9 +1,12 @@
 //! `Row`: an exchange as the ledger stores it, without bodies and credentials, with bounded texts.
+pub(super) mod columns;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::row::columns::Value;
 use crate::telemetry::continuity::{Break, Continuity};
 use crate::telemetry::record::{Attempt, Cost, Operation, Record, StageRun};
 use crate::wire::Usage;
@@ -153,6 +156,13 @@ pub(super) struct TagRow {
     exchange: String,
     tag: String,
     value: String,
+}
+
+impl TagRow {
+    /// Returns the values of the columns `exchange`, `tag` and `value`.
+    pub(super) fn values(&self) -> [Value<'_>; 3] {
+        [Value::Id(&self.exchange), Value::Text(&self.tag), Value::Text(&self.value)]
+    }
 }
 
 /// A row of `note`: a target that was passed over, a part that was dropped, or the alias that a budget chose.
@@ -394,11 +404,11 @@ pub(crate) fn text(text: &str) -> String {
 
 /// Does the same for a length in bytes.
 pub(crate) fn bounded(text: &str, most: usize) -> String {
-    let end = text.floor_char_boundary(most);
-    text[..end]
-        .chars()
-        .map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    let text = &text[..text.floor_char_boundary(most)];
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn is_harmful(c: char) -> bool {

@@ -31,7 +31,8 @@ impl Dialect {
 }
 
 /// The migrations, in order: the version of a schema is the number of those that were applied. A migration that was
-/// released never changes, and the gateway of the version before works with the result.
+/// released never changes. In PostgreSQL the gateway of the version before works with the result, since replicas are
+/// updated one after the other; one gateway alone writes to a SQLite file, and an older one refuses a newer file.
 pub(super) fn migrations(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Sqlite => &[
@@ -40,6 +41,7 @@ pub(super) fn migrations(dialect: Dialect) -> &'static [&'static str] {
             include_str!("schema/sqlite_3.sql"),
             include_str!("schema/sqlite_4.sql"),
             include_str!("schema/sqlite_5.sql"),
+            include_str!("schema/sqlite_6.sql"),
         ],
         Dialect::Postgres => &[
             include_str!("schema/postgres_1.sql"),
@@ -47,6 +49,7 @@ pub(super) fn migrations(dialect: Dialect) -> &'static [&'static str] {
             include_str!("schema/postgres_3.sql"),
             include_str!("schema/postgres_4.sql"),
             include_str!("schema/postgres_5.sql"),
+            include_str!("schema/postgres_6.sql"),
         ],
     }
 }
@@ -201,15 +204,11 @@ static NOTE: Table = Table {
 /// The columns of `quarter` that name a row. `is_day` follows, and then the sums.
 const QUARTER_KEY: usize = 4;
 
-/// The statement that inserts new exchanges and returns the ids of those that were not there yet. Its argument is
-/// a JSON list of rows, so that one prepared statement fits every size of a batch.
-pub(super) fn insert_exchanges(dialect: Dialect) -> String {
-    let returned = match dialect {
-        Dialect::Sqlite => "lower(hex(id))",
-        Dialect::Postgres => "replace(id::text, '-', '')",
-    };
-    let insert = insert(dialect, &EXCHANGE);
-    format!("{insert} ON CONFLICT (id) DO NOTHING RETURNING {returned}")
+/// The statement of PostgreSQL that inserts new exchanges and returns the ids of those that were not there yet. Its
+/// argument is a JSON list of rows, so that one prepared statement fits every size of a batch.
+pub(super) fn insert_exchanges() -> String {
+    let insert = insert(Dialect::Postgres, &EXCHANGE);
+    format!("{insert} ON CONFLICT (id) DO NOTHING RETURNING replace(id::text, '-', '')")
 }
 
 /// The statement that inserts rows of another table.
@@ -265,25 +264,86 @@ fn table(rows: Rows) -> &'static Table {
     }
 }
 
-/// The statements that delete rows: a time, and the most rows.
-pub(super) fn deletes(dialect: Dialect) -> [&'static str; 2] {
+/// The statement that deletes the oldest exchanges: those that began before a time, and the most rows.
+pub(super) fn delete_exchanges(dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Sqlite => format!(
+            "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange WHERE id < {} ORDER BY id LIMIT ?2)",
+            first_id("?1")
+        ),
+        // replicas share the work: a row that another one deletes is skipped
+        Dialect::Postgres => "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange \
+             WHERE at < to_timestamp($1 / 1000.0) ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"
+            .to_owned(),
+    }
+}
+
+/// The statement that deletes sums before a time that no exchange is left of: the time, and the most rows.
+pub(super) fn delete_quarters(dialect: Dialect) -> &'static str {
     // sums stay as long as there are rows of their time; a day has 25 hours at most
     match dialect {
-        Dialect::Sqlite => [
-            "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        Dialect::Sqlite => {
             "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
              WHERE at + CASE is_day WHEN 0 THEN 900000 ELSE 90000000 END \
-             <= min(?1, coalesce((SELECT min(at) FROM exchange), ?1)) ORDER BY at LIMIT ?2)",
-        ],
-        // replicas share the work: a row that another one deletes is skipped
-        Dialect::Postgres => [
-            "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange \
-             WHERE at < to_timestamp($1 / 1000.0) ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+             <= min(?1, coalesce((SELECT at FROM exchange ORDER BY id LIMIT 1), ?1)) ORDER BY at LIMIT ?2)"
+        }
+        Dialect::Postgres => {
             "DELETE FROM quarter WHERE (at, key, model, target) IN (SELECT at, key, model, target FROM quarter \
              WHERE at + CASE is_day WHEN 0 THEN interval '15 minutes' ELSE interval '25 hours' END \
              <= least(to_timestamp($1 / 1000.0), (SELECT min(at) FROM exchange)) \
-             ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        ],
+             ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"
+        }
+    }
+}
+
+/// Returns the smallest id of an exchange of SQLite that begins at a time: ids begin with it, in 6 bytes, so the order
+/// of ids is the order of times.
+pub(super) fn first_id(at: &str) -> String {
+    format!("unhex(printf('%012x', max(0, min({at}, 281474976710655))) || '00000000000000000000')")
+}
+
+/// The condition that an exchange began from one time to before another one.
+pub(super) fn began_within(dialect: Dialect, from: &str, to: &str) -> String {
+    match dialect {
+        Dialect::Sqlite => {
+            format!("exchange.id >= {} AND exchange.id < {}", first_id(from), first_id(to))
+        }
+        Dialect::Postgres => format!(
+            "exchange.at >= to_timestamp({from} / 1000.0) AND exchange.at < to_timestamp({to} / 1000.0)"
+        ),
+    }
+}
+
+/// The table expression `parts` of SQLite: the numbers of all parts, the newest first. A few hundred exchanges that
+/// were written together are a part, so that the indexes by ids and sessions grow at one place. An index begins with
+/// the number, and a search looks into each part.
+pub(super) const PARTS: &str = "parts (part) AS (SELECT max(part) FROM exchange UNION ALL \
+     SELECT (SELECT max(part) FROM exchange WHERE part < parts.part) FROM parts WHERE parts.part IS NOT NULL)";
+
+/// The query of ids of SQLite's exchanges whose column has a value. It needs [`PARTS`], and an index with the column's
+/// name.
+pub(super) fn ids_in_parts(column: &str, value: &str) -> String {
+    format!(
+        "SELECT exchange.id FROM parts CROSS JOIN exchange INDEXED BY exchange_{index} \
+         ON exchange.part = parts.part AND exchange.{column} = {value}",
+        index = column.trim_end_matches("_id")
+    )
+}
+
+/// The table of the attempts of one exchange. SQLite keeps an only attempt in the columns of its exchange.
+pub(super) fn attempts_of(dialect: Dialect, id: &str) -> String {
+    let names: Vec<&str> = ATTEMPT.columns().map(|(name, _)| name).collect();
+    let names = names.join(", ");
+    match dialect {
+        Dialect::Postgres => {
+            format!("(SELECT {names} FROM attempt WHERE exchange = {id}) AS attempt")
+        }
+        Dialect::Sqlite => format!(
+            "(SELECT {names} FROM attempt WHERE exchange = {id} UNION ALL \
+             SELECT id, 0, 1, model, target, status, 'success', NULL, upstream_request_id, only_attempt ->> 0, \
+             only_attempt ->> 1, only_attempt ->> 2, uncached, write_5m, write_1h, read, output, \
+             coalesce(cost_nano, 0), unpriced_tokens FROM exchange WHERE id = {id} AND only_attempt IS NOT NULL)"
+        ),
     }
 }
 

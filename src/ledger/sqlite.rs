@@ -1,4 +1,7 @@
 //! The ledger in a SQLite file: one writer, which holds a lock, and readers that open the file for reading only.
+mod insert;
+mod room;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -6,14 +9,15 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
-    SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, Sqlite as Database};
 
 use crate::error::Problem;
 use crate::ledger::batch::Batch;
 use crate::ledger::schema::{self, Dialect};
+use crate::ledger::sqlite::insert::Inserts;
+pub(super) use crate::ledger::sqlite::room::Room;
 use crate::ledger::transaction;
 
 const PAGE: u64 = 4096;
@@ -21,9 +25,8 @@ const PAGE: u64 = 4096;
 const WAL_BYTES: &str = "16777216";
 /// The longest wait for a lock of another connection.
 const BUSY: Duration = Duration::from_secs(5);
-/// The pages that are given back at a time.
-const FREED: &str = "PRAGMA incremental_vacuum(256)";
-
+/// The least exchanges of a part, if a gateway writes so many.
+const PART: usize = 256;
 /// The most bytes of the file for a byte of a batch as JSON: indexes, pages that are half full, and a page of its own
 /// for the end of each long row.
 const GROWTH: u64 = 6;
@@ -35,9 +38,18 @@ pub(super) struct Sqlite {
     path: PathBuf,
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
+    inserts: Inserts,
+    part: Part,
     max_size: u64,
     /// Kept for its lock, which ends with the process.
     _lock: File,
+}
+
+/// The part of the file that rows are written to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    number: i64,
+    rows: usize,
 }
 
 /// The reason for which a ledger is not opened.
@@ -47,17 +59,6 @@ pub(super) enum Unopened {
     InUse(Problem),
     /// The database cannot be used.
     Unusable(Problem),
-}
-
-/// The result of a search for room in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
-    /// The file has less rows now.
-    Made,
-    /// The file is empty, and too small for the batch.
-    TooSmall,
-    /// The file has room for the batch, so the disk has none.
-    Enough,
 }
 
 impl Sqlite {
@@ -86,16 +87,17 @@ impl Sqlite {
         private(path).map_err(unusable)?;
         let mut this = Self {
             path: path.to_owned(),
-            options: options(path, max_size),
+            options: options(path),
             connection: None,
+            inserts: Inserts::new(),
+            part: Part::default(),
             max_size,
             _lock: lock,
         };
         let broken = |message: String| {
             Unopened::Unusable(problem(format!("cannot be used as a ledger: {message}")))
         };
-        let (connection, version) = this.connect().await.map_err(|e| broken(e.to_string()))?;
-        this.connection = Some(connection);
+        let version = this.connect().await.map_err(|e| broken(e.to_string()))?;
         let known = schema::migrations(Dialect::Sqlite).len() as i64;
         match version <= known {
             true => Ok(this),
@@ -107,17 +109,18 @@ impl Sqlite {
 
     /// Writes a batch in one transaction. Rows that are there already do not count again.
     pub(super) async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
-        let connection = self.connected().await?;
-        let written = transaction::insert::<Database>(connection, Dialect::Sqlite, batch).await;
+        self.connected().await?;
+        let part = self.part.next(batch.rows.len());
+        let connection = self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)?;
+        let written = self.inserts.write(connection, batch, part).await;
         self.judge(written).await
     }
 
     /// Deletes a portion of the rows that began before a time, or of the oldest ones if the file is almost full.
     /// Returns whether there may be more.
     pub(super) async fn prune(&mut self, before: i64) -> Result<bool, sqlx::Error> {
-        let almost = self.max_size / 10 * 9;
-        let connection = self.connected().await?;
-        let deleted = prune(connection, before, almost).await;
+        let max_size = self.max_size;
+        let deleted = room::prune(self.connected().await?, before, max_size).await;
         Ok(self.judge(deleted).await? > 0)
     }
 
@@ -132,8 +135,7 @@ impl Sqlite {
     pub(super) async fn make_room(&mut self, batch: &Batch) -> Result<Room, sqlx::Error> {
         let needed = EMPTY.saturating_add(batch.bytes().saturating_mul(GROWTH));
         let room = self.max_size.saturating_sub(needed);
-        let connection = self.connected().await?;
-        let made = make_room(connection, room).await;
+        let made = room::make(self.connected().await?, room).await;
         self.judge(made).await
     }
 
@@ -149,19 +151,26 @@ impl Sqlite {
     async fn connected(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         if self.connection.is_none() {
             // the version was checked at the start, and the lock keeps other gateways away
-            let (connection, _version) = self.connect().await?;
-            self.connection = Some(connection);
+            self.connect().await?;
         }
         self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)
     }
 
     /// Opens the file, creates the tables that are missing, and returns their version.
-    async fn connect(&self) -> Result<(SqliteConnection, i64), sqlx::Error> {
+    async fn connect(&mut self) -> Result<i64, sqlx::Error> {
         // SQLite creates the other files with the permissions of this one
         private(&self.path)?;
         let mut connection = self.options.connect().await?;
         let version = migrate(&mut connection).await?;
-        Ok((connection, version))
+        if version == schema::migrations(Dialect::Sqlite).len() as i64 {
+            // only now: a full file has no room for a migration
+            room::limit(&mut connection, self.max_size).await?;
+            let last = sqlx::query("SELECT coalesce(max(part), 0) FROM exchange");
+            let last: i64 = last.fetch_one(&mut connection).await?.try_get(0)?;
+            self.part = Part { number: last + 1, rows: 0 };
+        }
+        self.connection = Some(connection);
+        Ok(version)
     }
 
     /// Gives the connection up after an error. After some errors SQLite ends the transaction by itself, and sqlx would
@@ -177,8 +186,18 @@ impl Sqlite {
     }
 }
 
-fn options(path: &Path, max_size: u64) -> SqliteConnectOptions {
-    let max_pages = i64::try_from(max_size / PAGE).unwrap_or(i64::MAX);
+impl Part {
+    /// Returns the number of the part for some more rows.
+    fn next(&mut self, rows: usize) -> i64 {
+        if self.rows >= PART {
+            *self = Self { number: self.number + 1, rows: 0 };
+        }
+        self.rows += rows;
+        self.number
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .page_size(PAGE as u32)
@@ -187,47 +206,8 @@ fn options(path: &Path, max_size: u64) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(true)
         .busy_timeout(BUSY)
-        .pragma("journal_size_limit", WAL_BYTES)
-        .pragma("max_page_count", max_pages.to_string());
+        .pragma("journal_size_limit", WAL_BYTES);
     options.disable_statement_logging()
-}
-
-async fn prune(
-    connection: &mut SqliteConnection,
-    before: i64,
-    almost: u64,
-) -> Result<u64, sqlx::Error> {
-    let before = if used(connection).await? > almost { i64::MAX } else { before };
-    let deleted = delete(connection, before).await?;
-    if deleted > 0 {
-        // each step of the statement frees a page
-        sqlx::query(FREED).fetch_all(connection).await?;
-    }
-    Ok(deleted)
-}
-
-/// Deletes the oldest rows if there are more bytes than `room`.
-async fn make_room(connection: &mut SqliteConnection, room: u64) -> Result<Room, sqlx::Error> {
-    if used(connection).await? <= room {
-        return Ok(Room::Enough);
-    }
-    match delete(connection, i64::MAX).await? {
-        0 => Ok(Room::TooSmall),
-        _ => Ok(Room::Made),
-    }
-}
-
-async fn delete(connection: &mut SqliteConnection, before: i64) -> Result<u64, sqlx::Error> {
-    let affected = SqliteQueryResult::rows_affected;
-    transaction::delete::<Database>(connection, Dialect::Sqlite, before, affected).await
-}
-
-/// Returns the bytes of the pages with content.
-async fn used(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
-    let pages = sqlx::query("PRAGMA page_count").fetch_one(&mut *connection).await?;
-    let free = sqlx::query("PRAGMA freelist_count").fetch_one(connection).await?;
-    let pages = pages.try_get::<i64, _>(0)?.saturating_sub(free.try_get(0)?);
-    Ok(u64::try_from(pages).unwrap_or(0).saturating_mul(PAGE))
 }
 
 /// Opens a file that the writer has made, for single changes. A change waits for others, but no longer than `wait`.

@@ -1,11 +1,13 @@
 //! The exchanges of the ledger: a list by filters, and the whole story of one.
+mod list;
+
 use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::ledger::batch::Rows;
-use crate::ledger::database::{Argument, Database, Place, Statement, Unavailable};
+use crate::ledger::database::{self, Argument, Database, Position, Statement, Unavailable};
 use crate::ledger::row::{CHILDREN, Row};
 use crate::ledger::schema::{self, Dialect};
 use crate::telemetry::record::Record;
@@ -74,14 +76,14 @@ pub(crate) struct Told {
     pub(crate) notes: Vec<Value>,
 }
 
-/// Returns exchanges, newest first, after a place.
+/// Returns exchanges, newest first, after a position.
 pub(crate) async fn list(
     database: &Database,
     filter: &Filter,
-    after: Option<&Place>,
+    after: Option<&Position>,
     limit: u16,
 ) -> Result<Vec<Value>, Unavailable> {
-    let query = select(database.dialect(), filter, after, limit);
+    let query = list::select(database.dialect(), filter, after, limit);
     let rows = database.read(&[query]).await?;
     Ok(rows.into_iter().flatten().collect())
 }
@@ -90,20 +92,19 @@ pub(crate) async fn list(
 /// the upstream's.
 pub(crate) async fn one(database: &Database, id: &str) -> Result<Option<Told>, Unavailable> {
     let dialect = database.dialect();
-    let is_own = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let own = match (is_own, dialect) {
-        (true, Dialect::Sqlite) => "unhex($1)",
-        (true, Dialect::Postgres) => "CAST($1 AS UUID)",
-        (false, _) => &format!(
-            "(SELECT id FROM ({}) AS named ORDER BY at DESC LIMIT 1)",
-            named("id, at", "$1")
-        ),
+    let (parts, own) = own(dialect, id);
+    let query = |text: String| Statement {
+        text: format!("{parts}{text}"),
+        arguments: vec![Argument::Text(id.to_owned())],
     };
-    let query = |text: String| Statement { text, arguments: vec![Argument::Text(id.to_owned())] };
     let exchange = schema::object(dialect, None);
     let mut queries = vec![query(format!("SELECT {exchange} FROM exchange WHERE id = {own}"))];
     for rows in [Rows::Attempts, Rows::Stages, Rows::ToolCalls, Rows::Tags, Rows::Notes] {
-        let (object, table) = (schema::object(dialect, Some(rows)), schema::name(rows));
+        let object = schema::object(dialect, Some(rows));
+        let table = match rows {
+            Rows::Attempts => schema::attempts_of(dialect, &own),
+            _ => schema::name(rows).to_owned(),
+        };
         let order = if rows == Rows::Tags { "tag" } else { "n" };
         let text = format!("SELECT {object} FROM {table} WHERE exchange = {own} ORDER BY {order}");
         queries.push(query(text));
@@ -117,7 +118,10 @@ pub(crate) async fn one(database: &Database, id: &str) -> Result<Option<Told>, U
 
 /// Returns the story of an exchange that has just ended, before it is in the ledger. Its id is not that of the ledger.
 pub(crate) fn told(record: &Record, ended: SystemTime) -> Told {
-    let row = Row::of(record, ended);
+    of_row(&Row::of(record, ended))
+}
+
+fn of_row(row: &Row) -> Told {
     Told {
         exchange: value(&row.exchange),
         attempts: row.attempts.iter().take(CHILDREN).map(value).collect(),
@@ -128,12 +132,42 @@ pub(crate) fn told(record: &Record, ended: SystemTime) -> Told {
     }
 }
 
-/// The exchanges with an id of a request, the gateway's or the upstream's. Each part has an index.
-fn named(columns: &str, id: &str) -> String {
-    format!(
-        "SELECT {columns} FROM exchange WHERE request_id = {id} \
-         UNION ALL SELECT {columns} FROM exchange WHERE upstream_request_id = {id}"
-    )
+/// Returns the expression of the id of the exchange that `$1` names, and the tables that it needs. A client's own id of
+/// a request may look like an id of the ledger.
+fn own(dialect: Dialect, id: &str) -> (String, String) {
+    match (dialect, database::is_id(id)) {
+        (Dialect::Sqlite, true) => (
+            format!("WITH RECURSIVE {} ", schema::PARTS),
+            format!(
+                "coalesce((SELECT id FROM exchange WHERE id = unhex($1)), (SELECT max(id) FROM ({})))",
+                named(dialect, "$1")
+            ),
+        ),
+        (Dialect::Sqlite, false) => (
+            format!("WITH RECURSIVE {} ", schema::PARTS),
+            format!("(SELECT max(id) FROM ({}))", named(dialect, "$1")),
+        ),
+        (Dialect::Postgres, true) => (String::new(), {
+            let own = "(SELECT id FROM exchange WHERE id = CAST($1 AS UUID))";
+            format!("coalesce({own}, {})", newest(dialect))
+        }),
+        (Dialect::Postgres, false) => (String::new(), newest(dialect)),
+    }
+}
+
+/// The newest of the exchanges that `$1` names, in PostgreSQL.
+fn newest(dialect: Dialect) -> String {
+    let named = named(dialect, "CAST($1 AS TEXT)");
+    format!("(SELECT id FROM exchange WHERE id IN ({named}) ORDER BY at DESC LIMIT 1)")
+}
+
+/// The ids of the exchanges with an id of a request, the gateway's or the upstream's. Each part has an index.
+fn named(dialect: Dialect, id: &str) -> String {
+    let one = |column: &str| match dialect {
+        Dialect::Sqlite => schema::ids_in_parts(column, id),
+        Dialect::Postgres => format!("SELECT id FROM exchange WHERE {column} = {id}"),
+    };
+    format!("{} UNION ALL {}", one("request_id"), one("upstream_request_id"))
 }
 
 fn value(row: &impl Serialize) -> Value {
@@ -141,56 +175,5 @@ fn value(row: &impl Serialize) -> Value {
     serde_json::to_value(row).unwrap_or_default()
 }
 
-fn select(dialect: Dialect, filter: &Filter, after: Option<&Place>, limit: u16) -> Statement {
-    let mut conditions = Vec::new();
-    let mut arguments = vec![Argument::Number(limit.into())];
-    let mut argue = |argument: Argument| {
-        arguments.push(argument);
-        format!("${}", arguments.len())
-    };
-    let time = |name: String| match dialect {
-        Dialect::Sqlite => name,
-        Dialect::Postgres => format!("to_timestamp({name} / 1000.0)"),
-    };
-    if let Some(place) = after {
-        let at = time(argue(Argument::Number(place.at)));
-        let id = argue(Argument::Text(place.id.clone()));
-        conditions.push(match dialect {
-            Dialect::Sqlite => format!("(at, id) < ({at}, unhex({id}))"),
-            Dialect::Postgres => format!("(at, id) < ({at}, CAST({id} AS UUID))"),
-        });
-    }
-    if let Some(from) = filter.from {
-        conditions.push(format!("at >= {}", time(argue(Argument::Number(from)))));
-    }
-    if let Some(to) = filter.to {
-        conditions.push(format!("at < {}", time(argue(Argument::Number(to)))));
-    }
-    for (column, text) in &filter.texts {
-        if *column == Column::RequestId {
-            let id = argue(Argument::Text(text.clone()));
-            conditions.push(format!("id IN ({})", named("id", &id)));
-            continue;
-        }
-        conditions.push(format!("{} = {}", column.as_str(), argue(Argument::Text(text.clone()))));
-    }
-    if let Some(status) = filter.status {
-        conditions.push(format!("status = {}", argue(Argument::Number(status.into()))));
-    }
-    if let Some(is_error) = filter.is_error {
-        conditions.push(if is_error { "status >= 400" } else { "status < 400" }.to_owned());
-    }
-    if let Some([name, value]) = &filter.tag {
-        let [name, value] = [name, value].map(|text| argue(Argument::Text(text.clone())));
-        conditions.push(format!(
-            "EXISTS (SELECT 1 FROM tag WHERE tag.exchange = exchange.id AND tag.tag = {name} AND tag.value = {value})"
-        ));
-    }
-    let only = match conditions.is_empty() {
-        true => String::new(),
-        false => format!(" WHERE {}", conditions.join(" AND ")),
-    };
-    let object = schema::object(dialect, None);
-    let text = format!("SELECT {object} FROM exchange{only} ORDER BY at DESC, id DESC LIMIT $1");
-    Statement { text, arguments }
-}
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use std::pin::Pin;
 
 use jiff::tz::TimeZone;
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Database, Executor, FromRow, IntoArguments};
 
 use crate::ledger::batch::{self, Batch, Rows};
@@ -10,34 +11,24 @@ use crate::ledger::day;
 use crate::ledger::schema::{self, Dialect};
 
 /// The most rows of a table that one transaction deletes.
-const PORTION: i64 = 1000;
+pub(super) const PORTION: i64 = 1000;
 
 /// The future of a transaction. It is boxed because the compiler cannot see that a generic one may change threads.
 type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'a>>;
 
-/// Writes a batch. Rows that are there already do not count again.
-pub(super) fn insert<'a, D>(
-    connection: &'a mut D::Connection,
-    dialect: Dialect,
-    batch: &'a Batch,
-) -> Work<'a, ()>
-where
-    D: Database,
-    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
-    D::Arguments: IntoArguments<D>,
-    String: sqlx::Type<D> + for<'q> sqlx::Encode<'q, D>,
-    for<'r> (String,): FromRow<'r, D::Row>,
-{
+/// Writes a batch to PostgreSQL. Rows that are there already do not count again.
+pub(super) fn insert<'a>(connection: &'a mut PgConnection, batch: &'a Batch) -> Work<'a, ()> {
     Box::pin(async move {
-        let mut transaction = connection.begin_with(dialect.begin()).await?;
-        let insert = AssertSqlSafe(schema::insert_exchanges(dialect));
-        let inserted = sqlx::query_scalar::<D, String>(insert).bind(batch.exchanges());
+        let mut transaction = connection.begin().await?;
+        let insert = AssertSqlSafe(schema::insert_exchanges());
+        let inserted = sqlx::query_scalar::<_, String>(insert).bind(batch.exchanges());
         let new: HashSet<String> =
             inserted.fetch_all(&mut *transaction).await?.into_iter().collect();
+        let new = batch.chosen(|id| new.contains(id));
         for kind in Rows::ALL {
-            let Some(rows) = batch.of_kind(kind, &new) else { continue };
-            let insert = AssertSqlSafe(schema::insert_rows(dialect, kind));
-            sqlx::query::<D>(insert).bind(rows).execute(&mut *transaction).await?;
+            let Some(rows) = new.of_kind(kind, |_| true) else { continue };
+            let insert = AssertSqlSafe(schema::insert_rows(Dialect::Postgres, kind));
+            sqlx::query(insert).bind(rows).execute(&mut *transaction).await?;
         }
         transaction.commit().await
     })
@@ -59,11 +50,11 @@ where
 {
     Box::pin(async move {
         let mut transaction = connection.begin_with(dialect.begin()).await?;
-        let mut deleted = 0;
-        for statement in schema::deletes(dialect) {
-            let done = sqlx::query::<D>(statement).bind(before).bind(PORTION);
-            deleted += affected(&done.execute(&mut *transaction).await?);
-        }
+        let exchanges = sqlx::query::<D>(AssertSqlSafe(schema::delete_exchanges(dialect)));
+        let exchanges = exchanges.bind(before).bind(PORTION).execute(&mut *transaction).await?;
+        let quarters = sqlx::query::<D>(schema::delete_quarters(dialect));
+        let quarters = quarters.bind(before).bind(PORTION).execute(&mut *transaction).await?;
+        let deleted = affected(&exchanges) + affected(&quarters);
         transaction.commit().await?;
         Ok(deleted)
     })

@@ -1,21 +1,27 @@
 //! The sums of the ledger for the admin API: reports, a series over time, and the names that occur.
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ledger::database::{Argument, Database, Statement, Unavailable};
-use crate::ledger::report::{self, By, Found, Range, Report, SUMS};
+use crate::ledger::day;
+use crate::ledger::report::{self, By, Found, Line, Range, Report, SUMS, Span, Sums};
 use crate::ledger::row::{QUARTER, Tokens};
 use crate::ledger::schema::Dialect;
 
 /// The most names of one kind.
 const NAMES: i64 = 1000;
+/// More quarters of an hour than the longest day of any zone has.
+const QUARTERS: i64 = 128;
 
 /// The reason for which there is no report.
 #[derive(Debug)]
 pub(crate) enum NoReport {
     /// A day of the range is out of the calendar.
     Range(String),
+    /// The rank of the page before is none of this report.
+    After,
     /// The database gave no rows.
     Unavailable(Unavailable),
 }
@@ -79,40 +85,138 @@ impl Point {
     }
 }
 
-/// Reads a report.
+/// The place of a line among those of a report: days are in their order, others by cost, number of requests and name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(i64, i64, String, String)", into = "(i64, i64, String, String)")]
+pub(crate) struct Rank {
+    cost_nano: i64,
+    requests: i64,
+    name: String,
+    value: String,
+}
+
+impl TryFrom<(i64, i64, String, String)> for Rank {
+    type Error = &'static str;
+
+    fn try_from(found: (i64, i64, String, String)) -> Result<Self, Self::Error> {
+        let (cost_nano, requests, name, value) = found;
+        match name.contains('\0') || value.contains('\0') {
+            true => Err("no text of the ledger has a NUL"),
+            false => Ok(Self { cost_nano, requests, name, value }),
+        }
+    }
+}
+
+impl From<Rank> for (i64, i64, String, String) {
+    fn from(rank: Rank) -> Self {
+        (rank.cost_nano, rank.requests, rank.name, rank.value)
+    }
+}
+
+impl Rank {
+    /// Returns the rank of a line.
+    pub(crate) fn of(by: &By, line: &Line) -> Self {
+        let sums = if *by == By::Day { Sums::default() } else { line.sums };
+        let (name, value) = (line.name.clone(), line.value.clone());
+        Self { cost_nano: sums.cost_nano, requests: sums.requests, name, value }
+    }
+}
+
+/// The lines that a page needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    /// The rank of the last line of the page before.
+    pub(crate) after: Option<Rank>,
+    /// The most lines.
+    pub(crate) limit: u16,
+}
+
+/// Reads a page of a report, with the sums of the whole range. The database orders the lines and counts them off.
 pub(crate) async fn report(
     database: &Database,
     by: &By,
     range: &Range,
+    page: &Page,
 ) -> Result<Report, NoReport> {
-    let bounds = range.bounds().map_err(|e| NoReport::Range(e.to_string()))?;
+    let wrong = |e: jiff::Error| NoReport::Range(e.to_string());
+    let span = range.span().map_err(wrong)?;
     let dialect = database.dialect();
-    let mut arguments = vec![Argument::Number(bounds.0), Argument::Number(bounds.1)];
-    let mut queries = Vec::new();
-    let has_total = matches!(by, By::Tags | By::Tag(_));
-    if has_total {
-        let text = listed(dialect, &report::select_total(dialect));
-        queries.push(Statement { text, arguments: arguments.clone() });
-    }
+    let total = match by {
+        By::Tags | By::Tag(_) => report::select_total(dialect),
+        _ => report::select_sum(dialect),
+    };
+    let bounds = [span.from, span.to].map(Argument::Number).to_vec();
+    let total = Statement { text: listed(dialect, &total, ""), arguments: bounds };
+    let lines = match by {
+        By::Day => days(dialect, range, span, page)?,
+        _ => groups(dialect, by, span, page),
+    };
+    let mut found = database.read(&[total, lines]).await?.into_iter();
+    let mut next = || found.next().map_or_else(|| Ok(Vec::new()), rows::<Found>);
+    let total = next()?.into_iter().next();
+    let mut report = report::collected(by, range, next()?, total);
+    report.lines.truncate(page.limit.into());
+    Ok(report)
+}
+
+/// The query of the quarters of an hour of the days after a line.
+fn days(dialect: Dialect, range: &Range, span: Span, page: &Page) -> Result<Statement, NoReport> {
+    let from = match &page.after {
+        None => span.from,
+        Some(after) => {
+            let last = report::day(&after.name).map_err(|_| NoReport::After)?;
+            let next = last.tomorrow().and_then(|next| day::begin(next, &range.zone));
+            next.map_err(|_| NoReport::After)?.max(span.from)
+        }
+    };
+    let select = report::select(dialect, &By::Day);
+    let most = i64::from(page.limit) * QUARTERS;
+    Ok(Statement {
+        text: listed(dialect, &select, " ORDER BY c0 LIMIT $3"),
+        arguments: [from, span.to, most].map(Argument::Number).to_vec(),
+    })
+}
+
+/// The query of the groups after a line.
+fn groups(dialect: Dialect, by: &By, span: Span, page: &Page) -> Statement {
+    let mut arguments = [span.from, span.to].map(Argument::Number).to_vec();
     if let By::Tag(tag) = by {
         arguments.push(Argument::Text(tag.clone()));
     }
-    queries.push(Statement { text: listed(dialect, &report::select(dialect, by)), arguments });
-    let mut found = database.read(&queries).await?.into_iter();
-    let mut next = || found.next().map_or_else(|| Ok(Vec::new()), rows::<Found>);
-    let total = if has_total { next()?.into_iter().next() } else { None };
-    Ok(report::collected(by, range, next()?, total))
+    let mut argue = |argument: Argument| {
+        arguments.push(argument);
+        format!("${}", arguments.len())
+    };
+    // the order of bytes, in both databases
+    let [name, value] = match dialect {
+        Dialect::Sqlite => ["c1", "c2"],
+        Dialect::Postgres => ["c1 COLLATE \"C\"", "c2 COLLATE \"C\""],
+    };
+    let mut rest = String::new();
+    if let Some(after) = &page.after {
+        let cost = argue(Argument::Number(after.cost_nano));
+        let requests = argue(Argument::Number(after.requests));
+        let [own, other] =
+            [&after.name, &after.value].map(|text| argue(Argument::Text(text.clone())));
+        rest = format!(
+            " WHERE c9 < {cost} OR (c9 = {cost} AND (c3 < {requests} OR (c3 = {requests} \
+             AND ({name} > {own} OR ({name} = {own} AND {value} > {other})))))"
+        );
+    }
+    let limit = argue(Argument::Number(page.limit.into()));
+    rest.push_str(&format!(" ORDER BY c9 DESC, c3 DESC, {name}, {value} LIMIT {limit}"));
+    Statement { text: listed(dialect, &report::select(dialect, by), &rest), arguments }
 }
 
-/// Wraps a query of a report so that each row is one text: a JSON list.
-fn listed(dialect: Dialect, select: &str) -> String {
+/// Wraps a query of a report so that each row is one text: a JSON list. The columns are `c0` to `c11`.
+fn listed(dialect: Dialect, select: &str, rest: &str) -> String {
     let names: Vec<String> = (0..12).map(|n| format!("c{n}")).collect();
     let names = names.join(", ");
     let list = match dialect {
         Dialect::Sqlite => format!("json_array({names})"),
         Dialect::Postgres => format!("CAST(json_build_array({names}) AS TEXT)"),
     };
-    format!("WITH found ({names}) AS ({select}) SELECT {list} FROM found")
+    format!("WITH found ({names}) AS ({select}) SELECT {list} FROM found{rest}")
 }
 
 fn rows<T: serde::de::DeserializeOwned>(rows: Vec<Value>) -> Result<Vec<T>, Unavailable> {
@@ -124,11 +228,10 @@ fn rows<T: serde::de::DeserializeOwned>(rows: Vec<Value>) -> Result<Vec<T>, Unav
 /// Time, and the fields of [`Point`].
 type FoundPoint = (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
-/// Returns the sums of a time, from `from` to before `to` in milliseconds. `begin` returns the beginning of the step that
-/// a quarter of an hour belongs to.
+/// Returns the sums of a time. `begin` returns the beginning of the step that a quarter of an hour belongs to.
 pub(crate) async fn series(
     database: &Database,
-    (from, to): (i64, i64),
+    Span { from, to }: Span,
     only: &[(Column, String)],
     begin: impl Fn(i64) -> i64,
 ) -> Result<BTreeMap<i64, Point>, Unavailable> {
@@ -169,10 +272,10 @@ fn point_of(found: &FoundPoint) -> Point {
     Point { requests, errors, tokens, cost_nano, unpriced, ms }
 }
 
-/// Returns the keys, models and targets that occur from `from` to before `to`, in their order; at most 1000 of each.
+/// Returns the keys, models and targets that occur in a time, in their order; at most 1000 of each.
 pub(crate) async fn names(
     database: &Database,
-    (from, to): (i64, i64),
+    Span { from, to }: Span,
 ) -> Result<[Vec<String>; 3], Unavailable> {
     let dialect = database.dialect();
     let query = |column: Column| {

@@ -5,6 +5,7 @@ mod generation;
 mod key_ends;
 mod key_limits;
 mod keys;
+mod prompts;
 mod schema;
 mod status;
 mod targets;

@@ -12,7 +12,7 @@ use crate::admin::route::Route;
 use crate::admin::state::State;
 use crate::admin::{queried, time};
 use crate::ledger::audit;
-use crate::ledger::database::Place;
+use crate::ledger::database::Position;
 
 /// Returns the routes.
 pub(super) fn routes() -> Vec<Route> {
@@ -82,13 +82,13 @@ struct Row {
 async fn list(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let asked: Asked = call.query()?;
     let database = queried::database(&state)?;
-    let after: Option<Place> = page::place(asked.after.as_deref())?;
+    let after: Option<Position> = page::place(asked.after.as_deref())?;
     let rows = audit::list(database, after.as_ref(), asked.limit.and_one()).await;
     let mut rows: Vec<Row> = queried::rows(rows.map_err(queried::failed)?)?;
     let has_next = rows.len() > usize::from(asked.limit.number());
     rows.truncate(asked.limit.number().into());
     let last = rows.last().filter(|_| has_next);
-    let next = last.map(|row| page::cursor(&Place { at: row.at, id: row.id.clone() }));
+    let next = last.map(|row| page::cursor(&Position { at: row.at, id: row.id.clone() }));
     Answer::json(&Page { rows: rows.into_iter().map(Write::of).collect(), next })
 }
 

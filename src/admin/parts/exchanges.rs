@@ -13,7 +13,7 @@ use crate::admin::queried;
 use crate::admin::route::Route;
 use crate::admin::shown::{Exchange, Story};
 use crate::admin::state::State;
-use crate::ledger::database::Place;
+use crate::ledger::database::Position;
 use crate::ledger::stories::{self, Column, Filter};
 
 /// Returns the routes.
@@ -70,14 +70,15 @@ struct Asked {
 /// A time in RFC 3339.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-struct Moment(#[schemars(with = "String")] i64);
+pub(super) struct Moment(#[schemars(with = "String")] pub(super) i64);
 
 impl TryFrom<String> for Moment {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
         let time: Result<Timestamp, _> = found.parse();
-        let time = time.map(|time| Self(time.as_millisecond()));
+        // nothing is older, and PostgreSQL's own calendar begins later than this one
+        let time = time.map(|time| Self(time.as_millisecond().max(0)));
         time.map_err(|_| format!("expected a time such as `2026-11-29T12:00:00Z`, found `{found}`"))
     }
 }
@@ -112,11 +113,23 @@ enum Outcome {
 /// A page of exchanges.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Page {
+pub(super) struct Page {
     /// The exchanges.
     rows: Vec<Exchange>,
     /// The `after` of the next page; `null` if this is the last one.
     next: Option<String>,
+}
+
+impl Page {
+    /// Makes a page of rows, of which there may be one more than the limit.
+    pub(super) fn of(mut rows: Vec<Exchange>, limit: Limit) -> Self {
+        let has_next = rows.len() > usize::from(limit.number());
+        rows.truncate(limit.number().into());
+        let last = rows.last().filter(|_| has_next);
+        let position = last.and_then(|row| Some(Position { at: row.at, id: row.id.clone()? }));
+        let next = position.map(|position| page::cursor(&position));
+        Self { rows, next }
+    }
 }
 
 impl Asked {
@@ -147,15 +160,11 @@ impl Asked {
 async fn list(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let asked: Asked = call.query()?;
     let filter = asked.filter()?;
-    let after: Option<Place> = page::place(asked.after.as_deref())?;
+    let after: Option<Position> = page::place(asked.after.as_deref())?;
     let database = queried::database(&state)?;
     let rows = stories::list(database, &filter, after.as_ref(), asked.limit.and_one()).await;
-    let mut rows: Vec<Exchange> = queried::rows(rows.map_err(queried::failed)?)?;
-    let has_next = rows.len() > usize::from(asked.limit.number());
-    rows.truncate(asked.limit.number().into());
-    let last = rows.last().filter(|_| has_next);
-    let next = last.and_then(|row| Some(page::cursor(&Place { at: row.at, id: row.id.clone()? })));
-    Answer::json(&Page { rows, next })
+    let rows: Vec<Exchange> = queried::rows(rows.map_err(queried::failed)?)?;
+    Answer::json(&Page::of(rows, asked.limit))
 }
 
 async fn one(state: Arc<State>, call: Call) -> Result<Answer, Failure> {

@@ -7,6 +7,7 @@ mod keys;
 mod limits;
 mod live;
 mod policies;
+mod prompts;
 mod status;
 mod targets;
 mod usage;
@@ -21,6 +22,7 @@ pub(super) fn routes() -> Vec<Route> {
         targets::routes(),
         policies::routes(),
         exchanges::routes(),
+        prompts::routes(),
         live::routes(),
         usage::routes(),
         limits::routes(),

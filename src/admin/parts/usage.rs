@@ -1,5 +1,4 @@
 //! `usage`: sums of the ledger by a property, over time, and the names to filter by.
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -15,8 +14,8 @@ use crate::admin::page::{self, Limit};
 use crate::admin::route::Route;
 use crate::admin::state::State;
 use crate::admin::{queried, time};
-use crate::ledger::report::{By, Line, Range, Sums};
-use crate::ledger::usage::{self, Column, NoReport, Point};
+use crate::ledger::report::{self, By, Line, Range, Report, Span, Sums};
+use crate::ledger::usage::{self, Column, NoReport, Point, Rank};
 use crate::telemetry::money::dollars;
 
 /// The days that a series and names cover if the request names none.
@@ -131,16 +130,8 @@ impl TryFrom<String> for Property {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let known = "`key`, `model`, `target`, `day`, `tag` or `tag:NAME`";
-        Ok(Self(match (found.as_str(), found.strip_prefix("tag:")) {
-            ("key", _) => By::Key,
-            ("model", _) => By::Model,
-            ("target", _) => By::Target,
-            ("day", _) => By::Day,
-            ("tag", _) => By::Tags,
-            (_, Some(name)) if !name.is_empty() => By::Tag(name.to_owned()),
-            _ => return Err(format!("expected {known}, found `{found}`")),
-        }))
+        let by = found.parse().map_err(|expected| format!("{expected}, found `{found}`"))?;
+        Ok(Self(by))
     }
 }
 
@@ -152,8 +143,7 @@ impl TryFrom<String> for Day {
     type Error = String;
 
     fn try_from(found: String) -> Result<Self, String> {
-        let wrong = |_| format!("expected a day such as `2026-11-01`, found `{found}`");
-        found.parse().map(Self).map_err(wrong)
+        report::day(&found).map(Self).map_err(|expected| format!("{expected}, found `{found}`"))
     }
 }
 
@@ -287,36 +277,23 @@ struct Names {
     targets: Vec<String>,
 }
 
-/// The place of a row. Days are in their order, others by cost, number of requests and name.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Place(Reverse<i64>, Reverse<i64>, String, String);
-
-impl Place {
-    fn of(by: &By, line: &Line) -> Self {
-        let sums = if *by == By::Day { Sums::default() } else { line.sums };
-        let (name, value) = (line.name.clone(), line.value.clone());
-        Self(Reverse(sums.cost_nano), Reverse(sums.requests), name, value)
-    }
-}
-
 async fn report(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let asked: Asked = call.query()?;
     let (Property(by), Zone(zone)) = (&asked.by, &asked.zone);
-    let after: Option<Place> = page::place(asked.after.as_deref())?;
+    let after: Option<Rank> = page::place(asked.after.as_deref())?;
     let [from, to] = [asked.from, asked.to].map(|day| day.map(|Day(day)| day));
     ordered(from, to)?;
     let range = Range { from, to, zone: zone.clone() };
-    let report = usage::report(queried::database(&state)?, by, &range).await.map_err(no_report)?;
-    let is_later = |line: &&Line| after.as_ref().is_none_or(|after| Place::of(by, line) > *after);
-    let mut lines: Vec<&Line> = report.lines.iter().filter(is_later).collect();
+    let needed = usage::Page { after, limit: asked.limit.and_one() };
+    let report = usage::report(queried::database(&state)?, by, &range, &needed).await;
+    let Report { mut lines, total } = report.map_err(no_report)?;
     let most = usize::from(asked.limit.number());
     let has_next = lines.len() > most;
     lines.truncate(most);
     let last = lines.last().filter(|_| has_next);
-    let next = last.map(|line| page::cursor(&Place::of(by, line)));
+    let next = last.map(|line| page::cursor(&Rank::of(by, line)));
     let rows = lines.iter().map(|line| Row::of(by, line)).collect();
-    let total = ShownSums::of(report.total);
-    Answer::json(&Page { zone: asked.zone.name(), rows, total, next })
+    Answer::json(&Page { zone: asked.zone.name(), rows, total: ShownSums::of(total), next })
 }
 
 fn ordered(from: Option<Date>, to: Option<Date>) -> Result<(), Failure> {
@@ -332,6 +309,9 @@ fn ordered(from: Option<Date>, to: Option<Date>) -> Result<(), Failure> {
 fn no_report(error: NoReport) -> Failure {
     match error {
         NoReport::Range(error) => Failure::field("from", "a day of the calendar", error),
+        NoReport::After => {
+            Failure::field("after", "the `next` of an earlier page of these sums", "another text")
+        }
         NoReport::Unavailable(error) => queried::failed(error),
     }
 }
@@ -367,8 +347,7 @@ impl ShownSums {
 struct Days {
     from: Date,
     to: Date,
-    /// The first and the first later moment, in milliseconds.
-    bounds: (i64, i64),
+    span: Span,
 }
 
 impl Days {
@@ -386,7 +365,9 @@ impl Days {
         let begin =
             |day: Date| day.to_zoned(zone.clone()).map(|it| it.timestamp().as_millisecond());
         let end = to.tomorrow().and_then(begin).map_err(wrong)?;
-        Ok(Self { from, to, bounds: (begin(from).map_err(wrong)?, end) })
+        // nothing is older, and PostgreSQL's own calendar begins later than this one
+        let span = Span { from: begin(from).map_err(wrong)?.max(0), to: end.max(0) };
+        Ok(Self { from, to, span })
     }
 }
 
@@ -402,7 +383,7 @@ async fn series(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let only: Vec<_> =
         only.into_iter().filter_map(|(column, text)| Some((column, text?))).collect();
     let begin = |at| asked.step.begin(at, zone);
-    let found = usage::series(queried::database(&state)?, days.bounds, &only, begin).await;
+    let found = usage::series(queried::database(&state)?, days.span, &only, begin).await;
     let points = found.map_err(queried::failed)?;
     Answer::json(&Series {
         zone: asked.zone.name(),
@@ -450,7 +431,7 @@ async fn names(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let asked: AskedNames = call.query()?;
     let Zone(zone) = &asked.zone;
     let days = Days::of(asked.from, asked.to, zone)?;
-    let found = usage::names(queried::database(&state)?, days.bounds).await;
+    let found = usage::names(queried::database(&state)?, days.span).await;
     let [keys, models, targets] = found.map_err(queried::failed)?;
     Answer::json(&Names { keys, models, targets })
 }

@@ -28,12 +28,12 @@ fn range(zone: &str, from: Option<Date>, to: Option<Date>) -> Range {
 
 /// The quarters of a range, as the database selects them.
 fn selected(found: &[Found], range: &Range) -> Vec<Found> {
-    let (from, to) = range.bounds().unwrap();
+    let Span { from, to } = range.span().unwrap();
     found.iter().filter(|found| from <= found.0 && found.0 < to).cloned().collect()
 }
 
 fn day(text: &str) -> Date {
-    text.parse().unwrap()
+    super::day(text).unwrap()
 }
 
 proptest! {
@@ -80,16 +80,16 @@ fn a_day_has_23_24_or_25_hours_and_begins_in_its_zone() {
         ("Australia/Lord_Howe", "2026-10-04", 94),
         ("Asia/Kathmandu", "2026-03-29", 96),
     ] {
-        let (from, to) = range(zone, Some(day(date)), Some(day(date))).bounds().unwrap();
+        let Span { from, to } = range(zone, Some(day(date)), Some(day(date))).span().unwrap();
         assert_eq!((to - from) / QUARTER, quarters, "{zone} {date}");
     }
-    let (from, _) = range("Asia/Kolkata", Some(day("2026-11-29")), None).bounds().unwrap();
+    let Span { from, .. } = range("Asia/Kolkata", Some(day("2026-11-29")), None).span().unwrap();
     assert_eq!(from, "2026-11-28T18:30:00Z".parse::<Timestamp>().unwrap().as_millisecond());
     // a day that a zone skipped is empty
     let skipped = day("2011-12-30");
-    let (from, to) = range("Pacific/Apia", Some(skipped), Some(skipped)).bounds().unwrap();
+    let Span { from, to } = range("Pacific/Apia", Some(skipped), Some(skipped)).span().unwrap();
     assert_eq!(from, to);
-    assert!(range("UTC", None, Some(Date::MAX)).bounds().is_err());
+    assert!(range("UTC", None, Some(Date::MAX)).span().is_err());
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Tests of the file: batches that are sent twice, settings, and files that cannot be used.
+//! Tests of the file: batches that are sent twice, settings, room, and files that cannot be used.
+mod migrations;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -157,6 +159,102 @@ async fn rows_are_deleted_for_a_batch_only_if_the_file_has_no_room_for_it() {
     assert_eq!(store.make_room(&large).await.unwrap(), Room::TooSmall);
 }
 
+/// Fills a file with exchanges whose tags have about 10 KiB each.
+async fn filled(path: &Path, exchanges: usize) -> Sqlite {
+    let mut store = Sqlite::open(path, SIZE).await.unwrap();
+    let models: Vec<String> = (0..exchanges).map(|n| format!("m{n}")).collect();
+    let models: Vec<&str> = models.iter().map(String::as_str).collect();
+    store.write(&batch(&models).await).await.unwrap();
+    let tags = "WITH n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 39) \
+        INSERT INTO tag SELECT id, 'tag' || n, printf('%.250c', 'x') FROM exchange, n";
+    sqlx::raw_sql(tags).execute(store.connected().await.unwrap()).await.unwrap();
+    store
+}
+
+#[tokio::test]
+async fn an_almost_full_file_loses_the_oldest_rows_and_no_more_than_the_space_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sqlite");
+    let mut store = filled(&path, 800).await;
+    let pages = number(&mut store, "SELECT page_count FROM pragma_page_count").await;
+    // a file in which 91 % are used
+    let max_size = pages.cast_unsigned() * PAGE * 100 / 91;
+    store.close().await;
+    let mut store = Sqlite::open(&path, max_size).await.unwrap();
+    let oldest = "SELECT count(*) FROM (SELECT id FROM exchange ORDER BY id LIMIT 700) WHERE id IN (SELECT id FROM exchange ORDER BY id DESC LIMIT 700)";
+    assert!(store.prune(0).await.unwrap());
+    let left = number(&mut store, "SELECT count(*) FROM exchange").await;
+    assert!((760..800).contains(&left), "{left}");
+    assert!(number(&mut store, oldest).await >= 600);
+    assert_eq!(number(&mut store, "SELECT count(*) FROM tag").await, left * 40);
+    let used = number(
+        &mut store,
+        "SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count",
+    );
+    assert!(used.await.cast_unsigned() * PAGE <= max_size / 10 * 9);
+    // nothing more is needed
+    assert!(!store.prune(0).await.unwrap());
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, left);
+}
+
+#[tokio::test]
+async fn the_rows_that_one_transaction_deletes_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sqlite");
+    let mut store = Sqlite::open(&path, SIZE).await.unwrap();
+    for _ in 0..3 {
+        store.write(&batch(&["m"; 800]).await).await.unwrap();
+    }
+    store.close().await;
+    let mut store = Sqlite::open(&path, 1 << 18).await.unwrap();
+    let mut left = 2400;
+    while store.prune(0).await.unwrap() {
+        let now = number(&mut store, "SELECT count(*) FROM exchange").await;
+        assert!((left - transaction::PORTION..=left).contains(&now), "{left} {now}");
+        left = now;
+    }
+    assert!(left < 1000, "{left}");
+    // the file was larger than its bound at the start, and is smaller now
+    assert_eq!(number(&mut store, "PRAGMA max_page_count").await, 1 << 6);
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_sent_again_and_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(&folder.path().join("l.sqlite"), SIZE).await.unwrap();
+    let models = ["m"; 100];
+    let first = batch(&models).await;
+    store.write(&first).await.unwrap();
+    let lost: Result<(), _> = store.judge(Err(sqlx::Error::WorkerCrashed)).await;
+    assert!(lost.is_err() && store.connection.is_none());
+    let mut second = batch(&models).await;
+    second.rows.splice(50..50, first.rows);
+    store.write(&second).await.unwrap();
+    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange").await, 200);
+    assert_eq!(number(&mut store, "SELECT sum(requests) FROM quarter").await, 200);
+}
+
+#[tokio::test]
+async fn exchanges_that_are_written_one_after_the_other_share_a_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sqlite");
+    let mut store = Sqlite::open(&path, SIZE).await.unwrap();
+    for _ in 0..2 {
+        for rows in [1, 255, 300, 2] {
+            store.write(&batch(&vec!["m"; rows]).await).await.unwrap();
+        }
+        store.close().await;
+        store = Sqlite::open(&path, SIZE).await.unwrap();
+    }
+    let mut parts = Vec::new();
+    for part in 1..=6 {
+        let count = format!("SELECT count(*) FROM exchange WHERE part = {part}");
+        let count = sqlx::query_scalar::<_, i64>(AssertSqlSafe(count));
+        parts.push(count.fetch_one(store.connected().await.unwrap()).await.unwrap());
+    }
+    assert_eq!(parts, [256, 300, 2, 256, 300, 2]);
+}
+
 #[tokio::test]
 async fn the_queries_of_a_report_see_one_moment_while_rows_are_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -171,29 +269,6 @@ async fn the_queries_of_a_report_see_one_moment_while_rows_are_written() {
     assert_eq!(count().fetch_one(&mut *report).await.unwrap(), 1);
     report.rollback().await.unwrap();
     assert_eq!(count().fetch_one(&mut reader).await.unwrap(), 3);
-}
-
-#[tokio::test]
-async fn tables_of_the_version_before_get_their_columns_and_keep_their_rows() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("l.sqlite");
-    let mut old = options(&path, SIZE).create_if_missing(true).connect().await.unwrap();
-    let tables = [schema::migrations(Dialect::Sqlite)[0], "PRAGMA user_version = 1"];
-    for statement in tables {
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut old).await.unwrap();
-    }
-    let row = "INSERT INTO quarter VALUES (0, 'k', 'm', 't', 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0)";
-    sqlx::raw_sql(row).execute(&mut old).await.unwrap();
-    old.close().await.unwrap();
-    let mut store = Sqlite::open(&path, SIZE).await.unwrap();
-    store.write(&batch(&["a"]).await).await.unwrap();
-    assert_eq!(number(&mut store, "SELECT sum(requests) FROM quarter WHERE is_day = 0").await, 2);
-    assert_eq!(number(&mut store, "SELECT count(*) FROM exchange WHERE trace_id IS NULL").await, 1);
-    // the gateway of the version before writes to these tables during an update
-    let row = "INSERT INTO quarter (at, key, model, target, requests, errors, uncached, write_5m, write_1h, read, \
-        output, cost_nano, unpriced, unpriced_tokens, ms) VALUES (900000, 'k', 'm', 't', 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0)";
-    sqlx::raw_sql(row).execute(store.connected().await.unwrap()).await.unwrap();
-    assert_eq!(number(&mut store, "SELECT count(*) FROM quarter").await, 3);
 }
 
 #[tokio::test]

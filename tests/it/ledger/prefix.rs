@@ -182,7 +182,7 @@ async fn a_row_has_the_stop_reason_and_the_id_of_the_upstream() {
     }
     written(&gateway, 3).await;
     let columns = "SELECT stop, exchange.upstream_request_id, attempt.upstream_request_id, trace_id \
-        FROM exchange JOIN attempt ON attempt.exchange = id ORDER BY 2";
+        FROM exchange JOIN every_attempt AS attempt ON attempt.exchange = id ORDER BY 2";
     let expected = [
         // the helper's own id of a stream
         json!(["max_tokens", "req_up", "req_up", null]),
