@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::exchange::requested::Requested;
 use crate::exchange::route::Terms;
 use crate::gateway::Gateway;
-use crate::limits::{self, Admission, Admitted, Estimate, Name};
+use crate::limits::{self, Admission, Admitted, Estimate, Name, Waits};
 use crate::models::Alias;
 use crate::policy::Passage;
 use crate::telemetry::record::Why;
@@ -28,18 +28,32 @@ pub(super) async fn admit(gateway: &Gateway, passage: &Passage, wanted: Wanted) 
     let ctx = &passage.ctx;
     let Some(admission) = &ctx.admission else { return Ok(wanted) };
     let mut wanted = wanted;
-    // each turn of the loop leaves a further model or fallback out
+    let terms = wanted.requested.as_deref().map(|requested| Terms::new(ctx, requested));
+    let end = terms.and_then(|terms| terms.deadline).map(|(end, _)| end);
+    let mut waits = admission.waits(&ctx.caller, end);
+    let admitted = admit_within(gateway, passage, &mut wanted, &mut waits).await;
+    ctx.story.waited(waits.waited());
+    admitted.map(|()| wanted)
+}
+
+/// Tries until the request fits, each time without a further model or fallback.
+async fn admit_within(
+    gateway: &Gateway,
+    passage: &Passage,
+    wanted: &mut Wanted,
+    waits: &mut Waits<'_>,
+) -> Result<()> {
+    let ctx = &passage.ctx;
+    let Some(admission) = &ctx.admission else { return Ok(()) };
     loop {
-        let Wanted { request, requested } = &mut wanted;
+        let Wanted { request, requested } = wanted;
         let alias = gateway.models.resolve(request.model())?;
         let names = names(gateway, request.model(), requested.as_deref());
         let estimate = estimate(admission, &ctx.caller, alias, request);
-        let terms = requested.as_deref().map(|requested| Terms::new(ctx, requested));
-        let end = terms.and_then(|terms| terms.deadline).map(|(end, _)| end);
-        let wanted_now = limits::Wanted { caller: &ctx.caller, names: &names, estimate, end };
-        match admission.admit(wanted_now).await? {
-            Admitted::Whole => return Ok(wanted),
-            Admitted::Without(left_out) => leave_out(gateway, passage, &mut wanted, &left_out),
+        let wanted_now = limits::Wanted { caller: &ctx.caller, names: &names, estimate };
+        match admission.admit(wanted_now, waits).await? {
+            Admitted::Whole => return Ok(()),
+            Admitted::Without(left_out) => leave_out(gateway, passage, wanted, &left_out),
             Admitted::Route(to) => {
                 request.set_model(&to)?;
                 ctx.story.rerouted(&to);

@@ -1,5 +1,6 @@
 //! `Answered`: the result of an exchange, with the headers of its reply or error.
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -37,16 +38,20 @@ pub(super) fn tried(story: &Story) -> HeaderEdits {
 
 /// Adds the headers of the price and of the gateway's own time. A stream has its price in the ledger only.
 fn priced(story: &Story, body: &ReplyBody, edits: &mut HeaderEdits) {
-    let (cost, own) = story.read(|record| {
+    let (cost, own, waited) = story.read(|record| {
         let is_whole =
             record.operation == Operation::Messages && matches!(body, ReplyBody::Full(_));
-        (is_whole.then(|| record.cost()), record.own_time())
+        (is_whole.then(|| record.cost()), record.own_time(), record.waited)
     });
     if let Some(cost) = cost.filter(|cost| cost.unpriced == 0) {
         edits.push(headers::COST, Some(headers::value(&dollars(cost.nano_dollars))));
     }
-    let millis = own.as_secs_f64() * 1e3;
-    edits.push(headers::SERVER_TIMING, Some(headers::value(&format!("gateway;dur={millis:.3}"))));
+    let millis = |time: Duration| format!("dur={:.3}", time.as_secs_f64() * 1e3);
+    let mut timing = format!("gateway;{}", millis(own));
+    if !waited.is_zero() {
+        timing.push_str(&format!(", wait;{}", millis(waited)));
+    }
+    edits.push(headers::SERVER_TIMING, Some(headers::value(&timing)));
 }
 
 /// Removes the limits of the upstream's account from an outcome.

@@ -1,6 +1,7 @@
 //! Chooses the target of a turn, and decides whether a failure leads to another attempt.
 use std::borrow::Cow;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -82,23 +83,26 @@ pub(super) async fn send(
     let mut waits = admission.waits(&ctx.caller, route.terms.deadline.map(|(end, _)| end));
     let most = search.longest_wait(admission, &choices);
     if let Some(most) = most {
-        waits.after_others(line.clone(), most);
+        waits.after_others([(line.clone(), most)]);
     }
     let mut round = 0;
     loop {
         round += 1;
+        let before = waits.waited();
         waits.turn().await;
-        match search.round(&choices, round).await {
+        let ends = match search.round(&choices, round).await {
             Ok(sent) => {
                 waits.admitted();
                 return Ok(sent);
             }
-            Err(ends) => {
-                let free = most.and_then(|most| ends.free(line.clone(), most));
-                if !waits.again(free).await {
-                    return Err(ends.error());
-                }
-            }
+            Err(ends) => ends,
+        };
+        let free = most.and_then(|most| ends.free(line.clone(), most));
+        let goes_on = waits.again(free).await;
+        ctx.story.waited(waits.waited() - before);
+        if !goes_on {
+            admission.refused_by(&ends.limited);
+            return Err(ends.error());
         }
     }
 }
@@ -116,10 +120,8 @@ struct Ends {
     /// The time until the first cooling target is tried again.
     soonest: Duration,
     passed_over: Vec<String>,
-    /// The refusal of the target that is within its limits first.
-    limited: Option<Error>,
-    /// Whether a limit of a target may free by the end of a running request.
-    may_free: bool,
+    /// The refusals by limits of targets.
+    limited: Vec<Rejection>,
     /// The error after which no other target is tried.
     stop: Option<Error>,
     /// The target of the turn before cools down, so it was not called.
@@ -133,8 +135,7 @@ impl Default for Ends {
             last: None,
             soonest,
             passed_over,
-            limited: None,
-            may_free: false,
+            limited: Vec::new(),
             stop: None,
             is_holder_cooling: false,
         }
@@ -149,31 +150,29 @@ impl Ends {
         }
     }
 
-    fn add_limited(&mut self, rejection: Rejection) {
-        let Rejection { error, wait, .. } = rejection;
-        self.may_free |= wait.is_some_and(|wait| wait.may_free);
-        if self.limited.as_ref().is_none_or(|known| wait_of(&error) < wait_of(known)) {
-            self.limited = Some(error);
-        }
-    }
-
     fn stopped(self, error: Error) -> Self {
         Self { stop: Some(error), ..self }
     }
 
     /// Returns when a target is free, if all were over a limit or cool down.
     fn free(&self, line: LineId, most: Duration) -> Option<Free> {
-        let limited = self.limited.as_ref().map_or(Duration::MAX, wait_of);
-        let after = limited.min(self.soonest);
+        let limited = self.limited.iter().map(|limited| wait_of(&limited.error));
+        let after = limited.min().unwrap_or(Duration::MAX).min(self.soonest);
         let is_free_later = self.last.is_none() && self.stop.is_none() && after < Duration::MAX;
-        is_free_later.then_some(Free { line, most, after, may_free: self.may_free })
+        // a store that is away is no limit that frees
+        let is_by_limits = self.limited.iter().all(Rejection::is_by_limit);
+        let may_free =
+            self.limited.iter().any(|one| one.wait.as_ref().is_some_and(|wait| wait.may_free));
+        (is_free_later && is_by_limits).then_some(Free { line, most, after, may_free })
     }
 
     fn error(self) -> Error {
         if let Some(error) = self.stop {
             return error;
         }
-        if let (None, Some(limited)) = (&self.last, self.limited) {
+        // the target that is within its limits first
+        let limited = self.limited.into_iter().map(|limited| limited.error);
+        if let (None, Some(limited)) = (&self.last, limited.min_by_key(wait_of)) {
             return match limited.retry {
                 Retry::After(wait) => limited.with_retry(Retry::After(wait.min(self.soonest))),
                 _ => limited,
@@ -206,6 +205,8 @@ struct Search<'a> {
     alias: Option<&'a Alias>,
     /// The attempts of the exchange before this turn.
     earlier: u32,
+    /// Whether the retry budget has prevented an attempt of this turn.
+    is_prevented: AtomicBool,
 }
 
 impl<'a> Search<'a> {
@@ -221,25 +222,29 @@ impl<'a> Search<'a> {
             alias.retry_budget.request(Instant::now());
         }
         let earlier = passage.ctx.story.attempts();
-        Self { passage, route, request, turn, inventory: OnceLock::new(), alias, earlier }
+        let (inventory, is_prevented) = (OnceLock::new(), AtomicBool::new(false));
+        Self { passage, route, request, turn, inventory, alias, earlier, is_prevented }
     }
 
-    /// Returns whether a target may be called: always for the first call of a turn, then as long as the retry budget
-    /// lasts.
+    /// Returns whether a target may be called: always for the first call of a turn, so that targets that cool down are
+    /// passed over without cost; then as long as the retry budget lasts. Notes a target that may not.
     fn may_go_on(&self, choice: &Choice) -> bool {
-        self.passage.ctx.story.attempts() == self.earlier || self.takes_budget(choice)
+        let story = &self.passage.ctx.story;
+        let may = story.attempts() == self.earlier || self.takes_budget(choice);
+        if !may {
+            story.passed_over(choice.label(self.request), Why::RetryBudget);
+        }
+        may
     }
 
-    /// Takes a retry or failover from the budget. Returns `false` if it is used up.
+    /// Takes a retry or failover from the budget. Returns `false` if it is used up, which counts once a turn.
     fn takes_budget(&self, choice: &Choice) -> bool {
         let Some(alias) = self.alias else { return true };
         let is_left = alias.retry_budget.take(Instant::now());
-        if !is_left {
-            let ctx = &self.passage.ctx;
-            ctx.story.passed_over(choice.label(self.request), Why::RetryBudget);
+        if !is_left && !self.is_prevented.swap(true, Ordering::Relaxed) {
             choice.target.circuit.prevented.inc();
             tracing::debug!(
-                request_id = ctx.request_id,
+                request_id = self.passage.ctx.request_id,
                 alias = alias.name,
                 "the retry budget is used up"
             );
@@ -270,7 +275,7 @@ impl<'a> Search<'a> {
             };
             if let Err(rejection) = self.enter_limits(choice).await {
                 self.pass_over(choice, Why::Limit, round);
-                ends.add_limited(rejection);
+                ends.limited.push(rejection);
                 continue;
             }
             if !self.may_go_on(choice) {
@@ -280,7 +285,10 @@ impl<'a> Search<'a> {
                 return Err(ends.stopped(error));
             }
             match self.try_target(choice, entered).await {
-                Ok(reply) => return Ok(Sent { reply, choice: choice.clone() }),
+                Ok(reply) => {
+                    self.count_refusals(&ends);
+                    return Ok(Sent { reply, choice: choice.clone() });
+                }
                 Err((error, Next::Failover)) => {
                     self.leave_limits();
                     ends.add(error);
@@ -295,7 +303,10 @@ impl<'a> Search<'a> {
                     return Err(ends.stopped(rejection.error));
                 }
                 match self.try_target(holder, None).await {
-                    Ok(reply) => Ok(Sent { reply, choice: holder.clone() }),
+                    Ok(reply) => {
+                        self.count_refusals(&ends);
+                        Ok(Sent { reply, choice: holder.clone() })
+                    }
                     Err((error, _)) => Err(ends.stopped(error)),
                 }
             }
@@ -324,6 +335,13 @@ impl<'a> Search<'a> {
             name: Name { model: model.into(), alias: choice.alias.name.as_str().into() },
             attempts: self.passage.ctx.story.attempts() as usize,
             is_holder: self.turn.holder.is_some_and(|holder| holder.is(choice)),
+        }
+    }
+
+    /// Counts the targets whose limits refuse, at the end of the search.
+    fn count_refusals(&self, ends: &Ends) {
+        if let Some(admission) = &self.passage.ctx.admission {
+            admission.refused_by(&ends.limited);
         }
     }
 
@@ -376,7 +394,9 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 Next::Retry(pause) if self.takes_budget(choice) => {
+                    let begun = Instant::now();
                     tokio::time::sleep(pause).await;
+                    passage.ctx.story.waited(begun.elapsed());
                     continue;
                 }
                 Next::Retry(_) | Next::Failover | Next::Stop => {}

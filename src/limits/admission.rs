@@ -56,8 +56,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) names: &'a [Name],
     /// The amounts that it will need.
     pub(crate) estimate: Estimate,
-    /// The end of its own time.
-    pub(crate) end: Option<Instant>,
 }
 
 impl<'a> Wanted<'a> {
@@ -116,19 +114,25 @@ impl Admission {
     }
 
     /// Reserves what a request will need by estimate. A request over a limit whose rule has a `wait` waits for it.
+    /// `waits` is the same for all that the request tries, so that it waits no longer than a rule says and keeps its
+    /// place.
     ///
     /// Fails with a 429 that names the limit or the budget, and then reserves nothing.
-    pub(crate) async fn admit(&self, wanted: Wanted<'_>) -> Result<Admitted> {
+    pub(crate) async fn admit(
+        &self,
+        wanted: Wanted<'_>,
+        waits: &mut Waits<'_>,
+    ) -> Result<Admitted> {
         self.state.lock().estimate = wanted.estimate;
-        let mut waits = self.waits(wanted.caller, wanted.end);
-        self.line_up(&wanted, &mut waits);
+        self.line_up(&wanted, waits);
         loop {
             waits.turn().await;
             let rejection = match self.tried(&wanted).await {
-                Ok(admitted) => {
+                Ok(Admitted::Whole) => {
                     waits.admitted();
-                    return Ok(admitted);
+                    return Ok(Admitted::Whole);
                 }
+                Ok(other) => return Ok(other),
                 Err(rejection) => rejection,
             };
             if !waits.again(rejection.wait.clone()).await {
@@ -147,13 +151,12 @@ impl Admission {
         if self.limits.queue.is_empty() {
             return;
         }
-        for claimed in self.quota_claims(&wanted.asked()) {
-            if let Rule::Quota(quota) = &claimed.rule
-                && let Some(most) = quota.wait
-            {
-                waits.after_others(LineId::Counter(claimed.claim.id), most);
+        let claims = self.quota_claims(&wanted.asked()).into_iter();
+        waits.after_others(claims.filter_map(|claimed| match claimed.rule {
+            Rule::Quota(quota) => Some((LineId::Counter(claimed.claim.id), quota.wait?)),
             }
-        }
+            Rule::Budget(_) => None,
+        }));
     }
 
     /// Tries to reserve.
@@ -267,7 +270,8 @@ impl Admission {
     /// Reserves what an attempt at a target will need, by the limits of targets. The reservation of the target before
     /// is settled by [`Self::leave_target`].
     ///
-    /// Fails with the limit, and then reserves nothing. The target of a conversation that has begun is never refused.
+    /// Fails with the limit, and then reserves nothing; the caller counts the rejection if it does not wait. The target
+    /// of a conversation that has begun is never refused.
     pub(crate) async fn enter_target(
         &self,
         caller: &Caller,
@@ -297,10 +301,7 @@ impl Admission {
             Ok(tickets) => tickets,
             // a conversation that has begun goes on, also while the shared store is away
             Err(_) if entry.is_holder => return Ok(()),
-            Err(rejection) => {
-                rejection.count();
-                return Err(rejection);
-            }
+            Err(rejection) => return Err(rejection),
         };
         self.state.lock().target = Some((placed(claimed, tickets), entry.attempts));
         Ok(())
@@ -324,6 +325,11 @@ impl Admission {
                 Rule::Budget(_) => None,
             });
         waits.max()
+    }
+
+    /// Counts the targets that refuse a request, once it does not wait for them.
+    pub(crate) fn refused_by<'r>(&self, targets: impl IntoIterator<Item = &'r Rejection>) {
+        targets.into_iter().for_each(Rejection::count);
     }
 
     /// Settles the reservation of the last target, by the attempts since.

@@ -28,4 +28,4 @@ pub(crate) use refusal::Rejection;
 pub(crate) use rule::Estimate;
 pub(crate) use rules::{Limits, Name, RuleSet, Watch};
 pub(crate) use saved::Counters;
-pub(crate) use waiting::Free;
+pub(crate) use waiting::{Free, Waits};

@@ -41,6 +41,11 @@ pub(crate) struct Rejection {
 }
 
 impl Rejection {
+    /// Returns whether a limit rejects, not the store that is away.
+    pub(crate) fn is_by_limit(&self) -> bool {
+        self.rule.is_some()
+    }
+
     /// Counts the rejection.
     pub(super) fn count(&self) {
         match &self.rule {

@@ -83,14 +83,16 @@ impl Counters {
     /// Returns the counters for a generation. While nothing is served there is no connection to Redis.
     pub(super) fn store(&self, config: &config::Config, metrics: &LimitMetrics) -> Store {
         let is_serving = self.file.lock().is_some();
-        let shared = match &config.store {
-            StoreUrl::Redis(url) if is_serving => {
-                self.connection(url.expose(), config.away, metrics)
-            }
+        let url = match &config.store {
+            StoreUrl::Redis(url) if is_serving => Some(url.expose()),
             StoreUrl::Redis(_) | StoreUrl::Memory => None,
         };
+        let shared = url.and_then(|url| self.connection(url, config.away, metrics));
         if shared.is_none() {
             self.release(metrics);
+            if url.is_some() {
+                metrics.mode(Mode::Local);
+            }
         }
         Store::new(&self.memory, shared, config.away, metrics)
     }

@@ -34,6 +34,11 @@ pub(super) fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
+/// Returns the length of a slot.
+fn grain(length: u64) -> u64 {
+    (length / SLOTS).max(1)
+}
+
 impl Window {
     /// Returns the amount in the window that ends now.
     pub(super) fn used(&self, now: u64, length: u64) -> u64 {
@@ -42,7 +47,8 @@ impl Window {
 
     /// Returns the milliseconds until the window is empty.
     pub(super) fn until_empty(&self, now: u64, length: u64) -> u64 {
-        self.live(now, length).last().map_or(0, |slot| slot.leaves(length) - now)
+        let used = self.live(now, length).filter(|slot| slot.amount > 0);
+        used.last().map_or(0, |slot| slot.leaves(length) - now)
     }
 
     /// Returns the milliseconds until an amount fits; 0 if it fits now. An amount above the limit waits for an empty
@@ -60,14 +66,16 @@ impl Window {
         wait
     }
 
-    /// Adds an amount. Returns the number of its slot.
+    /// Adds an amount. Returns the number of its slot. Nothing, added to a slot, does not keep it longer.
     pub(super) fn add(&mut self, now: u64, length: u64, amount: u64) -> u64 {
         self.slots.retain(|slot| slot.leaves(length) > now);
-        let number = now / (length / SLOTS).max(1);
+        let number = now / grain(length);
         match self.slots.last_mut() {
             // a clock that stands still or goes back stays in the newest slot
             Some(slot) if slot.number >= number => {
-                slot.last = slot.last.max(now);
+                if amount > 0 {
+                    slot.last = slot.last.max(now);
+                }
                 slot.amount = slot.amount.saturating_add(amount);
                 slot.number
             }
@@ -83,6 +91,10 @@ impl Window {
         let of = |slot: &&mut Slot| slot.number == change.slot && slot.leaves(length) > now;
         if let Some(slot) = self.slots.iter_mut().find(of) {
             slot.amount = slot.amount.saturating_sub(change.reserved).saturating_add(change.used);
+            // a reservation of nothing did not note its time, which is in the slot
+            if change.reserved == 0 && change.used > 0 {
+                slot.last = slot.last.max(now.min((slot.number + 1) * grain(length)));
+            }
         }
     }
 
@@ -167,6 +179,21 @@ mod tests {
         window.add(61_000, MINUTE, 1);
         window.settle(61_000, MINUTE, Change { slot, reserved: 700, used: 0 });
         assert_eq!(window.used(61_000, MINUTE), 51);
+    }
+
+    #[test]
+    fn a_reservation_of_nothing_keeps_no_slot_and_its_true_amount_counts_for_a_whole_window() {
+        let mut window = Window::default();
+        window.add(0, MINUTE, 5);
+        let slot = window.add(4_000, MINUTE, 0);
+        assert_eq!(window.until_empty(4_000, MINUTE), 56_000);
+        assert_eq!(window.used(MINUTE, MINUTE), 0);
+        window.settle(20_000, MINUTE, Change { slot, reserved: 0, used: 3 });
+        assert_eq!(window.used(MINUTE + 3_999, MINUTE), 8);
+        assert_eq!(window.used(MINUTE + 5_000, MINUTE), 0);
+        // a window of nothing is empty
+        window.add(70_000, MINUTE, 0);
+        assert_eq!(window.until_empty(70_000, MINUTE), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod outcomes;
 pub(crate) mod pace;
 pub(crate) mod retry;
 pub(crate) mod retry_budget;
+mod slots;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! `Outcomes`: the recent attempts at a target, and the last one that failed.
-use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
+
+use crate::models::slots::Slots;
 
 /// The length of a slot.
 const SLOT: Duration = Duration::from_secs(10);
@@ -13,18 +14,16 @@ pub(crate) const RECENT: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// The slots in use, oldest first.
-    slots: VecDeque<Slot>,
+    slots: Slots<Recent>,
     last_failure: Option<LastFailure>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    begun: Instant,
-    attempts: u64,
-    failures: u64,
+impl Default for State {
+    fn default() -> Self {
+        Self { slots: Slots::new(RECENT, SLOT), last_failure: None }
+    }
 }
 
 /// The last failure of a target.
@@ -52,13 +51,13 @@ pub(crate) struct Recent {
 impl Outcomes {
     /// Counts an attempt that the upstream answered.
     pub(crate) fn answered(&self, now: Instant) {
-        self.0.lock().slot(now).attempts += 1;
+        self.0.lock().slots.current(now).attempts += 1;
     }
 
     /// Counts an attempt that failed by the fault of the upstream.
     pub(crate) fn failed(&self, failure: LastFailure, now: Instant) {
         let mut state = self.0.lock();
-        let slot = state.slot(now);
+        let slot = state.slots.current(now);
         slot.attempts += 1;
         slot.failures += 1;
         state.last_failure = Some(failure);
@@ -67,8 +66,7 @@ impl Outcomes {
     /// Returns the attempts of the recent time.
     pub(crate) fn recent(&self, now: Instant) -> Recent {
         let state = self.0.lock();
-        let live = state.slots.iter().filter(|slot| slot.is_recent(now));
-        live.fold(Recent::default(), |sum, slot| Recent {
+        state.slots.recent(now).fold(Recent::default(), |sum, slot| Recent {
             attempts: sum.attempts + slot.attempts,
             failures: sum.failures + slot.failures,
         })
@@ -77,26 +75,6 @@ impl Outcomes {
     /// Returns the last failure.
     pub(crate) fn last_failure(&self) -> Option<LastFailure> {
         self.0.lock().last_failure.clone()
-    }
-}
-
-impl Slot {
-    fn is_recent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.begun) < RECENT
-    }
-}
-
-impl State {
-    fn slot(&mut self, now: Instant) -> &mut Slot {
-        while self.slots.front().is_some_and(|slot| !slot.is_recent(now)) {
-            self.slots.pop_front();
-        }
-        let is_open = |slot: &Slot| now.saturating_duration_since(slot.begun) < SLOT;
-        if !self.slots.back().is_some_and(is_open) {
-            self.slots.push_back(Slot { begun: now, attempts: 0, failures: 0 });
-        }
-        let last = self.slots.len() - 1;
-        &mut self.slots[last]
     }
 }
 
@@ -125,8 +103,5 @@ mod tests {
         assert_eq!(outcomes.recent(at(60)), Recent { attempts: 2, failures: 1 });
         assert_eq!(outcomes.recent(at(85)), Recent::default());
         assert_eq!(outcomes.last_failure(), Some(failure()));
-        // the memory is bounded
-        (0..10_000).for_each(|second| outcomes.answered(at(second)));
-        assert!(outcomes.0.lock().slots.len() <= 7);
     }
 }

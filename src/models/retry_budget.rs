@@ -1,9 +1,10 @@
 //! `RetryBudget`: bounds the extra load of retries and failovers, so that a fault of an upstream does not multiply the
 //! requests that it and the other targets get.
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+use crate::models::slots::Slots;
 
 /// The window.
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);
@@ -14,14 +15,19 @@ const REQUESTS: u64 = 5;
 const LEAST: u64 = 30;
 
 /// The budget of one alias. It outlives generations.
-#[derive(Debug, Default)]
-pub(crate) struct RetryBudget(Mutex<VecDeque<Slot>>);
+#[derive(Debug)]
+pub(crate) struct RetryBudget(Mutex<Slots<Slot>>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Slot {
-    begun: Instant,
     requests: u64,
     extra: u64,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self(Mutex::new(Slots::new(WINDOW, SLOT)))
+    }
 }
 
 /// The state of a budget.
@@ -38,7 +44,7 @@ pub(crate) struct RetryLevel {
 impl RetryBudget {
     /// Counts a request.
     pub(crate) fn request(&self, now: Instant) {
-        slot(&mut self.0.lock(), now).requests += 1;
+        self.0.lock().current(now).requests += 1;
     }
 
     /// Takes one extra attempt. Returns `false` if the budget is used up.
@@ -47,7 +53,7 @@ impl RetryBudget {
         let level = level(&slots, now);
         let has_left = level.extra < level.most;
         if has_left {
-            slot(&mut slots, now).extra += 1;
+            slots.current(now).extra += 1;
         }
         has_left
     }
@@ -58,27 +64,10 @@ impl RetryBudget {
     }
 }
 
-fn is_recent(slot: &Slot, now: Instant) -> bool {
-    now.saturating_duration_since(slot.begun) < WINDOW
-}
-
-fn level(slots: &VecDeque<Slot>, now: Instant) -> RetryLevel {
-    let live = || slots.iter().filter(|slot| is_recent(slot, now));
-    let requests = live().map(|slot| slot.requests).sum::<u64>();
-    let extra = live().map(|slot| slot.extra).sum();
+fn level(slots: &Slots<Slot>, now: Instant) -> RetryLevel {
+    let requests = slots.recent(now).map(|slot| slot.requests).sum::<u64>();
+    let extra = slots.recent(now).map(|slot| slot.extra).sum();
     RetryLevel { requests, extra, most: (requests / REQUESTS).max(LEAST) }
-}
-
-fn slot(slots: &mut VecDeque<Slot>, now: Instant) -> &mut Slot {
-    while slots.front().is_some_and(|slot| !is_recent(slot, now)) {
-        slots.pop_front();
-    }
-    let is_open = |slot: &Slot| now.saturating_duration_since(slot.begun) < SLOT;
-    if !slots.back().is_some_and(is_open) {
-        slots.push_back(Slot { begun: now, requests: 0, extra: 0 });
-    }
-    let last = slots.len() - 1;
-    &mut slots[last]
 }
 
 #[cfg(test)]
@@ -113,7 +102,6 @@ mod tests {
         }
         assert!(extra * REQUESTS <= requests + LEAST * REQUESTS, "{extra} of {requests}");
         assert!(extra * REQUESTS >= requests * 8 / 10, "{extra} of {requests}");
-        assert!(budget.0.lock().len() <= 11);
     }
 
     #[test]

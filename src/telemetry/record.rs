@@ -51,6 +51,8 @@ pub struct Record {
     pub stages: Vec<StageRun>,
     /// Every call of an upstream, in order.
     pub attempts: Vec<Attempt>,
+    /// The time for which the request waited for limits, for targets and between retries.
+    pub waited: Duration,
     /// Targets that were passed over.
     pub passed_over: Vec<PassedOver>,
     /// Calls of server tools, in the order in which they ended.
@@ -321,6 +323,7 @@ impl Record {
             policy_tags: BTreeMap::new(),
             stages: Vec::new(),
             attempts: Vec::new(),
+            waited: Duration::ZERO,
             passed_over: Vec::new(),
             tool_calls: Vec::new(),
             dropped: Vec::new(),
@@ -340,7 +343,11 @@ impl Record {
 
     /// Returns the place in a trace whose spans are exported.
     pub(crate) fn sampled(&self) -> Option<&Trace> {
-        self.trace.as_ref().filter(|trace| trace.is_sampled)
+        let is_known = self.is_identified || self.parent.is_some();
+        self.trace.as_ref().filter(|trace| match is_known {
+            true => trace.is_sampled,
+            false => trace.is_sampled_unknown,
+        })
     }
 
     /// Returns the tokens of all attempts.
@@ -361,14 +368,14 @@ impl Record {
         Cost { nano_dollars: total.nano_dollars(), ..cost }
     }
 
-    /// Returns the time that the gateway itself took until now: the time outside of attempts.
+    /// Returns the time that the gateway itself took until now: the time outside of attempts and waits.
     pub fn own_time(&self) -> Duration {
         let now = self.started.elapsed();
         let waits = self.attempts.iter().map(|attempt| {
             let took = attempt.duration.or(attempt.first_event);
             took.unwrap_or_else(|| now.saturating_sub(attempt.begun))
         });
-        now.saturating_sub(waits.sum())
+        now.saturating_sub(waits.sum()).saturating_sub(self.waited)
     }
 
     /// Returns the tokens of each turn.

@@ -175,6 +175,13 @@ impl Story {
         self.0.lock().rerouted = Some(alias.into());
     }
 
+    /// Records a time for which the request waited.
+    pub fn waited(&self, time: Duration) {
+        if !time.is_zero() {
+            self.0.lock().waited += time;
+        }
+    }
+
     /// Records a target that is passed over.
     pub fn passed_over(&self, target: HeaderValue, why: Why) {
         let mut record = self.0.lock();

@@ -35,8 +35,10 @@ pub(crate) struct Trace {
     pub(crate) span: SpanId,
     /// The parent of this span.
     pub(crate) parent: Option<Parent>,
-    /// Whether the spans of the exchange are exported.
+    /// Whether the spans of the exchange are exported, if its client is known.
     pub(crate) is_sampled: bool,
+    /// Whether they are exported although its client is not known: a request without a key forces nothing.
+    pub(crate) is_sampled_unknown: bool,
     /// The client's `tracestate`; empty if there is none, or if it is malformed.
     pub(crate) state: Box<str>,
     is_random: bool,
@@ -83,20 +85,26 @@ impl Trace {
     pub(crate) fn of(headers: &HeaderMap, ratio: f64) -> Self {
         let Some(client) = Client::read(headers) else {
             let id = TraceId(fastrand::u128(1..));
+            let is_sampled = is_within(id, ratio);
             return Self {
                 id,
                 span: SpanId::random(),
                 parent: None,
-                is_sampled: is_within(id, ratio),
+                is_sampled,
+                is_sampled_unknown: is_sampled,
                 state: Box::default(),
                 is_random: false,
             };
         };
+        let is_sampled = client.flags & SAMPLED != 0;
+        // the client has chosen its id
+        let is_chosen = is_within(TraceId(fastrand::u128(1..)), ratio);
         Self {
             id: client.trace,
             span: SpanId::random(),
             parent: Some(Parent::Remote(client.span)),
-            is_sampled: client.flags & SAMPLED != 0,
+            is_sampled,
+            is_sampled_unknown: is_sampled && is_chosen,
             state: state(headers).unwrap_or_default(),
             is_random: client.flags & RANDOM != 0,
         }

@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use crate::limit_rules::{ask, limited};
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::Gateway;
-use crate::support::redis::Redis;
+use crate::support::redis::{Fault, Redis};
 use crate::support::upstream::{Behaviour, Call, Upstream, json as whole};
 use crate::support::{ANSWER, MESSAGE, until};
 
@@ -171,6 +171,68 @@ async fn a_request_waits_for_a_target_that_is_busy() {
         assert_eq!(found.status, 200);
     }
     assert_eq!(waited(&gateway, "admitted").await, 1.0);
+    // waiting is no refusal
+    assert_eq!(gateway.metric(TARGET_REFUSALS).await, 0.0);
+}
+
+const TARGET_REFUSALS: &str = "tidegate_limit_refusals_total{per=\"target\",limit=\"concurrent\"}";
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_target_in_vain_is_one_refusal() {
+    let mut up = Upstream::start().await;
+    let gateway = limited(up.address, "{ per: target, concurrent: 1, wait: 300ms }").start().await;
+    let running = begin(&gateway, "k-ci", "first");
+    let call = up.call().await;
+    let waiting = begin(&gateway, "k-ops", "second");
+    until_waiting(&gateway, 1.0).await;
+    // the end of each of these requests wakes the one that waits
+    for _ in 0..3 {
+        begin(&gateway, "k-web", "third").await.unwrap().refusal(429, "rate_limit_error");
+    }
+    waiting.await.unwrap().refusal(429, "rate_limit_error");
+    assert_eq!(gateway.metric(TARGET_REFUSALS).await, 4.0);
+    call.finish(whole(200, ANSWER)).await;
+    assert_eq!(running.await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_wait_is_not_the_gateways_own_time() {
+    let mut up = Upstream::start().await;
+    let gateway = limited(up.address, "{ per: key, concurrent: 1, wait: 1m }").start().await;
+    let first = begin(&gateway, "k-ci", "first");
+    let call = up.call().await;
+    let second = begin(&gateway, "k-ci", "second");
+    until_waiting(&gateway, 1.0).await;
+    let begun = std::time::Instant::now();
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    let least = begun.elapsed();
+    call.finish(whole(200, ANSWER)).await;
+    up.call().await.finish(whole(200, ANSWER)).await;
+    let timing = |answer: &Answer, name: &str| {
+        let parts = answer.header("server-timing").unwrap().split(", ");
+        let of_name = |part: &str| part.strip_prefix(name)?.strip_prefix(";dur=")?.parse().ok();
+        parts.map(str::to_owned).find_map(|part| of_name(&part)).map(|ms: f64| ms / 1e3)
+    };
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!(timing(&first, "wait"), None);
+    // the time of the upstream, and the wait for it, are not the gateway's
+    for answer in [&first, &second] {
+        assert!(timing(answer, "gateway").unwrap() < least.as_secs_f64());
+    }
+    assert!(timing(&second, "wait").unwrap() >= least.as_secs_f64());
+}
+
+#[tokio::test]
+async fn a_request_does_not_wait_for_a_target_while_the_store_is_away() {
+    let Some(mut redis) = Redis::start(&[]).await else { return };
+    redis.fail(Fault::Killed);
+    let up = Upstream::always(Behaviour::Answer(whole(200, ANSWER))).await;
+    let rules = "{ per: target, concurrent: 9, wait: 1m }";
+    let config = format!("{KEYS}limits: {{ {}, rules: [{rules}] }}", redis.store("closed"));
+    let gateway = Gateway::with().upstream(up.address).config(config).start().await;
+    ask(&gateway, "k-a").await.refusal(503, "overloaded_error");
+    assert_eq!(gateway.metric("tidegate_limit_wait_seconds_count").await, 0.0);
+    assert_eq!(gateway.metric("tidegate_limiter_unreachable_total").await, 1.0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use futures_util::FutureExt as _;
 use super::*;
 use crate::auth::WhenConfig;
 use crate::error::{ErrorKind, Retry};
+use crate::limits::waiting::Free;
 use crate::limits::{Counters, RuleSet, Watch, budget, config};
 use crate::telemetry::events::Events;
 use crate::telemetry::limits::LimitMetrics;
@@ -39,8 +40,9 @@ fn pay(admission: &Admission, models: &[&str]) -> Result<Admitted> {
 
 /// Asks for a request, which counters in memory answer at once.
 fn ask(admission: &Admission, names: &[Name], estimate: Estimate) -> Result<Admitted> {
-    let wanted = Wanted { caller: &caller("ci"), names, estimate, end: None };
-    admission.admit(wanted).now_or_never().unwrap()
+    let caller = caller("ci");
+    let wanted = Wanted { caller: &caller, names, estimate };
+    admission.admit(wanted, &mut admission.waits(&caller, None)).now_or_never().unwrap()
 }
 
 /// Uses up a budget of a dollar: the request is never settled, so its estimate stays.
@@ -284,4 +286,64 @@ fn a_client_that_no_rule_can_apply_to_has_no_limits() {
         assert_eq!(limits(rules).concern(&caller("ci")), expected, "{rules}");
     }
     assert!(budgets("{ per: key, usd: 1, every: day }").concern(&caller("ci")));
+}
+
+/// Estimates of a request without any amount.
+const NOTHING: Estimate = Estimate { input: 0, output: 0, nano_dollars: 0 };
+
+#[tokio::test]
+async fn a_request_that_goes_on_without_a_fallback_keeps_its_place() {
+    let of_big = "{ per: key, when: { model: big }, requests: 1/1h }";
+    let limits = limits(&format!("{{ per: key, concurrent: 1, wait: 1m }}, {of_big}"));
+    let running = Admission::new(&limits, Source::Client);
+    pay(&running, &["big"]).unwrap();
+    let caller = caller("ci");
+    let (both, one) = ([name("m"), name("big")], [name("m")]);
+    let wanted = |names| Wanted { caller: &caller, names, estimate: NOTHING };
+    let (first, second) = [(); 2].map(|()| Admission::new(&limits, Source::Client)).into();
+    let (mut firsts, mut seconds) = (first.waits(&caller, None), second.waits(&caller, None));
+    let mut waiting = Box::pin(first.admit(wanted(&both), &mut firsts));
+    assert!((&mut waiting).now_or_never().is_none());
+    let mut behind = Box::pin(second.admit(wanted(&one), &mut seconds));
+    assert!((&mut behind).now_or_never().is_none());
+    Story::default().read(|record| running.settle(record));
+    assert_eq!(waiting.await.unwrap(), Admitted::Without(vec!["big".into()]));
+    // the other request comes after it, though it has waited for as long
+    assert!((&mut behind).now_or_never().is_none());
+    let admitted = first.admit(wanted(&one), &mut firsts).now_or_never();
+    assert_eq!(admitted.unwrap().unwrap(), Admitted::Whole);
+    assert!((&mut behind).now_or_never().is_none());
+    drop(first);
+    assert_eq!(behind.await.unwrap(), Admitted::Whole);
+}
+
+#[tokio::test]
+async fn all_waits_of_a_request_together_are_as_long_as_the_rule_says() {
+    let limits = limits("{ per: key, concurrent: 1, wait: 20ms }");
+    let running = Admission::new(&limits, Source::Client);
+    pay(&running, &["m"]).unwrap();
+    let (caller, names) = (caller("ci"), [name("m")]);
+    let wanted = Wanted { caller: &caller, names: &names, estimate: NOTHING };
+    let admission = Admission::new(&limits, Source::Client);
+    let mut waits = admission.waits(&caller, None);
+    assert!(admission.admit(wanted, &mut waits).await.is_err());
+    // its time is over, also under another name
+    assert!(admission.admit(wanted, &mut waits).now_or_never().unwrap().is_err());
+    assert!(waits.waited() > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_limit_that_frees_before_a_request_is_in_line_is_not_missed() {
+    let limits = limits("{ per: key, concurrent: 1, wait: 1m }");
+    let caller = caller("ci");
+    let free = || Free {
+        line: LineId::Targets("m".into()),
+        most: Duration::from_secs(60),
+        after: Duration::from_secs(60),
+        may_free: true,
+    };
+    let mut waits = Waits::new(&limits, &caller, None);
+    // the request tries again at once, now with a place that is woken
+    assert_eq!(waits.again(Some(free())).now_or_never(), Some(true));
+    assert_eq!(waits.again(Some(free())).now_or_never(), None);
 }

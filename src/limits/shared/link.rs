@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -104,8 +104,13 @@ impl Link {
         self.failed(line.number, SLOW);
     }
 
-    /// Notes an error. A lost connection is given up at once.
+    /// Notes an error. A lost connection is given up at once. An error of data, such as a counter that another program
+    /// has overwritten, is logged each time: the other counters can still be used.
     pub(super) fn refused(&self, line: &Line, error: &RedisError) {
+        if is_of_data(error) {
+            tracing::error!(error = %error, "a counter in the store of the limits cannot be read");
+            return self.answered();
+        }
         if is_lost(error) {
             self.failures.store(FAILURES, Ordering::Relaxed);
         }
@@ -180,6 +185,23 @@ fn mode(state: &State) -> Mode {
     match state.line {
         Some(_) => Mode::Shared,
         None => state.away.mode(),
+    }
+}
+
+/// The words of errors that say that the server takes no writes, or none now. Old servers report them within the error of
+/// the script.
+const OUTAGES: [&str; 7] =
+    ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN"];
+
+/// Returns whether an error is about the data of a counter: the script failed on it, or its answer is none.
+pub(super) fn is_of_data(error: &RedisError) -> bool {
+    let text = error.to_string();
+    match error.code() {
+        Some("WRONGTYPE") => true,
+        Some("ERR") => {
+            text.contains("user_script") && !OUTAGES.iter().any(|word| text.contains(word))
+        }
+        _ => error.kind() == ErrorKind::UnexpectedReturnType,
     }
 }
 

@@ -63,8 +63,8 @@ impl Held {
     pub(super) fn hold(&self, holder: &str) -> Option<(String, String)> {
         let key = || holds(&key(&self.id));
         match self.kind {
-            _ if self.mark.amount == 0 => None,
             Kind::Window(_) => None,
+            Kind::Concurrent if self.mark.amount == 0 => None,
             Kind::Concurrent => Some((key(), holder.to_owned())),
             Kind::Sum(_) => Some((key(), format!("{holder}:{}", self.mark.amount))),
         }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::limits::shared::link::{Link, is_lost};
+use crate::limits::shared::link::{Link, is_lost, is_of_data};
 use crate::limits::shared::script::{self, Held, Holder};
 use crate::telemetry::limits::LimitMetrics;
 
@@ -50,10 +50,9 @@ impl Settlement {
             Ok(Ok(())) => return None,
             Ok(Err(error)) => {
                 link.refused(&line, &error);
-                match is_lost(&error) {
-                    true => self.is_again = true,
-                    false => self.errors += 1,
-                }
+                // a script that failed on a counter may have settled those before it
+                self.is_again |= is_lost(&error) || is_of_data(&error);
+                self.errors += u32::from(!is_lost(&error));
             }
             Err(_) => {
                 link.was_slow(&line);

@@ -51,12 +51,18 @@ local function put(key, slot)
   redis.call('HSET', key, text(slot.number), text(slot.amount) .. ' ' .. text(slot.last))
 end
 
+local function grain_of(length)
+  return math.max(math.floor(length / slots), 1)
+end
+
 local function add(key, found, length, amount)
-  local grain = math.max(math.floor(length / slots), 1)
+  local grain = grain_of(length)
   local number = math.floor(now / grain)
   local slot = found.slots[#found.slots]
   if slot and slot.number >= number then
-    slot.amount, slot.last = slot.amount + amount, math.max(slot.last, now)
+    slot.amount = slot.amount + amount
+    -- nothing keeps no slot
+    if amount > 0 then slot.last = math.max(slot.last, now) end
   else
     slot = { number = number, amount = amount, last = now }
     table.insert(found.slots, slot)
@@ -67,7 +73,10 @@ local function add(key, found, length, amount)
   return slot.number
 end
 
--- Sums: a hash for the period; the reserved money of requests whose gateway is gone comes back.
+-- Sums: a hash for the period; the reserved money of requests whose gateway is gone comes back. Such a hold becomes a
+-- marker, so that a settlement that comes after all is charged, and charged once.
+
+local gone = 'gone:'
 
 local function is_of_another(sum, from, to)
   local shared = sum.to - from
@@ -82,12 +91,15 @@ local function sum(key, holds, from, to)
   local known = { from = tonumber(fields[1]), to = tonumber(fields[2]), spent = tonumber(fields[3]),
     reserved = tonumber(fields[4]), warned = fields[5] }
   if is_of_another(known, from, to) then return found end
-  local gone = redis.call('ZRANGEBYSCORE', holds, '-inf', text(now))
-  for _, member in ipairs(gone) do
-    known.reserved = math.max(known.reserved - tonumber(string.match(member, ':(%d+)$')), 0)
-  end
-  if #gone > 0 then
+  local over = redis.call('ZRANGEBYSCORE', holds, '-inf', text(now))
+  if #over > 0 then
     redis.call('ZREMRANGEBYSCORE', holds, '-inf', text(now))
+    for _, member in ipairs(over) do
+      if string.sub(member, 1, #gone) ~= gone then
+        known.reserved = math.max(known.reserved - tonumber(string.match(member, ':(%d+)$')), 0)
+        redis.call('ZADD', holds, text(now + day), gone .. member)
+      end
+    end
     redis.call('HSET', key, 'reserved', text(known.reserved))
   end
   return known
@@ -149,16 +161,19 @@ local function charge(claim)
     found.warned, claim.warns = '1', 1
   end
   keep(claim.key, claim.holds, found)
-  if amount > 0 then
-    redis.call('ZADD', claim.holds, text(now + hold), holder .. ':' .. text(amount))
-    redis.call('PEXPIRE', claim.holds, text(math.max(found.to * 1000 - now, 0) + day))
-  end
+  -- also without money: the hold says that the settlement has not come yet
+  redis.call('ZADD', claim.holds, text(now + hold), holder .. ':' .. text(amount))
+  redis.call('PEXPIRE', claim.holds, text(math.max(found.to * 1000 - now, 0) + day))
   return found.from, amount
 end
 
 local function until_empty(claim)
-  local newest = claim.kind == 'w' and claim.found.slots[#claim.found.slots]
-  return newest and newest.last + claim.from - now or 0
+  if claim.kind ~= 'w' then return 0 end
+  local wait = 0
+  for _, slot in ipairs(claim.found.slots) do
+    if slot.amount > 0 then wait = math.max(wait, slot.last + claim.from - now) end
+  end
+  return wait
 end
 
 local function settle(claim)
@@ -170,16 +185,22 @@ local function settle(claim)
     for _, slot in ipairs(window(claim.key, claim.from).slots) do
       if slot.number == claim.to then
         slot.amount = math.max(slot.amount - claim.amount, 0) + claim.used
+        -- a reservation of nothing did not note its time, which is in the slot
+        if claim.amount == 0 and claim.used > 0 then
+          slot.last = math.max(slot.last, math.min(now, (slot.number + 1) * grain_of(claim.from)))
+        end
         put(claim.key, slot)
       end
     end
   else
     local fields = redis.call('HMGET', claim.key, 'from', 'spent', 'reserved')
     if not fields[1] or tonumber(fields[1]) ~= claim.from then return end
-    local was_held = redis.call('ZREM', claim.holds, holder .. ':' .. text(claim.amount)) == 1
+    local member = holder .. ':' .. text(claim.amount)
+    local was_held = redis.call('ZREM', claim.holds, member) == 1
+    local is_late = redis.call('ZREM', claim.holds, gone .. member) == 1
     local spent, reserved = tonumber(fields[2]), tonumber(fields[3])
     if was_held then reserved = math.max(reserved - claim.amount, 0) end
-    if was_held or operation == 'settle' then spent = spent + claim.used end
+    if was_held or is_late or operation == 'settle' then spent = spent + claim.used end
     redis.call('HSET', claim.key, 'spent', text(spent), 'reserved', text(reserved))
   end
 end

@@ -214,3 +214,119 @@ async fn a_reservation_that_no_request_takes_is_given_back() {
         next = reserve(&shared, &claims, now).await;
     }
 }
+
+#[tokio::test]
+async fn a_settlement_that_comes_after_its_hold_is_charged_once() {
+    let Some(server) = Server::start() else { return };
+    let shared = server.shared().await;
+    let now = Memory::default().now();
+    let period = Period { start: now.second - 5, end: now.second + 50_000 };
+    let sum = |amount| claim("usd", Kind::Sum(period), amount, 1000);
+    let mut line = shared.link.connected().await;
+    // with and without an estimate, and whether or not the first try arrived
+    for (estimate, is_first_lost) in [(70, true), (70, false), (0, true), (0, false)] {
+        let spent = async || {
+            let mut found = shared.over(&[sum(0)], now).await;
+            while found.is_err() {
+                found = shared.over(&[sum(0)], now).await;
+            }
+            shared.level(&sum(0), now).used
+        };
+        let before = spent().await;
+        let (holder, held) = reserve(&shared, &[sum(estimate)], now).await.unwrap().taken();
+        let settled: Vec<_> = held.into_iter().map(|(held, _)| (held, 30)).collect();
+        // the hold expires, and another request clears it away
+        let mut expire = redis::cmd("ZADD");
+        expire.arg("{tidegate}:usd:ci:holds").arg(1).arg(format!("{holder}:{estimate}"));
+        let () = expire.query_async(&mut line.connection).await.unwrap();
+        assert_eq!(spent().await, before, "the money of the hold is free again");
+        let tries = if is_first_lost { [true, true] } else { [false, true] };
+        for is_again in tries {
+            script::settle(&holder, &settled, is_again, &mut line.connection).await.unwrap();
+            assert_eq!(spent().await, before + 30, "{estimate} {is_first_lost}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_settlement_without_an_estimate_is_charged_by_a_second_try() {
+    let Some(server) = Server::start() else { return };
+    let shared = server.shared().await;
+    let now = Memory::default().now();
+    let period = Period { start: now.second - 5, end: now.second + 50_000 };
+    let sum = claim("usd", Kind::Sum(period), 0, 1000);
+    let (holder, held) = reserve(&shared, &[sum], now).await.unwrap().taken();
+    let settled: Vec<_> = held.into_iter().map(|(held, _)| (held, 30)).collect();
+    let mut line = shared.link.connected().await;
+    for _ in 0..3 {
+        script::settle(&holder, &settled, true, &mut line.connection).await.unwrap();
+    }
+    let spent: u64 = redis::cmd("HGET")
+        .arg("{tidegate}:usd:ci")
+        .arg("spent")
+        .query_async(&mut line.connection)
+        .await
+        .unwrap();
+    assert_eq!(spent, 30);
+}
+
+#[tokio::test]
+async fn an_error_of_data_is_no_outage() {
+    let Some(server) = Server::start() else { return };
+    let shared = server.shared().await;
+    let now = Memory::default().now();
+    let mut line = shared.link.connected().await;
+    let damaged: [&[&str]; 3] = [
+        &["SET", "{tidegate}:string:ci", "x"],
+        &["HSET", "{tidegate}:window:ci", "5", "no slot"],
+        &["HSET", "{tidegate}:sum:ci", "from", "1", "to", "x"],
+    ];
+    for command in damaged {
+        let mut call = redis::cmd(command[0]);
+        call.arg(&command[1..]);
+        let () = call.query_async(&mut line.connection).await.unwrap();
+    }
+    let period = Period { start: now.second - 5, end: now.second + 50_000 };
+    for (rule, kind) in
+        [("string", Kind::Window(HOUR)), ("window", Kind::Window(HOUR)), ("sum", Kind::Sum(period))]
+    {
+        for _ in 0..5 {
+            let found = shared.reserve(&[claim(rule, kind, 1, 9)], now).await;
+            assert!(found.is_err(), "{rule}");
+            assert!(shared.is_there(), "{rule}");
+        }
+    }
+    // the other counters are used as before
+    let kept = reserve(&shared, &[claim("fine", Kind::Window(HOUR), 1, 1)], now).await;
+    assert!(kept.is_ok());
+    assert!(reserve(&shared, &[claim("fine", Kind::Window(HOUR), 1, 1)], now).await.is_err());
+}
+
+#[tokio::test]
+async fn a_reservation_of_nothing_keeps_no_slot_in_redis() {
+    let Some(server) = Server::start() else { return };
+    let shared = server.shared().await;
+    let now = Memory::default().now();
+    let claim = |amount| claim("tokens", Kind::Window(HOUR), amount, 100);
+    let mut line = shared.link.connected().await;
+    let slots = async |connection: &mut MultiplexedConnection| {
+        let mut call = redis::cmd("HVALS");
+        call.arg("{tidegate}:tokens:ci");
+        let slots: Vec<String> = call.query_async(connection).await.unwrap();
+        slots
+    };
+    let _first = reserve(&shared, &[claim(5)], now).await.unwrap();
+    let before = slots(&mut line.connection).await;
+    let nothing = reserve(&shared, &[claim(0)], now).await.unwrap();
+    let after = slots(&mut line.connection).await;
+    // a slot of five minutes may have ended between the two
+    if after.len() == 1 {
+        assert_eq!(after, before);
+    }
+    let (holder, held) = nothing.taken();
+    shared.settle(holder, held.into_iter().map(|(held, _)| (held, 7)).collect(), Some(now));
+    shared.flushed(Duration::from_secs(20)).await;
+    let amount = |slot: &String| slot.split_once(' ').unwrap().0.parse::<u64>().unwrap();
+    let used: u64 = slots(&mut line.connection).await.iter().map(amount).sum();
+    assert_eq!(used, 12);
+}

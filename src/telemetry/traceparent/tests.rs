@@ -2,6 +2,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Parent, SpanId, Trace, TraceId, is_within};
+use crate::telemetry::story::Story;
 
 const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -187,4 +188,22 @@ fn an_inner_exchange_is_a_child_in_the_same_trace() {
     assert_eq!(inner.id, outer.id);
     assert_eq!(inner.parent, Some(Parent::Exchange(outer.span)));
     assert!(inner.span != outer.span && inner.is_sampled);
+}
+
+#[test]
+fn a_client_that_is_not_known_forces_no_sampling() {
+    let sampled = |ratio: f64, is_known: bool| {
+        let story = Story::default();
+        story.trace_as(Some(Trace::of(&headers(&[("traceparent", VALID)]), ratio)));
+        if is_known {
+            story.identify("ci");
+        }
+        story.read(|record| record.sampled().is_some())
+    };
+    assert_eq!([sampled(0.0, false), sampled(0.0, true)], [false, true]);
+    assert_eq!([sampled(1.0, false), sampled(1.0, true)], [true, true]);
+    // a client that wants no spans gets none
+    let unsampled = format!("{}00", VALID.strip_suffix("01").unwrap());
+    let trace = Trace::of(&headers(&[("traceparent", &unsampled)]), 1.0);
+    assert!(!trace.is_sampled && !trace.is_sampled_unknown);
 }
