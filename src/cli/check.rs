@@ -52,7 +52,8 @@ pub fn check(file: &Path) -> Result<(), Vec<Problem>> {
     Err(problems)
 }
 
-fn build(config: &Config) -> Result<(), Vec<Problem>> {
+/// Builds a generation from a config and discards it.
+pub(super) fn build(config: &Config) -> Result<(), Vec<Problem>> {
     let shared = Arc::new(Shared::new(1, None)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

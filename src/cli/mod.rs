@@ -3,6 +3,7 @@ mod admin_client;
 pub mod check;
 mod eval;
 mod eval_show;
+mod import;
 mod key;
 mod ledger;
 mod models;
@@ -78,6 +79,9 @@ enum Command {
     /// Creates caller keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Writes a config from the file of another gateway.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
 }
 
 #[derive(Subcommand)]
@@ -143,5 +147,6 @@ fn command(cli: Cli) -> ExitCode {
         Command::Status(query) => status::run(&cli.config, &query),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
+        Command::Import(command) => command.run(),
     }
 }
