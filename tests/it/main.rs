@@ -19,6 +19,7 @@ mod examples;
 mod failover;
 mod hooks;
 mod images;
+mod import;
 mod ledger;
 mod library;
 mod limit_answers;

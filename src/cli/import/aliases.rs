@@ -7,7 +7,8 @@ use crate::cli::import::deployment::{Deployment, Rename};
 use crate::cli::import::node::Node;
 use crate::cli::import::notes::{Near, Notes};
 use crate::cli::import::provider::Provider;
-use crate::cli::import::router::{Further, Router};
+use crate::cli::import::router::{Further, Router, TIMEOUT};
+use crate::cli::import::section::escaped;
 
 /// The longest wait of the gateway for an answer, unless an alias has another.
 const TOTAL: f64 = 15.0 * 60.0;
@@ -255,8 +256,11 @@ impl Assembly<'_> {
         if !retry.is_empty() {
             settings.insert("retry".to_owned(), retry.into());
         }
-        let timeout =
-            most(|one| one.times.timeout).or(self.router.timeout).filter(|time| *time > 0.0);
+        let own = most(|one| one.times.timeout).filter(|time| *time > 0.0);
+        if let Some(one) = group.iter().find(|one| one.times.timeout.is_some()) {
+            self.notes.changed(&one.spot, near.clone(), format!("`timeout`: {TIMEOUT}"));
+        }
+        let timeout = own.or(self.router.timeout);
         let stream = most(|one| one.times.stream_timeout).or(self.router.stream_timeout);
         let stream = stream.filter(|time| *time > 0.0);
         let mut timeouts = Map::new();
@@ -343,7 +347,8 @@ impl Assembly<'_> {
                     self.notes.left(&spot, Near::Alias(alias.name.clone()), text);
                 }
             } else {
-                let names: Vec<String> = known.into_iter().map(|(name, _)| name).collect();
+                let names: Vec<String> =
+                    known.into_iter().map(|(name, _)| escaped(&name)).collect();
                 made.fallbacks.insert(alias.name.clone(), names.into());
             }
         }
@@ -380,7 +385,7 @@ impl Aliases {
     fn target(&mut self, deployment: &Deployment, weight: u64) -> Target {
         let provider = self.provider(&deployment.provider);
         if let Some(Rename { prefix, with }) = &deployment.rename {
-            let rule = json!({ "provider": provider, "prefix": prefix, "with": with });
+            let rule = json!({ "provider": provider, "prefix": escaped(prefix), "with": with });
             if !self.names.contains(&rule) {
                 self.names.push(rule);
             }

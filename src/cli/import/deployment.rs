@@ -90,12 +90,17 @@ impl<'a> Reader<'a> {
     pub(super) fn read(&self, field: &Field<'a>) -> Vec<Deployment> {
         let model_list = Near::Section("models");
         let mut entry = Section::new(field, self.notes, model_list.clone());
-        let Some((alias, _)) = entry.text("model_name") else {
-            let text = "the entry has no `model_name`: an alias needs a name";
+        if !matches!(field.node.value, Tree::Map(_)) {
+            return Vec::new();
+        }
+        let alias =
+            entry.text("model_name").and_then(|(text, _)| text.literal().map(str::to_owned));
+        let Some(alias) = alias.filter(|alias| !alias.is_empty()) else {
+            let text =
+                "the entry has no `model_name`: an alias needs a name, which cannot be a variable";
             self.notes.left(&field.spot, model_list, text);
             return Vec::new();
         };
-        let alias = alias.plain(self.notes, "placeholder", &field.spot);
         let near = Near::Alias(alias.clone());
         let mut entry = Section::new(field, self.notes, near.clone());
         let _ = entry.take("model_name");
@@ -166,10 +171,7 @@ impl<'a> One<'_, 'a> {
         let provider = params.text("custom_llm_provider");
         let provider = provider.and_then(|(text, _)| text.literal().map(str::to_owned));
         let Some((vendor, own)) = vendors::of_model(&model, provider.as_deref()) else {
-            self.left(
-                &spot,
-                format!("the import does not know the provider of `{model}`; {}", advice::VENDOR),
-            );
+            self.left(&spot, unknown(&model));
             return Vec::new();
         };
         let organizations = organizations(&mut params);
@@ -383,5 +385,15 @@ fn million(dollars: f64) -> Value {
     match rounded.fract() == 0.0 {
         true => Value::from(rounded as u64),
         false => Value::from(rounded),
+    }
+}
+
+/// Returns the reason for which a model has no provider here.
+fn unknown(model: &str) -> String {
+    match model {
+        "*" => "LiteLLM takes the provider from the name in each request; name one provider instead, such as \
+                `\"*\": { provider: anthropic }`, or an entry for each prefix (`model_name: \"anthropic/*\"`)"
+            .to_owned(),
+        _ => format!("the import does not know the provider of `{model}`; {}", advice::VENDOR),
     }
 }

@@ -58,7 +58,7 @@ impl<'a> Emitter<'a> {
 
     fn remark(&mut self, indent: &str, n: usize) {
         self.shown[n] = true;
-        self.comment(indent, &self.remarks[n].to_string());
+        self.comment(indent, &self.remarks[n].comment());
     }
 
     fn comment(&mut self, indent: &str, text: &str) {
@@ -148,10 +148,22 @@ fn scalar(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '@');
     let words = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
     let is_word = words.contains(&text.to_ascii_lowercase().as_str());
-    match begins && text.chars().all(is_plain) && !is_word {
+    match is_measure(text) || begins && text.chars().all(is_plain) && !is_word {
         true => text.to_owned(),
         // every JSON string is a YAML string, with any content
         false => Value::from(text).to_string(),
+    }
+}
+
+/// Returns whether a text is a time (`30s`), a rate (`60/1m`) or an address (`127.0.0.1:4000`).
+fn is_measure(text: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    let time = ["ms", "s", "m", "h", "d"].iter().find_map(|unit| text.strip_suffix(unit));
+    let address = text.split_once(':').filter(|(host, _)| host.split('.').count() == 4);
+    match (time, address) {
+        (Some(number), _) => number.split('/').all(is_number),
+        (None, Some((host, port))) => host.split('.').all(is_number) && is_number(port),
+        (None, None) => false,
     }
 }
 

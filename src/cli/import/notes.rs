@@ -2,6 +2,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -54,7 +55,22 @@ impl fmt::Display for Remark {
         if let Some(at) = &self.at {
             write!(f, "{at}: ")?;
         }
-        write!(f, "{}: {}: {}", self.path, self.fate.as_str(), self.text)
+        f.write_str(&self.fact())
+    }
+}
+
+impl Remark {
+    /// Returns the remark as a comment of the written file: with the name of the old file, and without its folder.
+    pub(super) fn comment(&self) -> String {
+        let place = self.at.as_ref().map(|At { file, line }| {
+            let name = Path::new(&**file).file_name().unwrap_or_default();
+            format!("{}:{line}: ", name.to_string_lossy())
+        });
+        format!("{}{}", place.unwrap_or_default(), self.fact())
+    }
+
+    fn fact(&self) -> String {
+        format!("{}: {}: {}", self.path, self.fate.as_str(), self.text)
     }
 }
 
@@ -136,6 +152,13 @@ impl Notes {
     }
 
     fn note(&self, spot: &Spot, near: Near, fate: Fate, text: String) {
+        let is_same = |one: &Remark| {
+            one.at.as_ref() == Some(&spot.at) && one.path == spot.path && one.text == text
+        };
+        if self.remarks.borrow().iter().any(is_same) {
+            // the copy of an alias has the same reason
+            return;
+        }
         let remark =
             Remark { at: Some(spot.at.clone()), path: spot.path.clone(), fate, text, near };
         self.remarks.borrow_mut().push(remark);

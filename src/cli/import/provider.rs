@@ -3,11 +3,9 @@ use serde_json::{Map, Value};
 
 use crate::cli::import::node::Tree;
 use crate::cli::import::notes::{Near, Notes, Origin, Spot};
-use crate::cli::import::section::{Field, Section, Text, escaped};
+use crate::cli::import::section::{ADDRESS, Field, Section, Text, escaped};
 use crate::cli::import::vendors::{Kind, Vendor};
 
-/// The address in the place of a variable while the result is checked.
-const ADDRESS: &str = "https://placeholder.example.com";
 /// Words that people write where a server needs no key.
 const NO_KEY: [&str; 10] =
     ["", "none", "null", "empty", "dummy", "fake", "fake-key", "no-key", "not-needed", "anything"];
@@ -72,17 +70,21 @@ impl Maker<'_, '_, '_> {
         let mut made = self.made("anthropic", model);
         let address = self.address();
         let is_own = address.is_none() && self.vendor.base.is_none();
+        let is_named = address.is_some();
         let base = match address {
-            Some((Text::Literal(url), _)) => {
+            Some((Text::Literal(url), _)) if !url.contains(['@', '?']) => {
                 let url = url.trim_end_matches('/');
                 let url = url.strip_suffix("/messages").unwrap_or(url);
                 Some(escaped(url.strip_suffix("/v1").unwrap_or(url)))
             }
-            Some((url, spot)) => Some(url.plain(self.notes, ADDRESS, &spot)),
+            Some((url, spot)) => Some(url.address(self.notes, &spot)),
             None => self.vendor.base.map(str::to_owned),
         };
         let needs_key = is_own || self.vendor.base.is_some();
         made.set("api_key", self.key(needs_key));
+        if is_named {
+            made.name_after(base.as_deref().unwrap_or_default());
+        }
         made.set("base_url", base);
         made
     }
@@ -94,8 +96,9 @@ impl Maker<'_, '_, '_> {
         };
         let mut made = self.made("openai", model);
         let address = self.address();
-        let base = address.map(|(url, spot)| url.plain(self.notes, ADDRESS, &spot));
+        let base = address.map(|(url, spot)| url.address(self.notes, &spot));
         made.set("api_key", self.key(base.is_none()));
+        made.name_after(base.as_deref().unwrap_or_default());
         made.set("base_url", base.map(|url| url.trim_end_matches('/').to_owned()));
         made.set("api", api.map(str::to_owned));
         made
@@ -104,7 +107,7 @@ impl Maker<'_, '_, '_> {
     fn chat(&mut self, model: &str) -> Made {
         let mut made = self.made("openai", model);
         let is_ollama = self.vendor.name == "ollama";
-        let own = self.address().map(|(url, spot)| url.plain(self.notes, ADDRESS, &spot));
+        let own = self.address().map(|(url, spot)| url.address(self.notes, &spot));
         let own = own.map(|url| url.trim_end_matches('/').to_owned());
         let own = own.map(|url| match is_ollama && !url.ends_with("/v1") {
             true => format!("{url}/v1"),
@@ -135,15 +138,16 @@ impl Maker<'_, '_, '_> {
         let base = match (&version, is_whole || is_responses) {
             (_, _) if is_whole => base,
             (Some(_), false) if model.contains('*') => format!("{base}/openai/v1"),
-            (Some(_), false) => format!("{base}/openai/deployments/{}", escaped(model)),
+            (Some(_), false) => format!("{base}/openai/deployments/{model}"),
             _ => format!("{base}/openai/v1"),
         };
         let is_classic = base.contains("/deployments/");
         let api = if is_responses { "responses" } else { "chat" };
         made.azure_credentials(self);
+        let flavor = azure_flavor(&base);
         made.set("base_url", Some(base));
         made.set("api_version", version.filter(|_| is_classic));
-        made.set("flavor", Some("azure".to_owned()));
+        made.set("flavor", flavor);
         made.set("api", Some(api.to_owned()));
         made
     }
@@ -155,7 +159,7 @@ impl Maker<'_, '_, '_> {
             let text = "the address is followed by a path here: the variable must not end with `/`";
             self.notes.changed(&spot, self.near.clone(), text);
         }
-        url.plain(self.notes, ADDRESS, &spot).trim_end_matches('/').to_owned()
+        url.address(self.notes, &spot).trim_end_matches('/').to_owned()
     }
 
     fn azure_ai(&mut self, model: &str) -> Made {
@@ -167,8 +171,8 @@ impl Maker<'_, '_, '_> {
             let has_path = base.contains("/openai/") || base.ends_with("/v1");
             let base = if has_path { base } else { format!("{base}/openai/v1") };
             made.azure_credentials(self);
+            made.set("flavor", azure_flavor(&base));
             made.set("base_url", Some(base));
-            made.set("flavor", Some("azure".to_owned()));
             made.set("api", Some("chat".to_owned()));
             return made;
         }
@@ -237,7 +241,7 @@ impl Maker<'_, '_, '_> {
             .params
             .text("aws_bedrock_runtime_endpoint")
             .or_else(|| self.params.text("api_base"));
-        made.set("base_url", base.map(|(url, spot)| url.plain(self.notes, ADDRESS, &spot)));
+        made.set("base_url", base.map(|(url, spot)| url.address(self.notes, &spot)));
         match self.params.text("api_key") {
             Some((key, spot)) => {
                 let key = key.secret(self.notes, "AWS_BEARER_TOKEN_BEDROCK", &spot);
@@ -336,7 +340,7 @@ impl Maker<'_, '_, '_> {
 
     fn gemini(&mut self, model: &str) -> Made {
         let mut made = self.made("gemini", model);
-        let base = self.address().map(|(url, spot)| url.plain(self.notes, ADDRESS, &spot));
+        let base = self.address().map(|(url, spot)| url.address(self.notes, &spot));
         made.set("api_key", self.key(true));
         made.set("base_url", base);
         made
@@ -445,7 +449,9 @@ impl Made {
         let host = base.split_once("://").map(|(_, rest)| rest);
         let label = host.and_then(|host| host.split(['.', '/', ':']).next()).unwrap_or_default();
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if !label.is_empty() && base != ADDRESS && label.chars().all(is_name) {
+        let is_telling = label.contains(|c: char| c.is_ascii_alphabetic())
+            && !["api", "www", "localhost"].contains(&label);
+        if is_telling && base != ADDRESS && label.chars().all(is_name) {
             self.provider.name = format!("{}-{label}", self.provider.name);
         }
     }
@@ -466,6 +472,12 @@ impl Made {
             None => self.set("api_key", maker.key(true)),
         }
     }
+}
+
+/// Returns the flavor of an address whose host does not tell that it is Azure's.
+fn azure_flavor(base: &str) -> Option<String> {
+    let is_known = base.contains(".azure.com");
+    (!is_known).then(|| "azure".to_owned())
 }
 
 fn is_region(text: &str) -> bool {

@@ -44,10 +44,11 @@ impl Router {
         if let Some((strategy, spot)) = section.text("routing_strategy")
             && let Some(strategy) = strategy.literal()
         {
-            self.strategy.get_or_insert((strategy.to_owned(), spot));
+            let read = Some(((strategy.to_owned(), spot.clone()), spot));
+            self.strategy = first(self.strategy.take(), read, notes);
         }
-        let concurrent = section.count("default_max_parallel_requests").map(|(count, _)| count);
-        self.concurrent = self.concurrent.or(concurrent);
+        let concurrent = section.count("default_max_parallel_requests");
+        self.concurrent = first(self.concurrent, concurrent, notes);
         let fallbacks = read_fallbacks(section, notes);
         if self.fallbacks.is_empty() {
             self.fallbacks = fallbacks;
@@ -60,30 +61,38 @@ impl Router {
                 );
             }
         }
-        let default: Vec<String> =
-            section.texts("default_fallbacks").into_iter().map(|(name, _)| name).collect();
-        if self.default_fallbacks.is_empty() {
-            self.default_fallbacks = default;
+        let default = section.texts("default_fallbacks");
+        match (self.default_fallbacks.is_empty(), default.first()) {
+            (false, Some((_, spot))) => {
+                notes.left(
+                    spot,
+                    Near::Section("models"),
+                    "another setting of the file comes first",
+                );
+            }
+            _ => self.default_fallbacks.extend(default.into_iter().map(|(name, _)| name)),
         }
         self.read_aliases(section, notes);
     }
 
     fn read_times(&mut self, section: &mut Section<'_>, notes: &Notes) {
-        let mut number = |key: &str| section.number(key).map(|(number, _)| number);
-        let (retries, again) = (number("num_retries"), number("max_retries"));
-        self.retries = self.retries.or(retries.or(again).map(|number| number as u64));
-        self.backoff = self.backoff.or(number("retry_after").filter(|wait| *wait > 0.0));
-        self.timeout = self.timeout.or(number("timeout")).or(number("request_timeout"));
-        self.stream_timeout = self.stream_timeout.or(number("stream_timeout"));
-        self.cooldown = self.cooldown.or(number("cooldown_time"));
-        if let Some((true, _)) = section.truth("disable_cooldowns") {
-            self.cooldown = Some(0.0);
+        for key in ["num_retries", "max_retries"] {
+            let read = section.number(key).map(|(number, spot)| (number as u64, spot));
+            self.retries = first(self.retries, read, notes);
         }
-        for key in ["allowed_fails"] {
-            if let Some((_, spot)) = section.number(key) {
-                notes.left(&spot, Near::Section("models"), crate::cli::import::advice::router(key));
+        let wait = section.number("retry_after").filter(|(wait, _)| *wait > 0.0);
+        self.backoff = first(self.backoff, wait, notes);
+        for key in ["timeout", "request_timeout"] {
+            let read = section.number(key).filter(|(time, _)| *time > 0.0);
+            if let (None, Some((_, spot))) = (self.timeout, &read) {
+                notes.changed(spot, Near::Section("models"), TIMEOUT);
             }
+            self.timeout = first(self.timeout, read, notes);
         }
+        self.stream_timeout = first(self.stream_timeout, section.number("stream_timeout"), notes);
+        let is_off = section.truth("disable_cooldowns").filter(|(is_off, _)| *is_off);
+        self.cooldown = first(self.cooldown, is_off.map(|(_, spot)| (0.0, spot)), notes);
+        self.cooldown = first(self.cooldown, section.number("cooldown_time"), notes);
     }
 
     fn read_aliases(&mut self, section: &mut Section<'_>, notes: &Notes) {
@@ -116,6 +125,21 @@ impl Router {
             None => (self.default_fallbacks.clone(), None),
         };
         (to.into_iter().filter(|to| to != name).collect(), spot)
+    }
+}
+
+/// The effect of a time limit.
+pub(super) const TIMEOUT: &str = "it limits the wait for the first event of a stream and between two events; the whole attempt, \
+    and an answer without a stream, may take 15m, or this time if it is longer (`timeouts.total`)";
+
+/// Returns the value that is known already, else the one that was read. The other one is noted.
+fn first<T>(own: Option<T>, read: Option<(T, Spot)>, notes: &Notes) -> Option<T> {
+    match (own, read) {
+        (Some(own), Some((_, spot))) => {
+            notes.left(&spot, Near::Section("models"), "another setting of the file comes first");
+            Some(own)
+        }
+        (own, read) => own.or(read.map(|(value, _)| value)),
     }
 }
 

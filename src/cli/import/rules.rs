@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::import::aliases::Alias;
 use crate::cli::import::deployment::{Deployment, Limits};
 use crate::cli::import::notes::{Near, Notes, Spot};
+use crate::cli::import::section::escaped;
 
 /// The written rules.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ impl Rules {
         }
         for (per, limits) in [("target", each), ("model", all)] {
             if !limits.is_empty() {
-                let mut rule = json!({ "per": per, "when": { "model": alias.name } });
+                let mut rule = json!({ "per": per, "when": { "model": escaped(&alias.name) } });
                 limits.into_iter().for_each(|(key, value)| rule[key] = value);
                 self.limits.push(rule);
             }
@@ -79,7 +80,7 @@ impl Rules {
             }
             let budget = Budget { usd: *usd, duration, spot };
             if let Some(mut rule) = budget.rule("model", &near, notes) {
-                rule["when"] = json!({ "model": alias.name });
+                rule["when"] = json!({ "model": escaped(&alias.name) });
                 self.budgets.push(rule);
             }
         }

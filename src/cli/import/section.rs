@@ -5,6 +5,9 @@ use crate::cli::import::notes::{Near, Notes, Origin, Spot};
 /// The beginning of a value that names a variable.
 const VARIABLE: &str = "os.environ/";
 
+/// The address in the place of a variable while the result is checked.
+pub(super) const ADDRESS: &str = "https://placeholder.example.com";
+
 /// A mapping that is being read.
 pub(super) struct Section<'a> {
     pub(super) spot: Spot,
@@ -51,6 +54,14 @@ impl Text {
         match self {
             Self::Literal(text) => escaped(text),
             Self::Variable(name) => notes.variable(name, sample, Origin::Named, spot),
+        }
+    }
+
+    /// Returns an address for the written file. One with a password or a query is a variable.
+    pub(super) fn address(&self, notes: &Notes, spot: &Spot) -> String {
+        match self.literal() {
+            Some(url) if url.contains(['@', '?']) => notes.secret(url, "API_BASE", ADDRESS, spot),
+            _ => self.plain(notes, ADDRESS, spot),
         }
     }
 
