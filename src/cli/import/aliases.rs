@@ -1,10 +1,7 @@
 //! `providers:` and `models:` of the written file: deployments with one name become the targets of an alias.
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
 use crate::cli::import::deployment::{Deployment, Rename};
-use crate::cli::import::node::Node;
 use crate::cli::import::notes::{Near, Notes};
 use crate::cli::import::provider::Provider;
 use crate::cli::import::router::{Further, Router, TIMEOUT};
@@ -42,8 +39,9 @@ pub(super) struct Target {
     pub(super) model: Option<String>,
     /// The change of the caller's name.
     rename: Option<Rename>,
-    weight: u64,
-    id: Option<String>,
+    pub(super) weight: u64,
+    /// `model_info.id`.
+    pub(super) id: Option<String>,
 }
 
 impl Alias {
@@ -85,8 +83,13 @@ impl Target {
         entry
     }
 
+    /// Returns whether both call the same model.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.provider == other.provider && self.model == other.model
+    }
+
     /// Returns the target for a name that a wildcard matches.
-    fn named(&self, name: &str) -> Self {
+    pub(super) fn named(&self, name: &str) -> Self {
         let own = match (&self.model, &self.rename) {
             (Some(model), _) => model.clone(),
             (None, Some(rename)) => {
@@ -120,7 +123,6 @@ impl Assembly<'_> {
             made.models.push(alias);
         }
         self.add_further(&mut made);
-        self.add_fallbacks(&mut made);
         made
     }
 
@@ -134,9 +136,7 @@ impl Assembly<'_> {
         let mut targets: Vec<Target> = Vec::new();
         for (deployment, weight) in group.iter().zip(&weights) {
             let target = made.target(deployment, *weight);
-            let is_same =
-                |other: &Target| other.provider == target.provider && other.model == target.model;
-            match targets.iter_mut().find(|other| is_same(other)) {
+            match targets.iter_mut().find(|other| other.is_same(&target)) {
                 Some(other) => {
                     other.weight += target.weight;
                     let text = "the same provider and model stand twice under this name: they are one target here";
@@ -305,80 +305,6 @@ impl Assembly<'_> {
             made.models.push(copy);
         }
     }
-
-    /// Adds fallbacks as further targets of an alias with an order, and for all others to the parameters of the policy.
-    fn add_fallbacks(&self, made: &mut Aliases) {
-        let base = made.models.clone();
-        for alias in &mut made.models {
-            let (to, spot) = self.router.fallbacks_of(&alias.name);
-            let spot = spot.cloned();
-            let known = to.into_iter().filter_map(|name| {
-                let targets = targets(&base, &name);
-                if let (true, Some(spot)) = (targets.is_empty(), &spot) {
-                    let text = format!(
-                        "the written file has no alias `{name}`, which is a fallback of `{}`",
-                        alias.name
-                    );
-                    self.notes.left(spot, Near::Alias(alias.name.clone()), text);
-                }
-                (!targets.is_empty()).then_some((name, targets))
-            });
-            let known: Vec<(String, Vec<Target>)> = known.collect();
-            if known.is_empty() {
-                continue;
-            }
-            let is_ordered = !alias.is_weighted() && !alias.settings.contains_key("sort");
-            let is_bounded = alias.deployments.iter().any(|one| one.limits.has_rates());
-            if is_ordered && !is_bounded {
-                let further = known.into_iter().flat_map(|(_, targets)| targets);
-                for target in further {
-                    let is_same = |other: &Target| {
-                        other.provider == target.provider && other.model == target.model
-                    };
-                    if !alias.targets.iter().any(is_same) {
-                        alias.targets.push(target);
-                    }
-                }
-            } else if alias.name.contains('*') {
-                let text = "a wildcard whose targets share requests, or have limits, has no fallbacks here: \
-                            a caller may name some in `gateway.models`";
-                let spot = spot.or_else(|| Some(alias.deployments.first()?.spot.clone()));
-                if let Some(spot) = spot {
-                    self.notes.left(&spot, Near::Alias(alias.name.clone()), text);
-                }
-            } else {
-                let names: Vec<String> =
-                    known.into_iter().map(|(name, _)| escaped(&name)).collect();
-                made.fallbacks.insert(alias.name.clone(), names.into());
-            }
-        }
-        self.note_fallbacks(&base);
-    }
-
-    fn note_fallbacks(&self, base: &[Alias]) {
-        for fallback in &self.router.fallbacks {
-            let name = fallback.from.as_str();
-            let near = Near::Alias(name.to_owned());
-            if name != "*" && !base.iter().any(|alias| alias.name == name) {
-                let text = format!("the written file has no alias `{name}`");
-                self.notes.left(&fallback.spot, Near::Section("models"), text);
-                continue;
-            }
-            let next = fallback.to.iter().find(|to| {
-                let mut others = self.router.fallbacks.iter();
-                others.any(|other| {
-                    other.from == **to
-                        && other.to.iter().any(|to| to != name && !fallback.to.contains(to))
-                })
-            });
-            if let Some(next) = next {
-                let text = format!(
-                    "the fallbacks of `{next}` are not tried after it: add them to this list"
-                );
-                self.notes.changed(&fallback.spot, near, text);
-            }
-        }
-    }
 }
 
 impl Aliases {
@@ -415,26 +341,6 @@ impl Aliases {
     }
 }
 
-/// Returns the targets of a name: an alias, the id of a deployment, or a name that a wildcard matches.
-fn targets(base: &[Alias], name: &str) -> Vec<Target> {
-    if let Some(alias) = base.iter().find(|alias| alias.name == name) {
-        let mut targets = alias.targets.clone();
-        targets.sort_by_key(|target| std::cmp::Reverse(target.weight));
-        return targets;
-    }
-    let mut all = base.iter().flat_map(|alias| &alias.targets);
-    if let Some(target) = all.find(|target| target.id.as_deref() == Some(name)) {
-        return vec![target.clone()];
-    }
-    let matching = base.iter().filter(|alias| {
-        alias.name.strip_suffix('*').is_some_and(|prefix| name.starts_with(prefix))
-    });
-    let longest = matching.max_by_key(|alias| alias.name.len());
-    longest.map_or_else(Vec::new, |alias| {
-        alias.targets.iter().map(|target| target.named(name)).collect()
-    })
-}
-
 /// Returns a time as the config writes it.
 pub(super) fn seconds(time: f64) -> String {
     let millis = (time * 1000.0).round() as u64;
@@ -446,12 +352,4 @@ pub(super) fn seconds(time: f64) -> String {
 
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// Returns the fields of `credential_list` by their names.
-pub(super) fn credentials(list: &Node) -> BTreeMap<String, &Node> {
-    let named = list.items().iter().filter_map(|item| {
-        Some((item.get("credential_name")?.scalar()?, item.get("credential_values")?))
-    });
-    named.collect()
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::cli::import::advice;
-use crate::cli::import::aliases::{Aliases, Assembly, credentials};
+use crate::cli::import::aliases::{Aliases, Assembly};
 use crate::cli::import::deployment::{Deployment, Reader};
 use crate::cli::import::emit::{self, Emitter};
+use crate::cli::import::fallbacks::Fallbacks;
 use crate::cli::import::globals::Globals;
 use crate::cli::import::node::{Entry, Node, Tree};
 use crate::cli::import::notes::{Near, Notes, Spot};
@@ -104,9 +105,19 @@ impl<'a> Conversion<'a> {
         }
         let assembly = Assembly { notes: self.notes, router: &router };
         let facts = self.facts(&deployments);
-        let aliases = assembly.run(deployments);
-        let concurrent = router.concurrent.or(globals.concurrent);
+        let mut aliases = assembly.run(deployments);
+        Fallbacks { notes: self.notes, router: &router }.add(&mut aliases);
+        let concurrent = self.concurrent(&router, &globals);
         self.write(&aliases, &globals, Facts { list: facts, concurrent })
+    }
+
+    /// Returns the most requests at the same time for each deployment.
+    fn concurrent(&self, router: &Router, globals: &Globals) -> Option<u64> {
+        if let (Some(_), Some((_, spot))) = (router.concurrent, &globals.concurrent) {
+            let text = "`default_max_parallel_requests` of `router_settings` comes first";
+            self.notes.left(spot, Near::Section("limits"), text);
+        }
+        router.concurrent.or(globals.concurrent.as_ref().map(|(count, _)| *count))
     }
 
     /// Keeps names of variables that the file gives a value from being chosen for another one.
@@ -129,10 +140,9 @@ impl<'a> Conversion<'a> {
             let mut section = Section::new(&field, self.notes, near());
             router.read(&mut section, self.notes);
             globals.read_redis(&mut section, self.notes);
-            for (key, field) in section.rest() {
-                if field.node.scalar().as_deref() != Some("false") {
-                    self.notes.left(&field.spot, near(), advice::router(&key));
-                }
+            let is_on = |field: &Field<'_>| field.node.scalar().as_deref() != Some("false");
+            for (key, field) in section.rest().filter(|(_, field)| is_on(field)) {
+                self.notes.left(&field.spot, near(), advice::router(&key));
             }
         }
         if let Some(field) = top.take("litellm_settings") {
@@ -165,12 +175,7 @@ impl<'a> Conversion<'a> {
 
     fn deployments(&self, top: &mut Section<'a>) -> Vec<Deployment> {
         let list = top.take("credential_list");
-        let named = list.as_ref().map_or_else(BTreeMap::new, |field| credentials(field.node));
-        let named = named.into_iter().map(|(name, node)| {
-            let path = format!("credential_list.{name}");
-            (name, Field { spot: Spot { at: node.at.clone(), path }, node })
-        });
-        let named = named.collect();
+        let named = list.map_or_else(BTreeMap::new, |field| self.credentials(&field));
         let reader = Reader { notes: self.notes, credentials: &named };
         let Some(field) = top.take("model_list") else {
             self.notes.overall(Near::Section("models"), "model_list", "there is none, and a gateway needs an alias: the written one answers by the simulator, without a model");
@@ -187,6 +192,38 @@ impl<'a> Conversion<'a> {
             reader.read(&Field { spot: field.spot.index(n, &node.at), node })
         });
         each.collect()
+    }
+
+    /// Returns the values of each credential by its name, and notes those that no model uses.
+    fn credentials(&self, list: &Field<'a>) -> BTreeMap<String, Field<'a>> {
+        let models = self.root.get("model_list").map_or(&[][..], Node::items);
+        let names = models.iter().filter_map(|model| {
+            model.get("litellm_params")?.get("litellm_credential_name")?.scalar()
+        });
+        let used: Vec<String> = names.collect();
+        let mut found = BTreeMap::new();
+        for (n, item) in list.node.items().iter().enumerate() {
+            let spot = list.spot.index(n, &item.at);
+            let name = item.get("credential_name").and_then(Node::scalar);
+            match (name, item.get("credential_values")) {
+                (Some(name), Some(values)) if used.contains(&name) => {
+                    let path = format!("credential_list.{name}");
+                    let spot = Spot { at: values.at.clone(), path };
+                    found.insert(name, Field { spot, node: values });
+                }
+                (Some(_), Some(_)) => self.notes.left(
+                    &spot,
+                    Near::Section("providers"),
+                    "no entry of `model_list` uses it",
+                ),
+                _ => self.notes.left(
+                    &spot,
+                    Near::Section("providers"),
+                    "expected `credential_name` and `credential_values`",
+                ),
+            }
+        }
+        found
     }
 
     /// Notes the variables that the file sets: the values may be secrets.
@@ -259,7 +296,7 @@ impl<'a> Conversion<'a> {
         rules.budgets.extend(budget);
         let is_open = globals.master_key.is_none() && !globals.has_database;
         if is_open {
-            self.notes.overall(Near::Section("listen"), "general_settings.master_key", "there is none, so that every caller is accepted: the gateway then listens on loopback only; for another address, add `keys` (`tidegate key new`)");
+            self.notes.overall(Near::Section("listen"), "general_settings.master_key", "there is none (LiteLLM also reads the variable `LITELLM_MASTER_KEY`), so that every caller is accepted: the gateway then listens on loopback only; for another address, add `keys` (`tidegate key new`)");
         }
         if aliases.models.is_empty() {
             self.notes.overall(Near::Section("models"), "model_list", "no model of it could be carried: the written alias answers by the simulator, without a model");

@@ -185,6 +185,7 @@ impl<'a> One<'_, 'a> {
             }
         };
         let Some((model, rename)) = self.names(&made.model, &spot) else { return Vec::new() };
+        self.base_model(&info, model.as_deref());
         let (id, facts) = self.info(&info, model.as_deref(), &mut params);
         let deployment = Deployment {
             model,
@@ -203,6 +204,19 @@ impl<'a> One<'_, 'a> {
         };
         self.rest(params);
         several(deployment, &organizations)
+    }
+
+    /// Notes that prices and limits do not follow from `base_model`.
+    fn base_model(&self, info: &Field<'_>, model: Option<&str>) {
+        let base = info.node.entries().iter().find(|entry| entry.key == "base_model");
+        let Some((entry, name)) = base.and_then(|entry| Some((entry, entry.node.scalar()?))) else {
+            return;
+        };
+        if name.rsplit('/').next() != model {
+            let path = format!("{}.base_model", info.spot.path);
+            let text = "the table of models looks up the target's own name: facts of a model with another name belong into `models_file`";
+            self.left(&Spot { at: entry.at.clone(), path }, text);
+        }
     }
 
     /// Returns the upstream's model and the change of the caller's name; `None` if a wildcard cannot be carried.
@@ -297,7 +311,7 @@ impl<'a> One<'_, 'a> {
         for (key, field) in params.rest() {
             let is_default = field.node.scalar().as_deref() == Some("false");
             let is_drop = key == "drop_params" && field.node.scalar().as_deref() == Some("true");
-            if !is_drop && !(is_default && advice::FLAGS.contains(&key.as_str())) {
+            if !(is_drop || is_default && advice::FLAGS.contains(&key.as_str())) {
                 self.left(&field.spot, advice::parameter(&key));
             }
         }
@@ -329,8 +343,8 @@ fn times(params: &mut Section<'_>) -> Times {
     let mut number = |key: &str| params.number(key).map(|(number, _)| number);
     let (timeout, stream_timeout) = (number("timeout"), number("stream_timeout"));
     let cooldown = number("cooldown_time");
-    let own = params.number("num_retries").or_else(|| params.number("max_retries"));
-    Times { timeout, stream_timeout, cooldown, retries: own.map(|(number, _)| number as u64) }
+    let own = params.whole("num_retries").or_else(|| params.whole("max_retries"));
+    Times { timeout, stream_timeout, cooldown, retries: own.map(|(retries, _)| retries) }
 }
 
 /// Reads prices of `model_info` and `litellm_params` in dollars a token, as dollars a million tokens.

@@ -20,7 +20,7 @@ pub(super) struct Globals {
     pub(super) ledger: Map<String, Value>,
     pub(super) otlp: Option<String>,
     /// The most requests at the same time for each deployment, and for all together.
-    pub(super) concurrent: Option<u64>,
+    pub(super) concurrent: Option<(u64, Spot)>,
     pub(super) all_concurrent: Option<(u64, Spot)>,
     /// Money of all callers.
     pub(super) budget: Option<(f64, String, Spot)>,
@@ -57,7 +57,7 @@ impl Globals {
         if let Some((true, spot)) = section.truth("disable_spend_logs") {
             notes.left(&spot, Near::Section("ledger"), "the ledger stays on, since keys of the admin API live in its database; `ledger: off` turns it off");
         }
-        self.concurrent = section.count("max_parallel_requests").map(|(count, _)| count);
+        self.concurrent = section.count("max_parallel_requests");
         self.all_concurrent = section.count("global_max_parallel_requests");
         for (key, field) in section.rest() {
             let is_off = field.node.scalar().as_deref() == Some("false");

@@ -4,6 +4,7 @@ mod aliases;
 mod convert;
 mod deployment;
 mod emit;
+mod fallbacks;
 mod files;
 mod globals;
 mod node;
@@ -150,6 +151,15 @@ fn checked(
     check::build(&Config::parse_with(text, base_dir, &lookup)?)
 }
 
+/// Returns the state of a variable in this environment.
+fn state(name: &str, variable: &Variable) -> &'static str {
+    match expand::environment(name).filter(|value| !value.is_empty()) {
+        None => "not set",
+        Some(value) if variable.differs(&value) => "set, and not to the value of the file",
+        Some(_) => "set",
+    }
+}
+
 fn is_set(name: &str) -> bool {
     expand::environment(name).is_some_and(|value| !value.is_empty())
 }
@@ -171,9 +181,11 @@ impl Report<'_> {
         if !self.variables.is_empty() {
             lines.push("variables that it needs:".to_owned());
         }
-        lines.extend(self.variables.iter().map(|(name, variable)| {
-            variable.line(name, if is_set(name) { "set" } else { "not set" })
-        }));
+        lines.extend(
+            self.variables
+                .iter()
+                .map(|(name, variable)| variable.line(name, state(name, variable))),
+        );
         let unset = self.variables.keys().filter(|name| !is_set(name)).count();
         let with = match unset {
             0 => "",

@@ -1,6 +1,7 @@
 //! The report of an import: the parts that were not carried, and the variables that the written file needs.
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
@@ -178,7 +179,11 @@ impl Notes {
             spot: Some(spot.clone()),
             clear: None,
         });
-        known.origin = known.origin.min(origin);
+        let is_here = known.spot.as_ref().is_some_and(|own| own.path == spot.path);
+        if !is_here && origin < known.origin {
+            known.origin = origin;
+            known.spot = Some(spot.clone());
+        }
         format!("${{{name}}}")
     }
 
@@ -222,6 +227,11 @@ impl Notes {
 }
 
 impl Variable {
+    /// Returns whether the file has another value than the environment.
+    pub(super) fn differs(&self, value: &OsStr) -> bool {
+        self.clear.as_ref().is_some_and(|clear| value != OsStr::new(clear))
+    }
+
     /// Returns the line of the report for a variable.
     pub(super) fn line(&self, name: &str, state: &str) -> String {
         let spot = self.spot.as_ref();

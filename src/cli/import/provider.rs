@@ -1,7 +1,7 @@
 //! The provider of one deployment: `litellm_params` to an entry of `providers:`.
 use serde_json::{Map, Value};
 
-use crate::cli::import::node::Tree;
+use crate::cli::import::node::{Node, Tree};
 use crate::cli::import::notes::{Near, Notes, Origin, Spot};
 use crate::cli::import::section::{ADDRESS, Field, Section, Text, escaped};
 use crate::cli::import::vendors::{Kind, Vendor};
@@ -81,10 +81,10 @@ impl Maker<'_, '_, '_> {
             None => self.vendor.base.map(str::to_owned),
         };
         let needs_key = is_own || self.vendor.base.is_some();
-        made.set("api_key", self.key(needs_key));
         if is_named {
             made.name_after(base.as_deref().unwrap_or_default());
         }
+        made.set("api_key", self.key(needs_key, &made));
         made.set("base_url", base);
         made
     }
@@ -97,8 +97,8 @@ impl Maker<'_, '_, '_> {
         let mut made = self.made("openai", model);
         let address = self.address();
         let base = address.map(|(url, spot)| url.address(self.notes, &spot));
-        made.set("api_key", self.key(base.is_none()));
         made.name_after(base.as_deref().unwrap_or_default());
+        made.set("api_key", self.key(base.is_none(), &made));
         made.set("base_url", base.map(|url| url.trim_end_matches('/').to_owned()));
         made.set("api", api.map(str::to_owned));
         made
@@ -115,7 +115,7 @@ impl Maker<'_, '_, '_> {
         });
         let base =
             own.or_else(|| self.vendor.base.filter(|base| !base.is_empty()).map(str::to_owned));
-        made.set("api_key", self.key(true));
+        made.set("api_key", self.key(true, &made));
         made.set("base_url", base);
         made.set("flavor", self.vendor.flavor.map(str::to_owned));
         made
@@ -186,7 +186,7 @@ impl Maker<'_, '_, '_> {
             Some(entra) => {
                 made.provider.settings.insert("entra".to_owned(), entra.into());
             }
-            None => made.set("api_key", self.key(true)),
+            None => made.set("api_key", self.key(true, &made)),
         }
         made
     }
@@ -341,7 +341,7 @@ impl Maker<'_, '_, '_> {
     fn gemini(&mut self, model: &str) -> Made {
         let mut made = self.made("gemini", model);
         let base = self.address().map(|(url, spot)| url.address(self.notes, &spot));
-        made.set("api_key", self.key(true));
+        made.set("api_key", self.key(true, &made));
         made.set("base_url", base);
         made
     }
@@ -357,7 +357,7 @@ impl Maker<'_, '_, '_> {
     }
 
     /// Returns the key; if the file has none and the upstream needs one, the variable that LiteLLM reads.
-    fn key(&mut self, is_needed: bool) -> Option<String> {
+    fn key(&mut self, is_needed: bool, made: &Made) -> Option<String> {
         let variable = self.vendor.key.unwrap_or("API_KEY");
         match self.params.text("api_key") {
             Some((Text::Literal(text), _))
@@ -366,9 +366,10 @@ impl Maker<'_, '_, '_> {
                 (!text.is_empty()).then_some(text)
             }
             Some((text, spot)) => {
-                let own = self.vendor.name.to_ascii_uppercase().replace(['-', '.'], "_");
-                let wanted =
-                    self.vendor.key.map_or_else(|| format!("{own}_API_KEY"), str::to_owned);
+                let name = made.provider.name.to_ascii_uppercase().replace('-', "_");
+                // the vendor's own variable may have a key that another address must not see
+                let own = self.vendor.key.filter(|_| made.provider.name == self.vendor.name);
+                let wanted = own.map_or_else(|| format!("{name}_API_KEY"), str::to_owned);
                 Some(text.secret(self.notes, &wanted, &spot))
             }
             None if is_needed && self.vendor.key.is_some() => {
@@ -389,23 +390,14 @@ impl Maker<'_, '_, '_> {
     }
 
     fn headers(&mut self) -> Map<String, Value> {
+        let extra = self.params.take("extra_headers");
+        let entries = extra.as_ref().map_or(&[][..], |field| field.node.entries());
         let mut headers = Map::new();
-        if let Some(Field { spot, node }) = self.params.take("extra_headers") {
-            for entry in node.entries() {
-                let spot =
-                    Spot { at: entry.at.clone(), path: format!("{}.{}", spot.path, entry.key) };
-                let Some(value) = entry.node.scalar() else {
-                    self.notes.left(
-                        &spot,
-                        self.near.clone(),
-                        "the value of a header must be a text",
-                    );
-                    continue;
-                };
-                match self.header(&entry.key, &value, &spot) {
-                    Some(value) => headers.insert(entry.key.to_ascii_lowercase(), value.into()),
-                    None => continue,
-                };
+        for entry in entries {
+            let path = format!("{}.extra_headers.{}", self.params.spot.path, entry.key);
+            let spot = Spot { at: entry.at.clone(), path };
+            if let Some(value) = self.header(&entry.key, &entry.node, &spot) {
+                headers.insert(entry.key.to_ascii_lowercase(), value.into());
             }
         }
         if let Some((organization, spot)) = self.params.text("organization") {
@@ -415,7 +407,7 @@ impl Maker<'_, '_, '_> {
         headers
     }
 
-    fn header(&self, name: &str, value: &str, spot: &Spot) -> Option<String> {
+    fn header(&self, name: &str, node: &Node, spot: &Spot) -> Option<String> {
         const SECRET: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if name.is_empty() || !name.chars().all(is_name) {
@@ -423,8 +415,12 @@ impl Maker<'_, '_, '_> {
             self.notes.left(spot, self.near.clone(), text);
             return None;
         }
+        let Some(value) = node.scalar() else {
+            self.notes.left(spot, self.near.clone(), "the value of a header must be a text");
+            return None;
+        };
         let lower = name.to_ascii_lowercase();
-        let value = Text::of(value);
+        let value = Text::of(&value);
         Some(match SECRET.iter().any(|word| lower.contains(word)) {
             true => value.secret(self.notes, &name.to_ascii_uppercase().replace('-', "_"), spot),
             false => value.plain(self.notes, "placeholder", spot),
@@ -469,7 +465,7 @@ impl Made {
                 let text = "the token is sent as it is and never renewed; `type: openai` does not sign in to Microsoft Entra ID";
                 maker.notes.changed(&spot, maker.near.clone(), text);
             }
-            None => self.set("api_key", maker.key(true)),
+            None => self.set("api_key", maker.key(true, self)),
         }
     }
 }

@@ -77,8 +77,7 @@ impl Router {
 
     fn read_times(&mut self, section: &mut Section<'_>, notes: &Notes) {
         for key in ["num_retries", "max_retries"] {
-            let read = section.number(key).map(|(number, spot)| (number as u64, spot));
-            self.retries = first(self.retries, read, notes);
+            self.retries = first(self.retries, section.whole(key), notes);
         }
         let wait = section.number("retry_after").filter(|(wait, _)| *wait > 0.0);
         self.backoff = first(self.backoff, wait, notes);
@@ -98,18 +97,14 @@ impl Router {
     fn read_aliases(&mut self, section: &mut Section<'_>, notes: &Notes) {
         let Some(field) = section.take("model_group_alias") else { return };
         for entry in field.node.entries() {
-            let spot =
-                Spot { at: entry.at.clone(), path: format!("{}.{}", field.spot.path, entry.key) };
-            let group = match &entry.node.value {
-                Tree::Map(_) => {
-                    if entry.node.get("hidden").and_then(Node::scalar).as_deref() == Some("true") {
-                        let text = "`hidden`: `GET /v1/models` lists every name that a key may use; `models` of the key limits it";
-                        notes.changed(&spot, Near::Alias(entry.key.clone()), text);
-                    }
-                    entry.node.get("model").and_then(Node::scalar)
-                }
-                _ => entry.node.scalar(),
-            };
+            let path = format!("{}.{}", field.spot.path, entry.key);
+            let spot = Spot { at: entry.at.clone(), path };
+            let hidden = entry.node.get("hidden").and_then(Node::scalar);
+            if hidden.is_some_and(|hidden| hidden == "true") {
+                let text = "`hidden`: `GET /v1/models` lists every name that a key may use; `models` of the key limits it";
+                notes.changed(&spot, Near::Alias(entry.key.clone()), text);
+            }
+            let group = entry.node.get("model").unwrap_or(&entry.node).scalar();
             match group {
                 Some(group) => self.aliases.push(Further { name: entry.key.clone(), group, spot }),
                 None => notes.left(&spot, Near::Section("models"), "expected the name of a model"),

@@ -156,14 +156,29 @@ impl<'a> Section<'a> {
                 self.notes.left(&spot, self.near.clone(), text);
                 None
             }
+            (None, Tree::Number(_)) => {
+                let text = "expected a number of 0 or more, found a negative one";
+                self.notes.left(&spot, self.near.clone(), text);
+                None
+            }
             _ => self.wrong(&spot, "a number of 0 or more", node),
         }
     }
 
+    /// Returns the whole number of a key, 0 or more.
+    pub(super) fn whole(&mut self, key: &str) -> Option<(u64, Spot)> {
+        let (number, spot) = self.number(key)?;
+        if number.fract() != 0.0 {
+            let text = "expected a whole number, found one with decimals";
+            self.notes.left(&spot, self.near.clone(), text);
+            return None;
+        }
+        Some((number as u64, spot))
+    }
+
     /// Returns the whole number of a key, 1 or more; 0 counts as absent.
     pub(super) fn count(&mut self, key: &str) -> Option<(u64, Spot)> {
-        let (number, spot) = self.number(key)?;
-        (number >= 1.0).then_some((number as u64, spot))
+        self.whole(key).filter(|(number, _)| *number > 0)
     }
 
     /// Returns the truth value of a key.

@@ -82,10 +82,7 @@ const VENDORS: &[Vendor] = &[
     Vendor { prefix: "vertex_ai", name: "vertex", kind: Kind::Vertex, ..NONE },
     Vendor { prefix: "vertex_ai_beta", name: "vertex", kind: Kind::Vertex, ..NONE },
     Vendor { kind: Kind::Gemini, base: None, ..chat("gemini", "GEMINI_API_KEY", "") },
-    Vendor {
-        flavor: Some("openrouter"),
-        ..chat("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1")
-    },
+    chat("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
     Vendor {
         kind: Kind::Messages,
         ..chat("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/anthropic")
