@@ -323,6 +323,7 @@ const GUARDRAILS: &str = "the nearest is `pipeline`: the shipped policies `redac
     `block-injection`, or a plugin that calls a service of yours";
 
 const TOP: Table = &[
+    ("include", "an included file does not include further ones: name them in the first file"),
     ("guardrails guardrail_list policies policy_attachments", GUARDRAILS),
     (
         "mcp_servers mcp_tools",

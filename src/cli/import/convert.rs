@@ -178,7 +178,6 @@ impl<'a> Conversion<'a> {
         let named = list.map_or_else(BTreeMap::new, |field| self.credentials(&field));
         let reader = Reader { notes: self.notes, credentials: &named };
         let Some(field) = top.take("model_list") else {
-            self.notes.overall(Near::Section("models"), "model_list", "there is none, and a gateway needs an alias: the written one answers by the simulator, without a model");
             return Vec::new();
         };
         if !matches!(field.node.value, Tree::List(_)) {
@@ -299,7 +298,7 @@ impl<'a> Conversion<'a> {
             self.notes.overall(Near::Section("listen"), "general_settings.master_key", "there is none (LiteLLM also reads the variable `LITELLM_MASTER_KEY`), so that every caller is accepted: the gateway then listens on loopback only; for another address, add `keys` (`tidegate key new`)");
         }
         if aliases.models.is_empty() {
-            self.notes.overall(Near::Section("models"), "model_list", "no model of it could be carried: the written alias answers by the simulator, without a model");
+            self.notes.overall(Near::Section("models"), "model_list", "no model could be carried, and a gateway needs an alias: the written one answers by the simulator, without a model");
         }
         let remarks = self.notes.remarks();
         let head = [
@@ -344,7 +343,7 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// What the aliases alone do not hold.
+/// Facts of the old file beside the aliases.
 struct Facts {
     /// The entries of the file of models.
     list: Vec<Value>,

@@ -148,7 +148,11 @@ fn checked(
         expand::environment(name).filter(|value| !value.is_empty()).or_else(sample)
     };
     let base_dir = out.parent().unwrap_or(Path::new(""));
-    check::build(&Config::parse_with(text, base_dir, &lookup)?)
+    let config = Config::parse_with(text, base_dir, &lookup)?;
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    check::build(&config)
 }
 
 /// Returns the state of a variable in this environment.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-/// A line of a file, shown as `config.yaml:12`.
+/// A line of a file, displayed as `config.yaml:12`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct At {
     /// The name of the file as the operator gave it.
