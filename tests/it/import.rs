@@ -1,4 +1,4 @@
-//! `tidegate import litellm`: public shapes of LiteLLM's config with the result of each, and what stops an import.
+//! `tidegate import litellm`: public shapes of LiteLLM's config with the result of each, and the errors that stop an import.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -15,7 +15,7 @@ const TOTAL: f64 = 15.0 * 60.0;
 pub(super) struct Aliases {
     pub(super) providers: Vec<(String, Map<String, Value>)>,
     pub(super) models: Vec<Alias>,
-    /// Names whose fallbacks the policy adds to a request.
+    /// The fallbacks of a name that the policy adds to a request.
     pub(super) fallbacks: Map<String, Value>,
     /// The changes of names that the policy makes for a provider.
     pub(super) names: Vec<Value>,

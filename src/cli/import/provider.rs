@@ -24,7 +24,7 @@ pub(super) struct Made {
     pub(super) model: String,
 }
 
-/// The deployment whose provider is made.
+/// Makes the provider of a deployment.
 pub(super) struct Maker<'n, 's, 'a> {
     pub(super) notes: &'n Notes,
     pub(super) near: Near,
@@ -470,7 +470,7 @@ impl Made {
     }
 }
 
-/// Returns the flavor of an address whose host does not tell that it is Azure's.
+/// Returns the flavor, unless the host of the address says that it is Azure's.
 fn azure_flavor(base: &str) -> Option<String> {
     let is_known = base.contains(".azure.com");
     (!is_known).then(|| "azure".to_owned())

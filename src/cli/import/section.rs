@@ -105,7 +105,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Adds the entries of another mapping whose keys this one does not have.
+    /// Adds the entries of another mapping, except those with a key that this one has.
     pub(super) fn inherit(&mut self, other: &Field<'a>) {
         let own: Vec<&str> = self.entries.iter().map(|(key, ..)| *key).collect();
         let Section { entries, .. } = Section::new(other, self.notes, self.near.clone());
