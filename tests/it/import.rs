@@ -124,7 +124,7 @@ fn no_value_in_clear_text_is_written_or_printed() {
         let folder = shape(&path);
         let output = tidegate(folder.path(), &["import", "litellm", "config.yaml"]);
         let config = fs::read_to_string(folder.path().join("tidegate.yaml")).unwrap();
-        let all = config + &text(&output.stdout) + &text(&output.stderr);
+        let all = [config, text(&output.stdout), text(&output.stderr)].concat();
         for secret in ["clear-", "-clear", "AKIACLEARKEY", "not-so-secret"] {
             assert!(!all.contains(secret), "{}: {secret}: {all}", path.display());
         }
