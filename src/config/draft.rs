@@ -7,7 +7,7 @@ use crate::auth::jwt::config::JwtConfig;
 use crate::auth::keys;
 use crate::config::expand::Expansion;
 use crate::config::read::Reader;
-use crate::config::{Config, default_drain_text, default_listen, default_state_dir};
+use crate::config::{Config, default_listen, default_state_dir};
 use crate::models;
 use crate::net::egress;
 use crate::net::egress::pattern::HostPattern;
@@ -52,7 +52,7 @@ impl Draft {
             tools: reader.take("tools").unwrap_or_default(),
             limits: reader.take("limits").unwrap_or_default(),
             budgets: reader.take("budgets").unwrap_or_default(),
-            drain: reader.take("drain").unwrap_or_else(default_drain_text).0,
+            drain: reader.take("drain").unwrap_or_default(),
             state_dir: reader.take("state_dir").unwrap_or_else(default_state_dir),
             ledger: reader.take("ledger").unwrap_or_default(),
             otlp: reader.take("otlp").unwrap_or_default(),

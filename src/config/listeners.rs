@@ -1,12 +1,16 @@
-//! The config of the listeners: `server:` and `admin:`. It is here, since `config` cannot import them.
+//! The config of the listeners: `server:`, `admin:` and `drain:`. It is here, since `config` cannot import them.
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Secret;
+use crate::wire::duration;
 
 /// `admin:`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -68,6 +72,68 @@ pub struct TlsConfig {
     pub cert: PathBuf,
     /// The private key of the certificate.
     pub key: PathBuf,
+}
+
+/// `drain:`, the steps after `SIGTERM`. A duration is short for its `deadline`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DrainConfig {
+    /// The time for which the listener stays open while `/readyz` is 503 and each answer ends its connection. A load balancer needs it to notice.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub delay: Duration,
+    /// The longest time for open requests to finish after the listener has closed.
+    #[serde(with = "crate::wire::duration")]
+    #[schemars(with = "String")]
+    pub deadline: Duration,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, deadline: Duration::from_secs(30) }
+    }
+}
+
+impl<'de> Deserialize<'de> for DrainConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DrainVisitor)
+    }
+}
+
+/// The long form of [`DrainConfig`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Steps {
+    #[serde(with = "crate::wire::duration")]
+    delay: Duration,
+    #[serde(with = "crate::wire::duration")]
+    deadline: Duration,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        let DrainConfig { delay, deadline } = DrainConfig::default();
+        Self { delay, deadline }
+    }
+}
+
+struct DrainVisitor;
+
+impl<'de> de::Visitor<'de> for DrainVisitor {
+    type Value = DrainConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as `30s`, or `{ delay: 5s, deadline: 10m }`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<DrainConfig, E> {
+        let deadline = duration::parse(text).map_err(E::custom)?;
+        Ok(DrainConfig { deadline, ..DrainConfig::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, steps: A) -> Result<DrainConfig, A::Error> {
+        let Steps { delay, deadline } = Steps::deserialize(MapAccessDeserializer::new(steps))?;
+        Ok(DrainConfig { delay, deadline })
+    }
 }
 
 impl Default for ServerConfig {

@@ -24,7 +24,7 @@ use crate::auth::jwt::config::JwtConfig;
 use crate::auth::keys;
 use crate::auth::stored::KeyStoreConfig;
 use crate::catalogue::Catalogue;
-use crate::config::listeners::{AdminConfig, ServerConfig};
+use crate::config::listeners::{AdminConfig, DrainConfig, ServerConfig};
 use crate::ledger::config::LedgerConfig;
 use crate::limits;
 use crate::models;
@@ -90,9 +90,9 @@ pub struct Config {
     /// The most money that clients may spend in calendar periods.
     #[schemars(default)]
     pub budgets: limits::budget::Config,
-    /// The longest time for streams to finish after `SIGTERM`.
-    #[schemars(with = "String", default = "default_drain_text")]
-    pub drain: Duration,
+    /// The steps after `SIGTERM`.
+    #[schemars(default)]
+    pub drain: DrainConfig,
     /// The folder of the gateway's own state: compiled plugins and the ledger.
     #[schemars(default = "default_state_dir")]
     pub state_dir: PathBuf,
@@ -153,20 +153,12 @@ impl Default for ToolsConfig {
     }
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(transparent)]
-struct Span(#[serde(with = "crate::wire::duration")] Duration);
-
 fn default_listen() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 4000).into()
 }
 
 fn default_state_dir() -> PathBuf {
     ".tidegate".into()
-}
-
-fn default_drain_text() -> Span {
-    Span(Duration::from_secs(30))
 }
 
 #[cfg(test)]

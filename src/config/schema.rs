@@ -16,9 +16,11 @@ pub fn schema() -> Value {
     let mut schema = Value::from(schema);
     schema["title"] = "tidegate.yaml".into();
     schema["additionalProperties"] = false.into();
-    // `ledger: off` is short for `ledger: { url: off }`
-    if let Some(ledger) = schema.pointer_mut("/properties/ledger") {
-        ledger["type"] = json!(["object", "string"]);
+    // `ledger: off` is short for `ledger: { url: off }`, and `drain: 30s` for `drain: { deadline: 30s }`
+    for part in ["/properties/ledger", "/properties/drain"] {
+        if let Some(part) = schema.pointer_mut(part) {
+            part["type"] = json!(["object", "string"]);
+        }
     }
     let choices = [
         ("/properties/models/additionalProperties", ["provider", "targets"]),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::listeners::DrainConfig;
 use crate::config::{self, Config};
 use crate::error::Problem;
 use crate::net::client::Client;
@@ -89,7 +90,10 @@ fn two_lines_are_a_config() {
     let config = valid("smallest.yaml");
     assert_eq!(config.listen, "127.0.0.1:4000".parse().unwrap());
     assert!(config.admin.is_none() && config.keys.is_empty() && config.pipeline.is_none());
-    assert_eq!(config.drain, Duration::from_secs(30));
+    assert_eq!(
+        config.drain,
+        DrainConfig { delay: Duration::ZERO, deadline: Duration::from_secs(30) }
+    );
     assert_eq!((config.tools.max_turns, config.tools.max_calls), (10, 30));
     assert_eq!(config.tools.timeout, Duration::from_secs(300));
 }
@@ -236,4 +240,34 @@ fn the_schema_takes_variables_for_numbers_and_either_form_of_a_model() {
     assert_eq!(bytes["type"], serde_json::json!(["integer", "string"]));
     let forms = &schema["properties"]["models"]["additionalProperties"]["oneOf"];
     assert_eq!(forms.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_drain_is_a_deadline_or_its_steps() {
+    let smallest = fs::read_to_string(Path::new(FOLDER).join("valid/smallest.yaml")).unwrap();
+    let read =
+        |drain: &str| parse(&format!("{smallest}drain: {drain}\n")).map(|config| config.drain);
+    let seconds = |delay, deadline| {
+        Ok(DrainConfig {
+            delay: Duration::from_secs(delay),
+            deadline: Duration::from_secs(deadline),
+        })
+    };
+    let path = |drain: &str| read(drain).map_err(|found| found[0].path.clone());
+    assert_eq!(path("45s"), seconds(0, 45));
+    assert_eq!(path("{ delay: 5s, deadline: 10m }"), seconds(5, 600));
+    assert_eq!(path("{ delay: 5s }"), seconds(5, 30));
+    assert_eq!(path("{}"), seconds(0, 30));
+    for (wrong, at) in [
+        ("30", "drain"),
+        ("soon", "drain"),
+        ("[5s]", "drain"),
+        ("{ dealy: 5s }", "drain.dealy"),
+        ("{ delay: 5 }", "drain.delay"),
+        ("{ deadline: soon }", "drain.deadline"),
+    ] {
+        assert_eq!(path(wrong), Err(at.to_owned()), "{wrong}: {:?}", read(wrong));
+    }
+    let schema = config::schema();
+    assert_eq!(schema["properties"]["drain"]["type"], serde_json::json!(["object", "string"]));
 }

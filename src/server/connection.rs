@@ -1,7 +1,8 @@
 //! One accepted connection: TLS, HTTP/1.1 or 2, and the limits for slow clients.
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,6 +23,10 @@ use crate::server::watched::Watched;
 /// The number of header timeouts after which an idle connection is closed.
 const IDLE_TIMEOUTS: u32 = 8;
 
+/// The time for the head of a request that a client has begun, or is about to send on a new connection, when the
+/// listener closes. A connection closed in this moment loses the request.
+const LAST_HEAD: Duration = Duration::from_millis(500);
+
 /// The state that a worker needs to serve connections.
 #[derive(Clone)]
 pub struct Acceptor {
@@ -29,18 +34,20 @@ pub struct Acceptor {
     pub live: Arc<Live>,
     /// The free slots for connections, for all workers together.
     pub slots: Arc<Semaphore>,
-    /// The drain time; set when the server stops.
-    pub stopped: watch::Receiver<Option<Duration>>,
+    /// Whether each answer ends its connection, since the server is about to stop.
+    pub leaving: Arc<AtomicBool>,
+    /// The time for open requests; set when the listener closes.
+    pub closed: watch::Receiver<Option<Duration>>,
 }
 
 impl Acceptor {
-    /// Accepts connections until the server stops. Every connection holds a clone of `open`.
+    /// Accepts connections until the listener closes. Every connection holds a clone of `open`.
     pub async fn accept(self, listener: TcpListener, open: mpsc::Sender<()>) {
-        let mut stopped = self.stopped.clone();
+        let mut closed = self.closed.clone();
         loop {
             let accepted = tokio::select! {
                 accepted = self.next(&listener) => accepted,
-                _ = stopped.wait_for(Option::is_some) => return,
+                _ = closed.wait_for(Option::is_some) => return self.accept_rest(listener, &open),
             };
             let (tcp, slot) = match accepted {
                 Ok(accepted) => accepted,
@@ -51,12 +58,33 @@ impl Acceptor {
                     continue;
                 }
             };
-            let (this, open) = (self.clone(), open.clone());
-            tokio::spawn(async move {
-                this.serve_to_end(tcp).await;
-                drop((slot, open));
-            });
+            self.spawn(tcp, slot, &open);
         }
+    }
+
+    /// Accepts the connections that clients already have, and closes the listener. Closed first, it would reset them.
+    fn accept_rest(&self, listener: TcpListener, open: &mpsc::Sender<()>) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            let accepted = listener.accept().and_then(|(tcp, _)| {
+                tcp.set_nonblocking(true)?;
+                TcpStream::from_std(tcp)
+            });
+            match accepted {
+                Ok(tcp) => self.spawn(tcp, slot, open),
+                // this client has left
+                Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn spawn(&self, tcp: TcpStream, slot: OwnedSemaphorePermit, open: &mpsc::Sender<()>) {
+        let (this, open) = (self.clone(), open.clone());
+        tokio::spawn(async move {
+            this.serve_to_end(tcp).await;
+            drop((slot, open));
+        });
     }
 
     async fn next(
@@ -97,7 +125,7 @@ impl Acceptor {
     {
         let pulse = Arc::new(Pulse::default());
         let stream = Watched::new(Guarded::new(stream, bounds.body.pause), &pulse);
-        let service = Handler::new(&self.live, &pulse);
+        let service = Handler::new(&self.live, &pulse, &self.leaving);
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // unlike a `select!` of all futures, this polls only those that were woken
@@ -122,8 +150,8 @@ impl Acceptor {
         let period = bounds.head / 2;
         let patience = bounds.body.pause;
         let beat = tokio::time::interval_at(Instant::now() + period, period);
-        let stopped = Some(self.stopped.clone());
-        Overseer { pulse, judge: Judge::default(), patience, beat, stopped }
+        let end = End::Open(self.closed.clone());
+        Overseer { pulse, judge: Judge::default(), patience, beat, end }
     }
 }
 
@@ -134,8 +162,28 @@ struct Overseer {
     /// The longest time for which the client may stop reading a response.
     patience: Duration,
     beat: Interval,
-    /// Becomes `None` once the server has stopped.
-    stopped: Option<watch::Receiver<Option<Duration>>>,
+    end: End,
+}
+
+/// The end of a connection with the end of the server.
+enum End {
+    /// The listener is open until this has a value.
+    Open(watch::Receiver<Option<Duration>>),
+    /// The listener has closed, and the connection ends at this time if no request comes before.
+    At(Instant),
+    /// No further request is accepted.
+    Done,
+}
+
+impl End {
+    async fn next(&mut self) {
+        match self {
+            // the sender lives as long as the server: its end is the same
+            Self::Open(closed) => drop(closed.wait_for(Option::is_some).await),
+            Self::At(time) => tokio::time::sleep_until(*time).await,
+            Self::Done => std::future::pending().await,
+        }
+    }
 }
 
 enum Order {
@@ -149,18 +197,17 @@ impl Overseer {
     /// Returns the next order, and the overseer for the one after it.
     async fn next(mut self) -> (Order, Self) {
         loop {
-            let stop = async {
-                match &mut self.stopped {
-                    Some(stopped) => stopped.wait_for(Option::is_some).await.is_ok(),
-                    None => std::future::pending().await,
-                }
-            };
-            let has_stopped = tokio::select! {
-                _ = stop => true,
+            let has_closed = tokio::select! {
+                () = self.end.next() => true,
+                () = self.pulse.leaving.notified() => return (Order::Finish, self),
                 _ = self.beat.tick() => false,
             };
-            if has_stopped {
-                self.stopped = None;
+            if has_closed {
+                if matches!(self.end, End::Open(_)) && self.pulse.awaits_head() {
+                    self.end = End::At(Instant::now() + LAST_HEAD);
+                    continue;
+                }
+                self.end = End::Done;
                 return (Order::Finish, self);
             }
             if self.pulse.give_up_stuck(self.patience) {

@@ -1,17 +1,19 @@
 //! Requests in progress on one connection, and responses that the client stopped reading.
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::error::BoxError;
 use crate::gateway::Live;
@@ -31,6 +33,10 @@ pub struct Pulse {
     pub requests: AtomicU64,
     /// The number of requests without a complete response.
     pub in_flight: AtomicUsize,
+    /// The value of `reads` when the last response was complete.
+    reads_at_rest: AtomicU64,
+    /// Wakes the connection if it is to end with the answers that are in progress.
+    pub leaving: Notify,
     /// Whether a request was answered before its body was read, so that the client may still send it.
     pub unread: Arc<AtomicBool>,
     /// The HTTP/2 responses in progress.
@@ -56,6 +62,13 @@ impl Pulse {
         });
         let given_up = given_up.count();
         given_up > 0 && given_up == self.in_flight.load(Relaxed)
+    }
+
+    /// Returns whether the client has begun to send a head, or has just connected.
+    pub fn awaits_head(&self) -> bool {
+        let has_begun = self.reads.load(Relaxed) != self.reads_at_rest.load(Relaxed);
+        let is_new = self.requests.load(Relaxed) == 0;
+        self.in_flight.load(Relaxed) == 0 && (has_begun || is_new)
     }
 
     fn hold(&self, body: Body) -> Arc<Mutex<Held>> {
@@ -111,12 +124,13 @@ impl Held {
 pub struct Handler {
     live: Arc<Live>,
     pulse: Arc<Pulse>,
+    leaving: Arc<AtomicBool>,
 }
 
 impl Handler {
-    /// Creates a handler that counts in `pulse`.
-    pub fn new(live: &Arc<Live>, pulse: &Arc<Pulse>) -> Self {
-        Self { live: Arc::clone(live), pulse: Arc::clone(pulse) }
+    /// Creates a handler that counts in `pulse`, and ends the connection with its answer once `leaving` is true.
+    pub fn new(live: &Arc<Live>, pulse: &Arc<Pulse>, leaving: &Arc<AtomicBool>) -> Self {
+        Self { live: Arc::clone(live), pulse: Arc::clone(pulse), leaving: Arc::clone(leaving) }
     }
 }
 
@@ -127,13 +141,20 @@ impl Service<Request<Incoming>> for Handler {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let flight = Flight::begin(&self.pulse);
-        let live = Arc::clone(&self.live);
+        let (live, leaving) = (Arc::clone(&self.live), Arc::clone(&self.leaving));
         let is_shared = request.version() == Version::HTTP_2;
         Box::pin(async move {
             // only HTTP/1.1 has to close the connection if a body is not read
             let unread = (!is_shared).then(|| Arc::clone(&flight.0.unread));
             let request = request.map(|body| Received::new(body, unread));
-            let response = routes::handle(live, request).await;
+            let mut response = routes::handle(live, request).await;
+            match (leaving.load(Acquire), is_shared) {
+                (false, _) => {}
+                (true, false) => {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                (true, true) => flight.0.leaving.notify_one(),
+            }
             Ok(response.map(|body| {
                 let body = match is_shared {
                     true => ResponseBody::Held(flight.0.hold(body)),
@@ -158,6 +179,7 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        self.0.reads_at_rest.store(self.0.reads.load(Relaxed), Relaxed);
         self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }

@@ -3,6 +3,7 @@ mod admin;
 mod auth;
 mod connections;
 mod cors;
+mod drain;
 mod headers;
 mod key_rights;
 mod passthrough;
