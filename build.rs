@@ -1,10 +1,15 @@
-//! Puts the policies and modules of `policies/library` into the binary, so that it has them without a checkout.
+//! Puts the policies and modules of `policies/library` into the binary, so that it has them without a checkout, and links
+//! the binary so that an older glibc than the machine's is enough for it.
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+/// The only function of which a newer glibc has a version that older ones lack.
+const HYPOT: &str = "build/hypot.c";
+
 fn main() -> Result<(), Box<dyn Error>> {
+    link_to_old_glibc()?;
     // a folder here stands for everything in it
     println!("cargo::rerun-if-changed=policies/library");
     println!("cargo::rerun-if-changed=build.rs");
@@ -29,6 +34,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let target = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(target.join("library.rs"), policies + "]\n")?;
     fs::write(target.join("modules.rs"), modules + "]\n")?;
+    Ok(())
+}
+
+/// Has the linker take the first version of `hypot` for the binary.
+fn link_to_old_glibc() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={HYPOT}");
+    let target = |part: &str| env::var(format!("CARGO_CFG_TARGET_{part}")).unwrap_or_default();
+    let is_known = matches!(target("ARCH").as_str(), "x86_64" | "aarch64");
+    if target("OS") != "linux" || target("ENV") != "gnu" || !is_known {
+        return Ok(());
+    }
+    for object in cc::Build::new().file(HYPOT).try_compile_intermediates()? {
+        println!("cargo::rustc-link-arg-bins={}", object.display());
+    }
+    println!("cargo::rustc-link-arg-bins=-Wl,--wrap=hypot");
     Ok(())
 }
 

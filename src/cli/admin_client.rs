@@ -90,7 +90,7 @@ fn read(status: StatusCode, body: &[u8]) -> Result<Value, BoxError> {
 }
 
 /// Returns an address to connect to: a listener on all addresses is also on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

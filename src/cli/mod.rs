@@ -3,6 +3,7 @@ mod admin_client;
 pub mod check;
 mod eval;
 mod eval_show;
+mod healthcheck;
 mod import;
 mod key;
 mod ledger;
@@ -25,7 +26,7 @@ pub mod test;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::policy::script::STACK_BYTES;
 
@@ -74,6 +75,8 @@ enum Command {
     Ledger(ledger::Query),
     /// Shows a running gateway: health, generation, targets, last problems, spend today; exits 1 if it is not ready.
     Status(status::Query),
+    /// Asks a running gateway whether it is healthy, for containers without a shell; exits 1 if it is not.
+    Healthcheck(healthcheck::Check),
     /// Prints the JSON Schema of the config.
     Schema,
     /// Creates caller keys.
@@ -108,6 +111,11 @@ enum KeyCommand {
         #[arg(long, default_value = "my-key")]
         name: String,
     },
+}
+
+/// Returns the definition of the command line, from which the manual and the completions of shells are made.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command in the arguments of the process.
@@ -145,6 +153,7 @@ fn command(cli: Cli) -> ExitCode {
         }
         Command::Ledger(query) => ledger::run(&cli.config, &query),
         Command::Status(query) => status::run(&cli.config, &query),
+        Command::Healthcheck(check) => healthcheck::run(&cli.config, &check),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
         Command::Import(command) => command.run(),

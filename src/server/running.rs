@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::task::JoinHandle;
 
 use crate::admin::{self, Admin};
-use crate::config::Config;
+use crate::config::listeners::DrainConfig;
+use crate::config::{Config, expand};
 use crate::error::{BoxError, Problem};
 use crate::gateway::reload::{Reloader, Start};
 use crate::gateway::shared::Shared;
@@ -15,6 +16,7 @@ use crate::gateway::{Gateway, Live};
 use crate::ledger::database::Database;
 use crate::ledger::keys::{NO_LEDGER, Watching};
 use crate::ledger::{Ledger, Writing};
+use crate::server::supervisor::{self, Beats, Supervisor};
 use crate::server::{Server, watching, worker_count};
 use crate::telemetry::events::{Delivering, Events};
 use crate::telemetry::otlp::{Exporting, Otlp};
@@ -37,7 +39,10 @@ pub struct Running {
     delivering: Delivering,
     watching_keys: Option<Watching>,
     watching: JoinHandle<()>,
-    drain: Duration,
+    supervisor: Arc<Supervisor>,
+    /// The task that reports to the service manager that the workers run.
+    alive: Option<JoinHandle<()>>,
+    drain: DrainConfig,
     shared: Arc<Shared>,
 }
 
@@ -61,8 +66,11 @@ impl Running {
         shared.metrics.reloaded(SystemTime::now());
         let live = Arc::new(Live::new(gateway));
         let reloader = Arc::new(Reloader::new(file, config, disk, &shared, &live));
+        let limit = supervisor::watchdog(&expand::environment);
+        let beats = limit.map(|limit| Beats::new(worker_count(&config.server), limit));
         // `/readyz` answers 200 only once clients can connect
-        let server = Server::start(config.listen, &config.server, &live).map_err(|p| vec![p])?;
+        let server = Server::start(config.listen, &config.server, &live, beats.as_ref());
+        let server = server.map_err(|p| vec![p])?;
         let admin = match &config.admin {
             None => None,
             Some(admin) => {
@@ -76,10 +84,18 @@ impl Running {
                 Some(admin::start(admin, parts).await.map_err(|p| vec![p])?)
             }
         };
+        let supervisor = Arc::new(Supervisor::connect(&expand::environment));
+        let watching = watching::watch(Arc::clone(&reloader), Arc::clone(&supervisor));
+        let alive = beats
+            .zip(limit)
+            .map(|(beats, limit)| tokio::spawn(Arc::clone(&supervisor).watch(beats, limit)));
+        supervisor.ready();
         Ok(Self {
             address: server.address,
             admin_address: admin.as_ref().map(|admin| admin.address),
-            watching: tokio::spawn(watching::watch(Arc::clone(&reloader))),
+            watching: tokio::spawn(watching),
+            supervisor,
+            alive,
             reloader,
             ledger: writing,
             exporting,
@@ -100,23 +116,34 @@ impl Running {
         }
     }
 
-    /// Accepts no new connections, lets open requests finish within `drain`, and returns when all
-    /// parts have ended.
+    /// Serves on for `drain.delay` and ends each connection with its answer; then accepts no new connections, lets open
+    /// requests finish within `drain.deadline`, and returns when all parts have ended.
     pub async fn stop(self) -> Result<(), BoxError> {
         self.watching.abort();
+        // before `/readyz` says so: an answer after that never keeps its connection
+        self.server.leave();
         if let Some(admin) = &self.admin {
             admin.draining();
         }
-        tracing::info!(seconds = self.drain.as_secs(), "draining");
+        let DrainConfig { delay, deadline } = self.drain;
+        self.supervisor.stopping(delay + deadline + FLUSH + FLUSH);
+        // the workers end
+        self.alive.inspect(JoinHandle::abort);
+        tracing::info!(
+            delay_ms = delay.as_millis(),
+            deadline_ms = deadline.as_millis(),
+            "draining"
+        );
+        tokio::time::sleep(delay).await;
         let begun = Instant::now();
-        let (server, drain, shared) = (self.server, self.drain, self.shared);
+        let (server, shared) = (self.server, self.shared);
         let counters = Arc::clone(&shared);
         let drained = tokio::task::spawn_blocking(move || {
-            server.drain(drain);
+            server.drain(deadline);
             counters.limits.finish();
         })
         .await;
-        let patience = drain.saturating_sub(begun.elapsed()).max(FLUSH);
+        let patience = deadline.saturating_sub(begun.elapsed()).max(FLUSH);
         if let Some(admin) = &self.admin {
             // before the parts to which a write belongs
             admin.written(patience).await;

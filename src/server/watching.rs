@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::gateway::reload::{Reloader, Watched};
+use crate::server::supervisor::Supervisor;
 
 /// The quiet time before a reload: one save in an editor causes several events.
 const SETTLE: Duration = Duration::from_millis(40);
@@ -22,8 +23,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait for the system to watch all folders.
 const WATCH_LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs until aborted. Events are only hints: a reload needs changed contents.
-pub async fn watch(reloader: Arc<Reloader>) {
+/// Runs until aborted. Events are only hints: a reload needs changed contents. The service manager hears of the reloads
+/// that it wants.
+pub(crate) async fn watch(reloader: Arc<Reloader>, supervisor: Arc<Supervisor>) {
     let (hint, mut hints) = mpsc::channel(1);
     let folders = FolderThread::start(hint);
     let mut hangup = hangups();
@@ -34,7 +36,8 @@ pub async fn watch(reloader: Arc<Reloader>) {
         }
         match cause(&mut hangup, &mut hints).await {
             Cause::Signal => {
-                reloader.reload().await;
+                supervisor.reloading();
+                supervisor.reloaded(&reloader.reload().await);
                 continue;
             }
             Cause::Hint => settle(&mut hints).await,

@@ -21,7 +21,7 @@ pub(crate) mod outbox;
 pub(crate) mod outcome;
 pub(crate) mod plugins;
 mod policies;
-mod post;
+pub(crate) mod post;
 pub(crate) mod prompts;
 pub(crate) mod record;
 mod series;

@@ -71,17 +71,30 @@ impl Destination {
 
     /// Sends a body once, with more headers. Any answer counts as taken: its status decides later.
     pub(crate) async fn post(&self, more: &HeaderMap, body: &Bytes) -> Sent<Response<Bytes>> {
-        let head = || {
-            let (mut head, ()) = Request::new(()).into_parts();
-            (head.method, head.uri) = (Method::POST, self.uri.clone());
-            head.headers = self.headers.clone();
-            head.headers.extend(more.clone());
-            Ok(head)
-        };
+        let mut request = self.request(Method::POST, body.clone());
+        request.headers_mut().extend(more.clone());
+        self.send(request).await
+    }
+
+    /// Reads the URL once.
+    pub(crate) async fn get(&self) -> Sent<Response<Bytes>> {
+        self.send(self.request(Method::GET, Bytes::new())).await
+    }
+
+    fn request(&self, method: Method, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
+        (*request.method_mut(), *request.uri_mut()) = (method, self.uri.clone());
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Sent<Response<Bytes>> {
+        let (head, body) = request.into_parts();
+        let head = || Ok(head.clone());
         let how =
             Sending { awaits: Awaits::Whole, connect: self.timeout, connections: Connections::Any };
         let exchange = async {
-            let sent = self.upstream.send(head, Pieces::from(body.clone()), how).await;
+            let sent = self.upstream.send(head, Pieces::from(body), how).await;
             let answer = match sent {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(failure)) => return Sent::Later(None, self.unreachable(failure)),
