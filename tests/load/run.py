@@ -26,6 +26,7 @@ import database
 import full
 import killed
 import reloads
+import rolling
 import shared
 from gateways import Broken
 from install import ROOT, Missing, target_dir
@@ -38,6 +39,7 @@ SUITES = {
     "kill": killed.suite,
     "full": full.suite,
     "reload": reloads.suite,
+    "rolling": rolling.suite,
     "clock": clock.suite,
 }
 

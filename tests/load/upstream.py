@@ -38,6 +38,8 @@ class Plan:
     texts: list = field(default_factory=lambda: ["hello"])
     # how long the answer waits, in seconds
     pause: float = 0
+    # how long each piece of its text waits, in seconds
+    beat: float = 0
 
 
 @dataclass
@@ -279,6 +281,8 @@ class Answer:
     async def deltas(self, is_last):
         sent = 0
         for text in self.plan.texts if is_last else ["{}"]:
+            if self.plan.beat:
+                await asyncio.sleep(self.plan.beat)
             delta = (
                 {"type": "text_delta", "text": text} if is_last else {"type": "input_json_delta", "partial_json": text}
             )
