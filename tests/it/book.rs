@@ -1,6 +1,7 @@
 //! The book is complete: its summary, its links, and the reference pages agree with the code.
 mod cli_page;
 mod config_page;
+mod manual;
 
 use std::collections::BTreeSet;
 use std::fs;

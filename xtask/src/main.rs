@@ -1,7 +1,9 @@
 //! `cargo xtask`: the commands to build, run and test Tidegate.
 mod bench;
+mod dist;
 mod docs;
 mod gateway;
+mod keep;
 mod plugins;
 mod run;
 mod shell;
@@ -20,7 +22,10 @@ usage: cargo xtask <command>
            [--suite gateway|plugins|clients|upstreams|load] runs one suite
   plugins  build the bundled plugins to plugins/<name>.wasm, where a source is newer
            [--toolchain own|rustup|debian] takes that way to a wasm32 std and no other
+  dist     build the files of a release into target/packages: binary, archive, deb, rpm, bill of
+           materials, checksums; `cargo xtask dist --help` lists the options
   docs     build the book in docs/ with mdBook, into target/book
+  keep     keep the examples of this version in tests/compat, for the tests of later versions
   bench    compare with nginx in one run; `cargo xtask bench --help` lists the options
 ";
 
@@ -40,7 +45,9 @@ fn dispatch() -> Result<()> {
     match args.as_slice() {
         ["run", rest @ ..] => run::run(rest),
         ["test", rest @ ..] => test::test(rest),
+        ["dist", rest @ ..] => dist::dist(rest),
         ["docs", rest @ ..] => docs::docs(rest),
+        ["keep", rest @ ..] => keep::keep(rest),
         ["plugins", rest @ ..] => plugins::plugins(rest),
         ["bench", rest @ ..] => {
             let rest: Vec<String> = rest.iter().map(|arg| (*arg).to_owned()).collect();
