@@ -19,7 +19,7 @@ use crate::support::client::Ask;
 const QUICKSTART: &str = "examples/quickstart/tidegate.yaml";
 
 /// What the examples presuppose: they are parts of one file.
-fn completed(part: &str) -> String {
+pub fn completed(part: &str) -> String {
     let mut whole = part.to_owned();
     let has = |key: &str| part.lines().any(|line| line.starts_with(key));
     if !has("providers:") {
