@@ -154,7 +154,6 @@ impl Admission {
         let claims = self.quota_claims(&wanted.asked()).into_iter();
         waits.after_others(claims.filter_map(|claimed| match claimed.rule {
             Rule::Quota(quota) => Some((LineId::Counter(claimed.claim.id), quota.wait?)),
-            }
             Rule::Budget(_) => None,
         }));
     }
