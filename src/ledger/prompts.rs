@@ -97,21 +97,11 @@ pub(crate) async fn list(
         let top = top.get_or_insert_with(|| walked[0].0.clone());
         let is_new = |it: &&Walked| seen.insert((it.2.clone(), it.3.clone()));
         let newest: Vec<&Walked> = walked.iter().filter(is_new).collect();
-        let sums = database.read(&[sums(dialect, filter, &newest, top)]).await?;
-        let sums: Vec<Sums> = parsed(sums)?;
-        let sums = sums.into_iter().map(|sums| ((sums.session.clone(), sums.key.clone()), sums));
-        let mut sums: HashMap<(String, String), Sums> = sums.collect();
-        for found in newest {
-            let Some(sums) = sums.remove(&(found.2.clone(), found.3.clone())) else { continue };
-            // it is on an earlier page
-            if sums.newest != found.0 {
-                continue;
-            }
-            if page.rows.len() == limit {
+        for newest in newest.chunks(limit + 1) {
+            let sums = database.read(&[sums(dialect, filter, newest, top)]).await?;
+            if page.add(newest, parsed(sums)?, limit) == Added::Full {
                 return Ok(page);
             }
-            page.next = Some(Position { at: found.1, id: found.0.clone() });
-            page.rows.push(session(found, sums));
         }
         page.next = (!is_last).then_some(end);
         if is_last || page.rows.len() == limit {
@@ -119,6 +109,31 @@ pub(crate) async fn list(
         }
     }
     Ok(page)
+}
+
+/// Whether a page has room for further rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Added {
+    Full,
+    Room,
+}
+
+impl Page {
+    /// Adds the sessions of these exchanges, unless a session has a newer one, so it is on an earlier page.
+    fn add(&mut self, newest: &[&Walked], sums: Vec<Sums>, limit: usize) -> Added {
+        let sums = sums.into_iter().map(|sums| ((sums.session.clone(), sums.key.clone()), sums));
+        let mut sums: HashMap<(String, String), Sums> = sums.collect();
+        for found in newest {
+            let own = sums.remove(&(found.2.clone(), found.3.clone()));
+            let Some(own) = own.filter(|sums| sums.newest == found.0) else { continue };
+            if self.rows.len() == limit {
+                return Added::Full;
+            }
+            self.next = Some(Position { at: found.1, id: found.0.clone() });
+            self.rows.push(session(found, own));
+        }
+        Added::Room
+    }
 }
 
 fn session(found: &Walked, sums: Sums) -> Session {

@@ -26,7 +26,7 @@ const WAL_BYTES: &str = "16777216";
 /// The longest wait for a lock of another connection.
 const BUSY: Duration = Duration::from_secs(5);
 /// The least exchanges of a part, if a gateway writes so many.
-const PART: usize = 256;
+const PART: usize = 512;
 /// The most bytes of the file for a byte of a batch as JSON: indexes, pages that are half full, and a page of its own
 /// for the end of each long row.
 const GROWTH: u64 = 6;

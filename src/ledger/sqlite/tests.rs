@@ -240,7 +240,7 @@ async fn exchanges_that_are_written_one_after_the_other_share_a_part() {
     let path = folder.path().join("l.sqlite");
     let mut store = Sqlite::open(&path, SIZE).await.unwrap();
     for _ in 0..2 {
-        for rows in [1, 255, 300, 2] {
+        for rows in [1, 511, 600, 2] {
             store.write(&batch(&vec!["m"; rows]).await).await.unwrap();
         }
         store.close().await;
@@ -252,7 +252,7 @@ async fn exchanges_that_are_written_one_after_the_other_share_a_part() {
         let count = sqlx::query_scalar::<_, i64>(AssertSqlSafe(count));
         parts.push(count.fetch_one(store.connected().await.unwrap()).await.unwrap());
     }
-    assert_eq!(parts, [256, 300, 2, 256, 300, 2]);
+    assert_eq!(parts, [512, 600, 2, 512, 600, 2]);
 }
 
 #[tokio::test]
