@@ -50,7 +50,7 @@ async fn old(path: &Path, version: usize) {
         run("UPDATE exchange SET upstream_request_id = 'up_' || uncached, prefix = 'continues', stop = 'end_turn'").await;
     }
     if version >= 3 {
-        run("INSERT INTO client_key VALUES ('id', 'digest', 'name', 'hint', 'created', '{}', 1)")
+        run("INSERT INTO client_key (id, digest, name, hint, created, settings, version) VALUES ('id', 'digest', 'name', 'hint', 'created', '{}', 1)")
             .await;
     }
     if version >= 4 {
