@@ -7,6 +7,8 @@ use crate::config::{Config, Partly};
 use crate::error::Problem;
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
+use crate::telemetry::events::Events;
+use crate::telemetry::otlp::Otlp;
 
 /// Prints `ok`, or the problems on standard error.
 pub fn run(config: &Path) -> ExitCode {
@@ -59,5 +61,12 @@ pub(super) fn build(config: &Config) -> Result<(), Vec<Problem>> {
         .enable_all()
         .build()
         .map_err(|e| vec![Problem::new("", format!("cannot start: {e}"))])?;
-    runtime.block_on(Gateway::build(config, 1, &shared)).map(drop)
+    let built = runtime.block_on(Gateway::build(config, 1, &shared));
+    let mut problems = built.err().unwrap_or_default();
+    problems.extend(Otlp::check(&config.otlp, &shared.metrics.exporter));
+    problems.extend(Events::check(&config.sinks));
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(problems),
+    }
 }

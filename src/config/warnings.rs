@@ -15,6 +15,7 @@ impl Config {
                  their keys differ; a PostgreSQL database as `ledger.url` is shared as well";
             found.push(Problem::new("key_store", message));
         }
+        found.extend(self.otlp.warning().map(|message| Problem::new("otlp", message)));
         found
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn send(
     let ctx = &passage.ctx;
     search.leave_limits();
     let Some(admission) = ctx.admission.as_ref().filter(|_| turn.holder.is_none()) else {
-        return search.round(&choices, 1).await.map_err(Ends::error);
+        return search.round(&choices, 1).await.map_err(|ends| search.refused(ends));
     };
     let line = LineId::Targets(route.choices.first().map_or("", |it| &it.alias.name).into());
     let mut waits = admission.waits(&ctx.caller, route.terms.deadline.map(|(end, _)| end));
@@ -88,8 +88,9 @@ pub(super) async fn send(
     let mut round = 0;
     loop {
         round += 1;
-        let before = waits.waited();
+        let noted = waits.waited();
         waits.turn().await;
+        ctx.story.waited(waits.waited() - noted);
         let ends = match search.round(&choices, round).await {
             Ok(sent) => {
                 waits.admitted();
@@ -98,11 +99,11 @@ pub(super) async fn send(
             Err(ends) => ends,
         };
         let free = most.and_then(|most| ends.free(line.clone(), most));
+        let noted = waits.waited();
         let goes_on = waits.again(free).await;
-        ctx.story.waited(waits.waited() - before);
+        ctx.story.waited(waits.waited() - noted);
         if !goes_on {
-            admission.refused_by(&ends.limited);
-            return Err(ends.error());
+            return Err(search.refused(ends));
         }
     }
 }
@@ -336,6 +337,12 @@ impl<'a> Search<'a> {
             attempts: self.passage.ctx.story.attempts() as usize,
             is_holder: self.turn.holder.is_some_and(|holder| holder.is(choice)),
         }
+    }
+
+    /// Ends the search with an error.
+    fn refused(&self, ends: Ends) -> Error {
+        self.count_refusals(&ends);
+        ends.error()
     }
 
     /// Counts the targets whose limits refuse, at the end of the search.

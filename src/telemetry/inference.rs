@@ -6,29 +6,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use crate::telemetry::series::{
-    Counters, DURATION_BUCKETS, FIRST_TOKEN_BUCKETS, Labels, Traced, TracedHistograms, add,
-    observe, traced, traced_histogram,
+    Counters, DURATION_BUCKETS, FIRST_TOKEN_BUCKETS, Labels, TOKEN_BUCKETS, Traced,
+    TracedHistograms, add, observe, traced, traced_histogram,
 };
 use crate::telemetry::traceparent::TraceId;
 use crate::wire::Usage;
-
-/// Bucket bounds in tokens, from the conventions.
-const TOKEN_BUCKETS: &[f64] = &[
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1_024.0,
-    4_096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
-];
 
 /// The families of all targets.
 pub(super) struct Inferences {

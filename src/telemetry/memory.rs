@@ -15,8 +15,8 @@ impl Record {
             size_of_val(one) + one.model.len() + texts.map(|text| text.len()).sum::<usize>()
         };
         let attempts: usize = self.attempts.iter().map(attempt).sum();
-        // the texts of a traced call are bounded
-        let traced = self.attempts.iter().filter(|one| one.call.is_some()).count();
+        let traced = self.attempts.iter().filter_map(|one| one.call.as_deref());
+        let traced: usize = traced.map(Call::memory).sum();
         let state = self.trace.as_ref().map_or(0, |trace| trace.state.len());
         let calls: usize =
             self.tool_calls.iter().map(|one| size_of_val(one) + one.tool.len()).sum();
@@ -32,7 +32,7 @@ impl Record {
             + route
             + tags
             + attempts
-            + traced * (size_of::<Call>() + 4 * ELEMENT)
+            + traced
             + state
             + calls
             + dropped

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
 use url::{Position, Url};
@@ -16,6 +18,9 @@ use crate::net::proxy::Proxy;
 use crate::net::tls::Trust;
 use crate::wire::Pieces;
 
+/// The headers of a request that the gateway sets itself.
+const OWN: [HeaderName; 6] =
+    [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, HOST];
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -137,15 +142,16 @@ pub(crate) fn address(text: &str, expected: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Reads a header of the config that is not one of the gateway's `own`. Messages never quote the value.
+/// Reads a header of the config that is not one of those that the gateway sets itself, of which the receiver has `more`.
+/// Messages never quote the value.
 pub(crate) fn header(
     name: &str,
     value: &str,
-    own: &[HeaderName],
+    more: &[HeaderName],
 ) -> Result<(HeaderName, HeaderValue), String> {
     let name = HeaderName::try_from(name)
         .map_err(|_| format!("expected the name of a header, found `{name}`"))?;
-    if own.contains(&name) {
+    if OWN.contains(&name) || more.contains(&name) {
         return Err(format!("the gateway sets `{name}` itself"));
     }
     let mut value = HeaderValue::from_str(value.trim())

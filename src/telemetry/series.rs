@@ -17,6 +17,24 @@ pub(super) type TracedHistograms = Family<Labels, Traced, fn() -> Traced>;
 pub(super) type Counters = Family<Labels, Counter>;
 pub(super) type Dollars = Counter<f64, AtomicU64>;
 
+/// Bucket bounds in tokens, from OpenTelemetry's GenAI conventions.
+pub(super) const TOKEN_BUCKETS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+
 /// Bucket bounds in seconds: from OpenTelemetry's GenAI conventions, with more for long responses.
 pub(super) const DURATION_BUCKETS: &[f64] = &[
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,

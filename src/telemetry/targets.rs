@@ -14,27 +14,12 @@ use crate::catalogue::cost::Charge;
 use crate::telemetry::inference::{Inference, InferenceMetrics, Inferences};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::series::{
-    Counters, DURATION_BUCKETS, Dollars, FIRST_TOKEN_BUCKETS, Histograms, Labels, Traced,
-    TracedHistograms, add, histograms, labels, observe, traced, traced_histogram, with_status,
+    Counters, DURATION_BUCKETS, Dollars, FIRST_TOKEN_BUCKETS, Histograms, Labels, TOKEN_BUCKETS,
+    Traced, TracedHistograms, add, histograms, labels, observe, traced, traced_histogram,
+    with_status,
 };
 use crate::telemetry::traceparent::TraceId;
 use crate::wire::Usage;
-
-/// Bucket bounds in tokens, from OpenTelemetry's GenAI conventions.
-const TOKEN_BUCKETS: &[f64] = &[
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1_024.0,
-    4_096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-];
 
 /// The families of all targets, and the bundles that were resolved from them.
 pub(super) struct Targets {

@@ -16,8 +16,6 @@ pub(crate) struct Call {
     pub(super) id: Option<Box<str>>,
     /// The model that the upstream names.
     pub(super) model: Option<Box<str>>,
-    /// `stop_reason`
-    pub(super) stop_reason: Option<Box<str>>,
 }
 
 /// The facts about an attempt before its call. No text of the conversation is among them.
@@ -41,19 +39,15 @@ pub(crate) struct Facts {
     pub(crate) effort: Option<Box<str>>,
 }
 
-/// The parts of a message, of `message_start` or of `message_delta`.
+/// The parts of a message, or of `message_start`.
 #[derive(Deserialize)]
 struct Report<'a> {
     #[serde(borrow)]
     message: Option<Head<'a>>,
     #[serde(borrow)]
-    delta: Option<Head<'a>>,
-    #[serde(borrow)]
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     model: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    stop_reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -62,26 +56,32 @@ struct Head<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     model: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    stop_reason: Option<Cow<'a, str>>,
 }
 
 impl Call {
     pub(super) fn new(span: SpanId, facts: Facts) -> Self {
-        Self { span, facts, id: None, model: None, stop_reason: None }
+        Self { span, facts, id: None, model: None }
     }
 
     /// Reads a whole message or an event. Unreadable data changes nothing.
     pub(super) fn answered(&mut self, data: &[u8]) {
         let Ok(report) = serde_json::from_slice(data) else { return };
-        let Report { message, delta, id, model, stop_reason } = report;
-        let head = Head { id, model, stop_reason };
-        for part in [Some(head), message, delta].into_iter().flatten() {
+        let Report { message, id, model } = report;
+        for part in [Some(Head { id, model }), message].into_iter().flatten() {
             let owned = |text: Option<Cow<'_, str>>| text.map(|text| Box::from(bounded(&text)));
             self.id = owned(part.id).or(self.id.take());
             self.model = owned(part.model).or(self.model.take());
-            self.stop_reason = owned(part.stop_reason).or(self.stop_reason.take());
         }
+    }
+}
+
+impl Call {
+    /// Returns the memory, with that of its texts.
+    pub(super) fn memory(&self) -> usize {
+        let Facts { provider, model, effort, .. } = &self.facts;
+        let texts = [effort, &self.id, &self.model].into_iter().flatten();
+        let texts: usize = texts.chain([provider, model]).map(|text| text.len()).sum();
+        size_of::<Self>() + texts
     }
 }
 
@@ -110,8 +110,8 @@ mod tests {
         for reports in [whole, stream] {
             let mut call = Call::new(SpanId::random(), Facts::default());
             reports.iter().for_each(|data| call.answered(data.as_bytes()));
-            let found = (call.id.as_deref(), call.model.as_deref(), call.stop_reason.as_deref());
-            assert_eq!(found, (Some("msg_1"), Some("claude-x"), Some("end_turn")));
+            let found = (call.id.as_deref(), call.model.as_deref());
+            assert_eq!(found, (Some("msg_1"), Some("claude-x")));
         }
     }
 }

@@ -79,10 +79,7 @@ impl Tracker {
     }
 
     fn note(&mut self, stage: &Arc<str>, request: &MessagesRequest, model: Option<u64>) {
-        let fields = Fields::of(request.document());
-        if !self.may_be_cached(&fields) {
-            return;
-        }
+        let Some(fields) = self.followed(request.document()) else { return };
         let before = match self.edits.last() {
             Some(edit) => edit.level.clone(),
             None => self.client(),
@@ -102,10 +99,7 @@ impl Tracker {
 
     /// Notes the request of an attempt as its target receives it.
     pub(crate) fn sends(&mut self, request: &MessagesRequest) {
-        let fields = Fields::of(request.document());
-        if !self.may_be_cached(&fields) {
-            return;
-        }
+        let Some(fields) = self.followed(request.document()) else { return };
         self.client();
         let prompt = self.read(fields);
         self.sent = prompt.is_cached().then_some(prompt);
@@ -133,12 +127,17 @@ impl Tracker {
         Some(Answered { verdict, before, own })
     }
 
-    fn may_be_cached(&self, fields: &Fields) -> bool {
-        match &self.client {
-            // these are the client's own bytes
-            Client::Plain(text) if fields.lie_in(text) => false,
-            _ => fields.may_be_cached(),
+    /// Returns the fields of a request if it may have a breakpoint. An edited field is a copy, so it is made only then.
+    fn followed(&self, document: &Document) -> Option<Fields> {
+        if let Client::Plain(text) = &self.client {
+            let pieces = document.to_pieces();
+            // the client's own bytes have none
+            let mut new = pieces.as_slice().iter().filter(|piece| !lies_in(piece, text));
+            if !new.any(|piece| prompt::may_be_cached(piece)) {
+                return None;
+            }
         }
+        Some(Fields::of(document)).filter(Fields::may_be_cached)
     }
 
     fn client(&mut self) -> Level {
@@ -171,4 +170,10 @@ impl Tracker {
         self.last = Some((fields, Arc::clone(&prompt)));
         prompt
     }
+}
+
+/// Returns whether these bytes belong to a text in memory.
+fn lies_in(part: &Bytes, text: &Bytes) -> bool {
+    let (part, whole) = (part.as_ptr_range(), text.as_ptr_range());
+    whole.start <= part.start && part.end <= whole.end
 }

@@ -85,17 +85,6 @@ impl Fields {
         self.cache_control.is_some() || texts.into_iter().flatten().any(|text| may_be_cached(text))
     }
 
-    /// Returns whether all of these bytes belong to a text in memory.
-    pub(crate) fn lie_in(&self, text: &Bytes) -> bool {
-        let whole = text.as_ptr_range();
-        let lies = |part: &Bytes| {
-            let part = part.as_ptr_range();
-            whole.start <= part.start && part.end <= whole.end
-        };
-        let texts = [&self.tools, &self.system, &self.messages, &self.cache_control];
-        texts.into_iter().flatten().all(lies)
-    }
-
     /// Returns whether these are the same bytes in memory, so that the same prompt comes from them.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let all = |it: &Self| {

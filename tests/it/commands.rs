@@ -132,6 +132,63 @@ fn check_exits_with_1_and_a_line_for_each_problem() {
 }
 
 #[test]
+fn check_tries_the_places_of_sinks_and_traces_and_leaves_nothing() {
+    let sinks = "sinks:
+  plain: { file: events.jsonl }
+  below: { file: tidegate.yaml/events.jsonl }
+  folder: { file: policies }
+  hook: { http: \"https://h.example.com\", ca_file: none.pem }
+  fine: { file: new/events.jsonl }
+";
+    let (folder, file) = folder(&format!("{CONFIG}{sinks}"), &[]);
+    let found = places(&folder, &file);
+    assert_eq!(found, ["sinks.below.file", "sinks.folder.file", "sinks.hook.http"]);
+    let message = check(&file).unwrap_err().pop().unwrap().message;
+    assert!(message.contains("none.pem"), "{message}");
+    let left = fs::read_dir(folder.path()).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["plugins", "policies", "tidegate.yaml"]);
+    // the authorities of a collector are named by a variable only
+    let (_folder, file) = self::folder(CONFIG, &[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.arg("check").arg("--config").arg(&file);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://localhost:4318");
+    let output = command.env("OTEL_EXPORTER_OTLP_CERTIFICATE", "none.pem").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("otlp.endpoint: ") && said.contains("none.pem"), "{said}");
+}
+
+#[test]
+fn sinks_do_not_overwrite_each_others_files() {
+    let sinks = "sinks:
+  a: { file: x, files: 3 }
+  b: { file: x.1 }
+  c: { file: ./y/../x.2 }
+  d: { file: x.3 }
+  e: { file: ./x }
+  f: { file: x.2.1, files: 1 }
+";
+    let (folder, file) = folder(&format!("{CONFIG}{sinks}"), &[]);
+    let found = places(&folder, &file);
+    assert_eq!(found, ["sinks.b.file", "sinks.c.file", "sinks.e.file", "sinks.f.file"]);
+}
+
+#[test]
+fn a_sink_for_kafka_is_a_clear_problem() {
+    for (sink, place) in
+        [("{ type: kafka, brokers: [h] }", "type"), ("{ kafka: { brokers: [h] } }", "kafka")]
+    {
+        let (_folder, file) = folder(&format!("{CONFIG}sinks: {{ k: {sink} }}\n"), &[]);
+        let problems = check(&file).unwrap_err();
+        let found = problems.iter().find(|it| it.path == format!("sinks.k.{place}"));
+        let found = found.unwrap_or_else(|| panic!("{problems:?}"));
+        assert!(found.message.starts_with("Kafka is not supported: send the events by `http`"));
+    }
+}
+
+#[test]
 fn check_says_ok_and_writes_nothing() {
     let (folder, file) = folder(CONFIG, &[]);
     let output = tidegate(&file, &["check"]);

@@ -159,7 +159,9 @@ impl Collector {
         let urls = into.new_ones(urls);
         let number = MAX_URLS.saturating_sub(into.len());
         let end = Instant::now() + bounds.time.min(MAX_TIME);
-        let share = &Share::new(self.max_body, bounds.request.saturating_add(into.size()));
+        let fetched = into.size();
+        let taken = bounds.request.saturating_add(fetched);
+        let share = &Share::new(self.max_body, taken, fetched);
         let fetches = urls.into_iter().enumerate().map(|(n, Wanted { url, uses })| async move {
             let outcome = match n < number {
                 true => self.content(&url, Hold::new(&self.memory, share, uses, end)).await,

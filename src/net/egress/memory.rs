@@ -1,6 +1,7 @@
 //! `Memory`: the bound of the fetched contents of all requests. `Share`: the bound of one request. `Hold`: the part of
 //! both that one content takes.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,7 +16,11 @@ pub(super) const UNIT: usize = 16 << 10;
 
 /// The memory for the contents of all requests.
 #[derive(Debug, Clone)]
-pub struct Memory(Arc<Semaphore>);
+pub struct Memory {
+    open: Arc<Semaphore>,
+    /// The one place of a request that waits for more memory while it has some. Two of them could wait for each other.
+    growing: Arc<Semaphore>,
+}
 
 impl Default for Memory {
     fn default() -> Self {
@@ -26,12 +31,13 @@ impl Default for Memory {
 impl Memory {
     /// Creates a memory of about this many bytes.
     pub(crate) fn of(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / UNIT)))
+        let open = Arc::new(Semaphore::new(bytes / UNIT));
+        Self { open, growing: Arc::new(Semaphore::new(1)) }
     }
 
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
-        self.0.available_permits() * UNIT
+        self.open.available_permits() * UNIT
     }
 }
 
@@ -41,12 +47,14 @@ pub(super) struct Share {
     /// The most bytes of the request with its contents.
     most: usize,
     taken: Mutex<usize>,
+    /// Whether a content of the request has memory.
+    has_memory: AtomicBool,
 }
 
 impl Share {
-    /// Creates a share for a request that has `taken` bytes already.
-    pub(super) fn new(most: usize, taken: usize) -> Self {
-        Self { most, taken: Mutex::new(taken) }
+    /// Creates a share for a request that has `taken` bytes already, of which `fetched` are contents.
+    pub(super) fn new(most: usize, taken: usize, fetched: usize) -> Self {
+        Self { most, taken: Mutex::new(taken), has_memory: AtomicBool::new(fetched > 0) }
     }
 
     /// Returns the reason of a content that does not fit.
@@ -149,19 +157,38 @@ impl<'a> Hold<'a> {
         if more == 0 {
             return Ok(());
         }
-        let more = u32::try_from(more).unwrap_or(u32::MAX);
-        let permits = Arc::clone(&self.memory.0).acquire_many_owned(more);
-        match timeout_at(self.until, permits).await {
-            Ok(Ok(permits)) => match &mut self.permit {
-                Some(own) => own.merge(permits),
-                None => self.permit = Some(permits),
-            },
-            _ => {
-                let message = "the contents that other requests have fetched left no memory for this one until the time limit";
-                return Err(Refusal::timeout(message));
-            }
+        let permits = self.more(u32::try_from(more).unwrap_or(u32::MAX)).await?;
+        self.share.has_memory.store(true, Ordering::Relaxed);
+        match &mut self.permit {
+            Some(own) => own.merge(permits),
+            None => self.permit = Some(permits),
         }
         Ok(())
+    }
+
+    /// Waits for memory. Of the requests that have some already, only one may wait.
+    ///
+    /// Fails if another one waits, or if there is no memory in time.
+    async fn more(&self, more: u32) -> Result<OwnedSemaphorePermit, Refusal> {
+        if let Ok(permits) = Arc::clone(&self.memory.open).try_acquire_many_owned(more) {
+            return Ok(permits);
+        }
+        let _growing = match self.share.has_memory.load(Ordering::Relaxed) {
+            true => Some(self.memory.growing.try_acquire().map_err(|_| {
+                Refusal::timeout(
+                    "the contents that other requests fetch left no memory for this one",
+                )
+            })?),
+            false => None,
+        };
+        let permits = Arc::clone(&self.memory.open).acquire_many_owned(more);
+        match timeout_at(self.until, permits).await {
+            Ok(Ok(permits)) => Ok(permits),
+            _ => {
+                let message = "the contents that other requests have fetched left no memory for this one until the time limit";
+                Err(Refusal::timeout(message))
+            }
+        }
     }
 }
 

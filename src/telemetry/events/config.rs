@@ -1,13 +1,11 @@
 //! `sinks:`, the places that events are sent to.
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
-};
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use schemars::JsonSchema;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -61,6 +59,13 @@ pub struct SinkConfig {
     /// For `http`: the URL of an HTTP proxy on the way.
     #[schemars(with = "Option<String>")]
     pub proxy: Option<Secret>,
+    /// Keys of a sink for Kafka, which get an error of their own.
+    #[serde(skip_serializing)]
+    #[schemars(skip)]
+    kafka: Option<IgnoredAny>,
+    #[serde(skip_serializing, rename = "type")]
+    #[schemars(skip)]
+    kind: Option<String>,
 }
 
 impl Default for SinkConfig {
@@ -76,6 +81,8 @@ impl Default for SinkConfig {
             timeout: None,
             ca_file: None,
             proxy: None,
+            kafka: None,
+            kind: None,
         }
     }
 }
@@ -124,7 +131,10 @@ impl SinkConfig {
 
     /// Fails with each wrong value. Messages quote no secret.
     pub(super) fn build(&self) -> Result<Built, Vec<Wrong>> {
-        let mut wrong = Vec::new();
+        let mut wrong: Vec<Wrong> = self.of_kafka().into_iter().collect();
+        if !wrong.is_empty() && self.file.is_none() && self.http.is_none() {
+            return Err(wrong);
+        }
         let mut keep = |found: Vec<Wrong>| wrong.extend(found);
         let wanted = Wanted::new(&self.events).map_err(&mut keep).ok();
         let place = match (&self.file, &self.http) {
@@ -139,8 +149,21 @@ impl SinkConfig {
         };
         let place = place.map_err(&mut keep).ok();
         match (wanted, place) {
-            (Some(wanted), Some(place)) => Ok(Built { wanted, place }),
+            (Some(wanted), Some(place)) if wrong.is_empty() => Ok(Built { wanted, place }),
             _ => Err(wrong),
+        }
+    }
+
+    /// Returns the problem of a sink for Kafka, or of one with a `type`.
+    fn of_kafka(&self) -> Option<Wrong> {
+        const KAFKA: &str = "Kafka is not supported: send the events by `http` to a bridge, such as the HTTP source of \
+             Vector or Kafka Connect";
+        const TYPE: &str = "unknown key: a sink has either `file` or `http`";
+        match (self.kafka, self.kind.as_deref()) {
+            (Some(_), _) => Some(("kafka".to_owned(), KAFKA.to_owned())),
+            (None, Some("kafka")) => Some(("type".to_owned(), KAFKA.to_owned())),
+            (None, Some(_)) => Some(("type".to_owned(), TYPE.to_owned())),
+            (None, None) => None,
         }
     }
 
@@ -190,7 +213,7 @@ impl SinkConfig {
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
-            match header(name, value.expose(), &own_headers()) {
+            match header(name, value.expose(), &signature::HEADERS) {
                 Ok((name, value)) => headers.extend([(name, value)]),
                 Err(message) => note(&format!("headers.{name}"), message),
             }
@@ -215,13 +238,6 @@ impl SinkConfig {
     }
 }
 
-/// Returns the headers that the gateway sets itself.
-fn own_headers() -> Vec<HeaderName> {
-    let general =
-        [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, HOST];
-    general.into_iter().chain(signature::HEADERS).collect()
-}
-
 fn alone(key: String, message: &str) -> Vec<Wrong> {
     vec![(key, message.to_owned())]
 }
@@ -230,6 +246,11 @@ fn alone(key: String, message: &str) -> Vec<Wrong> {
 pub(crate) fn problems(sinks: &[(String, Option<SinkConfig>)]) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut files = BTreeSet::new();
+    let names = |config: &SinkConfig| config.file.as_deref().map(|file| older(file, config.files));
+    let older: Vec<(&str, BTreeSet<PathBuf>)> = sinks
+        .iter()
+        .filter_map(|(name, config)| Some((&**name, config.as_ref().and_then(names)?)))
+        .collect();
     for (name, config) in sinks {
         let is_name = (1..=MAX_NAME).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
@@ -241,14 +262,39 @@ pub(crate) fn problems(sinks: &[(String, Option<SinkConfig>)]) -> Vec<Problem> {
         }
         let Some(config) = config else { continue };
         found.extend(config.build().err().into_iter().flatten().map(|wrong| of_sink(name, wrong)));
-        if let Some(file) = &config.file
-            && !files.insert(file)
-        {
+        let Some(file) = config.file.as_deref().map(lexical) else { continue };
+        let rotated = older.iter().find(|(_, older)| older.contains(&file));
+        if let Some((other, _)) = rotated {
+            let message =
+                format!("the sink `{other}` renames its older files to this name: choose another");
+            found.push(of_sink(name, ("file".to_owned(), message)));
+        }
+        if !files.insert(file) {
             let message = "another sink writes to this file: name another".to_owned();
             found.push(of_sink(name, ("file".to_owned(), message)));
         }
     }
     found
+}
+
+/// Returns a path without `.` and `..`, so that two spellings of a name are one.
+fn lexical(path: &Path) -> PathBuf {
+    let mut found = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(found.pop()),
+            part => found.push(part),
+        }
+    }
+    found
+}
+
+/// Returns the names that a sink's older files have.
+fn older(file: &Path, files: Option<u32>) -> BTreeSet<PathBuf> {
+    let files = files.unwrap_or(FILES).min(MOST_FILES);
+    let journal = Journal::new(&lexical(file), MAX_BYTES, files);
+    (1..files).map(|n| journal.older(n)).collect()
 }
 
 /// Returns the problem of a sink.

@@ -1,4 +1,5 @@
 //! `Delivery`: the task of one sink. It takes batches from the outbox, and tries again while the place is away.
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -152,12 +153,24 @@ impl Delivery {
     }
 }
 
+/// Fails as [`Delivery::new`] does; creates and opens nothing.
+pub(super) fn check(place: Place) -> Result<(), (String, String)> {
+    match place {
+        Place::File(journal) => journal.check().map_err(unwritable),
+        Place::Http(_) => Writer::new(place).map(drop),
+    }
+}
+
+fn unwritable(error: io::Error) -> (String, String) {
+    ("file".to_owned(), format!("cannot be written: {error}"))
+}
+
 impl Writer {
     fn new(place: Place) -> Result<Self, (String, String)> {
         match place {
             Place::File(journal) => match journal.create() {
                 Ok(()) => Ok(Self::File(journal)),
-                Err(error) => Err(("file".to_owned(), format!("cannot be written: {error}"))),
+                Err(error) => Err(unwritable(error)),
             },
             Place::Http(hook) => {
                 let Hook { url, mut headers, timeout, key, ca_file, proxy } = *hook;

@@ -29,6 +29,20 @@ impl Journal {
         self.open().map(|_| ())
     }
 
+    /// Fails if [`Journal::create`] would. Creates nothing.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match fs::metadata(&self.path) {
+            Ok(meta) if !meta.is_file() => Err(no_file()),
+            Ok(_) => OpenOptions::new().append(true).open(&self.path).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let absolute = std::path::absolute(&self.path)?;
+                let folder = absolute.ancestors().skip(1).find(|folder| folder.exists());
+                folder.map_or(Ok(()), takes_files)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds lines at the end of the file; each has its line end. A failure leaves no part of a line.
     ///
     /// Fails with the lines that are not in a file.
@@ -78,7 +92,7 @@ impl Journal {
         let mut file = options.open(&self.path)?;
         let meta = file.metadata()?;
         if !meta.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(no_file());
         }
         let mut size = meta.len();
         if size > 0 {
@@ -108,10 +122,41 @@ impl Journal {
         fs::rename(&self.path, self.older(1))
     }
 
-    fn older(&self, n: u32) -> PathBuf {
+    /// Returns the name of an older file.
+    pub(super) fn older(&self, n: u32) -> PathBuf {
         let mut name = self.path.as_os_str().to_owned();
         name.push(format!(".{n}"));
         name.into()
+    }
+}
+
+fn no_file() -> io::Error {
+    io::Error::other("it is no regular file")
+}
+
+/// Fails if no file can be made in a folder: makes one without a name, which is gone at once.
+#[cfg(target_os = "linux")]
+fn takes_files(folder: &Path) -> io::Result<()> {
+    let made = OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).open(folder);
+    match made.map_err(|error| (error.kind(), error)) {
+        Ok(_) => Ok(()),
+        Err((io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, error)) => {
+            Err(error)
+        }
+        Err((io::ErrorKind::NotADirectory, error)) => Err(error),
+        // not every file system has such files
+        Err(_) => Ok(()),
+    }
+}
+
+/// Fails if a folder takes no files.
+#[cfg(not(target_os = "linux"))]
+fn takes_files(folder: &Path) -> io::Result<()> {
+    let meta = fs::metadata(folder)?;
+    match (meta.is_dir(), meta.permissions().readonly()) {
+        (true, false) => Ok(()),
+        (false, _) => Err(io::ErrorKind::NotADirectory.into()),
+        (true, true) => Err(io::ErrorKind::PermissionDenied.into()),
     }
 }
 

@@ -84,6 +84,18 @@ impl Events {
         }
     }
 
+    /// Returns each sink that [`Events::start`] could not use. Starts and creates nothing.
+    pub(crate) fn check(sinks: &[(String, SinkConfig)]) -> Vec<Problem> {
+        let check = |(name, config): &(String, SinkConfig)| {
+            let found = match config.build() {
+                Ok(built) => delivery::check(built.place).err().into_iter().collect(),
+                Err(wrong) => wrong,
+            };
+            found.into_iter().map(|wrong| of_sink(name, wrong)).collect::<Vec<_>>()
+        };
+        sinks.iter().flat_map(check).collect()
+    }
+
     /// Returns the entrance of a generation.
     pub(crate) fn of(&self, generation: u64) -> Self {
         Self { sinks: Arc::clone(&self.sinks), generation }
@@ -106,11 +118,12 @@ impl Events {
 
     /// Takes the event of a policy in a request; never waits.
     pub(crate) fn emitted(&self, kind: &str, policy: &str, story: &Story, fields: impl Serialize) {
-        self.enter(kind, || {
-            story.read(|record| {
+        self.send(kind, || {
+            let json = story.read(|record| {
                 let (request_id, key) = (&*record.request_id, &*record.key);
-                to_raw_value(&OfPolicy { policy, request_id, key, fields }).ok()
-            })
+                to_raw_value(&OfPolicy { policy, request_id, key, fields })
+            });
+            json.ok().map(Data::Json)
         });
     }
 

@@ -4,10 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
-};
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,9 +17,6 @@ use crate::wire::duration;
 /// The path of the collector's endpoint for spans.
 const ROUTE: &str = "/v1/traces";
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The headers that the gateway sets itself.
-const OWN: [HeaderName; 6] =
-    [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, HOST];
 /// The variables that are read. Each of the first group may also be set for traces alone.
 const OF_EXPORTER: [&str; 7] = [
     "ENDPOINT",
@@ -204,6 +198,24 @@ impl OtlpConfig {
         }
     }
 
+    /// Returns the variable that asks for a protocol other than OTLP over HTTP. It may be meant for another program.
+    fn other_protocol(&self) -> Option<String> {
+        let (variable, protocol) = self.variables.exporter("PROTOCOL")?;
+        (protocol != "http/protobuf").then_some(variable)
+    }
+
+    /// Returns the reason for which no traces are exported although a variable names a collector.
+    pub(crate) fn warning(&self) -> Option<String> {
+        if self.endpoint.is_some() || self.variables.are_off() {
+            return None;
+        }
+        self.variables.exporter("ENDPOINT")?;
+        let variable = self.other_protocol()?;
+        Some(format!(
+            "`{variable}`: only `http/protobuf` is supported, so no traces are exported; set `otlp.endpoint` to the address for OTLP over HTTP"
+        ))
+    }
+
     fn url(&self) -> Result<Option<Url>, String> {
         match self.endpoint.as_deref() {
             Some("off") => return Ok(None),
@@ -220,14 +232,7 @@ impl OtlpConfig {
         if self.variables.are_off() {
             return Ok(None);
         }
-        if let Some((variable, protocol)) = self.variables.exporter("PROTOCOL")
-            && protocol != "http/protobuf"
-        {
-            // the variables may be meant for another program
-            tracing::warn!(
-                variable,
-                "only `http/protobuf` is supported: no traces are exported; set `otlp.endpoint` to the address for OTLP over HTTP"
-            );
+        if self.other_protocol().is_some() {
             return Ok(None);
         }
         let mut url = endpoint(text).map_err(|message| format!("`{name}`: expected {message}"))?;
@@ -260,7 +265,7 @@ impl OtlpConfig {
         for (name, value) in &self.headers {
             let key = format!("headers.{name}");
             let (name, value) =
-                header(name, value.expose(), &OWN).map_err(|message| (key, message))?;
+                header(name, value.expose(), &[]).map_err(|message| (key, message))?;
             map.insert(name, value);
         }
         let Some((variable, list)) = variables.exporter("HEADERS") else { return Ok(map) };
@@ -269,7 +274,7 @@ impl OtlpConfig {
         }
         let wrong = |message: String| ("headers".to_owned(), format!("`{variable}`: {message}"));
         for (name, value) in pairs(list).map_err(wrong)? {
-            let (name, value) = header(&name, &value, &OWN).map_err(wrong)?;
+            let (name, value) = header(&name, &value, &[]).map_err(wrong)?;
             map.insert(name, value);
         }
         Ok(map)

@@ -45,19 +45,20 @@ impl Otlp {
         config: &OtlpConfig,
         metrics: &ExporterMetrics,
     ) -> Result<(Self, Option<Exporting>), Vec<Problem>> {
-        let wrong = |(key, message): (String, String)| Problem::new(format!("otlp.{key}"), message);
-        let collector = config.collector();
-        let collector = collector.map_err(|all| all.into_iter().map(wrong).collect::<Vec<_>>())?;
-        let Some(collector) = collector else { return Ok((Self::default(), None)) };
         let queue = Arc::new(queue::queue(metrics));
-        let exporter = Exporter::new(collector, Arc::clone(&queue), metrics.clone());
-        let exporter = exporter.map_err(|message| {
-            vec![Problem::new("otlp.endpoint", format!("cannot be used: {message}"))]
-        })?;
+        let Some(exporter) = exporter(config, &queue, metrics)? else {
+            return Ok((Self::default(), None));
+        };
         let courier = Courier::start(&queue, exporter.run());
         let exporting = Exporting { courier, metrics: metrics.clone() };
         let entrance = Entrance { queue, ratio: config.sample, metrics: metrics.clone() };
         Ok((Self(Some(entrance)), Some(exporting)))
+    }
+
+    /// Returns the wrong values with which [`Otlp::start`] would fail. Starts nothing.
+    pub(crate) fn check(config: &OtlpConfig, metrics: &ExporterMetrics) -> Vec<Problem> {
+        let queue = Arc::new(queue::queue(metrics));
+        exporter(config, &queue, metrics).err().unwrap_or_default()
     }
 
     /// Returns the place of a request in a trace; `None` without a collector.
@@ -71,6 +72,23 @@ impl Otlp {
             queue::push(&entrance.queue, story, &entrance.metrics);
         }
     }
+}
+
+fn exporter(
+    config: &OtlpConfig,
+    queue: &Arc<Queue>,
+    metrics: &ExporterMetrics,
+) -> Result<Option<Exporter>, Vec<Problem>> {
+    let wrong = |(key, message): (String, String)| Problem::new(format!("otlp.{key}"), message);
+    let collector = config.collector();
+    let collector = collector.map_err(|all| all.into_iter().map(wrong).collect::<Vec<_>>())?;
+    let made = collector.map(|collector| {
+        let made = Exporter::new(collector, Arc::clone(queue), metrics.clone());
+        made.map_err(|message| {
+            vec![Problem::new("otlp.endpoint", format!("cannot be used: {message}"))]
+        })
+    });
+    made.transpose()
 }
 
 impl Exporting {

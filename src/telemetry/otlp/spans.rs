@@ -136,7 +136,11 @@ impl View<'_> {
         let facts = &call.facts;
         let first =
             attempt.first_event.filter(|_| attempt.is_stream).map(|time| time.as_secs_f64());
-        let finish = if attempt.is_broken() { Some("error") } else { call.stop_reason.as_deref() };
+        let finish = if attempt.is_broken() {
+            Some("error")
+        } else {
+            attempt.spent.stop.as_deref().map(bounded)
+        };
         let mut all = Attributes::default()
             .text("gen_ai.operation.name", operation(self.record).unwrap_or_default())
             .text("gen_ai.provider.name", &facts.provider)

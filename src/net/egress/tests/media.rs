@@ -205,6 +205,26 @@ async fn the_contents_of_all_requests_share_one_memory_until_their_exchange_ends
 }
 
 #[tokio::test]
+async fn requests_that_have_a_part_of_the_memory_do_not_wait_for_each_other() {
+    let server = images().await;
+    let memory = Memory::of(1 << 20);
+    let collector = collector_with(Net::leading_to(server.address), 1 << 30, &memory);
+    // each needs more than half of the memory, for its file and Base64
+    let image = urls(["300000"]).remove(0);
+    let all = [(); 4].map(|()| Collection::default());
+    let fetches = all.iter().map(|one| collector.collect(one, vec![image.clone()], bounds(0)));
+    futures_util::future::join_all(fetches).await;
+    let outcomes: Vec<_> = all.iter().map(|one| outcome(one, &image)).collect();
+    assert!(outcomes.iter().any(Result::is_ok), "{outcomes:?}");
+    // the contents of one request do not wait for each other either
+    drop(all);
+    let one = Collection::default();
+    let two = urls(["300000", "300001"]);
+    collector.collect(&one, two.clone(), bounds(0)).await;
+    assert!(two.iter().any(|url| outcome(&one, url).is_ok()));
+}
+
+#[tokio::test]
 async fn a_fetch_that_ends_early_gives_its_memory_back() {
     let server = images().await;
     let memory = Memory::of(1 << 20);

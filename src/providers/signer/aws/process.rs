@@ -50,7 +50,8 @@ async fn keys_within(command: &str, limit: Duration) -> Result<Lease<Credentials
 
 /// A program that runs. Dropping it stops the program.
 struct Running {
-    child: Child,
+    /// `None` only while it is dropped.
+    child: Option<Child>,
     pipe: Receiver,
     output: Vec<u8>,
 }
@@ -67,7 +68,7 @@ impl Running {
         let pipe =
             child.stdout.take().ok_or_else(|| Missing::new(format!("{NAME} has no output")))?;
         let pipe = Receiver::from_owned_fd(pipe.into()).map_err(wrong)?;
-        Ok(Self { child, pipe, output: Vec::new() })
+        Ok(Self { child: Some(child), pipe, output: Vec::new() })
     }
 
     /// Waits for the end of the program and returns its output; `None` if it is not over in time. Its own children may
@@ -77,9 +78,15 @@ impl Running {
             |e: std::io::Error| Missing::new(format!("the output of {NAME} cannot be read: {e}"));
         let mut is_open = true;
         loop {
-            let status = self.child.try_wait().map_err(wrong)?;
+            let status = self.child.as_mut().map(Child::try_wait).transpose().map_err(wrong)?;
+            let status = status.flatten();
             let next = (Instant::now() + POLL).min(end);
-            while is_open && self.output.len() < MAX_OUTPUT {
+            while is_open {
+                if self.output.len() > MAX_OUTPUT {
+                    // the program must not wait for a reader until its time limit
+                    let message = format!("{NAME} wrote more than {MAX_OUTPUT} bytes");
+                    return Err(Missing::new(message));
+                }
                 match tokio::time::timeout_at(next, self.pipe.read_buf(&mut self.output)).await {
                     Ok(read) => is_open = read.map_err(wrong)? > 0,
                     Err(_) => break,
@@ -95,13 +102,13 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// Only ends a program that still runs.
+    /// Only ends a program that still runs. A thread of its own waits for the end, which the kernel may delay.
     fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            let killed = self.child.kill().and_then(|()| self.child.wait());
-            if let Err(e) = killed {
-                tracing::warn!(error = %e, "the program of `credential_process` cannot be stopped");
-            }
+        let Some(mut child) = self.child.take() else { return };
+        if let Ok(None) = child.try_wait() {
+            // fails only for a program that has ended
+            drop(child.kill());
+            drop(std::thread::Builder::new().spawn(move || child.wait()));
         }
     }
 }
@@ -155,7 +162,7 @@ mod tests {
             assert_eq!(found, format!("{NAME} did not end within 0.3 s"));
             let pid = std::fs::read_to_string(&file).unwrap();
             let process = format!("/proc/{}", pid.trim());
-            assert!(!std::path::Path::new(&process).exists(), "{process} is still there");
+            until(|| !std::path::Path::new(&process).exists()).await;
         }
     }
 
