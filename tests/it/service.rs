@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tidegate::cli::check::check;
 
@@ -182,9 +183,23 @@ fn checked(config: &str, places: &[(&str, &str)], files: &[(&str, &str)]) {
 }
 
 /// The documents of a manifest, as JSON.
-fn documents(manifest: &str) -> Vec<serde_json::Value> {
-    let parts = manifest.split("\n---\n").map(|part| serde_saphyr::from_str(part).unwrap());
-    parts.collect()
+struct Manifest(Vec<Value>);
+
+impl Manifest {
+    fn read(name: &str) -> Self {
+        let text = text(&format!("deploy/kubernetes/{name}.yaml"));
+        Self(text.split("\n---\n").map(tree).collect())
+    }
+
+    fn of(&self, kind: &str, name: &str) -> &Value {
+        let fits = |one: &&Value| one["kind"] == kind && one["metadata"]["name"] == name;
+        self.0.iter().find(fits).unwrap_or_else(|| panic!("no {kind} `{name}`"))
+    }
+
+    /// The gateway's config.
+    fn config(&self) -> &str {
+        self.of("ConfigMap", "tidegate")["data"]["tidegate.yaml"].as_str().unwrap()
+    }
 }
 
 #[test]
@@ -199,19 +214,12 @@ fn the_configs_of_package_and_image_are_accepted() {
 }
 
 #[test]
-fn the_manifest_for_kubernetes_agrees_with_itself_and_its_config_is_accepted() {
-    let all = documents(&text("deploy/kubernetes/tidegate.yaml"));
-    let of = |kind: &str, name: &str| {
-        let mut found =
-            all.iter().filter(|one| one["kind"] == kind && one["metadata"]["name"] == name);
-        found.next().unwrap_or_else(|| panic!("no {kind} `{name}`"))
-    };
-    let config = of("ConfigMap", "tidegate")["data"]["tidegate.yaml"].as_str().unwrap();
-    let policies = of("ConfigMap", "tidegate-policies")["data"].as_object().unwrap();
-    let files: Vec<(String, &str)> = policies
-        .iter()
-        .map(|(name, text)| (format!("policies/{name}"), text.as_str().unwrap()))
-        .collect();
+fn the_config_for_kubernetes_is_accepted_with_its_policies() {
+    let all = Manifest::read("tidegate");
+    let policies = all.of("ConfigMap", "tidegate-policies")["data"].as_object().unwrap();
+    let files =
+        policies.iter().map(|(name, text)| (format!("policies/{name}"), text.as_str().unwrap()));
+    let files: Vec<(String, &str)> = files.collect();
     let files: Vec<(&str, &str)> =
         files.iter().map(|(name, text)| (name.as_str(), *text)).collect();
     let places = [
@@ -219,56 +227,69 @@ fn the_manifest_for_kubernetes_agrees_with_itself_and_its_config_is_accepted() {
         ("/usr/lib/tidegate/plugins", "plugins"),
         ("/var/lib/tidegate", "state"),
     ];
-    checked(config, &places, &files);
-
-    let spec = &of("Deployment", "tidegate")["spec"];
-    let labels = &spec["template"]["metadata"]["labels"];
-    assert_eq!(&spec["selector"]["matchLabels"], labels);
-    assert_eq!(&of("PodDisruptionBudget", "tidegate")["spec"]["selector"]["matchLabels"], labels);
-    assert_eq!(&of("Service", "tidegate")["spec"]["selector"], labels);
-    assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
-    let pod = &spec["template"]["spec"];
-    // every mount has its volume, every volume its ConfigMap, and none is a `subPath`
-    let container = &pod["containers"][0];
-    for mount in container["volumeMounts"].as_array().unwrap() {
-        assert!(mount.get("subPath").is_none(), "{mount}");
-        let volume = pod["volumes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|volume| volume["name"] == mount["name"]);
-        if let Some(name) = volume.unwrap()["configMap"]["name"].as_str() {
-            of("ConfigMap", name);
-        }
-    }
-    // the drain ends before the kubelet kills the pod
-    let drain = tree(config)["drain"].clone();
-    let seconds = |key: &str| {
-        let text = drain[key].as_str().unwrap();
-        let number: u64 = text[..text.len() - 1].parse().unwrap();
-        if text.ends_with('m') { 60 * number } else { number }
-    };
-    let readiness = &container["readinessProbe"];
-    let number = |node: &serde_json::Value| node.as_u64().unwrap();
-    assert!(
-        seconds("delay")
-            > number(&readiness["periodSeconds"]) * number(&readiness["failureThreshold"])
-    );
-    assert!(seconds("delay") + seconds("deadline") < number(&pod["terminationGracePeriodSeconds"]));
+    checked(all.config(), &places, &files);
     // the store of the limits is the service of the other file
-    let redis = documents(&text("deploy/kubernetes/redis.yaml"));
-    let service = redis.iter().find(|one| one["kind"] == "Service").unwrap();
+    let redis = Manifest::read("redis");
+    let service = redis.of("Service", "tidegate-redis");
     let store = format!("redis://{}:6379/0", service["metadata"]["name"].as_str().unwrap());
-    assert_eq!(tree(config)["limits"]["store"], store);
+    assert_eq!(tree(all.config())["limits"]["store"], store);
     // each variable of the config is in the example of the secret
-    let secret = documents(&text("deploy/kubernetes/secret.example.yaml")).remove(0);
-    for part in config.split("${").skip(1) {
+    let secret = Manifest::read("secret.example");
+    let secret = secret.of("Secret", "tidegate");
+    for part in all.config().split("${").skip(1) {
         let name = part.split([':', '}']).next().unwrap();
         assert!(secret["stringData"][name].is_string(), "{name}");
     }
 }
 
-fn tree(yaml: &str) -> serde_json::Value {
+#[test]
+fn the_manifests_for_kubernetes_agree_with_themselves_and_the_schema() {
+    let all = Manifest::read("tidegate");
+    let spec = &all.of("Deployment", "tidegate")["spec"];
+    let labels = &spec["template"]["metadata"]["labels"];
+    assert_eq!(&spec["selector"]["matchLabels"], labels);
+    let budget = &all.of("PodDisruptionBudget", "tidegate")["spec"];
+    assert_eq!(&budget["selector"]["matchLabels"], labels);
+    assert_eq!(&all.of("Service", "tidegate")["spec"]["selector"], labels);
+    assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+    // every mount has its volume, every volume its ConfigMap, and none is a `subPath`
+    let pod = &spec["template"]["spec"];
+    for mount in pod["containers"][0]["volumeMounts"].as_array().unwrap() {
+        assert!(mount.get("subPath").is_none(), "{mount}");
+        let mut volumes = pod["volumes"].as_array().unwrap().iter();
+        let volume = volumes.find(|volume| volume["name"] == mount["name"]).unwrap();
+        if let Some(name) = volume["configMap"]["name"].as_str() {
+            all.of("ConfigMap", name);
+        }
+    }
+    for name in ["tidegate", "redis", "secret.example"] {
+        let file = format!("deploy/kubernetes/{name}.yaml");
+        if let Some(checked) = tool("kubernetes-validate", &["--strict", &file]) {
+            assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        }
+    }
+}
+
+#[test]
+fn in_kubernetes_a_drain_outlasts_the_probe_and_ends_before_the_pod_is_killed() {
+    let all = Manifest::read("tidegate");
+    let pod = &all.of("Deployment", "tidegate")["spec"]["template"]["spec"];
+    let drain = tree(all.config())["drain"].clone();
+    let seconds = |key: &str| {
+        let text = drain[key].as_str().unwrap();
+        let number: u64 = text[..text.len() - 1].parse().unwrap();
+        if text.ends_with('m') { 60 * number } else { number }
+    };
+    let number = |node: &Value| node.as_u64().unwrap();
+    let probe = &pod["containers"][0]["readinessProbe"];
+    assert!(
+        seconds("delay") > number(&probe["periodSeconds"]) * number(&probe["failureThreshold"])
+    );
+    let killed = number(&pod["terminationGracePeriodSeconds"]);
+    assert!(seconds("delay") + seconds("deadline") < killed);
+}
+
+fn tree(yaml: &str) -> Value {
     serde_saphyr::from_str(yaml).unwrap()
 }
 
@@ -303,16 +324,12 @@ fn systemd_accepts_the_unit_and_the_user() {
         let own: Vec<&str> = said.lines().filter(|line| line.contains("tidegate")).collect();
         assert!(own.is_empty(), "{own:?}");
     }
-    let scratch = scratch.path().to_str().unwrap();
-    let users = [
-        "--root",
-        scratch,
-        "--replace=/usr/lib/sysusers.d/tidegate.conf",
-        "deploy/systemd/sysusers.conf",
-    ];
-    if let Some(made) = tool("systemd-sysusers", &users) {
+    let places = ["usr/lib/sysusers.d", "etc"].map(|place| scratch.path().join(place));
+    places.iter().for_each(|place| fs::create_dir_all(place).unwrap());
+    fs::copy(root().join("deploy/systemd/sysusers.conf"), places[0].join("tidegate.conf")).unwrap();
+    if let Some(made) = tool("systemd-sysusers", &["--root", scratch.path().to_str().unwrap()]) {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let users = fs::read_to_string(Path::new(scratch).join("etc/passwd")).unwrap();
+        let users = fs::read_to_string(places[1].join("passwd")).unwrap();
         assert!(users.lines().any(|line| line.starts_with("tidegate:")), "{users}");
     }
 }
