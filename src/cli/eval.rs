@@ -5,27 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::cli::eval_show::{self as eval_show, Printer};
 use crate::cli::show::Paint;
 use crate::config::Config;
-use crate::context::{Caller, Context};
 use crate::disk;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Problem, Result};
 use crate::gateway::Gateway;
 use crate::gateway::shared::Shared;
-use crate::net::headers;
 use crate::policy::library;
-use crate::policy::script::{Clock, Limits, Script, ScriptEngine};
-use crate::policy::trial;
-use crate::policy::{Passage, Pipeline, Target, Verdict};
-use crate::wire::{Endpoint, Event, MessagesRequest, Reply, ReplyBody};
+use crate::policy::script::{Clock, Limits, Script};
+use crate::policy::trial::run::{Client, Followed, Given, Input, is_breakage};
+use crate::policy::trial::{self, run};
+use crate::policy::{Passage, Pipeline};
+use crate::wire::{Endpoint, Event, MessagesRequest};
 
 /// The policies to try, and their input.
 #[derive(clap::Args)]
@@ -123,52 +120,26 @@ impl Trial {
             .map_err(|e| vec![Problem::new(self.request.display().to_string(), e.message)])?;
         let answer = self.answer()?;
         let pipeline = self.pipeline(config).await?;
-        let ctx = Arc::new(self.context(&request));
+        let ctx = Arc::new(self.client().context(&request));
         let is_broken = Arc::new(AtomicBool::new(false));
         let watch = shown.watch(Arc::clone(&is_broken));
         let passage = Passage::on_trial(&pipeline, &ctx, self.now, watch);
         if pipeline.stage_names().is_empty() {
             shown.say("no policies to run: name one, or a config that has some");
         }
-        let answer = match passage.on_request(request).await {
-            Ok((request, Verdict::Continue)) => match self.attempt(&passage, request).await {
-                Ok(()) => answer,
-                Err(error) => refused(&passage, error, shown),
-            },
-            Ok((_, Verdict::Respond(reply))) => Some(GivenAnswer::of(*reply)),
-            Ok((_, Verdict::Deny(error))) => refused(&passage, *error, shown),
-            Err(error) => refused(&passage, error, shown),
-        };
-        let ended = match answer {
-            Some(answer) => follow(&passage, answer, shown).await,
-            None => Ended::Well,
-        };
+        let ran = run::run(&passage, Input { request, target: self.target.clone(), answer }).await;
+        if let Some(message) = &ran.reworded {
+            shown.reworded(message);
+        }
+        let ended = ran.answer.map_or(Ended::Well, |followed| follow(&followed, shown));
         shown.logged();
         Ok(if is_broken.load(Ordering::Relaxed) { Ended::Failed } else { ended })
     }
 
-    /// Runs the hooks before an attempt, if there is a target.
-    async fn attempt(&self, passage: &Passage, mut request: MessagesRequest) -> Result<()> {
-        let Some(target) = &self.target else { return Ok(()) };
-        let (provider, model) = target.split_once('/').unwrap_or((target, request.model()));
-        let (provider, model) = (provider.to_owned(), model.to_owned());
-        request.set_model(&model)?;
-        let target = Target {
-            provider: &provider,
-            model: &model,
-            unsupported: &[],
-            strictness: "off",
-            is_native: true,
-            number: 1,
-            forwards: &headers::ALL_FORWARDS,
-        };
-        passage.on_upstream_request(request, target).await.map(drop)
-    }
-
-    fn answer(&self) -> Result<Option<GivenAnswer>, Vec<Problem>> {
+    fn answer(&self) -> Result<Option<Given>, Vec<Problem>> {
         Ok(match (&self.response, &self.stream) {
-            (Some(path), _) => Some(GivenAnswer::Message(read(path)?)),
-            (None, Some(path)) => Some(GivenAnswer::Stream(events(path)?)),
+            (Some(path), _) => Some(Given::Message(read(path)?)),
+            (None, Some(path)) => Some(Given::Stream(events(path)?)),
             (None, None) => None,
         })
     }
@@ -194,89 +165,23 @@ impl Trial {
         Ok(Arc::new(trial::pipeline_of(scripts, &self.with.0)?))
     }
 
-    fn context(&self, request: &MessagesRequest) -> Context {
-        let headers: HeaderMap = self.header.iter().cloned().collect();
-        let tags = self.tag.iter().cloned().collect();
-        Context {
-            request_id: "req_eval".to_owned(),
-            started: Instant::now(),
-            caller: Arc::new(Caller { key: self.key.clone(), tags, ..Caller::default() }),
-            headers: headers::for_stages(headers),
-            query: None,
-            credential: None,
-            session: self.key.clone(),
-            model: request.model().to_owned(),
-            media: Arc::default(),
-            story: Arc::default(),
-            admission: None,
+    fn client(&self) -> Client {
+        Client {
+            key: self.key.clone(),
+            tags: self.tag.iter().cloned().collect(),
+            headers: self.header.iter().cloned().collect(),
         }
     }
 }
 
-/// The answer that runs through the stages: of an upstream, or of a policy.
-enum GivenAnswer {
-    Message(Bytes),
-    Stream(Vec<Event>),
-}
-
-impl GivenAnswer {
-    /// Returns the answer of a policy, which is a whole message.
-    fn of(reply: Reply) -> Self {
-        match reply.body {
-            ReplyBody::Full(message) => Self::Message(message),
-            ReplyBody::Events(_) => Self::Stream(Vec::new()),
-        }
-    }
-}
-
-/// Prints the message of `on_error` for a denial or a failure. No answer follows.
-fn refused(passage: &Passage, error: Error, shown: &Printer) -> Option<GivenAnswer> {
-    let message = error.message.clone();
-    let reworded = passage.on_error(error).message;
-    if reworded != message {
-        shown.reworded(&reworded);
-    }
-    None
-}
-
-/// Sends an answer through the stages, and prints the result.
-async fn follow(passage: &Arc<Passage>, answer: GivenAnswer, shown: &Printer) -> Ended {
-    let started = Instant::now();
-    let (before, body) = match answer {
-        GivenAnswer::Message(message) => (eval_show::pretty(&message), ReplyBody::Full(message)),
-        GivenAnswer::Stream(events) => {
-            let before = eval_show::lines(&events);
-            let events = futures_util::stream::iter(events.into_iter().map(Ok));
-            (before, ReplyBody::Events(events.boxed()))
-        }
-    };
-    let reply = Reply { status: StatusCode::OK, headers: HeaderMap::new(), body };
-    let (after, failure) =
-        match passage.on_reply(reply).await.map_err(|error| passage.on_error(error)) {
-            Ok(reply) => collected(reply.body).await,
-            Err(error) => (before.clone(), Some(error)),
-        };
-    shown.answer(&before, &after, started.elapsed());
+/// Prints an answer that went through the stages.
+fn follow(followed: &Followed, shown: &Printer) -> Ended {
+    let Followed { before, after, took, failure } = followed;
+    shown.answer(&eval_show::text(before), &eval_show::text(after), *took);
     let Some(error) = failure else { return Ended::Well };
-    shown.failure(&error);
+    shown.failure(error);
     // a denial is a decision; its kind differs from that of a failure
-    if eval_show::is_breakage(&error) { Ended::Failed } else { Ended::Well }
-}
-
-/// Returns the part of an answer that arrives, as text, and the error that ends it.
-async fn collected(body: ReplyBody) -> (String, Option<Error>) {
-    let mut stream = match body {
-        ReplyBody::Full(message) => return (eval_show::pretty(&message), None),
-        ReplyBody::Events(stream) => stream,
-    };
-    let mut events = Vec::new();
-    while let Some(next) = stream.next().await {
-        match next {
-            Ok(event) => events.push(event),
-            Err(error) => return (eval_show::lines(&events), Some(error)),
-        }
-    }
-    (eval_show::lines(&events), None)
+    if is_breakage(error) { Ended::Failed } else { Ended::Well }
 }
 
 fn events(path: &Path) -> Result<Vec<Event>, Vec<Problem>> {
@@ -303,10 +208,10 @@ fn compiled(path: &Path) -> Result<Script, Vec<Problem>> {
     let is_file = disk::exists(path).map_err(at_path)?;
     let shipped = path.to_str().filter(|_| !is_file).and_then(library::find);
     if let Some(shipped) = shipped {
-        let engine = ScriptEngine::with_modules(Limits::default(), Path::new(""))?;
-        return engine.compile(&path.with_extension("rhai"), shipped.source);
+        let path = path.with_extension("rhai");
+        return trial::compiled(&path, shipped.source, Path::new(""), Limits::default());
     }
     let source = disk::text(path).map_err(at_path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    ScriptEngine::with_modules(Limits::default(), folder)?.compile(path, &source)
+    trial::compiled(path, &source, folder, Limits::default())
 }

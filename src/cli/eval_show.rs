@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::cli::show::Paint;
 use crate::disk;
-use crate::error::{Error, ErrorKind, Problem};
+use crate::error::{Error, Problem};
+use crate::policy::trial::logs::Logs;
+use crate::policy::trial::run::{Given, is_breakage};
 use crate::policy::watch::{Decided, End, Ran, Watch};
 use crate::policy::{Hook, Wishes};
 use crate::wire::Event;
@@ -23,45 +24,11 @@ pub(super) struct Printer {
     pub(super) logs: Logs,
 }
 
-/// The log lines of policies since the last read.
-#[derive(Clone, Default)]
-pub(super) struct Logs(Arc<Mutex<Vec<u8>>>);
-
-impl Logs {
-    fn take(&self) -> String {
-        let bytes = std::mem::take(&mut *self.0.lock());
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl Write for Logs {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The log filter: everything from policies and plugins, and warnings. Engine starts and plugin loads are
-/// left out.
-const HEARD: &str = "tidegate::policy=trace,tidegate::plugin_host=trace,\
-                     tidegate::plugin_host::engine=warn,tidegate::plugin_host::load=warn,tidegate=warn";
-
 /// Collects the log lines of policies and plugins from now on.
 pub(super) fn capture_logs() -> Logs {
     let logs = Logs::default();
-    let writer = logs.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(HEARD))
-        .with_ansi(false)
-        .without_time()
-        .with_target(false)
-        .with_writer(move || writer.clone())
-        .finish();
     // another subscriber that is already set keeps the logs
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = tracing::subscriber::set_global_default(logs.subscriber());
     logs
 }
 
@@ -183,16 +150,16 @@ impl Printer {
 
     /// Prints the log lines since the last call.
     pub(super) fn logged(&self) {
-        for line in self.logs.take().lines() {
+        for line in self.logs.take() {
             // the policy is named above, and there is only one request
-            self.note("log", said_in(line));
+            self.note("log", &line);
         }
     }
 
     /// Prints the log lines on standard error, because standard output is for the result.
     pub(super) fn logged_to_stderr(&self) {
-        for line in self.logs.take().lines() {
-            eprintln!("{}", self.paint.faint(&format!("log  {}", said_in(line))));
+        for line in self.logs.take() {
+            eprintln!("{}", self.paint.faint(&format!("log  {line}")));
         }
     }
 
@@ -201,15 +168,12 @@ impl Printer {
     }
 }
 
-/// Removes the names of the policy or plugin from a log line.
-fn said_in(line: &str) -> &str {
-    let said = line.split(" policy=\"").next().unwrap_or_default();
-    said.split(" plugin=\"").next().unwrap_or_default().trim()
-}
-
-/// Returns whether the error is a failure, not a denial. A denial without a kind of its own is a 400.
-pub(super) fn is_breakage(error: &Error) -> bool {
-    error.status.is_none() && error.kind == ErrorKind::Api
+/// Returns an answer as text: JSON with indentation, or the data of its events.
+pub(super) fn text(answer: &Given) -> String {
+    match answer {
+        Given::Message(message) => pretty(message),
+        Given::Stream(events) => lines(events),
+    }
 }
 
 /// Returns JSON text with indentation.
@@ -219,7 +183,7 @@ pub(super) fn pretty(text: &[u8]) -> String {
 }
 
 /// Returns the data of events, one per line.
-pub(super) fn lines(events: &[Event]) -> String {
+fn lines(events: &[Event]) -> String {
     let mut lines = String::new();
     for event in events {
         // writing to a string cannot fail

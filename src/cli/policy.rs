@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::disk;
 use crate::error::{Problem, Result};
 use crate::policy::PoliciesConfig;
+use crate::policy::folder;
 use crate::policy::library::{self, Shipped};
 use crate::policy::script::{self, Limits, ScriptEngine};
 
@@ -16,11 +17,11 @@ const CASES: &str = include_str!("policy_template.cases.yaml");
 
 /// `tidegate policy new NAME`: creates a working policy with passing cases.
 pub(crate) fn new(config: &Path, name: &str) -> ExitCode {
-    let made = Folder::of(config).and_then(|folder| {
-        check_name(name)?;
+    let made = Folder::of(config).and_then(|own| {
+        folder::check_name(name).map_err(|message| vec![Problem::new("", message)])?;
         let cases = CASES.replace("NAME", name);
-        let paths = folder.write(name, &POLICY.replace("NAME", name), Some(&cases))?;
-        Ok((folder, paths, Vec::new()))
+        let paths = own.write(name, &POLICY.replace("NAME", name), Some(&cases))?;
+        Ok((own, paths, Vec::new()))
     });
     print_next_steps(made, name)
 }
@@ -78,19 +79,6 @@ fn unknown(name: &str) -> Problem {
     let message =
         format!("no shipped policy is named `{name}`{nearest}; there are {}", names.join(", "));
     Problem::new("", message)
-}
-
-fn check_name(name: &str) -> Result<(), Vec<Problem>> {
-    const LONGEST: usize = 64;
-    let is_good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    if begins_well && name.chars().all(is_good) && name.len() <= LONGEST {
-        return Ok(());
-    }
-    let message = format!(
-        "`{name}` is not a valid policy name: use up to {LONGEST} of a-z, 0-9, `-` and `_`, a letter or digit first"
-    );
-    Err(vec![Problem::new("", message)])
 }
 
 /// The folder of a config's policies.

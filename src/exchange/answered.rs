@@ -15,7 +15,7 @@ use crate::telemetry::story::Story;
 use crate::wire::{Reply, ReplyBody};
 
 /// The result of an exchange.
-pub struct Answered {
+pub(crate) struct Answered {
     /// The reply, with complete headers after [`Self::completed`], or the error.
     pub outcome: Result<Reply>,
     /// The headers to set or remove in the response to an error.

@@ -17,11 +17,11 @@ pub(crate) mod models;
 mod open;
 mod reasoning;
 mod requested;
+pub(crate) mod respond;
 mod route;
 mod tool_loop;
 mod traced;
 mod verdict;
 
-pub(crate) use answered::Answered;
 pub(crate) use inbound::Inbound;
 pub(crate) use messages::messages;

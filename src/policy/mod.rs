@@ -7,6 +7,7 @@ mod config;
 mod facts;
 mod files;
 mod filter;
+pub(crate) mod folder;
 mod hook;
 pub(crate) mod library;
 mod outcome;

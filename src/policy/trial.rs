@@ -1,5 +1,9 @@
-//! The parts of a trial: a pipeline of policies, and the events of SSE text.
+//! The parts of a trial: compiled policies and their pipeline, the events of SSE text, the run, the log lines.
+pub(crate) mod logs;
+pub(crate) mod run;
+
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -7,11 +11,21 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Problem};
 use crate::policy::Pipeline;
 use crate::policy::config::StageRules;
-use crate::policy::script::Script;
+use crate::policy::script::{Limits, Script, ScriptEngine};
 use crate::policy::stage::{Stage, Work};
 use crate::telemetry::metrics::Metrics;
 use crate::wire::Event;
 use crate::wire::sse::Cutter;
+
+/// Compiles a policy with the modules of a folder. `path` is its name in messages.
+pub(crate) fn compiled(
+    path: &Path,
+    source: &str,
+    folder: &Path,
+    limits: Limits,
+) -> Result<Script, Vec<Problem>> {
+    ScriptEngine::with_modules(limits, folder)?.compile(path, source)
+}
 
 /// Returns a pipeline of these policies in this order, each with the same parameters.
 ///

@@ -3,7 +3,6 @@ pub mod connection;
 mod files;
 pub mod flight;
 pub mod refused;
-pub mod respond;
 pub mod routes;
 pub mod running;
 mod supervisor;

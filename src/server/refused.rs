@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::io::AsyncWrite;
 
 use crate::error::{Error, Retry};
-use crate::server::respond;
+use crate::exchange::respond;
 use crate::telemetry::story::request_id;
 
 /// hyper's limit for the number of headers; its limit for the bytes of a head is about 400 KB.

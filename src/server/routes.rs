@@ -8,13 +8,13 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::forward::Forwarded;
-use crate::exchange::{self, Inbound};
+use crate::exchange::{self, Inbound, respond};
 use crate::gateway::{Gateway, Live};
 use crate::net::body::{Body, Received};
 use crate::net::cors::PageOrigin;
 use crate::net::headers::{self, REQUEST_ID};
 use crate::plugin_host::published;
-use crate::server::{files, respond};
+use crate::server::files;
 use crate::telemetry::story::request_id;
 use crate::wire::Endpoint;
 

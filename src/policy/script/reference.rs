@@ -5,60 +5,7 @@ use std::fmt::Write as _;
 use rhai::Engine;
 
 use crate::policy::script::api;
-use crate::policy::script::defs::{DEFINITIONS, HEADING};
-
-const EXAMPLE: &str = "Example: ";
-
-/// A function, hook or property that policies may use.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// The section's heading.
-    pub section: String,
-    /// The name alone.
-    pub name: String,
-    /// The call: `deny(status, message)`; for a property, its name.
-    pub usage: String,
-    /// The type of the result as Rhai names it; empty if there is none.
-    pub gives: String,
-    /// The description.
-    pub text: String,
-    /// One line of a script.
-    pub example: String,
-}
-
-/// Returns all entries in the order of the definition file.
-pub(crate) fn entries() -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let mut entry = Entry::default();
-    for line in DEFINITIONS.lines() {
-        if let Some(heading) = line.strip_prefix(HEADING) {
-            entry.section = heading.to_owned();
-        } else if let Some(text) = line.strip_prefix("/// ") {
-            match text.strip_prefix(EXAMPLE) {
-                Some(example) => entry.example = example.to_owned(),
-                None => entry.text = text.to_owned(),
-            }
-        } else if let Some(signature) = line.strip_prefix("fn ") {
-            let next = Entry { section: entry.section.clone(), ..Entry::default() };
-            entries.push(signed(std::mem::replace(&mut entry, next), signature));
-        }
-    }
-    entries
-}
-
-/// Adds the parts of a signature to an entry: `bucket(key: String, n: int) -> int;`.
-fn signed(entry: Entry, signature: &str) -> Entry {
-    let (call, gives) =
-        signature.trim_end_matches(';').split_once(" -> ").unwrap_or((signature, ""));
-    let gives = if gives == "()" { "" } else { gives };
-    let (name, parameters) = call.trim_end_matches(')').split_once('(').unwrap_or((call, ""));
-    let names = parameters.split(", ").filter_map(|parameter| parameter.split(':').next());
-    let (name, usage) = match name.strip_prefix("get ") {
-        Some(property) => (property, property.to_owned()),
-        None => (name, format!("{name}({})", names.collect::<Vec<_>>().join(", "))),
-    };
-    Entry { name: name.to_owned(), usage, gives: gives.to_owned(), ..entry }
-}
+use crate::policy::script::defs::entries;
 
 /// Returns the reference of `docs/policies/reference.md`: a table for each section.
 pub(crate) fn reference() -> String {

@@ -1,7 +1,7 @@
 //! The definition file and the reference: they are complete, and their examples run.
 use crate::policy::Hook;
-use crate::policy::script::defs;
-use crate::policy::script::reference::{self, Entry};
+use crate::policy::script::defs::{self, Entry};
+use crate::policy::script::reference;
 
 use super::{compile, refusal, run};
 use crate::testing::repository::{root, text};
@@ -14,14 +14,14 @@ fn every_function_of_ours_is_in_the_definitions_and_on_the_page() {
     assert!(registered.len() > 50, "{registered:?}");
     let (definitions, page) = (defs::definitions(), text("docs/policies/reference.md"));
     for name in registered.iter().filter(|name| *name != "sleep") {
-        let known = reference::entries().iter().any(|entry| entry.name == *name);
+        let known = defs::entries().iter().any(|entry| entry.name == *name);
         assert!(
             known && definitions.contains(&format!("{name}(")),
             "definitions.d.rhai forgets `{name}`"
         );
         assert!(page.contains(&format!("`{name}")), "docs/policies/reference.md forgets `{name}`");
     }
-    for entry in reference::entries() {
+    for entry in defs::entries() {
         let is_known = registered.contains(&entry.name)
             || ["Hooks", "request"].contains(&entry.section.as_str());
         assert!(is_known, "there is no `{}`", entry.name);
@@ -47,7 +47,7 @@ fn the_page_has_the_reference_of_the_definitions() {
 
 #[test]
 fn every_example_is_true() {
-    for Entry { section, name, example, .. } in reference::entries() {
+    for Entry { section, name, example, .. } in defs::entries() {
         if section == "Hooks" {
             continue;
         }

@@ -12,7 +12,7 @@ use http_body::{Frame, SizeHint};
 use serde_json::json;
 
 use crate::error::{BoxError, Error, ErrorKind, Retry};
-use crate::exchange::Answered;
+use crate::exchange::answered::Answered;
 use crate::net::body::Body;
 use crate::net::deadline::Stall;
 use crate::net::headers::{self, REQUEST_ID, SHOULD_RETRY};
@@ -26,7 +26,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
 /// Writes the result of an exchange as a response. Uses `request_id` if no upstream sent an id.
-pub fn answered(answered: Answered, request_id: &str, ping: Duration) -> Response<Body> {
+pub(crate) fn answered(answered: Answered, request_id: &str, ping: Duration) -> Response<Body> {
     let Answered { outcome, headers, story, .. } = answered;
     match outcome {
         Ok(reply) => self::reply(reply, request_id, ping, story),
@@ -69,7 +69,7 @@ fn reply(reply: Reply, request_id: &str, ping: Duration, story: Arc<Story>) -> R
 }
 
 /// Writes an error outside of an exchange as a response, and logs it once.
-pub fn error(error: Error, request_id: &str) -> Response<Body> {
+pub(crate) fn error(error: Error, request_id: &str) -> Response<Body> {
     failure(error, request_id, None)
 }
 
@@ -100,7 +100,7 @@ fn failure(error: Error, request_id: &str, tried: Option<&Tried>) -> Response<Bo
 }
 
 /// Returns the body of an error response.
-pub(super) fn envelope(error: &Error, request_id: &str) -> Bytes {
+pub(crate) fn envelope(error: &Error, request_id: &str) -> Bytes {
     let mut body = json!({
         "type": "error",
         "error": {"type": error.kind.as_str(), "message": error.message},
@@ -149,7 +149,7 @@ fn named(headers: &HeaderMap) -> Option<&str> {
     clippy::cognitive_complexity,
     reason = "the macros of `tracing` count, one for each level"
 )]
-pub(super) fn log(
+pub(crate) fn log(
     error: &Error,
     request_id: &str,
     upstream_request_id: Option<&str>,
