@@ -1,5 +1,5 @@
-//! Puts the policies and modules of `policies/library` into the binary, so that it has them without a checkout, and links
-//! the binary so that an older glibc than the machine's is enough for it.
+//! Puts the policies and modules of `policies/library` and the pages of `dashboard` into the binary, so that it has
+//! them without a checkout, and links the binary so that an older glibc than the machine's is enough for it.
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     link_to_old_glibc()?;
     // a folder here stands for everything in it
     println!("cargo::rerun-if-changed=policies/library");
+    println!("cargo::rerun-if-changed=dashboard");
     println!("cargo::rerun-if-changed=build.rs");
+    let target = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    pages(&target)?;
     let library = Path::new("policies/library");
     let mut files = Vec::new();
-    scripts(library, &mut files)?;
+    list(library, &mut files)?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "rhai"));
     files.sort();
     let (mut policies, mut modules) = ("&[\n".to_owned(), "&[\n".to_owned());
     for file in files {
@@ -31,7 +35,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             )?,
         }
     }
-    let target = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(target.join("library.rs"), policies + "]\n")?;
     fs::write(target.join("modules.rs"), modules + "]\n")?;
     Ok(())
@@ -52,13 +55,35 @@ fn link_to_old_glibc() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn scripts(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+/// Writes the list of the dashboard's files: the path and the contents of each.
+fn pages(target: &Path) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new("dashboard");
+    let mut files = Vec::new();
+    list(folder, &mut files)?;
+    files.sort();
+    let root = env::current_dir()?;
+    let mut text = "&[\n".to_owned();
+    for file in files {
+        let name = file.strip_prefix(folder)?.to_str().ok_or("a file's name is no text")?;
+        let (name, full) = (name.replace('\\', "/"), root.join(&file));
+        let full = full.to_str().ok_or("the path of the repository is no text")?;
+        writeln!(text, "({name:?}, include_bytes!({full:?})),")?;
+    }
+    fs::write(target.join("dashboard.rs"), text + "]\n")?;
+    Ok(())
+}
+
+/// Adds every file in a folder. Hidden files, such as those of editors, are no part of it.
+fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            scripts(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rhai") {
-            found.push(path);
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let path = entry.path();
+        match path.is_dir() {
+            true => list(&path, found)?,
+            false => found.push(path),
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY,
     RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::admin::failure::Failure;
@@ -51,6 +51,11 @@ impl Answer {
     pub(crate) fn of(media_type: &'static str, body: impl Into<Body>) -> Self {
         let mut response = Response::new(body.into());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Self { response, audit: Note::default(), stops: false }
+    }
+
+    /// Returns an answer that is a response.
+    pub(crate) fn from(response: Response<Body>) -> Self {
         Self { response, audit: Note::default(), stops: false }
     }
 
@@ -114,14 +119,16 @@ pub(super) fn failed(failure: &Failure) -> Response<Body> {
     response
 }
 
-/// Adds the headers of every answer of the listener: nothing may be stored, framed or taken for a page, unless the
-/// route says something else.
+/// Adds the headers of every answer of the listener: nothing may be stored, framed, taken for a page or loaded by
+/// another site, unless the route says something else.
 pub(super) fn harden(headers: &mut HeaderMap) {
-    const COMMON: [(http::HeaderName, &str); 4] = [
+    const COMMON: [(HeaderName, &str); 6] = [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in COMMON {
         headers.entry(name).or_insert(HeaderValue::from_static(value));

@@ -16,7 +16,9 @@ use crate::error::BoxError;
 use crate::net::receive::{self, Bounds};
 
 /// The bounds of a body. The largest object of the API is a policy.
-const BOUNDS: Bounds = Bounds { size: 1024 * 1024, pause: Duration::from_secs(10) };
+pub(super) const BOUNDS: Bounds = Bounds { size: 1024 * 1024, pause: Duration::from_secs(10) };
+/// The bounds of a body with a request for a model.
+pub(super) const LARGE: Bounds = Bounds { size: 32 * 1024 * 1024, ..BOUNDS };
 
 /// A request to a route.
 pub(crate) struct Call {
@@ -33,7 +35,7 @@ pub(crate) struct Call {
 /// The sender of a request, as the audit table names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// The kind of credential: `token`, or `open` if the listener needs none.
+    /// The kind of credential: `token`, `session`, or `open` if the listener needs none.
     pub(crate) credential: &'static str,
     /// The address of the connection.
     pub(crate) address: SocketAddr,
@@ -48,11 +50,12 @@ impl Call {
         body: B,
         path: Vec<String>,
         caller: Caller,
+        bounds: Bounds,
     ) -> Result<Self, Failure>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
-        let read = receive::body(body, &head.headers, BOUNDS).await;
+        let read = receive::body(body, &head.headers, bounds).await;
         let body = read.map_err(|error| Failure::new(error.status(), error.message))?;
         let query = head.uri.query().unwrap_or_default().to_owned();
         Ok(Self { headers: head.headers, path, caller, query, body })

@@ -4,8 +4,11 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
+use crate::admin::dashboard::LOGIN;
 use crate::admin::failure::FailureBody;
 use crate::admin::route::{Described, Route, SchemaOf};
+use crate::admin::sessions;
+use crate::admin::sign_in::{LOGOUT, SignIn};
 
 /// The path of the document.
 pub(super) const PATH: &str = "/api/openapi.json";
@@ -18,6 +21,8 @@ pub(super) fn document(routes: &[Route]) -> Value {
         path[route.method.as_str().to_lowercase()] = operation(route);
     }
     paths.insert(PATH.to_owned(), json!({ "get": own() }));
+    paths.insert(LOGIN.to_owned(), json!({ "post": sign_in() }));
+    paths.insert(LOGOUT.to_owned(), json!({ "post": sign_out() }));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -25,10 +30,13 @@ pub(super) fn document(routes: &[Route]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The state and the operation of a running gateway. Every answer has `cache-control: no-store`. A write needs `if-match`, and is recorded in the audit table.",
         },
-        "security": [{ "token": [] }],
+        "security": [{ "token": [] }, { "session": [] }],
         "paths": paths,
         "components": {
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer" },
+                "session": { "type": "apiKey", "in": "cookie", "name": sessions::NAME },
+            },
             "responses": { "Error": failure() },
         },
     })
@@ -41,6 +49,33 @@ fn own() -> Value {
         "summary": "Returns this document.",
         "responses": {
             "200": { "description": "OK", "content": { "application/json": { "schema": { "type": "object" } } } },
+            "default": { "$ref": "#/components/responses/Error" },
+        },
+    })
+}
+
+fn sign_in() -> Value {
+    json!({
+        "operationId": "post_login",
+        "summary": "Begins a session for a browser: exchanges the token for a cookie.",
+        "security": [],
+        "requestBody": {
+            "content": { "application/json": { "schema": asked(SignIn::json_schema) } },
+        },
+        "responses": {
+            "204": { "description": "No Content" },
+            "default": { "$ref": "#/components/responses/Error" },
+        },
+    })
+}
+
+fn sign_out() -> Value {
+    json!({
+        "operationId": "post_logout",
+        "summary": "Ends the session of the cookie, if it has one.",
+        "security": [],
+        "responses": {
+            "204": { "description": "No Content" },
             "default": { "$ref": "#/components/responses/Error" },
         },
     })

@@ -1,4 +1,4 @@
-//! The checks of every request to the admin listener: its host, its origin, its token.
+//! The checks of every request to the admin listener: its host, its origin, its token or session.
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::admin::call::Caller;
 use crate::admin::failure::Failure;
+use crate::admin::sessions::Sessions;
 use crate::config::listeners::AdminConfig;
 use crate::error::Secret;
 
@@ -27,6 +28,8 @@ pub(super) struct Entrance {
     /// The names that the listener has; `None` if any will do, because it is not on loopback.
     hosts: Option<Vec<String>>,
     wrong: Mutex<HashMap<IpAddr, Wrong>>,
+    /// The browsers that sent the token to `/login`.
+    pub(super) sessions: Sessions,
 }
 
 /// The wrong tokens of an address.
@@ -42,16 +45,27 @@ impl Entrance {
             token: config.token.clone(),
             hosts: address.ip().is_loopback().then_some(names),
             wrong: Mutex::default(),
+            sessions: Sessions::default(),
         }
     }
 
-    /// Admits a request.
+    /// Returns whether a request needs no credential.
+    pub(super) fn is_open(&self) -> bool {
+        self.token.is_empty()
+    }
+
+    /// Checks the way of a request, before its credential.
     ///
-    /// Fails with a 403 for a page of another site, with a 401 without the token, and with a 429 after many wrong
-    /// tokens.
-    pub(super) fn admit(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Failure> {
+    /// Fails with a 403 for a page of another site.
+    pub(super) fn arrive(&self, head: &Parts) -> Result<(), Failure> {
         let host = self.host(head)?;
-        same_origin(&head.headers, &host)?;
+        same_origin(&head.headers, &host)
+    }
+
+    /// Admits a request that has arrived.
+    ///
+    /// Fails with a 401 without the token or a session, and with a 429 after many wrong tokens.
+    pub(super) fn admit(&self, head: &Parts, peer: SocketAddr) -> Result<Caller, Failure> {
         let credential = self.credential(&head.headers, peer.ip(), Instant::now())?;
         Ok(Caller { credential, address: peer })
     }
@@ -73,26 +87,37 @@ impl Entrance {
         }
     }
 
-    /// Checks the token in constant time. A listener without a token is on loopback only.
+    /// Checks the credential. A listener without a token is on loopback only.
     fn credential(
         &self,
         headers: &HeaderMap,
         peer: IpAddr,
         now: Instant,
     ) -> Result<&'static str, Failure> {
-        if self.token.is_empty() {
+        if self.is_open() {
             return Ok("open");
         }
         let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(sent) = sent.and_then(bearer) else {
-            return Err(unauthorized());
-        };
+        if let Some(sent) = sent.and_then(bearer) {
+            return self.judge(sent, peer, now).map(|()| "token");
+        }
+        // a browser has nothing but its cookie
+        if !headers.contains_key(AUTHORIZATION) && self.sessions.hold(headers, now) {
+            return Ok("session");
+        }
+        Err(unauthorized())
+    }
+
+    /// Compares a token in constant time.
+    ///
+    /// Fails with a 401, and with a 429 after many wrong tokens of the address.
+    pub(super) fn judge(&self, sent: &str, peer: IpAddr, now: Instant) -> Result<(), Failure> {
         if let Some(wait) = self.wait(peer, now) {
             let message = "too many wrong tokens came from this address";
             return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, message).after(wait));
         }
         if bool::from(sent.as_bytes().ct_eq(self.token.expose().as_bytes())) {
-            return Ok("token");
+            return Ok(());
         }
         self.note_wrong(peer, now);
         Err(unauthorized())
@@ -129,6 +154,7 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 /// Checks that a page of another site did not send the request. Programs other than browsers send no `origin`.
+/// Another port of the same machine is another site, although it receives the same cookies.
 fn same_origin(headers: &HeaderMap, host: &str) -> Result<(), Failure> {
     let Some(origin) = one(headers, &ORIGIN)? else { return Ok(()) };
     let authority = origin.split_once("://").map(|(_, authority)| authority.to_ascii_lowercase());
@@ -166,7 +192,7 @@ fn is_loopback(name: &str) -> bool {
 }
 
 fn unauthorized() -> Failure {
-    let message = "send the admin token as `authorization: Bearer`";
+    let message = "send the admin token as `authorization: Bearer`, or sign in at `/login`";
     Failure::new(StatusCode::UNAUTHORIZED, message)
 }
 
@@ -187,7 +213,9 @@ mod tests {
     fn entrance(listen: &str, token: &str) -> Entrance {
         let listen: SocketAddr = listen.parse().unwrap();
         let hosts = vec!["Admin.example.com".to_owned()];
-        Entrance::new(&AdminConfig { listen, token: Secret::new(token), hosts }, listen)
+        let token = Secret::new(token);
+        let config = AdminConfig { listen, token, hosts, record: None, edit: false };
+        Entrance::new(&config, listen)
     }
 
     fn status(entrance: &Entrance, headers: &[(&str, &str)]) -> u16 {
@@ -197,7 +225,8 @@ mod tests {
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         let peer = PEER.parse().unwrap();
-        entrance.admit(&head, peer).map_or_else(|failure| failure.status.as_u16(), |_| 200)
+        let admitted = entrance.arrive(&head).and_then(|()| entrance.admit(&head, peer));
+        admitted.map_or_else(|failure| failure.status.as_u16(), |_| 200)
     }
 
     #[test]

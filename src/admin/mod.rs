@@ -1,19 +1,28 @@
 //! The admin listener: metrics, health and the admin API, on an address of its own.
 mod answer;
 mod call;
+mod changed;
+mod dashboard;
 mod document;
+mod drafts;
 mod entrance;
 mod failure;
 mod page;
 mod parse;
 mod parts;
+mod placed;
 mod queried;
+mod recorded;
 mod route;
 mod router;
+mod sessions;
 mod shown;
+mod sign_in;
 mod state;
 mod tag;
 mod time;
+mod trial_steps;
+mod workshop;
 mod write;
 
 use std::convert::Infallible;
@@ -34,6 +43,7 @@ use crate::admin::answer::{Answer, harden};
 use crate::admin::entrance::Entrance;
 use crate::admin::router::Router;
 use crate::admin::state::{Phase, Readiness, State, Writes};
+use crate::admin::workshop::Workshop;
 use crate::auth::stored::Freshness;
 pub(crate) use crate::config::listeners::AdminConfig as Config;
 use crate::error::Problem;
@@ -94,7 +104,12 @@ pub(crate) async fn start(config: &Config, parts: Parts) -> Result<Admin, Proble
     let address = listener.local_addr().map_err(unusable)?;
     let Parts { shared, live, reloader, database } = parts;
     shared.exchanges.switch_on();
+    if let Some(record) = &config.record {
+        shared.recordings.switch_on(record.requests, record.bytes);
+    }
     let state = Arc::new(State {
+        workshop: Workshop::new(shared.client.spare()),
+        editing: config.edit.then(tokio::sync::Mutex::default),
         shared,
         live,
         reloader,

@@ -13,6 +13,9 @@ use crate::admin::state::State;
 /// The work of a route.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
 
+/// Begins the work of a route.
+pub(crate) type Run = fn(Arc<State>, Call) -> Work;
+
 /// Writes the schema of a type.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -25,7 +28,28 @@ pub(crate) struct Route {
     pub(super) query: Option<SchemaOf>,
     pub(super) body: Option<SchemaOf>,
     pub(super) answers: Vec<Described>,
-    pub(super) run: fn(Arc<State>, Call) -> Work,
+    pub(super) effect: Effect,
+    pub(super) run: Run,
+}
+
+/// The method and the path of a route, as the audit table names it.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+}
+
+/// The effect of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It reads.
+    Read,
+    /// It reads, and tries something that its body describes. Its body may be large.
+    Try,
+    /// It sends a request to an upstream. It is recorded, and needs no `If-Match`.
+    Send,
+    /// It writes: it needs `If-Match`, and is recorded.
+    Write,
 }
 
 /// A success of a route in the document.
@@ -38,22 +62,25 @@ pub(super) struct Described {
 
 impl Route {
     /// Starts a route. Methods other than GET are writes: they need `If-Match`, and are recorded.
-    pub(crate) fn new(
-        method: Method,
-        path: &'static str,
-        summary: &'static str,
-        run: fn(Arc<State>, Call) -> Work,
-    ) -> Self {
-        Self { method, path, summary, query: None, body: None, answers: Vec::new(), run }
+    pub(crate) fn new(method: Method, path: &'static str, summary: &'static str, run: Run) -> Self {
+        let effect = if method == Method::GET { Effect::Read } else { Effect::Write };
+        let answers = Vec::new();
+        Self { method, path, summary, query: None, body: None, answers, effect, run }
     }
 
     /// Starts a route that reads.
-    pub(crate) fn get(
-        path: &'static str,
-        summary: &'static str,
-        run: fn(Arc<State>, Call) -> Work,
-    ) -> Self {
+    pub(crate) fn get(path: &'static str, summary: &'static str, run: Run) -> Self {
         Self::new(Method::GET, path, summary, run)
+    }
+
+    /// The route writes nothing: it needs no `If-Match`, and is not recorded.
+    pub(crate) fn tries(self) -> Self {
+        Self { effect: Effect::Try, ..self }
+    }
+
+    /// The route sends a request: it needs no `If-Match`, and is recorded.
+    pub(crate) fn sends(self) -> Self {
+        Self { effect: Effect::Send, ..self }
     }
 
     /// Adds the parameters of the query: the fields of a struct that [`Call::query`] reads.
@@ -79,9 +106,14 @@ impl Route {
         self
     }
 
-    /// Returns whether the route changes something.
+    /// Returns the route's name.
+    pub(super) fn entry(&self) -> Entry {
+        Entry { method: self.method.clone(), path: self.path }
+    }
+
+    /// Returns whether the route changes something, so that it needs a version.
     pub(super) fn is_write(&self) -> bool {
-        self.method != Method::GET
+        self.effect == Effect::Write
     }
 
     /// Returns the values of the path's parameters if the path fits.

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, IF_MATCH};
+use http::header::{ACCEPT, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 
 use crate::admin::answer::{Answer, failed};
-use crate::admin::call::Call;
+use crate::admin::call::{self, Call, Caller};
+use crate::admin::dashboard;
 use crate::admin::document;
 use crate::admin::entrance::Entrance;
 use crate::admin::failure::Failure;
 use crate::admin::parts;
-use crate::admin::route::Route;
+use crate::admin::route::{Effect, Entry, Route};
+use crate::admin::sign_in::{self, LOGOUT};
 use crate::admin::state::State;
 use crate::admin::tag::missing;
 use crate::admin::write::Write;
@@ -56,28 +58,83 @@ impl Router {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
-        let caller = self.entrance.admit(&head, peer)?;
+        self.entrance.arrive(&head)?;
         let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
         let path = head.uri.path().to_owned();
-        match (&method, path.as_str()) {
-            (&Method::GET, "/metrics") => return self.metrics(&head.headers),
-            (&Method::GET, document::PATH) => {
-                return Ok(Answer::of("application/json", self.document.clone()));
+        if let Some(answered) = self.open(&method, &head) {
+            return answered;
+        }
+        if path == dashboard::LOGIN {
+            return self.sign_in(head, body, peer).await;
+        }
+        if path == LOGOUT {
+            return only(&Method::POST, &method)
+                .map(|()| sign_in::end(&self.entrance, &head, peer));
+        }
+        let caller = match self.entrance.admit(&head, peer) {
+            Err(_) if path == dashboard::PAGE && dashboard::wants_page(&head.headers) => {
+                return Ok(dashboard::redirect(dashboard::LOGIN));
             }
-            _ => {}
+            admitted => admitted?,
+        };
+        if let Some(answered) = self.fixed(&method, &head) {
+            return answered;
         }
         let found = self.find(&method, &path)?;
         let route = found.route;
-        if !route.is_write() {
-            let call = Call::read(head, body, found.values, caller).await?;
-            return (route.run)(Arc::clone(&self.state), call).await;
+        match route.effect {
+            Effect::Read | Effect::Try => {
+                let call = found.call(head, body, caller).await?;
+                (route.run)(Arc::clone(&self.state), call).await
+            }
+            Effect::Send | Effect::Write => {
+                let object = found.values.join("/");
+                let write = Write::new(&self.state, route.entry(), caller.clone(), object);
+                write.run(route.run, found.call(head, body, caller).await).await
+            }
         }
-        let write = Write::new(&self.state, route, caller.clone(), found.values.join("/"));
-        let call = match head.headers.contains_key(IF_MATCH) {
-            true => Call::read(head, body, found.values, caller).await,
-            false => Err(missing()),
+    }
+
+    /// Answers the paths that need no credential.
+    fn open(&self, method: &Method, head: &Parts) -> Option<Result<Answer, Failure>> {
+        let path = head.uri.path();
+        if path == dashboard::LOGIN && *method == Method::GET {
+            return Some(match self.entrance.is_open() {
+                true => Ok(dashboard::redirect(dashboard::PAGE)),
+                false => dashboard::login(&head.headers),
+            });
+        }
+        let asset = dashboard::asset(path, &head.headers)?;
+        Some(only(&Method::GET, method).and(asset))
+    }
+
+    /// Answers the paths that are no routes of the API.
+    fn fixed(&self, method: &Method, head: &Parts) -> Option<Result<Answer, Failure>> {
+        let answered = match head.uri.path() {
+            "/metrics" => self.metrics(&head.headers),
+            document::PATH => Ok(Answer::of("application/json", self.document.clone())),
+            dashboard::PAGE => dashboard::page(&head.headers),
+            _ => return None,
         };
-        write.run(call).await
+        Some(only(&Method::GET, method).and(answered))
+    }
+
+    /// Begins a session of a browser. It is a row of the audit table, as a write is.
+    async fn sign_in<B>(&self, head: Parts, body: B, peer: SocketAddr) -> Result<Answer, Failure>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        only(&Method::POST, &head.method)?;
+        sign_in::is_json(&head.headers)?;
+        let caller = Caller { credential: "token", address: peer };
+        let (path, bounds) = (Vec::new(), call::BOUNDS);
+        let call = Call::read(head, body, path, caller.clone(), bounds).await?;
+        let done = sign_in::begin(&self.entrance, &call);
+        if done.is_err() || self.entrance.is_open() {
+            return done;
+        }
+        let entry = Entry { method: Method::POST, path: dashboard::LOGIN };
+        Write::new(&self.state, entry, caller, String::new()).record(done).await
     }
 
     /// Finds a route. A fixed segment of a path wins over a parameter.
@@ -125,10 +182,49 @@ impl Router {
     }
 }
 
+/// Checks that a call was meant: a write names the version that it expects, `If-None-Match` for a new object; the body
+/// of a trial is JSON, which no form of another site can send.
+fn allowed(route: &Route, headers: &HeaderMap) -> Result<(), Failure> {
+    match route.effect {
+        Effect::Read => Ok(()),
+        Effect::Try | Effect::Send => sign_in::is_json(headers),
+        Effect::Write if headers.contains_key(IF_MATCH) => Ok(()),
+        Effect::Write if route.method == Method::PUT && headers.contains_key(IF_NONE_MATCH) => {
+            Ok(())
+        }
+        Effect::Write => Err(missing()),
+    }
+}
+
+/// Checks that the method is the only one of a path.
+fn only(own: &Method, sent: &Method) -> Result<(), Failure> {
+    if own == sent {
+        return Ok(());
+    }
+    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "");
+    let failure = failure.about("method", own.as_str(), sent.as_str());
+    Err(Failure { allowed: Some(own.to_string()), ..failure })
+}
+
 /// A route that fits a request, and the values of the path's parameters.
 struct Found<'a> {
     route: &'a Route,
     values: Vec<String>,
+}
+
+impl Found<'_> {
+    /// Reads the call, if its head is that of a call which the route takes.
+    async fn call<B>(self, head: Parts, body: B, caller: Caller) -> Result<Call, Failure>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        allowed(self.route, &head.headers)?;
+        let bounds = match self.route.effect {
+            Effect::Try | Effect::Send => call::LARGE,
+            Effect::Read | Effect::Write => call::BOUNDS,
+        };
+        Call::read(head, body, self.values, caller, bounds).await
+    }
 }
 
 #[cfg(test)]
@@ -153,8 +249,8 @@ mod tests {
             assert!(responses.contains_key("default"), "{place}");
         }
         let operations: usize = paths.values().map(|it| it.as_object().unwrap().len()).sum();
-        // the document itself is the one more
-        assert_eq!(operations, routes.len() + 1, "two routes have the same method and path");
+        // the document itself, `/login` and `/logout` are the three more
+        assert_eq!(operations, routes.len() + 3, "two routes have the same method and path");
         let ids = paths.values().flat_map(|path| path.as_object().unwrap().values());
         let mut ids: Vec<&str> = ids.filter_map(|it| it["operationId"].as_str()).collect();
         ids.sort_unstable();

@@ -223,6 +223,14 @@ impl Story {
     }
 }
 
+impl Story {
+    /// Removes the id, which is not that of the ledger yet.
+    pub(crate) fn unwritten(mut self) -> Self {
+        self.exchange.id = None;
+        self
+    }
+}
+
 /// Reads a row of the table of exchanges.
 pub(crate) fn exchange(row: Value) -> Result<Exchange, Failure> {
     let mut rows: Vec<Exchange> = queried::rows(vec![row])?;

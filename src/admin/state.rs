@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
+use crate::admin::workshop::Workshop;
 use crate::gateway::Live;
 use crate::gateway::reload::Reloader;
 use crate::gateway::shared::Shared;
@@ -20,6 +21,10 @@ pub(crate) struct State {
     pub(crate) reloader: Arc<Reloader>,
     /// The ledger's database; `None` without a ledger.
     pub(crate) database: Option<Arc<Database>>,
+    /// The threads of trials.
+    pub(crate) workshop: Workshop,
+    /// The right to write policies; `None` if the config gives it to no operator.
+    pub(crate) editing: Option<tokio::sync::Mutex<()>>,
     /// Whether the gateway takes new work.
     pub(crate) readiness: Readiness,
     /// The writes in progress.

@@ -23,6 +23,19 @@ impl Tag {
         Self(format!("\"{}\"", hex::encode(&hasher.finalize()[..SHOWN])))
     }
 
+    /// Returns the tag of a file.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self(format!("\"{}\"", hex::encode(&Sha256::digest(bytes)[..SHOWN])))
+    }
+
+    /// Returns whether `If-None-Match` of a read names this version.
+    pub(crate) fn is_known<'a>(&self, sent: impl IntoIterator<Item = &'a HeaderValue>) -> bool {
+        let mut texts = sent.into_iter().filter_map(|value| value.to_str().ok());
+        // the bytes are the same, even if a proxy has made the tag weak
+        let fits = |one: &str| one == "*" || one.trim_start_matches("W/") == self.0;
+        texts.any(|text| text.split(',').any(|one| fits(one.trim())))
+    }
+
     /// Returns the value of the header `etag`.
     pub(crate) fn header(&self) -> HeaderValue {
         // digits and letters in quotes are a valid value

@@ -2,12 +2,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use crate::admin::answer::{Answer, Note};
 use crate::admin::call::{Call, Caller};
 use crate::admin::failure::Failure;
-use crate::admin::route::{Route, Work};
+use crate::admin::route::{Entry, Run};
 use crate::admin::state::State;
 use crate::ledger::audit::{self, AuditRow};
 
@@ -15,32 +15,42 @@ use crate::ledger::audit::{self, AuditRow};
 pub(super) struct Write {
     state: Arc<State>,
     caller: Caller,
-    method: Method,
-    route: &'static str,
-    run: fn(Arc<State>, Call) -> Work,
+    entry: Entry,
     object: String,
 }
 
 impl Write {
     /// Begins a write of an object, which the values of the path's parameters name.
-    pub(super) fn new(state: &Arc<State>, route: &Route, caller: Caller, object: String) -> Self {
-        let (method, path, run) = (route.method.clone(), route.path, route.run);
-        Self { state: Arc::clone(state), caller, method, route: path, run, object }
+    pub(super) fn new(state: &Arc<State>, entry: Entry, caller: Caller, object: String) -> Self {
+        Self { state: Arc::clone(state), caller, entry, object }
     }
 
     /// Runs the route unless its call cannot be made, and records the outcome. The connection cannot cancel this: it
     /// runs as a task of its own.
-    pub(super) async fn run(self, call: Result<Call, Failure>) -> Result<Answer, Failure> {
-        tokio::spawn(self.recorded(call)).await.unwrap_or_else(|_| Err(broken()))
+    pub(super) async fn run(
+        self,
+        run: Run,
+        call: Result<Call, Failure>,
+    ) -> Result<Answer, Failure> {
+        tokio::spawn(self.recorded(run, call)).await.unwrap_or_else(|_| Err(broken()))
     }
 
-    async fn recorded(self, call: Result<Call, Failure>) -> Result<Answer, Failure> {
+    /// Records a write that has ended, and returns its outcome.
+    pub(super) async fn record(self, done: Result<Answer, Failure>) -> Result<Answer, Failure> {
+        let state = Arc::clone(&self.state);
+        let row = self.row(&done);
+        log(&row);
+        record(&state, &row).await;
+        done
+    }
+
+    async fn recorded(self, run: Run, call: Result<Call, Failure>) -> Result<Answer, Failure> {
         let state = Arc::clone(&self.state);
         let _open = state.writes.begin().await;
         let done = match call {
             // a task of its own, so that a route that panics is recorded too
             Ok(call) => {
-                let ran = tokio::spawn((self.run)(Arc::clone(&state), call)).await;
+                let ran = tokio::spawn(run(Arc::clone(&state), call)).await;
                 ran.unwrap_or_else(|_| Err(broken()))
             }
             Err(failure) => Err(failure),
@@ -69,8 +79,8 @@ impl Write {
             at: SystemTime::now(),
             credential: self.caller.credential,
             address: self.caller.address.ip().to_string(),
-            method: self.method.to_string(),
-            route: self.route,
+            method: self.entry.method.to_string(),
+            route: self.entry.path,
             object: if note.object.is_empty() { self.object } else { note.object },
             status: status.as_u16(),
             detail: note.detail,

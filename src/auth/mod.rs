@@ -134,6 +134,19 @@ impl Auth {
         Ok(Identity { credential: own, ..holder.identity()? })
     }
 
+    /// Returns the client that holds the key with this name, for a request of an operator; `None` if there is no such
+    /// key. The empty name is that of every client if clients need no key.
+    ///
+    /// Fails with a 401 if the key is disabled, or has expired.
+    pub(crate) fn named(&self, name: &str) -> Result<Option<Identity>> {
+        if name.is_empty() {
+            return Ok((!self.is_closed).then(Identity::default));
+        }
+        let stored = || self.stored.as_ref().and_then(|stored| stored.named(name));
+        let holder = self.roster.named(name).cloned().or_else(stored);
+        holder.map(|holder| holder.identity()).transpose()
+    }
+
     /// Returns the holder of a key of the config, of a token, or of a key of the store. A store that is away concerns its
     /// own keys only.
     async fn holder(&self, header: &HeaderName, key: &str) -> Result<Holder> {

@@ -50,6 +50,12 @@ impl Roster {
         owned.collect()
     }
 
+    /// Returns the holder of the key with this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Holder> {
+        let mut holders = self.entries.iter().map(|(_, holder)| holder);
+        holders.find(|holder| holder.caller.key == name)
+    }
+
     /// Returns the number of keys.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

@@ -237,6 +237,11 @@ impl StoredKeys {
         self.roster.load().find(digest).is_some()
     }
 
+    /// Returns the holder of the key with this name.
+    pub(super) fn named(&self, name: &str) -> Option<Holder> {
+        self.roster.load().named(name).cloned()
+    }
+
     pub(super) fn find(&self, digest: Digest) -> Found {
         if let Freshness::Refusing(_) = self.freshness() {
             return Found::Stale;

@@ -5,7 +5,7 @@ use crate::auth::condition::WhenConfig;
 use crate::auth::identity::Caller;
 
 /// The compiled patterns of a [`WhenConfig`].
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct When {
     model: Option<WildMatch>,
     key: Option<WildMatch>,

@@ -5,6 +5,7 @@ use crate::auth::jwt::config::JwtConfig;
 use crate::auth::{jwt, keys};
 use crate::config::draft::Draft;
 use crate::config::expand::Expansion;
+use crate::config::listeners::RecordConfig;
 use crate::config::tree::Place;
 use crate::config::wording;
 use crate::error::Problem;
@@ -66,6 +67,17 @@ fn listeners(draft: &Draft) -> Vec<Problem> {
             "admin.token",
             "required if the address is not loopback: set a token, or listen on a loopback address",
         ));
+    }
+    if let Some(record) = &admin.record {
+        let RecordConfig { requests, bytes } = record;
+        if !(1..=10_000).contains(requests) {
+            let message = format!("expected a number from 1 to 10000, found {requests}");
+            found.push(Problem::new("admin.record.requests", message));
+        }
+        if *bytes < 1024 * 1024 {
+            let message = format!("expected at least 1048576 bytes, found {bytes}");
+            found.push(Problem::new("admin.record.bytes", message));
+        }
     }
     if clashes(config.listen, admin.listen) {
         found.push(Problem::new("admin.listen", "the same address as `listen`: take another port"));

@@ -26,6 +26,29 @@ pub struct AdminConfig {
     /// Further names that `host` may have in requests to an address on loopback, such as those of a proxy.
     #[serde(default)]
     pub hosts: Vec<String>,
+    /// Keeps the last requests for messages in memory, bodies included, to show the changes of each stage; off if left
+    /// out.
+    #[serde(default)]
+    pub record: Option<RecordConfig>,
+    /// Whether the dashboard may write policies.
+    #[serde(default)]
+    pub edit: bool,
+}
+
+/// `admin.record`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordConfig {
+    /// The number of exchanges, from 1 to 10000.
+    pub requests: usize,
+    /// The bytes that they may hold together, at least 1048576. One exchange may hold a quarter of them.
+    pub bytes: usize,
+}
+
+impl Default for RecordConfig {
+    fn default() -> Self {
+        Self { requests: 50, bytes: 32 * 1024 * 1024 }
+    }
 }
 
 /// `server:`, the limits for clients.

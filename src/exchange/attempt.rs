@@ -167,6 +167,10 @@ impl<'a> Attempt<'a> {
             number: story.attempts() + 1,
             forwards: target.provider.forwards(),
         };
+        if let Some(recording) = story.recording() {
+            let target = format!("{}/{model}", target.provider_name);
+            recording.attempt(self.turn, &target, request.to_bytes());
+        }
         let mark = request.document().mark();
         let (request, headers) = self.passage.on_upstream_request(request, facts).await?;
         let mut dropped: Vec<String> = match (strictness, unsupported.as_slice()) {

@@ -20,9 +20,10 @@ use crate::gateway::Gateway;
 use crate::limits::{Admission, Name, Source};
 use crate::net::header_edits::HeaderEdits;
 use crate::net::{headers, receive};
-use crate::policy::{Hook, Passage, Verdict};
+use crate::policy::{Hook, Passage, Pipeline, Verdict};
 use crate::server_tools::declare;
 use crate::telemetry::record::Operation;
+use crate::telemetry::recording::Recording;
 use crate::telemetry::story::Story;
 use crate::telemetry::tracker::Tracker;
 use crate::wire::{Endpoint, MessagesRequest, Reply, ReplyBody, required, unfold};
@@ -35,36 +36,76 @@ pub(crate) async fn messages(
     inbound: Inbound,
     endpoint: Endpoint,
 ) -> Answered {
-    let operation = match endpoint {
-        Endpoint::Messages => Operation::Messages,
-        Endpoint::CountTokens => Operation::CountTokens,
+    let recording = match endpoint {
+        Endpoint::Messages => Recording::begin(&gateway.shared.recordings, &inbound.request_id),
+        Endpoint::CountTokens => None,
     };
-    let story = Story::begin(&inbound.request_id, inbound.started, operation);
-    story.trace_as(gateway.shared.otlp.trace(&inbound.head.headers));
-    let meter = Meter::start(gateway, &story, Source::Client);
+    let (story, meter) = begin(gateway, &inbound, endpoint, recording);
     let answered = match gateway.auth.authenticate(&inbound.head.headers).await {
         Ok(identity) => {
-            let end = identity.end.clone();
-            let entry = Entry { gateway, identity, story: &story, admission: meter.admission() };
-            match cut::unless_cut(end.clone(), entry.answer(inbound, endpoint)).await {
-                Ok(answered) => answered.until(end),
-                Err(error) => Answered::new(Err(error), HeaderEdits::default(), Arc::clone(&story)),
-            }
+            let (pipeline, admission) = (&gateway.pipeline, meter.admission());
+            let entry = Entry { gateway, identity, pipeline, story: &story, admission };
+            entry.answer_until_cut(inbound, endpoint).await
         }
         Err(error) => Answered::new(Err(error), HeaderEdits::default(), Arc::clone(&story)),
     };
     meter.settle(answered)
 }
 
+/// Answers a message that an operator sends as the holder of a key. It is recorded in any case. `pipeline` has the
+/// stages for it.
+pub(crate) async fn as_operator(
+    gateway: &Arc<Gateway>,
+    inbound: Inbound,
+    identity: Identity,
+    pipeline: &Arc<Pipeline>,
+) -> Answered {
+    let endpoint = Endpoint::Messages;
+    let recording = Recording::begin_one(&gateway.shared.recordings, &inbound.request_id);
+    let (story, meter) = begin(gateway, &inbound, endpoint, Some(recording));
+    let admission = meter.admission();
+    let entry = Entry { gateway, identity, pipeline, story: &story, admission };
+    let answered = entry.answer_until_cut(inbound, endpoint).await;
+    meter.settle(answered)
+}
+
+/// Begins the record of a request.
+fn begin(
+    gateway: &Arc<Gateway>,
+    inbound: &Inbound,
+    endpoint: Endpoint,
+    recording: Option<Arc<Recording>>,
+) -> (Arc<Story>, Meter) {
+    let operation = match endpoint {
+        Endpoint::Messages => Operation::Messages,
+        Endpoint::CountTokens => Operation::CountTokens,
+    };
+    let story = Story::begin(&inbound.request_id, inbound.started, operation);
+    story.trace_as(gateway.shared.otlp.trace(&inbound.head.headers));
+    let mut meter = Meter::start(gateway, &story, Source::Client);
+    meter.record(recording);
+    (story, meter)
+}
+
 /// A request with an authenticated caller.
 struct Entry<'a> {
     gateway: &'a Arc<Gateway>,
     identity: Identity,
+    pipeline: &'a Arc<Pipeline>,
     story: &'a Arc<Story>,
     admission: Option<Arc<Admission>>,
 }
 
 impl Entry<'_> {
+    /// Answers the request, until its key ends if the key store cuts requests then.
+    async fn answer_until_cut(self, inbound: Inbound, endpoint: Endpoint) -> Answered {
+        let (end, story) = (self.identity.end.clone(), Arc::clone(self.story));
+        match cut::unless_cut(end.clone(), self.answer(inbound, endpoint)).await {
+            Ok(answered) => answered.until(end),
+            Err(error) => Answered::new(Err(error), HeaderEdits::default(), story),
+        }
+    }
+
     /// Reads the request and answers it. Every error from here on passes `on_error`, including that
     /// of an unreadable body.
     async fn answer(self, inbound: Inbound, endpoint: Endpoint) -> Answered {
@@ -72,14 +113,19 @@ impl Entry<'_> {
         let headers = &inbound.head.headers;
         let requested = HeaderWishes::of(&headers::for_gateway(headers));
         let raw = receive::body(inbound.body, headers, self.gateway.bounds.body).await;
+        if let Some(recording) = self.story.recording() {
+            let Parts { method, uri, headers, .. } = &inbound.head;
+            recording.received(method.as_str(), uri.path(), headers);
+            raw.iter().for_each(|raw| recording.body(raw));
+        }
         let request = raw.and_then(|raw| MessagesRequest::parse(raw, endpoint));
-        let publishes = self.gateway.pipeline.wants_to_publish();
+        let publishes = self.pipeline.wants_to_publish();
         let here = publishes.then(|| forward::here(self.gateway, &inbound.head));
         let ctx = self.context(inbound.head, inbound.request_id, request.as_ref().ok());
         self.story.name(&ctx.caller.key, &ctx.model);
         self.story.tag(&ctx.caller.tags);
         let reach = inner::reach(self.gateway, &self.identity, &ctx, here);
-        let passage = Passage::reaching(&self.gateway.pipeline, &ctx, reach);
+        let passage = Passage::reaching(self.pipeline, &ctx, reach);
         let story = Arc::clone(self.story);
         let is_limited = self.gateway.has_limits_for(&ctx.caller);
         let answered = match request {
@@ -113,6 +159,9 @@ impl Entry<'_> {
             true => requested.show(&mut request)?,
             false => requested,
         };
+        if let Some(recording) = self.story.recording() {
+            recording.request(request.to_bytes());
+        }
         let (request, verdict) = passage.on_request(request).await?;
         match verdict {
             Verdict::Continue => {}

@@ -12,6 +12,7 @@ use crate::limits::{Admission, Source};
 use crate::telemetry::live::LiveId;
 use crate::telemetry::outcome::Ending;
 use crate::telemetry::record::Operation;
+use crate::telemetry::recording::Recording;
 use crate::telemetry::story::Story;
 use crate::wire::{Event, EventKind, EventStream, Reply, ReplyBody};
 
@@ -24,6 +25,8 @@ pub(super) struct Meter {
     admission: Option<Arc<Admission>>,
     /// The place among the exchanges in progress.
     live: Option<LiveId>,
+    /// The recording of its bodies, if it is recorded.
+    recording: Option<Arc<Recording>>,
     is_finished: bool,
 }
 
@@ -38,8 +41,15 @@ impl Meter {
             story: Arc::clone(story),
             admission: limits.map(|limits| Admission::new(limits, source)),
             live: gateway.shared.exchanges.begin(story),
+            recording: None,
             is_finished: false,
         }
+    }
+
+    /// Records the exchange up to its end.
+    pub(super) fn record(&mut self, recording: Option<Arc<Recording>>) {
+        recording.iter().for_each(|recording| self.story.record_in(recording));
+        self.recording = recording;
     }
 
     /// Returns the reservation, which the meter settles at the end.
@@ -90,6 +100,7 @@ impl Meter {
         if let Some(admission) = &self.admission {
             self.story.read(|record| admission.settle(record));
         }
+        self.recording.take().iter().for_each(|recording| recording.end());
         shared.exchanges.end(self.live, &self.story);
         shared.ledger.enter(&self.story);
         shared.otlp.enter(&self.story);

@@ -24,4 +24,4 @@ mod traced;
 mod verdict;
 
 pub(crate) use inbound::Inbound;
-pub(crate) use messages::messages;
+pub(crate) use messages::{as_operator, messages};

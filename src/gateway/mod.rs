@@ -24,7 +24,7 @@ use crate::net::egress::collector::Collector;
 use crate::net::receive::Bounds as BodyBounds;
 use crate::net::tls;
 use crate::plugin_host::{FilesConfig, WayOut};
-use crate::policy::{Pipeline, Plan};
+use crate::policy::{Pipeline, Plan, PoliciesConfig, StageConfig};
 use crate::providers::{self, Provider};
 use crate::telemetry::events::Events;
 
@@ -42,6 +42,10 @@ pub struct Gateway {
     pub(crate) catalogue: Arc<Catalogue>,
     /// The stages and the server tools.
     pub pipeline: Arc<Pipeline>,
+    /// The folder and the limits of policies.
+    pub(crate) policies: PoliciesConfig,
+    /// The order of the stages; `None` if every policy runs.
+    pub(crate) order: Option<Vec<StageConfig>>,
     /// The network access of plugins and of URLs in requests.
     pub egress: Egress,
     /// The provider for unknown `/v1/*` routes.
@@ -131,6 +135,8 @@ impl Gateway {
             models,
             catalogue: Arc::clone(&config.catalogue),
             pipeline: Arc::new(pipeline),
+            policies: config.policies.clone(),
+            order: config.pipeline.clone(),
             egress,
             passthrough,
             cors: Cors::new(&config.server.cors.origins).unwrap_or_default(),

@@ -19,6 +19,7 @@ use crate::telemetry::live::LiveExchanges;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::otlp::Otlp;
 use crate::telemetry::prompts::Prompts;
+use crate::telemetry::recordings::Recordings;
 
 /// The shared state; created once at the start.
 pub struct Shared {
@@ -52,6 +53,8 @@ pub struct Shared {
     pub(crate) limits: Counters,
     /// The exchanges in progress, for viewers.
     pub(crate) exchanges: Arc<LiveExchanges>,
+    /// The last exchanges with their bodies, if the config wants them.
+    pub(crate) recordings: Arc<Recordings>,
     /// The metrics of `/metrics`.
     pub metrics: Metrics,
 }
@@ -78,6 +81,7 @@ impl Shared {
             issuers: Issuers::default(),
             limits: Counters::default(),
             exchanges: Arc::default(),
+            recordings: Arc::default(),
             metrics,
         })
     }

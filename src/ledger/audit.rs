@@ -19,7 +19,7 @@ const DETAIL: usize = 16 * 1024;
 pub(crate) struct AuditRow {
     /// The time of the write.
     pub(crate) at: SystemTime,
-    /// The kind of credential: `token`, or `open` if the listener needs none.
+    /// The kind of credential: `token`, `session`, or `open` if the listener needs none.
     pub(crate) credential: &'static str,
     /// The address of the connection.
     pub(crate) address: String,

@@ -25,7 +25,7 @@ pub enum Body {
 
 /// A client's request body. It notes if it is dropped before its end: the client still sends then.
 pub struct Received {
-    body: Incoming,
+    body: Source,
     has_ended: bool,
     unread: Option<Arc<AtomicBool>>,
 }
@@ -33,15 +33,28 @@ pub struct Received {
 impl Received {
     /// Wraps a body; `unread` becomes `true` if the rest of it is dropped.
     pub fn new(body: Incoming, unread: Option<Arc<AtomicBool>>) -> Self {
-        Self { body, has_ended: false, unread }
+        Self { body: Source::Client(body), has_ended: false, unread }
     }
+
+    /// Wraps a body that the gateway has already.
+    pub(crate) fn whole(body: Bytes) -> Self {
+        Self { body: Source::Whole(body.into()), has_ended: false, unread: None }
+    }
+}
+
+/// The origin of a request body.
+enum Source {
+    /// A connection of a client.
+    Client(Incoming),
+    /// The memory of the gateway.
+    Whole(http_body_util::Full<Bytes>),
 }
 
 impl Drop for Received {
     fn drop(&mut self) {
         if let Some(unread) = &self.unread
             && !self.has_ended
-            && !self.body.is_end_stream()
+            && !self.is_end_stream()
         {
             unread.store(true, Ordering::Relaxed);
         }
@@ -56,17 +69,32 @@ impl http_body::Body for Received {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = match &mut self.body {
+            Source::Client(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                frame.map(|frame| frame.map_err(Into::into))
+            }
+            Source::Whole(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                frame.map(|frame| frame.map_err(Into::into))
+            }
+        };
         self.has_ended |= frame.is_none();
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Source::Client(body) => body.is_end_stream(),
+            Source::Whole(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Source::Client(body) => body.size_hint(),
+            Source::Whole(body) => body.size_hint(),
+        }
     }
 }
 

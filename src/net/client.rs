@@ -35,7 +35,7 @@ pub(crate) fn enter_worker(number: usize) {
 
 /// Creates upstreams. It outlives generations, so that a reload keeps its connections.
 pub struct Client {
-    workers: usize,
+    threads: usize,
     upstreams: DashMap<Origin, Arc<Upstream>>,
     tls: OnceLock<Arc<ClientConfig>>,
 }
@@ -93,9 +93,14 @@ pub enum Failure {
 }
 
 impl Client {
-    /// Creates a client for this number of worker threads.
+    /// Creates a client for this number of worker threads, and one thread more.
     pub fn new(workers: usize) -> Self {
-        Self { workers: workers.max(1), upstreams: DashMap::new(), tls: OnceLock::new() }
+        Self { threads: workers.max(1) + 1, upstreams: DashMap::new(), tls: OnceLock::new() }
+    }
+
+    /// Returns the number of the thread that is no worker.
+    pub(crate) fn spare(&self) -> usize {
+        self.threads - 1
     }
 
     /// Returns the upstream at an `http` or `https` base URL; the same one for the same origin and trust.
@@ -122,7 +127,7 @@ impl Client {
         let origin = Origin { is_tls, host, port, trust: trust.clone(), proxy: proxy.cloned() };
         let tls = if is_tls { Some(self.tls(trust)?) } else { None };
         let made = self.upstreams.entry(origin.clone()).or_insert_with(|| {
-            let shards = (0..self.workers).map(|_| Arc::default()).collect();
+            let shards = (0..self.threads).map(|_| Arc::default()).collect();
             Arc::new(Upstream { origin, tls, shards })
         });
         Ok(Arc::clone(&made))

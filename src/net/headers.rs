@@ -181,7 +181,8 @@ fn is_usual(name: &HeaderName) -> bool {
         .any(|family| name.starts_with(family))
 }
 
-fn may_be_forwarded(name: &HeaderName) -> bool {
+/// Returns whether a header of a client may go to an upstream at all.
+pub(crate) fn may_be_forwarded(name: &HeaderName) -> bool {
     passes_upstream(name) && !is_for_others(name) && !is_token(name)
 }
 

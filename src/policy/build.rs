@@ -282,7 +282,7 @@ fn compile(engine: &ScriptEngine, path: &Path) -> Result<Script, Vec<Problem>> {
 }
 
 /// Combines a policy with the parameters of its stage.
-fn with_parameters(
+pub(super) fn with_parameters(
     n: usize,
     script: &Script,
     config: &StageConfig,

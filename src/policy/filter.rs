@@ -101,6 +101,7 @@ impl Filter {
             Settled::Done(EventEdit::Kept(kept), _) => {
                 if kept.frame() != event.frame() {
                     stage.note_edit(Hook::Event, &passage.ctx);
+                    stage.note_piece(Hook::Event, &passage.ctx, || [text(&event), text(&kept)]);
                 }
                 kept
             }
@@ -110,6 +111,7 @@ impl Filter {
             }
             Settled::Done(EventEdit::Dropped, _) => {
                 stage.note_edit(Hook::Event, &passage.ctx);
+                stage.note_piece(Hook::Event, &passage.ctx, || [text(&event), String::new()]);
                 if event.kind == EventKind::ContentBlockStart {
                     self.dropped = index;
                     self.removed += 1;
@@ -131,6 +133,11 @@ impl Filter {
         data.set_value(&[Step::Key("index")], &index.saturating_sub(self.removed))?;
         Ok(remade(event.kind, &data))
     }
+}
+
+/// Returns the data of an event as text.
+fn text(event: &Event) -> String {
+    String::from_utf8_lossy(&event.data()).into_owned()
 }
 
 /// Checks the event that a script leaves. A script cannot break the order of a stream, or a signature.

@@ -4,6 +4,7 @@ mod blocks;
 mod build;
 pub(crate) mod cases;
 mod config;
+mod draft;
 mod facts;
 mod files;
 mod filter;
@@ -31,6 +32,7 @@ mod window;
 
 pub(crate) use build::Plan;
 pub(crate) use config::{OnError, PluginsConfig, PoliciesConfig, StageConfig};
+pub(crate) use draft::Draft;
 pub(crate) use hook::{Hook, Hooks};
 pub(crate) use outcome::{Emitted, Outcome, Verdict, Wishes};
 pub use passage::Passage;

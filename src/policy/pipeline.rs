@@ -28,6 +28,7 @@ pub struct Pipeline {
 }
 
 /// A server tool, the plugin that provides it, and the metrics of its calls.
+#[derive(Clone)]
 pub(crate) struct ServedTool {
     pub(super) plugin: Plugin,
     pub(super) manifest: ToolManifest,

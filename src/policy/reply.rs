@@ -3,11 +3,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::blocks;
 use crate::policy::stage::{Settled, Stage};
 use crate::policy::{Hook, Outcome, Passage, Verdict, stream};
 use crate::wire::{Document, Mark, Reply, ReplyBody};
+
+/// A message before a stage.
+struct Earlier {
+    mark: Mark,
+    /// The message; only in an exchange that is recorded.
+    body: Option<Bytes>,
+}
+
+impl Earlier {
+    fn of(document: &Document, ctx: &Context) -> Self {
+        let body = ctx.story.recording().map(|_| document.to_bytes());
+        Self { mark: document.mark(), body }
+    }
+}
 
 impl Passage {
     /// Runs the hooks over texts, events and the message of an answer, before it is sent.
@@ -30,24 +45,24 @@ impl Passage {
         })?;
         for stage in self.stages(Hook::Text) {
             let spare = stage.spare(|| document.clone());
-            let mark = document.mark();
+            let before = Earlier::of(&document, &self.ctx);
             let work = || match stage.script(self.facts()) {
                 Some((script, call)) => blocks::edit(script, &call, document, &[]),
                 None => Ok((document, Outcome::default())),
             };
             let settled = stage.guard_now(Hook::Text, self.facts(), spare, work)?;
-            document = self.passed(stage, Hook::Text, mark, settled)?;
+            document = self.passed(stage, Hook::Text, before, settled)?;
         }
         for stage in self.stages(Hook::Response) {
             let spare = stage.spare(|| document.clone());
-            let mark = document.mark();
+            let before = Earlier::of(&document, &self.ctx);
             let work = async {
                 let (document, outcome) = stage.on_response(self.facts(), document).await?;
                 stage.refuse_ends(Hook::Response, &outcome)?;
                 Ok((document, outcome))
             };
             let settled = stage.guard(Hook::Response, self.facts(), spare, work).await?;
-            document = self.passed(stage, Hook::Response, mark, settled)?;
+            document = self.passed(stage, Hook::Response, before, settled)?;
         }
         Ok(document.to_bytes())
     }
@@ -57,7 +72,7 @@ impl Passage {
         &self,
         stage: &Stage,
         hook: Hook,
-        before: Mark,
+        before: Earlier,
         settled: Settled<(Document, Outcome), Document>,
     ) -> Result<Document> {
         let (message, outcome) = match settled {
@@ -65,8 +80,11 @@ impl Passage {
             Settled::Skipped(message) => return Ok(message),
         };
         self.keep(outcome.wishes);
-        if message.mark() != before {
+        if message.mark() != before.mark {
             stage.note_edit(hook, &self.ctx);
+            if let Some(body) = before.body {
+                stage.note_values(hook, &self.ctx, || [body, message.to_bytes()]);
+            }
         }
         match outcome.verdict {
             Verdict::Deny(error) => {

@@ -33,6 +33,7 @@ impl Passage {
                 && message != message_for_caller(&error)
             {
                 reword(&mut error, message);
+                stage.note_values(Hook::Error, &self.ctx, || [before.clone(), document_of(&error)]);
             }
             if let Some(watch) = facts.watch {
                 let after = document_of(&error);

@@ -3,6 +3,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::auth::When;
@@ -18,6 +19,7 @@ use crate::policy::{Hook, Hooks, OnError, Outcome, Verdict, plugin_stage};
 use crate::telemetry::lives::{LastError, Life};
 use crate::telemetry::logs::one_line;
 use crate::telemetry::metrics::{Metrics, StageMetrics};
+use crate::telemetry::recorded::{Actor, ActorKind};
 use crate::telemetry::story::Run;
 use crate::wire::{Document, MessagesRequest};
 
@@ -25,6 +27,7 @@ use crate::wire::{Document, MessagesRequest};
 const SHOWN: usize = 1000;
 
 /// One stage: a policy or a plugin, and the requests that it runs for.
+#[derive(Clone)]
 pub(crate) struct Stage {
     name: Arc<str>,
     work: Work,
@@ -35,6 +38,7 @@ pub(crate) struct Stage {
 }
 
 /// The numbers of one hook of a stage.
+#[derive(Clone)]
 struct HookBook {
     hook: Hook,
     metrics: StageMetrics,
@@ -42,6 +46,7 @@ struct HookBook {
 }
 
 /// The program of a stage.
+#[derive(Clone)]
 pub(crate) enum Work {
     /// A Rhai policy.
     Script(Script, With),
@@ -90,6 +95,12 @@ impl Stage {
         }
     }
 
+    /// Returns a stage with another program, which runs for the same requests.
+    pub(super) fn replaced(&self, work: Work, metrics: &Metrics) -> Self {
+        let new = Self::new(&self.name, work, &StageRules::default(), metrics);
+        Self { when: self.when.clone(), on_error: self.on_error, ..new }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -100,12 +111,50 @@ impl Stage {
         self.book(hook).into_iter().for_each(|book| book.life.edited());
     }
 
-    /// Records the prompt of a request that a hook edited.
+    /// Records a request that a hook edited, and its prompt.
     pub(super) fn note_prompt(&self, hook: Hook, ctx: &Context, request: &MessagesRequest) {
         ctx.story.prompt(|prompt| match hook {
             Hook::UpstreamRequest => prompt.edited_for_attempt(&self.name, request),
             _ => prompt.edited(&self.name, request),
         });
+        let Some(recording) = ctx.story.recording() else { return };
+        let (actor, body) = (self.actor(hook), request.to_bytes());
+        match hook {
+            Hook::UpstreamRequest => recording.attempt_edited(actor, body),
+            _ => recording.request_edited(actor, body),
+        }
+    }
+
+    /// Records the edit of a value other than a request; `values` returns it before and after the edit.
+    pub(super) fn note_values(
+        &self,
+        hook: Hook,
+        ctx: &Context,
+        values: impl FnOnce() -> [Bytes; 2],
+    ) {
+        let Some(recording) = ctx.story.recording() else { return };
+        let [before, after] = values();
+        recording.edited(self.actor(hook), before, after);
+    }
+
+    /// Records the edit of a piece of a stream; `texts` returns it before and after the edit.
+    pub(super) fn note_piece(
+        &self,
+        hook: Hook,
+        ctx: &Context,
+        texts: impl FnOnce() -> [String; 2],
+    ) {
+        let Some(recording) = ctx.story.recording() else { return };
+        let [before, after] = texts();
+        recording.piece(self.actor(hook), &before, &after);
+    }
+
+    fn actor(&self, hook: Hook) -> Actor {
+        let kind = match self.work {
+            Work::Script(..) => ActorKind::Policy,
+            Work::Plugin(..) => ActorKind::Plugin,
+        };
+        Actor { stage: Arc::clone(&self.name), kind, hook: hook.as_str() }
     }
 
     /// Records that a hook denied its subject.

@@ -145,7 +145,11 @@ impl Texts {
             return Ok(event);
         }
         stage.note_edit(Hook::Text, &passage.ctx);
-        Ok(Event::new(EventKind::MessageStart, &data.to_bytes()))
+        let changed = Event::new(EventKind::MessageStart, &data.to_bytes());
+        stage.note_piece(Hook::Text, &passage.ctx, || {
+            [&event, &changed].map(|event| String::from_utf8_lossy(&event.data()).into_owned())
+        });
+        Ok(changed)
     }
 
     /// Adds text, and releases the window that is ready.
@@ -186,8 +190,12 @@ impl Texts {
                 }
                 Settled::Skipped(()) => (window.release, None, Decision::Continue),
             };
-        if changed.is_some() {
+        if let Some(changed) = &changed {
             stage.note_edit(Hook::Text, &passage.ctx);
+            let held = self.windows.held();
+            stage.note_piece(Hook::Text, &passage.ctx, || {
+                [held[..bytes].to_owned(), changed.clone()]
+            });
         }
         if let Decision::Deny(error) = decision {
             stage.note_denial(Hook::Text, &passage.ctx);

@@ -135,6 +135,8 @@ impl Passage {
             };
             if call.input != input {
                 stage.note_edit(Hook::ToolCall, &self.ctx);
+                stage
+                    .note_values(Hook::ToolCall, &self.ctx, || [call.input.clone(), input.clone()]);
             }
             call.input = input;
             if let (Some(watch), Some(before)) = (facts.watch, before) {
@@ -185,6 +187,9 @@ impl Passage {
                 Decision::Deny(_) => stage.note_denial(Hook::ToolResult, &self.ctx),
                 _ if result.blocks() != output.blocks() => {
                     stage.note_edit(Hook::ToolResult, &self.ctx);
+                    stage.note_values(Hook::ToolResult, &self.ctx, || {
+                        [output.blocks().into(), result.blocks().into()]
+                    });
                 }
                 _ => {}
             }

@@ -2,12 +2,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::telemetry::recent::Recent;
 use crate::telemetry::story::Story;
 
 /// The exchanges that wait for a slow viewer; older ones are lost for it, and counted.
@@ -24,6 +25,8 @@ pub(crate) struct LiveExchanges {
     ended: AtomicU64,
     viewer_count: AtomicUsize,
     viewers: Mutex<Vec<Arc<Viewer>>>,
+    /// Those of the last hour.
+    pub(crate) recent: Recent,
 }
 
 /// An exchange that has ended.
@@ -74,10 +77,11 @@ impl LiveExchanges {
         Some(LiveId(id))
     }
 
-    /// Takes an exchange that has ended, which every viewer receives.
+    /// Takes an exchange that has ended, which counts in the last hour, and which every viewer receives.
     pub(crate) fn end(&self, id: Option<LiveId>, story: &Arc<Story>) {
         let Some(LiveId(id)) = id else { return };
         self.running.remove(&id);
+        self.recent.add(story, Instant::now());
         let number = self.ended.fetch_add(1, Relaxed) + 1;
         if self.viewer_count.load(Relaxed) == 0 {
             return;
@@ -95,6 +99,11 @@ impl LiveExchanges {
             entries.map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all.into_iter().map(|(_, story)| story).collect()
+    }
+
+    /// Returns the number of exchanges in progress.
+    pub(crate) fn running_number(&self) -> usize {
+        self.running.len()
     }
 
     /// Returns a view of the exchanges that end from now on; `None` if there are too many viewers.
@@ -152,8 +161,6 @@ impl Drop for View {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use crate::telemetry::record::Operation;
 
     use super::*;

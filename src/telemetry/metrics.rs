@@ -73,12 +73,14 @@ struct Reloads {
 }
 
 /// The metrics of one hook of one stage.
+#[derive(Clone)]
 pub struct StageMetrics {
     duration: Histogram,
     failures: Counter,
 }
 
 /// The metrics of calls of one server tool.
+#[derive(Clone)]
 pub struct ToolMetrics {
     successes: Counter,
     failures: Counter,

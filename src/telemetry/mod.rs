@@ -1,5 +1,6 @@
 //! Telemetry for operators: logs, metrics, and the record of an exchange.
 pub(crate) mod circuits;
+mod classes;
 pub(crate) mod continuity;
 pub(crate) mod events;
 pub(crate) mod exporter;
@@ -23,7 +24,11 @@ pub(crate) mod plugins;
 mod policies;
 pub(crate) mod post;
 pub(crate) mod prompts;
+pub(crate) mod recent;
 pub(crate) mod record;
+pub(crate) mod recorded;
+pub(crate) mod recording;
+pub(crate) mod recordings;
 mod series;
 mod sinks;
 pub(crate) mod story;

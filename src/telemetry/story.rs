@@ -1,6 +1,6 @@
 //! `Story`: collects the record of one exchange while it runs.
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -14,6 +14,7 @@ use crate::telemetry::ids::id;
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 use crate::telemetry::outcome::{AttemptOutcome, Ending};
 use crate::telemetry::record::{Attempt, Operation, PassedOver, Record, StageRun, ToolCall, Why};
+use crate::telemetry::recording::Recording;
 use crate::telemetry::trace;
 use crate::telemetry::traced::{Call, Facts};
 use crate::telemetry::traceparent::{Propagation, SpanId, Trace};
@@ -22,13 +23,13 @@ use crate::wire::Spent;
 
 /// The record of a running exchange, and its prompt on the way. All parts of the gateway write to it, each fact once.
 #[derive(Debug)]
-pub struct Story(Mutex<Record>, Mutex<Option<Box<Tracker>>>);
+pub struct Story(Mutex<Record>, Mutex<Option<Box<Tracker>>>, OnceLock<Weak<Recording>>);
 
 impl Default for Story {
     /// Returns an empty record, for hooks that run outside of an exchange.
     fn default() -> Self {
         let record = Record::new("", Instant::now(), Operation::Messages);
-        Self(Mutex::new(record), Mutex::default())
+        Self(Mutex::new(record), Mutex::default(), OnceLock::new())
     }
 }
 
@@ -49,7 +50,7 @@ impl Story {
     /// Starts the record of a request.
     pub fn begin(request_id: &str, started: Instant, operation: Operation) -> Arc<Self> {
         let record = Record::new(request_id, started, operation);
-        Arc::new(Self(Mutex::new(record), Mutex::default()))
+        Arc::new(Self(Mutex::new(record), Mutex::default(), OnceLock::new()))
     }
 
     /// Starts the record of a request that this exchange makes, under its own id.
@@ -106,6 +107,17 @@ impl Story {
         if let Some(tracker) = &mut *self.1.lock() {
             note(tracker);
         }
+    }
+
+    /// Has the parts of the gateway record their edits. The owner of the recording keeps it.
+    pub(crate) fn record_in(&self, recording: &Arc<Recording>) {
+        // an exchange has one recording
+        let _ = self.2.set(Arc::downgrade(recording));
+    }
+
+    /// Returns the recording, if the exchange is recorded.
+    pub(crate) fn recording(&self) -> Option<Arc<Recording>> {
+        self.2.get()?.upgrade()
     }
 
     /// Adds tags; existing tags do not change.

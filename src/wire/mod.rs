@@ -2,6 +2,7 @@
 mod block;
 pub(crate) mod compose;
 pub(crate) mod content;
+pub(crate) mod diff;
 pub(crate) mod document;
 pub(crate) mod duration;
 pub(crate) mod escape;

@@ -1,12 +1,17 @@
 //! The admin API: each answer is checked against the OpenAPI document that the gateway itself serves.
+mod changes;
+mod drafts;
 mod entrance;
 mod exchanges;
 mod generation;
 mod key_ends;
 mod key_limits;
 mod keys;
+mod overview;
+mod playground;
 mod prompts;
 mod schema;
+mod sessions;
 mod status;
 mod targets;
 mod usage;

@@ -169,7 +169,17 @@ async fn list(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
 
 async fn one(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let id = call.id()?;
-    let told = stories::one(queried::database(&state)?, id).await.map_err(queried::failed)?;
-    let none = "the ledger has no exchange with this id: it may be too old, too new by a second, or never recorded";
-    Answer::json(&Story::of(told.ok_or_else(|| Failure::not_found(none))?)?)
+    let told = match queried::database(&state) {
+        Ok(database) => stories::one(database, id).await.map_err(queried::failed)?,
+        // the last exchanges are in memory as well
+        Err(failure) if state.shared.exchanges.recent.story(id).is_none() => return Err(failure),
+        Err(_) => None,
+    };
+    if let Some(told) = told {
+        return Answer::json(&Story::of(told)?);
+    }
+    let none = "the ledger has no exchange with this id: it may be too old, or never recorded";
+    let recent = state.shared.exchanges.recent.story(id);
+    let (story, at) = recent.ok_or_else(|| Failure::not_found(none))?;
+    Answer::json(&Story::of(story.read(|record| stories::told(record, at)))?.unwritten())
 }

@@ -1,11 +1,18 @@
 //! The routes of the admin API, a file for each object.
 mod audit;
+mod changes;
+mod definitions;
+mod drafts;
 mod drain;
+mod eval;
 mod exchanges;
+mod files;
 mod generation;
 mod keys;
 mod limits;
 mod live;
+mod overview;
+mod playground;
 mod policies;
 mod prompts;
 mod status;
@@ -22,13 +29,20 @@ pub(super) fn routes() -> Vec<Route> {
         targets::routes(),
         policies::routes(),
         exchanges::routes(),
+        changes::routes(),
         prompts::routes(),
         live::routes(),
+        overview::routes(),
         usage::routes(),
         limits::routes(),
         drain::routes(),
         audit::routes(),
         keys::routes(),
+        definitions::routes(),
+        drafts::routes(),
+        eval::routes(),
+        files::routes(),
+        playground::routes(),
     ];
     all.into_iter().flatten().collect()
 }

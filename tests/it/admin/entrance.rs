@@ -13,7 +13,8 @@ async fn only_probes_are_open_if_there_is_a_token() {
     let config = format!("{CONFIG}admin: {{ listen: 127.0.0.1:0, token: secret }}\n");
     let gateway = Gateway::start(&config).await;
     let api = Api::with_token(&gateway, "secret").await;
-    for path in api.document["paths"].as_object().unwrap().keys() {
+    let paths = api.document["paths"].as_object().unwrap().keys();
+    for path in paths.filter(|path| path.starts_with("/api/")) {
         let path = path.replace("{id}", "x");
         for token in [None, Some("Bearer wrong"), Some("Bearer "), Some("Basic secret")] {
             let ask = Ask::get(&path).admin();
