@@ -1,0 +1,267 @@
+// The editor of policies: completion, problems as you type, a dry run, the cases, and saving.
+import { get } from "../lib/api.js";
+import { Diff } from "../lib/changes.js";
+import { Code, completions } from "../lib/code.js";
+import { Dialog } from "../lib/dialog.js";
+import { draft, drop, keep, names as draftNames, revision } from "../lib/drafts.js";
+import { TextField } from "../lib/fields.js";
+import { check, load, save } from "../lib/files.js";
+import { plural } from "../lib/format.js";
+import { useLoad, useTitle } from "../lib/hooks.js";
+import { html, useCallback, useEffect, useRef, useState } from "../lib/html.js";
+import { Panel } from "../lib/panel.js";
+import { go, link } from "../lib/router.js";
+import { Badge, Empty, Head, Loading, Name, Notice, Problem } from "../lib/ui.js";
+import { Cases, DryRun } from "./dryrun.js";
+
+const TEMPLATE = "// Describe in one line what this policy does.\n\nfn on_request(request, ctx) {\n}\n";
+
+// ── the list ──
+
+function rowsOf(files) {
+  const known = new Set(files.map((row) => row.name));
+  const fresh = draftNames().filter((name) => !known.has(name));
+  return [...fresh.map((name) => ({ name, isNew: true })), ...files];
+}
+
+function Item({ row, chosen, query }) {
+  const isDraft = draft(row.name) !== null;
+  return html`<li>
+    <a href=${link("editor", [row.name], query)} aria-current=${row.name === chosen ? "page" : undefined}>
+      <${Name} value=${row.name} most=${60} />
+      ${isDraft && html` <${Badge} kind="warn">${row.isNew ? "new draft" : "draft"}<//>`}
+      ${row.in_pipeline && html` <${Badge}>in use<//>`}
+      ${row.is_library && html` <${Badge}>library<//>`}
+    </a>
+  </li>`;
+}
+
+function NewPolicy({ taken, onClose }) {
+  const [name, setName] = useState("");
+  const isRight = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name);
+  const problem = name && !isRight ? "Expected letters, digits, `-`, `_` and `.`" : taken.includes(name) ? "This name is in use." : null;
+  function create(event) {
+    event.preventDefault();
+    if (!isRight || problem) return;
+    keep(name, TEMPLATE, null);
+    onClose();
+    go(link("editor", [name]));
+  }
+  return html`<${Dialog} title="New policy" onClose=${onClose}>
+    <form onSubmit=${create}>
+      <${TextField} label="Name" value=${name} onInput=${setName} hint="The name of the file without .rhai." />
+      ${problem && html`<p class="error" role="alert">${problem}</p>`}
+      <div class="dialog-tools">
+        <button type="button" onClick=${onClose}>Cancel</button>
+        <button type="submit" class="primary" disabled=${!isRight || problem !== null}>Create the draft</button>
+      </div>
+    </form>
+  <//>`;
+}
+
+function List({ files, chosen, query }) {
+  const [isNew, setNew] = useState(false);
+  // a change of a draft changes the marks of the list
+  revision.value;
+  const rows = rowsOf(files.rows);
+  return html`<${Panel} title="Policies" tools=${html`<button type="button" class="small" onClick=${() => setNew(true)}>New…</button>`}>
+    ${rows.length === 0 && html`<${Empty} title="There is no policy file">The config names their folder: <code>policies.dir</code>.<//>`}
+    <nav aria-label="Policies"><ul class="files">${rows.map((row) => html`<${Item} key=${row.name} row=${row} chosen=${chosen} query=${query} />`)}</ul></nav>
+    ${isNew && html`<${NewPolicy} taken=${rows.map((row) => row.name)} onClose=${() => setNew(false)} />`}
+  <//>`;
+}
+
+// ── a file and its draft ──
+
+/** Loads a file; a new policy has none. Returns the text to begin with. */
+async function opened(name, isNew, signal) {
+  const kept = draft(name);
+  const file = isNew ? { name, text: "", etag: null } : await load(name, signal);
+  return { name, file, text: kept?.text ?? file.text, base: kept ? kept.etag : file.etag };
+}
+
+/** Warns before the browser leaves the page while a draft is not saved. */
+function useLeaveWarning(isDirty) {
+  useEffect(() => {
+    if (!isDirty) return undefined;
+    const warn = (event) => event.preventDefault();
+    addEventListener("beforeunload", warn);
+    return () => removeEventListener("beforeunload", warn);
+  }, [isDirty]);
+}
+
+// ── conflicts ──
+
+/** Shows both versions after a 412, and offers a way on. */
+function Conflict({ name, mine, onTheirs, onMine, onClose }) {
+  const theirs = useLoad((signal) => load(name, signal), [name]);
+  return html`<${Dialog} title="The file has changed" kind="broad" onClose=${onClose}>
+    <p><strong><${Name} value=${name} /></strong> was saved elsewhere after you opened it. Lines with − are in the file only, lines with + in your draft only.</p>
+    <${Problem} error=${theirs.error} subject="the file" again=${theirs.reload} />
+    ${theirs.data && html`<${Diff} before=${theirs.data.text} after=${mine} label="the file and your draft" />`}
+    <div class="dialog-tools">
+      <button type="button" onClick=${onClose}>Go on editing</button>
+      <button type="button" disabled=${!theirs.data} onClick=${() => onTheirs(theirs.data)}>Take the file</button>
+      <button type="button" class="danger" disabled=${!theirs.data} onClick=${() => onMine(theirs.data)}>Replace it with my draft</button>
+    </div>
+  <//>`;
+}
+
+// ── problems ──
+
+function Problems({ problems, error, onGo }) {
+  if (error) return html`<${Problem} error=${error} subject="problems" />`;
+  if (problems === null) return html`<p class="problem-line faint" role="status">Checking…</p>`;
+  if (problems.length === 0) return html`<p class="problem-line" role="status"><${Badge} kind="ok">no problem<//></p>`;
+  return html`<div class="problem-line" role="status">
+    <${Badge} kind="bad">${plural(problems.length, "problem")}<//>
+    <ul class="problems">${problems.map(
+      (it, n) => html`<li key=${n}><button type="button" class="link" onClick=${() => onGo(it)}>${it.line}:${it.column}</button> ${it.message}</li>`,
+    )}</ul>
+  </div>`;
+}
+
+// ── the editor of one policy ──
+
+function Tools({ isDirty, isEditable, isBusy, onSave, onRevert, name }) {
+  return html`<div class="tools">
+    <button type="button" class="primary" disabled=${!isEditable || !isDirty || isBusy} onClick=${onSave}>${isBusy ? "Saving…" : "Save"}</button>
+    <button type="button" disabled=${!isDirty || isBusy} onClick=${onRevert}>Discard the draft</button>
+    <a class="button" href=${link("playground", [], { policy: name })}>Try in the playground</a>
+    <span class="faint keys">Tab indents; Esc, then Tab leaves the text. Ctrl+S saves, Ctrl+Space completes.</span>
+  </div>`;
+}
+
+function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
+  const { name } = start;
+  const [file, setFile] = useState(start.file);
+  const [base, setBase] = useState(start.base);
+  const [text, setText] = useState(start.text);
+  const [found, setFound] = useState({ problems: null, error: null });
+  const [state, setState] = useState({ isBusy: false, error: null, saved: null, isConflict: false });
+  const [isUnkept, setUnkept] = useState(false);
+  const handle = useRef(null);
+  const isDirty = text !== file.text || base === null;
+  useLeaveWarning(isDirty);
+
+  function edit(next) {
+    setText(next);
+    setState((old) => (old.saved || old.error ? { ...old, saved: null, error: null } : old));
+    if (next === file.text && base !== null) drop(name);
+    else setUnkept(!keep(name, next, base));
+  }
+
+  const checkNow = useCallback(
+    async (draftText) => {
+      try {
+        const problems = await check(name, draftText);
+        setFound({ problems, error: null });
+        return problems;
+      } catch (error) {
+        setFound({ problems: null, error });
+        return [];
+      }
+    },
+    [name],
+  );
+
+  async function write(version) {
+    const mine = handle.current?.text() ?? text;
+    setState({ isBusy: true, error: null, saved: null, isConflict: false });
+    try {
+      const { etag, generation } = await save(name, mine, version);
+      setFile({ name, text: mine, etag });
+      setBase(etag);
+      drop(name);
+      setState({ isBusy: false, error: null, saved: generation, isConflict: false });
+      onSaved();
+    } catch (error) {
+      if (error.problems) {
+        setFound({ problems: error.problems, error: null });
+        handle.current?.show(error.problems);
+      }
+      setState({ isBusy: false, error: error.status === 412 ? null : error, saved: null, isConflict: error.status === 412 });
+    }
+  }
+
+  function replace(next, etag) {
+    setFile({ name, text: next, etag });
+    setBase(etag);
+    drop(name);
+    setText(next);
+    handle.current?.set(next);
+    setState({ isBusy: false, error: null, saved: null, isConflict: false });
+  }
+
+  function revert() {
+    if (base !== null) return replace(file.text, file.etag);
+    drop(name);
+    return go(link("editor"));
+  }
+
+  const policy = () => ({ name, text: handle.current?.text() ?? text });
+  const trySave = () => isEditable && isDirty && !state.isBusy && write(base);
+  return html`<div class="bench-side">
+      <${Panel} title=${name} note=${isDirty ? "a draft in this tab, not saved" : "as saved"}>
+        ${!isEditable && html`<${Notice} kind="info" title="Saving is off">
+          <code>admin.edit: true</code> in the config turns it on. A draft can be checked, tried and tested all the same.<//>`}
+        <${Tools} isDirty=${isDirty} isEditable=${isEditable} isBusy=${state.isBusy} onSave=${trySave} onRevert=${revert} name=${name} />
+        <${Code} class="tall" document=${name} text=${start.text} language="rhai" label=${`The policy ${name}`} indents handle=${handle}
+          onChange=${edit} onSave=${trySave} check=${checkNow} complete=${definitions} />
+        ${isUnkept && html`<${Notice} kind="warn">The browser has no room for the draft: it is lost if this page is closed.<//>`}
+        ${state.saved !== null && html`<${Notice} kind="ok">Saved. The gateway runs generation ${state.saved}.<//>`}
+        ${state.error && html`<${Problem} error=${state.error} subject="saving" />`}
+        <${Problems} problems=${found.problems} error=${found.error} onGo=${(it) => handle.current?.goto(it.line, it.column)} />
+      <//>
+      ${state.isConflict &&
+      html`<${Conflict} name=${name} mine=${text} onClose=${() => setState((old) => ({ ...old, isConflict: false }))}
+        onTheirs=${(theirs) => replace(theirs.text, theirs.etag)} onMine=${(theirs) => write(theirs.etag)} />`}
+    </div>
+    <div class="bench-side">
+      <${DryRun} policy=${policy} first=${exchange} />
+      <${Cases} policy=${policy} hasFile=${row?.has_cases === true} />
+    </div>`;
+}
+
+function Open({ name, row, query, isEditable, definitions, onSaved }) {
+  const isNew = row === undefined;
+  const start = useLoad((signal) => opened(name, isNew, signal), [name]);
+  if (isNew && draft(name) === null && start.data?.name !== name) {
+    return html`<div class="bench-side"><${Empty} title="There is no such policy"><a href="#/editor">Choose another one</a><//></div>`;
+  }
+  if (start.error) return html`<div class="bench-side"><${Problem} error=${start.error} subject="the policy" again=${start.reload} /></div>`;
+  if (start.data?.name !== name) return html`<div class="bench-side"><${Loading} lines=${8} /></div>`;
+  return html`<${Opened} key=${name} start=${start.data} row=${row} isEditable=${isEditable} definitions=${definitions}
+    exchange=${query.exchange} onSaved=${onSaved} />`;
+}
+
+/** The source of completions; without the route there are none. */
+function useDefinitions() {
+  const loaded = useLoad((signal) => get("/api/definitions", {}, signal), []);
+  const rows = useRef([]);
+  rows.current = loaded.data?.rows ?? [];
+  return useCallback((context) => completions(rows.current)(context), []);
+}
+
+/** The view. */
+export function Editor({ parts, query }) {
+  const [name] = parts;
+  useTitle(name ? `${name} · Editor` : "Editor");
+  const files = useLoad((signal) => get("/api/files", {}, signal), []);
+  const definitions = useDefinitions();
+  const kept = query.exchange ? { exchange: query.exchange } : {};
+  const row = files.data?.rows.find((it) => it.name === name);
+  return html`<${Head} title="Editor" note="The policies of the gateway: write, check, try, test and save." />
+    ${files.data === null && (files.error ? html`<${Problem} error=${files.error} subject="the editor" again=${files.reload} />` : html`<${Loading} />`)}
+    ${files.data !== null && html`<div class="workbench">
+      <${List} files=${files.data} chosen=${name} query=${kept} />
+      <div class="bench">
+        ${name
+          ? html`<${Open} key=${name} name=${name} row=${row} query=${query} isEditable=${files.data.is_editable} definitions=${definitions}
+              onSaved=${files.reload} />`
+          : html`<${Empty} title="No policy is open">Choose one of the list, or create one.<//>`}
+      </div>
+    </div>`}`;
+}
+
+export default Editor;
