@@ -2,6 +2,8 @@
 import { clip, plain } from "./format.js";
 import { html, useEffect, useId, useState } from "./html.js";
 import { place, setQuery } from "./router.js";
+import { zone } from "./store.js";
+import { localOf, momentOf } from "./zones.js";
 
 /** A row of filters with a button that clears those of `names`. */
 export function FilterBar({ names, children, label = "Filters" }) {
@@ -51,6 +53,20 @@ export function ChoiceFilter({ name, label, options, all = "all" }) {
       <option value="">${all}</option>
       ${shown.map(([value, text]) => html`<option key=${value} value=${`=${value}`}>${plain(clip(text, 48))}</option>`)}
     </select>
+  </div>`;
+}
+
+/** A date and a time in the chosen zone; the hash has them in UTC. */
+export function MomentFilter({ name, label }) {
+  const id = useId();
+  const applied = place.value.query[name];
+  const change = (event) => {
+    const moment = momentOf(event.currentTarget.value, zone.value);
+    setQuery({ [name]: Number.isNaN(moment) ? null : new Date(moment).toISOString(), ...FIRST_PAGE });
+  };
+  return html`<div class="field">
+    <label for=${id}>${label} <span class="faint">${zone.value}</span></label>
+    <input id=${id} type="datetime-local" value=${applied ? localOf(applied, zone.value) : ""} onChange=${change} />
   </div>`;
 }
 

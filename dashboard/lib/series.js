@@ -1,23 +1,6 @@
 // Sums over time for charts: the steps of a range without gaps, and figures from points.
 import { dayPlus, dollars, moneyOfNano, sumNano } from "./format.js";
-
-/** The difference of a zone to UTC at a moment, in milliseconds. */
-function offset(moment, zone) {
-  const parts = new Intl.DateTimeFormat("en-US", {
-    timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric",
-    hour: "numeric", minute: "numeric", second: "numeric",
-  }).formatToParts(moment);
-  const part = (type) => Number(parts.find((it) => it.type === type).value);
-  const local = Date.UTC(part("year"), part("month") - 1, part("day"), part("hour"), part("minute"), part("second"));
-  return local - Math.floor(moment / 1000) * 1000;
-}
-
-/** The moment at which a day begins in a zone, in milliseconds. */
-export function beginOf(day, zone) {
-  const utc = Date.parse(`${day}T00:00:00Z`);
-  const guess = utc - offset(utc, zone);
-  return utc - offset(guess, zone);
-}
+import { beginOf } from "./zones.js";
 
 const STEPS = { quarter: 900_000, hour: 3_600_000 };
 

@@ -2,7 +2,8 @@
 import { html, useMemo, useState } from "./html.js";
 
 /**
- * `columns`: `{ label, cell(row), isNumber, sort(row), title, isHead, width }`. `keyOf(row)` names a row; `linkOf(row)`
+ * `columns`: `{ label, cell(row), isNumber, sort(row), title, kind }`; on a phone a cell of kind `bare` has no label, and
+ * one of kind `full` a line of its own. `keyOf(row)` names a row; `linkOf(row)`
  * is the hash of its page: the first cell becomes a link, and a click anywhere in the row follows it. `label` names the table.
  */
 export function Table({ columns, rows, keyOf, linkOf, label, sortedBy, classOf, kind = "" }) {
@@ -56,7 +57,7 @@ function Row({ row, columns, href, kind }) {
     ${columns.map((column, n) => {
       const content = column.cell(row);
       const cell = href && n === 0 ? html`<a href=${href} class="row-link">${content}</a>` : content;
-      return html`<td key=${column.label} role="cell" class=${column.isNumber ? "number" : ""} data-label=${column.label}>${cell}</td>`;
+      return html`<td key=${column.label} role="cell" class=${`${column.isNumber ? "number" : ""} ${column.kind ?? ""}`} data-label=${column.label}><div>${cell}</div></td>`;
     })}
   </tr>`;
 }
