@@ -156,6 +156,17 @@ export function completions(rows) {
   };
 }
 
+// A browser that replaces coloured text itself adds inline styles, which the content security policy reports.
+function replaced(cm, event, view) {
+  const { main } = view.state.selection;
+  if (event.inputType !== "insertText" || !event.data || main.empty || view.composing || view.state.readOnly) return false;
+  event.preventDefault();
+  const insert = () => view.state.update(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+  const handlers = view.state.facet(cm.EditorView.inputHandler);
+  if (!handlers.some((handle) => handle(view, main.from, main.to, event.data, insert))) view.dispatch(insert());
+  return true;
+}
+
 function jsonProblems(cm) {
   const parse = cm.jsonParseLinter();
   return (view) => (view.state.doc.length === 0 ? [] : parse(view));
@@ -175,7 +186,8 @@ function extensions(cm, options) {
     cm.highlightActiveLineGutter(),
     cm.search({ top: true }),
     EditorView.lineWrapping,
-    EditorView.contentAttributes.of({ "aria-label": options.current.label, spellcheck: "false" }),
+    EditorView.contentAttributes.of({ "aria-label": options.current.label, spellcheck: "false", tabindex: "0" }),
+    EditorView.domEventHandlers({ beforeinput: (event, view) => replaced(cm, event, view) }),
     EditorView.updateListener.of((update) => {
       if (update.docChanged) options.current.onChange?.(update.state.sliceDoc());
     }),
@@ -246,6 +258,8 @@ export function Code(props) {
         const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open" });
         const state = cm.EditorState.create({ doc: options.current.text, extensions: extensions(cm, options) });
         view = new cm.EditorView({ state, root, parent: root });
+        // the heights of lines are known once the styles of the shadow root are in use
+        requestAnimationFrame(() => view?.requestMeasure());
         if (handle) handle.current = remote(cm, view);
         setReady(true);
       },
@@ -255,6 +269,7 @@ export function Code(props) {
       isGone = true;
       if (handle) handle.current = null;
       view?.destroy();
+      view = null;
     };
   }, [key, isReadOnly, kind, label, indents]);
   if (failure) return html`<p class="error" role="alert">The editor could not be loaded: ${failure.message}</p>`;

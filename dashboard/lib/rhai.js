@@ -26,6 +26,7 @@ function quoted(stream, state) {
     if (quote === "`" && stream.match("${")) {
       state.quotes.push("{");
       state.braces.push(0);
+      state.indent += 1;
       return "string";
     }
     const letter = stream.next();

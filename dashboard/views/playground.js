@@ -282,33 +282,32 @@ function Answer({ shown, onContinue }) {
 
 // ── the story ──
 
-const PATIENCE = 10_000;
+const PATIENCE = 8_000;
 
-// the ledger writes an exchange shortly after its end
-async function story(id, signal) {
+// The ledger writes an exchange shortly after its end. The list finds it without an error while it is not there.
+async function written(requestId, signal) {
   const end = Date.now() + PATIENCE;
-  for (;;) {
-    try {
-      return await get(`/api/exchanges/${encodeURIComponent(id)}`, {}, signal);
-    } catch (error) {
-      if (signal.aborted || !error.isMissing || Date.now() > end) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 250));
+  while (Date.now() < end) {
+    const { rows } = await get("/api/exchanges", { request_id: requestId, limit: 1 }, signal);
+    if (rows.length > 0) return rows[0].id;
+    await new Promise((resolve) => setTimeout(resolve, 200));
   }
+  return null;
 }
 
-async function storyWithChanges(id, signal) {
+async function story({ id, requestId }, signal) {
   if (id === null) return null;
-  const found = await story(id, signal);
-  const path = `/api/exchanges/${encodeURIComponent(found.exchange.id ?? id)}/changes`;
-  const changes = await get(path, {}, signal).catch((error) => ({ is_recorded: false, why: error.message, steps: [] }));
-  return { ...found, changes, path };
+  const known = (requestId && (await written(requestId, signal))) || id;
+  const path = `/api/exchanges/${encodeURIComponent(known)}`;
+  const found = await get(path, {}, signal);
+  const changes = await get(`${path}/changes`, {}, signal).catch((error) => ({ is_recorded: false, why: error.message, steps: [] }));
+  return { ...found, changes, path: `${path}/changes` };
 }
 
 function Attempts({ rows }) {
   if (rows.length === 0) return html`<p class="faint">No upstream was called.</p>`;
   return html`<ol class="attempts">${rows.map(
-    (it) => html`<li key=${it.n}>
+    (it) => html`<li key=${it.n} class="line-of">
       <${Name} value=${it.target} most=${60} mono />
       <${Badge} kind=${it.outcome === "success" ? "ok" : "bad"}>${it.outcome ?? "left"}${it.status ? ` ${it.status}` : ""}<//>
       <span class="faint">${duration(it.ms)}${it.ttft_ms !== null ? `, first event after ${duration(it.ttft_ms)}` : ""}, ${money(it.cost_usd)}</span>
@@ -322,7 +321,7 @@ const OUTCOMES = { ran: "ok", edited: "info", denied: "bad", failed: "bad" };
 function Stages({ rows }) {
   if (rows.length === 0) return html`<p class="faint">No stage ran.</p>`;
   return html`<ol class="attempts">${rows.map(
-    (it) => html`<li key=${it.n}><${Name} value=${it.name} most=${60} /> <span class="faint">${it.hook}, ${micros(it.us)}${it.runs > 1 ? `, ${it.runs} runs` : ""}</span>
+    (it) => html`<li key=${it.n} class="line-of"><${Name} value=${it.name} most=${60} /> <span class="faint">${it.hook}, ${micros(it.us)}${it.runs > 1 ? `, ${it.runs} runs` : ""}</span>
       <${Badge} kind=${OUTCOMES[it.outcome] ?? "plain"}>${it.outcome}<//></li>`,
   )}</ol>`;
 }
@@ -350,8 +349,8 @@ function Told({ found }) {
     <p><a href=${link("requests", [it.id])}>Open the request</a></p>`;
 }
 
-function Story({ id }) {
-  const loaded = useLoad((signal) => storyWithChanges(id, signal), [id]);
+function Story({ id, requestId }) {
+  const loaded = useLoad((signal) => story({ id, requestId }, signal), [id, requestId]);
   // the story of the request before this one stays in the state of the loader
   const found = id !== null && !loaded.isLoading ? loaded.data : null;
   return html`<${Panel} title="Story">
@@ -434,7 +433,7 @@ export function Playground() {
         <//>
         <${Answer} shown=${shown} onContinue=${onContinue} />
       </div>
-      <div class="bench-side"><${Story} id=${isRunning ? null : shown.id} /></div>
+      <div class="bench-side"><${Story} id=${isRunning ? null : shown.id} requestId=${shown.requestId} /></div>
     </div>`;
 }
 

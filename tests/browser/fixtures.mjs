@@ -307,9 +307,9 @@ function events(model) {
   ];
 }
 
-async function playground({ request, response, messages }) {
+async function playground({ request, response, messages, keys }) {
   const asked = await body(request);
-  if (messages) return relay(response, messages, asked);
+  if (messages) return relay(response, messages, asked, keys[asked.key]);
   const sent = events(asked.request.model);
   if (!asked.request.stream) {
     const content = [{ type: "text", text: "The sea is calm." }];
@@ -325,9 +325,10 @@ async function playground({ request, response, messages }) {
 }
 
 /** Sends the request to the gateway's listener for clients. */
-function relay(response, messages, asked) {
+function relay(response, messages, asked, secret) {
   const target = new URL("/v1/messages", messages);
   const headers = { "content-type": "application/json", "anthropic-version": "2023-06-01" };
+  if (secret) headers["x-api-key"] = secret;
   const onward = http.request(target, { method: "POST", headers }, (answer) => {
     const id = answer.headers["request-id"] ?? "";
     const type = answer.headers["content-type"] ?? "application/json";
@@ -346,7 +347,7 @@ function relay(response, messages, asked) {
 /** Returns the routes. */
 export function fixtures(options) {
   const at = (method, path, answer) => ({
-    method, path: new RegExp(`^/api/${path}$`), answer: async (call) => answer({ ...call, messages: options.messages }),
+    method, path: new RegExp(`^/api/${path}$`), answer: async (call) => answer({ ...call, messages: options.messages, keys: options.keys ?? {} }),
   });
   return [
     at("GET", "overview", overview),

@@ -196,7 +196,7 @@ function find(all, method, pathname) {
 /**
  * Starts the server.
  * @param options `gateway` (URL of the admin listener), `port` (0: any), `token`, `fixtures`, `messages` (URL of the
- * listener for clients, for a playground with real answers)
+ * listener for clients, for a playground with real answers), `keys` (the clients' keys by their names)
  */
 export async function start(options) {
   const server = new Server(options);

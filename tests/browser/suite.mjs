@@ -1,0 +1,97 @@
+// The dashboard in Chromium, before a real gateway with real traffic. `run.py` starts it.
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { launch, watched } from "./browser.mjs";
+import * as editor from "./flows/editor.mjs";
+import * as keys from "./flows/keys.mjs";
+import * as playground from "./flows/playground.mjs";
+import * as requests from "./flows/requests.mjs";
+import * as sign from "./flows/sign.mjs";
+import { pages } from "./pages.mjs";
+import { Report } from "./report.mjs";
+import { rows } from "./rows.mjs";
+import { start as serve } from "./serve.mjs";
+import { Gateway, KEYS, ROOT, TOKEN } from "./setting.mjs";
+import { screenshots } from "./shots.mjs";
+import { traffic } from "./traffic.mjs";
+
+function options(args) {
+  const found = { binary: "", chromium: "chromium", screenshots: null, only: null, rows: 100_000 };
+  while (args.length > 0) {
+    const name = args.shift().replace(/^--/, "");
+    if (!(name in found)) throw new Error(`unknown option \`--${name}\``);
+    found[name] = args.shift();
+  }
+  return found;
+}
+
+/** Returns the place of the pages: the gateway itself, or the development server before a gateway without pages. */
+async function front(gateway, report) {
+  const document = await gateway.api("/api/openapi.json");
+  const paths = new Set(Object.keys(document.paths));
+  const login = await fetch(`${gateway.admin}/login`, { redirect: "manual" });
+  if (login.ok) return { url: gateway.admin, paths, isDirect: true, stop: async () => {} };
+  report.figure("this gateway has no pages: the development server serves them, with fixtures for the routes that it lacks");
+  const server = await serve({ gateway: gateway.admin, messages: gateway.url, keys: KEYS, token: TOKEN, fixtures: true });
+  return { url: server.url, paths, isDirect: false, stop: server.stop };
+}
+
+/** Signs in once; all pages share the session. */
+async function session(browser, url) {
+  const it = await watched(browser, url);
+  await sign.signIn(it);
+  const state = await it.page.context().storageState();
+  await it.page.context().close();
+  return state;
+}
+
+async function facts(gateway) {
+  const { rows: all } = await gateway.api("/api/exchanges?limit=200");
+  const failover = all.find((row) => row.attempts > 1) ?? all[0];
+  const edited = all.find((row) => row.session === "session-of-the-suite" && row.broken_stage) ?? all[0];
+  return { failover, edited, session: "session-of-the-suite", policy: "redact" };
+}
+
+async function main() {
+  const chosen = options(process.argv.slice(2));
+  const report = new Report();
+  const place = mkdtempSync(path.join(tmpdir(), "tidegate-browser-"));
+  const compiled = path.join(ROOT, process.env.CARGO_TARGET_DIR ?? "target", "clients", "compiled");
+  const gateway = await Gateway.prepare(chosen.binary, path.join(place, "one"), { compiled });
+  const browser = await launch(chosen.chromium);
+  const open = [];
+  try {
+    await gateway.start();
+    const statuses = await traffic(gateway);
+    report.figure(`harmful requests were answered with ${statuses.map((it) => String(it).slice(0, 24)).join(", ")}`);
+    const at = await front(gateway, report);
+    open.push(at);
+    const state = await session(browser, at.url);
+    const setting = { browser, gateway, report, state, place, ...at, facts: await facts(gateway), chosen };
+    const parts = { sign: sign.flow, pages, requests: requests.flow, keys: keys.flow, playground: playground.flow, editor: editor.flow, rows };
+    for (const [name, run] of Object.entries(parts)) {
+      if (chosen.only && !chosen.only.split(",").includes(name)) continue;
+      console.log(`---- ${name}`);
+      await run(setting);
+    }
+    if (chosen.screenshots) {
+      mkdirSync(chosen.screenshots, { recursive: true });
+      await screenshots(setting, chosen.screenshots);
+    }
+  } catch (error) {
+    report.line("FAIL", `the suite broke: ${error.stack}`);
+    console.log(gateway.log());
+  } finally {
+    await browser.close();
+    for (const it of open) await it.stop();
+    await gateway.stop();
+    rmSync(place, { recursive: true, force: true });
+  }
+  const { ok, FAIL, skip } = report.counts;
+  console.log(`${ok} passed, ${FAIL} failed, ${skip} skipped`);
+  process.exitCode = FAIL > 0 ? 1 : 0;
+}
+
+await main();
