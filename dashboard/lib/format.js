@@ -114,7 +114,7 @@ export function duration(ms) {
   if (ms < 1) return ms === 0 ? "0 ms" : `${Math.round(ms * 1000)} µs`;
   if (ms < 999.5) return `${ms < 10 && !Number.isInteger(ms) ? ms.toFixed(1) : Math.round(ms)} ms`;
   if (ms < 9_995) return `${(ms / 1000).toFixed(2)} s`;
-  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1).replace(/\.0$/, "")} s`;
   const seconds = Math.round(ms / 1000);
   const parts = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const first = parts.findIndex(([unit]) => seconds >= unit);

@@ -28,13 +28,18 @@ export function link(name, parts = [], query = {}) {
 export const place = signal(parse(location.hash));
 
 let keeper = null;
+let kept = 1;
 
 /** The hash that the user wants to go to, while the dashboard asks whether unsaved text may be dropped. */
 export const wanted = signal(null);
 
-/** Registers a function that returns why the view should not be left, or `null`. Returns the function to undo it. */
-export function keepUnless(reason) {
+/**
+ * Registers a function that returns why the view should not be left, or `null`. A place with the same first `depth`
+ * segments is not another one. Returns the function to undo it.
+ */
+export function keepUnless(reason, depth = 1) {
   keeper = reason;
+  kept = depth;
   return () => {
     if (keeper === reason) keeper = null;
   };
@@ -52,12 +57,17 @@ export function reasonToStay() {
   return keeper?.() ?? null;
 }
 
+function isOther(next) {
+  const start = ({ name, parts }) => [name, ...parts].slice(0, kept).join("/");
+  return start(next) !== start(place.value);
+}
+
 let shown = location.hash;
 
 addEventListener("hashchange", () => {
   if (location.hash === shown) return;
   const next = parse(location.hash);
-  if (next.name !== place.value.name && reasonToStay()) {
+  if (isOther(next) && reasonToStay()) {
     wanted.value = location.hash;
     history.replaceState(null, "", shown || "#/");
     return;

@@ -57,7 +57,7 @@ export function Long({ value, load, label = "the whole text", mono = true }) {
 export function Pairs({ rows, wide = false }) {
   return html`<dl class=${wide ? "pairs wide" : "pairs"}>
     ${rows
-      .filter(([, value]) => value !== undefined && value !== null && value !== false)
+      .filter(([, value]) => value !== undefined && value !== null && value !== false && value !== "")
       .map(([term, value, hint]) => html`<div key=${term}><dt title=${hint}>${term}</dt><dd>${value}</dd></div>`)}
   </dl>`;
 }
@@ -191,7 +191,7 @@ export function Head({ title, note, children }) {
 /** A box with a title. */
 export function Card({ title, note, tools, children, kind = "" }) {
   return html`<section class=${`card ${kind}`}>
-    ${(title || tools) &&
+    ${(title || note || tools) &&
     html`<div class="card-head">
       <h2>${title}</h2>${note && html`<p class="note">${note}</p>`}${tools && html`<div class="card-tools">${tools}</div>`}
     </div>`}
