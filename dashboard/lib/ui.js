@@ -1,5 +1,5 @@
 // Small parts of every view: badges, key-values, cut texts, empty states, notices, copy buttons, the age of data.
-import { clip, dateTime, ago, money, nano, exactUsd, plain } from "./format.js";
+import { ago, clip, clock, dateTime, day, exactUsd, money, nano, plain } from "./format.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { clockOffset, now, zone } from "./store.js";
 
@@ -136,6 +136,11 @@ export function Time({ at, show = dateTime }) {
   if (Number.isNaN(utc.getTime())) return html`<span>${plain(String(at))}</span>`;
   const title = `${dateTime(at, zone.value)} ${zone.value} · ${utc.toISOString()}`;
   return html`<time datetime=${utc.toISOString()} title=${title}>${show(at, zone.value)}</time>`;
+}
+
+/** A moment in a list: the time of day, with the date if it is not today. */
+export function shortTime(at, zoneName) {
+  return day(at, zoneName) === day(now.peek(), zoneName) ? clock(at, zoneName) : dateTime(at, zoneName).slice(5);
 }
 
 /** How long ago a moment of the gateway's clock was. */

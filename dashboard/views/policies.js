@@ -1,5 +1,6 @@
 // Policies and plugins: each stage with its runs, times and last error, each plugin with its grants and tools.
 import { get } from "../lib/api.js";
+import { partsOf, placeOf } from "../lib/excerpt.js";
 import { count, micros, percent, plural } from "../lib/format.js";
 import { useLoad, useTitle } from "../lib/hooks.js";
 import { html } from "../lib/html.js";
@@ -20,23 +21,6 @@ function numberColumns(isTool) {
     { label: "p99", isNumber: true, sort: (row) => row.numbers.p99_us, cell: (row) => micros(row.numbers.p99_us) },
     { label: "All time", title: "the time of all runs", isNumber: true, sort: (row) => row.numbers.total_us, cell: (row) => micros(row.numbers.total_us) },
   ].filter(Boolean);
-}
-
-/** The place in a file that an error message names: `policies/guard.rhai:5:95`. */
-function placeOf(message) {
-  return /([\w./-]+\.rhai):(\d+)(?::(\d+))?/.exec(message);
-}
-
-/** An error message → its sentence, and the line of the source with a caret below it. */
-export function partsOf(message) {
-  const text = message.replaceAll("\\n", "\n");
-  const found = /^(.*)\n([ \t]*)\^\s*$/s.exec(text);
-  if (!found) return { sentence: text, source: null };
-  const [, head, blank] = found;
-  const starts = [...head.matchAll(/: /g)].map((it) => it.index + 2).filter((at) => head.length - at >= blank.length);
-  const at = starts.findLast((it) => /^[ \t]{2}/.test(head.slice(it))) ?? starts.at(-1);
-  if (at == null) return { sentence: text, source: null };
-  return { sentence: head.slice(0, at - 2), source: `${head.slice(at)}\n${blank}^` };
 }
 
 /** The last error of a stage or a tool: its line of the source, its request, a way into the editor. */

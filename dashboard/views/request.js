@@ -1,6 +1,7 @@
 // One request: its figures, the waterfall with the changes of each stage, usage by turn, the prompt cache, its headers.
 import { get } from "../lib/api.js";
-import { curlOf, inputOf, kindOf, Result, Verdict } from "../lib/exchange.js";
+import { curlOf } from "../lib/curl.js";
+import { inputOf, kindOf, Result, Verdict } from "../lib/exchange.js";
 import { count, duration, percent, plural, short } from "../lib/format.js";
 import { useLoad, useTitle } from "../lib/hooks.js";
 import { html } from "../lib/html.js";
@@ -10,7 +11,7 @@ import { Table } from "../lib/table.js";
 import { zone } from "../lib/store.js";
 import { Card, Copy, Cost, Empty, Head, Loaded, Long, Name, Notice, Pairs, Problem, Since, Time } from "../lib/ui.js";
 
-const RETRIES = 6;
+const RETRIES = 3;
 
 /** A request that just ended is in the ledger within a second. */
 async function storyOf(id, signal) {

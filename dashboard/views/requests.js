@@ -2,13 +2,13 @@
 import { get } from "../lib/api.js";
 import { Cached, exchangeLink, Input, Remarks, Result } from "../lib/exchange.js";
 import { ChoiceFilter, FilterBar, MomentFilter, TextFilter } from "../lib/filter.js";
-import { clock, count, dateTime, day, duration, plural, short } from "../lib/format.js";
+import { count, duration, plural, short } from "../lib/format.js";
 import { useLoad, useTitle } from "../lib/hooks.js";
 import { html, useMemo, useState } from "../lib/html.js";
 import { link, setQuery } from "../lib/router.js";
 import { now, zone } from "../lib/store.js";
 import { Table } from "../lib/table.js";
-import { Age, Badge, Card, Cost, Empty, Head, Loaded, Name, Time } from "../lib/ui.js";
+import { Age, Badge, Card, Cost, Empty, Head, Loaded, Name, shortTime, Time } from "../lib/ui.js";
 import { useTail } from "./tail.js";
 
 const FILTERS = ["key", "model", "target", "result", "status", "operation", "session", "request_id", "tag", "from", "to"];
@@ -16,12 +16,8 @@ const FILTERS = ["key", "model", "target", "result", "status", "operation", "ses
 /** Filters that the events of the live tail cannot answer. */
 const NOT_LIVE = ["tag", "to"];
 
-function timeOf(at, zoneName) {
-  return day(at, zoneName) === day(now.peek(), zoneName) ? clock(at, zoneName) : dateTime(at, zoneName).slice(5);
-}
-
 const COLUMNS = [
-  { label: "Time", cell: (row) => html`<span class="nowrap"><${Time} at=${row.at} show=${timeOf} /></span>` },
+  { label: "Time", cell: (row) => html`<span class="nowrap"><${Time} at=${row.at} show=${shortTime} /></span>` },
   { label: "Result", kind: "bare", cell: (row) => html`<${Result} row=${row} />` },
   { label: "Model", kind: "full", cell: (row) => html`<${ModelCell} row=${row} />` },
   { label: "Key", cell: (row) => html`<${Name} value=${row.key} none="(no key)" most=${40} />` },
