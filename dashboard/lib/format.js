@@ -26,7 +26,7 @@ export function count(number) {
   return number == null ? "–" : whole.format(number);
 }
 
-const UNITS = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 
 /** 12345 → `12.3k`. */
 export function short(number) {

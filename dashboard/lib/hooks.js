@@ -24,6 +24,7 @@ export function useLoad(load, inputs = [], every = 0) {
       const mine = new AbortController();
       running = mine;
       if (isFresh) setState((old) => ({ ...old, isLoading: true }));
+      let pause = every;
       try {
         const data = await latest.current(mine.signal);
         if (mine.signal.aborted) return;
@@ -31,8 +32,10 @@ export function useLoad(load, inputs = [], every = 0) {
       } catch (error) {
         if (mine.signal.aborted) return;
         setState((old) => ({ ...old, error, isLoading: false }));
+        // another try cannot mend a refused request; a gateway that is away gets a rest
+        pause = error.status >= 400 && error.status < 500 ? 0 : Math.max(every, 5000);
       }
-      if (every && !isOver) timer = setTimeout(next, every);
+      if (every && pause && !isOver) timer = setTimeout(next, pause);
     }
 
     function next() {

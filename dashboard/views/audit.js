@@ -19,7 +19,7 @@ const COLUMNS = [
   { label: "Credential", cell: (row) => html`<${Name} value=${row.credential} />` },
   { label: "Address", kind: "narrow", cell: (row) => html`<${Name} value=${row.address} mono />` },
   { label: "Write", kind: "full", cell: (row) => html`<span class="mono">${row.method} <${Name} value=${row.route} mono /></span>` },
-  { label: "Object", cell: (row) => html`<${Name} value=${row.object} mono most=${34} />` },
+  { label: "Object", kind: "full", cell: (row) => html`<${Name} value=${row.object} mono most=${34} />` },
   { label: "Change", kind: "full", cell: (row) => html`<${Name} value=${row.detail && changeOf(row.detail)} most=${300} />` },
 ];
 

@@ -4,7 +4,7 @@ import { Cached, exchangeLink, Input, Remarks, Result } from "../lib/exchange.js
 import { ChoiceFilter, FilterBar, MomentFilter, TextFilter } from "../lib/filter.js";
 import { count, duration, plural, short } from "../lib/format.js";
 import { useLoad, useTitle } from "../lib/hooks.js";
-import { html, useMemo, useState } from "../lib/html.js";
+import { html, useEffect, useMemo, useState } from "../lib/html.js";
 import { link, setQuery } from "../lib/router.js";
 import { now, zone } from "../lib/store.js";
 import { Table } from "../lib/table.js";
@@ -77,10 +77,12 @@ function asked(query) {
   return Object.fromEntries([...FILTERS, "after"].map((name) => [name, query[name]]));
 }
 
-/** The rows of the page with those that ended since, without doubles. */
+/** The rows of the page with those that ended since, without doubles, by the time at which they began. */
 function merged(fresh, rows) {
-  const known = new Set(fresh.map((row) => row.request_id));
-  return [...fresh, ...rows.filter((row) => !known.has(row.request_id))];
+  if (!fresh.length) return rows;
+  const known = new Set(rows.map((row) => row.request_id));
+  const all = [...fresh.filter((row) => !known.has(row.request_id)), ...rows];
+  return all.sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
 }
 
 function TailState({ tail, toggle, canFollow }) {
@@ -101,6 +103,10 @@ function List({ query }) {
   const key = JSON.stringify(asked(query));
   const found = useLoad((signal) => get("/api/exchanges", { ...asked(query), limit: 50 }, signal), [key]);
   const tail = useTail(canFollow && !isPaused && found.data != null, (row) => matches(row, query), key);
+  // a new connection begins with a new page, which has the requests that ended in between
+  useEffect(() => {
+    if (tail.state === "live") found.reload();
+  }, [tail.state]);
   const rows = useMemo(() => merged(canFollow ? tail.rows : [], found.data?.rows ?? []), [tail.rows, found.data, canFollow]);
   const tools = html`<${TailState} tail=${tail} canFollow=${canFollow} toggle=${() => setPaused(!isPaused)} />`;
   const age = tail.state === "live" ? now.value : Math.max(found.at, tail.at);
