@@ -16,7 +16,7 @@ const PROBLEMS = [
 function LastReload({ reload }) {
   const tools = reload.is_successful ? html`<${Badge} kind="ok">successful<//>` : html`<${Badge} kind="bad">${plural(reload.problems.length, "problem")}<//>`;
   return html`<${Card} title="Last reload" note=${html`<${Since} at=${reload.at} />, took ${duration(reload.took_ms)}`} tools=${tools}>
-    ${!reload.is_successful && html`<${Notice} kind="bad" title="The files on disk are not in use.">The gateway goes on with the last good generation. Mend these and reload.<//>`}
+    ${!reload.is_successful && html`<${Notice} kind="bad" title="The files on disk are not in use.">The gateway goes on with the last good generation. Correct these problems and reload.<//>`}
     ${reload.problems.length > 0 && html`<${Table} label="Problems of the last reload" kind="cards" columns=${PROBLEMS} rows=${reload.problems} keyOf=${(row) => row.path + row.message} />`}
     ${reload.needs_restart.length > 0 && html`<${Notice} kind="warn" title="These settings wait for a restart:">${reload.needs_restart.map((it) => html`<code key=${it}>${it}</code> `)}<//>`}
     ${reload.is_successful && !reload.needs_restart.length && html`<p class="inside faint">The files on disk are in use.</p>`}

@@ -21,14 +21,14 @@ export function stateOf(key) {
 export function Patterns({ values, all }) {
   if (values == null) return html`<span class="faint">${all}</span>`;
   if (!values.length) return html`<${Badge} kind="warn">none<//>`;
-  return html`<span class="tags">${values.map((it) => html`<span class="tag mono" key=${it}>${it}</span>`)}</span>`;
+  return html`<span class="tags">${values.map((it) => html`<span class="tag mono" key=${it}><${Name} value=${it} most=${40} /></span>`)}</span>`;
 }
 
 /** The tags of a key. */
 export function Tags({ tags }) {
   const pairs = Object.entries(tags);
   if (!pairs.length) return html`<span class="faint">none</span>`;
-  return html`<span class="tags">${pairs.map(([name, value]) => html`<span class="tag" key=${name}>${name}: ${value}</span>`)}</span>`;
+  return html`<span class="tags">${pairs.map(([name, value]) => html`<span class="tag" key=${name}><${Name} value=${`${name}: ${value}`} most=${40} /></span>`)}</span>`;
 }
 
 function StateBadge({ row }) {
@@ -39,7 +39,7 @@ function StateBadge({ row }) {
 const COLUMNS = [
   { label: "Name", sort: (row) => row.name, cell: (row) => html`<${Name} value=${row.name} />` },
   { label: "State", kind: "bare", sort: (row) => stateOf(row)[1], cell: (row) => html`<${StateBadge} row=${row} />` },
-  { label: "Key", cell: (row) => html`<span class="mono faint">${row.hint}</span>` },
+  { label: "Key", cell: (row) => html`<span class="mono faint nowrap">${row.hint}</span>` },
   { label: "Models", cell: (row) => html`<${Patterns} values=${row.models} all="all" />` },
   { label: "Server tools", cell: (row) => html`<${Patterns} values=${row.tools} all="all" />` },
   { label: "Tags", cell: (row) => html`<${Tags} tags=${row.tags} />` },

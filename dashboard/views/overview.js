@@ -9,6 +9,7 @@ import { setQuery } from "../lib/router.js";
 import { columnsOf, filled, hitRate, liveOf, moneyOfNumber, stepOf, totalOf } from "../lib/series.js";
 import { ownZone, zone } from "../lib/store.js";
 import { Age, Empty, Head, Loaded } from "../lib/ui.js";
+import { Attention } from "./attention.js";
 import { daysOf, LiveShares, PastShares } from "./shares.js";
 
 const RANGES = [
@@ -40,10 +41,10 @@ function Unpriced({ number }) {
 }
 
 /** The six figures of a range. */
-function Tiles({ total, times, foot, minutes }) {
+function Tiles({ total, times, foot, minutes, running }) {
   const input = total.uncached + total.write + total.read;
   const share = total.requests ? total.errors / total.requests : null;
-  const pace = minutes ? `${short(total.requests / minutes)} a minute` : `${short(total.requests - total.errors)} answered`;
+  const pace = minutes ? `${short(total.requests / minutes)} a minute${running ? ` · ${count(running)} running` : ""}` : `${short(total.requests - total.errors)} answered`;
   return html`<div class="tiles">
     <${Tile} title="Requests" value=${count(total.requests)} parts=${pace} foot=${foot} />
     <${Tile} title="Errors" value=${count(total.errors)} kind=${share > 0.05 ? "alarm" : ""} parts=${`${percent(share)} of the requests`} foot=${foot} />
@@ -79,8 +80,8 @@ function seriesOf(columns, isLive) {
     ],
     cost: [{ label: "US dollars", values: columns.cost, colour: "c2" }],
     tokens: [
-      { label: "read from the cache", values: columns.read, colour: "c4" },
-      { label: "written to the cache", values: columns.write, colour: "c2" },
+      { label: "cache reads", values: columns.read, colour: "c4" },
+      { label: "cache writes", values: columns.write, colour: "c2" },
       { label: "other input", values: columns.uncached, colour: "c1" },
       { label: "output", values: columns.output, colour: "c3" },
     ],
@@ -106,7 +107,7 @@ function LiveBody({ data, at, minutes }) {
   const covered = Math.max(1 / 6, Math.min(minutes, (Date.parse(data.at) - Date.parse(data.since)) / 60_000));
   const foot = html`<${Age} at=${at} source=${covered < minutes - 0.5 ? `since the start ${duration(covered * 60_000)} ago` : `last ${minutes} min`} />`;
   return html`
-    <${Tiles} total=${total} times=${times} foot=${foot} minutes=${covered} />
+    <${Tiles} total=${total} times=${times} foot=${foot} minutes=${covered} running=${data.running} />
     ${total.requests === 0 && html`<${Quiet} running=${data.running} minutes=${minutes} />`}
     <${Charts} points=${points} total=${total} step=${data.interval_s} isLive=${true} note=${zone.value} />
     <${LiveShares} data=${data} at=${at} minutes=${minutes} />`;
@@ -151,5 +152,6 @@ export default function View({ query }) {
     <${Head} title="Overview" note=${note}>
       <${Choice} label="Range" options=${RANGES} value=${range} onChoose=${(it) => setQuery({ range: it === "15m" ? null : it })} />
     <//>
+    <${Attention} />
     ${span.minutes ? html`<${Live} key="live" minutes=${span.minutes} />` : html`<${Past} key=${range} span=${span} />`}`;
 }

@@ -59,7 +59,7 @@ function Facts({ story }) {
       ["Route", row.route],
       ["Stop reason", row.stop && html`<${Name} value=${row.stop} />`],
       ["Session", row.session && html`<a href=${link("prompts", [row.session])}><${Name} value=${row.session} mono /></a>`],
-      ["Tags", tags.length > 0 && html`<span class="tags">${tags.map((it) => html`<a key=${it.tag + it.value} class="tag" href=${link("requests", [], { tag: `${it.tag}:${it.value}` })}>${it.tag}: ${it.value}</a>`)}</span>`],
+      ["Tags", tags.length > 0 && html`<span class="tags">${tags.map((it) => html`<a key=${it.tag + it.value} class="tag" href=${link("requests", [], { tag: `${it.tag}:${it.value}` })}><${Name} value=${`${it.tag}: ${it.value}`} most=${60} /></a>`)}</span>`],
       ["Request id", html`<${Id} value=${row.request_id} />`, "the gateway's own id"],
       ["Upstream id", html`<${Id} value=${row.upstream_request_id} />`, "the client received it as request-id"],
       ["Trace", row.trace_id && html`<${Id} value=${row.trace_id} />`],

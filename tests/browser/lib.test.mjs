@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { attentionOf } from "../../dashboard/lib/attention.js";
 import { linesOf } from "../../dashboard/lib/course.js";
 import { curlOf } from "../../dashboard/lib/curl.js";
 import { partsOf, placeOf } from "../../dashboard/lib/excerpt.js";
@@ -158,4 +159,27 @@ test("server-sent events are read across any cut of their bytes", async () => {
     await readEvents(responseOf([bytes.slice(0, at), bytes.slice(at)]), (event) => found.push(event));
     assert.deepEqual(found, wanted, `cut at ${at}`);
   }
+});
+
+test("states that need a person are found, the bad ones first", () => {
+  const now = Date.parse("2026-11-29T12:00:00Z");
+  const reload = { is_successful: false, problems: [{}, {}], needs_restart: ["listen"] };
+  const target = (state) => ({ target: `a/${state}`, messages: { state } });
+  const failed = (at) => ({ hook: "on_request", numbers: { failures: 3, last_error: at && { at } } });
+  const data = {
+    generation: { last_reload: reload },
+    targets: { aliases: [{ name: "one", targets: [target("cooling"), target("healthy")] }, { name: "two", targets: [target("cooling")] }, { name: "three", targets: [target("healthy")] }] },
+    budgets: { rules: [{ usd: "20", every: "day", warn_at_usd: "16", counters: [{ owner: "a", used_usd: "16" }, { owner: "b", used_usd: "15.9" }, { owner: "c", used_usd: "20" }] }] },
+    limits: { rules: [{ unit: "input_tokens", counters: [{ owner: "d", left: 0 }, { owner: "e", left: 1 }] }] },
+    policies: { stages: [{ name: "s", hooks: [failed("2026-11-29T11:50:00Z"), failed("2026-11-29T11:00:00Z"), failed(null)] }] },
+    plugins: null,
+  };
+  const found = attentionOf(data, now);
+  assert.deepEqual(found.map((it) => it.kind), ["bad", "bad", "bad", "warn", "warn", "warn", "warn", "warn"]);
+  assert.deepEqual(found.map((it) => it.text), [
+    "The last reload found 2 problems: the files on disk are not in use", "No target of two is healthy", "c has used up its $20.00 a day",
+    "A restart is needed for listen", "1 target of one cooling down: a/cooling", "a has used 80% of its $20.00 a day",
+    "d is at its limit of input tokens", "The stage s failed in on_request, 3 times since the start",
+  ]);
+  assert.deepEqual(attentionOf({}, now), []);
 });
