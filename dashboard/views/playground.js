@@ -23,14 +23,14 @@ const OWN = "=own";
 async function choices(signal) {
   const [used, keys, files, models] = await Promise.all([
     get("/api/usage/names", {}, signal).catch(() => ({ keys: [], models: [] })),
-    get("/api/keys", { limit: 200 }, signal).catch(() => ({ rows: [] })),
+    get("/api/keys", {}, signal).catch(() => ({ keys: [] })),
     get("/api/files", {}, signal).catch(() => ({ rows: [] })),
     get("/api/targets", {}, signal).catch(() => ({ aliases: [] })),
   ]);
   const names = (rows) => rows.map((row) => (typeof row === "string" ? row : row.name)).filter(Boolean);
   const aliases = names(models.aliases).filter((name) => !name.includes("*"));
   return {
-    keys: [...new Set([...names(keys.rows), ...names(used.keys)])].sort(),
+    keys: [...new Set([...names(keys.keys), ...names(used.keys)])].sort(),
     models: [...new Set([...aliases, ...names(used.models)])].sort(),
     policies: files.rows.filter((row) => !row.is_library).map((row) => row.name),
   };

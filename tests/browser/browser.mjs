@@ -74,7 +74,8 @@ export class Watched {
 
   /** Waits until the page shows its data: no placeholder is left, and the heading is there. */
   async settled() {
-    await this.page.locator("main h1").first().waitFor();
+    await this.page.locator("#app main h1, .login-box h1").first().waitFor();
+    if (new URL(this.page.url()).pathname !== "/") throw new Error(`the session is over: the page is ${this.page.url()}`);
     const isQuiet = () => !document.querySelector("main .loading, main [aria-busy=true], .badge.busy");
     await this.page.waitForFunction(isQuiet);
   }
@@ -117,6 +118,7 @@ export class Watched {
         for (const it of await this.page.evaluate(unreached)) found.push(`Tab does not reach ${it}`);
         return found.slice(0, 6);
       }
+      if (now.isSame) continue;
       if (!now.isMarked) found.push(`the focus is not visible on ${now.name}`);
       if (!now.isInOrder) found.push(`Tab goes back to ${now.name}`);
       if (!now.isShown) found.push(`Tab goes to ${now.name}, which is out of sight`);

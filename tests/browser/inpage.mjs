@@ -63,6 +63,8 @@ export function focus() {
   while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
   if (!element || element === document.body || element === document.documentElement) return null;
   window.focused ??= [];
+  // a field of a date takes several presses of Tab
+  if (window.focused.at(-1) === element) return { isSame: true };
   if (window.focused.includes(element)) return null;
   const previous = window.focused.at(-1);
   window.focused.push(element);

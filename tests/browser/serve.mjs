@@ -109,9 +109,7 @@ class Server {
   }
 
   isSigned(request) {
-    if (request.headers.authorization === `Bearer ${this.token}`) return true;
-    const cookie = /(?:^|;\s*)tidegate_admin=([^;]+)/.exec(request.headers.cookie ?? "");
-    return cookie !== null && this.sessions.has(cookie[1]);
+    return request.headers.authorization === `Bearer ${this.token}` || this.sessions.has(sessionOf(request));
   }
 
   /** Signs a user in and out in place of a gateway that cannot. */
@@ -124,7 +122,7 @@ class Server {
     if (request.method !== "POST") return fail(response, 405, "invalid_request_error", "expected `POST`");
     const gone = "tidegate_admin=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0";
     if (pathname === "/logout") {
-      this.sessions.clear();
+      this.sessions.delete(sessionOf(request));
       response.writeHead(204, { ...HEADERS, "set-cookie": gone });
       return response.end();
     }
@@ -173,6 +171,10 @@ class Server {
     response.on("close", () => onward.destroy());
     request.pipe(onward);
   }
+}
+
+function sessionOf(request) {
+  return /(?:^|;\s*)tidegate_admin=([^;]+)/.exec(request.headers.cookie ?? "")?.[1];
 }
 
 function refuse(request, response) {

@@ -49,8 +49,9 @@ async function session(browser, url) {
 
 async function facts(gateway) {
   const { rows: all } = await gateway.api("/api/exchanges?limit=200");
-  const failover = all.find((row) => row.attempts > 1) ?? all[0];
-  const edited = all.find((row) => row.session === "session-of-the-suite" && row.broken_stage) ?? all[0];
+  const failover = all.find((row) => row.attempts > 1 && row.model === "claude-main");
+  const edited = all.find((row) => row.session === "session-of-the-suite" && row.broken_stage);
+  if (!failover || !edited) throw new Error("the ledger lacks the failover, or the prefix that a policy broke");
   return { failover, edited, session: "session-of-the-suite", policy: "redact" };
 }
 
