@@ -20,7 +20,7 @@ async function answers(gateway) {
     "requests of a session": "/api/exchanges?limit=50&session=session-1000",
     "names for the filters": "/api/usage/names",
     "usage by key": "/api/usage?by=key",
-    "sums of hours": "/api/usage/series?by=hour",
+    "sums of hours": "/api/usage/series?step=hour",
     "sessions": "/api/prompts?limit=50",
   };
   const lines = [];
