@@ -5,11 +5,19 @@ import { html, useMemo, useState } from "./html.js";
  * `columns`: `{ label, cell(row), isNumber, sort(row), title, kind }`; on a phone a cell of kind `bare` has no label, and
  * one of kind `full` a line of its own. `keyOf(row)` names a row; `linkOf(row)`
  * is the hash of its page: the first cell becomes a link, and a click anywhere in the row follows it. `label` names the table.
+ * With the same `columns`, a row is drawn once: cells depend on the row, and on signals that their components read.
  */
 export function Table({ columns, rows, keyOf, linkOf, label, sortedBy, classOf, kind = "" }) {
   const [order, setOrder] = useState(sortedBy ?? null);
   const shown = useMemo(() => sorted(rows, columns, order), [rows, columns, order]);
-  const shownColumns = columns.filter(Boolean);
+  const shownColumns = useMemo(() => columns.filter(Boolean), [columns]);
+  // a row that is shown already costs nothing: a live list gets new rows only
+  const known = useMemo(() => new Map(), [columns]);
+  const drawn = shown.map((row) => {
+    if (!known.has(row)) known.set(row, html`<${Row} key=${keyOf(row)} ...${{ row, columns: shownColumns, href: linkOf?.(row), kind: classOf?.(row) }} />`);
+    return known.get(row);
+  });
+  if (known.size > shown.length * 2) forget(known, shown);
   return html`<div class="scroll" role="region" aria-label=${label} tabindex="0">
     <table class=${`table ${kind}`} role="table" aria-label=${label}>
       <thead role="rowgroup">
@@ -18,10 +26,15 @@ export function Table({ columns, rows, keyOf, linkOf, label, sortedBy, classOf, 
         </tr>
       </thead>
       <tbody role="rowgroup" data-rows=${linkOf ? "" : undefined}>
-        ${shown.map((row) => html`<${Row} key=${keyOf(row)} ...${{ row, columns: shownColumns, href: linkOf?.(row), kind: classOf?.(row) }} />`)}
+        ${drawn}
       </tbody>
     </table>
   </div>`;
+}
+
+function forget(known, shown) {
+  const kept = new Set(shown);
+  for (const row of [...known.keys()]) if (!kept.has(row)) known.delete(row);
 }
 
 function sorted(rows, columns, order) {
