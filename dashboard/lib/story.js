@@ -51,22 +51,42 @@ function Facts({ line, hasTurns }) {
 
 const KINDS = { stage: "stage", note: "decision", attempt: "attempt", tool: "tool" };
 
+/** `2 changes`, or `3 edits` of the pieces of a stream. */
+function sizeOf(steps) {
+  const edits = steps.reduce((sum, it) => sum + (it.edits ?? 0), 0);
+  const changes = steps.reduce((sum, it) => sum + (it.edits == null ? it.changes.length : 0), 0);
+  return [changes > 0 && plural(changes, "change"), edits > 0 && plural(edits, "edit")].filter(Boolean).join(", ") || "1 change";
+}
+
+/** The changes of one step. `full(path, number)` loads a cut value of the step with this number. */
+function StepChanges({ step, full }) {
+  const load = full && ((path) => full(path, step.number));
+  const isTooLarge = step.is_cut && !step.changes.length;
+  return html`
+    ${isTooLarge ? html`<p class="faint">The values were too large to be recorded.</p>` : html`<${Changes} changes=${step.changes} full=${load} />`}
+    ${step.is_cut && !isTooLarge && html`<p class="faint">${step.edits != null ? `The first of ${plural(step.edits, "edit")} of the stream.` : "There are further changes: the list was cut."}</p>`}`;
+}
+
+function hasContent(step) {
+  return step.changes.length > 0 || step.is_cut || step.edits > 0;
+}
+
 function Line({ line, total, hasTurns, steps, full }) {
   const [isOpen, setOpen] = useState(false);
-  const changes = steps.flatMap((step) => step.changes);
-  const isCut = steps.some((step) => step.is_cut);
   return html`<li class="wf-line">
     <div class="wf-label">
       <span class=${`wf-kind ${line.kind}`}>${KINDS[line.kind]}</span>
       <div>
       <strong><${Name} value=${line.name} none="(unnamed)" most=${60} /></strong>
       <span class="wf-facts"><${Facts} line=${line} hasTurns=${hasTurns} /></span>
-      ${changes.length > 0 && html`<button type="button" class="small" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>${isOpen ? "Hide" : "Show"} ${plural(changes.length, "change")}</button>`}
+      ${steps.length > 0 && html`<button type="button" class="small" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>${isOpen ? "Hide" : "Show"} ${sizeOf(steps)}</button>`}
       </div>
     </div>
     <div class="wf-track"><${Bar} line=${line} total=${total} /></div>
     <div class="wf-time">${timeOf(line)}</div>
-    ${isOpen && html`<div class="wf-changes"><${Changes} changes=${changes} full=${full} />${isCut && html`<p class="faint">There are further changes: the list was cut.</p>`}</div>`}
+    ${isOpen && html`<div class="wf-changes">${steps.map((step) => html`<div key=${step.number}>
+      ${steps.length > 1 && html`<p class="faint">${[step.turn > 0 && `turn ${step.turn}`, step.target].filter(Boolean).join(", ")}</p>`}
+      <${StepChanges} step=${step} full=${full} /></div>`)}</div>`}
   </li>`;
 }
 
@@ -77,17 +97,18 @@ function stepsOf(line, steps) {
   return steps.filter((it) => it.kind === "gateway" && it.turn === line.attempt.turn && it.target === line.attempt.target);
 }
 
-/** `story` is that of `/api/exchanges/{id}`, `steps` those of its `/changes`; `full(path)` loads a cut value. */
+/** `story` is that of `/api/exchanges/{id}`, `steps` those of its `/changes`; `full(path, number)` loads a cut value of a step. */
 export function Waterfall({ story, steps = [], full }) {
   const { total, lines, turns } = linesOf(story);
   const marks = [0, 0.25, 0.5, 0.75, 1];
   const used = new Set();
+  const numbered = steps.map((step, number) => ({ ...step, number })).filter(hasContent);
   const rows = lines.map((line) => {
-    const own = stepsOf(line, steps).filter((step) => !used.has(step));
+    const own = stepsOf(line, numbered).filter((step) => !used.has(step));
     own.forEach((step) => used.add(step));
     return html`<${Line} key=${line.id} ...${{ line, total, hasTurns: turns > 1, steps: own, full }} />`;
   });
-  const others = steps.filter((step) => !used.has(step) && step.changes.length > 0);
+  const others = numbered.filter((step) => !used.has(step));
   return html`<div class="wf">
     <div class="wf-axis" aria-hidden="true"><span></span><div>${marks.map((it) => html`<span key=${it} style=${{ left: `${it * 100}%` }}>${duration(total * it)}</span>`)}</div><span></span></div>
     <ol>${rows}</ol>
@@ -100,8 +121,8 @@ export function Waterfall({ story, steps = [], full }) {
 }
 
 function Others({ steps, full }) {
-  return html`<div class="wf-others">${steps.map((step, n) => html`<details key=${n}>
-    <summary><strong><${Name} value=${step.stage} /></strong> <span class="faint">${step.kind}, ${step.hook}${step.turn ? `, turn ${step.turn}` : ""}</span> ${plural(step.changes.length, "change")}</summary>
-    <${Changes} changes=${step.changes} full=${full} />
+  return html`<div class="wf-others">${steps.map((step) => html`<details key=${step.number}>
+    <summary><strong><${Name} value=${step.kind === "gateway" ? "the gateway" : step.stage} /></strong> <span class="faint">${step.hook}${step.turn ? `, turn ${step.turn}` : ""}</span> ${sizeOf([step])}</summary>
+    <${StepChanges} step=${step} full=${full} />
   </details>`)}</div>`;
 }

@@ -109,14 +109,14 @@ export function Loaded({ from, subject, lines, children }) {
     : html`<${Loading} lines=${lines} />`;
 }
 
-/** A button that copies a text; `text` may be a function. */
+/** A button that copies a text; `text` may be a function, also one that loads it. */
 export function Copy({ text, label = "Copy", done = "Copied", small = true, title }) {
   const [state, setState] = useState("");
   const timer = useRef(0);
   useEffect(() => () => clearTimeout(timer.current), []);
   async function copy() {
     try {
-      await navigator.clipboard.writeText(typeof text === "function" ? text() : text);
+      await navigator.clipboard.writeText(await (typeof text === "function" ? text() : text));
       setState(done);
     } catch {
       setState("The browser did not allow it");

@@ -35,9 +35,12 @@ function Tile({ title, value, unit, parts, foot, kind = "", tip }) {
   </div>`;
 }
 
-function Unpriced({ number }) {
-  if (!number) return "every request has a price";
-  return html`<span class="warn-text" title="The sum lacks the tokens of these requests: add a price to prices_file">+ ${count(number)} unpriced</span>`;
+/** The part of the sum that is missing: requests, or their tokens. */
+function Unpriced({ total }) {
+  const { unpriced, unpriced_tokens: tokens } = total;
+  if (!unpriced && !tokens) return "every request has a price";
+  const text = unpriced ? `${count(unpriced)} unpriced` : `${short(tokens)} tokens unpriced`;
+  return html`<span class="warn-text" title="The sum lacks the tokens of these requests: add a price to prices_file">+ ${text}</span>`;
 }
 
 /** The six figures of a range. */
@@ -50,7 +53,7 @@ function Tiles({ total, times, foot, minutes, running }) {
     <${Tile} title="Errors" value=${count(total.errors)} kind=${share > 0.05 ? "alarm" : ""} parts=${`${percent(share)} of the requests`} foot=${foot} />
     <${Tile} title="Tokens" value=${short(input + total.output)} tip=${`${count(input)} in, ${count(total.output)} out`}
       parts=${`${short(input)} in · ${short(total.output)} out`} foot=${foot} />
-    <${Tile} title="Cost" value=${moneyOfNano(total.nano)} parts=${html`<${Unpriced} number=${total.unpriced} />`} foot=${foot} />
+    <${Tile} title="Cost" value=${moneyOfNano(total.nano)} parts=${html`<${Unpriced} total=${total} />`} foot=${foot} />
     <${Tile} title=${times.title} value=${times.value} parts=${times.parts} foot=${foot} />
     <${Tile} title="Cache hit rate" value=${percent(hitRate(total))} parts=${`${short(total.read)} of ${short(input)} input`} foot=${foot} />
   </div>`;

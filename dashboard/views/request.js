@@ -87,7 +87,17 @@ function Usage({ attempts }) {
   return html`<${Card} title="Usage by turn"><${Table} label="Usage by turn" kind="cards" columns=${TURNS} rows=${attempts} keyOf=${(row) => row.n} /><//>`;
 }
 
-function Recorded({ changes }) {
+/** The whole body of a recorded request. */
+async function bodyOf(request, path) {
+  return request.is_cut ? (await get(path, { full: "body" })).request.body : request.body;
+}
+
+function Body({ request, path }) {
+  if (request.body == null) return html`<p class="faint">The body was too large to be recorded.</p>`;
+  return html`<${Long} value=${request.body} load=${request.is_cut && (() => bodyOf(request, path))} label="the body of the request" />`;
+}
+
+function Recorded({ changes, path }) {
   const { data, error } = changes;
   if (error) return html`<${Card} title="The request as received"><${Problem} error=${error} subject="the changes of a request" /><//>`;
   if (!data) return null;
@@ -97,15 +107,15 @@ function Recorded({ changes }) {
   const { request } = data;
   if (!request) return null;
   const columns = [{ label: "Header", cell: ([name]) => html`<${Name} value=${name} mono />` }, { label: "Value", cell: ([, value]) => html`<${Name} value=${value} mono most=${300} none="(empty)" />` }];
-  return html`<${Card} title="The request as received" note=${`${request.method} ${request.path}`} tools=${html`<${Copy} text=${request.body} label="Copy the body" />`}>
+  return html`<${Card} title="The request as received" note=${`${request.method} ${request.path}`} tools=${request.body != null && html`<${Copy} text=${() => bodyOf(request, path)} label="Copy the body" />`}>
     <${Table} label="Headers" columns=${columns} rows=${request.headers} keyOf=${(pair) => pair.join("\n")} />
-    <div class="inside"><h3>Body</h3><${Long} value=${request.body} label="the body of the request" /></div>
+    <div class="inside"><h3>Body</h3><${Body} request=${request} path=${path} /></div>
   <//>`;
 }
 
-function Tools({ story, changes }) {
+function Tools({ story, changes, path }) {
   const recorded = changes.data?.is_recorded ? changes.data.request : null;
-  const curl = () => curlOf(story.exchange, recorded);
+  const curl = async () => curlOf(story.exchange, recorded && { ...recorded, body: await bodyOf(recorded, path) });
   const address = () => `${location.origin}/${link("requests", [story.exchange.id])}`;
   return html`
     <${Copy} small=${false} text=${curl} label="Copy as curl" title=${recorded ? "with $ANTHROPIC_API_KEY in place of the credential" : "without the body, which was not recorded"} />
@@ -117,11 +127,14 @@ function Story({ story, id }) {
   const row = story.exchange;
   const path = `/api/exchanges/${encodeURIComponent(row.id ?? id)}/changes`;
   const changes = useLoad((signal) => get(path, null, signal), [path]);
-  const full = (value) => get(path, { full: value });
+  const full = async (value, step) => {
+    const found = await get(path, { full: value, step });
+    return found.steps[0].changes[0];
+  };
   const turns = new Set(story.attempts.map((it) => it.turn)).size;
   const title = html`<a href="#/requests" class="back" aria-label="Back to the requests">Requests</a> <span class="faint">/</span> <${Name} value=${row.model || row.route} none="request" most=${60} />`;
   return html`
-    <${Head} title=${title} note=${html`<${Result} row=${row} /> <${Time} at=${row.at} /> ${zone.value}, key <${Name} value=${row.key} none="(none)" />`}><${Tools} story=${story} changes=${changes} /><//>
+    <${Head} title=${title} note=${html`<${Result} row=${row} /> <${Time} at=${row.at} /> ${zone.value}, key <${Name} value=${row.key} none="(none)" />`}><${Tools} story=${story} changes=${changes} path=${path} /><//>
     ${kindOf(row) === "bad" && !story.attempts.length && html`<${Notice} kind="warn">No upstream was called: ${story.notes.length ? "each target was passed over" : "the request ended before its first attempt"}.<//>`}
     <${Figures} row=${row} turns=${turns} />
     <${Card} title="Course" note=${changes.data && !changes.data.is_recorded ? "the changes of the stages were not recorded" : `${plural(story.stages.length, "hook")}, ${plural(story.attempts.length, "attempt")}, ${plural(story.tool_calls.length, "tool call")}`}>
@@ -133,7 +146,7 @@ function Story({ story, id }) {
         <${Card} title="Prompt cache" tools=${row.session && html`<a href=${link("prompts", [row.session])}>The whole session</a>`}><div class="inside"><${Verdict} row=${row} /></div><//>
         <${Facts} story=${story} />
       </div>
-      <div><${Recorded} changes=${changes} /></div>
+      <div><${Recorded} changes=${changes} path=${path} /></div>
     </div>`;
 }
 

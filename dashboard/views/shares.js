@@ -33,14 +33,14 @@ function mostOf(rows) {
 function LiveTable({ title, label, rows, none, filter, at, minutes }) {
   const most = mostOf(rows);
   const columns = [
-    { label, cell: (row) => html`<${Name} value=${row.name} none=${none} />` },
+    { label, cell: (row) => html`<${Name} value=${row.is_rest ? "all others" : row.name} none=${none} />` },
     { label: "Requests", isNumber: true, sort: (row) => row.requests, cell: (row) => count(row.requests) },
     { label: "Errors", isNumber: true, sort: (row) => row.errors, cell: (row) => (row.errors ? html`<span class="bad-text">${count(row.errors)}</span>` : html`<span class="faint">0</span>`) },
     ...costColumn(most),
   ];
   return html`<${Card} title=${title} note=${html`<${Age} at=${at} source=${`last ${minutes} min`} />`}>
     ${rows.length
-      ? html`<${Table} label=${title} kind="shares" columns=${columns} rows=${rows} keyOf=${(row) => row.name} linkOf=${(row) => link("requests", [], { [filter]: row.name })} />`
+      ? html`<${Table} label=${title} kind="shares" columns=${columns} rows=${rows} keyOf=${(row) => `${row.is_rest} ${row.name}`} linkOf=${(row) => (row.is_rest ? null : link("requests", [], { [filter]: row.name }))} />`
       : html`<${Empty} title="No request ended in this time" />`}
   <//>`;
 }
