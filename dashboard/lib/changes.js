@@ -4,17 +4,15 @@ import { micros } from "./format.js";
 import { html, useState } from "./html.js";
 import { Badge, Name, Problem } from "./ui.js";
 
-const CUT = 2048;
 const MOST_LINES = 400;
 const MARKS = { same: " ", add: "+", remove: "−", gap: "⋯" };
 const WORDS = { add: "added", remove: "removed", replace: "changed" };
 
-/** Returns a value as people read it: the text itself of a JSON string, an object with indents. */
+/** Returns a value as people read it: an object or a list with indents, a text as it is. */
 export function readable(value) {
-  if (value == null) return "";
+  if (value == null || !/^[[{]/.test(value)) return value ?? "";
   try {
-    const found = JSON.parse(value);
-    return typeof found === "string" ? found : JSON.stringify(found, null, 2);
+    return JSON.stringify(JSON.parse(value), null, 2);
   } catch {
     return value;
   }
@@ -29,27 +27,23 @@ export function Diff({ before, after, label = "the difference", around = 3 }) {
   )}${all.length > MOST_LINES && html`<span class="line gap">${`⋯ ${all.length - MOST_LINES} further lines`}</span>`}</pre>`;
 }
 
-function isCut(value) {
-  return value != null && value.length >= CUT;
-}
-
-function cut(value) {
-  const text = readable(value);
-  return text.length > CUT ? `${text.slice(0, CUT)}…` : text;
+/** The place of a change in words. */
+function placeOf(change) {
+  return change.path === "" ? "a piece of the stream" : change.path;
 }
 
 /** One change. `full(path)` loads the whole values of a change whose values were cut. */
 export function Change({ change, full }) {
   const [whole, setWhole] = useState(null);
   const [error, setError] = useState(null);
-  const isLong = isCut(change.before) || isCut(change.after);
-  const before = whole ? readable(whole.before) : cut(change.before);
-  const after = whole ? readable(whole.after) : cut(change.after);
+  const before = readable((whole ?? change).before);
+  const after = readable((whole ?? change).after);
+  const word = WORDS[change.op] ?? change.op;
 
   async function load() {
     setError(null);
     try {
-      setWhole(full ? await full(change.path) : change);
+      setWhole(await full(change.path));
     } catch (failure) {
       setError(failure);
     }
@@ -57,11 +51,11 @@ export function Change({ change, full }) {
 
   return html`<li class="change">
     <p class="change-head">
-      <span class=${`op ${change.op}`}>${WORDS[change.op] ?? change.op}</span>
-      <code><${Name} value=${change.path || "/"} most=${120} mono /></code>
+      <span class=${`op ${change.op}`}>${word}</span>
+      <code><${Name} value=${placeOf(change)} most=${120} mono /></code>
     </p>
-    <${Diff} before=${before} after=${after} label=${`${WORDS[change.op] ?? change.op} at ${change.path}`} />
-    ${isLong && !whole && html`<button type="button" class="small" onClick=${load}>Show all</button>`}
+    <${Diff} before=${before} after=${after} label=${`${word}: ${placeOf(change)}`} />
+    ${change.is_cut && full && !whole && html`<button type="button" class="small" onClick=${load}>Show all</button>`}
     <${Problem} error=${error} subject="the whole value" />
   </li>`;
 }
@@ -85,10 +79,22 @@ export function Verdict({ verdict }) {
   return html`<${Badge} kind=${kind}>${word}<//>`;
 }
 
-function logLine(line) {
-  if (typeof line === "string") return line;
-  const { level, message, text } = line;
-  return `${level ? `${level}: ` : ""}${message ?? text ?? JSON.stringify(line)}`;
+const EFFECTS = { header: "sets the header", response_header: "sets the header of the answer", tag: "sets the tag", count: "counts", event: "sends the event", route: "routes to" };
+
+/** The side effects of a stage in a dry run. */
+function Effects({ effects }) {
+  return html`<ul class="effects">${effects.map((it, n) => {
+    const { kind, name, value } = it;
+    const isRemoved = value == null && kind.endsWith("header");
+    return html`<li key=${n}>${isRemoved ? "removes the header" : (EFFECTS[kind] ?? kind)} <code><${Name} value=${name || value} most=${80} mono /></code>${name && value != null && value !== "" && html`: <${Name} value=${String(value)} most=${160} />`}</li>`;
+  })}</ul>`;
+}
+
+/** What a step's list leaves out. */
+function rest(step) {
+  if (step.edits != null && step.edits > step.changes.length) return `${step.edits} edits in all: the first ones are shown.`;
+  if (!step.is_cut) return null;
+  return step.changes.length === 0 ? "The values were too large to be recorded." : "There are further changes.";
 }
 
 /** One step: a stage, its hook, its verdict, its changes and its log. */
@@ -102,14 +108,15 @@ function Step({ step, full }) {
       ${step.verdict && html`<${Verdict} verdict=${step.verdict} />`}
     </p>
     ${step.detail && html`<p class="detail">${step.detail}</p>`}
-    <${Changes} changes=${step.changes} full=${full} />
-    ${step.is_cut && html`<p class="faint">There are further changes: the list was cut.</p>`}
-    ${step.logs?.length > 0 && html`<pre class="text" tabindex="0" aria-label="the log">${step.logs.map(logLine).join("\n")}</pre>`}
+    ${(step.changes.length > 0 || !rest(step)) && html`<${Changes} changes=${step.changes} full=${full} />`}
+    ${rest(step) && html`<p class="faint">${rest(step)}</p>`}
+    ${step.effects?.length > 0 && html`<${Effects} effects=${step.effects} />`}
+    ${step.logs?.length > 0 && html`<pre class="text" tabindex="0" aria-label="the log">${step.logs.join("\n")}</pre>`}
   </li>`;
 }
 
-/** The steps of a request through the pipeline. */
+/** The steps of a request through the pipeline. `full(path, number)` loads the whole values of a change of a step. */
 export function Steps({ steps, full, none = "No stage ran." }) {
   if (!steps?.length) return html`<p class="faint">${none}</p>`;
-  return html`<ol class="steps">${steps.map((step, n) => html`<${Step} key=${n} step=${step} full=${full} />`)}</ol>`;
+  return html`<ol class="steps">${steps.map((step, n) => html`<${Step} key=${n} step=${step} full=${full && ((path) => full(path, n))} />`)}</ol>`;
 }

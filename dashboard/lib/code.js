@@ -117,18 +117,29 @@ function info(row) {
   };
 }
 
+// the names of parameters without their types: `on_text(text: String, ctx: Ctx) -> ?` → `on_text(text, ctx)`
+function head(row) {
+  const inside = /\(([^)]*)\)/.exec(row.signature ?? "")?.[1] ?? "";
+  const names = inside.split(",").map((it) => it.split(":")[0].trim()).filter(Boolean);
+  return `${row.name}(${names.join(", ")})`;
+}
+
+const isHook = (row) => row.kind === "function" && (row.section === "Hooks" || /^on_[a-z_]+$/.test(row.name));
+
 function option(row) {
   const label = row.name.split(".").at(-1);
   const type = { function: "function", field: "property" }[row.kind] ?? "variable";
-  const isHook = row.kind === "function" && /^(on|tool)_/.test(label);
-  const apply = row.kind === "function" && !isHook ? `${label}(` : label;
-  return { label, type, detail: row.kind === "field" ? "field" : "", info: info(row), apply };
+  const apply = isHook(row) ? head(row) : row.kind === "function" ? `${label}(` : label;
+  return { label, type, detail: row.returns ?? "", info: info(row), apply };
 }
 
 // the names that the text itself defines
 function locals(text) {
   const names = new Set();
   for (const [, name] of text.matchAll(/\b(?:let|const|fn|for)\s+([A-Za-z_]\w*)/g)) names.add(name);
+  for (const [, inside] of text.matchAll(/\bfn\s+\w+\s*\(([^)]*)\)/g)) {
+    for (const name of inside.split(",")) if (/^\s*[A-Za-z_]\w*\s*$/.test(name)) names.add(name.trim());
+  }
   return [...names].map((label) => ({ label, type: "variable" }));
 }
 
@@ -146,12 +157,13 @@ export function completions(rows) {
     if (!field && !start && !context.explicit) return null;
     const from = start ? start.from : context.pos;
     if (!field) {
-      const named = rows.filter((row) => row.kind !== "field").map(option);
+      const isHead = /\bfn\s+$/.test(context.state.sliceDoc(Math.max(0, from - 12), from));
+      const named = rows.filter((row) => row.kind !== "field" && isHook(row) === isHead).map(option);
       return { from, options: unique([...named, ...locals(context.state.sliceDoc())]), validFor: /^\w*$/ };
     }
     const parent = field.text.split(/\??\./)[0];
     const fields = rows.filter((row) => row.kind === "field");
-    const of = fields.filter((row) => row.name.startsWith(`${parent}.`) || row.signature?.startsWith(`${parent}.`));
+    const of = fields.filter((row) => row.section === parent || row.signature?.startsWith(`${parent}.`));
     return { from, options: unique((of.length > 0 ? of : fields).map(option)), validFor: /^\w*$/ };
   };
 }

@@ -1,27 +1,24 @@
 // The policy files of the gateway: reading, checking, trying, testing and saving them.
-import { ApiError, ask, call, read } from "./api.js";
+import { ask, call, read } from "./api.js";
 
 const path = (name) => `/api/files/${encodeURIComponent(name)}`;
 
-/** Returns a file, `{ name, text, etag }`. */
+/** Returns a file, `{ name, text, cases, etag }`. */
 export async function load(name, signal) {
   const { data, etag } = await read(path(name), {}, signal);
-  return { name, text: data.text, etag };
+  return { name, text: data.text, cases: data.cases ?? null, etag };
 }
 
 /**
- * Saves a text. `etag` is the version that it began with, `null` for a new file. Returns `{ etag, generation }`.
- * Fails with an `ApiError`: 412 if the file has another version, 422 with `problems` if the text does not compile.
+ * Saves a text. `etag` is the version that it began with, `null` for a new file. Returns `{ etag, generation, problems }`:
+ * with problems the file is written, and the gateway goes on with its last good generation.
+ * Fails with an `ApiError`: 412 if the file has another version, 422 with `problems` if the text cannot be used.
  */
 export async function save(name, text, etag) {
   const headers = etag === null ? { "if-none-match": "*" } : { "if-match": etag };
   const response = await call(path(name), { method: "PUT", body: { text }, headers });
   const { generation, problems } = await response.json();
-  if (problems?.length > 0) {
-    throw new ApiError(422, { type: "invalid_request_error", message: "the text does not compile", problems });
-  }
-  const found = response.headers.get("etag") ?? (await load(name)).etag;
-  return { etag: found, generation };
+  return { etag: response.headers.get("etag") ?? (await load(name)).etag, generation, problems };
 }
 
 /** Returns the problems of a text. */

@@ -82,7 +82,7 @@ function More({ fields, set }) {
 
 function Result({ found, before }) {
   if (found.problems.length > 0) {
-    return html`<${Notice} kind="bad" title="The policy does not compile">${found.problems.map((it) => `${it.line}:${it.column} ${it.message}`).join("\n")}<//>`;
+    return html`<${Notice} kind="bad" title="Nothing ran">${found.problems.map((it) => `${it.line}:${it.column} ${it.message}`).join("\n")}<//>`;
   }
   return html`<div class="result">
     <h3>Steps</h3>
@@ -90,7 +90,8 @@ function Result({ found, before }) {
     ${found.request != null && before != null && html`<h3>Request before and after</h3>
       <${Diff} before=${before} after=${print(found.request)} label="the request before and after" />`}
     ${found.request != null && before == null && html`<h3>Request after</h3><${Long} value=${print(found.request)} label="the request after" />`}
-    ${found.answer != null && html`<h3>Answer</h3>
+    ${found.error != null && html`<h3>Error after</h3><${Long} value=${found.error} label="the message of the error" />`}
+    ${found.answer != null && html`<h3>Answer after</h3>
       <${Long} value=${typeof found.answer === "string" ? found.answer : print(found.answer)} label="the answer" />`}
   </div>`;
 }
@@ -130,7 +131,10 @@ export function DryRun({ policy, first }) {
 
 // ── cases ──
 
+const FIRST_CASE = "- name: a request stays as it is\n  request: { model: claude-x, messages: [] }\n  expect: { unchanged: true }\n";
+
 function CaseList({ rows }) {
+  if (rows.length === 0) return html`<p class="faint" role="status">There is no case.</p>`;
   const failed = rows.filter((it) => !it.is_passed).length;
   const word = failed > 0 ? `${failed} of ${rows.length} failed` : `all ${rows.length} passed`;
   return html`<p role="status"><${Badge} kind=${failed > 0 ? "bad" : "ok"}>${word}<//></p>
@@ -143,9 +147,9 @@ function CaseList({ rows }) {
 }
 
 /** Runs the cases of a policy: those of the file beside it, or others. */
-export function Cases({ policy, hasFile }) {
+export function Cases({ policy, hasFile, text: beside }) {
   const [isOwn, setOwn] = useState(!hasFile);
-  const [text, setText] = useState("- name: a request stays as it is\n  request: { model: claude-x, messages: [] }\n  expect: { unchanged: true }\n");
+  const [text, setText] = useState(beside ?? FIRST_CASE);
   const [state, setState] = useState({ found: null, error: null, isBusy: false });
 
   async function run() {
@@ -165,7 +169,7 @@ export function Cases({ policy, hasFile }) {
       options=${[...(hasFile ? [["file", "the file beside the policy"]] : []), ["own", "those written here"]]} />
     ${isOwn && html`<${Code} class="short" text=${text} language="yaml" label="The cases as YAML" onChange=${setText} />`}
     <${Problem} error=${state.error} subject="cases" />
-    ${problems.length > 0 && html`<${Notice} kind="bad" title="The policy does not compile">${problems.map((it) => `${it.line}:${it.column} ${it.message}`).join("\n")}<//>`}
+    ${problems.length > 0 && html`<${Notice} kind="bad" title="No case ran">${problems.map((it) => `${it.line}:${it.column} ${it.message}`).join("\n")}<//>`}
     ${state.found && problems.length === 0 && html`<${CaseList} rows=${state.found.cases} />`}
   <//>`;
 }

@@ -76,7 +76,7 @@ function List({ files, chosen, query }) {
 /** Loads a file; a new policy has none. Returns the text to begin with. */
 async function opened(name, isNew, signal) {
   const kept = draft(name);
-  const file = isNew ? { name, text: "", etag: null } : await load(name, signal);
+  const file = isNew ? { name, text: "", cases: null, etag: null } : await load(name, signal);
   return { name, file, text: kept?.text ?? file.text, base: kept ? kept.etag : file.etag };
 }
 
@@ -132,13 +132,31 @@ function Tools({ isDirty, isEditable, isBusy, onSave, onRevert, name }) {
   </div>`;
 }
 
+const REST = { isBusy: false, error: null, saved: null, isConflict: false };
+
+function lines(problems) {
+  return problems.map((it) => `${it.line}:${it.column} ${it.message}`).join("\n");
+}
+
+/** What became of a save. */
+function Outcome({ saved, error }) {
+  if (error?.problems) return html`<${Notice} kind="bad" title="Not saved">The text has ${plural(error.problems.length, "problem")}: the file is as it was.<//>`;
+  if (error) return html`<${Problem} error=${error} subject="saving" />`;
+  if (saved === null) return null;
+  if (saved.problems?.length > 0) {
+    return html`<${Notice} kind="warn" title="Saved, but not in use">
+      The gateway goes on with generation ${saved.generation}, because the reload found problems:<pre class="text">${lines(saved.problems)}</pre><//>`;
+  }
+  return html`<${Notice} kind="ok">Saved. The gateway runs generation ${saved.generation}.<//>`;
+}
+
 function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
   const { name } = start;
   const [file, setFile] = useState(start.file);
   const [base, setBase] = useState(start.base);
   const [text, setText] = useState(start.text);
   const [found, setFound] = useState({ problems: null, error: null });
-  const [state, setState] = useState({ isBusy: false, error: null, saved: null, isConflict: false });
+  const [state, setState] = useState(REST);
   const [isUnkept, setUnkept] = useState(false);
   const handle = useRef(null);
   const isDirty = text !== file.text || base === null;
@@ -167,30 +185,31 @@ function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
 
   async function write(version) {
     const mine = handle.current?.text() ?? text;
-    setState({ isBusy: true, error: null, saved: null, isConflict: false });
+    setState({ ...REST, isBusy: true });
     try {
-      const { etag, generation } = await save(name, mine, version);
-      setFile({ name, text: mine, etag });
-      setBase(etag);
+      const saved = await save(name, mine, version);
+      setFile({ ...file, text: mine, etag: saved.etag });
+      setBase(saved.etag);
       drop(name);
-      setState({ isBusy: false, error: null, saved: generation, isConflict: false });
+      setState({ ...REST, saved });
       onSaved();
     } catch (error) {
       if (error.problems) {
         setFound({ problems: error.problems, error: null });
         handle.current?.show(error.problems);
       }
-      setState({ isBusy: false, error: error.status === 412 ? null : error, saved: null, isConflict: error.status === 412 });
+      const isConflict = error.status === 412;
+      setState({ ...REST, error: isConflict ? null : error, isConflict });
     }
   }
 
   function replace(next, etag) {
-    setFile({ name, text: next, etag });
+    setFile({ ...file, text: next, etag });
     setBase(etag);
     drop(name);
     setText(next);
     handle.current?.set(next);
-    setState({ isBusy: false, error: null, saved: null, isConflict: false });
+    setState(REST);
   }
 
   function revert() {
@@ -209,8 +228,7 @@ function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
         <${Code} class="tall" document=${name} text=${start.text} language="rhai" label=${`The policy ${name}`} indents handle=${handle}
           onChange=${edit} onSave=${trySave} check=${checkNow} complete=${definitions} />
         ${isUnkept && html`<${Notice} kind="warn">The browser has no room for the draft: it is lost if this page is closed.<//>`}
-        ${state.saved !== null && html`<${Notice} kind="ok">Saved. The gateway runs generation ${state.saved}.<//>`}
-        ${state.error && html`<${Problem} error=${state.error} subject="saving" />`}
+        <${Outcome} saved=${state.saved} error=${state.error} />
         <${Problems} problems=${found.problems} error=${found.error} onGo=${(it) => handle.current?.goto(it.line, it.column)} />
       <//>
       ${state.isConflict &&
@@ -219,7 +237,7 @@ function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
     </div>
     <div class="bench-side">
       <${DryRun} policy=${policy} first=${exchange} />
-      <${Cases} policy=${policy} hasFile=${row?.has_cases === true} />
+      <${Cases} policy=${policy} hasFile=${row?.has_cases === true} text=${file.cases} />
     </div>`;
 }
 

@@ -115,7 +115,9 @@ async function failure(response) {
   const text = await response.text();
   try {
     const body = JSON.parse(text);
-    return new ApiError(response.status, { problems: body.problems, ...body.error });
+    const { problems } = body;
+    if (problems) return new ApiError(response.status, { type: "draft", message: "the draft has problems: nothing was sent", problems });
+    return new ApiError(response.status, body.error);
   } catch {
     return new ApiError(response.status, { type: "unreadable_answer", message: text.slice(0, 2048) || "an empty answer" });
   }
@@ -328,7 +330,7 @@ function Stages({ rows }) {
 
 function Told({ found }) {
   const it = found.exchange;
-  const full = (path) => get(found.path, { full: path });
+  const full = async (path, step) => (await get(found.path, { full: path, step })).steps[0].changes[0];
   return html`<${Pairs} rows=${[
       ["Target", html`<${Name} value=${it.target} mono />`],
       ["Key", html`<${Name} value=${it.key} none="no key" />`],

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
-import { findings, focus, moving, unreached } from "./inpage.mjs";
+import { findings, focus, marked, moving, unreached } from "./inpage.mjs";
 import { PATIENCE } from "./setting.mjs";
 
 /** The most presses of Tab on one page. */
@@ -119,7 +119,9 @@ export class Watched {
         return found.slice(0, 6);
       }
       if (now.isSame) continue;
-      if (!now.isMarked) found.push(`the focus is not visible on ${now.name}`);
+      // an editor marks itself a moment after it got the focus
+      const isMarked = await this.page.waitForFunction(marked, null, { timeout: 3000 }).then(() => true, () => false);
+      if (!isMarked) found.push(`the focus is not visible on ${now.name}`);
       if (!now.isInOrder) found.push(`Tab goes back to ${now.name}`);
       if (!now.isShown) found.push(`Tab goes to ${now.name}, which is out of sight`);
       // a text that takes Tab for itself lets go of it after Escape

@@ -24,18 +24,19 @@ const POLICIES = {
   "draft-only": { text: "fn on_answer(answer, ctx) {\n}\n" },
 };
 
+const definition = (section, kind, signature, returns, help) => ({
+  name: /(\w+)[(:]/.exec(signature)[1], kind, section, signature, returns, help,
+});
+
 const DEFINITIONS = [
-  { name: "on_request", kind: "function", signature: "fn on_request(request, ctx)", help: "Runs before the request is sent to an upstream." },
-  { name: "on_answer", kind: "function", signature: "fn on_answer(answer, ctx)", help: "Runs on the whole answer." },
-  { name: "deny", kind: "function", signature: "deny(status: int, message: string)", help: "Refuses the request." },
-  { name: "respond", kind: "function", signature: "respond(answer: map)", help: "Answers in place of the upstream." },
-  { name: "log", kind: "function", signature: "log(level: string, message: string)", help: "Writes a line to the gateway's log." },
-  { name: "add_tool", kind: "function", signature: "add_tool(tool: map)", help: "Adds a tool to the request." },
-  { name: "request", kind: "variable", signature: "request: map", help: "The request's body." },
-  { name: "ctx", kind: "variable", signature: "ctx: map", help: "Facts about the exchange." },
-  { name: "max_tokens", kind: "field", signature: "request.max_tokens: int", help: "The most tokens of the answer." },
-  { name: "messages", kind: "field", signature: "request.messages: array", help: "The conversation." },
-  { name: "key", kind: "field", signature: "ctx.key: string", help: "The client's key." },
+  definition("Hooks", "function", "on_request(request: Map, ctx: Ctx)", "", "Runs before anything else.\nExample: fn on_request(request, ctx) { }"),
+  definition("Hooks", "function", "on_text(text: String, ctx: Ctx) -> ?", "?", "Runs for the text of an answer.\nExample: fn on_text(text, ctx) { text }"),
+  definition("Verbs", "function", "deny(status: int, message: String)", "", "Rejects with a status.\nExample: deny(403, \"no\")"),
+  definition("Verbs", "function", "respond(text: String)", "", "Answers in place of the model.\nExample: respond(\"pong\")"),
+  definition("Verbs", "function", "log(level: String, text: String)", "", "Writes to the gateway's log.\nExample: log(\"info\", \"hello\")"),
+  definition("request", "field", "request.max_tokens: int", "int", "The most tokens of the answer."),
+  definition("request", "field", "request.messages: Array", "Array", "The conversation."),
+  definition("ctx", "field", "ctx.key: String", "String", "The client's key."),
 ];
 
 function etag(text) {
@@ -81,18 +82,20 @@ function overview({ response, url }) {
       output: wave * 350,
       cost_usd: (wave * 0.0123).toFixed(6),
       unpriced: at % 600_000 === 0 ? 1 : 0,
+      unpriced_tokens: at % 600_000 === 0 ? 1200 : 0,
       ttft_p50_ms: isIdle ? null : 420 + 20 * wave,
       ttft_p95_ms: isIdle ? null : 1250 + 70 * wave,
     });
   }
   const sum = (name) => buckets.reduce((all, it) => all + Number(it[name] ?? 0), 0);
   const total = {};
-  for (const name of ["requests", "errors", "uncached", "write", "read", "output", "unpriced"]) total[name] = sum(name);
+  for (const name of ["requests", "errors", "uncached", "write", "read", "output", "unpriced", "unpriced_tokens"]) total[name] = sum(name);
   total.cost_usd = sum("cost_usd").toFixed(6);
   total.ttft_p50_ms = 540;
   total.ttft_p95_ms = 1900;
-  const part = (name, share) => ({
+  const part = (name, share, isRest = false) => ({
     name,
+    is_rest: isRest,
     requests: Math.round(total.requests * share),
     errors: Math.round(total.errors * share),
     cost_usd: (Number(total.cost_usd) * share).toFixed(6),
@@ -104,7 +107,7 @@ function overview({ response, url }) {
     running: 3,
     buckets,
     total,
-    models: [part("claude-opus-5-5", 0.6), part("claude-sonnet-5", 0.3), part("claude-haiku-5", 0.1)],
+    models: [part("claude-opus-4-8", 0.6), part("claude-sonnet-5", 0.3), part("claude-haiku-4-5", 0.08), part("", 0.02, true)],
     keys: [part("ci", 0.5), part("dev", 0.35), part("", 0.15)],
   });
 }
@@ -122,8 +125,8 @@ function exchange(n, more = {}) {
     request_id: `req_fixture${n}`,
     upstream_request_id: `req_up_${n}`,
     parent: null,
-    model: "claude-opus-5-5",
-    target: "anthropic/claude-opus-5-5",
+    model: "claude-opus-4-8",
+    target: "anthropic/claude-opus-4-8",
     route: null,
     is_stream: true,
     status: 200,
@@ -162,7 +165,7 @@ function prompts({ response }) {
   const first = new Date(Date.now() - 400 * MINUTE).toISOString();
   const last = new Date(Date.now() - MINUTE).toISOString();
   const row = (session, key, requests, breaks, lost) => ({
-    session, key, model: "claude-opus-5-5", first, last, requests, breaks, lost_usd: lost,
+    session, key, model: "claude-opus-4-8", first, last, requests, breaks, lost_usd: lost,
   });
   const rows = [
     row(SESSION, "dev", 12, 4, "0.712"),
@@ -181,44 +184,53 @@ function prompt({ response, values }) {
     exchange(4, all),
     exchange(5, { ...all, ...broken("stage", "system", "system-note", 48_300) }),
     exchange(6, all),
-    exchange(7, { ...all, ...broken("failover", "model", null, 51_000), target: "bedrock/claude-opus-5-5", attempts: 2 }),
+    exchange(7, { ...all, ...broken("failover", "model", null, 51_000), target: "bedrock/claude-opus-4-8", attempts: 2 }),
     exchange(8, all),
     exchange(9, { ...all, ...broken("timeout", "tools", null, 52_400) }),
   ];
   send(response, 200, { rows, next: null });
 }
 
+const change = (op, path, before, after, isCut = false) => ({ op, path, before, after, is_cut: isCut });
+
 const CHANGES = [
-  { op: "replace", path: "/max_tokens", before: "64000", after: "4096" },
-  { op: "add", path: "/system", before: null, after: '"Answer in one sentence."' },
-  { op: "replace", path: "/messages/0/content/0/text", before: '"The password is hunter2."', after: '"The password is ***."' },
-  { op: "remove", path: "/metadata", before: '{"user_id":"u1"}', after: null },
+  change("replace", "/max_tokens", "64000", "4096"),
+  change("add", "/system", null, "Answer in one sentence."),
+  change("replace", "/messages/0/content/0/text", "…The password is hunter2.…", "…The password is ***.…", true),
+  change("remove", "/metadata", '{"user_id":"u1"}', null),
 ];
 
 function changes({ response, url, values }) {
   const full = url.searchParams.get("full");
-  if (full) return send(response, 200, { path: full, before: "b".repeat(9000), after: "a".repeat(9000) });
+  const step = (stage, kind, of, more = {}) => ({
+    stage, kind, hook: "on_request", turn: 0, target: null, changes: of, edits: null, is_cut: false, ...more,
+  });
+  if (full && full !== "body") {
+    const whole = change("replace", full, `${"b".repeat(9000)} hunter2`, `${"b".repeat(9000)} ***`);
+    const steps = [step("redact", "plugin", [whole])];
+    return send(response, 200, { is_recorded: true, why: null, request: null, steps, is_cut: false });
+  }
   if (values[0].endsWith("f")) {
     const why = "`admin.record` is off: the config must set it before the request";
-    return send(response, 200, { is_recorded: false, why, request: null, steps: [] });
+    return send(response, 200, { is_recorded: false, why, request: null, steps: [], is_cut: false });
   }
-  const step = (stage, kind, of, isCut = false) => ({
-    stage, kind, hook: "on_request", turn: 1, target: null, changes: of, is_cut: isCut,
-  });
   send(response, 200, {
     is_recorded: true,
-    why: "",
+    why: null,
+    is_cut: false,
     request: {
+      is_cut: false,
       method: "POST",
       path: "/v1/messages",
       headers: [["content-type", "application/json"], ["x-api-key", "***"], ["user-agent", "<script>alert(2)</script>"]],
-      body: JSON.stringify({ model: "claude-opus-5-5", max_tokens: 64000, messages: [{ role: "user", content: [{ type: "text", text: "The password is hunter2." }] }] }, null, 2),
+      body: JSON.stringify({ model: "claude-opus-4-8", max_tokens: 64000, messages: [{ role: "user", content: [{ type: "text", text: "The password is hunter2." }] }] }, null, 2),
     },
     steps: [
       step("cap-max-tokens", "policy", CHANGES.slice(0, 1)),
       step("system-note", "policy", CHANGES.slice(1, 2)),
-      step("redact", "plugin", CHANGES.slice(2), true),
-      { stage: "cache", kind: "gateway", hook: "prepare", turn: 1, target: "anthropic/claude-opus-5-5", changes: [], is_cut: false },
+      step("redact", "plugin", CHANGES.slice(2), { is_cut: true }),
+      step("redact", "plugin", [change("replace", "", "hunter2 ", "*** ")], { hook: "on_text", turn: 1, edits: 3, is_cut: true }),
+      step("gateway", "gateway", [], { hook: "attempt", turn: 1, target: "anthropic/claude-opus-4-8", is_cut: true }),
     ],
   });
 }
@@ -226,13 +238,14 @@ function changes({ response, url, values }) {
 async function evaluate({ request, response }) {
   const asked = await body(request);
   const found = problems(asked.policy.text);
-  if (found.length > 0) return send(response, 200, { problems: found, steps: [], request: null, answer: null });
+  if (found.length > 0) return send(response, 200, { problems: found, steps: [], request: null, answer: null, error: null });
   const after = { ...(asked.request ?? { model: "sim", max_tokens: 64000, messages: [] }), max_tokens: 4096 };
   const step = {
-    stage: asked.policy.name, hook: "on_request", verdict: "continue", detail: null,
-    changes: CHANGES.slice(0, 1), logs: [{ level: "info", message: "max_tokens was cut" }],
+    stage: asked.policy.name, hook: "on_request", verdict: "continue", detail: "",
+    changes: CHANGES.slice(0, 1), logs: ["info: max_tokens was cut"], is_cut: false,
+    effects: [{ kind: "tag", name: "capped", value: "yes" }, { kind: "route", name: "", value: "claude-small" }],
   };
-  send(response, 200, { problems: [], steps: [step], request: after, answer: null });
+  send(response, 200, { problems: [], steps: [step], request: after, answer: null, error: null });
 }
 
 async function check({ request, response }) {
@@ -243,9 +256,10 @@ async function cases({ request, response }) {
   const { text } = await body(request);
   if (problems(text).length > 0) return send(response, 200, { problems: problems(text), cases: [] });
   send(response, 200, {
+    problems: [],
     cases: [
-      { name: "a large max_tokens is cut", is_passed: true, message: "" },
-      { name: "a small one stays", is_passed: false, message: "`max_tokens`: expected 100, found 4096" },
+      { name: "a large max_tokens is cut", line: 1, is_passed: true, message: "" },
+      { name: "a small one stays", line: 4, is_passed: false, message: "`max_tokens`: expected 100, found 4096" },
     ],
   });
 }
@@ -260,7 +274,8 @@ function files({ response }) {
 function file({ response, values }) {
   const found = POLICIES[values[0]];
   if (!found) return fail(response, 404, "not_found_error", `there is no policy \`${values[0]}\``);
-  send(response, 200, { name: values[0], text: found.text }, { etag: etag(found.text) });
+  const cases = found.cases ? "- name: a small one stays\n  request: { max_tokens: 100 }\n  expect: { unchanged: true }\n" : null;
+  send(response, 200, { name: values[0], is_library: found.library ?? false, text: found.text, cases }, { etag: etag(found.text) });
 }
 
 async function save({ request, response, values }) {

@@ -69,14 +69,6 @@ export function focus() {
   const previous = window.focused.at(-1);
   window.focused.push(element);
 
-  const hasMark = (it) => {
-    const style = getComputedStyle(it);
-    const hasOutline = style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) > 0;
-    return hasOutline || style.boxShadow !== "none";
-  };
-  let isMarked = false;
-  for (let it = element, n = 0; it && n < 4 && !isMarked; it = it.parentElement, n += 1) isMarked = hasMark(it);
-
   const outer = (it) => {
     const root = it.getRootNode();
     return root.host ? outer(root.host) : it;
@@ -88,11 +80,22 @@ export function focus() {
   const box = element.getBoundingClientRect();
   return {
     name: `<${element.localName} class="${element.getAttribute("class") ?? ""}">${(element.textContent ?? "").trim().slice(0, 30)}`,
-    isMarked,
     isInOrder,
     isShown: box.width > 0 && box.height > 0 && box.right > 0 && box.left < innerWidth,
     isCode: Boolean(element.closest(".cm-content")),
   };
+}
+
+/** Whether the element that got the focus last is marked: itself, or a frame around it. */
+export function marked() {
+  const hasMark = (it) => {
+    const style = getComputedStyle(it);
+    const hasOutline = style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) > 0;
+    return hasOutline || style.boxShadow !== "none";
+  };
+  let it = window.focused.at(-1);
+  for (let n = 0; it && n < 4; it = it.parentElement, n += 1) if (hasMark(it)) return true;
+  return false;
 }
 
 /** Returns the controls that Tab did not reach. */

@@ -5,7 +5,6 @@ import path from "node:path";
 import { watched } from "../browser.mjs";
 import { canShow } from "../pages.mjs";
 import { expectations } from "../report.mjs";
-import { until } from "../setting.mjs";
 
 async function opened(setting, hash = "#/editor/redact", options = {}) {
   const it = await watched(setting.browser, setting.url, { state: setting.state, ...options });
@@ -49,12 +48,11 @@ async function completion(setting) {
   await write(it, "fn on_request(request, ctx) {\n    ");
   await it.page.keyboard.type("resp");
   const list = it.page.locator(".cm-tooltip-autocomplete");
-  await list.getByText("respond").first().waitFor();
-  // the first key after the list appears is ignored for a moment, so that typing does not choose by accident
-  await until("a completion is taken", async () => {
-    if (await list.isVisible()) await it.page.keyboard.press("Enter");
-    return (await it.page.locator(".cm-content").first().innerText()).includes("respond(");
-  });
+  const option = list.getByRole("option", { name: "respond" }).first();
+  await option.waitFor();
+  // a key that follows the list at once would be taken for typing
+  await option.click();
+  await it.page.locator(".cm-content").first().filter({ hasText: "respond(" }).waitFor();
   await it.page.keyboard.press("Escape");
   await it.page.keyboard.press("Tab");
   const isOutside = await it.page.evaluate(() => !document.activeElement?.shadowRoot);

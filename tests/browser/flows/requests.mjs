@@ -1,6 +1,7 @@
 // The list of requests, one request, and the keys of the keyboard.
 import { watched } from "../browser.mjs";
 import { expectations } from "../report.mjs";
+import { until } from "../setting.mjs";
 import { ask, IMAGE, SCRIPT } from "../traffic.mjs";
 
 const ROWS = "main table[aria-label=Requests] tbody tr";
@@ -101,11 +102,17 @@ async function changes(setting) {
   const { edited } = setting.facts;
   const it = await opened(setting, `#/requests/${edited.id}`);
   // the changes of a stage are folded
-  const folds = it.page.locator("main details:not([open]) > summary");
+  const folds = it.page.locator("main details:not([open]) > summary, main button[aria-expanded=false]", { hasText: /change|edit/ });
   await folds.first().waitFor();
   while ((await folds.count()) > 0) await folds.first().click();
   await it.page.locator("main .diff").first().waitFor();
   found.push(...(await it.look()));
+  // a value that the list cut can be loaded whole
+  const whole = it.page.locator("main .change").getByRole("button", { name: "Show all" });
+  for (let left = await whole.count(); left > 0; left -= 1) {
+    await whole.first().click();
+    await until("the whole value is there", async () => (await whole.count()) < left);
+  }
   const added = await it.page.locator("main .diff .line.add").count();
   expect(added > 0, "the difference has no line");
   if (setting.isDirect) {
