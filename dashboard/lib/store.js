@@ -92,12 +92,12 @@ export const status = signal({ data: null, error: null, at: 0 });
 /** The difference of the gateway's clock to the browser's in milliseconds. */
 export const clockOffset = signal(0);
 
-let asking = false;
+let isLoadingStatus = false;
 
 /** Reads the state of the gateway again. */
 export async function refreshStatus() {
-  if (asking) return;
-  asking = true;
+  if (isLoadingStatus) return;
+  isLoadingStatus = true;
   try {
     const data = await get("/api/status");
     clockOffset.value = Date.parse(data.now) - Date.now() || 0;
@@ -105,7 +105,7 @@ export async function refreshStatus() {
   } catch (error) {
     status.value = { ...status.value, error };
   } finally {
-    asking = false;
+    isLoadingStatus = false;
   }
 }
 

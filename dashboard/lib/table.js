@@ -1,5 +1,5 @@
 // Tables: sorted by a column, one link for each row, cards on a phone, a region that scrolls by itself.
-import { html, useMemo, useState } from "./html.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 
 /**
  * `columns`: `{ label, cell(row), isNumber, sort(row), title, kind }`; on a phone a cell of kind `bare` has no label, and
@@ -18,7 +18,8 @@ export function Table({ columns, rows, keyOf, linkOf, label, sortedBy, classOf, 
     return known.get(row);
   });
   if (known.size > shown.length * 2) forget(known, shown);
-  return html`<div class="scroll" role="region" aria-label=${label} tabindex="0">
+  const region = useScrollFocus();
+  return html`<div class="scroll" role="region" aria-label=${label} ref=${region}>
     <table class=${`table ${kind}`} role="table" aria-label=${label}>
       <thead role="rowgroup">
         <tr role="row">
@@ -30,6 +31,23 @@ export function Table({ columns, rows, keyOf, linkOf, label, sortedBy, classOf, 
       </tbody>
     </table>
   </div>`;
+}
+
+/** A region that scrolls takes the focus, so that the keyboard can scroll it; any other is no stop of the Tab key. */
+function useScrollFocus() {
+  const region = useRef(null);
+  useLayoutEffect(() => {
+    const element = region.current;
+    const update = () => {
+      if (element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight) element.tabIndex = 0;
+      else element.removeAttribute("tabindex");
+    };
+    const sizes = new ResizeObserver(update);
+    sizes.observe(element);
+    sizes.observe(element.firstElementChild);
+    return () => sizes.disconnect();
+  }, []);
+  return region;
 }
 
 function forget(known, shown) {

@@ -10,6 +10,7 @@ import { columnsOf, filled, hitRate, liveOf, moneyOfNumber, stepOf, totalOf } fr
 import { ownZone, zone } from "../lib/store.js";
 import { Age, Empty, Head, Loaded } from "../lib/ui.js";
 import { Attention } from "./attention.js";
+import { Failures } from "./failures.js";
 import { daysOf, LiveShares, PastShares } from "./shares.js";
 
 const RANGES = [
@@ -113,7 +114,8 @@ function LiveBody({ data, at, minutes }) {
     <${Tiles} total=${total} times=${times} foot=${foot} minutes=${covered} running=${data.running} />
     ${total.requests === 0 && html`<${Quiet} running=${data.running} minutes=${minutes} />`}
     <${Charts} points=${points} total=${total} step=${data.interval_s} isLive=${true} note=${zone.value} />
-    <${LiveShares} data=${data} at=${at} minutes=${minutes} />`;
+    <${LiveShares} data=${data} at=${at} minutes=${minutes} />
+    <${Failures} />`;
 }
 
 function Quiet({ running, minutes }) {

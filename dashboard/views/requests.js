@@ -1,5 +1,6 @@
 // The requests of the ledger with filters, pages by their key, and the ones that end right now.
 import { get } from "../lib/api.js";
+import { saveCsv } from "../lib/csv.js";
 import { Cached, exchangeLink, Input, Remarks, Result } from "../lib/exchange.js";
 import { ChoiceFilter, FilterBar, MomentFilter, TextFilter } from "../lib/filter.js";
 import { count, duration, plural, short } from "../lib/format.js";
@@ -34,7 +35,7 @@ const COLUMNS = [
 function ModelCell({ row }) {
   const own = row.target.slice(row.target.indexOf("/") + 1);
   return html`<${Name} value=${row.model || row.route} none="(none)" most=${60} />
-    ${row.target && html` <span class="faint">${own === row.model ? "at" : "→"} <${Name} value=${own === row.model ? row.target.slice(0, -own.length - 1) : row.target} most=${60} /></span>`}`;
+    ${row.target && html` <span class="at">${own === row.model ? "at" : "→"} <${Name} value=${own === row.model ? row.target.slice(0, -own.length - 1) : row.target} most=${60} /></span>`}`;
 }
 
 function options(names, none) {
@@ -73,7 +74,12 @@ function matches(row, query) {
   return query.result == null || (query.result === "error") === isError;
 }
 
-function asked(query) {
+const EXPORTED = [
+  "at", "request_id", "upstream_request_id", "operation", "key", "session", "model", "target", "status", "ending", "error", "stop", "uncached",
+  "write_5m", "write_1h", "read", "output", "cost_usd", "cost_state", "ttft_ms", "ms", "attempts", "prefix", "broken_at", "broken_by", "broken_stage", "lost_tokens", "lost_usd",
+];
+
+function filtersOf(query) {
   return Object.fromEntries([...FILTERS, "after"].map((name) => [name, query[name]]));
 }
 
@@ -100,8 +106,8 @@ function List({ query }) {
   const isFirstPage = query.after == null;
   const canFollow = isFirstPage && NOT_LIVE.every((name) => query[name] == null);
   const [isPaused, setPaused] = useState(false);
-  const key = JSON.stringify(asked(query));
-  const found = useLoad((signal) => get("/api/exchanges", { ...asked(query), limit: 50 }, signal), [key]);
+  const key = JSON.stringify(filtersOf(query));
+  const found = useLoad((signal) => get("/api/exchanges", { ...filtersOf(query), limit: 50 }, signal), [key]);
   const tail = useTail(canFollow && !isPaused && found.data != null, (row) => matches(row, query), key);
   // a new connection begins with a new page, which has the requests that ended in between
   useEffect(() => {
@@ -117,7 +123,7 @@ function List({ query }) {
           ? html`<${Table} label="Requests" kind="cards requests" columns=${COLUMNS} rows=${rows} keyOf=${(row) => row.request_id + row.id} linkOf=${exchangeLink} classOf=${(row) => (tail.isFresh(row) ? "fresh" : "")} />`
           : html`<${None} query=${query} />`}
       </div>
-      <${Pager} next=${data.next} isFirst=${isFirstPage} number=${rows.length} />`}<//>
+      <${Pager} next=${data.next} isFirst=${isFirstPage} rows=${rows} />`}<//>
   <//>`;
 }
 
@@ -129,10 +135,11 @@ function None({ query }) {
   return html`<${Empty} title="The ledger has no request yet">Requests appear here within a second of their end, also refused and failed ones. With <code>ledger: off</code> none are recorded.<//>`;
 }
 
-function Pager({ next, isFirst, number }) {
+function Pager({ next, isFirst, rows }) {
   return html`<div class="pager">
-    <span class="faint">${plural(number, "row")}</span>
+    <span class="faint">${plural(rows.length, "row")}</span>
     <span class="head-tools">
+      <button type="button" class="small quiet" disabled=${!rows.length} onClick=${() => saveCsv("requests.csv", EXPORTED, rows)}>Save as CSV</button>
       ${!isFirst && html`<button type="button" class="small" onClick=${() => setQuery({ after: null })}>Newest</button>`}
       <button type="button" class="small" disabled=${next == null} onClick=${() => { setQuery({ after: next }); scrollTo(0, 0); }}>Older</button>
     </span>

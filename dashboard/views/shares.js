@@ -1,7 +1,8 @@
 // The shares of keys, models, targets and tags in a range of the overview.
 import { get } from "../lib/api.js";
+import { saveCsv } from "../lib/csv.js";
 import { Choice } from "../lib/filter.js";
-import { count, csvCell, dollars, money, short } from "../lib/format.js";
+import { count, dollars, money, short } from "../lib/format.js";
 import { useLoad } from "../lib/hooks.js";
 import { html, useState } from "../lib/html.js";
 import { link } from "../lib/router.js";
@@ -71,17 +72,6 @@ function linkOf(by, { raw }) {
 
 const EXPORTED = ["name", "requests", "uncached", "write_5m", "write_1h", "read", "output", "cost_usd", "unpriced", "unpriced_tokens"];
 
-/** Saves rows as a file. */
-function download(rows, name) {
-  const lines = [EXPORTED, ...rows.map((row) => EXPORTED.map((it) => row[it]))].map((cells) => cells.map(csvCell).join(","));
-  const address = URL.createObjectURL(new Blob([`${lines.join("\r\n")}\r\n`], { type: "text/csv" }));
-  const anchor = document.createElement("a");
-  anchor.href = address;
-  anchor.download = name;
-  anchor.click();
-  setTimeout(() => URL.revokeObjectURL(address), 1000);
-}
-
 /** The keys, models, targets and tags of some days. */
 export function PastShares({ span }) {
   const [by, setBy] = useState("key");
@@ -90,7 +80,7 @@ export function PastShares({ span }) {
   const rows = (found.data?.rows ?? []).map(flat);
   const tools = html`
     <${Choice} label="Sums by" options=${KINDS} value=${by} onChoose=${setBy} />
-    <button type="button" class="small" disabled=${!rows.length} onClick=${() => download(rows, `usage-by-${by}-${span.from}-${span.to}.csv`)}>Save as CSV</button>`;
+    <button type="button" class="small" disabled=${!rows.length} onClick=${() => saveCsv(`usage-by-${by}-${span.from}-${span.to}.csv`, EXPORTED, rows)}>Save as CSV</button>`;
   return html`<${Card} title="Shares" note=${html`<${Age} at=${found.at} source=${daysOf(span)} />`} tools=${tools}>
     <${Loaded} from=${found} subject="sums">${() => (rows.length ? html`<${PastTable} by=${by} rows=${rows} hasMore=${found.data.next != null} />` : html`<${Empty} title="The ledger has nothing to sum up here" />`)}<//>
   <//>`;

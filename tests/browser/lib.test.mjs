@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { attentionOf } from "../../dashboard/lib/attention.js";
 import { linesOf } from "../../dashboard/lib/course.js";
 import { curlOf } from "../../dashboard/lib/curl.js";
+import { csvOf } from "../../dashboard/lib/csv.js";
 import { partsOf, placeOf } from "../../dashboard/lib/excerpt.js";
 import * as format from "../../dashboard/lib/format.js";
 import { columnsOf, filled, hitRate, stepsOf, totalOf } from "../../dashboard/lib/series.js";
@@ -50,6 +51,10 @@ test("numbers, shares and durations are short", () => {
 test("a cell of a CSV file runs no formula", () => {
   assert.deepEqual(["=1+1", "+x", "-x", "@x", "\tx", "-1.5", "a,b", 'a"b', null].map(format.csvCell),
     ["'=1+1", "'+x", "'-x", "'@x", "'\tx", "-1.5", '"a,b"', '"a""b"', ""]);
+});
+
+test("a CSV file has a line of names and a line for each row", () => {
+  assert.equal(csvOf(["a", "b"], [{ a: "=x", b: 1, c: 2 }, { a: null }]), "a,b\r\n'=x,1\r\n,\r\n");
 });
 
 test("times are shown in the zone", () => {
