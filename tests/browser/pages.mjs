@@ -24,8 +24,8 @@ export function places({ facts }) {
 }
 
 /** Whether the pages can show a place: the gateway has its route, or there are fixtures for it. */
-export function canShow({ paths, isDirect }, route) {
-  return !isDirect || paths.has(route);
+export function canShow({ paths, hasFixtures }, route) {
+  return hasFixtures || paths.has(route);
 }
 
 const LOOKS = [

@@ -74,7 +74,7 @@ async function clicks(it, number) {
 }
 
 async function front(setting, gateway) {
-  if (setting.isDirect) return { url: gateway.admin, stop: async () => {} };
+  if (!setting.hasFixtures) return { url: gateway.admin, stop: async () => {} };
   return serve({ gateway: gateway.admin, messages: gateway.url, keys: KEYS, token: TOKEN, fixtures: true });
 }
 

@@ -51,6 +51,7 @@ def arguments():
     parser.add_argument("--binary", help="the gateway to start (target/debug/tidegate)")
     parser.add_argument("--only", help=f"parts of the suite, separated by commas: {', '.join(PARTS)}")
     parser.add_argument("--rows", default="100000", help="the number of exchanges in the large ledger")
+    parser.add_argument("--pages", choices=("gateway", "disk"), default="gateway", help="`disk`: those of `dashboard/` as they are now")
     parser.add_argument("--screenshots", metavar="DIR", help="writes the pictures of the docs there")
     parser.add_argument(
         "--require",
@@ -63,6 +64,7 @@ def arguments():
 
 def command(options, program):
     words = [program, HERE / "suite.mjs", "--binary", binary(options), "--chromium", browser(), "--rows", options.rows]
+    words += ["--pages", options.pages]
     if options.only:
         unknown = set(options.only.split(",")) - set(PARTS)
         if unknown:

@@ -100,7 +100,8 @@ class Server {
       const isOpen = pathname.startsWith("/assets/") || pathname === "/healthz" || pathname === "/readyz";
       if (this.token && !isOpen && !this.isSigned(request)) return refuse(request, response);
     }
-    if (pathname === "/") return this.file(response, "index.html");
+    const page = { "/": "index.html", "/login": "login.html" }[pathname];
+    if (page && request.method === "GET") return this.hasPages ? this.proxy(request, response, page) : this.file(response, page);
     if (pathname.startsWith("/assets/")) return this.file(response, decodeURIComponent(pathname.slice(8)));
     const fixture = this.knows(pathname) ? null : find(this.fixtures, request.method, pathname);
     if (fixture) return fixture.route.answer({ request, response, url, values: fixture.values });
@@ -146,7 +147,8 @@ class Server {
     response.end(bytes);
   }
 
-  proxy(request, response) {
+  /** Passes a request on. A `page` takes the place of a success: the gateway decides who may see it. */
+  proxy(request, response, page = null) {
     const headers = { ...request.headers, host: this.gateway.host };
     if (headers.origin) headers.origin = this.gateway.origin;
     delete headers.connection;
@@ -157,6 +159,11 @@ class Server {
     const { hostname, port } = this.gateway;
     const options = { hostname, port, method: request.method, path: request.url, headers };
     const onward = http.request(options, (answer) => {
+      if (page !== null && answer.statusCode === 200) {
+        answer.resume();
+        this.file(response, page).catch(() => response.destroy());
+        return;
+      }
       const kept = { ...answer.headers };
       delete kept.connection;
       delete kept["keep-alive"];
@@ -233,6 +240,6 @@ function parse(args) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const options = parse(process.argv.slice(2));
   const { url, hasPages } = await start(options);
-  const lacks = hasPages ? "" : " (the gateway has no dashboard: this server signs users in)";
+  const lacks = hasPages ? " (sessions are the gateway's)" : " (the gateway has no dashboard: this server signs users in)";
   console.log(`${url}/${lacks}`);
 }

@@ -18,7 +18,7 @@ import { screenshots } from "./shots.mjs";
 import { traffic } from "./traffic.mjs";
 
 function options(args) {
-  const found = { binary: "", chromium: "chromium", screenshots: null, only: null, rows: 100_000 };
+  const found = { binary: "", chromium: "chromium", screenshots: null, only: null, rows: 100_000, pages: "gateway" };
   while (args.length > 0) {
     const name = args.shift().replace(/^--/, "");
     if (!(name in found)) throw new Error(`unknown option \`--${name}\``);
@@ -28,14 +28,14 @@ function options(args) {
 }
 
 /** Returns the place of the pages: the gateway itself, or the development server before a gateway without pages. */
-async function front(gateway, report) {
+async function front(gateway, chosen, report) {
   const document = await gateway.api("/api/openapi.json");
   const paths = new Set(Object.keys(document.paths));
   const login = await fetch(`${gateway.admin}/login`, { redirect: "manual" });
-  if (login.ok) return { url: gateway.admin, paths, isDirect: true, stop: async () => {} };
-  report.figure("this gateway has no pages: the development server serves them, with fixtures for the routes that it lacks");
+  if (login.ok && chosen.pages === "gateway") return { url: gateway.admin, paths, hasFixtures: false, stop: async () => {} };
+  report.figure("the development server serves the pages, with fixtures for the routes that the gateway lacks");
   const server = await serve({ gateway: gateway.admin, messages: gateway.url, keys: KEYS, token: TOKEN, fixtures: true });
-  return { url: server.url, paths, isDirect: false, stop: server.stop };
+  return { url: server.url, paths, hasFixtures: true, stop: server.stop };
 }
 
 /** Signs in once; all pages share the session. */
@@ -59,7 +59,7 @@ async function main() {
   const chosen = options(process.argv.slice(2));
   const report = new Report();
   const place = mkdtempSync(path.join(tmpdir(), "tidegate-browser-"));
-  const compiled = path.join(ROOT, process.env.CARGO_TARGET_DIR ?? "target", "clients", "compiled");
+  const compiled = path.resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target", "clients", "compiled");
   const gateway = await Gateway.prepare(chosen.binary, path.join(place, "one"), { compiled });
   const browser = await launch(chosen.chromium);
   const open = [];
@@ -67,7 +67,7 @@ async function main() {
     await gateway.start();
     const statuses = await traffic(gateway);
     report.figure(`harmful requests were answered with ${statuses.map((it) => String(it).slice(0, 24)).join(", ")}`);
-    const at = await front(gateway, report);
+    const at = await front(gateway, chosen, report);
     open.push(at);
     const state = await session(browser, at.url);
     const setting = { browser, gateway, report, state, place, ...at, facts: await facts(gateway), chosen };

@@ -25,8 +25,11 @@ async function write(it, text) {
   await it.page.keyboard.insertText(text);
 }
 
+/** Whether the gateway itself answers a route. */
+const isReal = ({ paths }, route) => paths.has(route);
+
 /** The name of a policy that the fixtures or the gateway have. */
-const nameOf = ({ isDirect }) => (isDirect ? "redact" : "cap-max-tokens");
+const nameOf = (setting) => (isReal(setting, "/api/files/{name}") ? "redact" : "cap-max-tokens");
 
 async function problems(setting) {
   const { found, expect } = expectations();
@@ -63,14 +66,14 @@ async function completion(setting) {
 async function dryRun(setting) {
   const { found, expect } = expectations();
   const it = await opened(setting, `#/editor/${nameOf(setting)}`);
-  if (setting.isDirect) {
+  if (isReal(setting, "/api/eval")) {
     await write(it, 'fn on_request(request, ctx) {\n    request.max_tokens = 17;\n    log("info", "a line of the log");\n}\n');
   }
   await it.page.getByRole("button", { name: "Run", exact: true }).click();
   await it.page.locator(".diff .line.add").first().waitFor();
   const text = await it.page.locator("main").innerText();
   expect(text.includes("/max_tokens"), "the dry run does not name the changed field");
-  if (setting.isDirect) expect(text.includes("a line of the log"), "the dry run does not show the log");
+  if (isReal(setting, "/api/eval")) expect(text.includes("a line of the log"), "the dry run does not show the log");
   found.push(...(await it.look()));
   return closed(it, found);
 }
@@ -82,7 +85,7 @@ async function cases(setting) {
   await it.page.locator(".cases li").first().waitFor();
   const rows = await it.page.locator(".cases li").allInnerTexts();
   expect(rows.length === 2, `expected 2 cases, found ${rows.length}`);
-  if (setting.isDirect) expect(rows.every((row) => row.includes("passed")), `a case failed: ${rows.join(" | ")}`);
+  if (isReal(setting, "/api/test")) expect(rows.every((row) => row.includes("passed")), `a case failed: ${rows.join(" | ")}`);
   await write(it, "fn on_request(request, ctx) {\n    request.max_tokens = 1;\n}\n");
   await it.page.getByRole("button", { name: "Run cases" }).click();
   await it.page.locator(".cases li.failed").first().waitFor();
@@ -101,7 +104,7 @@ async function saved(setting) {
   await it.page.getByText("Saved. The gateway runs generation").waitFor();
   const put = it.requests.find((request) => request.method === "PUT");
   expect(Boolean(put?.headers["if-match"]), "the request has no if-match");
-  if (setting.isDirect) {
+  if (isReal(setting, "/api/files/{name}")) {
     const file = readFileSync(path.join(setting.gateway.place, "policies", `${name}.rhai`), "utf8");
     expect(file.includes("saved by the suite"), "the file has the old text");
   }
@@ -113,7 +116,7 @@ async function saved(setting) {
 
 /** Changes the file elsewhere while the editor has a draft. */
 async function changeElsewhere(setting, it, name, text) {
-  if (setting.isDirect) return writeFileSync(path.join(setting.gateway.place, "policies", `${name}.rhai`), text);
+  if (isReal(setting, "/api/files/{name}")) return writeFileSync(path.join(setting.gateway.place, "policies", `${name}.rhai`), text);
   return it.page.evaluate(
     ([file, body]) => fetch(`/api/files/${file}`, { method: "PUT", headers: { "if-match": "*" }, body: JSON.stringify({ text: body }) }),
     [name, text],
@@ -122,7 +125,7 @@ async function changeElsewhere(setting, it, name, text) {
 
 async function conflict(setting) {
   const { found, expect } = expectations();
-  const name = setting.isDirect ? "stamp" : "system-note";
+  const name = isReal(setting, "/api/files/{name}") ? "stamp" : "system-note";
   const it = await opened(setting, `#/editor/${name}`);
   it.expect(/status of 412/);
   await write(it, "// mine\nfn on_request(request, ctx) {\n}\n");
@@ -149,7 +152,7 @@ async function broken(setting) {
   await write(it, "fn on_request(request, ctx) {\n    oops(\n");
   await it.page.getByRole("button", { name: "Save", exact: true }).click();
   await it.page.getByRole("alert").first().waitFor();
-  if (setting.isDirect) {
+  if (isReal(setting, "/api/files/{name}")) {
     const file = readFileSync(path.join(setting.gateway.place, "policies", `${name}.rhai`), "utf8");
     expect(!file.includes("oops"), "a text that does not compile was written");
   }
