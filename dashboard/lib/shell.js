@@ -138,7 +138,10 @@ function useKeys(actions) {
 
 function Warnings() {
   const { data, error } = status.value;
-  if (error && error.status !== 401) return html`<${Notice} kind="bad">The gateway cannot be reached. The page shows the last data.<//>`;
+  if (error && error.status !== 401) {
+    const cause = error.status ? `The gateway answers with an error: ${error.message}.` : "The gateway cannot be reached.";
+    return html`<${Notice} kind="bad">${cause} The page shows the last data.<//>`;
+  }
   if (data?.state === "draining") return html`<${Notice} kind="warn">The gateway drains: it takes no new requests, and <a href="#/generation">stops after the running ones</a>.<//>`;
   const lost = data?.ledger?.is_on && data.ledger.failures > 0 && data.ledger.waiting > 1000;
   return lost ? html`<${Notice} kind="warn">The database of the ledger is slow or away: ${data.ledger.waiting} exchanges wait in memory.<//>` : null;

@@ -7,6 +7,7 @@ import { BudgetCounters, budgetTitle, LimitCounters, limitTitle, periodOf, whenO
 import { keepUnless, leave, link } from "../lib/router.js";
 import { Age, Badge, Card, Empty, Head, Loaded, Name, Pairs, Time } from "../lib/ui.js";
 import { bodyOf, Changed, draftOf, KeyFields } from "./key-form.js";
+import { KeyUsage } from "./key-usage.js";
 import { stateOf } from "./keys.js";
 
 /** The fields of the draft that differ from the key. */
@@ -125,5 +126,6 @@ export function OneKey({ id }) {
         <${Left} item=${key} />
         <${Card} title="Facts"><${Pairs} wide=${true} rows=${[["Id", html`<span class="mono">${key.id}</span>`], ["Made", html`<${Time} at=${key.created_at} />`]]} /><//>
       </div>
-    </div>`;
+    </div>
+    <${KeyUsage} name=${key.name} />`;
 }

@@ -97,7 +97,7 @@ function TailState({ tail, toggle, canFollow }) {
   const word = { live: ["ok", "live"], connecting: ["busy", "connecting"], hidden: ["off", "resting"], off: ["off", "paused"] }[state] ?? ["bad", "interrupted"];
   return html`
     ${lost > 0 && html`<${Badge} kind="warn" title="This page was too slow for them; the list has them after a reload">${count(lost)} missed<//>`}
-    ${held > 0 && html`<span class="faint" aria-live="polite">${count(held)} new, shown when the pointer leaves the list</span>`}
+    ${held > 0 && html`<span class="faint" aria-live="polite">${count(held)} new, shown when the pointer rests or leaves the list</span>`}
     <${Badge} kind=${word[0]}>${word[1]}<//>
     <button type="button" class="small" aria-pressed=${state === "off"} onClick=${toggle}>${state === "off" ? "Resume" : "Pause"}</button>`;
 }

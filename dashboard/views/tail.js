@@ -54,23 +54,33 @@ function released(old) {
   return old.held.length ? { ...old, rows: [...old.held, ...old.rows].slice(0, MOST), held: [] } : old;
 }
 
-/** Rows stay where they are while the pointer or the focus is among them. */
+/** The time without a movement after which a pointer holds the rows no longer, in milliseconds. */
+const REST_MS = 8000;
+
+/** Rows stay where they are while the pointer moves or the focus is among them. */
 function holder(isHeld, release) {
   let isPointed = false;
   let isFocused = false;
+  let timer = 0;
   const update = () => {
     const was = isHeld.current;
     isHeld.current = isPointed || isFocused;
     if (was && !isHeld.current) release();
   };
+  const rest = () => {
+    isPointed = false;
+    update();
+  };
   return {
-    onPointerEnter: (event) => {
+    onPointerMove: (event) => {
       isPointed = event.pointerType === "mouse";
       update();
+      clearTimeout(timer);
+      timer = setTimeout(rest, REST_MS);
     },
     onPointerLeave: () => {
-      isPointed = false;
-      update();
+      clearTimeout(timer);
+      rest();
     },
     onFocusIn: () => {
       isFocused = true;
