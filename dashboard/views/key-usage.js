@@ -6,7 +6,7 @@ import { useLoad } from "../lib/hooks.js";
 import { html, useMemo } from "../lib/html.js";
 import { columnsOf, filled, hitRate, moneyOfNumber, totalOf } from "../lib/series.js";
 import { zone } from "../lib/store.js";
-import { Age, Loaded } from "../lib/ui.js";
+import { Age, Empty, Loaded } from "../lib/ui.js";
 
 const DAY_S = 86_400;
 
@@ -19,6 +19,7 @@ function Charts({ data, at }) {
   }), [columns]);
   const total = totalOf(points);
   const shared = { x: columns.x, step: DAY_S, isDaily: true, note: zone.value };
+  if (!total.requests) return html`<div class="card"><${Empty} title="The key has sent no request in these days" /></div>`;
   const unpriced = total.unpriced ? html`, <span class="warn-text">${count(total.unpriced)} unpriced</span>` : "";
   return html`
     <p class="summary soft">${count(total.requests)} requests, ${moneyOfNano(total.nano)}${unpriced}, ${short(total.output)} output tokens, ${percent(hitRate(total))} of the input from the cache.</p>

@@ -34,7 +34,7 @@ function Figures({ row, turns }) {
   return html`<div class="tiles">
     <${Figure} title="Duration" value=${duration(row.ms)} sub=${html`<${Since} at=${row.at} />`} />
     <${Figure} title="First event" value=${duration(row.ttft_ms)} sub=${row.is_stream ? "of the stream" : "not a stream"} />
-    <${Figure} title="Input" value=${short(input)} sub=${`${count(row.uncached)} neither read nor written`} />
+    <${Figure} title="Input" value=${short(input)} sub=${`${count(row.uncached)} not cached`} />
     <${Figure} title="From the cache" value=${input ? percent(row.read / input) : "–"} sub=${`${short(row.read)} read, ${short(row.write_5m + row.write_1h)} written`} />
     <${Figure} title="Output" value=${short(row.output)} sub=${`${plural(row.attempts, "attempt")}, ${plural(turns, "turn")}`} />
     <${Figure} title="Cost" value=${html`<${Cost} row=${row} />`} sub=${row.unpriced_tokens ? `${count(row.unpriced_tokens)} tokens without a price` : row.cost_state} />
