@@ -19,35 +19,34 @@ export function whole(answer) {
   };
 }
 
-// a delta of a kind that is not known adds its texts to the fields of the same names
-function add(place, delta) {
-  if (delta.type === "input_json_delta") {
-    place.input += delta.partial_json ?? "";
-    return;
-  }
+// Places are replaced and never changed, so that a component sees from its property whether its block is another one.
+// A delta of a kind that is not known adds its texts to the fields of the same names.
+function added(place, delta) {
+  if (delta.type === "input_json_delta") return { ...place, input: place.input + (delta.partial_json ?? "") };
+  const block = { ...place.block };
   if (delta.type === "citations_delta") {
-    place.block.citations = [...(place.block.citations ?? []), delta.citation];
-    return;
+    block.citations = [...(block.citations ?? []), delta.citation];
+    return { ...place, block };
   }
   for (const [name, value] of Object.entries(delta)) {
     if (name === "type") continue;
-    const before = place.block[name];
-    place.block[name] = typeof before === "string" && typeof value === "string" ? before + value : value;
+    const before = block[name];
+    block[name] = typeof before === "string" && typeof value === "string" ? before + value : value;
   }
+  return { ...place, block };
 }
 
-function close(place) {
-  if (!place) return;
-  place.isOpen = false;
-  if (!place.input) return;
+function closed(place) {
+  if (!place.input) return { ...place, isOpen: false };
   try {
-    place.block.input = JSON.parse(place.input);
+    return { ...place, block: { ...place.block, input: JSON.parse(place.input) }, isOpen: false };
   } catch {
     // the input of a call that was cut off stays as its text
+    return { ...place, isOpen: false };
   }
 }
 
-/** Applies the data of one event to `message`, in place. */
+/** Applies the data of one event to `message`, which changes. */
 export function apply(message, data) {
   switch (data.type) {
     case "message_start":
@@ -58,10 +57,10 @@ export function apply(message, data) {
       message.blocks[data.index] = { block: { ...data.content_block }, input: "", isOpen: true };
       break;
     case "content_block_delta":
-      if (message.blocks[data.index]) add(message.blocks[data.index], data.delta ?? {});
+      if (message.blocks[data.index]) message.blocks[data.index] = added(message.blocks[data.index], data.delta ?? {});
       break;
     case "content_block_stop":
-      close(message.blocks[data.index]);
+      if (message.blocks[data.index]) message.blocks[data.index] = closed(message.blocks[data.index]);
       break;
     case "message_delta":
       message.stop = data.delta?.stop_reason ?? message.stop;

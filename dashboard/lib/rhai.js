@@ -84,7 +84,7 @@ function token(stream, state) {
     state.depth = 1;
     return comment(stream, state);
   }
-  if (stream.match(/^\d[\d_]*(\.\d[\d_]*)?(e[+-]?\d+)?|^0[xob][\da-f_]+/i)) return "number";
+  if (stream.match(/^0[xob][\da-f_]+|^\d[\d_]*(\.\d[\d_]*)?(e[+-]?\d+)?/i)) return "number";
   if (stream.match(/^[a-z_][\w]*/i)) return word(stream, state);
   const letter = stream.next();
   if (letter === '"' || letter === "'" || letter === "`") {

@@ -36,14 +36,18 @@ function Item({ row, chosen, query }) {
   </li>`;
 }
 
-function NewPolicy({ taken, onClose }) {
+const RIGHT_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+
+/** Asks for the name of a new policy, which begins with `text`. */
+function NewPolicy({ taken, text = TEMPLATE, onClose }) {
   const [name, setName] = useState("");
-  const isRight = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name);
-  const problem = name && !isRight ? "Expected letters, digits, `-`, `_` and `.`" : taken.includes(name) ? "This name is in use." : null;
+  const isRight = RIGHT_NAME.test(name);
+  const problem =
+    name && !isRight ? "Expected up to 64 of a-z, 0-9, - and _, a letter or digit first." : taken.includes(name) ? "This name is in use." : null;
   function create(event) {
     event.preventDefault();
     if (!isRight || problem) return;
-    keep(name, TEMPLATE, null);
+    keep(name, text, null);
     onClose();
     go(link("editor", [name]));
   }
@@ -123,10 +127,11 @@ function Problems({ problems, error, onGo }) {
 
 // ── the editor of one policy ──
 
-function Tools({ isDirty, isEditable, isBusy, onSave, onRevert, name }) {
+function Tools({ isDirty, canSave, isBusy, onSave, onRevert, onCopy, name }) {
   return html`<div class="tools">
-    <button type="button" class="primary" disabled=${!isEditable || !isDirty || isBusy} onClick=${onSave}>${isBusy ? "Saving…" : "Save"}</button>
+    <button type="button" class="primary" disabled=${!canSave || !isDirty || isBusy} onClick=${onSave}>${isBusy ? "Saving…" : "Save"}</button>
     <button type="button" disabled=${!isDirty || isBusy} onClick=${onRevert}>Discard the draft</button>
+    <button type="button" onClick=${onCopy}>Copy…</button>
     <a class="button" href=${link("playground", [], { policy: name })}>Try in the playground</a>
     <span class="faint keys">Tab indents; Esc, then Tab leaves the text. Ctrl+S saves, Ctrl+Space completes.</span>
   </div>`;
@@ -150,7 +155,19 @@ function Outcome({ saved, error }) {
   return html`<${Notice} kind="ok">Saved. The gateway runs generation ${saved.generation}.<//>`;
 }
 
-function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
+/** Says why a policy cannot be saved, or what saving it means. */
+function SaveNote({ row, isEditable }) {
+  if (!isEditable) {
+    return html`<${Notice} kind="info" title="Saving is off">
+      <code>admin.edit: true</code> in the config turns it on. A draft can be checked, tried and tested all the same.<//>`;
+  }
+  if (!row?.is_library) return null;
+  return row.in_pipeline
+    ? html`<${Notice} kind="info">A shipped policy: saving writes a file with this name, which the gateway uses in its place.<//>`
+    : html`<${Notice} kind="info" title="A shipped policy">It is read-only. Copy it to a name of your own to change it.<//>`;
+}
+
+function Opened({ start, row, taken, isEditable, definitions, exchange, onSaved }) {
   const { name } = start;
   const [file, setFile] = useState(start.file);
   const [base, setBase] = useState(start.base);
@@ -158,6 +175,7 @@ function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
   const [found, setFound] = useState({ problems: null, error: null });
   const [state, setState] = useState(REST);
   const [isUnkept, setUnkept] = useState(false);
+  const [isCopying, setCopying] = useState(false);
   const handle = useRef(null);
   const isDirty = text !== file.text || base === null;
   useLeaveWarning(isDirty);
@@ -219,18 +237,19 @@ function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
   }
 
   const policy = () => ({ name, text: handle.current?.text() ?? text });
-  const trySave = () => isEditable && isDirty && !state.isBusy && write(base);
+  const canSave = isEditable && (!row?.is_library || row.in_pipeline);
+  const trySave = () => canSave && isDirty && !state.isBusy && write(base);
   return html`<div class="bench-side">
       <${Panel} title=${name} note=${isDirty ? "a draft in this tab, not saved" : "as saved"}>
-        ${!isEditable && html`<${Notice} kind="info" title="Saving is off">
-          <code>admin.edit: true</code> in the config turns it on. A draft can be checked, tried and tested all the same.<//>`}
-        <${Tools} isDirty=${isDirty} isEditable=${isEditable} isBusy=${state.isBusy} onSave=${trySave} onRevert=${revert} name=${name} />
+        <${SaveNote} row=${row} isEditable=${isEditable} />
+        <${Tools} isDirty=${isDirty} canSave=${canSave} isBusy=${state.isBusy} onSave=${trySave} onRevert=${revert} onCopy=${() => setCopying(true)} name=${name} />
         <${Code} class="tall" document=${name} text=${start.text} language="rhai" label=${`The policy ${name}`} indents handle=${handle}
           onChange=${edit} onSave=${trySave} check=${checkNow} complete=${definitions} />
         ${isUnkept && html`<${Notice} kind="warn">The browser has no room for the draft: it is lost if this page is closed.<//>`}
         <${Outcome} saved=${state.saved} error=${state.error} />
         <${Problems} problems=${found.problems} error=${found.error} onGo=${(it) => handle.current?.goto(it.line, it.column)} />
       <//>
+      ${isCopying && html`<${NewPolicy} taken=${taken} text=${policy().text} onClose=${() => setCopying(false)} />`}
       ${state.isConflict &&
       html`<${Conflict} name=${name} mine=${text} onClose=${() => setState((old) => ({ ...old, isConflict: false }))}
         onTheirs=${(theirs) => replace(theirs.text, theirs.etag)} onMine=${(theirs) => write(theirs.etag)} />`}
@@ -241,7 +260,7 @@ function Opened({ start, row, isEditable, definitions, exchange, onSaved }) {
     </div>`;
 }
 
-function Open({ name, row, query, isEditable, definitions, onSaved }) {
+function Open({ name, row, taken, query, isEditable, definitions, onSaved }) {
   const isNew = row === undefined;
   const start = useLoad((signal) => opened(name, isNew, signal), [name]);
   if (isNew && draft(name) === null && start.data?.name !== name) {
@@ -249,7 +268,7 @@ function Open({ name, row, query, isEditable, definitions, onSaved }) {
   }
   if (start.error) return html`<div class="bench-side"><${Problem} error=${start.error} subject="the policy" again=${start.reload} /></div>`;
   if (start.data?.name !== name) return html`<div class="bench-side"><${Loading} lines=${8} /></div>`;
-  return html`<${Opened} key=${name} start=${start.data} row=${row} isEditable=${isEditable} definitions=${definitions}
+  return html`<${Opened} key=${name} start=${start.data} row=${row} taken=${taken} isEditable=${isEditable} definitions=${definitions}
     exchange=${query.exchange} onSaved=${onSaved} />`;
 }
 
@@ -275,7 +294,7 @@ export function Editor({ parts, query }) {
       <${List} files=${files.data} chosen=${name} query=${kept} />
       <div class="bench">
         ${name
-          ? html`<${Open} key=${name} name=${name} row=${row} query=${query} isEditable=${files.data.is_editable} definitions=${definitions}
+          ? html`<${Open} key=${name} name=${name} row=${row} taken=${rowsOf(files.data.rows).map((it) => it.name)} query=${query} isEditable=${files.data.is_editable} definitions=${definitions}
               onSaved=${files.reload} />`
           : html`<${Empty} title="No policy is open">Choose one of the list, or create one.<//>`}
       </div>

@@ -221,11 +221,15 @@ function rest(block) {
   return print(others);
 }
 
+/** The longest text of a block that is shown without a question: a longer one makes the page slow. */
+const LONGEST = 50_000;
+
 function Block({ place }) {
+  const [isWhole, setWhole] = useState(false);
   const { block } = place;
   const title = TITLES[block.type] ?? block.type;
   const isCall = block.type.endsWith("tool_use");
-  const text = block.type === "text" ? block.text : block.type === "thinking" ? block.thinking : isCall ? inputOf(place) : rest(block);
+  const text = String((block.type === "text" ? block.text : block.type === "thinking" ? block.thinking : isCall ? inputOf(place) : rest(block)) ?? "");
   return html`<li class=${`block ${block.type === "thinking" ? "thought" : isCall ? "tool" : block.type === "text" ? "words" : "other"}`}>
     <p class="block-head">
       <strong>${title}</strong>
@@ -233,7 +237,8 @@ function Block({ place }) {
       ${block.citations?.length > 0 && html`<${Badge}>${block.citations.length} citations<//>`}
       ${place.isOpen && html`<${Badge} kind="busy">writing<//>`}
     </p>
-    <pre class=${block.type === "text" || block.type === "thinking" ? "text prose" : "text"} tabindex="0" aria-label=${title}>${text}</pre>
+    <pre class=${block.type === "text" || block.type === "thinking" ? "text prose" : "text"} tabindex="0" aria-label=${title}>${isWhole ? text : text.slice(0, LONGEST)}</pre>
+    ${text.length > LONGEST && !isWhole && html`<button type="button" class="small" onClick=${() => setWhole(true)}>Show all ${count(text.length)} characters</button>`}
   </li>`;
 }
 

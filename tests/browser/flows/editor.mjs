@@ -190,12 +190,60 @@ async function drafts(setting) {
   return closed(it, found);
 }
 
+/** The list of policies as a gateway without `admin.edit` sends it, and with a shipped policy. */
+async function readOnly(setting) {
+  const { found, expect } = expectations();
+  const name = nameOf(setting);
+  for (const [isEditable, isLibrary, note] of [[false, false, "Saving is off"], [true, true, "It is read-only"]]) {
+    const it = await watched(setting.browser, setting.url, { state: setting.state });
+    const row = { name, is_library: isLibrary, has_cases: false, in_pipeline: false };
+    await it.page.route("**/api/files", (route) => route.fulfill({ json: { is_editable: isEditable, rows: [row] } }));
+    await it.open(`#/editor/${name}`);
+    await write(it, "// another text\nfn on_request(request, ctx) {\n}\n");
+    await it.page.getByText("a draft in this tab, not saved").waitFor();
+    await it.page.getByText(note).waitFor();
+    expect(await it.page.getByRole("button", { name: "Save", exact: true }).isDisabled(), `${note}: it can be saved`);
+    await it.page.getByRole("button", { name: "Copy…" }).click();
+    const dialog = it.page.getByRole("dialog");
+    await dialog.getByLabel("Name").fill("Not A Name");
+    await dialog.getByRole("alert").waitFor();
+    expect(await dialog.getByRole("button", { name: "Create the draft" }).isDisabled(), "a wrong name can be used");
+    found.push(...(await it.look()));
+    await dialog.getByLabel("Name").fill("own-copy");
+    await it.page.keyboard.press("Enter");
+    await it.page.waitForFunction(() => location.hash.includes("own-copy"));
+    await it.page.locator(".cm-content").first().filter({ hasText: "another text" }).waitFor();
+    await closed(it, found);
+  }
+  return found;
+}
+
+/** A request of the list leads to a dry run over it. */
+async function overRequest(setting) {
+  const { found, expect } = expectations();
+  const { edited } = setting.facts;
+  const it = await watched(setting.browser, setting.url, { state: setting.state });
+  await it.open(`#/requests/${edited.id}`);
+  await it.page.getByRole("link", { name: "Try a policy on it" }).click();
+  await it.page.getByRole("navigation", { name: "Policies" }).getByRole("link", { name: nameOf(setting) }).first().click();
+  await it.page.locator(".cm-content").first().waitFor();
+  const chosen = await it.page.getByLabel("Request", { exact: true }).inputValue();
+  expect(chosen === edited.id, `the dry run is over ${chosen}`);
+  await it.page.getByRole("button", { name: "Run", exact: true }).click();
+  await it.page.locator(".result").waitFor();
+  const text = await it.page.locator(".result").innerText();
+  expect(/Steps/.test(text), `the dry run shows ${text.slice(0, 80)}`);
+  return closed(it, found);
+}
+
 export async function flow(setting) {
   const { report } = setting;
   const parts = [
     ["problems appear while typing, with their places", "/api/check", problems],
     ["completion knows the functions of policies; Escape and Tab leave the text", "/api/definitions", completion],
     ["a dry run shows the difference", "/api/eval", dryRun],
+    ["a dry run runs over a recorded request", "/api/eval", overRequest],
+    ["without admin.edit, and for shipped policies, a copy can be made and nothing saved", "/api/files", readOnly],
     ["the cases of a policy run, also over a draft", "/api/test", cases],
     ["saving writes the version that was opened", "/api/files/{name}", saved],
     ["a text that does not compile is not written", "/api/files/{name}", broken],

@@ -97,6 +97,31 @@ async function refused(setting) {
   return closed(it, found);
 }
 
+/** Answers that the simulator does not give: a draft with problems, and a very long text. */
+async function unusual(setting) {
+  const { found, expect } = expectations();
+  const it = await opened(setting);
+  it.expect(/status of 422/);
+  const problems = [{ line: 2, column: 5, message: "there is no function <b>oops</b>" }];
+  await it.page.route("**/api/playground", (route) => route.fulfill({ status: 422, json: { problems } }));
+  await send(it, "hello");
+  await state(it, "failed");
+  await it.page.getByText("2:5 there is no function <b>oops</b>").waitFor();
+  await it.page.unroute("**/api/playground");
+  const content = [{ type: "text", text: "word ".repeat(60_000) }, { type: "a_new_kind", payload: "<i>x</i>" }];
+  const message = { type: "message", role: "assistant", model: "m", content, stop_reason: "end_turn", usage: { input_tokens: 1, output_tokens: 2 } };
+  await it.page.route("**/api/playground", (route) => route.fulfill({ json: message }));
+  await send(it, "hello");
+  await state(it, "done");
+  const shown = () => it.page.locator(".block.words pre").evaluate((block) => block.textContent.length);
+  expect((await shown()) < 60_000, `a text of 300,000 characters is shown at once: ${await shown()}`);
+  await it.page.getByRole("button", { name: "Show all 300,000 characters" }).click();
+  await it.page.waitForFunction(() => document.querySelector(".block.words pre").textContent.length === 300_000);
+  expect((await it.page.locator(".block.other").innerText()).includes("<i>x</i>"), "a block of a new kind is not shown");
+  found.push(...(await it.look()));
+  return closed(it, found);
+}
+
 async function drafted(setting) {
   const { found, expect } = expectations();
   const it = await opened(setting);
@@ -119,6 +144,7 @@ export async function flow(setting) {
   await report.check("an answer can be stopped", () => stopped(setting));
   await report.check("a body of JSON calls a tool, and the conversation goes on", () => called(setting));
   await report.check("a refusal, a broken stream and a body that is no JSON are said", () => refused(setting));
+  await report.check("problems of a draft, long texts and blocks of a new kind are shown", () => unusual(setting));
   if (setting.paths.has("/api/playground")) await report.check("a draft takes part in the request", () => drafted(setting));
   else report.skip("a draft takes part in the request", "the gateway has no /api/playground");
   return undefined;
