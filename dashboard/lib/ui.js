@@ -81,9 +81,17 @@ export function Notice({ kind = "info", title, children, role }) {
   </div>`;
 }
 
+/** Whether a gateway without a ledger refused the request. */
+export function isWithoutLedger(error) {
+  return error.status === 404 && error.message.startsWith("there is no ledger");
+}
+
 /** An error of the API in words. A route that this gateway does not have is no alarm. */
 export function Problem({ error, subject = "this", again }) {
   if (!error) return null;
+  if (isWithoutLedger(error)) {
+    return html`<${Empty} title="The ledger is off">With <code>ledger</code> in the config the gateway records requests, their cost and the writes of operators. It is on by default.<//>`;
+  }
   const retry = again && html` <button type="button" class="small" onClick=${again}>Try again</button>`;
   if (error.status === 404 && error.type === "not_found_error" && /route|path/.test(error.message)) {
     return html`<${Notice} kind="warn">This gateway's version cannot show ${subject}: ${error.message}.${retry}<//>`;
@@ -154,7 +162,7 @@ export function Age({ at, source }) {
   const age = at ? Math.max(0, now.value - at) : null;
   const isOld = age != null && age > 30_000;
   return html`<span class=${isOld ? "age old" : "age"}>
-    ${source && html`<span>${source}</span>`}<span>${age == null ? "loading" : isOld ? `not updated for ${ago(age).replace(" ago", "")}` : ago(age)}</span>
+    ${source && html`<span>${source}</span>`}<span>${age == null ? "no data yet" : isOld ? `not updated for ${ago(age).replace(" ago", "")}` : ago(age)}</span>
   </span>`;
 }
 

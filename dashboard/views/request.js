@@ -9,7 +9,7 @@ import { link } from "../lib/router.js";
 import { Waterfall } from "../lib/story.js";
 import { Table } from "../lib/table.js";
 import { zone } from "../lib/store.js";
-import { Card, Copy, Cost, Empty, Head, Loaded, Long, Name, Notice, Pairs, Problem, Since, Time } from "../lib/ui.js";
+import { Card, Copy, Cost, Empty, Head, isWithoutLedger, Loaded, Long, Name, Notice, Pairs, Problem, Since, Time } from "../lib/ui.js";
 
 const RETRIES = 3;
 
@@ -156,7 +156,7 @@ export default function View({ parts }) {
   const found = useLoad((signal) => storyOf(id, signal), [id]);
   return html`
     ${found.data == null && html`<${Head} title=${html`<a href="#/requests">Requests</a> <span class="faint">/</span> <${Name} value=${id} mono most=${40} />`} />`}
-    ${found.error?.status === 404
+    ${found.error?.status === 404 && !isWithoutLedger(found.error)
       ? html`<div class="card"><${Empty} title="The ledger has no such request">Its row may have been deleted after <code>ledger.keep</code>, or the request is still in progress. <button type="button" class="small" onClick=${found.reload}>Try again</button><//></div>`
       : html`<${Loaded} from=${found} subject="this request" lines=${8}>${(story) => html`<${Story} key=${id} story=${story} id=${id} />`}<//>`}`;
 }

@@ -9,7 +9,7 @@ import { html, useEffect, useMemo, useState } from "../lib/html.js";
 import { link, setQuery } from "../lib/router.js";
 import { now, zone } from "../lib/store.js";
 import { Table } from "../lib/table.js";
-import { Age, Badge, Card, Cost, Empty, Head, Loaded, Name, shortTime, Time } from "../lib/ui.js";
+import { Age, Badge, Card, Cost, Empty, Head, isWithoutLedger, Loaded, Name, shortTime, Time } from "../lib/ui.js";
 import { useTail } from "./tail.js";
 
 const FILTERS = ["key", "model", "target", "result", "status", "operation", "session", "request_id", "tag", "from", "to"];
@@ -102,12 +102,22 @@ function TailState({ tail, toggle, canFollow }) {
     <button type="button" class="small" aria-pressed=${state === "off"} onClick=${toggle}>${state === "off" ? "Resume" : "Pause"}</button>`;
 }
 
+/** A page of the ledger. Without a ledger it is empty, and the list shows what ends from now on. */
+async function pageOf(query, signal) {
+  try {
+    return await get("/api/exchanges", { ...filtersOf(query), limit: 50 }, signal);
+  } catch (error) {
+    if (isWithoutLedger(error)) return { rows: [], next: null, isOff: true };
+    throw error;
+  }
+}
+
 function List({ query }) {
   const isFirstPage = query.after == null;
   const canFollow = isFirstPage && NOT_LIVE.every((name) => query[name] == null);
   const [isPaused, setPaused] = useState(false);
   const key = JSON.stringify(filtersOf(query));
-  const found = useLoad((signal) => get("/api/exchanges", { ...filtersOf(query), limit: 50 }, signal), [key]);
+  const found = useLoad((signal) => pageOf(query, signal), [key]);
   const tail = useTail(canFollow && !isPaused && found.data != null, (row) => matches(row, query), key);
   // a new connection begins with a new page, which has the requests that ended in between
   useEffect(() => {
@@ -121,18 +131,19 @@ function List({ query }) {
       <div ...${tail.hold}>
         ${rows.length
           ? html`<${Table} label="Requests" kind="cards requests" columns=${COLUMNS} rows=${rows} keyOf=${(row) => row.request_id + row.id} linkOf=${exchangeLink} classOf=${(row) => (tail.isFresh(row) ? "fresh" : "")} />`
-          : html`<${None} query=${query} />`}
+          : html`<${None} query=${query} isOff=${data.isOff} />`}
       </div>
       <${Pager} next=${data.next} isFirst=${isFirstPage} rows=${rows} />`}<//>
   <//>`;
 }
 
-function None({ query }) {
+function None({ query, isOff }) {
+  if (isOff) return html`<${Empty} title="The ledger is off">Requests that end while this page is open appear here. With <code>ledger</code> in the config the gateway keeps them, with their course.<//>`;
   const used = FILTERS.filter((name) => query[name] != null);
   if (used.length) {
     return html`<${Empty} title="No request passes these filters">Filtered by ${used.join(", ").replaceAll("_", " ")}. Old rows are deleted after <code>ledger.keep</code>.<//>`;
   }
-  return html`<${Empty} title="The ledger has no request yet">Requests appear here within a second of their end, also refused and failed ones. With <code>ledger: off</code> none are recorded.<//>`;
+  return html`<${Empty} title="The ledger has no request yet">Requests appear here within a second of their end, also refused and failed ones. <//>`;
 }
 
 function Pager({ next, isFirst, rows }) {
