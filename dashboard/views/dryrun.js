@@ -117,7 +117,7 @@ export function DryRun({ policy, first }) {
 
   const known = rows.map((row) => [row.id, named(row)]);
   if (chosen !== SAMPLE && !known.some(([id]) => id === chosen)) known.unshift([chosen, `request ${chosen}`]);
-  return html`<${Panel} title="Dry run" note="No upstream is called, and nothing is counted."
+  return html`<${Panel} title="Dry run" note="nothing is sent or counted"
     tools=${html`<button type="button" disabled=${state.isBusy} onClick=${run}>${state.isBusy ? "Running…" : "Run"}</button>`}>
     <${SelectField} label="Request" value=${chosen} onChange=${choose} options=${[[SAMPLE, "a sample"], ...known]}
       hint="A recent request needs admin.record in the config." />

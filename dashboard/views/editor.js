@@ -77,9 +77,10 @@ function List({ files, chosen, query }) {
 
 // ── a file and its draft ──
 
-/** Loads a file; a new policy has none. Returns the text to begin with. */
+/** Loads a file; a new policy has none. Returns the text to begin with; `file` is `null` if there is no such policy. */
 async function opened(name, isNew, signal) {
   const kept = draft(name);
+  if (isNew && kept === null) return { name, file: null };
   const file = isNew ? { name, text: "", cases: null, etag: null } : await load(name, signal);
   return { name, file, text: kept?.text ?? file.text, base: kept ? kept.etag : file.etag };
 }
@@ -263,11 +264,9 @@ function Opened({ start, row, taken, isEditable, definitions, exchange, onSaved 
 function Open({ name, row, taken, query, isEditable, definitions, onSaved }) {
   const isNew = row === undefined;
   const start = useLoad((signal) => opened(name, isNew, signal), [name]);
-  if (isNew && draft(name) === null && start.data?.name !== name) {
-    return html`<div class="bench-side"><${Empty} title="There is no such policy"><a href="#/editor">Choose another one</a><//></div>`;
-  }
   if (start.error) return html`<div class="bench-side"><${Problem} error=${start.error} subject="the policy" again=${start.reload} /></div>`;
   if (start.data?.name !== name) return html`<div class="bench-side"><${Loading} lines=${8} /></div>`;
+  if (start.data.file === null) return html`<${Empty} title="There is no such policy"><a href="#/editor">Choose another one</a>.<//>`;
   return html`<${Opened} key=${name} start=${start.data} row=${row} taken=${taken} isEditable=${isEditable} definitions=${definitions}
     exchange=${query.exchange} onSaved=${onSaved} />`;
 }

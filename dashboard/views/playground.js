@@ -67,7 +67,7 @@ function Form({ body, change, models, onSend }) {
   return html`<div class="form">
     <div class="form-row">
       <${TextField} label="Model" value=${body.model ?? ""} options=${models} onInput=${set("model")} />
-      <${TextField} label="Most tokens" value=${String(body.max_tokens ?? "")} inputmode="numeric"
+      <${TextField} label="Max tokens" value=${String(body.max_tokens ?? "")} inputmode="numeric"
         onInput=${(value) => set("max_tokens")(number(value))} />
       <${TickField} label="Streamed" value=${body.stream === true} onChange=${set("stream")} />
     </div>

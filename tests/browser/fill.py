@@ -1,5 +1,9 @@
-"""Puts many exchanges into the SQLite ledger of a gateway that does not run: fill.py LEDGER NUMBER"""
+"""Puts a week of exchanges into the SQLite ledger of a gateway that does not run: fill.py LEDGER NUMBER [--plain]
 
+With `--plain` no name of a model is written to do harm.
+"""
+
+import math
 import os
 import random
 import sqlite3
@@ -28,13 +32,23 @@ QUARTER = """INSERT INTO quarter (at, key, model, target, requests, errors, unca
   ON CONFLICT DO NOTHING"""
 
 
-def rows(number, now):
+def times(number, now, chance):
+    """Moments of the last week, newest first; most of them in the hours of work."""
+    found = []
+    while len(found) < number:
+        at = now - chance.randrange(7 * DAY)
+        hour = at % DAY / 3_600_000
+        if chance.random() < 0.08 + math.exp(-(((hour - 12.5) / 3.2) ** 2)):
+            found.append(at)
+    return sorted(found, reverse=True)
+
+
+def rows(number, now, models):
     chance = random.Random(1)
-    for n in range(number):
-        at = now - n * 7 * DAY // number
+    for n, at in enumerate(times(number, now, chance)):
         # an id of version 7: its order is that of time
         id_ = at.to_bytes(6, "big") + bytes([0x70 | n >> 16 & 15, n >> 8 & 255, 0x80 | n >> 2 & 63, n & 255]) + chance.randbytes(6)
-        model, key = chance.choice(MODELS), chance.choice(KEYS)
+        model, key = chance.choice(models), chance.choice(KEYS)
         status, error = chance.choice(STATUSES)
         tokens = [chance.randrange(limit) for limit in (900, 4000, 60_000, 1500)]
         cost = sum(tokens) * chance.randrange(200, 9000)
@@ -56,10 +70,11 @@ def attempt(row):
 
 def main():
     path, number = sys.argv[1], int(sys.argv[2])
+    models = MODELS[:-1] if "--plain" in sys.argv else MODELS
     if not os.path.exists(path):
         raise SystemExit(f"there is no {path}")
     with sqlite3.connect(path) as ledger:
-        all_ = list(rows(number, int(time.time() * 1000)))
+        all_ = list(rows(number, int(time.time() * 1000), models))
         ledger.executemany(EXCHANGE, all_)
         ledger.executemany(ATTEMPT, map(attempt, all_))
         ledger.executemany(STAGE, ((row[0],) for row in all_))

@@ -2,7 +2,7 @@
 import { watched } from "./browser.mjs";
 
 /** Returns the places: a name, its hash, and the route that it cannot do without. */
-export function places({ facts }) {
+export function places({ facts, paths }) {
   return [
     ["overview", "#/overview", "/api/overview"],
     ["requests", "#/requests", "/api/exchanges"],
@@ -16,7 +16,8 @@ export function places({ facts }) {
     ["limits", "#/limits", "/api/limits"],
     ["playground", "#/playground", "/api/playground"],
     ["editor", "#/editor", "/api/files"],
-    ["a policy in the editor", `#/editor/${facts.policy}`, "/api/files/{name}"],
+    ["a policy in the editor", `#/editor/${paths.has("/api/files") ? facts.policy : "cap-max-tokens"}`, "/api/files/{name}"],
+    ["no such policy in the editor", "#/editor/nowhere", "/api/files/{name}"],
     ["generation", "#/generation", "/api/generation"],
     ["audit", "#/audit", "/api/audit"],
     ["no such page", "#/nowhere", "/api/status"],

@@ -3,10 +3,10 @@ import { execFileSync } from "node:child_process";
 import path from "node:path";
 
 import { watched } from "./browser.mjs";
-import { expectations } from "./report.mjs";
-import { start as serve } from "./serve.mjs";
-import { Gateway, KEYS, ROOT, TOKEN, until } from "./setting.mjs";
 import { signIn } from "./flows/sign.mjs";
+import { front } from "./front.mjs";
+import { expectations } from "./report.mjs";
+import { Gateway, ROOT, until } from "./setting.mjs";
 
 const BOUND_MS = 200;
 
@@ -73,19 +73,30 @@ async function clicks(it, number) {
   return times.sort((a, b) => a - b);
 }
 
-async function front(setting, gateway) {
-  if (!setting.hasFixtures) return { url: gateway.admin, stop: async () => {} };
-  return serve({ gateway: gateway.admin, messages: gateway.url, keys: KEYS, token: TOKEN, fixtures: true });
+/** Fills the ledger of a gateway that does not run. `more` are further words for `fill.py`. */
+export function fill(gateway, number, ...more) {
+  const words = [path.join(ROOT, "tests/browser/fill.py"), path.join(gateway.place, ".tidegate", "ledger.sqlite"), String(number)];
+  execFileSync("python3", [...words, ...more]);
+}
+
+/** Starts a gateway once, so that its ledger has tables. */
+export async function prepared(setting, name) {
+  const place = path.join(setting.place, name);
+  const gateway = await Gateway.prepare(setting.chosen.binary, place, { compiled: setting.gateway.options.compiled });
+  await gateway.start();
+  await until("the ledger is there", async () => (await gateway.api("/api/status")).ledger.is_on);
+  await gateway.stop();
+  return gateway;
 }
 
 async function read(setting, gateway) {
   const { found, expect } = expectations();
   const number = Number(setting.chosen.rows);
   const begun = performance.now();
-  execFileSync("python3", [path.join(ROOT, "tests/browser/fill.py"), path.join(gateway.place, ".tidegate", "ledger.sqlite"), String(number)]);
+  fill(gateway, number);
   setting.report.figure(`${number} exchanges were written to the ledger in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
   await gateway.start();
-  const at = await front(setting, gateway);
+  const at = await front(gateway, setting.chosen);
   try {
     for (const line of await answers(gateway)) setting.report.figure(line);
     const it = await watched(setting.browser, at.url);
@@ -104,15 +115,9 @@ async function read(setting, gateway) {
 }
 
 export async function rows(setting) {
-  const place = path.join(setting.place, "many");
-  const compiled = path.join(setting.place, "compiled");
-  const gateway = await Gateway.prepare(setting.chosen.binary, place, { compiled });
   await setting.report.check(`a ledger of ${setting.chosen.rows} exchanges is paged through`, async () => {
+    const gateway = await prepared(setting, "many");
     try {
-      // the first start makes the tables
-      await gateway.start();
-      await until("the ledger is there", async () => (await gateway.api("/api/status")).ledger.is_on);
-      await gateway.stop();
       return await read(setting, gateway);
     } finally {
       await gateway.stop();

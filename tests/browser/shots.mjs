@@ -3,8 +3,12 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { watched } from "./browser.mjs";
+import { stateOf } from "./flows/sign.mjs";
+import { front } from "./front.mjs";
 import { canShow } from "./pages.mjs";
 import { shrink } from "./png.mjs";
+import { fill, prepared } from "./rows.mjs";
+import { facts, friendly } from "./traffic.mjs";
 
 async function playground(it) {
   await it.page.getByLabel("Key", { exact: true }).fill("dev");
@@ -21,7 +25,7 @@ async function editor(it) {
 }
 
 const PICTURES = [
-  ["overview", "#/overview", "/api/overview"],
+  ["overview", "#/overview?range=7d", "/api/usage/series"],
   ["requests", "#/requests", "/api/exchanges"],
   ["request", ({ facts }) => `#/requests/${facts.edited.id}`, "/api/exchanges/{id}/changes"],
   ["prompt-cache", ({ facts }) => `#/prompts/${facts.session}`, "/api/prompts/{session}"],
@@ -29,13 +33,15 @@ const PICTURES = [
   ["policies", "#/policies", "/api/policies"],
   ["limits", "#/limits", "/api/limits"],
   ["playground", "#/playground", "/api/playground", playground],
-  ["editor", "#/editor/cap-max-tokens", "/api/files", editor],
-  ["overview-dark", "#/overview", "/api/overview", null, { scheme: "dark" }],
-  ["overview-phone", "#/overview", "/api/overview", null, { size: "phone", scheme: "dark" }],
+  ["editor", ({ paths }) => `#/editor/${paths.has("/api/files") ? "redact" : "cap-max-tokens"}`, "/api/files", editor],
+  ["overview-dark", "#/overview?range=7d", "/api/usage/series", null, { scheme: "dark" }],
+  ["overview-phone", "#/overview?range=7d", "/api/usage/series", null, { size: "phone", scheme: "dark" }],
 ];
 
-/** Writes the pictures into a folder. */
-export async function screenshots(setting, folder) {
+/** The most exchanges of the ledger that the pictures show: a week of a team. */
+const EXCHANGES = 20_000;
+
+async function take(setting, folder) {
   for (const [name, hash, route, prepare, look = {}] of PICTURES) {
     if (!canShow(setting, route)) {
       setting.report.skip(`the picture ${name}`, `the gateway has no ${route}`);
@@ -57,5 +63,21 @@ export async function screenshots(setting, folder) {
       await it.page.context().close();
       return faults;
     });
+  }
+}
+
+/** Writes the pictures into a folder. They show a gateway of their own, without harmful names. */
+export async function screenshots(setting, folder) {
+  const gateway = await prepared(setting, "pictures");
+  fill(gateway, EXCHANGES, "--plain");
+  await gateway.start();
+  const at = await front(gateway, setting.chosen);
+  try {
+    await friendly(gateway);
+    const state = await stateOf(setting.browser, at.url);
+    await take({ ...setting, ...at, gateway, state, facts: await facts(gateway) }, folder);
+  } finally {
+    await at.stop();
+    await gateway.stop();
   }
 }

@@ -3,19 +3,19 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-import { launch, watched } from "./browser.mjs";
+import { launch } from "./browser.mjs";
 import * as editor from "./flows/editor.mjs";
 import * as keys from "./flows/keys.mjs";
 import * as playground from "./flows/playground.mjs";
 import * as requests from "./flows/requests.mjs";
 import * as sign from "./flows/sign.mjs";
+import { front } from "./front.mjs";
 import { pages } from "./pages.mjs";
 import { Report } from "./report.mjs";
 import { rows } from "./rows.mjs";
-import { start as serve } from "./serve.mjs";
-import { Gateway, KEYS, ROOT, TOKEN } from "./setting.mjs";
+import { Gateway, ROOT } from "./setting.mjs";
 import { screenshots } from "./shots.mjs";
-import { traffic } from "./traffic.mjs";
+import { facts, traffic } from "./traffic.mjs";
 
 function options(args) {
   const found = { binary: "", chromium: "chromium", screenshots: null, only: null, rows: 100_000, pages: "gateway" };
@@ -25,34 +25,6 @@ function options(args) {
     found[name] = args.shift();
   }
   return found;
-}
-
-/** Returns the place of the pages: the gateway itself, or the development server before a gateway without pages. */
-async function front(gateway, chosen, report) {
-  const document = await gateway.api("/api/openapi.json");
-  const paths = new Set(Object.keys(document.paths));
-  const login = await fetch(`${gateway.admin}/login`, { redirect: "manual" });
-  if (login.ok && chosen.pages === "gateway") return { url: gateway.admin, paths, hasFixtures: false, stop: async () => {} };
-  report.figure("the development server serves the pages, with fixtures for the routes that the gateway lacks");
-  const server = await serve({ gateway: gateway.admin, messages: gateway.url, keys: KEYS, token: TOKEN, fixtures: true });
-  return { url: server.url, paths, hasFixtures: true, stop: server.stop };
-}
-
-/** Signs in once; all pages share the session. */
-async function session(browser, url) {
-  const it = await watched(browser, url);
-  await sign.signIn(it);
-  const state = await it.page.context().storageState();
-  await it.page.context().close();
-  return state;
-}
-
-async function facts(gateway) {
-  const { rows: all } = await gateway.api("/api/exchanges?limit=200");
-  const failover = all.find((row) => row.attempts > 1 && row.model === "claude-main");
-  const edited = all.find((row) => row.session === "session-of-the-suite" && row.broken_stage);
-  if (!failover || !edited) throw new Error("the ledger lacks the failover, or the prefix that a policy broke");
-  return { failover, edited, session: "session-of-the-suite", policy: "redact" };
 }
 
 async function main() {
@@ -67,9 +39,10 @@ async function main() {
     await gateway.start();
     const statuses = await traffic(gateway);
     report.figure(`harmful requests were answered with ${statuses.map((it) => String(it).slice(0, 24)).join(", ")}`);
-    const at = await front(gateway, chosen, report);
+    const at = await front(gateway, chosen);
     open.push(at);
-    const state = await session(browser, at.url);
+    if (at.hasFixtures) report.figure("the development server serves the pages, with fixtures for the routes that the gateway lacks");
+    const state = await sign.stateOf(browser, at.url);
     const setting = { browser, gateway, report, state, place, ...at, facts: await facts(gateway), chosen };
     const parts = { sign: sign.flow, pages, requests: requests.flow, keys: keys.flow, playground: playground.flow, editor: editor.flow, rows };
     for (const [name, run] of Object.entries(parts)) {

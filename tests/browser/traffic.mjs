@@ -83,15 +83,34 @@ async function hostile(gateway) {
   return Promise.allSettled(sent);
 }
 
-/** Sends all of it, and waits until the ledger has it. */
-export async function traffic(gateway) {
-  await ordinary(gateway);
-  await failures(gateway);
-  await session(gateway);
-  const harmful = await hostile(gateway);
+async function written(gateway) {
   await until("the ledger has written all rows", async () => {
     const { ledger, active_requests: active } = await gateway.api("/api/status");
     return ledger.waiting === 0 && active === 0;
   });
+}
+
+/** Sends the requests of a team, and waits until the ledger has them. */
+export async function friendly(gateway) {
+  await failures(gateway);
+  await session(gateway);
+  await ordinary(gateway);
+  await written(gateway);
+}
+
+/** Sends all of it, and waits until the ledger has it. Returns the statuses of the harmful requests. */
+export async function traffic(gateway) {
+  await friendly(gateway);
+  const harmful = await hostile(gateway);
+  await written(gateway);
   return harmful.map((it) => (it.status === "fulfilled" ? it.value.status : String(it.reason)));
+}
+
+/** Returns the exchanges that the checks look at. */
+export async function facts(gateway) {
+  const { rows: all } = await gateway.api("/api/exchanges?limit=200");
+  const failover = all.find((row) => row.attempts > 1 && row.model === "claude-main");
+  const edited = all.find((row) => row.session === "session-of-the-suite" && row.broken_stage);
+  if (!failover || !edited) throw new Error("the ledger lacks the failover, or the prefix that a policy broke");
+  return { failover, edited, session: "session-of-the-suite", policy: "redact" };
 }

@@ -14,6 +14,15 @@ export async function signIn(it, hash = "") {
   await it.settled();
 }
 
+/** Signs in once. Returns the state of the browser, which other pages share. */
+export async function stateOf(browser, url) {
+  const it = await watched(browser, url);
+  await signIn(it);
+  const state = await it.page.context().storageState();
+  await it.page.context().close();
+  return state;
+}
+
 async function wrong({ browser, url }) {
   const { found, expect } = expectations();
   const it = await watched(browser, url);
