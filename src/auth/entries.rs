@@ -3,9 +3,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::json;
 
 /// One entry, or a list of them. It is written in the form in which it was read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -82,9 +83,12 @@ impl<T: JsonSchema> JsonSchema for Entries<T> {
         format!("EntriesOf{}", T::schema_name()).into()
     }
 
+    /// A mapping and a list in one: each keyword is about one of the two.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<T>();
-        let many = generator.subschema_for::<Vec<T>>();
-        json_schema!({ "anyOf": [one, many] })
+        let entry = T::json_schema(generator);
+        let mut either = entry.clone();
+        either.insert("type".to_owned(), json!(["object", "array"]));
+        either.insert("items".to_owned(), entry.into());
+        either
     }
 }

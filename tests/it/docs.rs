@@ -98,6 +98,15 @@ fn find_missing(
         let target = keys.schema.pointer(reference.trim_start_matches('#')).unwrap();
         find_missing(keys, target, values, path, missing);
     }
+    // one entry, or a list of such entries
+    if node["properties"].is_object() && node["items"].is_object() {
+        let inner = values.iter().flat_map(|value| match value.as_array() {
+            Some(entries) => entries.iter().collect(),
+            None => vec![*value],
+        });
+        let inner: Vec<&Value> = inner.collect();
+        return find_missing(keys, &node["items"], &inner, &format!("{path}[]"), missing);
+    }
     for (name, below) in node["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
         let inner: Vec<&Value> = values.iter().filter_map(|value| value.get(name)).collect();
@@ -119,17 +128,6 @@ fn find_missing(
         let inner: Vec<&Value> =
             values.iter().filter_map(|value| value.as_array()).flatten().collect();
         find_missing(keys, &node["items"], &inner, &format!("{path}[]"), missing);
-    }
-    // one entry, or a list of such entries
-    if let [one, many] = &*node["anyOf"].as_array().cloned().unwrap_or_default()
-        && many["items"] == *one
-    {
-        let inner = values.iter().flat_map(|value| match value.as_array() {
-            Some(entries) => entries.iter().collect(),
-            None => vec![*value],
-        });
-        let inner: Vec<&Value> = inner.collect();
-        return find_missing(keys, one, &inner, &format!("{path}[]"), missing);
     }
     for way in ["oneOf", "anyOf", "allOf"] {
         for inner in node[way].as_array().into_iter().flatten() {

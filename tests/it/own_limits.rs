@@ -135,6 +135,16 @@ async fn a_key_has_its_own_budget_and_policies_see_what_is_left() {
     assert_eq!(gateway.metric(&format!("{refusals}{{per=\"own\",every=\"day\"}}")).await, 1.0);
 }
 
+/// Asks until Redis has decided: without an answer in time a gateway with `away: closed` says 503.
+async fn decided(gateway: &Gateway) -> u16 {
+    loop {
+        let status = ask(gateway, "k-ci").await.status;
+        if status != 503 {
+            return status;
+        }
+    }
+}
+
 #[tokio::test]
 async fn gateways_on_one_redis_share_the_limit_of_a_key() {
     let Some(redis) = Redis::start(&[]).await else { return };
@@ -147,18 +157,7 @@ async fn gateways_on_one_redis_share_the_limit_of_a_key() {
         "limits: [{ requests: 10/1h, tokens: 100000/1h }], budget: [{ usd: 100, every: month }]";
     let start = || keyed(&up, own, &more).start();
     let (first, second) = tokio::join!(start(), start());
-    let asks = (0..30).map(|n| {
-        let gateway = if n % 2 == 0 { &first } else { &second };
-        async move {
-            loop {
-                // Redis may not have answered in time
-                match ask(gateway, "k-ci").await.status {
-                    503 => continue,
-                    status => return status,
-                }
-            }
-        }
-    });
+    let asks = (0..30).map(|n| decided(if n % 2 == 0 { &first } else { &second }));
     let found = futures_util::future::join_all(asks).await;
     assert_eq!(found.iter().filter(|status| **status == 200).count(), 10);
     assert_eq!(up.count(), 10);
@@ -219,58 +218,55 @@ async fn keys_with_equal_limits_are_one_entry_with_a_counter_each() {
     assert_eq!(found, [json!([5, 2, ["a", "b"]]), json!([6, 1, ["c"]])]);
 }
 
+/// Fields of a key that are wrong, and the problem of each.
+const WRONG: &[(&str, &str)] = &[
+    ("limits: 5", "keys[0].limits: expected a mapping, or a list of mappings, found a number"),
+    ("limits: {}", "keys[0].limits: no limit: give `requests`"),
+    ("limits: [{}]", "keys[0].limits[0]: no limit: give `requests`"),
+    ("limits: { request: 1/1m }", "keys[0].limits.request: unknown key; did you mean `requests`?"),
+    (
+        "limits: [{ requests: 1/1m }, { per: key, requests: 1/2m }]",
+        "keys[0].limits[1].per: unknown key",
+    ),
+    ("limits: [{ requests: 60 }]", "keys[0].limits[0].requests: expected"),
+    (
+        "limits: { tokens: 60/minute }",
+        "keys[0].limits.tokens: expected a number and a time such as `60/1m`, found `60/minute`",
+    ),
+    ("limits: { concurrent: 0 }", "keys[0].limits.concurrent: must be 1 or more"),
+    (
+        "limits: [{ requests: 1/1m, wait: 10m }]",
+        "keys[0].limits[0].wait: expected a time above 0 and up to 5m, found `10m`",
+    ),
+    (
+        "limits: [{ requests: 1/1m }, { requests: 2/1m }]",
+        "keys[0].limits[1].requests: keys[0].limits[0] counts the same requests",
+    ),
+    (
+        "limits: { requests: 1/1m, when: { key: other } }",
+        "keys[0].limits.when.key: no key in `keys` can match `other`",
+    ),
+    (
+        "limits: { requests: 1/1m, when: { model: gpt } }",
+        "keys[0].limits.when.model: no alias of `models` can match `gpt`",
+    ),
+    ("budget: { usd: 0, every: day }", "keys[0].budget.usd: expected dollars above 0, found `0`"),
+    ("budget: [{ usd: 1 }]", "keys[0].budget[0].every: this key is missing"),
+    ("budget: { usd: 1, every: year }", "keys[0].budget.every: `year` is not a known value"),
+    (
+        "budget: { usd: 1, every: day, warn_at: 2 }",
+        "keys[0].budget.warn_at: expected a part above 0 and up to 1",
+    ),
+    (
+        "budget: { usd: 1, every: day, then: { route: gpt } }",
+        "keys[0].budget.then.route: no model is named `gpt`",
+    ),
+    ("budgets: { usd: 1, every: day }", "keys[0].budgets: unknown key; did you mean `budget`?"),
+];
+
 #[test]
 fn wrong_limits_of_a_key_are_problems_with_their_place() {
-    for (fields, expected) in [
-        ("limits: 5", "keys[0].limits: expected a mapping, or a list of mappings, found a number"),
-        ("limits: {}", "keys[0].limits: no limit: give `requests`"),
-        ("limits: [{}]", "keys[0].limits[0]: no limit: give `requests`"),
-        (
-            "limits: { request: 1/1m }",
-            "keys[0].limits.request: unknown key; did you mean `requests`?",
-        ),
-        (
-            "limits: [{ requests: 1/1m }, { per: key, requests: 1/2m }]",
-            "keys[0].limits[1].per: unknown key",
-        ),
-        ("limits: [{ requests: 60 }]", "keys[0].limits[0].requests: expected"),
-        (
-            "limits: { tokens: 60/minute }",
-            "keys[0].limits.tokens: expected a number and a time such as `60/1m`, found `60/minute`",
-        ),
-        ("limits: { concurrent: 0 }", "keys[0].limits.concurrent: must be 1 or more"),
-        (
-            "limits: [{ requests: 1/1m, wait: 10m }]",
-            "keys[0].limits[0].wait: expected a time above 0 and up to 5m, found `10m`",
-        ),
-        (
-            "limits: [{ requests: 1/1m }, { requests: 2/1m }]",
-            "keys[0].limits[1].requests: keys[0].limits[0] counts the same requests",
-        ),
-        (
-            "limits: { requests: 1/1m, when: { key: other } }",
-            "keys[0].limits.when.key: no key in `keys` can match `other`",
-        ),
-        (
-            "limits: { requests: 1/1m, when: { model: gpt } }",
-            "keys[0].limits.when.model: no alias of `models` can match `gpt`",
-        ),
-        (
-            "budget: { usd: 0, every: day }",
-            "keys[0].budget.usd: expected dollars above 0, found `0`",
-        ),
-        ("budget: [{ usd: 1 }]", "keys[0].budget[0].every: this key is missing"),
-        ("budget: { usd: 1, every: year }", "keys[0].budget.every: `year` is not a known value"),
-        (
-            "budget: { usd: 1, every: day, warn_at: 2 }",
-            "keys[0].budget.warn_at: expected a part above 0 and up to 1",
-        ),
-        (
-            "budget: { usd: 1, every: day, then: { route: gpt } }",
-            "keys[0].budget.then.route: no model is named `gpt`",
-        ),
-        ("budgets: { usd: 1, every: day }", "keys[0].budgets: unknown key; did you mean `budget`?"),
-    ] {
+    for (fields, expected) in WRONG {
         for (section, entry) in [
             ("keys", "{ name: ci, key: k-ci, "),
             ("jwt", "{ issuer: \"https://id.example.com\", audience: tidegate, "),

@@ -11,7 +11,8 @@ use crate::support::gateway::{Gateway, looping};
 use crate::support::upstream::{Behaviour, Call, Upstream, stream};
 use crate::support::{FRAMES, MESSAGE, STREAM, turn, until, within};
 
-const CONFIG: &str = "ledger: sqlite\nkey_store: { place: ledger, revoke: cut }\nadmin: { listen: 127.0.0.1:0, token: secret }\n";
+const CONFIG: &str =
+    "ledger: sqlite\nkey_store: { place: ledger, revoke: cut }\nadmin: { listen: 127.0.0.1:0 }\n";
 
 /// A key of a gateway whose upstream the test leads.
 struct Fixture {
@@ -28,7 +29,7 @@ impl Fixture {
     }
 
     async fn api(&self) -> Api<'_> {
-        Api::with_token(&self.gateway, "secret").await
+        Api::of(&self.gateway).await
     }
 
     /// Opens a stream, of which both sides have the first frame.
@@ -124,7 +125,7 @@ async fn a_request_without_an_answer_so_far_gets_a_401() {
         let Fixture { gateway, up } = &mut fixture;
         let disable = async {
             let call = up.call().await;
-            let api = Api::with_token(gateway, "secret").await;
+            let api = Api::of(gateway).await;
             api.write("PATCH", &own.one, &own.one, r#"{"disabled":true}"#).await;
             call
         };
@@ -159,13 +160,14 @@ async fn a_forwarded_answer_of_a_key_that_ends_breaks_off() {
 async fn a_key_that_ends_between_two_turns_of_the_tool_loop_ends_the_loop() {
     let mut up = Upstream::start().await;
     let gateway = looping(up.address).config(CONFIG).start().await;
-    let api = Api::with_token(&gateway, "secret").await;
+    let api = Api::of(&gateway).await;
     let own = made(&api, "ci").await;
     let body = json!({"model": "m", "max_tokens": 100, "stream": true,
         "tools": [{"type": "gateway:datetime"}], "messages": [{"role": "user", "content": "now?"}]});
     let asked = Ask::message(body.to_string()).header("x-api-key", &own.key);
     let turns = async {
-        let content = json!([turn::text("I look."), turn::call("c1", "datetime", json!({}))]);
+        let content =
+            json!([turn::text("I look."), turn::call("c1", "gateway_datetime", json!({}))]);
         let first = turn::frames(&turn::message(content, "tool_use"));
         up.call().await.behave(Behaviour::Answer(stream(&first))).await;
         // the second turn begins and does not end
@@ -198,7 +200,7 @@ async fn a_key_that_another_gateway_revokes_is_cut_here() {
     let quick = answering().await;
     let first = Gateway::with().upstream(up.address).config(&config).start().await;
     let second = Gateway::with().upstream(quick.address).config(&config).start().await;
-    let api = Api::with_token(&second, "secret").await;
+    let api = Api::of(&second).await;
     let own = made(&api, "ci").await;
     until("the key on the other gateway", async || {
         let asked = Ask::get("/v1/models").header("x-api-key", &own.key);

@@ -10,8 +10,7 @@ use crate::support::gateway::Gateway;
 use crate::support::upstream::Upstream;
 use crate::support::{FRAMES, STREAM, until};
 
-const CONFIG: &str =
-    "ledger: sqlite\nkey_store: ledger\nadmin: { listen: 127.0.0.1:0, token: secret }\n";
+const CONFIG: &str = "ledger: sqlite\nkey_store: ledger\nadmin: { listen: 127.0.0.1:0 }\n";
 
 async fn patch(api: &Api<'_>, id: &str, body: &Value) -> Value {
     let one = format!("/api/keys/{id}");
@@ -33,7 +32,7 @@ async fn made(api: &Api<'_>, body: &Value) -> (String, String) {
 async fn limits_of_a_key_are_shown_as_they_were_written_and_apply_at_once() {
     let up = answering().await;
     let gateway = Gateway::with().upstream(up.address).config(CONFIG).start().await;
-    let api = Api::with_token(&gateway, "secret").await;
+    let api = Api::of(&gateway).await;
     let limits =
         json!([{"requests": "2/1h", "when": {"model": "m*"}}, {"concurrent": 4, "wait": "10s"}]);
     let budget = json!({"usd": 20, "every": "day", "warn_at": 0.8, "then": {"route": "m"}});
@@ -61,7 +60,7 @@ async fn limits_of_a_key_are_shown_as_they_were_written_and_apply_at_once() {
 async fn a_changed_limit_counts_what_was_used_and_what_is_in_flight() {
     let mut up = Upstream::start().await;
     let gateway = Gateway::with().upstream(up.address).config(CONFIG).start().await;
-    let api = Api::with_token(&gateway, "secret").await;
+    let api = Api::of(&gateway).await;
     let limits = json!({"requests": "3/1h", "tokens": "10000/1h", "concurrent": 2});
     let (id, key) = made(&api, &json!({"name": "ci", "limits": limits})).await;
     let open = async |up: &mut Upstream| {
@@ -115,15 +114,9 @@ async fn a_changed_limit_counts_what_was_used_and_what_is_in_flight() {
     assert_eq!(used("requests").await, 3);
 }
 
-#[tokio::test]
-async fn a_wrong_limit_is_named_with_the_expected_and_the_found_value() {
-    let up = answering().await;
-    let config = format!("models: {{ m: {{ provider: up }} }}\n{CONFIG}");
-    let gateway = Gateway::with().upstream(up.address).config(config).start().await;
-    let api = Api::with_token(&gateway, "secret").await;
-    let (id, _) = made(&api, &json!({"name": "ci"})).await;
-    let one = format!("/api/keys/{id}");
-    for (fields, [field, expected, found]) in [
+/// Wrong fields, each with the field, the expected and the found value of its error.
+fn wrong() -> Vec<(Value, [&'static str; 3])> {
+    vec![
         (json!({"limits": 5}), ["limits", "a mapping, or a list of mappings", "integer `5`"]),
         (json!({"limits": {"foo": 1}}), ["limits.foo", "one of `when`", "`foo`"]),
         (
@@ -167,7 +160,18 @@ async fn a_wrong_limit_is_named_with_the_expected_and_the_found_value() {
             json!({"budget": {"usd": 5, "every": "day", "then": {"route": "gpt"}}}),
             ["budget.then.route", "no model is named `gpt`", "\"gpt\""],
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn a_wrong_limit_is_named_with_the_expected_and_the_found_value() {
+    let up = answering().await;
+    let config = format!("models: {{ m: {{ provider: up }} }}\n{CONFIG}");
+    let gateway = Gateway::with().upstream(up.address).config(config).start().await;
+    let api = Api::of(&gateway).await;
+    let (id, _) = made(&api, &json!({"name": "ci"})).await;
+    let one = format!("/api/keys/{id}");
+    for (fields, [field, expected, found]) in wrong() {
         let mut body = fields.clone();
         body["name"] = json!("new");
         let answers =
@@ -196,7 +200,7 @@ async fn a_budget_that_leads_to_a_model_that_is_gone_denies() {
     };
     let models = "m: { provider: up }, cheap: { provider: up }";
     let gateway = Gateway::with().upstream(up.address).config(own(models)).start().await;
-    let api = Api::with_token(&gateway, "secret").await;
+    let api = Api::of(&gateway).await;
     let budget = json!({"usd": 0.004, "every": "day", "then": {"route": "cheap"}});
     let (_, key) = made(&api, &json!({"name": "ci", "budget": budget})).await;
     assert_eq!(statuses(&gateway, &key, 2).await, [200, 200]);
@@ -215,7 +219,7 @@ async fn a_change_of_a_limit_acts_on_every_replica_and_uses_survive_a_restart() 
         Gateway::with().upstream(up.address).config(config).start().await
     };
     let (first, second) = tokio::join!(start(), start());
-    let api = Api::with_token(&first, "secret").await;
+    let api = Api::of(&first).await;
     let (id, key) = made(&api, &json!({"name": "ci", "limits": {"requests": "1/1h"}})).await;
     until("the key on the other gateway", async || ask(&second, &key).await.status == 200).await;
     assert_eq!(statuses(&second, &key, 1).await, [429]);
@@ -233,7 +237,7 @@ async fn a_change_of_a_limit_acts_on_every_replica_and_uses_survive_a_restart() 
     assert_eq!(ask(&first, &key).await.status, 200);
     first.stop().await;
     let third = start().await;
-    let api = Api::with_token(&third, "secret").await;
+    let api = Api::of(&third).await;
     assert!(api.get(&one).await["last_used"].as_str() >= used.as_str());
     assert_eq!(api.send(api.ask("GET", &one)).await.header("etag"), Some(&*tag));
 }
@@ -245,7 +249,7 @@ async fn the_last_use_of_a_key_is_shown_at_once_and_survives_a_restart() {
     let config = CONFIG.replace("sqlite", &format!("\"sqlite:{}/l.db\"", folder.path().display()));
     let start = async || Gateway::with().upstream(up.address).config(&config).start().await;
     let gateway = start().await;
-    let api = Api::with_token(&gateway, "secret").await;
+    let api = Api::of(&gateway).await;
     let (used, key) = made(&api, &json!({"name": "used"})).await;
     let (unused, other) = made(&api, &json!({"name": "unused", "disabled": true})).await;
     let before = jiff::Timestamp::now().as_second();
@@ -258,7 +262,7 @@ async fn the_last_use_of_a_key_is_shown_at_once_and_survives_a_restart() {
     assert_eq!(api.get(&format!("/api/keys/{unused}")).await["last_used"], Value::Null);
     gateway.stop().await;
     let gateway = start().await;
-    let api = Api::with_token(&gateway, "secret").await;
+    let api = Api::of(&gateway).await;
     let keys = api.get("/api/keys").await["keys"].clone();
     assert_eq!((&keys[0]["last_used"], &keys[1]["last_used"]), (&Value::Null, &shown));
 }

@@ -56,12 +56,9 @@ impl Section {
 
     fn below(&mut self, path: &str, node: &Value) {
         self.properties(path, node);
-        if node["items"].is_object() {
+        // one entry, or a list of such entries, has its keys once
+        if node["items"].is_object() && !node["properties"].is_object() {
             self.below(&format!("{path}[]"), &node["items"]);
-        }
-        // one entry, or a list of them
-        for single in entries(node) {
-            self.properties(path, single);
         }
         let entry = &node["additionalProperties"];
         if entry.is_object() {
@@ -118,16 +115,7 @@ fn alternatives(node: &Value) -> impl Iterator<Item = &Value> {
     node["oneOf"].as_array().into_iter().flatten().chain(nested)
 }
 
-/// The described mapping of a key that has one of them, or a list.
-fn entries(node: &Value) -> impl Iterator<Item = &Value> {
-    let variants = node["anyOf"].as_array().into_iter().flatten();
-    variants.filter(|it| it["properties"].is_object() && it["description"].is_string())
-}
-
 fn kind(node: &Value) -> String {
-    if entries(node).next().is_some() {
-        return "object or list".to_owned();
-    }
     if let Some(value) = node["const"].as_str() {
         return format!("`{value}`");
     }
@@ -147,6 +135,6 @@ fn kind(node: &Value) -> String {
             Some("string") => "list of strings".to_owned(),
             _ => "list".to_owned(),
         },
-        name => name.to_owned(),
+        name => name.replace("array", "list"),
     }
 }
