@@ -95,26 +95,32 @@ fn broken() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{self, Receiver};
+
     use super::*;
+
+    /// Waits until this number of seats is free.
+    async fn until(workshop: &Workshop, free: usize) {
+        while workshop.trials.available_permits() != free {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Runs a trial that waits for a sign.
+    async fn waiting(workshop: Arc<Workshop>, sign: Arc<Mutex<Receiver<()>>>) -> bool {
+        workshop.try_out(move || sign.lock().recv().is_ok()).await.unwrap()
+    }
 
     #[tokio::test]
     async fn trials_run_apart_and_are_bounded() {
         let workshop = Arc::new(Workshop::new(1));
         let here = thread::current().id();
         assert!(workshop.try_out(move || thread::current().id() != here).await.unwrap());
-        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (hold, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
-        let running: Vec<_> = (0..TRIALS)
-            .map(|_| {
-                let (held, workshop) = (Arc::clone(&held), Arc::clone(&workshop));
-                tokio::spawn(async move {
-                    workshop.try_out(move || held.lock().recv().is_ok()).await.unwrap()
-                })
-            })
-            .collect();
-        while workshop.trials.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
+        let trial = || tokio::spawn(waiting(Arc::clone(&workshop), Arc::clone(&held)));
+        let running: Vec<_> = (0..TRIALS).map(|_| trial()).collect();
+        until(&workshop, 0).await;
         let refused = workshop.try_out(|| ()).await.unwrap_err();
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refused.retry_after, Some(PAUSE));
@@ -128,9 +134,7 @@ mod tests {
     async fn a_trial_that_panics_is_an_error_and_leaves_its_seat() {
         let workshop = Workshop::new(1);
         for _ in 0..TRIALS * 2 {
-            while workshop.trials.available_permits() == 0 {
-                tokio::task::yield_now().await;
-            }
+            until(&workshop, TRIALS).await;
             let failed = workshop.try_out(|| panic!("on purpose")).await;
             assert_eq!(failed.unwrap_err().status, StatusCode::INTERNAL_SERVER_ERROR);
         }

@@ -187,9 +187,8 @@ impl Passage {
                 Decision::Deny(_) => stage.note_denial(Hook::ToolResult, &self.ctx),
                 _ if result.blocks() != output.blocks() => {
                     stage.note_edit(Hook::ToolResult, &self.ctx);
-                    stage.note_values(Hook::ToolResult, &self.ctx, || {
-                        [output.blocks().into(), result.blocks().into()]
-                    });
+                    let values = || [output.blocks().into(), result.blocks().into()];
+                    stage.note_values(Hook::ToolResult, &self.ctx, values);
                 }
                 _ => {}
             }

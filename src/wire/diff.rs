@@ -91,14 +91,18 @@ impl Finder {
         }
     }
 
+    /// Compares items in their order.
+    fn each(&mut self, pair: Pair<'_>, before: &[Value], after: &[Value]) {
+        for (n, (old, new)) in before.iter().zip(after).enumerate() {
+            self.compare(&below(pair.path, &(pair.new + n).to_string()), old, new);
+        }
+    }
+
     /// Compares parts of two lists that differ. Items are the same by their order if both parts have the same number
     /// of them, else by their identity.
     fn parts(&mut self, pair: Pair<'_>, before: &[Value], after: &[Value]) {
-        let at = |place: usize| below(pair.path, &place.to_string());
         if before.len() == after.len() {
-            for (n, (old, new)) in before.iter().zip(after).enumerate() {
-                self.compare(&at(pair.new + n), old, new);
-            }
+            self.each(pair, before, after);
             return;
         }
         let keys = |list: &[Value]| -> Vec<u64> {
@@ -108,11 +112,11 @@ impl Finder {
         for op in aligned(&old, &new) {
             let (old, new) = (op.old_range(), op.new_range());
             if let DiffOp::Equal { .. } = op {
-                for (old, new) in old.zip(new) {
-                    self.compare(&at(pair.new + new), &before[old], &after[new]);
-                }
+                let same = Pair { new: pair.new + new.start, ..pair };
+                self.each(same, &before[old], &after[new]);
                 continue;
             }
+            let at = |place: usize| below(pair.path, &place.to_string());
             old.for_each(|n| self.note(at(pair.old + n), Some(&before[n]), None));
             new.for_each(|n| self.note(at(pair.new + n), None, Some(&after[n])));
         }

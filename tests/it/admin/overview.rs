@@ -21,7 +21,7 @@ async fn upstream() -> upstream::Auto {
 async fn an_exchange_counts_as_soon_as_it_has_ended_and_needs_no_ledger() {
     let up = upstream().await;
     let keys = "keys:\n  - { name: ci, key: k-ci }\n  - { name: web, key: k-web }\n";
-    let gateway = Gateway::with().upstream(up.address).config(keys.to_owned()).start().await;
+    let gateway = Gateway::with().upstream(up.address).config(keys).start().await;
     let api = Api::of(&gateway).await;
     assert_eq!(api.get("/api/overview").await["total"]["requests"], 0);
     let mut ids = Vec::new();
