@@ -122,13 +122,16 @@ async def crowd(port, work, size):
 
 
 class Load:
-    """Callers that send one request after the other until the block ends, or until `most` requests were sent."""
+    """Callers that send one request after the other until the block ends, or until `most` requests were sent.
 
-    def __init__(self, gateways, size=4, most=50_000, pause=0.0, first=1, make=None, sessions=False):
+    `fresh`: on a new connection each time.
+    """
+
+    def __init__(self, gateways, size=4, most=50_000, pause=0.0, first=1, make=None, sessions=False, fresh=False):
         self.gateways = gateways if isinstance(gateways, list) else [gateways]
         self.size, self.most, self.pause, self.next = size, most, pause, first
         self.make = make or (lambda number: ("ci", message(number, stream=bool(number % 2))))
-        self.sessions = sessions
+        self.sessions, self.fresh = sessions, fresh
         # by number
         self.answers = {}
         self.is_over = False
@@ -154,6 +157,8 @@ class Load:
             key, body = self.make(number)
             headers = [f"x-tidegate-session-id: e{number}"] if self.sessions else []
             self.answers[number] = await caller.ask(key, body, headers=headers)
+            if self.fresh:
+                caller.close()
             await asyncio.sleep(self.pause)
         caller.close()
 

@@ -28,7 +28,9 @@ async def suite(report, options, place):
         with gateways[0], gateways[1]:
             async with Balancer(gateways) as balancer:
                 short = Load(balancer, size=8, pause=0.005)
-                long = Load(balancer, size=6, first=LONG, make=lambda number: ("dev", message(number, stream=True)))
+                make = lambda number: ("dev", message(number, stream=True))
+                # the balancer sends connections, not requests: kept ones stay where they are
+                long = Load(balancer, size=6, first=LONG, make=make, fresh=True)
                 async with short, long:
                     await short.more(FURTHER)
                     open_streams = [await replaced(report, balancer, gateway, short) for gateway in gateways]
