@@ -99,6 +99,7 @@ pub struct TlsConfig {
 
 /// `drain:`, the steps after `SIGTERM`. A duration is short for its `deadline`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(default)]
 pub struct DrainConfig {
     /// The time for which the listener stays open while `/readyz` is 503 and each answer ends its connection. A load balancer needs it to notice.
     #[serde(with = "crate::wire::duration")]

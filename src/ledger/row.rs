@@ -1,12 +1,13 @@
 //! `Row`: an exchange as the ledger stores it, without bodies and credentials, with bounded texts.
 pub(super) mod columns;
+pub(super) mod value;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::row::columns::Value;
+use crate::ledger::row::value::Value;
 use crate::telemetry::continuity::{Break, Continuity};
 use crate::telemetry::record::{Attempt, Cost, Operation, Record, StageRun};
 use crate::wire::Usage;

@@ -17,10 +17,10 @@ use crate::error::Problem;
 use crate::ledger::batch::Batch;
 use crate::ledger::schema::{self, Dialect};
 use crate::ledger::sqlite::insert::Inserts;
+use crate::ledger::sqlite::room::PAGE;
 pub(super) use crate::ledger::sqlite::room::Room;
 use crate::ledger::transaction;
 
-const PAGE: u64 = 4096;
 /// The size to which the write-ahead log shrinks after a checkpoint.
 const WAL_BYTES: &str = "16777216";
 /// The longest wait for a lock of another connection.

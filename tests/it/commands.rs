@@ -167,7 +167,7 @@ fn sinks_do_not_overwrite_each_others_files() {
   b: { file: x.1 }
   c: { file: ./y/../x.2 }
   d: { file: x.3 }
-  e: { file: ./x }
+  e: { file: ./x, files: 3 }
   f: { file: x.2.1, files: 1 }
 ";
     let (folder, file) = folder(&format!("{CONFIG}{sinks}"), &[]);

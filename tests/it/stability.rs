@@ -50,7 +50,8 @@ fn configs_of_each_release_are_accepted() {
             fs::copy(release.join(file), scratch.path().join(file)).unwrap();
         }
         for config in all {
-            let read = Config::parse_with(&completed(config), scratch.path(), &lookup);
+            let read =
+                Config::parse_with(&completed(&format!("{config}\n")), scratch.path(), &lookup);
             assert!(read.is_ok(), "{}: {:?}\n{config}", release.display(), read.err());
         }
     }

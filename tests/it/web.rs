@@ -98,7 +98,16 @@ fn text_of(result: &Value) -> String {
 fn without_time(result: &Value) -> Value {
     let mut result = result.clone();
     result["tool_use_id"] = "".into();
-    if result["is_error"] != true {
+    if result["is_error"] == true {
+        // a limit of time names what is left of the turn's
+        let text = result["content"][0]["text"].as_str().unwrap_or_default();
+        let is_time = text.ends_with(" ms");
+        let words = text
+            .split(' ')
+            .map(|word| if is_time && word.parse::<u32>().is_ok() { "N" } else { word });
+        let text: Vec<&str> = words.collect();
+        result["content"][0]["text"] = text.join(" ").into();
+    } else {
         let mut page = page_of(&result);
         page["retrieved_at"] = "".into();
         result["content"] = page;

@@ -1,20 +1,6 @@
 //! The columns of `exchange` in SQLite, with the values of a row.
+use crate::ledger::row::value::Value;
 use crate::ledger::row::{Exchange, Row};
-
-/// A value of a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::ledger) enum Value<'a> {
-    /// An id in hexadecimal digits, which SQLite stores as bytes.
-    Id(&'a str),
-    /// A text.
-    Text(&'a str),
-    /// A text that is made for this column.
-    Made(String),
-    /// A whole number.
-    Number(i64),
-    /// No value.
-    Null,
-}
 
 /// The number of columns, without `part`.
 const COUNT: usize = 36;

@@ -8,7 +8,8 @@ use sqlx::{Arguments as _, AssertSqlSafe, Connection as _};
 
 use crate::ledger::batch::{Batch, Chosen, Rows};
 use crate::ledger::row::TagRow;
-use crate::ledger::row::columns::{NAMES, Value};
+use crate::ledger::row::columns::NAMES;
+use crate::ledger::row::value::Value;
 use crate::ledger::schema::{self, Dialect};
 
 /// The numbers of rows for which there are statements. Each is prepared once.

@@ -3,9 +3,10 @@ use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite as Database};
 
 use crate::ledger::schema::{self, Dialect};
-use crate::ledger::sqlite::PAGE;
 use crate::ledger::transaction::{self, PORTION};
 
+/// The bytes of a page.
+pub(super) const PAGE: u64 = 4096;
 /// The pages that are given back at a time.
 const FREED: &str = "PRAGMA incremental_vacuum(256)";
 

@@ -245,9 +245,11 @@ async fn hostile_names_and_gateways_without_the_right_write_nothing() {
     ] {
         let answer = put(&api, name, ("if-none-match", "*"), quiet).await;
         assert_eq!(answer.status, 400, "{name}: {}", answer.text());
+        // no name has a NUL
+        let unknown = if name == "a%00b" { 400 } else { 404 };
         assert_eq!(
             api.send(api.ask("GET", &format!("/api/files/{name}"))).await.status,
-            404,
+            unknown,
             "{name}"
         );
     }

@@ -148,9 +148,9 @@ async fn texts_and_times_that_no_database_holds_are_clear_errors(ledger: &str) {
         }
     }
     for path in [
-        "/api/exchanges?from=-009999-01-01T00:00:00Z",
-        "/api/exchanges?to=-009999-01-01T00:00:00Z",
-        "/api/prompts?from=-009999-01-01T00:00:00Z&to=9999-12-30T00:00:00Z",
+        "/api/exchanges?from=-009999-01-03T00:00:00Z",
+        "/api/exchanges?to=-009999-01-03T00:00:00Z",
+        "/api/prompts?from=-009999-01-03T00:00:00Z&to=9999-12-30T00:00:00Z",
         "/api/usage?by=key&to=0001-01-01",
         "/api/usage/names?to=0001-01-07",
     ] {

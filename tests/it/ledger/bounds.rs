@@ -161,11 +161,25 @@ async fn old_rows_leave_every_table() {
     written(&gateway, 1).await;
     let found = counts(&gateway).await;
     assert!(found.iter().all(|count| *count > 0), "{found:?}");
-    // two days pass
-    let options = SqliteConnectOptions::new().filename(file(gateway.folder()));
+    // two days pass; an id begins with its time
+    let options = SqliteConnectOptions::new().filename(file(gateway.folder())).foreign_keys(false);
     let mut connection = options.connect().await.unwrap();
-    let past = "UPDATE exchange SET at = at - 172800000; UPDATE quarter SET at = at - 172800000";
-    sqlx::raw_sql(past).execute(&mut connection).await.unwrap();
+    let mut past = "BEGIN IMMEDIATE; UPDATE quarter SET at = at - 172800000; \
+                    CREATE TEMP TABLE old AS SELECT id, at - 172800000 AS at FROM exchange; \
+                    UPDATE exchange SET at = at - 172800000;"
+        .to_owned();
+    for (table, column) in
+        TABLES.iter().filter(|table| **table != "quarter").map(|table| match *table {
+            "exchange" => (*table, "id"),
+            _ => (*table, "exchange"),
+        })
+    {
+        past += &format!(
+            "UPDATE {table} SET {column} = (SELECT unhex(format('%012x', old.at)) || substr(old.id, 7) \
+             FROM old WHERE old.id = {table}.{column});"
+        );
+    }
+    sqlx::raw_sql(sqlx::AssertSqlSafe(past + "COMMIT")).execute(&mut connection).await.unwrap();
     until("all tables to be empty", async || counts(&gateway).await == [0; 6]).await;
 }
 
