@@ -1,6 +1,7 @@
 //! The command line: one variant per command, one file each.
 mod admin_client;
 pub mod check;
+pub mod conform;
 mod eval;
 mod eval_show;
 mod healthcheck;
@@ -77,6 +78,8 @@ enum Command {
     Status(status::Query),
     /// Asks a running gateway whether it is healthy, for containers without a shell; exits 1 if it is not.
     Healthcheck(healthcheck::Check),
+    /// Checks any gateway for the Messages API, with a test upstream at its other end; exits 1 if it loses data.
+    Conform(Box<conform::Trial>),
     /// Prints the JSON Schema of the config.
     Schema,
     /// Creates caller keys.
@@ -154,6 +157,7 @@ fn command(cli: Cli) -> ExitCode {
         Command::Ledger(query) => ledger::run(&cli.config, &query),
         Command::Status(query) => status::run(&cli.config, &query),
         Command::Healthcheck(check) => healthcheck::run(&cli.config, &check),
+        Command::Conform(trial) => conform::run(&trial),
         Command::Schema => schema::run(),
         Command::Key(KeyCommand::New { name }) => key::new(&name),
         Command::Import(command) => command.run(),

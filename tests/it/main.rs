@@ -9,6 +9,7 @@ mod commands;
 mod compat;
 mod complete;
 mod config;
+mod conform;
 mod cost;
 mod deploy;
 mod docs;

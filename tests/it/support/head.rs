@@ -79,8 +79,8 @@ impl Inlet {
             }
             self.more(stream).await?;
         };
-        let size = std::str::from_utf8(&self.buffer[..end]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
+        let size = std::str::from_utf8(&self.buffer[..end]).ok()?;
+        let size = usize::from_str_radix(size, 16).ok()?;
         self.buffer.drain(..end + 2);
         let mut chunk = self.exactly(size + 2, stream).await?;
         chunk.truncate(size);

@@ -1,0 +1,293 @@
+//! A small reverse proxy that can be wrong on purpose, in one way at a time.
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::edits;
+use crate::support::head::{Head, Inlet};
+
+/// A fault of a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// None.
+    None,
+    /// Parses requests and writes them anew: sorted keys, doubles, no escapes.
+    Reserialises,
+    /// Replaces characters outside of ASCII in requests.
+    AsciiOnly,
+    /// Sends known top-level fields of a request only.
+    KnownFieldsOnly,
+    /// Sends known fields of known blocks and tools only.
+    KnownBlocksOnly,
+    /// Merges messages of the same role, and leaves out empty and system messages.
+    MergesMessages,
+    /// Loses the client's headers and the query.
+    LosesHeaders,
+    /// Rejects requests of a form that it does not expect.
+    IsStrict,
+    /// Parses answers and writes them anew.
+    ReserialisesAnswers,
+    /// Rebuilds answers from the fields that it knows.
+    RebuildsAnswers,
+    /// Loses the headers of answers.
+    LosesAnswerHeaders,
+    /// Leaves out pings.
+    DropsPings,
+    /// Parses events and writes them anew.
+    ReserialisesEvents,
+    /// Sends known events with text only.
+    KnownEventsOnly,
+    /// Decodes each chunk of a stream by itself.
+    DecodesChunks,
+    /// Collects a stream before it sends it.
+    Buffers,
+    /// Ends broken answers as if they were complete.
+    EndsCleanly,
+    /// Has errors of another API, always with the status 500.
+    WrongEnvelope,
+    /// Lists models in the shape of another API.
+    ListsOtherwise,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Reserialises,
+        Self::AsciiOnly,
+        Self::KnownFieldsOnly,
+        Self::KnownBlocksOnly,
+        Self::MergesMessages,
+        Self::LosesHeaders,
+        Self::IsStrict,
+        Self::ReserialisesAnswers,
+        Self::RebuildsAnswers,
+        Self::LosesAnswerHeaders,
+        Self::DropsPings,
+        Self::ReserialisesEvents,
+        Self::KnownEventsOnly,
+        Self::DecodesChunks,
+        Self::Buffers,
+        Self::EndsCleanly,
+        Self::WrongEnvelope,
+        Self::ListsOtherwise,
+    ];
+
+    /// Checks that must fail on it.
+    pub fn breaks(self) -> &'static [&'static str] {
+        match self {
+            Self::None => &[],
+            Self::Reserialises => &[
+                "request-bytes",
+                "request-white-space",
+                "request-key-order",
+                "request-integer-large",
+                "request-number-float",
+                "request-number-exponent",
+                "request-escapes",
+                "request-duplicate-keys",
+            ],
+            Self::AsciiOnly => &["request-unicode", "request-bytes"],
+            Self::KnownFieldsOnly => &[
+                "request-unknown-field",
+                "request-unknown-null",
+                "request-output-config",
+                "request-temperature",
+                "count-request",
+            ],
+            Self::KnownBlocksOnly => {
+                &["request-unknown-block", "request-cache-control", "request-thinking-history"]
+            }
+            Self::MergesMessages => {
+                &["request-same-role", "request-system-role", "request-empty", "tools-loop"]
+            }
+            Self::LosesHeaders => &[
+                "request-version",
+                "request-beta",
+                "request-beta-lines",
+                "request-user-agent",
+                "request-query",
+            ],
+            Self::IsStrict => &[
+                "request-session",
+                "request-bearer",
+                "request-large",
+                "request-chunked",
+                "count-query",
+            ],
+            Self::ReserialisesAnswers => &["answer-bytes", "answer-tool-input", "error-bytes"],
+            Self::RebuildsAnswers => &[
+                "answer-unknown-field",
+                "answer-usage",
+                "answer-thinking",
+                "answer-stop-refusal",
+                "count-number",
+            ],
+            Self::LosesAnswerHeaders => &[
+                "answer-request-id",
+                "answer-content-type",
+                "stream-content-type",
+                "error-retry-after",
+                "error-should-retry",
+                "refused-json",
+            ],
+            Self::DropsPings => &["stream-pings"],
+            Self::ReserialisesEvents => &["stream-bytes", "stream-padding"],
+            Self::KnownEventsOnly => &[
+                "stream-unknown-event",
+                "stream-unknown-delta",
+                "stream-deltas",
+                "stream-thinking",
+                "stream-tool-input",
+                "stream-end-usage",
+                "stream-grammar",
+            ],
+            Self::DecodesChunks => &["stream-utf8"],
+            Self::Buffers => {
+                &["stream-first-event", "stream-each-event", "leave-stream", "leave-whole"]
+            }
+            Self::EndsCleanly => &[
+                "fault-cut-in-block",
+                "fault-end-before-stop",
+                "fault-reset",
+                "fault-error-later",
+                "fault-body-half",
+                "fault-no-answer",
+            ],
+            Self::WrongEnvelope => {
+                &["error-400", "error-429", "error-529", "refused-route", "models-unknown"]
+            }
+            Self::ListsOtherwise => &["models-list", "models-one", "models-limit", "models-after"],
+        }
+    }
+}
+
+/// The proxy. Dropped, it stops.
+pub struct Proxy {
+    /// The address on which it listens.
+    pub address: SocketAddr,
+    upstream: Arc<OnceLock<SocketAddr>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Proxy {
+    /// Starts a proxy with a fault. Without an upstream it waits for [`Self::lead_to`].
+    pub async fn start(fault: Fault, upstream: Option<SocketAddr>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let known: Arc<OnceLock<SocketAddr>> = Arc::default();
+        if let Some(upstream) = upstream {
+            known.set(upstream).unwrap();
+        }
+        let found = Arc::clone(&known);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // a client that comes too early is turned away
+                if let Some(upstream) = found.get() {
+                    tokio::spawn(serve(fault, stream, *upstream));
+                }
+            }
+        });
+        Self { address, upstream: known, task }
+    }
+
+    /// Names the upstream.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        self.upstream.set(upstream).unwrap();
+    }
+}
+
+/// Serves the one request of a connection.
+async fn serve(fault: Fault, mut client: TcpStream, address: SocketAddr) {
+    let mut inlet = Inlet::default();
+    let Some(head) = inlet.head(&mut client).await else { return };
+    let Some(body) = inlet.body(&head, &mut client).await else { return };
+    if fault == Fault::IsStrict && edits::is_unexpected(&head, &body) {
+        let body = edits::ENVELOPE;
+        let text = format!("HTTP/1.1 400 Bad\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let _ = client.write_all(text.as_bytes()).await;
+        return;
+    }
+    let mut upstream = TcpStream::connect(address).await.unwrap();
+    upstream.write_all(&edits::request(fault, &head, &body)).await.unwrap();
+    if fault == Fault::Buffers {
+        return relay(fault, &head, &mut client, &mut upstream).await;
+    }
+    let (mut reader, mut writer) = client.split();
+    let mut nothing = [0; 1];
+    tokio::select! {
+        () = relay(fault, &head, &mut writer, &mut upstream) => {}
+        // the client left
+        _ = reader.read(&mut nothing) => {}
+    }
+}
+
+/// Passes the answer on.
+async fn relay(
+    fault: Fault,
+    request: &Head,
+    client: &mut (impl AsyncWriteExt + Unpin),
+    upstream: &mut TcpStream,
+) {
+    let mut inlet = Inlet::default();
+    let Some(head) = inlet.head(upstream).await else {
+        return write(client, &edits::broken(fault)).await;
+    };
+    if head.header("transfer-encoding").is_some() {
+        return stream(fault, client, (head, inlet), upstream).await;
+    }
+    let Some(body) = inlet.body(&head, upstream).await else {
+        return write(client, &edits::broken(fault)).await;
+    };
+    write(client, &edits::answer(fault, request, &head, &body)).await;
+}
+
+async fn write(client: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) {
+    // the client may have left
+    let _ = client.write_all(bytes).await;
+}
+
+/// Passes a stream on, chunk by chunk. A stream that is not complete is cut.
+async fn stream(
+    fault: Fault,
+    client: &mut (impl AsyncWriteExt + Unpin),
+    (head, mut inlet): (Head, Inlet),
+    upstream: &mut TcpStream,
+) {
+    let mut out = edits::head(fault, &head);
+    out.extend(b"transfer-encoding: chunked\r\n\r\n");
+    let mut frames = edits::Frames::new(fault);
+    let mut received = Vec::new();
+    let is_whole = loop {
+        match inlet.chunk(upstream).await {
+            Some(Some(chunk)) => {
+                received.extend(&chunk);
+                let chunk = frames.edit(chunk);
+                if !chunk.is_empty() {
+                    out.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
+                    out.extend(chunk);
+                    out.extend(b"\r\n");
+                }
+            }
+            Some(None) => break edits::is_complete(&received),
+            None => break false,
+        }
+        if fault != Fault::Buffers {
+            write(client, &std::mem::take(&mut out)).await;
+        }
+    };
+    if is_whole || fault == Fault::EndsCleanly {
+        out.extend(b"0\r\n\r\n");
+    } else if received.is_empty() {
+        out = edits::broken(fault);
+    }
+    write(client, &out).await;
+}
