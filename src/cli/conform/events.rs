@@ -109,57 +109,60 @@ pub(super) fn grammar(events: &[Event]) -> Verdict {
     let mut place = Place::Before;
     let mut index = 0;
     for event in events {
-        let found = String::from_utf8_lossy(&event.frame).into_owned();
-        let data = &event.data;
+        let found = String::from_utf8_lossy(&event.frame);
+        let name = event.name.as_str();
         expect(
-            event.name == data["type"],
+            name == event.data["type"],
             "an `event:` line with the name in `data.type`",
             &found,
         )?;
         expect(place != Place::Done, "no event after the last one", &found)?;
-        let (from, to) = match event.name.as_str() {
-            "message_start" => {
-                expect(
-                    is_start(&data["message"]),
-                    "a message without content, with usage",
-                    &found,
-                )?;
-                (Place::Before, Place::Between)
-            }
-            "content_block_start" => {
-                expect(data["content_block"]["type"].is_string(), "a `content_block`", &found)?;
-                (Place::Between, Place::Block)
-            }
-            "content_block_delta" => {
-                expect(data["delta"]["type"].is_string(), "a `delta`", &found)?;
-                (Place::Block, Place::Block)
-            }
-            "content_block_stop" => (Place::Block, Place::Between),
-            "message_delta" => {
-                expect(is_end(data), "`delta.stop_reason` and `usage.output_tokens`", &found)?;
-                (Place::Between, Place::Delta)
-            }
-            "message_stop" => (Place::Delta, Place::Done),
-            "error" => {
-                expect(data["error"]["type"].is_string(), "an `error.type`", &found)?;
-                (place, Place::Done)
-            }
-            _ => (place, place),
-        };
-        expect(
-            place == from,
-            &format!("`{}` in the state {from:?}", event.name),
-            format!("{place:?}"),
-        )?;
-        if event.name.starts_with("content_block") {
-            expect(data["index"] == index, &format!("`index` {index}"), &found)?;
+        expect(has_shape(event), &format!("the fields of a `{name}`"), &found)?;
+        let Step { from, to } = Step::of(name, place);
+        expect(place == from, &format!("`{name}` in the state {from:?}"), format!("{place:?}"))?;
+        if name.starts_with("content_block") {
+            expect(event.data["index"] == index, &format!("`index` {index}"), &found)?;
         }
-        if event.name == "content_block_stop" {
-            index += 1;
-        }
+        index += u64::from(name == "content_block_stop");
         place = to;
     }
     Ok(())
+}
+
+/// The way of an event through a message.
+struct Step {
+    from: Place,
+    to: Place,
+}
+
+impl Step {
+    fn of(name: &str, place: Place) -> Self {
+        let (from, to) = match name {
+            "message_start" => (Place::Before, Place::Between),
+            "content_block_start" => (Place::Between, Place::Block),
+            "content_block_delta" => (Place::Block, Place::Block),
+            "content_block_stop" => (Place::Block, Place::Between),
+            "message_delta" => (Place::Between, Place::Delta),
+            "message_stop" => (Place::Delta, Place::Done),
+            "error" => (place, Place::Done),
+            _ => (place, place),
+        };
+        Self { from, to }
+    }
+}
+
+fn has_shape(event: &Event) -> bool {
+    let data = &event.data;
+    match event.name.as_str() {
+        "message_start" => is_start(&data["message"]),
+        "content_block_start" => data["content_block"]["type"].is_string(),
+        "content_block_delta" => data["delta"]["type"].is_string(),
+        "message_delta" => {
+            data["delta"]["stop_reason"].is_string() && data["usage"]["output_tokens"].is_u64()
+        }
+        "error" => data["error"]["type"].is_string() && data["error"]["message"].is_string(),
+        _ => true,
+    }
 }
 
 fn is_start(message: &Value) -> bool {
@@ -171,8 +174,4 @@ fn is_start(message: &Value) -> bool {
         && message["stop_reason"].is_null()
         && message["usage"]["input_tokens"].is_u64()
         && message["usage"]["output_tokens"].is_u64()
-}
-
-fn is_end(data: &Value) -> bool {
-    data["delta"]["stop_reason"].is_string() && data["usage"]["output_tokens"].is_u64()
 }

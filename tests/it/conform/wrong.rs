@@ -52,117 +52,109 @@ pub enum Fault {
     ListsOtherwise,
 }
 
-impl Fault {
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::Reserialises,
-        Self::AsciiOnly,
-        Self::KnownFieldsOnly,
-        Self::KnownBlocksOnly,
-        Self::MergesMessages,
-        Self::LosesHeaders,
-        Self::IsStrict,
-        Self::ReserialisesAnswers,
-        Self::RebuildsAnswers,
-        Self::LosesAnswerHeaders,
-        Self::DropsPings,
-        Self::ReserialisesEvents,
-        Self::KnownEventsOnly,
-        Self::DecodesChunks,
-        Self::Buffers,
-        Self::EndsCleanly,
-        Self::WrongEnvelope,
-        Self::ListsOtherwise,
-    ];
-
-    /// Checks that must fail on it.
-    pub fn breaks(self) -> &'static [&'static str] {
-        match self {
-            Self::None => &[],
-            Self::Reserialises => &[
-                "request-bytes",
-                "request-white-space",
-                "request-key-order",
-                "request-integer-large",
-                "request-number-float",
-                "request-number-exponent",
-                "request-escapes",
-                "request-duplicate-keys",
-            ],
-            Self::AsciiOnly => &["request-unicode", "request-bytes"],
-            Self::KnownFieldsOnly => &[
-                "request-unknown-field",
-                "request-unknown-null",
-                "request-output-config",
-                "request-temperature",
-                "count-request",
-            ],
-            Self::KnownBlocksOnly => {
-                &["request-unknown-block", "request-cache-control", "request-thinking-history"]
-            }
-            Self::MergesMessages => {
-                &["request-same-role", "request-system-role", "request-empty", "tools-loop"]
-            }
-            Self::LosesHeaders => &[
-                "request-version",
-                "request-beta",
-                "request-beta-lines",
-                "request-user-agent",
-                "request-query",
-            ],
-            Self::IsStrict => &[
-                "request-session",
-                "request-bearer",
-                "request-large",
-                "request-chunked",
-                "count-query",
-            ],
-            Self::ReserialisesAnswers => &["answer-bytes", "answer-tool-input", "error-bytes"],
-            Self::RebuildsAnswers => &[
-                "answer-unknown-field",
-                "answer-usage",
-                "answer-thinking",
-                "answer-stop-refusal",
-                "count-number",
-            ],
-            Self::LosesAnswerHeaders => &[
-                "answer-request-id",
-                "answer-content-type",
-                "stream-content-type",
-                "error-retry-after",
-                "error-should-retry",
-                "refused-json",
-            ],
-            Self::DropsPings => &["stream-pings"],
-            Self::ReserialisesEvents => &["stream-bytes", "stream-padding"],
-            Self::KnownEventsOnly => &[
-                "stream-unknown-event",
-                "stream-unknown-delta",
-                "stream-deltas",
-                "stream-thinking",
-                "stream-tool-input",
-                "stream-end-usage",
-                "stream-grammar",
-            ],
-            Self::DecodesChunks => &["stream-utf8"],
-            Self::Buffers => {
-                &["stream-first-event", "stream-each-event", "leave-stream", "leave-whole"]
-            }
-            Self::EndsCleanly => &[
-                "fault-cut-in-block",
-                "fault-end-before-stop",
-                "fault-reset",
-                "fault-error-later",
-                "fault-body-half",
-                "fault-no-answer",
-            ],
-            Self::WrongEnvelope => {
-                &["error-400", "error-429", "error-529", "refused-route", "models-unknown"]
-            }
-            Self::ListsOtherwise => &["models-list", "models-one", "models-limit", "models-after"],
-        }
-    }
-}
+/// All faults, and checks that must fail on each of them.
+pub const FAULTS: &[(Fault, &[&str])] = &[
+    (
+        Fault::Reserialises,
+        &[
+            "request-bytes",
+            "request-white-space",
+            "request-key-order",
+            "request-integer-large",
+            "request-number-float",
+            "request-number-exponent",
+            "request-escapes",
+            "request-duplicate-keys",
+        ],
+    ),
+    (Fault::AsciiOnly, &["request-unicode", "request-bytes"]),
+    (
+        Fault::KnownFieldsOnly,
+        &[
+            "request-unknown-field",
+            "request-unknown-null",
+            "request-output-config",
+            "request-temperature",
+            "count-request",
+        ],
+    ),
+    (
+        Fault::KnownBlocksOnly,
+        &["request-unknown-block", "request-cache-control", "request-thinking-history"],
+    ),
+    (
+        Fault::MergesMessages,
+        &["request-same-role", "request-system-role", "request-empty", "tools-loop"],
+    ),
+    (
+        Fault::LosesHeaders,
+        &[
+            "request-version",
+            "request-beta",
+            "request-beta-lines",
+            "request-user-agent",
+            "request-query",
+        ],
+    ),
+    (
+        Fault::IsStrict,
+        &["request-session", "request-bearer", "request-large", "request-chunked", "count-query"],
+    ),
+    (Fault::ReserialisesAnswers, &["answer-bytes", "answer-tool-input", "error-bytes"]),
+    (
+        Fault::RebuildsAnswers,
+        &[
+            "answer-unknown-field",
+            "answer-usage",
+            "answer-thinking",
+            "answer-stop-refusal",
+            "count-number",
+        ],
+    ),
+    (
+        Fault::LosesAnswerHeaders,
+        &[
+            "answer-request-id",
+            "answer-content-type",
+            "stream-content-type",
+            "error-retry-after",
+            "error-should-retry",
+            "refused-json",
+        ],
+    ),
+    (Fault::DropsPings, &["stream-pings"]),
+    (Fault::ReserialisesEvents, &["stream-bytes", "stream-padding"]),
+    (
+        Fault::KnownEventsOnly,
+        &[
+            "stream-unknown-event",
+            "stream-unknown-delta",
+            "stream-deltas",
+            "stream-thinking",
+            "stream-tool-input",
+            "stream-end-usage",
+            "stream-grammar",
+        ],
+    ),
+    (Fault::DecodesChunks, &["stream-utf8"]),
+    (Fault::Buffers, &["stream-first-event", "stream-each-event", "leave-stream", "leave-whole"]),
+    (
+        Fault::EndsCleanly,
+        &[
+            "fault-cut-in-block",
+            "fault-end-before-stop",
+            "fault-reset",
+            "fault-error-later",
+            "fault-body-half",
+            "fault-no-answer",
+        ],
+    ),
+    (
+        Fault::WrongEnvelope,
+        &["error-400", "error-429", "error-529", "refused-route", "models-unknown"],
+    ),
+    (Fault::ListsOtherwise, &["models-list", "models-one", "models-limit", "models-after"]),
+];
 
 /// The proxy. Dropped, it stops.
 pub struct Proxy {
@@ -242,7 +234,8 @@ async fn relay(
         return write(client, &edits::broken(fault)).await;
     };
     if head.header("transfer-encoding").is_some() {
-        return stream(fault, client, (head, inlet), upstream).await;
+        let answer = Begun { head, inlet };
+        return stream(fault, client, answer, upstream).await;
     }
     let Some(body) = inlet.body(&head, upstream).await else {
         return write(client, &edits::broken(fault)).await;
@@ -255,19 +248,25 @@ async fn write(client: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) {
     let _ = client.write_all(bytes).await;
 }
 
+/// A stream whose head has arrived.
+struct Begun {
+    head: Head,
+    inlet: Inlet,
+}
+
 /// Passes a stream on, chunk by chunk. A stream that is not complete is cut.
 async fn stream(
     fault: Fault,
     client: &mut (impl AsyncWriteExt + Unpin),
-    (head, mut inlet): (Head, Inlet),
+    mut answer: Begun,
     upstream: &mut TcpStream,
 ) {
-    let mut out = edits::head(fault, &head);
+    let mut out = edits::head(fault, &answer.head);
     out.extend(b"transfer-encoding: chunked\r\n\r\n");
     let mut frames = edits::Frames::new(fault);
     let mut received = Vec::new();
     let is_whole = loop {
-        match inlet.chunk(upstream).await {
+        match answer.inlet.chunk(upstream).await {
             Some(Some(chunk)) => {
                 received.extend(&chunk);
                 let chunk = frames.edit(chunk);
