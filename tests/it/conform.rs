@@ -147,8 +147,8 @@ async fn the_command_prints_a_table_and_exits_0_if_every_must_passes() {
 
 #[tokio::test]
 async fn the_command_prints_json_and_exits_1_if_a_must_fails() {
-    let options = ["--only", "errors", "--format", "json"];
-    let (code, json, errors) = command(Fault::WrongEnvelope, &options).await;
+    let options = &["--only", "errors", "--format", "json"];
+    let (code, json, errors) = command(Fault::WrongEnvelope, options).await;
     assert_eq!(code, 1, "{json}{errors}");
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["conforms"], false);
