@@ -54,6 +54,15 @@ fn all_pass(report: &Report) {
 }
 
 #[tokio::test]
+async fn a_selection_of_no_check_is_a_mistake() {
+    let upstream = upstream().await;
+    let proxy = Proxy::start(Fault::None, Some(upstream.address)).await;
+    let only = Some("request-no-such-check".to_owned());
+    let found = check(&upstream, &Subject { only, ..subject(proxy.address) }).await;
+    assert_eq!(found.unwrap_err(), "`--only request-no-such-check` fits no check");
+}
+
+#[tokio::test]
 async fn this_gateway_passes_every_check() {
     let upstream = upstream().await;
     let keys = format!("keys: [ {{ name: c, key: {KEY} }} ]\n");

@@ -142,17 +142,11 @@ async fn tried(trial: &Trial) -> Result<Report, String> {
 ///
 /// Fails with a message if the gateway cannot be reached, or does not lead to the test upstream.
 pub async fn check(upstream: &Upstream, subject: &Subject) -> Result<Report, String> {
+    let checks = chosen(subject.only.as_deref())?;
     let client = Client::new(&subject.url, subject.key.as_deref(), &subject.headers)
         .map_err(|e| format!("`{}` cannot be tested: {e}", subject.url))?;
     let bench = Bench::new(client, upstream.stage.clone(), &subject.model);
     reached(&bench, subject).await?;
-    let is_chosen = |check: &Check| {
-        subject
-            .only
-            .as_deref()
-            .is_none_or(|only| check.group() == only || check.facts.id.starts_with(only))
-    };
-    let checks: Vec<Check> = Check::all().into_iter().filter(is_chosen).collect();
     let mut outcomes = Vec::with_capacity(checks.len());
     for (kind, most) in [(Runs::Beside, BESIDE), (Runs::Alone, 1)] {
         let chosen = checks.iter().enumerate().filter(|(_, check)| check.runs() == kind);
@@ -171,6 +165,20 @@ pub async fn check(upstream: &Upstream, subject: &Subject) -> Result<Report, Str
     outcomes.sort_by_key(|(n, _)| *n);
     let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     Ok(Report { url: subject.url.to_string(), outcomes })
+}
+
+/// Returns the checks of a group, or those whose id begins with a text.
+///
+/// Fails with a message if there are none.
+fn chosen(only: Option<&str>) -> Result<Vec<Check>, String> {
+    let mut checks = Check::all();
+    if let Some(only) = only {
+        checks.retain(|check| check.group() == only || check.facts.id.starts_with(only));
+    }
+    match checks.is_empty() {
+        true => Err(format!("`--only {}` fits no check", only.unwrap_or_default())),
+        false => Ok(checks),
+    }
 }
 
 /// Waits until a message passes the gateway in both directions.

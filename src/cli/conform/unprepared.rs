@@ -21,10 +21,7 @@ pub(super) fn answer(seen: &Seen) -> Play {
         (_, "/v1/messages" | "/v1/messages/count_tokens") => {
             Play::error(405, "invalid_request_error", "expected the method POST")
         }
-        ("GET", path) => match path.strip_prefix("/v1/models/") {
-            Some(id) if MODELS.contains(&id) => Play::json(200, &model(id).to_string()),
-            _ => Play::error(404, "not_found_error", "there is no such resource"),
-        },
+        ("GET", path) => one(path.strip_prefix("/v1/models/").unwrap_or_default()),
         _ => Play::error(404, "not_found_error", "there is no such route"),
     }
 }
@@ -61,6 +58,14 @@ fn models(query: &str) -> Play {
         "last_id": page.last(),
     });
     Play::json(200, &list.to_string())
+}
+
+fn one(id: &str) -> Play {
+    let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
+    match MODELS.contains(&id.as_ref()) {
+        true => Play::json(200, &model(&id).to_string()),
+        false => Play::error(404, "not_found_error", "there is no such resource"),
+    }
 }
 
 fn model(id: &str) -> Value {

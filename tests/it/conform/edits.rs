@@ -228,13 +228,13 @@ pub fn is_complete(received: &[u8]) -> bool {
 /// The frames of a stream on their way.
 pub struct Frames {
     fault: Fault,
-    pending: String,
+    pending: Vec<u8>,
 }
 
 impl Frames {
     /// Begins a stream.
     pub fn new(fault: Fault) -> Self {
-        Self { fault, pending: String::new() }
+        Self { fault, pending: Vec::new() }
     }
 
     /// The bytes that a chunk becomes.
@@ -245,13 +245,12 @@ impl Frames {
             | Fault::ReserialisesEvents
             | Fault::KnownEventsOnly
             | Fault::EndsCleanly => {
-                let whole = String::from_utf8_lossy(&chunk).into_owned();
-                self.pending.push_str(&whole);
+                self.pending.extend(chunk);
                 let mut out = String::new();
-                while let Some(end) = self.pending.find("\n\n") {
+                while let Some(end) = memchr::memmem::find(&self.pending, b"\n\n") {
                     let rest = self.pending.split_off(end + 2);
                     let frame = std::mem::replace(&mut self.pending, rest);
-                    out.push_str(&self.frame(frame));
+                    out.push_str(&self.frame(String::from_utf8(frame).unwrap()));
                 }
                 out.into_bytes()
             }
