@@ -132,13 +132,16 @@ impl Drop for Connection {
 impl Client {
     /// Makes a client.
     ///
-    /// Fails if the URL is no `http` or `https` URL with a host.
+    /// Fails if the URL is no `http` or `https` URL with a host, or if it has a password.
     pub(super) fn new(
         url: &Url,
         key: Option<&str>,
         headers: &[(HeaderName, HeaderValue)],
     ) -> Result<Self, BoxError> {
         let host = url.host_str().ok_or("expected a URL with a host")?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("expected a URL without a user and a password".into());
+        }
         let tls = match url.scheme() {
             "http" => None,
             "https" => {

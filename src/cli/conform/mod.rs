@@ -50,7 +50,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const CANNOT_RUN: u8 = 2;
 
 /// The gateway under test, and the way to test it.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Clone)]
 pub struct Subject {
     /// The base URL of the gateway under test, without `/v1`.
     #[arg(value_name = "URL")]
@@ -144,7 +144,7 @@ async fn tried(trial: &Trial) -> Result<Report, String> {
 pub async fn check(upstream: &Upstream, subject: &Subject) -> Result<Report, String> {
     let checks = chosen(subject.only.as_deref())?;
     let client = Client::new(&subject.url, subject.key.as_deref(), &subject.headers)
-        .map_err(|e| format!("`{}` cannot be tested: {e}", subject.url))?;
+        .map_err(|e| format!("the gateway cannot be tested: {e}"))?;
     let bench = Bench::new(client, upstream.stage.clone(), &subject.model);
     reached(&bench, subject).await?;
     let mut outcomes = Vec::with_capacity(checks.len());
