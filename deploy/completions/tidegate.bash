@@ -19,6 +19,9 @@ _tidegate() {
             tidegate,check)
                 cmd="tidegate__subcmd__check"
                 ;;
+            tidegate,conform)
+                cmd="tidegate__subcmd__conform"
+                ;;
             tidegate,eval)
                 cmd="tidegate__subcmd__eval"
                 ;;
@@ -60,6 +63,9 @@ _tidegate() {
                 ;;
             tidegate__subcmd__help,check)
                 cmd="tidegate__subcmd__help__subcmd__check"
+                ;;
+            tidegate__subcmd__help,conform)
+                cmd="tidegate__subcmd__help__subcmd__conform"
                 ;;
             tidegate__subcmd__help,eval)
                 cmd="tidegate__subcmd__help__subcmd__eval"
@@ -212,7 +218,7 @@ _tidegate() {
 
     case "${cmd}" in
         tidegate)
-            opts="-h -V --config --help --version serve check test policy plugin eval models ledger status healthcheck schema key import help"
+            opts="-h -V --config --help --version serve check test policy plugin eval models ledger status healthcheck conform schema key import help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -236,6 +242,52 @@ _tidegate() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__conform)
+            opts="-h --key --model --header --timeout --only --upstream-listen --format --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upstream-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -324,7 +376,7 @@ _tidegate() {
             return 0
             ;;
         tidegate__subcmd__help)
-            opts="serve check test policy plugin eval models ledger status healthcheck schema key import help"
+            opts="serve check test policy plugin eval models ledger status healthcheck conform schema key import help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -338,6 +390,20 @@ _tidegate() {
             return 0
             ;;
         tidegate__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__help__subcmd__conform)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

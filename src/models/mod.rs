@@ -31,6 +31,9 @@ use crate::providers::{Provider, Timeouts};
 use crate::telemetry::circuits::{Circuit, CircuitLabels};
 use crate::telemetry::metrics::{Metrics, TargetMetrics};
 
+/// The most characters of a client's model in `x-tidegate-target`: many clients end at a large head.
+const LABEL_CHARACTERS: usize = 256;
+
 /// All aliases of a generation.
 pub struct Models {
     exact: HashMap<String, Arc<Alias>>,
@@ -282,11 +285,14 @@ impl Target {
         CircuitLabels { alias: &alias.name, provider: &self.provider_name, model }
     }
 
-    /// Returns `x-tidegate-target` for a request for `model`.
+    /// Returns `x-tidegate-target` for a request for `model`. A client chooses the name, so a long one is cut.
     pub fn label(&self, model: &str) -> HeaderValue {
         match &self.label {
             Some(label) => label.clone(),
-            None => headers::value(&format!("{}/{model}", self.provider_name)),
+            None => {
+                let model: String = model.chars().take(LABEL_CHARACTERS).collect();
+                headers::value(&format!("{}/{model}", self.provider_name))
+            }
         }
     }
 }

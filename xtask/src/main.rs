@@ -19,7 +19,7 @@ usage: cargo xtask <command>
   run      compile and start the gateway with the quickstart's config, then compile the plugins,
            which join it; [--release] compiles it with link-time optimization
   test     compile the gateway and the plugins, and run every test;
-           [--suite gateway|plugins|clients|upstreams|load] runs one suite
+           [--suite gateway|plugins|clients|upstreams|load|browser] runs one suite
   plugins  build the bundled plugins to plugins/<name>.wasm, where a source is newer
            [--toolchain own|rustup|debian] takes that way to a wasm32 std and no other
   dist     build the files of a release into target/packages: binary, archive, deb, rpm, bill of

@@ -21,8 +21,11 @@ const UPSTREAMS: &str = "tests/upstreams/run.py";
 /// The script that breaks what a gateway depends on while it is under load.
 const LOAD: &str = "tests/load/run.py";
 
+/// The script that opens the dashboard in Chromium.
+const BROWSER: &str = "tests/browser/run.py";
+
 /// The suites. Each of them can run alone.
-const SUITES: [&str; 5] = ["gateway", "plugins", "clients", "upstreams", "load"];
+const SUITES: [&str; 6] = ["gateway", "plugins", "clients", "upstreams", "load", "browser"];
 
 /// Runs the suites. Stops at the first failure.
 pub fn test(args: &[&str]) -> Result<()> {
@@ -42,7 +45,8 @@ pub fn test(args: &[&str]) -> Result<()> {
             "plugins" => guests()?,
             "clients" => scripts(&[CLIENTS, PLUGINS], &gateway)?,
             "upstreams" => scripts(&[UPSTREAMS], &gateway)?,
-            _ => scripts(&[LOAD], &gateway)?,
+            "load" => scripts(&[LOAD], &gateway)?,
+            _ => scripts(&[BROWSER], &gateway)?,
         }
     }
     say("all tests passed");

@@ -181,3 +181,16 @@ async fn the_config_of_a_provider_lets_more_headers_through_but_no_credential() 
         assert_eq!(head.header("x-api-key"), Some("k"));
     }
 }
+
+#[tokio::test]
+async fn a_model_with_a_long_name_does_not_make_the_head_of_the_answer_long() {
+    let up = Upstream::always(Behaviour::Answer(upstream::json(200, ANSWER))).await;
+    let gateway = Gateway::with().upstream(up.address).start().await;
+    let body = MESSAGE.replacen("\"model\":\"", &format!("\"model\":\"{}", "é".repeat(400_000)), 1);
+    assert!(body.len() > 800_000, "{}", body.len());
+    let answer = Ask::message(&body).header("x-tidegate-trace", "1").send(gateway.address).await;
+    assert_eq!(answer.status, 200);
+    for (name, value) in &answer.headers {
+        assert!(value.len() <= 4096, "{name}: {} bytes", value.len());
+    }
+}
