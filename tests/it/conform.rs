@@ -1,5 +1,6 @@
 //! `tidegate conform`: the gateway passes all checks, and every check fails on a gateway that is wrong on purpose.
 mod edits;
+mod faults;
 mod wrong;
 
 use std::collections::BTreeSet;
@@ -9,9 +10,10 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use faults::{FAULTS, Fault};
 use serde_json::Value;
 use tidegate::cli::conform::{Report, Subject, Upstream, check};
-use wrong::{FAULTS, Fault, Proxy};
+use wrong::Proxy;
 
 use crate::support::gateway::Gateway;
 use crate::support::generated::check_generated;

@@ -1,7 +1,7 @@
 //! The edits of the wrong proxy.
 use serde_json::{Map, Number, Value, json};
 
-use super::wrong::Fault;
+use super::faults::Fault;
 use crate::support::head::Head;
 
 /// An error of the API.
