@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use crate::cli::conform::bench::Bench;
+use crate::cli::conform::errors::Error;
 use crate::cli::conform::facts::{Facts, Finding, Verdict};
 use crate::cli::conform::{answers, errors, faults, other, request, streams, turns};
 
@@ -20,9 +21,7 @@ enum Case {
     Stream(&'static streams::Row),
     Handshake(streams::Handshake),
     Fault(&'static faults::Row),
-    Status(&'static errors::Status),
-    Detail(errors::Detail),
-    Refused(&'static errors::Refused),
+    Error(Error),
     Count(other::Count),
     Models(other::Models),
     Loop(turns::Loop),
@@ -48,9 +47,12 @@ impl Check {
         let streams = streams::ROWS.iter().map(|row| (row.facts, Case::Stream(row)));
         let shakes = streams::HANDSHAKES.iter().map(|(facts, one)| (*facts, Case::Handshake(*one)));
         let faults = faults::ROWS.iter().map(|row| (row.facts, Case::Fault(row)));
-        let statuses = errors::STATUSES.iter().map(|row| (row.facts, Case::Status(row)));
-        let details = errors::DETAILS.iter().map(|(facts, one)| (*facts, Case::Detail(*one)));
-        let refused = errors::REFUSED.iter().map(|row| (row.facts, Case::Refused(row)));
+        let statuses =
+            errors::STATUSES.iter().map(|row| (row.facts, Case::Error(Error::Status(row))));
+        let details =
+            errors::DETAILS.iter().map(|(facts, one)| (*facts, Case::Error(Error::Detail(*one))));
+        let refused =
+            errors::REFUSED.iter().map(|row| (row.facts, Case::Error(Error::Refused(row))));
         let counts = other::COUNTS.iter().map(|(facts, one)| (*facts, Case::Count(*one)));
         let models = other::MODELS.iter().map(|(facts, one)| (*facts, Case::Models(*one)));
         let loops = turns::LOOPS.iter().map(|(facts, one)| (*facts, Case::Loop(*one)));
@@ -68,7 +70,7 @@ impl Check {
             Case::Answer(_) | Case::AnswerHeader(_) => "answer",
             Case::Stream(_) | Case::Handshake(_) => "stream",
             Case::Fault(_) => "faults",
-            Case::Status(_) | Case::Detail(_) | Case::Refused(_) => "errors",
+            Case::Error(_) => "errors",
             Case::Count(_) => "count_tokens",
             Case::Models(_) => "models",
             Case::Loop(_) => "tools",
@@ -79,7 +81,7 @@ impl Check {
     /// Returns the neighbours that it bears.
     pub(super) fn runs(&self) -> Runs {
         match self.case {
-            Case::Fault(_) | Case::Status(_) | Case::Detail(_) => Runs::Alone,
+            Case::Fault(_) | Case::Error(Error::Status(_) | Error::Detail(_)) => Runs::Alone,
             _ => Runs::Beside,
         }
     }
@@ -105,9 +107,7 @@ impl Check {
             Case::Stream(row) => row.run(bench).await,
             Case::Handshake(handshake) => handshake.run(bench).await,
             Case::Fault(row) => row.run(bench).await,
-            Case::Status(status) => status.run(bench).await,
-            Case::Detail(detail) => detail.run(bench).await,
-            Case::Refused(refused) => refused.run(bench).await,
+            Case::Error(error) => error.run(bench).await,
             Case::Count(count) => count.run(bench).await,
             Case::Models(models) => models.run(bench).await,
             Case::Loop(kind) => kind.run(bench).await,

@@ -9,6 +9,27 @@ use crate::cli::conform::json::Keeps;
 use crate::cli::conform::play::{self, Play, REQUEST_ID};
 use crate::cli::conform::samples::{MESSAGE, STREAM};
 
+/// A check of an error.
+pub(super) enum Error {
+    /// A status of the upstream.
+    Status(&'static Status),
+    /// A part of an upstream's error.
+    Detail(Detail),
+    /// An error of the gateway itself.
+    Refused(&'static Refused),
+}
+
+impl Error {
+    /// Runs the check.
+    pub(super) async fn run(&self, bench: &Bench) -> Verdict {
+        match self {
+            Self::Status(status) => status.run(bench).await,
+            Self::Detail(detail) => detail.run(bench).await,
+            Self::Refused(refused) => refused.run(bench).await,
+        }
+    }
+}
+
 /// An error status of the upstream.
 pub(super) struct Status {
     /// The facts of the check.
@@ -43,7 +64,7 @@ pub(super) const STATUSES: &[Status] = &[
 
 impl Status {
     /// Runs the check.
-    pub(super) async fn run(&self, bench: &Bench) -> Verdict {
+    async fn run(&self, bench: &Bench) -> Verdict {
         let body = play::envelope(self.kind, "prompt is too long: conform");
         let exchange =
             bench.exchange(&Ask::message(MESSAGE), Play::json(self.status, &body)).await?;
@@ -119,7 +140,7 @@ pub(super) const DETAILS: &[(Facts, Detail)] = &[
 
 impl Detail {
     /// Runs the check.
-    pub(super) async fn run(self, bench: &Bench) -> Verdict {
+    async fn run(self, bench: &Bench) -> Verdict {
         let request = if let Self::Stream = self { STREAM } else { MESSAGE };
         let play = Play::with_headers(429, HEADERS, DETAILED);
         let exchange = bench.exchange(&Ask::message(request), play).await?;
@@ -206,7 +227,7 @@ pub(super) const REFUSED: &[Refused] = &[
 
 impl Refused {
     /// Runs the check.
-    pub(super) async fn run(&self, bench: &Bench) -> Verdict {
+    async fn run(&self, bench: &Bench) -> Verdict {
         let ask = Ask { method: self.method.clone(), ..Ask::post(self.target, self.body) };
         let answer = bench.sent(&bench.marked(&ask, "none")).await?.whole().await;
         let statuses: Vec<String> = self.statuses.iter().map(u16::to_string).collect();

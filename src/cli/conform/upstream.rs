@@ -86,31 +86,41 @@ impl Connection {
 
     async fn play(&mut self, steps: Vec<Step>) -> After {
         for step in steps {
-            match step {
-                Step::Send(bytes) => {
-                    if self.stream.write_all(&bytes).await.is_err() {
-                        return After::Closed;
-                    }
-                }
-                Step::Wait(permits) => {
-                    if let Ok(permit) = permits.acquire().await {
-                        permit.forget();
-                    }
-                }
-                Step::Report(reached) => reached.notify_one(),
-                Step::Watch(closed) => {
-                    while self.more().await.is_some() {}
-                    closed.notify_one();
-                    return After::Closed;
-                }
-                Step::Close => return After::Closed,
-                Step::Reset => {
-                    let _ = self.stream.set_zero_linger();
-                    return After::Closed;
-                }
+            if let After::Closed = self.step(step).await {
+                return After::Closed;
             }
         }
         After::Open
+    }
+
+    async fn step(&mut self, step: Step) -> After {
+        match step {
+            Step::Send(bytes) => match self.stream.write_all(&bytes).await {
+                Ok(()) => After::Open,
+                Err(_) => After::Closed,
+            },
+            Step::Wait(permits) => {
+                // nothing closes the semaphore
+                permits.acquire().await.map_or(After::Closed, |permit| {
+                    permit.forget();
+                    After::Open
+                })
+            }
+            Step::Report(reached) => {
+                reached.notify_one();
+                After::Open
+            }
+            Step::Watch(closed) => {
+                while self.more().await.is_some() {}
+                closed.notify_one();
+                After::Closed
+            }
+            Step::Close => After::Closed,
+            Step::Reset => {
+                let _ = self.stream.set_zero_linger();
+                After::Closed
+            }
+        }
     }
 
     /// Reads the next request; `None` at the end of the connection, or if it is no HTTP/1.1.
