@@ -72,7 +72,15 @@ impl Meter {
                 Ok(self.follow(reply))
             }
         };
-        let own = admission.and_then(|admission| admission.headers());
+        let is_served = matches!(&answered.outcome, Ok(reply) if reply.status.is_success());
+        let own = admission.and_then(|admission| {
+            let mut own = admission.headers()?;
+            own.extend(match is_served {
+                true => admission.standing(),
+                false => admission.exhaustion(),
+            });
+            Some(own)
+        });
         answered.completed(own)
     }
 

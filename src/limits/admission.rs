@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::auth::Caller;
 use crate::catalogue::cost::Charge;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::claim::{Claim, CounterId, Kind, Now};
 use crate::limits::notices;
 use crate::limits::queue::LineId;
@@ -76,6 +76,8 @@ struct State {
     target: Option<(Vec<Placed>, usize)>,
     /// The claims that apply to the exchange, reserved or refused.
     shown: Vec<Claimed>,
+    /// The budget that is used up and rejected the exchange.
+    exhausted: Option<Claimed>,
     /// The sums of the budgets that sent the request to another model. They refuse no more.
     rerouted: Vec<CounterId>,
     /// The models from which budgets sent the request on.
@@ -136,9 +138,15 @@ impl Admission {
                 Err(rejection) => rejection,
             };
             if !waits.again(rejection.wait.clone()).await {
-                return Err(rejection.counted());
+                return Err(self.rejected(rejection));
             }
         }
+    }
+
+    /// Counts a rejection, notes a budget that is used up, and returns the error.
+    fn rejected(&self, mut rejection: Rejection) -> Error {
+        self.state.lock().exhausted = rejection.exhausted.take();
+        rejection.counted()
     }
 
     /// Begins the wait of a request, which is over at once unless a limit refuses it.
@@ -170,7 +178,10 @@ impl Admission {
             Ok(tickets) => {
                 let mut placed = placed(claimed, tickets);
                 self.warn(&mut placed, wanted.caller);
-                self.state.lock().own = placed;
+                let mut state = self.state.lock();
+                let both = state.shown.iter_mut().zip(&placed);
+                both.for_each(|(shown, placed)| shown.claim.amount = placed.ticket.amount());
+                state.own = placed;
                 Ok(Admitted::Whole)
             }
             Err(Refusal::Away) => Err(refusal::away()),
@@ -212,12 +223,13 @@ impl Admission {
             Err(Refusal::Away) => refusal::away(),
             Err(Refusal::Over(over)) => {
                 notices::refused(&self.limits, &claimed, &over, caller);
-                over.first().map_or_else(refusal::unknown, |over| {
+                let longest = over.iter().max_by_key(|over| (over.cause, over.wait));
+                longest.map_or_else(refusal::unknown, |over| {
                     refusal::rejected(&claimed[over.claim], over)
                 })
             }
         };
-        Err(rejection.counted())
+        Err(self.rejected(rejection))
     }
 
     /// Returns the claims on limits that count a request of this source.
@@ -394,7 +406,7 @@ impl Admission {
         match unit {
             Unit::Concurrent => 0,
             Unit::Requests => u64::from(is_counted || own.next().is_some()),
-            _ => own.fold(0, |sum, attempt| sum.saturating_add(tokens(attempt, unit))),
+            _ => own.fold(0, |sum, attempt| sum.saturating_add(unit.tokens(attempt))),
         }
     }
 
@@ -422,6 +434,11 @@ impl Admission {
     /// Calls `read` with the claims that apply to the exchange.
     pub(super) fn shown<T>(&self, read: impl FnOnce(&[Claimed]) -> T) -> T {
         read(&self.state.lock().shown)
+    }
+
+    /// Returns the claim on the budget that is used up and rejected the exchange.
+    pub(super) fn exhausted_claim(&self) -> Option<Claimed> {
+        self.state.lock().exhausted.clone()
     }
 
     /// Returns the claims that the client's request would need now, each with an amount of nothing.
@@ -477,17 +494,6 @@ fn claims(claimed: &[Claimed]) -> Vec<Claim> {
 fn placed(claimed: Vec<Claimed>, tickets: Vec<Ticket>) -> Vec<Placed> {
     let placed = claimed.into_iter().zip(tickets);
     placed.map(|(claimed, ticket)| Placed { claimed, ticket }).collect()
-}
-
-fn tokens(attempt: &Attempt, unit: Unit) -> u64 {
-    let tokens = attempt.spent.billed();
-    let input = tokens.input.saturating_add(tokens.written());
-    match unit {
-        Unit::InputTokens => input,
-        Unit::OutputTokens => tokens.output,
-        Unit::Tokens => input.saturating_add(tokens.output),
-        Unit::Requests | Unit::Concurrent => 0,
-    }
 }
 
 #[cfg(test)]

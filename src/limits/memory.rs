@@ -113,6 +113,15 @@ impl Memory {
         counters.by_id.get(&claim.id).map_or_else(Level::default, |it| it.level(claim, now))
     }
 
+    /// Returns the amount of a sum that ended requests used.
+    pub(super) fn spent(&self, claim: &Claim) -> u64 {
+        let counters = self.counters.lock();
+        match (counters.by_id.get(&claim.id), claim.kind) {
+            (Some(Counter::Sum(sum)), Kind::Sum(period)) => sum.spent(period),
+            _ => 0,
+        }
+    }
+
     /// Returns the state of each counter of a rule, with its owner.
     pub(super) fn levels(&self, rule: &str, kind: Kind, now: Now) -> Vec<(Box<str>, Level)> {
         let counters = self.counters.lock();

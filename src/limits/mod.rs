@@ -16,6 +16,7 @@ mod rule;
 mod rules;
 mod saved;
 mod shared;
+mod standing;
 mod store;
 mod sums;
 mod waiting;

@@ -36,6 +36,8 @@ pub(crate) struct Rejection {
     pub(crate) error: Error,
     /// Set if the request may wait for a limit instead.
     pub(crate) wait: Option<Free>,
+    /// The claim on a budget that is used up.
+    pub(super) exhausted: Option<Claimed>,
     /// The rule that counts the rejection.
     rule: Option<Rule>,
 }
@@ -132,7 +134,13 @@ pub(super) fn rejected(claimed: &Claimed, over: &Over) -> Rejection {
         Rule::Budget(budget) => denied(budget, claimed, over),
         Rule::Quota(quota) => limited(quota, claimed, over),
     };
-    Rejection { error, wait: wait(claimed, over), rule: Some(claimed.rule.clone()) }
+    let is_exhausted = matches!(claimed.rule, Rule::Budget(_)) && over.cause == Cause::UsedUp;
+    Rejection {
+        error,
+        wait: wait(claimed, over),
+        exhausted: is_exhausted.then(|| claimed.clone()),
+        rule: Some(claimed.rule.clone()),
+    }
 }
 
 /// Returns the wait of a claim on a limit whose rule has one.
@@ -179,11 +187,11 @@ fn limited(quota: &Quota, claimed: &Claimed, over: &Over) -> Error {
 pub(super) fn away() -> Rejection {
     let message = "the store of the limits does not answer: try again later";
     let error = Error::new(ErrorKind::Overloaded, message).with_retry(Retry::After(AWAY_WAIT));
-    Rejection { error, wait: None, rule: None }
+    Rejection { error, wait: None, exhausted: None, rule: None }
 }
 
 /// Returns the rejection without a reason, which no store makes.
 pub(super) fn unknown() -> Rejection {
     let error = Error::new(ErrorKind::RateLimit, "a limit is reached: try again later");
-    Rejection { error, wait: None, rule: None }
+    Rejection { error, wait: None, exhausted: None, rule: None }
 }

@@ -12,6 +12,7 @@ use crate::limits::config::{Per, RuleConfig};
 use crate::limits::window;
 use crate::telemetry::limits::{BudgetMetrics, LimitMetrics};
 use crate::telemetry::money::dollars;
+use crate::telemetry::record::Attempt;
 
 /// One limit of a rule.
 #[derive(Debug)]
@@ -82,6 +83,18 @@ impl Unit {
             Self::InputTokens => "input tokens",
             Self::OutputTokens => "output tokens",
             Self::Concurrent => "requests at the same time",
+        }
+    }
+
+    /// Returns the tokens of an attempt that count for the unit.
+    pub(super) fn tokens(self, attempt: &Attempt) -> u64 {
+        let tokens = attempt.spent.billed();
+        let input = tokens.input.saturating_add(tokens.written());
+        match self {
+            Self::InputTokens => input,
+            Self::OutputTokens => tokens.output,
+            Self::Tokens => input.saturating_add(tokens.output),
+            Self::Requests | Self::Concurrent => 0,
         }
     }
 }

@@ -201,6 +201,16 @@ impl Store {
         }
     }
 
+    /// Returns the amount of a sum that ended requests used. Of Redis it is the state before the claim's own reservation.
+    pub(super) fn spent(&self, claim: &Claim, now: Now) -> u64 {
+        match &self.shared {
+            Some(shared) if shared.is_there() => {
+                shared.level(claim, now).used.saturating_sub(claim.amount)
+            }
+            _ => self.memory.spent(claim),
+        }
+    }
+
     /// Returns the time after which it is worth while to try a claim again.
     pub(super) fn next_try(&self, wait: Duration) -> Duration {
         let wait = wait.max(Duration::from_millis(1));

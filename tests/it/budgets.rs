@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::limit_rules::assert_problem;
 use crate::support::client::{Answer, Ask};
 use crate::support::gateway::{self, Builder, Gateway};
-use crate::support::upstream::{Auto, Behaviour, Upstream, json};
-use crate::support::{ANSWER, until};
+use crate::support::upstream::{Auto, Behaviour, Upstream, json, stream};
+use crate::support::{ANSWER, FRAMES, until};
 
 const KEYS: &str =
     "keys:\n  - { name: ci, key: k-ci, tags: { team: ml } }\n  - { name: web, key: k-web }\n";
@@ -300,4 +300,100 @@ fn wrong_budgets_are_problems_with_their_place() {
     ] {
         assert_problem(&format!("budgets: {budgets}"), expected);
     }
+}
+
+/// The part of a unified header's name after the prefix, and the values of an answer.
+fn standing<'a>(found: &'a Answer, names: &[&str]) -> Vec<Option<&'a str>> {
+    let name = |name: &&str| format!("anthropic-ratelimit-unified-{name}");
+    names.iter().map(|part| found.header(&name(part))).collect()
+}
+
+#[tokio::test]
+async fn answers_say_which_part_of_the_fullest_budget_is_spent() {
+    const NAMES: [&str; 7] = [
+        "status",
+        "representative-claim",
+        "overage-status",
+        "overage-utilization",
+        "overage-surpassed-threshold",
+        "overage-period",
+        "overage-disabled-reason",
+    ];
+    let usage = json!({"input_tokens": 1000, "output_tokens": 100});
+    let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "up",
+        "content": [], "stop_reason": "end_turn", "stop_sequence": null, "usage": usage});
+    // an answer costs 0.006 dollars
+    let up = Upstream::by(move |call| {
+        Behaviour::Answer(match call.json()["stream"] == true {
+            true => stream(&FRAMES),
+            false => json(200, &message.to_string()),
+        })
+    })
+    .await;
+    let rules = "{ rules: [{ per: key, usd: 0.0078, every: day }, { per: model, usd: 9, every: month }, \
+                 { per: key, usd: 0.000001, every: day, then: { route: claude-haiku-4-5 }, when: { model: \"claude-x\" } }] }";
+    let gateway = budgeted(&up, rules).start().await;
+    let body = json!({"model": "claude-opus-5-5", "max_tokens": 16, "stream": true,
+        "messages": [{"role": "user", "content": "hi"}]});
+    let streamed = Ask::message(body.to_string()).header("x-api-key", "k-web");
+    // the estimate of a stream that runs is not spent
+    let found = streamed.send(gateway.address).await;
+    let expected = [Some("allowed"), Some("0.00")];
+    assert_eq!(standing(&found, &["status", "overage-utilization"]), expected);
+    for (part, passed) in [("0.76", "0.75"), ("0.99", "0.95")] {
+        let found = ask(&gateway, "k-ci", "claude-opus-5-5").await;
+        assert_eq!(found.status, 200);
+        let warned = Some("allowed_warning");
+        let expected = [warned, Some("overage"), warned, Some(part), Some(passed), None, None];
+        assert_eq!(standing(&found, &NAMES), expected);
+    }
+    let found = ask(&gateway, "k-ci", "claude-opus-5-5").await;
+    found.refusal(429, "billing_error");
+    let expected = [
+        Some("rejected"),
+        None,
+        None,
+        Some("1"),
+        Some("1"),
+        Some("daily"),
+        Some("org_spend_cap_reached"),
+    ];
+    assert_eq!(standing(&found, &NAMES), expected);
+    let resets = standing(&found, &["reset", "overage-reset", "overage-scope"]);
+    let midnight: i64 = resets[0].unwrap().parse().unwrap();
+    assert_eq!((midnight % 86_400, resets[1], resets[2]), (0, resets[0], None));
+    let wait: i64 = found.header("retry-after").unwrap().parse().unwrap();
+    let left = midnight - jiff::Timestamp::now().as_second();
+    assert!((left..=left + 5).contains(&wait), "{wait} {left}");
+}
+
+#[tokio::test]
+async fn a_budget_of_a_team_says_that_it_is_shared_and_other_errors_have_no_standing() {
+    let up = selling().await;
+    let rules = "{ rules: [{ per: \"tag:team\", usd: 0.006, every: month }, { per: key, usd: 0.006, every: week }] }";
+    let gateway = budgeted(&up, rules).start().await;
+    assert_eq!(ask(&gateway, "k-ci", "claude-opus-5-5").await.status, 200);
+    let found = ask(&gateway, "k-ci", "claude-opus-5-5").await;
+    let message = found.refusal(429, "billing_error");
+    // the one that starts again last
+    let [period, scope] =
+        [standing(&found, &["overage-period"])[0], standing(&found, &["overage-scope"])[0]];
+    match message.contains("every month") {
+        true => assert_eq!((period, scope), (Some("monthly"), Some("group_pool"))),
+        false => assert_eq!((period, scope), (Some("weekly"), None)),
+    }
+    let wrong = Ask::message("{").header("x-api-key", "k-web").send(gateway.address).await;
+    assert_eq!((wrong.status, standing(&wrong, &["status"])), (400, vec![None]));
+    // a limit is no budget
+    let limits = "limits: { rules: [{ per: key, requests: 1/1m }] }";
+    let rules = "{ rules: [{ per: key, usd: 9, every: week }] }";
+    let gateway = budgeted(&up, rules).config(limits).start().await;
+    let found = ask(&gateway, "k-ci", "claude-opus-5-5").await;
+    assert_eq!(
+        standing(&found, &["status", "overage-utilization"]),
+        [Some("allowed"), Some("0.00")]
+    );
+    let found = ask(&gateway, "k-ci", "claude-opus-5-5").await;
+    found.refusal(429, "rate_limit_error");
+    assert_eq!(standing(&found, &["status", "reset"]), [None, None]);
 }

@@ -9,7 +9,7 @@ use crate::support::{ANSWER, MESSAGE, until};
 
 #[tokio::test]
 async fn a_limited_client_never_sees_the_limits_of_the_upstreams_account() {
-    let lines = "content-type: application/json\r\nanthropic-ratelimit-requests-limit: 999\r\nanthropic-ratelimit-unified-status: allowed\r\nanthropic-priority-input-tokens-limit: 8\r\n";
+    let lines = "content-type: application/json\r\nanthropic-ratelimit-requests-limit: 999\r\nanthropic-ratelimit-unified-status: rejected\r\nanthropic-ratelimit-unified-5h-utilization: 0.9\r\nanthropic-priority-input-tokens-limit: 8\r\n";
     // a message and a count at once
     let whole = ANSWER.replacen('{', r#"{"input_tokens":5,"#, 1);
     for (status, body) in [(200, whole.as_str()), (400, r#"{"type":"error"}"#)] {
@@ -54,7 +54,10 @@ fn assert_is_limited(found: &Answer, status: u16, place: &str) {
     assert_eq!(found.status, status, "{place} {}", found.text());
     let own = found.header("anthropic-ratelimit-requests-limit");
     assert!(own.is_none_or(|own| own == "9"), "{place}: {own:?}");
-    assert_eq!(found.header("anthropic-ratelimit-unified-status"), None, "{place}");
+    // the standing against a budget of the client
+    let own = found.header("anthropic-ratelimit-unified-status");
+    assert!(own.is_none_or(|own| own == "allowed"), "{place}: {own:?}");
+    assert_eq!(found.header("anthropic-ratelimit-unified-5h-utilization"), None, "{place}");
     assert_eq!(found.header("anthropic-priority-input-tokens-limit"), Some("8"), "{place}");
 }
 
