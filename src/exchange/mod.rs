@@ -19,6 +19,7 @@ mod reasoning;
 mod requested;
 pub(crate) mod respond;
 mod route;
+pub(crate) mod telemetry;
 mod tool_loop;
 mod traced;
 mod verdict;

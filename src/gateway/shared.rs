@@ -15,6 +15,7 @@ use crate::plugin_host::PluginHost;
 use crate::plugin_host::published::Published;
 use crate::server_tools::hidden::Carried;
 use crate::telemetry::events::Events;
+use crate::telemetry::intake::Intake;
 use crate::telemetry::live::LiveExchanges;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::otlp::Otlp;
@@ -43,6 +44,8 @@ pub struct Shared {
     pub ledger: Ledger,
     /// The export of traces; takes nothing unless the gateway serves.
     pub(crate) otlp: Otlp,
+    /// The way of clients' telemetry; drops it unless the gateway serves, and the config names a collector.
+    pub(crate) intake: Intake,
     /// The entrance for events; takes nothing unless the gateway serves, and the config has sinks.
     pub(crate) events: Events,
     /// The key store, if the gateway serves and the config has one.
@@ -76,6 +79,7 @@ impl Shared {
             prompts: Arc::default(),
             ledger: Ledger::default(),
             otlp: Otlp::default(),
+            intake: Intake::default(),
             events: Events::default(),
             keys: None,
             issuers: Issuers::default(),

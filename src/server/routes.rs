@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
@@ -15,6 +16,7 @@ use crate::net::cors::PageOrigin;
 use crate::net::headers::{self, REQUEST_ID};
 use crate::plugin_host::published;
 use crate::server::files;
+use crate::telemetry::intake::Signal;
 use crate::telemetry::story::request_id;
 use crate::wire::Endpoint;
 
@@ -62,6 +64,12 @@ async fn route(
         }
         None => Cow::Borrowed(path),
     };
+    if let Some(signal) = telemetry(&path) {
+        return match inbound.head.method {
+            Method::POST => exchange::telemetry::take(gateway, inbound, signal).await.map(taken),
+            _ => Ok(wrong_method(&inbound, "POST")),
+        };
+    }
     match (&inbound.head.method, &*path) {
         (&Method::POST, "/v1/messages") => Ok(exchange(gateway, inbound, Endpoint::Messages).await),
         (&Method::POST, "/v1/messages/count_tokens") => {
@@ -102,14 +110,30 @@ async fn exchange(gateway: &Arc<Gateway>, inbound: Inbound, endpoint: Endpoint) 
 }
 
 fn json(value: serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(bytes::Bytes::from(value.to_string())));
+    let mut response = Response::new(Body::from(Bytes::from(value.to_string())));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    signed(response)
+}
+
+/// Returns the answer for telemetry.
+fn taken(answer: Response<Bytes>) -> Response<Body> {
+    signed(answer.map(Body::from))
+}
+
+/// Adds an id to an answer outside of an exchange.
+fn signed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(REQUEST_ID, headers::value(&request_id()));
     response
 }
 
+/// Returns the kind of telemetry that a path takes.
+fn telemetry(path: &str) -> Option<Signal> {
+    let name = path.strip_prefix("/v1/")?;
+    Signal::ALL.into_iter().find(|signal| signal.as_str() == name)
+}
+
 fn hello() -> Response<Body> {
-    let mut response = Response::new(Body::from(bytes::Bytes::from_static(b"tidegate\n")));
+    let mut response = Response::new(Body::from(Bytes::from_static(b"tidegate\n")));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
 }

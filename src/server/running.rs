@@ -19,6 +19,7 @@ use crate::ledger::{Ledger, Writing};
 use crate::server::supervisor::{self, Beats, Supervisor};
 use crate::server::{Server, watching, worker_count};
 use crate::telemetry::events::{Delivering, Events};
+use crate::telemetry::intake::Intake;
 use crate::telemetry::otlp::{Exporting, Otlp};
 
 /// The time for the ledger, the traces and the events after a drain that took all of its own.
@@ -193,6 +194,7 @@ impl Writers {
         shared.ledger = entrance;
         let (otlp, exporting) = Otlp::start(&config.otlp, &shared.metrics.exporter)?;
         shared.otlp = otlp;
+        shared.intake = Intake::start(config.otlp.intake.as_ref())?;
         let (events, delivering) = Events::start(&config.sinks, &shared.metrics.sinks)?;
         shared.events = events;
         if config.key_store.is_on() && ledger.is_none() {

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use crate::telemetry::circuits::CircuitMetrics;
 use crate::telemetry::exporter::ExporterMetrics;
 use crate::telemetry::exposition::Format;
+use crate::telemetry::intakes::Intakes;
 use crate::telemetry::ledger::LedgerMetrics;
 use crate::telemetry::limits::LimitMetrics;
 use crate::telemetry::lives::StageBook;
@@ -48,6 +49,8 @@ pub struct Metrics {
     pub(crate) losses: Losses,
     /// The metrics of the export of traces.
     pub(crate) exporter: ExporterMetrics,
+    /// The counters of the telemetry that clients send.
+    pub(crate) intakes: Intakes,
     /// The metrics of the sinks of events.
     pub(crate) sinks: Sinks,
     limits: LimitMetrics,
@@ -131,6 +134,7 @@ impl Metrics {
             ledger: LedgerMetrics::new(r),
             losses: Losses::new(r),
             exporter: ExporterMetrics::new(r),
+            intakes: Intakes::new(r),
             sinks: Sinks::new(r),
             limits: LimitMetrics::new(r),
             registry,

@@ -7,6 +7,8 @@ pub(crate) mod exporter;
 pub(crate) mod exposition;
 pub(crate) mod ids;
 mod inference;
+pub(crate) mod intake;
+pub(crate) mod intakes;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod limits;

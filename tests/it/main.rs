@@ -40,6 +40,7 @@ mod shown;
 mod stability;
 mod support;
 mod surface;
+mod telemetry;
 mod tidy;
 mod traces;
 mod tokens;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::Secret;
+use crate::telemetry::intake::config::IntakeConfig;
 use crate::telemetry::post::{address, header};
 use crate::wire::duration;
 
@@ -46,6 +47,8 @@ pub struct OtlpConfig {
     #[serde(with = "duration::optional")]
     #[schemars(with = "Option<String>")]
     pub timeout: Option<Duration>,
+    /// The collector that gets the telemetry which clients send to the gateway. If absent, the gateway takes and drops it.
+    pub intake: Option<IntakeConfig>,
     /// The variables of the environment.
     #[serde(skip)]
     pub(crate) variables: Variables,
@@ -77,6 +80,7 @@ impl Default for OtlpConfig {
             headers: BTreeMap::new(),
             sample: 1.0,
             timeout: None,
+            intake: None,
             variables: Variables::default(),
         }
     }
@@ -146,13 +150,18 @@ impl OtlpConfig {
 
     /// Returns all values that may be secrets, for a comparison of digests.
     pub(crate) fn secrets(&self) -> String {
-        let headers = self.headers.iter().map(|(name, value)| format!("{name}={}", value.expose()));
+        let of_intake = self.intake.iter().flat_map(|intake| &intake.headers);
+        let headers = self.headers.iter().chain(of_intake);
+        let headers = headers.map(|(name, value)| format!("{name}={}", value.expose()));
         headers.collect::<Vec<_>>().join("\n")
     }
 
     /// Returns each wrong value: its key below `otlp`, and a message without the value of a header.
     pub(crate) fn problems(&self) -> Vec<Wrong> {
-        self.collector().err().unwrap_or_default()
+        let mut wrong = self.collector().err().unwrap_or_default();
+        let of_intake = self.intake.iter().flat_map(IntakeConfig::problems);
+        wrong.extend(of_intake.map(|(key, message)| (format!("intake.{key}"), message)));
+        wrong
     }
 
     /// Returns the collector; `None` if nothing is exported.
