@@ -33,9 +33,7 @@ use crate::error::Problem;
 
 #[derive(Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Reads the config of a LiteLLM proxy and writes a `tidegate.yaml`. Prints a line for each part that it could not
-    /// carry, and the variables that the result needs; exits 1 if it writes nothing, or if `check` finds a problem in the
-    /// result.
+    /// Writes a `tidegate.yaml` from the config of a LiteLLM proxy, and prints each part that it could not carry.
     Litellm(Litellm),
 }
 
