@@ -16,10 +16,6 @@ use tidegate_builder::shell::{run, say};
 use crate::plugins::{self, Set};
 use crate::shell::{cargo, root, target_dir};
 
-/// The version of every package of the workspace.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The only target of the packages.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The most bytes of the stripped binary.
 const MAX_SIZE: u64 = 35_000_000;
 /// The glibc of RHEL 9.
@@ -126,15 +122,6 @@ fn packages(out: &Path, binary: &Path) -> Result<()> {
     fs::write(out.join("SHA256SUMS"), &sums.stdout)?;
     print!("{}", String::from_utf8_lossy(&sums.stdout));
     Ok(())
-}
-
-/// Returns the time that all files of a release have, in seconds: `SOURCE_DATE_EPOCH`, or that of the last commit.
-fn epoch() -> String {
-    let of_commit = || {
-        tidegate_builder::shell::output_of(root(), "git", &["log", "-1", "--format=%ct"])
-            .filter(|text| !text.is_empty())
-    };
-    crate::shell::env("SOURCE_DATE_EPOCH").or_else(of_commit).unwrap_or_else(|| "0".to_owned())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tidegate_builder::shell::say;
 
-use crate::dist::VERSION;
+use crate::release::VERSION;
 use crate::shell::root;
 
 /// The plugins to keep: one with a tool, one with hooks.

@@ -5,6 +5,7 @@ mod docs;
 mod gateway;
 mod keep;
 mod plugins;
+mod release;
 mod run;
 mod shell;
 mod test;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use tidegate_builder::shell::run;
 
 use crate::dist::tree::{Sources, Tree};
-use crate::dist::{TARGET, VERSION, epoch};
+use crate::release::{TARGET, VERSION, epoch};
 
 /// Writes the archive into a folder.
 pub fn write(from: &Sources<'_>, out: &Path) -> Result<PathBuf> {

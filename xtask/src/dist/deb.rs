@@ -7,7 +7,7 @@ use anyhow::Result;
 use tidegate_builder::shell::run;
 
 use crate::dist::tree::{Sources, Tree};
-use crate::dist::{VERSION, epoch};
+use crate::release::{VERSION, epoch};
 
 /// Runs after the files are in place. The service is started by hand, since it needs keys first; an update restarts it.
 const POSTINST: &str = r#"#!/bin/sh

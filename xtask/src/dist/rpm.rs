@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tidegate_builder::shell::run;
 
 use crate::dist::tree::{Sources, Tree};
-use crate::dist::{VERSION, epoch};
+use crate::release::{VERSION, epoch};
 
 /// Writes the package into a folder; returns `None` if `rpmbuild` is not installed.
 pub fn write(from: &Sources<'_>, out: &Path) -> Result<Option<PathBuf>> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tidegate_builder::shell::say;
 
-use crate::dist::{TARGET, VERSION};
+use crate::release::{TARGET, VERSION};
 use crate::shell::{cargo, root};
 
 /// Writes the file into a folder.
