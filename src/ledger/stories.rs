@@ -1,4 +1,5 @@
 //! The exchanges of the ledger: a list by filters, and the whole story of one.
+mod filter;
 mod list;
 
 use std::time::SystemTime;
@@ -10,54 +11,9 @@ use crate::ledger::batch::Rows;
 use crate::ledger::database::{self, Argument, Database, Position, Statement, Unavailable};
 use crate::ledger::row::{CHILDREN, Row};
 use crate::ledger::schema::{self, Dialect};
+use crate::ledger::stories::filter::named;
+pub(crate) use crate::ledger::stories::filter::{Column, Filter};
 use crate::telemetry::record::Record;
-
-/// The exchanges of a list. Absent parts accept everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Filter {
-    /// The first moment, in milliseconds since 1970.
-    pub(crate) from: Option<i64>,
-    /// The first later moment.
-    pub(crate) to: Option<i64>,
-    /// Columns that must have a value: each has the name of the column.
-    pub(crate) texts: Vec<(Column, String)>,
-    /// The status that the client received.
-    pub(crate) status: Option<u16>,
-    /// Whether the client received an error.
-    pub(crate) is_error: Option<bool>,
-    /// A tag and its value.
-    pub(crate) tag: Option<[String; 2]>,
-}
-
-/// A column that a list can be filtered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Column {
-    /// The client's key.
-    Key,
-    /// The model's name that was looked up in the config.
-    Model,
-    /// The target of the last attempt.
-    Target,
-    /// The session.
-    Session,
-    /// The request's id.
-    RequestId,
-    /// The kind of exchange.
-    Operation,
-}
-
-impl Column {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Model => "model",
-            Self::Target => "target",
-            Self::Session => "session",
-            Self::RequestId => "request_id",
-            Self::Operation => "operation",
-        }
-    }
-}
 
 /// An exchange and its parts, as JSON objects with the columns of their tables.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -159,15 +115,6 @@ fn own(dialect: Dialect, id: &str) -> (String, String) {
 fn newest(dialect: Dialect) -> String {
     let named = named(dialect, "CAST($1 AS TEXT)");
     format!("(SELECT id FROM exchange WHERE id IN ({named}) ORDER BY at DESC LIMIT 1)")
-}
-
-/// The ids of the exchanges with an id of a request, the gateway's or the upstream's. Each part has an index.
-fn named(dialect: Dialect, id: &str) -> String {
-    let one = |column: &str| match dialect {
-        Dialect::Sqlite => schema::ids_in_parts(column, id),
-        Dialect::Postgres => format!("SELECT id FROM exchange WHERE {column} = {id}"),
-    };
-    format!("{} UNION ALL {}", one("request_id"), one("upstream_request_id"))
 }
 
 fn value(row: &impl Serialize) -> Value {

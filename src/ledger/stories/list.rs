@@ -1,7 +1,7 @@
 //! The query of a list of exchanges. In SQLite the order of ids is the order of times.
 use crate::ledger::database::{Argument, Position, Statement};
 use crate::ledger::schema::{self, Dialect};
-use crate::ledger::stories::{Column, Filter, named};
+use crate::ledger::stories::filter::{Column, Filter, named};
 
 /// The parts of the query.
 struct Select {

@@ -175,7 +175,7 @@ async fn old_rows_leave_every_table() {
         })
     {
         past += &format!(
-            "UPDATE {table} SET {column} = (SELECT unhex(format('%012x', old.at)) || substr(old.id, 7) \
+            "UPDATE {table} SET {column} = (SELECT unhex(format('%012x', old.at) || substr(hex(old.id), 13)) \
              FROM old WHERE old.id = {table}.{column});"
         );
     }
