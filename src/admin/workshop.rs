@@ -50,9 +50,11 @@ impl Workshop {
         let seat = seat(&self.trials)?;
         let (done, wait) = oneshot::channel();
         let run = move || {
-            let _seat = seat;
+            let result = work();
+            // before the result, so that the client's next trial has a seat
+            drop(seat);
             // the client may have left
-            let _ = done.send(work());
+            let _ = done.send(result);
         };
         let thread = thread::Builder::new().name("trial".to_owned()).stack_size(STACK_BYTES);
         thread.spawn(run).map_err(|_| broken())?;
