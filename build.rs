@@ -43,7 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Has the linker take the first version of `hypot` for the binary.
 fn link_to_old_glibc() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={HYPOT}");
-    let target = |part: &str| env::var(format!("CARGO_CFG_TARGET_{part}")).unwrap_or_default();
+    let target = |part: &str| {
+        let value = env::var_os(format!("CARGO_CFG_TARGET_{part}"));
+        value.and_then(|value| value.into_string().ok()).unwrap_or_default()
+    };
     let is_known = matches!(target("ARCH").as_str(), "x86_64" | "aarch64");
     if target("OS") != "linux" || target("ENV") != "gnu" || !is_known {
         return Ok(());

@@ -19,6 +19,9 @@ _tidegate() {
             tidegate,check)
                 cmd="tidegate__subcmd__check"
                 ;;
+            tidegate,conform)
+                cmd="tidegate__subcmd__conform"
+                ;;
             tidegate,eval)
                 cmd="tidegate__subcmd__eval"
                 ;;
@@ -27,6 +30,9 @@ _tidegate() {
                 ;;
             tidegate,help)
                 cmd="tidegate__subcmd__help"
+                ;;
+            tidegate,import)
+                cmd="tidegate__subcmd__import"
                 ;;
             tidegate,key)
                 cmd="tidegate__subcmd__key"
@@ -58,6 +64,9 @@ _tidegate() {
             tidegate__subcmd__help,check)
                 cmd="tidegate__subcmd__help__subcmd__check"
                 ;;
+            tidegate__subcmd__help,conform)
+                cmd="tidegate__subcmd__help__subcmd__conform"
+                ;;
             tidegate__subcmd__help,eval)
                 cmd="tidegate__subcmd__help__subcmd__eval"
                 ;;
@@ -66,6 +75,9 @@ _tidegate() {
                 ;;
             tidegate__subcmd__help,help)
                 cmd="tidegate__subcmd__help__subcmd__help"
+                ;;
+            tidegate__subcmd__help,import)
+                cmd="tidegate__subcmd__help__subcmd__import"
                 ;;
             tidegate__subcmd__help,key)
                 cmd="tidegate__subcmd__help__subcmd__key"
@@ -94,6 +106,9 @@ _tidegate() {
             tidegate__subcmd__help,test)
                 cmd="tidegate__subcmd__help__subcmd__test"
                 ;;
+            tidegate__subcmd__help__subcmd__import,litellm)
+                cmd="tidegate__subcmd__help__subcmd__import__subcmd__litellm"
+                ;;
             tidegate__subcmd__help__subcmd__key,new)
                 cmd="tidegate__subcmd__help__subcmd__key__subcmd__new"
                 ;;
@@ -117,6 +132,18 @@ _tidegate() {
                 ;;
             tidegate__subcmd__help__subcmd__policy,new)
                 cmd="tidegate__subcmd__help__subcmd__policy__subcmd__new"
+                ;;
+            tidegate__subcmd__import,help)
+                cmd="tidegate__subcmd__import__subcmd__help"
+                ;;
+            tidegate__subcmd__import,litellm)
+                cmd="tidegate__subcmd__import__subcmd__litellm"
+                ;;
+            tidegate__subcmd__import__subcmd__help,help)
+                cmd="tidegate__subcmd__import__subcmd__help__subcmd__help"
+                ;;
+            tidegate__subcmd__import__subcmd__help,litellm)
+                cmd="tidegate__subcmd__import__subcmd__help__subcmd__litellm"
                 ;;
             tidegate__subcmd__key,help)
                 cmd="tidegate__subcmd__key__subcmd__help"
@@ -191,7 +218,7 @@ _tidegate() {
 
     case "${cmd}" in
         tidegate)
-            opts="-h -V --config --help --version serve check test policy plugin eval models ledger status healthcheck schema key help"
+            opts="-h -V --config --help --version serve check test policy plugin eval models ledger status healthcheck conform schema key import help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -215,6 +242,52 @@ _tidegate() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__conform)
+            opts="-h --key --model --header --timeout --only --upstream-listen --format --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upstream-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -303,7 +376,7 @@ _tidegate() {
             return 0
             ;;
         tidegate__subcmd__help)
-            opts="serve check test policy plugin eval models ledger status healthcheck schema key help"
+            opts="serve check test policy plugin eval models ledger status healthcheck conform schema key import help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -317,6 +390,20 @@ _tidegate() {
             return 0
             ;;
         tidegate__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__help__subcmd__conform)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -361,6 +448,34 @@ _tidegate() {
         tidegate__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__help__subcmd__import)
+            opts="litellm"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__help__subcmd__import__subcmd__litellm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -603,6 +718,92 @@ _tidegate() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__import)
+            opts="-h --config --help litellm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__import__subcmd__help)
+            opts="litellm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__import__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__import__subcmd__help__subcmd__litellm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tidegate__subcmd__import__subcmd__litellm)
+            opts="-h --out --force --format --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

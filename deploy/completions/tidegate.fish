@@ -37,8 +37,10 @@ complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "models" -d 'Print
 complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "ledger" -d 'Prints the sums of the ledger: requests, tokens and cost. It works while the gateway runs'
 complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "status" -d 'Shows a running gateway: health, generation, targets, last problems, spend today; exits 1 if it is not ready'
 complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "healthcheck" -d 'Asks a running gateway whether it is healthy, for containers without a shell; exits 1 if it is not'
+complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "conform" -d 'Checks any gateway for the Messages API, with a test upstream at its other end; exits 1 if it loses data'
 complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "schema" -d 'Prints the JSON Schema of the config'
 complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "key" -d 'Creates caller keys'
+complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "import" -d 'Writes a config from the file of another gateway'
 complete -c tidegate -n "__fish_tidegate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c tidegate -n "__fish_tidegate_using_subcommand serve" -l config -d 'The config file. Paths in it are relative to it' -r -F
 complete -c tidegate -n "__fish_tidegate_using_subcommand serve" -s h -l help -d 'Print help'
@@ -127,6 +129,16 @@ complete -c tidegate -n "__fish_tidegate_using_subcommand status" -s h -l help -
 complete -c tidegate -n "__fish_tidegate_using_subcommand healthcheck" -l url -d 'The URL to read; without it, `/healthz` of the config\'s admin listener, or `/` of its public one' -r
 complete -c tidegate -n "__fish_tidegate_using_subcommand healthcheck" -l config -d 'The config file. Paths in it are relative to it' -r -F
 complete -c tidegate -n "__fish_tidegate_using_subcommand healthcheck" -s h -l help -d 'Print help'
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -l key -d 'A key that the gateway knows; sent as `x-api-key`' -r
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -l model -d 'A model that the gateway sends to the test upstream' -r
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -l header -d 'A header for every request; may be repeated' -r
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -l timeout -d 'The longest time of one check, and of the wait for the gateway' -r
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -l only -d 'Runs only the checks of this group, or those whose id begins with this' -r
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -l upstream-listen -d 'The address of the test upstream, which the gateway must use as its provider' -r
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -l format -d 'The form of the report' -r -f -a "text\t'A table'
+json\t'JSON'"
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -l config -d 'The config file. Paths in it are relative to it' -r -F
+complete -c tidegate -n "__fish_tidegate_using_subcommand conform" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tidegate -n "__fish_tidegate_using_subcommand schema" -l config -d 'The config file. Paths in it are relative to it' -r -F
 complete -c tidegate -n "__fish_tidegate_using_subcommand schema" -s h -l help -d 'Print help'
 complete -c tidegate -n "__fish_tidegate_using_subcommand key; and not __fish_seen_subcommand_from new help" -l config -d 'The config file. Paths in it are relative to it' -r -F
@@ -138,19 +150,33 @@ complete -c tidegate -n "__fish_tidegate_using_subcommand key; and __fish_seen_s
 complete -c tidegate -n "__fish_tidegate_using_subcommand key; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help'
 complete -c tidegate -n "__fish_tidegate_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "new" -d 'Creates a key, and prints it once with the entry for the config'
 complete -c tidegate -n "__fish_tidegate_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "serve" -d 'Serves until it is stopped, and reloads when the config, a policy or a plugin changes'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "check" -d 'Builds all that `serve` would, and prints every problem with its place; exits 1 if there is one'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "test" -d 'Runs the cases beside the policies; exits 1 if one fails'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "policy" -d 'Creates a new policy, or copies a shipped one'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "plugin" -d 'Creates, builds, inspects or calls a plugin'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "eval" -d 'Runs policies over a request and an answer, and prints each stage; exits 1 if one fails'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "models" -d 'Prints the table of models: limits, prices, retirement and capabilities, and the targets of the config that use it'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "ledger" -d 'Prints the sums of the ledger: requests, tokens and cost. It works while the gateway runs'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "status" -d 'Shows a running gateway: health, generation, targets, last problems, spend today; exits 1 if it is not ready'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "healthcheck" -d 'Asks a running gateway whether it is healthy, for containers without a shell; exits 1 if it is not'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "schema" -d 'Prints the JSON Schema of the config'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "key" -d 'Creates caller keys'
-complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck schema key help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and not __fish_seen_subcommand_from litellm help" -l config -d 'The config file. Paths in it are relative to it' -r -F
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and not __fish_seen_subcommand_from litellm help" -s h -l help -d 'Print help'
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and not __fish_seen_subcommand_from litellm help" -f -a "litellm" -d 'Writes a `tidegate.yaml` from the config of a LiteLLM proxy, and prints each part that it could not carry'
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and not __fish_seen_subcommand_from litellm help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and __fish_seen_subcommand_from litellm" -l out -d 'The file to write. Prices and limits of models go to a file beside it, `NAME-models.yaml`' -r -F
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and __fish_seen_subcommand_from litellm" -l format -d 'The form of the report' -r -f -a "text\t''
+json\t''"
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and __fish_seen_subcommand_from litellm" -l config -d 'The config file. Paths in it are relative to it' -r -F
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and __fish_seen_subcommand_from litellm" -l force -d 'Overwrites files that exist'
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and __fish_seen_subcommand_from litellm" -s h -l help -d 'Print help'
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and __fish_seen_subcommand_from help" -f -a "litellm" -d 'Writes a `tidegate.yaml` from the config of a LiteLLM proxy, and prints each part that it could not carry'
+complete -c tidegate -n "__fish_tidegate_using_subcommand import; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "serve" -d 'Serves until it is stopped, and reloads when the config, a policy or a plugin changes'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "check" -d 'Builds all that `serve` would, and prints every problem with its place; exits 1 if there is one'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "test" -d 'Runs the cases beside the policies; exits 1 if one fails'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "policy" -d 'Creates a new policy, or copies a shipped one'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "plugin" -d 'Creates, builds, inspects or calls a plugin'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "eval" -d 'Runs policies over a request and an answer, and prints each stage; exits 1 if one fails'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "models" -d 'Prints the table of models: limits, prices, retirement and capabilities, and the targets of the config that use it'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "ledger" -d 'Prints the sums of the ledger: requests, tokens and cost. It works while the gateway runs'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "status" -d 'Shows a running gateway: health, generation, targets, last problems, spend today; exits 1 if it is not ready'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "healthcheck" -d 'Asks a running gateway whether it is healthy, for containers without a shell; exits 1 if it is not'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "conform" -d 'Checks any gateway for the Messages API, with a test upstream at its other end; exits 1 if it loses data'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "schema" -d 'Prints the JSON Schema of the config'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "key" -d 'Creates caller keys'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "import" -d 'Writes a config from the file of another gateway'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and not __fish_seen_subcommand_from serve check test policy plugin eval models ledger status healthcheck conform schema key import help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c tidegate -n "__fish_tidegate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "new" -d 'Writes a working policy with passing cases into the folder of policies'
 complete -c tidegate -n "__fish_tidegate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "add" -d 'Copies a shipped policy with its cases into the folder of policies'
 complete -c tidegate -n "__fish_tidegate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "defs" -d 'Prints a Rhai definition file, which lets editors complete and explain'
@@ -159,3 +185,4 @@ complete -c tidegate -n "__fish_tidegate_using_subcommand help; and __fish_seen_
 complete -c tidegate -n "__fish_tidegate_using_subcommand help; and __fish_seen_subcommand_from plugin" -f -a "inspect" -d 'Prints the manifest of a plugin and the capabilities that it requests, without running it'
 complete -c tidegate -n "__fish_tidegate_using_subcommand help; and __fish_seen_subcommand_from plugin" -f -a "call" -d 'Runs one call of a tool, or a hook over a request, with the real host; exits 1 if it fails'
 complete -c tidegate -n "__fish_tidegate_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "new" -d 'Creates a key, and prints it once with the entry for the config'
+complete -c tidegate -n "__fish_tidegate_using_subcommand help; and __fish_seen_subcommand_from import" -f -a "litellm" -d 'Writes a `tidegate.yaml` from the config of a LiteLLM proxy, and prints each part that it could not carry'

@@ -195,7 +195,7 @@ impl Admission {
                         state.left.push(model.into());
                         Ok(Admitted::Route(to))
                     }
-                    Decision::Reject(rejection) => Err(rejection),
+                    Decision::Reject(rejection) => Err(*rejection),
                 }
             }
         }

@@ -28,7 +28,7 @@ pub(super) enum Decision {
     /// A budget sends the request to this model. The sums refuse it no more.
     Route(String, Vec<CounterId>),
     /// The request is rejected, or waits.
-    Reject(Rejection),
+    Reject(Box<Rejection>),
 }
 
 /// A rejection.
@@ -86,7 +86,7 @@ impl Refused<'_> {
         let is_final = |over: &Over| self.is_budget(over) && over.cause == Cause::UsedUp;
         let refusals = own.iter().filter(|over| self.route(over).is_none());
         let worst = refusals.max_by_key(|over| (is_final(over), over.wait));
-        let Some(worst) = worst else { return Decision::Reject(unknown()) };
+        let Some(worst) = worst else { return Decision::Reject(Box::new(unknown())) };
         let mut rejection = rejected(&self.claimed[worst.claim], worst);
         let waits = own.iter().map(|over| wait(&self.claimed[over.claim], over));
         // a wait makes sense only if no other refusal remains
@@ -97,7 +97,7 @@ impl Refused<'_> {
         } else {
             rejection.wait = None;
         }
-        Decision::Reject(rejection)
+        Decision::Reject(Box::new(rejection))
     }
 
     /// Returns the budget and the model to which a refusal sends the request. No request comes back to a model that it

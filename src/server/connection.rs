@@ -202,11 +202,11 @@ impl Overseer {
                 () = self.pulse.leaving.notified() => return (Order::Finish, self),
                 _ = self.beat.tick() => false,
             };
+            if has_closed && matches!(self.end, End::Open(_)) && self.pulse.awaits_head() {
+                self.end = End::At(Instant::now() + LAST_HEAD);
+                continue;
+            }
             if has_closed {
-                if matches!(self.end, End::Open(_)) && self.pulse.awaits_head() {
-                    self.end = End::At(Instant::now() + LAST_HEAD);
-                    continue;
-                }
                 self.end = End::Done;
                 return (Order::Finish, self);
             }

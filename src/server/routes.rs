@@ -47,6 +47,18 @@ fn preflight(origin: &PageOrigin, request: &HeaderMap, request_id: &str) -> Resp
     response
 }
 
+/// Returns the path of the API: some SDKs have a base URL that ends in /v1, and the AI SDK has one without it
+/// (messages-api.md 4.2).
+fn own_path(path: &str) -> Cow<'_, str> {
+    match path.strip_prefix("/v1/v1/") {
+        Some(rest) => Cow::Owned(format!("/v1/{rest}")),
+        None if path == "/messages" || path.starts_with("/messages/") => {
+            Cow::Owned(format!("/v1{path}"))
+        }
+        None => Cow::Borrowed(path),
+    }
+}
+
 async fn route(
     gateway: &Arc<Gateway>,
     request: Request<Received>,
@@ -55,15 +67,7 @@ async fn route(
 ) -> Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let inbound = Inbound { head, body, request_id, started };
-    let path = inbound.head.uri.path();
-    // for SDKs with a base URL that ends in /v1, and the AI SDK without it (messages-api.md 4.2)
-    let path = match path.strip_prefix("/v1/v1/") {
-        Some(rest) => Cow::Owned(format!("/v1/{rest}")),
-        None if path == "/messages" || path.starts_with("/messages/") => {
-            Cow::Owned(format!("/v1{path}"))
-        }
-        None => Cow::Borrowed(path),
-    };
+    let path = own_path(inbound.head.uri.path());
     if let Some(signal) = telemetry(&path) {
         return match inbound.head.method {
             Method::POST => exchange::telemetry::take(gateway, inbound, signal).await.map(taken),

@@ -79,7 +79,7 @@ function adminConfig(binary, port) {
   const admin = { listen: `127.0.0.1:${port}`, token: TOKEN };
   const text = JSON.stringify(JSON.parse(schema));
   const entry = /"AdminConfig":\{.*?"additionalProperties":false/.exec(text)?.[0] ?? text;
-  if (entry.includes('"record":')) admin.record = { requests: 200, bytes: "32MiB" };
+  if (entry.includes('"record":')) admin.record = { requests: 200, bytes: 33554432 };
   if (entry.includes('"edit":')) admin.edit = true;
   return admin;
 }

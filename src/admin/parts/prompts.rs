@@ -118,7 +118,7 @@ async fn list(state: Arc<State>, call: Call) -> Result<Answer, Failure> {
     let page = prompts::list(database, &asked.filter(), after.as_ref(), limit).await;
     let prompts::Page { rows, next } = page.map_err(queried::failed)?;
     let rows = rows.into_iter().map(Session::of).collect();
-    Answer::json(&Page { rows, next: next.as_ref().map(|next| page::cursor(next)) })
+    Answer::json(&Page { rows, next: next.as_ref().map(page::cursor) })
 }
 
 async fn one(state: Arc<State>, call: Call) -> Result<Answer, Failure> {

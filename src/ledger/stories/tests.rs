@@ -263,6 +263,19 @@ impl Filter {
     }
 }
 
+/// Reads a list page by page.
+async fn every_page(world: &World, filter: &Filter) -> Vec<Value> {
+    let mut found: Vec<Value> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = list(&world.database, filter, after.as_ref(), 100).await.unwrap();
+        let Some(last) = page.last() else { return found };
+        let (at, id) = (last["at"].as_i64().unwrap(), last["id"].as_str().unwrap().to_owned());
+        after = Some(Position { at, id });
+        found.extend(page);
+    }
+}
+
 #[tokio::test]
 async fn the_pages_of_each_filter_have_what_a_look_at_every_row_finds() {
     let world = World::mixed().await;
@@ -273,15 +286,7 @@ async fn the_pages_of_each_filter_have_what_a_look_at_every_row_finds() {
             world.rows.iter().filter(accepted).map(|row| row.exchange.id.as_str()).collect();
         let expected: Vec<&Value> =
             order.iter().filter(|row| ids.contains(&row["id"].as_str().unwrap())).collect();
-        let mut found: Vec<Value> = Vec::new();
-        let mut after = None;
-        loop {
-            let page = list(&world.database, &filter, after.as_ref(), 100).await.unwrap();
-            let Some(last) = page.last() else { break };
-            let (at, id) = (last["at"].as_i64().unwrap(), last["id"].as_str().unwrap().to_owned());
-            after = Some(Position { at, id });
-            found.extend(page);
-        }
+        let found = every_page(&world, &filter).await;
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
     }
 }
@@ -320,16 +325,37 @@ async fn the_pages_of_sums_are_the_whole_report() {
         let whole = report::report(&url, &by, &range).await.unwrap();
         assert!(!whole.lines.is_empty());
         let mut lines = Vec::new();
-        let mut after = None;
-        loop {
-            let page = usage::Page { after, limit: 2 };
-            let found = usage::report(&world.database, &by, &range, &page).await.unwrap();
+        let mut page = usage::Page { after: None, limit: 2 };
+        let next = async |page: &usage::Page| {
+            usage::report(&world.database, &by, &range, page).await.unwrap()
+        };
+        let mut found = next(&page).await;
+        while let Some(last) = found.lines.last() {
             assert_eq!(found.total, whole.total, "{by:?}");
-            let Some(last) = found.lines.last() else { break };
-            after = Some(Rank::of(&by, last));
+            page.after = Some(Rank::of(&by, last));
             lines.extend(found.lines);
+            found = next(&page).await;
         }
         assert_eq!(lines, whole.lines, "{by:?}");
+    }
+}
+
+/// Reads the sessions page by page.
+async fn every_session(
+    world: &World,
+    filter: &prompts::Filter,
+    limit: u16,
+) -> Vec<prompts::Session> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = prompts::list(&world.database, filter, after.as_ref(), limit).await.unwrap();
+        assert!(page.rows.len() <= usize::from(limit));
+        found.extend(page.rows);
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
     }
 }
 
@@ -386,18 +412,7 @@ async fn the_pages_of_sessions_have_each_one_once_with_the_sums_of_its_exchanges
     for filter in [all, of_key, within] {
         let expected = sessions(&world, &filter);
         for limit in [1, 7, 200] {
-            let mut found = Vec::new();
-            let mut after = None;
-            loop {
-                let page =
-                    prompts::list(&world.database, &filter, after.as_ref(), limit).await.unwrap();
-                assert!(page.rows.len() <= usize::from(limit));
-                found.extend(page.rows);
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
+            let found = every_session(&world, &filter, limit).await;
             assert_eq!(found, expected, "{filter:?} {limit}");
         }
     }

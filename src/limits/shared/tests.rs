@@ -223,15 +223,12 @@ async fn a_settlement_that_comes_after_its_hold_is_charged_once() {
     let period = Period { start: now.second - 5, end: now.second + 50_000 };
     let sum = |amount| claim("usd", Kind::Sum(period), amount, 1000);
     let mut line = shared.link.connected().await;
+    let spent = async || {
+        while shared.over(&[sum(0)], now).await.is_err() {}
+        shared.level(&sum(0), now).used
+    };
     // with and without an estimate, and whether or not the first try arrived
     for (estimate, is_first_lost) in [(70, true), (70, false), (0, true), (0, false)] {
-        let spent = async || {
-            let mut found = shared.over(&[sum(0)], now).await;
-            while found.is_err() {
-                found = shared.over(&[sum(0)], now).await;
-            }
-            shared.level(&sum(0), now).used
-        };
         let before = spent().await;
         let (holder, held) = reserve(&shared, &[sum(estimate)], now).await.unwrap().taken();
         let settled: Vec<_> = held.into_iter().map(|(held, _)| (held, 30)).collect();

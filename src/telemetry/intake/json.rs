@@ -24,11 +24,10 @@ fn stamp_message(message: &mut Map<String, Value>, shape: &Shape, stamp: &Stamp)
         for key in if keys.is_empty() { vec![(*name).to_owned()] } else { keys } {
             match message.get_mut(&key) {
                 Some(Value::Object(part)) => stamp_message(part, shape, stamp),
-                Some(Value::Array(parts)) => {
-                    for part in parts.iter_mut().filter_map(Value::as_object_mut) {
-                        stamp_message(part, shape, stamp);
-                    }
-                }
+                Some(Value::Array(parts)) => parts
+                    .iter_mut()
+                    .filter_map(Value::as_object_mut)
+                    .for_each(|part| stamp_message(part, shape, stamp)),
                 Some(other) if *is_needed => {
                     let mut part = Map::new();
                     stamp_message(&mut part, shape, stamp);

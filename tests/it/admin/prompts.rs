@@ -37,6 +37,7 @@ async fn ask(gateway: &Gateway, key: &str, session: &str, model: &str, first: &s
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
+#[expect(clippy::cognitive_complexity, reason = "a list of assertions about one conversation")]
 async fn sessions_have_their_breaks_and_what_these_cost(ledger: &str) {
     let answers = [(0, 1000), (0, 1600), (0, 500), (0, 700), (0, 10), (0, 20)];
     let up = Upstream::script(answers.map(|(read, write)| cached(read, write)).into()).await;

@@ -32,7 +32,7 @@ pub fn request(fault: Fault, head: &Head, body: &[u8]) -> Vec<u8> {
         let name = name.to_ascii_lowercase();
         let is_framing = matches!(name.as_str(), "content-length" | "transfer-encoding");
         let is_lost = name.starts_with("anthropic-") || name == "user-agent";
-        if !is_framing && !(is_lost && fault == Fault::LosesHeaders) {
+        if !(is_framing || is_lost && fault == Fault::LosesHeaders) {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
     }

@@ -34,20 +34,22 @@ impl Proxy {
             known.set(upstream).unwrap();
         }
         let found = Arc::clone(&known);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                // a client that comes too early is turned away
-                if let Some(upstream) = found.get() {
-                    tokio::spawn(serve(fault, stream, *upstream));
-                }
-            }
-        });
+        let task = tokio::spawn(accept(listener, fault, found));
         Self { address, upstream: known, task }
     }
 
     /// Names the upstream.
     pub fn lead_to(&self, upstream: SocketAddr) {
         self.upstream.set(upstream).unwrap();
+    }
+}
+
+/// Takes connections. A client that comes before the upstream is known is turned away.
+async fn accept(listener: TcpListener, fault: Fault, upstream: Arc<OnceLock<SocketAddr>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        if let Some(upstream) = upstream.get() {
+            tokio::spawn(serve(fault, stream, *upstream));
+        }
     }
 }
 

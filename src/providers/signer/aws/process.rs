@@ -71,6 +71,14 @@ impl Running {
         Ok(Self { child: Some(child), pipe, output: Vec::new() })
     }
 
+    /// Fails if the output is too long: the program must not wait for a reader until its time limit.
+    fn has_room(&self) -> Result<(), Missing> {
+        match self.output.len() > MAX_OUTPUT {
+            true => Err(Missing::new(format!("{NAME} wrote more than {MAX_OUTPUT} bytes"))),
+            false => Ok(()),
+        }
+    }
+
     /// Waits for the end of the program and returns its output; `None` if it is not over in time. Its own children may
     /// hold the output open, so the end of the output is no condition.
     async fn run(mut self, end: Instant) -> Result<Option<(Vec<u8>, ExitStatus)>, Missing> {
@@ -82,11 +90,7 @@ impl Running {
             let status = status.flatten();
             let next = (Instant::now() + POLL).min(end);
             while is_open {
-                if self.output.len() > MAX_OUTPUT {
-                    // the program must not wait for a reader until its time limit
-                    let message = format!("{NAME} wrote more than {MAX_OUTPUT} bytes");
-                    return Err(Missing::new(message));
-                }
+                self.has_room()?;
                 match tokio::time::timeout_at(next, self.pipe.read_buf(&mut self.output)).await {
                     Ok(read) => is_open = read.map_err(wrong)? > 0,
                     Err(_) => break,
