@@ -46,9 +46,7 @@ async function main() {
     const setting = { browser, gateway, report, state, place, ...at, facts: await facts(gateway), chosen };
     const parts = { sign: sign.flow, pages, requests: requests.flow, keys: keys.flow, playground: playground.flow, editor: editor.flow, rows };
     for (const [name, run] of Object.entries(parts)) {
-      // `rows` prints figures of a large ledger: it runs only if it is named
-      const isChosen = chosen.only ? chosen.only.split(",").includes(name) : name !== "rows";
-      if (!isChosen) continue;
+      if (chosen.only && !chosen.only.split(",").includes(name)) continue;
       console.log(`---- ${name}`);
       await run(setting);
     }
